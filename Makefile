@@ -1,0 +1,65 @@
+# setup train test check bench docs: each makes .venv if it is not there.
+#
+#   make setup TORCH_INDEX=https://download.pytorch.org/whl/cpu   another build of torch
+#   make setup PYTHON=python3.12                                  another Python
+
+PYTHON ?= python3
+TORCH_INDEX ?=
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: setup train test check bench docs format gpu clean
+
+setup: $(READY)
+
+# torch first and by itself: an installed torch >= 2.11 is kept, and a chosen index serves torch alone.
+# Everything else obeys pip's own configuration.
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "error: $(PYTHON) is older than Python 3.11; make setup PYTHON=python3.12" >&2; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@if $(BIN)/python -c 'import sys, torch; sys.exit(tuple(map(int, torch.__version__.split(".")[:2])) < (2, 11))' 2>/dev/null; \
+	  then echo "keeping torch $$($(BIN)/python -c 'import torch; print(torch.__version__)')"; \
+	  elif test -n "$(TORCH_INDEX)"; \
+	  then $(BIN)/python -m pip install --quiet --index-url "$(TORCH_INDEX)" "torch>=2.11"; \
+	  else $(BIN)/python -m pip install --quiet -c constraints.txt torch; fi
+	@$(BIN)/python -c 'import torch; print("torch==" + torch.__version__)' > $(VENV)/torch.txt
+	@grep -v '^torch==' constraints.txt > $(VENV)/constraints.txt
+	$(BIN)/python -m pip install --quiet -c $(VENV)/constraints.txt -c $(VENV)/torch.txt -e '.[dev]'
+	@touch $@
+
+# sample data is written if there is none
+train: $(READY)
+	@test -e data/train_dataset.txt || $(BIN)/custom-bert sample-data data
+	$(BIN)/python train.py
+
+test: check
+	$(BIN)/python -m pytest
+
+check: $(READY)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest tests/unit/test_architecture.py
+
+format: $(READY)
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+# tables that take minutes to hours; results go to benchmarks/results/
+bench: $(READY)
+	$(BIN)/python benchmarks/accuracy.py --help
+	$(BIN)/python benchmarks/training_speed.py --help
+	$(BIN)/python benchmarks/million_lines.py --help
+
+# the tests that need a CUDA device
+gpu: $(READY)
+	$(BIN)/python -m pytest -m gpu tests/gpu
+
+# docs/configuration.md is generated from the dataclasses
+docs: $(READY)
+	$(BIN)/python -m custom_bert.docs docs/configuration.md
+
+clean:
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis

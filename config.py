@@ -1,0 +1,42 @@
+"""Your settings. Edit, then: python train.py      (or: from train import train_model; import config;
+train_model(config)). What is commented out, or None, is chosen for you: each choice is printed with its
+reason when training starts. All settings: custom-bert train --help, and docs/configuration.md."""
+
+
+def get_config():
+    return {
+        "preset": "custom",  # legacy: BERT as it was | custom: fast, pre-norm | modern: rope, GeGLU
+        "out": None,  # run directory; None: runs/ and a name made of settings and data
+        "seed": 0,
+        "data": {
+            "train_texts": "data/train_dataset.txt",  # one text a line
+            "train_labels": "data/train_labels.txt",  # line i: the label of text i
+            "val_texts": "data/val_dataset.txt",  # without these two files, 10 % is set aside
+            "val_labels": "data/val_labels.txt",
+            # "max_length": 256,  # tokens kept of a text
+        },
+        "model": {
+            # "size": "mini",  # tiny 128x2 | mini 256x4 | small 512x4 | medium 512x8 | base 768x12
+            # "hidden_dropout": 0.1,
+            # --- the improvements over legacy BERT, each a switch ---
+            # "hidden_act": "gelu",  # gelu | gelu_tanh | relu
+            # "norm": "pre",  # pre | post
+        },
+        "batch": {
+            # "plan": "uniform_length",  # uniform_length | packed | padded
+            # "token_budget": 2048,  # tokens of a batch
+        },
+        "optim": {
+            "epochs": None,
+            "lr": None,
+            "metric": "accuracy",  # keep the weights with the best: accuracy | macro_f1
+            "class_weights": "none",  # none | balanced
+            # "patience": 500,  # stop after so many steps without a better metric
+            # "max_minutes": 10,
+        },
+        "runtime": {
+            # "attention": "dense",  # naive | dense (SDPA, flash attention) | grouped | varlen
+            # "precision": "bf16",  # bf16 | fp16 (mixed precision) | fp32
+            # "compile": True,  # fuse kernels with torch.compile
+        },
+    }

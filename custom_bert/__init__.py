@@ -1,0 +1,36 @@
+"""Custom-BERT: from two line-aligned text files to a trained, evaluated, deployable text classifier."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from custom_bert.config import TrainConfig as TrainConfig
+    from custom_bert.inference.classifier import Classifier as Classifier
+    from custom_bert.inference.classifier import Prediction as Prediction
+    from custom_bert.training.loop import TrainResult as TrainResult
+    from custom_bert.training.loop import train_model as train_model
+
+__version__ = "0.1.0"
+__all__ = ["Classifier", "Prediction", "TrainConfig", "TrainResult", "__version__", "train_model"]
+
+_HOME = {
+    "Classifier": "custom_bert.inference.classifier",
+    "Prediction": "custom_bert.inference.classifier",
+    "TrainConfig": "custom_bert.config",
+    "TrainResult": "custom_bert.training.loop",
+    "train_model": "custom_bert.training.loop",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Public names are imported when they are used, so that `import custom_bert` stays fast."""
+    if name not in _HOME:
+        raise AttributeError(f"module 'custom_bert' has no attribute {name!r}")
+    import importlib
+
+    return getattr(importlib.import_module(_HOME[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,179 @@
+"""The native model directory: what training writes and everything else reads. Data only, no pickle.
+
+    config.json         architecture, max_length and number of labels
+    model.safetensors   weights
+    tokenizer.json      of the `tokenizers` library
+    labels.json         the label strings, in the order of the logits
+
+Loading is strict: unknown or missing keys, tensors of another name or shape, and values that are not finite
+are refused with one line.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, get_type_hints
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
+from torch import Tensor
+
+from custom_bert import files
+from custom_bert.config import coerce
+from custom_bert.data.tokenizer import TextTokenizer, load_tokenizer
+from custom_bert.errors import RunError, did_you_mean
+from custom_bert.models.heads import SequenceClassifier
+from custom_bert.presets import EncoderConfig, check_encoder
+
+FORMAT = "custom-bert/1"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A classifier as it stands in a directory.
+
+    Attributes:
+        model: in fp32, on the CPU, in evaluation mode.
+        tokenizer: its tokenizer.
+        labels: names of the C logits.
+        max_length: tokens kept of a text.
+    """
+
+    model: SequenceClassifier
+    tokenizer: TextTokenizer
+    labels: tuple[str, ...]
+    max_length: int
+
+
+def write_description(
+    directory: Path,
+    config: EncoderConfig,
+    tokenizer: TextTokenizer,
+    labels: tuple[str, ...],
+    max_length: int,
+) -> None:
+    """Writes config.json, tokenizer.json and labels.json, all but the weights."""
+    files.write_json(
+        directory / "config.json",
+        {
+            "format": FORMAT,
+            "num_labels": len(labels),
+            "max_length": max_length,
+            "encoder": dataclasses.asdict(config),
+        },
+    )
+    files.write_text(directory / "tokenizer.json", tokenizer.to_json())
+    files.write_json(directory / "labels.json", list(labels))
+
+
+def write_weights(directory: Path, state: dict[str, Tensor]) -> None:
+    """Writes model.safetensors; the tensors' values are taken as they are, on the CPU."""
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
+    files.write_bytes(directory / "model.safetensors", save_tensors(tensors))
+
+
+def load_checkpoint(directory: str | Path) -> Checkpoint:
+    """Reads a model directory.
+
+    Raises:
+        RunError: if it is missing, incomplete, of another format, or damaged.
+        DataError: if tokenizer.json is not one.
+    """
+    directory = Path(directory)
+    if not directory.is_dir():
+        raise RunError(f"{directory}: no such run directory")
+    if not (directory / "model.safetensors").is_file():
+        raise RunError(f"{directory}: no model.safetensors; has the run been evaluated yet?")
+    config, num_labels, max_length = _read_config(directory / "config.json")
+    labels = _read_json(directory / "labels.json")
+    if not isinstance(labels, list) or not all(isinstance(label, str) for label in labels):
+        raise RunError(f"{directory / 'labels.json'}: expected a list of strings")
+    if len(labels) != num_labels or len(set(labels)) != num_labels:
+        raise RunError(
+            f"{directory / 'labels.json'}: expected {num_labels} different labels, got {len(labels)}"
+        )
+    tokenizer = load_tokenizer(directory / "tokenizer.json")
+    if tokenizer.vocab_size > config.vocab_size:
+        raise RunError(
+            f"{directory / 'tokenizer.json'}: {tokenizer.vocab_size} entries, "
+            f"but the model has vectors for {config.vocab_size}"
+        )
+    with torch.device("meta"):
+        model = SequenceClassifier(config, num_labels)
+    tensors = _read_tensors(directory / "model.safetensors", model)
+    model.load_state_dict(tensors, strict=True, assign=True)
+    _restore_buffers(model, config)
+    return Checkpoint(model.eval(), tokenizer, tuple(labels), max_length)
+
+
+def _restore_buffers(model: SequenceClassifier, config: EncoderConfig) -> None:
+    """Buffers that are computed, not stored (the sinusoids), were built on the meta device."""
+    if any(buffer.is_meta for buffer in model.buffers()):
+        from custom_bert.models.encoder import sinusoids
+
+        table = sinusoids(config.max_position_embeddings, config.hidden_size)
+        model.encoder.embeddings.sinusoids = table
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise RunError(f"{path}: cannot read: {error.strerror}") from error
+    except ValueError as error:
+        raise RunError(f"{path}: not valid JSON: {error}") from error
+
+
+def _read_config(path: Path) -> tuple[EncoderConfig, int, int]:
+    value = _read_json(path)
+    outer = {"format", "num_labels", "max_length", "encoder"}
+    if not isinstance(value, dict) or value.get("format") != FORMAT:
+        raise RunError(f"{path}: not a {FORMAT} configuration")
+    if value.keys() != outer or not isinstance(value["encoder"], dict):
+        raise RunError(f"{path}: expected exactly the keys {', '.join(sorted(outer))}")
+    types = get_type_hints(EncoderConfig)
+    given = value["encoder"]
+    for key in given.keys() - types.keys():
+        raise RunError(f"{path}: unknown key {key!r}{did_you_mean(key, list(types))}")
+    for key in types.keys() - given.keys():
+        raise RunError(f"{path}: the key {key!r} is missing")
+    try:
+        fields = {key: coerce(given[key], types[key]) for key in types}
+        num_labels = coerce(value["num_labels"], int)
+        max_length = coerce(value["max_length"], int)
+    except ValueError as error:
+        raise RunError(f"{path}: {error}") from error
+    config = EncoderConfig(**fields)
+    faults = check_encoder(config)
+    sizes = [v for k, v in fields.items() if k.startswith(("num_", "hidden_size", "vocab", "inter"))]
+    if faults or min(sizes) < 1 or num_labels < 1 or not 3 <= max_length:
+        raise RunError(f"{path}: {faults[0] if faults else 'a size is not positive'}")
+    return config, num_labels, max_length
+
+
+def _read_tensors(path: Path, model: SequenceClassifier) -> dict[str, Tensor]:
+    try:
+        tensors = load_tensors(path.read_bytes())
+    except OSError as error:
+        raise RunError(f"{path}: cannot read: {error.strerror}") from error
+    except SafetensorError as error:
+        raise RunError(f"{path}: damaged: {error}") from error
+    wanted = model.state_dict()
+    for name in wanted.keys() - tensors.keys():
+        raise RunError(f"{path}: the tensor {name} is missing")
+    for name in tensors.keys() - wanted.keys():
+        raise RunError(f"{path}: unknown tensor {name}")
+    for name, tensor in tensors.items():
+        if tensor.shape != wanted[name].shape or tensor.dtype != torch.float32:
+            raise RunError(
+                f"{path}: {name} is {tensor.dtype} {tuple(tensor.shape)}, "
+                f"expected float32 {tuple(wanted[name].shape)}"
+            )
+        if not bool(tensor.isfinite().all()):
+            raise RunError(f"{path}: {name} holds values that are not finite")
+    return tensors

@@ -1,0 +1,277 @@
+"""The command line: `custom-bert train | evaluate | predict | check-data | sample-data | info | init`.
+
+Options of `train` are the fields of `TrainConfig`, made by tyro. Nothing here imports torch until a command
+needs it. Errors are one line; exit codes are those of `errors.py`, 130 after Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tyro
+
+from custom_bert import __version__
+from custom_bert import config as configuration
+from custom_bert.config import TrainConfig
+from custom_bert.errors import RunError, UserError
+
+Device = Literal["cpu", "cuda"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Train:
+    """Train a classifier from text files."""
+
+    directory: Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="DATA")] = None
+    """Folder with train_dataset.txt, train_labels.txt, val_dataset.txt and val_labels.txt."""
+    config: str | None = None
+    """A config.py (with get_config()) or a JSON file; options given here count more."""
+    fresh: tyro.conf.FlagCreatePairsOff[bool] = False
+    """Train in a numbered sibling if the run directory exists."""
+    max_minutes: float | None = None
+    """The same as --optim.max-minutes."""
+    settings: Annotated[TrainConfig, tyro.conf.arg(name="")] = TrainConfig()
+
+    def run(self) -> None:
+        from custom_bert.data.dataset import in_directory
+        from custom_bert.training.loop import train_model
+
+        changes: dict[str, Any] = {}
+        if self.directory is not None:
+            changes |= in_directory(self.directory)
+        if self.max_minutes is not None:
+            changes["optim.max_minutes"] = self.max_minutes
+        train_model(configuration.replace(self.settings, changes), fresh=self.fresh)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluate:
+    """Measure a trained classifier on labelled texts."""
+
+    run_directory: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
+    """What train wrote."""
+    data: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="DATA")]
+    """Folder with the data files."""
+    split: Literal["val", "train"] = "val"
+    """val: val_*.txt, or the rows that the run set aside; train: the rows that it trained on."""
+    json: tyro.conf.FlagCreatePairsOff[bool] = False
+    """Print one JSON object."""
+    device: Device | None = None
+    """None: cuda if there is one, else cpu."""
+
+    def run(self) -> None:
+        from custom_bert.inference.evaluate import evaluate_run
+        from custom_bert.report import score_lines
+
+        scores, labels = evaluate_run(
+            self.run_directory, self.data, split=self.split, device=self.device
+        )
+        if self.json:
+            print(json.dumps(scores.as_dict(labels), ensure_ascii=False))
+        else:
+            print("\n".join(score_lines(scores, labels)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Predict:
+    """Label texts: one line out for each line in, label<TAB>probability, in input order."""
+
+    run_directory: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
+    """What train wrote."""
+    texts: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="TEXTS")] = "-"
+    """A text file, one text a line; - or nothing for standard input."""
+    json: tyro.conf.FlagCreatePairsOff[bool] = False
+    """One JSON object a line: label and probability."""
+    all_probabilities: tyro.conf.FlagCreatePairsOff[bool] = False
+    """The probability of every label; without --json as label<TAB>probability pairs, best first."""
+    device: Device | None = None
+    """None: cuda if there is one, else cpu."""
+
+    def run(self) -> None:
+        from custom_bert.data.text import STANDARD_INPUT, LineReader
+        from custom_bert.inference.classifier import Classifier
+
+        reader = LineReader(STANDARD_INPUT if self.texts == "-" else self.texts)
+        classifier = Classifier.load(self.run_directory, device=self.device)
+
+        def lines() -> Iterator[str]:
+            for block in reader.blocks():
+                yield from block
+
+        for row in classifier.stream_proba(lines()):
+            best = int(row.argmax())
+            label, probability = classifier.labels[best], float(row[best])
+            if self.json:
+                value: dict[str, Any] = {"label": label, "probability": probability}
+                if self.all_probabilities:
+                    value["probabilities"] = dict(
+                        zip(classifier.labels, row.tolist(), strict=True)
+                    )
+                print(json.dumps(value, ensure_ascii=False))
+            elif self.all_probabilities:
+                order = (-row).argsort(kind="stable").tolist()
+                print("\t".join(f"{classifier.labels[i]}\t{row[i]:.6f}" for i in order))
+            else:
+                print(f"{label}\t{probability:.6f}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckData:
+    """Check data files as train does, without training."""
+
+    directory: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="DATA")]
+    """Folder with the data files."""
+
+    def run(self) -> None:
+        from custom_bert.data.dataset import describe, in_directory, read_dataset
+
+        config = configuration.replace(TrainConfig(), in_directory(self.directory))
+        dataset = read_dataset(config.data)
+        for line in describe(dataset):
+            print(line)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SampleData:
+    """Write sample data: sentences of the standard library's documentation, labelled by area."""
+
+    directory: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="DATA")]
+    """Folder for the four files; existing files are not touched."""
+
+    def run(self) -> None:
+        from custom_bert.data.sample import write_sample_data
+
+        report = write_sample_data(Path(self.directory))
+        print(
+            f"{self.directory}: {report.train:,} training and {report.val:,} validation sentences, "
+            f"{len(report.labels)} labels"
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Info:
+    """Show a run: configuration, labels, sizes, data hashes and metrics."""
+
+    run_directory: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
+    """What train wrote."""
+    json: tyro.conf.FlagCreatePairsOff[bool] = False
+    """Print the run's record, run.json."""
+
+    def run(self) -> None:
+        from custom_bert.report import info_lines
+
+        path = Path(self.run_directory) / "run.json"
+        try:
+            record = json.loads(path.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise RunError(f"{path}: cannot read: {error.strerror}") from error
+        except ValueError as error:
+            raise RunError(f"{path}: not valid JSON: {error}") from error
+        if self.json:
+            print(json.dumps(record, ensure_ascii=False, indent=2))
+        else:
+            print("\n".join(info_lines(record)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Init:
+    """Write a config.py and a train.py to edit."""
+
+    directory: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="DIR")]
+    """Where to; existing files are not touched."""
+
+    def run(self) -> None:
+        from custom_bert import files
+        from custom_bert.templates import template
+
+        target = Path(self.directory)
+        names = ("config.py", "train.py")
+        for name in names:
+            if (target / name).exists():
+                raise UserError(f"{target / name}: exists already and is not overwritten")
+        files.make_directory(target)
+        for name in names:
+            files.write_text(target / name, template(name), replace=False)
+        print(f"{target}: config.py and train.py; edit config.py, then run python train.py there")
+
+
+COMMANDS: dict[str, type[Any]] = {
+    "train": Train,
+    "evaluate": Evaluate,
+    "predict": Predict,
+    "check-data": CheckData,
+    "sample-data": SampleData,
+    "info": Info,
+    "init": Init,
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one command; returns the exit code."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    try:
+        if not arguments or arguments[0] in ("-h", "--help"):
+            print(_overview())
+            return 0 if arguments else 64
+        if arguments[0] in ("-V", "--version"):
+            print(f"custom-bert {__version__}")
+            return 0
+        if arguments[0] not in COMMANDS:
+            from custom_bert.errors import did_you_mean
+
+            hint = did_you_mean(arguments[0], list(COMMANDS))
+            raise UserError(f"unknown command {arguments[0]!r}{hint}; see custom-bert --help")
+        _parse(arguments[0], arguments[1:]).run()
+        sys.stdout.flush()
+        return 0
+    except UserError as error:
+        for line in str(error).splitlines():
+            print(f"error: {line}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:  # the reader went away, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+
+
+def _parse(name: str, arguments: list[str]) -> Any:
+    command = COMMANDS[name]
+    default = None
+    if command is Train:
+        default = Train(settings=configuration.load(_config_of(arguments), note=print))
+    return tyro.cli(
+        command,
+        prog=f"custom-bert {name}",
+        args=arguments,
+        default=default,
+        config=(tyro.conf.AvoidSubcommands,),
+    )
+
+
+def _config_of(arguments: list[str]) -> TrainConfig | str:
+    """The value of --config, read before the other options because it is their default."""
+    for i, argument in enumerate(arguments):
+        if argument == "--config" and i + 1 < len(arguments):
+            return arguments[i + 1]
+        if argument.startswith("--config="):
+            return argument.partition("=")[2]
+    return TrainConfig()
+
+
+def _overview() -> str:
+    width = max(map(len, COMMANDS))
+    commands = "\n".join(
+        f"  {name:<{width}}  {(command.__doc__ or '').splitlines()[0]}"
+        for name, command in COMMANDS.items()
+    )
+    return (
+        "usage: custom-bert COMMAND ... (custom-bert COMMAND --help for its options)\n\n"
+        f"{commands}\n\n  --version  print the version"
+    )

@@ -1,0 +1,510 @@
+"""What a user can set: frozen dataclasses, how they are read, and how they are checked.
+
+Standard library only, so that `custom-bert --help` and editors stay fast. `None` means that the preset
+(`presets.py`) or a rule on the data and the machine (`training/choices.py`) decides; what was decided is
+printed with its reason and stored in the run directory.
+
+Precedence: command line, then the config file, then the preset, then the rules.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.util
+import math
+import types
+import typing
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Literal, cast, get_args, get_origin, get_type_hints
+
+from custom_bert.errors import ConfigError, did_you_mean
+
+Preset = Literal["legacy", "custom", "modern"]
+Size = Literal["tiny", "mini", "small", "medium", "base"]
+Norm = Literal["pre", "post"]
+Position = Literal["learned", "sinusoidal", "rope"]
+Activation = Literal["gelu", "gelu_tanh", "relu"]
+Mlp = Literal["plain", "gated"]
+Pooling = Literal["cls", "mean"]
+Plan = Literal["padded", "uniform_length", "packed"]
+Kernel = Literal["naive", "dense", "grouped", "varlen"]
+Precision = Literal["fp32", "bf16", "fp16"]
+Metric = Literal["accuracy", "macro_f1"]
+
+KERNELS_WITH_DROPOUT: tuple[Kernel, ...] = ("naive", "dense")
+"""The attention kernels that can drop attention weights; the others have no such operation."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataConfig:
+    """Files, texts and tokens."""
+
+    train_texts: str = "data/train_dataset.txt"
+    """Training texts, UTF-8, one a line."""
+    train_labels: str = "data/train_labels.txt"
+    """Training labels; line i belongs to line i of the texts."""
+    val_texts: str = "data/val_dataset.txt"
+    """Validation texts. If neither validation file exists, a share of the training lines is set aside."""
+    val_labels: str = "data/val_labels.txt"
+    """Validation labels."""
+    val_fraction: float = 0.1
+    """Share of the training lines to set aside when there are no validation files (stratified, seeded)."""
+    max_length: int | None = None
+    """Tokens of a text that are kept, [CLS] and [SEP] included. None: the preset's."""
+    tokenizer: str | None = None
+    """A vocab.txt or tokenizer.json to use. None: a WordPiece vocabulary is trained on the training texts."""
+    lowercase: bool = True
+    """Whether a trained tokenizer folds case."""
+    cache_dir: str | None = None
+    """Where tokenised data is kept between runs. None: custom-bert in the user's cache directory."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    """The encoder. Every None is filled from the preset, or from `size`, or from the data."""
+
+    size: Size | None = None
+    """Width and depth by name: tiny 128x2, mini 256x4, small 512x4, medium 512x8, base 768x12
+    (Turc et al. 2019). None: by the number of training tokens."""
+    vocab_size: int | None = None
+    """Entries of a tokenizer trained from the data. None: by the amount of text."""
+    hidden_size: int | None = None
+    """Width of the token vectors. None: by `size`."""
+    num_hidden_layers: int | None = None
+    """Encoder layers. None: by `size`."""
+    num_attention_heads: int | None = None
+    """Attention heads; must divide hidden_size. None: hidden_size / 64."""
+    intermediate_size: int | None = None
+    """Width of the MLP between its two projections. None: 4 x hidden_size (gated: 2.5 x)."""
+    norm: Norm | None = None
+    """LayerNorm before each sublayer (pre) or after each residual sum (post)."""
+    position: Position | None = None
+    """How positions enter: a learned table, fixed sinusoids, or rotation of queries and keys (rope)."""
+    hidden_act: Activation | None = None
+    """Activation of the MLP: gelu (erf), its tanh approximation, or relu."""
+    mlp: Mlp | None = None
+    """plain: up, activation, down. gated: GeGLU, activation(up) x gate, down (Shazeer 2020)."""
+    bias: bool | None = None
+    """Whether linear layers and norms of the encoder have biases."""
+    pooling: Pooling | None = None
+    """What represents a text: the first token (cls) or the mean of all tokens."""
+    hidden_dropout: float | None = None
+    """Dropout of embeddings, sublayer outputs and the classification head."""
+    attention_dropout: float = 0.0
+    """Dropout of attention weights. Only the naive and dense kernels have it."""
+    local_attention: int | None = None
+    """Width of the local attention window in tokens, 0 for none: |i - j| <= local_attention // 2."""
+    global_attn_every_n_layers: int | None = None
+    """With local attention: layers 0, n, 2n, ... see the whole sequence."""
+    rope_theta: float | None = None
+    """Base of the rotary frequencies, in global layers."""
+    local_rope_theta: float | None = None
+    """Base of the rotary frequencies, in local layers."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BatchConfig:
+    """How examples are grouped into batches."""
+
+    plan: Plan | None = None
+    """padded: random batches padded to max_length. uniform_length: texts of near-equal length.
+    packed: texts concatenated without padding. None: the preset's."""
+    token_budget: int | None = None
+    """Tokens of a batch (uniform_length, packed). None: by the amount of data."""
+    batch_size: int | None = None
+    """Examples of a batch (padded), or the most that a batch may hold (other plans). None: 32 for
+    padded, unlimited otherwise."""
+    accumulation: int = 1
+    """Batches whose gradients are summed for one optimizer step."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptimConfig:
+    """Optimizer, schedule, evaluation and stopping."""
+
+    lr: float | None = None
+    """Peak learning rate. None: by the model's width."""
+    epochs: int | None = None
+    """Passes over the training data. None: by the number of training tokens."""
+    warmup: float = 0.1
+    """Share of all steps during which the learning rate rises linearly from 0."""
+    schedule: Literal["cosine", "linear"] = "cosine"
+    """How the learning rate falls after the warm-up, to 0 at the last step."""
+    weight_decay: float | None = None
+    """AdamW's decoupled decay of matrices; biases, norms and embeddings have none. None: the preset's."""
+    clip_norm: float = 1.0
+    """Largest norm of the gradient; larger ones are scaled down."""
+    label_smoothing: float = 0.0
+    """Probability mass that the target distribution spreads over all classes."""
+    class_weights: Literal["none", "balanced"] = "none"
+    """balanced: a class's examples weigh examples / (classes x examples of the class)."""
+    metric: Metric = "accuracy"
+    """Validation metric by which the best weights are chosen; macro_f1 for unbalanced labels."""
+    eval_every: int | None = None
+    """Optimizer steps between evaluations. None: once an epoch, at most 20 times in a run."""
+    patience: int | None = None
+    """Stop when `metric` has not improved for this many optimizer steps. None: never."""
+    max_minutes: float | None = None
+    """Finish within this time: the schedule is compressed to it. Such a run is not bit-reproducible."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RuntimeConfig:
+    """The machine. Nothing here changes what is learned, beyond rounding."""
+
+    device: Literal["cpu", "cuda", "mps"] | None = None
+    """None: cuda if there is one, else cpu."""
+    precision: Precision | None = None
+    """bf16 and fp16 mean automatic mixed precision over fp32 weights. None: the preset's, or the fastest
+    that the machine computes in hardware."""
+    attention: Kernel | None = None
+    """Attention kernel. None: by batch layout, device and precision."""
+    compile: bool | None = None
+    """Fuse kernels with torch.compile. None: off on a CPU, where it was not measured to pay."""
+    compile_mode: Literal["default", "reduce-overhead", "max-autotune-no-cudagraphs"] = "default"
+    """torch.compile's mode."""
+    threads: int | None = None
+    """CPU threads. None: the cores that this process may use."""
+    deterministic: bool = False
+    """Refuse operations whose result may differ between runs (torch.use_deterministic_algorithms)."""
+    log_every: int | None = None
+    """Optimizer steps between log lines. None: about 100 lines in a run."""
+    tensorboard: bool = False
+    """Also write TensorBoard event files into the run directory (extra: tensorboard)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """Everything that defines a training run."""
+
+    preset: Preset = "custom"
+    """legacy: the original BERT recipe, every optimisation off. custom: pre-norm, fast kernels, near-equal
+    lengths. modern: rotary positions, gated MLP, local attention."""
+    out: str | None = None
+    """Run directory. None: runs/ and the hash of the resolved config and the data."""
+    seed: int = 0
+    """Of initialisation, batch order and dropout."""
+    data: DataConfig = field(default_factory=DataConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    batch: BatchConfig = field(default_factory=BatchConfig)
+    optim: OptimConfig = field(default_factory=OptimConfig)
+    runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
+
+
+GROUPS = ("data", "model", "batch", "optim", "runtime")
+
+ALIASES: dict[str, str] = {
+    "emb_dim": "model.hidden_size",
+    "d_model": "model.hidden_size",
+    "num_blocks": "model.num_hidden_layers",
+    "num_layers": "model.num_hidden_layers",
+    "num_heads": "model.num_attention_heads",
+    "ff_dim": "model.intermediate_size",
+    "activation": "model.hidden_act",
+    "dropout": "model.hidden_dropout",
+    "max_seq_len": "data.max_length",
+    "max_len": "data.max_length",
+    "train_dataset": "data.train_texts",
+    "val_dataset": "data.val_texts",
+    "learning_rate": "optim.lr",
+    "num_epochs": "optim.epochs",
+    "warmup_ratio": "optim.warmup",
+    "max_grad_norm": "optim.clip_norm",
+    "gradient_accumulation_steps": "batch.accumulation",
+    "attention_kernel": "runtime.attention",
+    "output": "out",
+    "output_dir": "out",
+}
+"""Older and common flat names -> the field they mean. Their use is told to the user, once each."""
+
+
+def field_types() -> dict[str, Any]:
+    """`{"seed": int, "model.hidden_size": int | None, ...}`: every settable field and its type."""
+    found: dict[str, Any] = {}
+    for name, annotation in get_type_hints(TrainConfig).items():
+        if name in GROUPS:
+            for inner, inner_type in get_type_hints(annotation).items():
+                found[f"{name}.{inner}"] = inner_type
+        else:
+            found[name] = annotation
+    return found
+
+
+def to_flat(config: TrainConfig) -> dict[str, Any]:
+    """The fields of `config` by dotted name."""
+    flat: dict[str, Any] = {}
+    for item in dataclasses.fields(config):
+        value = getattr(config, item.name)
+        if item.name in GROUPS:
+            flat |= {f"{item.name}.{key}": inner for key, inner in vars(value).items()}
+        else:
+            flat[item.name] = value
+    return flat
+
+
+def replace(config: TrainConfig, changes: Mapping[str, Any]) -> TrainConfig:
+    """`config` with some fields changed, by dotted name. The names must exist."""
+    for name, value in changes.items():
+        group, _, inner = name.rpartition(".")
+        if group:
+            value = dataclasses.replace(getattr(config, group), **{inner: value})
+        config = dataclasses.replace(config, **{group or inner: value})
+    return config
+
+
+def from_mapping(
+    mapping: Mapping[str, Any], *, where: str = "config", note: Callable[[str], None] | None = None
+) -> TrainConfig:
+    """Builds a checked `TrainConfig` from nested groups, dotted names, flat names, or a mixture.
+
+    Args:
+        mapping: for example `{"optim": {"lr": 1e-3}, "model.hidden_size": 256, "num_epochs": 3}`.
+        where: named in messages.
+        note: called with one line for each older name that was accepted.
+
+    Raises:
+        ConfigError: with every fault at once; an unknown name is told with its nearest valid one.
+    """
+    types_by_name = field_types()
+    faults: list[str] = []
+    values: dict[str, Any] = {}
+    for given, value in _flatten(mapping):
+        name = _resolve_name(given, types_by_name)
+        if name is None:
+            known = [*types_by_name, *GROUPS, *ALIASES]
+            known += [dotted.rpartition(".")[2] for dotted in types_by_name]
+            faults.append(f"{where}: unknown setting {given!r}{did_you_mean(given, known)}")
+            continue
+        if note and given in ALIASES:
+            note(f"{where}: {given!r} is read as {name!r}")
+        if name in values:
+            faults.append(f"{where}: {name!r} is set twice (the second time as {given!r})")
+            continue
+        try:
+            values[name] = coerce(value, types_by_name[name])
+        except ValueError as error:
+            faults.append(f"{where}: {given}: {error}, got {value!r}")
+    config = replace(TrainConfig(), values)
+    faults += [f"{where}: {fault}" for fault in check(config)]
+    if faults:
+        raise ConfigError(faults)
+    return config
+
+
+def load(
+    source: TrainConfig | Mapping[str, Any] | ModuleType | str | Path,
+    *,
+    note: Callable[[str], None] | None = None,
+) -> TrainConfig:
+    """Reads a configuration from whatever the user has.
+
+    Args:
+        source: a `TrainConfig`; a mapping; a module with `get_config()` (as `import config` gives); or the
+            path of such a Python file or of a JSON file.
+        note: see `from_mapping`.
+
+    Raises:
+        ConfigError: with every fault at once.
+    """
+    if isinstance(source, TrainConfig):
+        faults = check(source)
+        if faults:
+            raise ConfigError([f"config: {fault}" for fault in faults])
+        return source
+    if isinstance(source, Mapping):
+        return from_mapping(source, note=note)
+    if isinstance(source, ModuleType):
+        return _from_module(source, Path(source.__file__ or source.__name__).name, note)
+    if isinstance(source, (str, Path)):
+        return _from_path(Path(source), note)
+    raise ConfigError(
+        [f"config: expected a module, mapping, TrainConfig or path, got {type(source).__name__}"]
+    )
+
+
+def _from_path(path: Path, note: Callable[[str], None] | None) -> TrainConfig:
+    if not path.is_file():
+        raise ConfigError([f"{path}: no such config file"])
+    if path.suffix == ".json":
+        import json
+
+        try:
+            value = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise ConfigError([f"{path}: not valid JSON: {error}"]) from error
+        if not isinstance(value, dict):
+            raise ConfigError([f"{path}: expected an object of settings"])
+        return from_mapping(value, where=str(path), note=note)
+    spec = importlib.util.spec_from_file_location("custom_bert_user_config", path)
+    if spec is None or spec.loader is None:
+        raise ConfigError([f"{path}: expected a .py file with get_config(), or a .json file"])
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        line = _line_in(error, path)
+        raise ConfigError([f"{path}{line}: {type(error).__name__}: {error}"]) from error
+    return _from_module(module, str(path), note)
+
+
+def _line_in(error: BaseException, path: Path) -> str:
+    if isinstance(error, SyntaxError) and error.lineno:
+        return f":{error.lineno}"
+    line, trace = "", error.__traceback__
+    while trace:
+        if trace.tb_frame.f_code.co_filename == str(path):
+            line = f":{trace.tb_lineno}"
+        trace = trace.tb_next
+    return line
+
+
+def _from_module(module: ModuleType, where: str, note: Callable[[str], None] | None) -> TrainConfig:
+    get_config = getattr(module, "get_config", None)
+    if not callable(get_config):
+        raise ConfigError([f"{where}: no function get_config() that returns the settings"])
+    value = get_config()
+    if isinstance(value, TrainConfig):
+        return load(value)
+    if not isinstance(value, Mapping):
+        raise ConfigError([f"{where}: get_config() returned {type(value).__name__}, not a dict"])
+    return from_mapping(value, where=where, note=note)
+
+
+def _flatten(mapping: Mapping[str, Any]) -> Iterable[tuple[str, Any]]:
+    for key, value in mapping.items():
+        if key in GROUPS and isinstance(value, Mapping):
+            for inner, inner_value in value.items():
+                yield f"{key}.{inner}", inner_value
+        elif key in GROUPS and dataclasses.is_dataclass(value):
+            for inner, inner_value in vars(value).items():
+                yield f"{key}.{inner}", inner_value
+        else:
+            yield str(key), value
+
+
+def _resolve_name(given: str, types_by_name: Mapping[str, Any]) -> str | None:
+    if given in types_by_name:
+        return given
+    if given in ALIASES:
+        return ALIASES[given]
+    matches = [name for name in types_by_name if name.rpartition(".")[2] == given]
+    return matches[0] if len(matches) == 1 else None
+
+
+def coerce(value: Any, annotation: Any) -> Any:
+    """`value` as `annotation`, allowing what loses nothing (3 for 3.0, Path for str); else ValueError."""
+    if get_origin(annotation) in (typing.Union, types.UnionType):
+        options = [option for option in get_args(annotation) if option is not type(None)]
+        return None if value is None else coerce(value, options[0])
+    if get_origin(annotation) is Literal:
+        choices = get_args(annotation)
+        if value not in choices:
+            nearest = did_you_mean(value, choices) if isinstance(value, str) else ""
+            raise ValueError(f"expected one of {', '.join(choices)}{nearest}")
+        return value
+    if annotation is bool:
+        if not isinstance(value, bool):
+            raise ValueError("expected True or False")
+        return value
+    if isinstance(value, bool):
+        raise ValueError(f"expected {'a number' if annotation in (int, float) else 'text'}")
+    if annotation is int:
+        if isinstance(value, float) and value.is_integer():
+            return int(value)
+        if not isinstance(value, int):
+            raise ValueError("expected a whole number")
+        return value
+    if annotation is float:
+        if not isinstance(value, (int, float)) or not math.isfinite(value):
+            raise ValueError("expected a finite number")
+        return float(value)
+    if isinstance(value, Path):
+        return str(value)
+    if not isinstance(value, str):
+        raise ValueError("expected text")
+    return value
+
+
+_RANGES: dict[str, tuple[float, float, str]] = {
+    "data.val_fraction": (1e-6, 0.9, "between 0 and 0.9"),
+    "data.max_length": (3, 1 << 20, "at least 3"),
+    "model.vocab_size": (100, 1 << 22, "between 100 and 4,194,304"),
+    "model.hidden_size": (8, 1 << 16, "between 8 and 65,536"),
+    "model.num_hidden_layers": (1, 1024, "between 1 and 1,024"),
+    "model.num_attention_heads": (1, 1024, "between 1 and 1,024"),
+    "model.intermediate_size": (1, 1 << 20, "at least 1"),
+    "model.hidden_dropout": (0, 0.95, "between 0 and 0.95"),
+    "model.attention_dropout": (0, 0.95, "between 0 and 0.95"),
+    "model.local_attention": (0, 1 << 20, "0 or more"),
+    "model.global_attn_every_n_layers": (1, 1024, "at least 1"),
+    "model.rope_theta": (1, 1e12, "at least 1"),
+    "model.local_rope_theta": (1, 1e12, "at least 1"),
+    "batch.token_budget": (16, 1 << 24, "at least 16"),
+    "batch.batch_size": (1, 1 << 20, "at least 1"),
+    "batch.accumulation": (1, 1 << 16, "at least 1"),
+    "optim.lr": (1e-9, 10, "above 0 and at most 10"),
+    "optim.epochs": (1, 100_000, "at least 1"),
+    "optim.warmup": (0, 1, "between 0 and 1"),
+    "optim.weight_decay": (0, 10, "between 0 and 10"),
+    "optim.clip_norm": (1e-9, 1e9, "above 0"),
+    "optim.label_smoothing": (0, 0.99, "between 0 and 0.99"),
+    "optim.eval_every": (1, 1 << 40, "at least 1"),
+    "optim.patience": (1, 1 << 40, "at least 1"),
+    "optim.max_minutes": (1e-3, 1e6, "above 0"),
+    "runtime.threads": (1, 1024, "between 1 and 1,024"),
+    "runtime.log_every": (1, 1 << 40, "at least 1"),
+    "seed": (0, (1 << 63) - 1, "between 0 and 2**63 - 1"),
+}
+
+
+def check(config: TrainConfig) -> list[str]:
+    """Every fault of `config` that shows without the data or the machine, one line each."""
+    flat, types_by_name, faults = to_flat(config), field_types(), []
+    for name, value in flat.items():
+        try:
+            coerce(value, types_by_name[name])
+        except ValueError as error:
+            faults.append(f"{name}: {error}, got {value!r}")
+            continue
+        if name in _RANGES and value is not None:
+            low, high, words = _RANGES[name]
+            if not low <= value <= high:
+                faults.append(f"{name} must be {words}, got {value}")
+    if faults:
+        return faults
+    model, runtime = config.model, config.runtime
+    if model.hidden_size and model.num_attention_heads and model.hidden_size % model.num_attention_heads:
+        faults.append(
+            f"model.hidden_size {model.hidden_size} is not divisible by "
+            f"model.num_attention_heads {model.num_attention_heads}"
+        )
+    if model.size and (model.hidden_size or model.num_hidden_layers):
+        faults.append("model.size and model.hidden_size / num_hidden_layers exclude each other")
+    if model.attention_dropout and runtime.attention and runtime.attention not in KERNELS_WITH_DROPOUT:
+        faults.append(
+            f"model.attention_dropout: the {runtime.attention} kernel has no dropout; "
+            f"set it to 0 or runtime.attention to naive or dense"
+        )
+    if model.attention_dropout and config.batch.plan == "packed" and runtime.attention is None:
+        faults.append(
+            "model.attention_dropout: packed batches have no kernel with dropout; "
+            "set it to 0 or batch.plan to uniform_length"
+        )
+    if runtime.attention == "dense" and config.batch.plan == "packed":
+        faults.append(
+            "runtime.attention: dense needs sequences of one length; use grouped for packed batches"
+        )
+    if runtime.precision == "fp16" and runtime.device == "cpu":
+        faults.append("runtime.precision: fp16 is 10 x slower than fp32 on a CPU; use bf16 or fp32")
+    if runtime.attention == "varlen" and runtime.device == "cpu":
+        faults.append("runtime.attention: varlen needs a CUDA device; use grouped on a CPU")
+    return faults
+
+
+def require(value: Any) -> Any:
+    """`value`, which a resolved configuration has; a guard for types, not for users."""
+    assert value is not None, "used before it was resolved"
+    return cast(Any, value)

@@ -1,0 +1,345 @@
+"""From four files to a checked data set: labels, counts, hashes, and what a user should be told.
+
+What is wrong raises `DataError` with path and line before any training starts; what is doubtful becomes a
+warning with counts and line numbers. Texts are not kept: they are streamed again when they are tokenised.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from custom_bert.config import DataConfig
+from custom_bert.data.text import LineReader
+from custom_bert.errors import DataError, did_you_mean
+
+MAX_LABELS = 65_536
+RARE = 3
+"""Labels with fewer training examples than this are warned about."""
+
+
+@dataclass(frozen=True)
+class TextFile:
+    """One text file and its labels, read and checked.
+
+    Attributes:
+        texts_path, labels_path: the two files.
+        texts_sha256, labels_sha256: of their bytes.
+        label_ids_N: (N,) int32 index into the data set's labels.
+        hashes_N: (N,) int64 of each text: equal texts have equal hashes (in this process).
+        characters: of all texts.
+    """
+
+    texts_path: str
+    labels_path: str
+    texts_sha256: str
+    labels_sha256: str
+    label_ids_N: np.ndarray
+    hashes_N: np.ndarray
+    characters: int
+
+    def __len__(self) -> int:
+        return len(self.label_ids_N)
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A checked data set.
+
+    Attributes:
+        labels: the label strings, sorted; label ids index into it.
+        train_file: the training files.
+        val_file: the validation files, or `train_file` if its lines were divided.
+        train_rows, val_rows: (N,) int64 line indices (from 0) of each split in its file.
+        warnings: one line each.
+    """
+
+    labels: tuple[str, ...]
+    train_file: TextFile
+    val_file: TextFile
+    train_rows: np.ndarray
+    val_rows: np.ndarray
+    warnings: tuple[str, ...] = field(default=())
+
+    @property
+    def was_divided(self) -> bool:
+        """Whether the validation rows were set aside from the training files."""
+        return self.val_file is self.train_file
+
+    @property
+    def train_label_ids(self) -> np.ndarray:
+        """(N,) label ids of the training rows."""
+        return np.asarray(self.train_file.label_ids_N[self.train_rows])
+
+    @property
+    def val_label_ids(self) -> np.ndarray:
+        """(N,) label ids of the validation rows."""
+        return np.asarray(self.val_file.label_ids_N[self.val_rows])
+
+
+def in_directory(directory: str | Path) -> dict[str, str]:
+    """The four default file names inside `directory`, as changes to a configuration."""
+    names = ("train_texts", "train_labels", "val_texts", "val_labels")
+    defaults = DataConfig()
+    return {
+        f"data.{name}": str(Path(directory) / Path(str(getattr(defaults, name))).name)
+        for name in names
+    }
+
+
+def read_dataset(data: DataConfig, *, seed: int = 0) -> Dataset:
+    """Reads, checks and divides the data.
+
+    Args:
+        data: the paths and the share to set aside.
+        seed: of the division, if there are no validation files.
+
+    Raises:
+        DataError: for the first thing that cannot be used, with path and line.
+    """
+    has_val = [Path(path).exists() for path in (data.val_texts, data.val_labels)]
+    warnings: list[str] = []
+    labels: dict[str, int] = {}
+    train = _read_pair(data.train_texts, data.train_labels, labels, None, warnings)
+    if len(labels) == 1:
+        only = next(iter(labels))
+        raise DataError(data.train_labels, f"every line has the label {only!r}; two are needed")
+    _warn_label_spelling(data.train_labels, list(labels), warnings)
+    _warn_rare(train, list(labels), warnings)
+    _warn_conflicts(train, list(labels), warnings)
+    if any(has_val):
+        val = _read_pair(data.val_texts, data.val_labels, labels, data.train_labels, warnings)
+        _warn_leaks(train, val, warnings)
+    else:
+        val = train
+    order = sorted(labels)
+    rank = {label: i for i, label in enumerate(order)}
+    renumber = np.array([rank[label] for label in labels], dtype=np.int32)
+    train = _renumbered(train, renumber)
+    val = train if not any(has_val) else _renumbered(val, renumber)
+    everything = np.arange(len(train), dtype=np.int64)
+    if any(has_val):
+        return Dataset(
+            tuple(order), train, val, everything, np.arange(len(val), dtype=np.int64), tuple(warnings)
+        )
+    val_rows = divide(train.label_ids_N, train.hashes_N, data.val_fraction, seed)
+    if not len(val_rows):
+        raise DataError(
+            data.train_texts,
+            f"{len(train):,} lines are too few to set validation lines aside; "
+            f"write {data.val_texts} and {data.val_labels}",
+        )
+    train_rows = np.setdiff1d(everything, val_rows, assume_unique=True)
+    return Dataset(tuple(order), train, val, train_rows, val_rows, tuple(warnings))
+
+
+def divide(label_ids_N: np.ndarray, hashes_N: np.ndarray, fraction: float, seed: int) -> np.ndarray:
+    """Chooses validation rows: a seeded share of each label, equal texts all on one side.
+
+    A pure function of labels, equalities between texts, fraction and seed; the value of a hash plays no
+    part. Labels with a single text stay in training.
+
+    Returns:
+        Sorted row indices.
+    """
+    _, first_N, inverse_N = np.unique(hashes_N, return_index=True, return_inverse=True)
+    leader_N = first_N[inverse_N]  # the first row with the same text
+    generator = np.random.Generator(np.random.PCG64(seed))
+    draw_N = generator.random(len(label_ids_N))[leader_N]
+    chosen_N = np.zeros(len(label_ids_N), dtype=bool)
+    for label in range(int(label_ids_N.max()) + 1):
+        leaders = np.flatnonzero((label_ids_N == label) & (leader_N == np.arange(len(leader_N))))
+        count = min(max(round(fraction * len(leaders)), 1), len(leaders) - 1)
+        if count > 0:
+            chosen_N[leaders[np.argsort(draw_N[leaders], kind="stable")[:count]]] = True
+    return np.flatnonzero(chosen_N[leader_N])
+
+
+def _renumbered(file: TextFile, renumber: np.ndarray) -> TextFile:
+    return TextFile(**{**vars(file), "label_ids_N": renumber[file.label_ids_N]})
+
+
+def _read_pair(
+    texts_path: str,
+    labels_path: str,
+    labels: dict[str, int],
+    known_from: str | None,
+    warnings: list[str],
+) -> TextFile:
+    """Reads texts and labels. With `known_from` (the training labels' path) no new label is allowed."""
+    texts, label_reader = LineReader(texts_path), LineReader(labels_path)
+    label_ids, label_characters = _read_labels(label_reader, labels, known_from)
+    hashes, empty, characters = [], [], 0
+    for block in texts.blocks():
+        start = texts.num_lines - len(block)
+        # Python's own 64-bit hash: two different texts among 5 million collide with p < 1e-6,
+        # and the cost of that would be one wrong warning
+        hashes.append(np.fromiter(map(hash, block), dtype=np.int64, count=len(block)))
+        characters += sum(map(len, block))
+        empty += [start + i + 1 for i, line in enumerate(block) if not line or line.isspace()]
+    if texts.num_lines != len(label_ids):
+        longer, count = (
+            (texts_path, texts.num_lines)
+            if texts.num_lines > len(label_ids)
+            else (labels_path, len(label_ids))
+        )
+        raise DataError(
+            f"{longer}:{min(texts.num_lines, len(label_ids)) + 1}",
+            f"{texts_path} has {texts.num_lines:,} lines and {labels_path} has {len(label_ids):,}; "
+            f"{Path(longer).name} is longer from here on (to line {count:,})",
+        )
+    all_hashes = np.concatenate(hashes)
+    _check_not_swapped(
+        texts_path, labels_path, label_ids, len(labels), label_characters, characters, all_hashes
+    )
+    if empty:
+        warnings.append(f"{texts_path}: {counted(len(empty), 'empty text')}{at_lines(empty)}")
+    return TextFile(
+        texts_path, labels_path, texts.sha256, label_reader.sha256, label_ids, all_hashes, characters
+    )
+
+
+def _read_labels(
+    reader: LineReader, labels: dict[str, int], known_from: str | None
+) -> tuple[np.ndarray, int]:
+    """(label ids in order of first sight, characters); new labels are added to `labels`."""
+    ids, characters = [], 0
+    for block in reader.blocks():
+        start = reader.num_lines - len(block)
+        characters += sum(map(len, block))
+        for label in set(block) - labels.keys():
+            line = start + block.index(label) + 1
+            where = f"{reader.path}:{line}"
+            if not label.strip():
+                raise DataError(where, "empty label")
+            if "\t" in label:
+                raise DataError(where, f"label {_short(label)} holds a tab, which separates columns")
+            if known_from is not None:
+                raise DataError(
+                    where,
+                    f"label {_short(label)} never occurs in {known_from}"
+                    f"{did_you_mean(label, list(labels)) if len(label) < 200 else ''}",
+                )
+        for label in block:
+            if label not in labels:
+                labels[label] = len(labels)
+        ids.append(np.fromiter(map(labels.__getitem__, block), dtype=np.int32, count=len(block)))
+    return np.concatenate(ids), characters
+
+
+def _check_not_swapped(
+    texts_path: str,
+    labels_path: str,
+    label_ids: np.ndarray,
+    num_labels: int,
+    label_characters: int,
+    text_characters: int,
+    hashes: np.ndarray,
+) -> None:
+    distinct_texts = len(np.unique(hashes))
+    if label_characters > 2 * text_characters and distinct_texts < num_labels:
+        raise DataError(
+            f"{labels_path}:1",
+            f"the labels look like texts and {texts_path} like labels; are the two files swapped?",
+        )
+    if (num_labels > len(label_ids) // 2 and len(label_ids) >= 20) or num_labels > MAX_LABELS:
+        raise DataError(
+            f"{labels_path}:1",
+            f"the labels look like texts: {num_labels:,} different ones in {len(label_ids):,} lines",
+        )
+
+
+def _warn_label_spelling(path: str, labels: Sequence[str], warnings: list[str]) -> None:
+    """Labels that differ only in case or surrounding space are probably one label."""
+    seen: dict[str, str] = {}
+    for label in labels:
+        twin = seen.setdefault(label.strip().casefold(), label)
+        if twin is not label:
+            warnings.append(
+                f"{path}: labels {twin!r} and {label!r} differ only in case or spaces and stay two"
+            )
+
+
+def _warn_rare(file: TextFile, labels: Sequence[str], warnings: list[str]) -> None:
+    counts = np.bincount(file.label_ids_N, minlength=len(labels))
+    rare = np.flatnonzero(counts < RARE)
+    if len(rare):
+        lines = [int(np.argmax(file.label_ids_N == label)) + 1 for label in rare[:5]]
+        names = ", ".join(_short(labels[label]) for label in rare[:5])
+        warnings.append(
+            f"{file.labels_path}: {counted(len(rare), 'label')} with fewer than {RARE} examples: "
+            f"{names}{at_lines(lines, len(rare))}"
+        )
+
+
+def _warn_conflicts(file: TextFile, labels: Sequence[str], warnings: list[str]) -> None:
+    """The same text under two labels."""
+    order = np.lexsort((np.arange(len(file)), file.hashes_N))
+    same = file.hashes_N[order[1:]] == file.hashes_N[order[:-1]]
+    differ = file.label_ids_N[order[1:]] != file.label_ids_N[order[:-1]]
+    lines = np.sort(order[1:][same & differ]) + 1
+    if len(lines):
+        warnings.append(
+            f"{file.texts_path}: {counted(len(lines), 'text')} repeated under another label"
+            f"{at_lines(lines)}"
+        )
+
+
+def _warn_leaks(train: TextFile, val: TextFile, warnings: list[str]) -> None:
+    lines = np.flatnonzero(np.isin(val.hashes_N, train.hashes_N)) + 1
+    if len(lines):
+        warnings.append(
+            f"{val.texts_path}: {counted(len(lines), 'text')} also in {train.texts_path}"
+            f"{at_lines(lines)}; validation scores are that much too kind"
+        )
+
+
+def describe(dataset: Dataset) -> list[str]:
+    """What a check found: sizes, labels, the division, and the warnings."""
+    train, labels = dataset.train_label_ids, dataset.labels
+    lines = [
+        f"{dataset.train_file.texts_path}: {len(dataset.train_file):,} lines, "
+        f"{dataset.train_file.characters:,} characters, {len(labels)} labels"
+    ]
+    if dataset.was_divided:
+        lines.append(
+            f"no validation files: {len(dataset.val_rows):,} lines would be set aside from these"
+        )
+    else:
+        lines.append(
+            f"{dataset.val_file.texts_path}: {len(dataset.val_file):,} lines, "
+            f"{dataset.val_file.characters:,} characters"
+        )
+    counts = label_counts(train, labels)
+    largest = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    shown = ", ".join(f"{label} {count:,}" for label, count in largest[:10])
+    lines.append(f"training examples by label: {shown}{', ...' if len(largest) > 10 else ''}")
+    lines += [f"warning: {warning}" for warning in dataset.warnings]
+    return [*lines, f"no errors, {counted(len(dataset.warnings), 'warning')}"]
+
+
+def counted(count: int, noun: str) -> str:
+    """`1 text`, `1,200 texts`."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def at_lines(lines: Sequence[int] | np.ndarray, total: int | None = None) -> str:
+    """` (line 3)`, ` (lines 3, 8, 9, 12, 40, ...)`: the first five."""
+    total = len(lines) if total is None else total
+    first = ", ".join(str(int(line)) for line in lines[:5])
+    more = ", ..." if total > 5 else ""
+    return f" (line{'' if total == 1 else 's'} {first}{more})"
+
+
+def _short(label: str) -> str:
+    return repr(label if len(label) <= 40 else label[:37] + "...")
+
+
+def label_counts(label_ids_N: np.ndarray, labels: Sequence[str]) -> dict[str, int]:
+    """Examples of each label, in label order."""
+    counts = Counter(label_ids_N.tolist())
+    return {label: counts.get(i, 0) for i, label in enumerate(labels)}

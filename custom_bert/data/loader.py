@@ -1,0 +1,100 @@
+"""Plans to batches, prepared ahead by one thread.
+
+A thread, never a process: the user's three lines have no main guard, and a spawned copy would run them
+again. An error in the thread is raised where the batch is asked for.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from custom_bert.batch import Batch
+from custom_bert.config import Plan
+from custom_bert.data.store import TokenStore
+
+AHEAD = 4
+"""Batches that are ready before they are asked for."""
+
+
+@dataclass(frozen=True)
+class BatchBuilder:
+    """Turns indices of a split into a batch.
+
+    Attributes:
+        store: tokenised lines.
+        rows_N: (N,) line index of each example of the split.
+        labels_N: (N,) label id of each example, or None.
+        pad_token_id: fills padding.
+        pin_memory: for asynchronous copies to a GPU.
+    """
+
+    store: TokenStore
+    rows_N: np.ndarray
+    labels_N: np.ndarray | None
+    pad_token_id: int
+    pin_memory: bool = False
+
+    @property
+    def lengths_N(self) -> np.ndarray:
+        """(N,) tokens of each example."""
+        return np.asarray(self.store.lengths_N[self.rows_N])
+
+    def build(self, indices: np.ndarray, plan: Plan, max_length: int) -> Batch:
+        """The batch of some examples, laid out as the plan asks."""
+        sequences = [self.store[row] for row in self.rows_N[indices].tolist()]
+        if plan == "packed":
+            slot = None
+        else:
+            slot = max_length if plan == "padded" else max(map(len, sequences))
+        return Batch.build(
+            sequences,
+            slot=slot,
+            pad_token_id=self.pad_token_id,
+            labels=None if self.labels_N is None else self.labels_N[indices],
+            indices=indices,
+            pin_memory=self.pin_memory,
+        )
+
+
+def prefetch(plan: Sequence[np.ndarray], build: Callable[[np.ndarray], Batch]) -> Iterator[Batch]:
+    """The plan's batches in order, built by a thread that stays `AHEAD` of the consumer.
+
+    Raises:
+        Whatever `build` raised, at the batch that it concerned.
+    """
+    ready: queue.Queue[Batch | BaseException] = queue.Queue(maxsize=AHEAD)
+    stop = threading.Event()
+
+    def put(item: Batch | BaseException) -> None:
+        while not stop.is_set():
+            try:
+                ready.put(item, timeout=0.1)
+                return
+            except queue.Full:
+                continue
+
+    def work() -> None:
+        try:
+            for indices in plan:
+                if stop.is_set():
+                    return
+                put(build(indices))
+        except BaseException as error:  # handed over to the consumer, whatever it is
+            put(error)
+
+    thread = threading.Thread(target=work, name="custom-bert-loader", daemon=True)
+    thread.start()
+    try:
+        for _ in plan:
+            item = ready.get()
+            if isinstance(item, BaseException):
+                raise item
+            yield item
+    finally:
+        stop.set()
+        thread.join()

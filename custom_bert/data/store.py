@@ -1,0 +1,184 @@
+"""Token ids on disk, memory-mapped: a corpus larger than memory trains, a second run starts at once.
+
+A store is a directory of raw little-endian arrays, named after the hash of everything that its content
+depends on. It is written under a temporary name and renamed when complete.
+
+    ids.bin       every text's token ids, one after the other, uint16 or uint32
+    offsets.bin   (N + 1) int64, where each text's ids start
+    store.json    shape, type and truncation counts
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from custom_bert import files
+from custom_bert.data.text import LineReader
+from custom_bert.data.tokenizer import CHARACTERS_PER_TOKEN, TextTokenizer
+from custom_bert.errors import DataError, WriteError
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class StoreInfo:
+    """What a store holds.
+
+    Attributes:
+        texts: N.
+        tokens: of all texts, after truncation.
+        dtype: "<u2" or "<u4".
+        truncated: texts that lost tokens.
+        lost_tokens: that they lost; a lower bound where a text was cut before tokenising.
+        unknown: tokens that are the unknown token.
+        format: of the files.
+    """
+
+    texts: int
+    tokens: int
+    dtype: str
+    truncated: int
+    lost_tokens: int
+    unknown: int
+    format: int = FORMAT
+
+
+class TokenStore:
+    """The tokenised lines of one file, by line index.
+
+    Args:
+        directory: a complete store.
+        info: its description.
+    """
+
+    def __init__(self, directory: Path, info: StoreInfo) -> None:
+        self.directory, self.info = directory, info
+        self._ids = np.memmap(directory / "ids.bin", dtype=info.dtype, mode="r")
+        self._offsets = np.fromfile(directory / "offsets.bin", dtype="<i8")
+        self.lengths_N = np.diff(self._offsets)
+
+    def __len__(self) -> int:
+        return self.info.texts
+
+    def __getitem__(self, row: int) -> np.ndarray:
+        """(length,) int64 token ids of text `row`."""
+        ids = self._ids[self._offsets[row] : self._offsets[row + 1]]
+        return np.asarray(ids, dtype=np.int64)
+
+
+def cache_root(configured: str | None) -> Path:
+    """Where stores and trained tokenizers are kept: as configured, or by the XDG convention."""
+    if configured:
+        return Path(configured)
+    home = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
+    return Path(home) / "custom-bert"
+
+
+def open_store(
+    texts_path: str,
+    texts_sha256: str,
+    tokenizer: TextTokenizer,
+    *,
+    max_length: int,
+    cache: Path,
+    progress: Callable[[int], None] | None = None,
+) -> TokenStore:
+    """The store of a text file: the one of an earlier run, or a new one.
+
+    Args:
+        texts_path: the text file.
+        texts_sha256: of its bytes, as they were checked.
+        tokenizer: turns lines into ids.
+        max_length: tokens kept of each text.
+        cache: root of the cache directory.
+        progress: called with the number of lines done.
+
+    Raises:
+        DataError: if the file is no longer the one that was checked.
+        WriteError: if the cache cannot be written.
+    """
+    identity = f"{FORMAT} {CHARACTERS_PER_TOKEN} {texts_sha256} {tokenizer.sha256} {max_length}"
+    directory = cache / "tokens" / hashlib.sha256(identity.encode()).hexdigest()[:32]
+    info = _complete(directory)
+    if info is None:
+        info = _build(directory, texts_path, texts_sha256, tokenizer, max_length, progress)
+    return TokenStore(directory, info)
+
+
+def _complete(directory: Path) -> StoreInfo | None:
+    """The description of a store whose files have the sizes that it states; None if anything differs."""
+    try:
+        info = StoreInfo(**json.loads((directory / "store.json").read_text(encoding="utf-8")))
+        ids_size = (directory / "ids.bin").stat().st_size
+        offsets_size = (directory / "offsets.bin").stat().st_size
+    except (OSError, ValueError, TypeError):
+        return None
+    if info.dtype not in ("<u2", "<u4") or info.format != FORMAT:
+        return None
+    if ids_size != info.tokens * np.dtype(info.dtype).itemsize:
+        return None
+    return info if offsets_size == 8 * (info.texts + 1) else None
+
+
+def _build(
+    directory: Path,
+    texts_path: str,
+    texts_sha256: str,
+    tokenizer: TextTokenizer,
+    max_length: int,
+    progress: Callable[[int], None] | None,
+) -> StoreInfo:
+    dtype = "<u2" if tokenizer.vocab_size <= 1 << 16 else "<u4"
+    unknown_id = next(
+        (
+            token_id
+            for name in ("[UNK]", "<unk>")
+            if (token_id := tokenizer.backend.token_to_id(name)) is not None
+        ),
+        -1,
+    )
+    reader = LineReader(texts_path)
+    try:
+        temporary = files.temporary_directory(directory.parent, directory.name)
+    except WriteError as error:
+        raise WriteError(f"{error}; set data.cache_dir to a directory that can be written") from error
+    try:
+        lengths, truncated, lost_tokens, unknown = [np.zeros(1, dtype=np.int64)], 0, 0, 0
+        with files.writing(temporary / "ids.bin") as stream:
+            for block in reader.blocks():
+                for start in range(0, len(block), 4096):
+                    arrays, lost = tokenizer.encode(block[start : start + 4096], max_length)
+                    ids = np.concatenate(arrays)
+                    stream.write(ids.astype(dtype).tobytes())
+                    lengths.append(np.fromiter(map(len, arrays), dtype=np.int64, count=len(arrays)))
+                    truncated += int((lost > 0).sum())
+                    lost_tokens += int(lost.sum())
+                    unknown += int((ids == unknown_id).sum())
+                if progress:
+                    progress(reader.num_lines)
+        if reader.sha256 != texts_sha256:
+            raise DataError(texts_path, "the file changed while it was read; start again")
+        offsets = np.cumsum(np.concatenate(lengths))
+        files.write_bytes(temporary / "offsets.bin", offsets.astype("<i8").tobytes())
+        info = StoreInfo(
+            len(offsets) - 1, int(offsets[-1]), dtype, truncated, lost_tokens, unknown
+        )
+        files.write_json(temporary / "store.json", asdict(info))
+        if directory.exists() and _complete(directory) is None:
+            shutil.rmtree(directory)  # a damaged store
+        try:
+            files.rename_directory(temporary, directory)
+        except WriteError:
+            if _complete(directory) is None:  # not merely built by another process meanwhile
+                raise
+        return info
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)

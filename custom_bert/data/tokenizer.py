@@ -1,0 +1,214 @@
+"""Texts to token ids, on the `tokenizers` library: WordPiece trained on the user's text, or a given file.
+
+Training is made reproducible. The library numbers word-inner characters (`##x`) in the order of a hash map
+that differs between processes, and ties between merges fall by those numbers; so the alphabet is counted
+here and handed over in a fixed order (`test_training_twice_gives_the_same_vocabulary`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
+from tokenizers.processors import TemplateProcessing
+
+from custom_bert.errors import DataError
+
+SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+"""BERT's, with ids 0 to 4 in a trained vocabulary."""
+
+CHARACTERS_PER_TOKEN = 64
+"""A text is cut to this many characters per token of max_length before it is tokenised."""
+
+TRAINING_CHARACTERS = 100_000_000
+"""A vocabulary is trained on at most about this much text, lines taken at equal distances."""
+
+MIN_FREQUENCY = 2
+ALPHABET_SHARE = 0.5
+"""Share of the vocabulary that single characters may take, each in its two forms (`x`, `##x`)."""
+
+
+class TextTokenizer:
+    """Turns texts into token ids: [CLS], the text's tokens, [SEP].
+
+    Args:
+        tokenizer: of the `tokenizers` library. Truncation and padding that it carries are switched off.
+        name: for messages.
+
+    Raises:
+        DataError: if a start, end, padding or unknown token is missing.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, name: str = "tokenizer") -> None:
+        tokenizer.no_truncation()
+        tokenizer.no_padding()
+        self.backend = tokenizer
+        self.vocab_size: int = tokenizer.get_vocab_size(with_added_tokens=True)
+        self.cls_id = self._special(name, "[CLS]", "<s>")
+        self.sep_id = self._special(name, "[SEP]", "</s>")
+        self.pad_id = self._special(name, "[PAD]", "<pad>")
+        highest = max(tokenizer.get_vocab(with_added_tokens=True).values())
+        if highest >= self.vocab_size:
+            raise DataError(name, f"token id {highest} in a vocabulary of {self.vocab_size} entries")
+
+    def _special(self, name: str, *spellings: str) -> int:
+        for spelling in spellings:
+            token_id = self.backend.token_to_id(spelling)
+            if token_id is not None:
+                return int(token_id)
+        raise DataError(name, f"the vocabulary has no {' or '.join(spellings)} token")
+
+    def to_json(self) -> str:
+        """The content of tokenizer.json."""
+        return str(self.backend.to_str(pretty=True))
+
+    @property
+    def sha256(self) -> str:
+        """Of `to_json`."""
+        return hashlib.sha256(self.to_json().encode()).hexdigest()
+
+    def encode(self, texts: Sequence[str], max_length: int) -> tuple[list[np.ndarray], np.ndarray]:
+        """Token ids of each text, at most `max_length`, and the tokens that each lost.
+
+        Returns:
+            One int64 array per text, and (N,) int64 of lost tokens. Of a text that was cut to
+            `CHARACTERS_PER_TOKEN * max_length` characters the loss is at least 1, and a lower bound.
+        """
+        cap, room = CHARACTERS_PER_TOKEN * max_length, max_length - 2
+        capped = [text if len(text) <= cap else text[:cap] for text in texts]
+        arrays, lost = [], np.zeros(len(texts), dtype=np.int64)
+        for i, encoding in enumerate(
+            self.backend.encode_batch_fast(capped, add_special_tokens=False)
+        ):
+            ids = encoding.ids
+            lost[i] = max(len(ids) - room, int(len(texts[i]) > cap))
+            arrays.append(np.array([self.cls_id, *ids[:room], self.sep_id], dtype=np.int64))
+        return arrays, lost
+
+
+def train_tokenizer(
+    lines: Callable[[], Iterable[list[str]]],
+    *,
+    vocab_size: int,
+    lowercase: bool,
+    characters: int,
+) -> TextTokenizer:
+    """Trains a WordPiece vocabulary (Wu et al. 2016, arXiv 1609.08144) on streamed text.
+
+    A pure function of the text and the arguments.
+
+    Args:
+        lines: called twice; each time gives the text in blocks of lines.
+        vocab_size: entries at most; less text gives fewer.
+        lowercase: fold case. Accents are kept.
+        characters: of the whole text, to choose the sample's distance.
+    """
+    stride = max(1, -(-characters // TRAINING_CHARACTERS))
+
+    def sample() -> Iterator[str]:
+        at = 0
+        for block in lines():
+            for text in block[-at % stride :: stride]:
+                yield text[:1_000_000]
+            at += len(block)
+
+    normalizer = normalizers.BertNormalizer(
+        clean_text=True, handle_chinese_chars=True, strip_accents=False, lowercase=lowercase
+    )
+    pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    alphabet = _alphabet(sample(), normalizer, int(vocab_size * ALPHABET_SHARE) // 2)
+    trainer = trainers.WordPieceTrainer(
+        vocab_size=vocab_size,
+        min_frequency=MIN_FREQUENCY,
+        special_tokens=[*SPECIAL_TOKENS, *alphabet, *("##" + letter for letter in alphabet)],
+        initial_alphabet=alphabet,
+        limit_alphabet=len(alphabet),
+        show_progress=False,
+    )
+    learner = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+    learner.normalizer, learner.pre_tokenizer = normalizer, pre_tokenizer
+    learner.train_from_iterator(sample(), trainer)
+    vocab = learner.get_vocab(with_added_tokens=True)
+    tokens = sorted(vocab, key=lambda token: vocab[token])
+    return from_vocab(tokens, lowercase=lowercase)
+
+
+def _alphabet(texts: Iterator[str], normalizer: normalizers.Normalizer, limit: int) -> list[str]:
+    """The most frequent characters of the normalised text, in code point order."""
+    counts = np.zeros(0x110000, dtype=np.int64)
+    pending: list[str] = []
+    size = 0
+
+    def count() -> None:
+        text = normalizer.normalize_str("\n".join(pending))
+        counts_here = np.bincount(np.frombuffer(text.encode("utf-32-le", "replace"), dtype="<u4"))
+        counts[: len(counts_here)] += counts_here
+
+    for text in texts:
+        pending.append(text)
+        size += len(text)
+        if size > 1 << 20:
+            count()
+            pending, size = [], 0
+    count()
+    present = np.flatnonzero(counts)
+    by_frequency = present[np.lexsort((present, -counts[present]))]
+    letters = [chr(code) for code in by_frequency if not chr(code).isspace()]
+    return sorted(letters[:limit])
+
+
+def from_vocab(tokens: Sequence[str], *, lowercase: bool, name: str = "vocabulary") -> TextTokenizer:
+    """A BERT WordPiece tokenizer over `tokens`, whose ids are their places in the list."""
+    vocab = {token: i for i, token in enumerate(tokens)}
+    if len(vocab) != len(tokens):
+        twice = next(token for i, token in enumerate(tokens) if vocab[token] != i)
+        raise DataError(name, f"the token {twice!r} stands twice in the vocabulary")
+    tokenizer = Tokenizer(models.WordPiece(vocab, unk_token="[UNK]", max_input_chars_per_word=100))
+    tokenizer.normalizer = normalizers.BertNormalizer(
+        clean_text=True, handle_chinese_chars=True, strip_accents=False, lowercase=lowercase
+    )
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.add_special_tokens([token for token in SPECIAL_TOKENS if token in vocab])
+    if "[CLS]" in vocab and "[SEP]" in vocab:
+        tokenizer.post_processor = TemplateProcessing(
+            single="[CLS] $A [SEP]",
+            pair="[CLS] $A [SEP] $B:1 [SEP]:1",
+            special_tokens=[("[CLS]", vocab["[CLS]"]), ("[SEP]", vocab["[SEP]"])],
+        )
+    return TextTokenizer(tokenizer, name)
+
+
+def load_tokenizer(path: str | Path, *, lowercase: bool = True) -> TextTokenizer:
+    """Reads a `tokenizer.json`, or a `vocab.txt` of BERT WordPiece tokens, one a line.
+
+    Args:
+        path: the file.
+        lowercase: fold case, for vocab.txt; a tokenizer.json says so itself.
+
+    Raises:
+        DataError: if the file is missing, is neither form, or lacks a special token.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise DataError(str(path), "no such tokenizer file")
+    try:
+        content = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise DataError(str(path), f"not valid UTF-8 at byte {error.start}") from error
+    if path.suffix != ".json":
+        tokens = content.split("\n")
+        while tokens and not tokens[-1].strip():
+            tokens.pop()
+        return from_vocab(
+            [token.rstrip("\r") for token in tokens], lowercase=lowercase, name=str(path)
+        )
+    try:
+        json.loads(content)
+        tokenizer = Tokenizer.from_str(content)
+    except Exception as error:  # the library raises bare Exception
+        raise DataError(str(path), f"not a tokenizer.json: {error}") from error
+    return TextTokenizer(tokenizer, str(path))

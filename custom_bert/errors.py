@@ -1,0 +1,59 @@
+"""Errors that a user can cause. Each is one line that says what is wrong, where, and what to do.
+
+The command line prints `error: ...` without a traceback and exits with the class's `exit_code`, the
+codes of BSD's sysexits.h. Errors of ours (a broken invariant) are ordinary exceptions and keep their
+traceback.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+class UserError(Exception):
+    """A mistake that the user can mend. `str(error)` is the message, one line for each fault."""
+
+    exit_code = 64  # EX_USAGE
+
+
+class ConfigError(UserError):
+    """One or more faults in a configuration, all reported together.
+
+    Args:
+        faults: one line each.
+    """
+
+    def __init__(self, faults: Sequence[str]) -> None:
+        self.faults = tuple(faults)
+        super().__init__("\n".join(self.faults))
+
+
+class DataError(UserError):
+    """Input data that cannot be used. `where` is `path` or `path:line` (lines count from 1)."""
+
+    exit_code = 65  # EX_DATAERR
+
+    def __init__(self, where: str, reason: str) -> None:
+        self.where, self.reason = where, reason
+        super().__init__(f"{where}: {reason}")
+
+
+class RunError(UserError):
+    """A run directory that is missing, incomplete, or belongs to another run."""
+
+    exit_code = 66  # EX_NOINPUT
+
+
+class WriteError(UserError):
+    """A file that could not be written; names the path and the system's reason."""
+
+    exit_code = 74  # EX_IOERR
+
+
+def did_you_mean(word: str, known: Sequence[str]) -> str:
+    """`" (did you mean 'x'?)"` for the closest of `known`, or nothing when none is close."""
+    import difflib
+
+    folded = {candidate.casefold(): candidate for candidate in known}
+    close = difflib.get_close_matches(word.casefold(), list(folded), n=1, cutoff=0.6)
+    return f" (did you mean {folded[close[0]]!r}?)" if close else ""

@@ -1,0 +1,139 @@
+"""A trained classifier: texts in, labels and probabilities out, in input order, in bounded memory."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from custom_bert.batch import Batch
+from custom_bert.checkpoints.native import Checkpoint, load_checkpoint
+from custom_bert.data.batching import by_length
+from custom_bert.machine import choose_device
+from custom_bert.metrics import ConfusionMatrix, Scores
+from custom_bert.models.evaluate import logits_of, softmax_in_order
+
+WINDOW = 4096
+"""Texts that are tokenised, sorted by length and predicted together; bounds memory."""
+
+TOKEN_BUDGET = 8192
+"""Rows of a prediction batch."""
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The most probable label of a text.
+
+    Attributes:
+        label: as it stood in the label file.
+        probability: of that label.
+    """
+
+    label: str
+    probability: float
+
+
+class Classifier:
+    """A model directory, ready to predict. Computes in fp32, so labels equal an exported model's.
+
+    Args:
+        checkpoint: as loaded; use `Classifier.load` for a directory.
+        device: where to run.
+    """
+
+    def __init__(self, checkpoint: Checkpoint, device: torch.device) -> None:
+        self.labels = checkpoint.labels
+        self.max_length = checkpoint.max_length
+        self.tokenizer = checkpoint.tokenizer
+        self.device = device
+        self.model = checkpoint.model.to(device).eval()
+
+    @staticmethod
+    def load(directory: str | Path, *, device: str | None = None) -> Classifier:
+        """Loads what `custom-bert train` wrote.
+
+        Args:
+            directory: the run directory.
+            device: "cpu" or "cuda"; None takes cuda if there is one.
+
+        Raises:
+            RunError: if the directory is missing, incomplete or damaged.
+            ConfigError: if the device is not there.
+        """
+        return Classifier(load_checkpoint(directory), choose_device(device)[0])
+
+    def predict(self, texts: Iterable[str]) -> list[Prediction]:
+        """The most probable label of each text, in input order.
+
+        Raises:
+            TypeError: if `texts` is a single string.
+        """
+        return list(self.stream(texts))
+
+    def stream(self, texts: Iterable[str]) -> Iterator[Prediction]:
+        """As `predict`, one by one, reading the input as it goes."""
+        for probabilities_NC in self._windows(texts):
+            best_N = probabilities_NC.argmax(axis=1)
+            for label, probability in zip(
+                best_N.tolist(), probabilities_NC.max(axis=1).tolist(), strict=True
+            ):
+                yield Prediction(self.labels[label], probability)
+
+    def predict_proba(self, texts: Iterable[str]) -> np.ndarray:
+        """(N, C) fp32 probabilities; columns in the order of `labels`, as in scikit-learn."""
+        windows = list(self._windows(texts))
+        if not windows:
+            return np.empty((0, len(self.labels)), dtype=np.float32)
+        return np.concatenate(windows)
+
+    def stream_proba(self, texts: Iterable[str]) -> Iterator[np.ndarray]:
+        """(C,) probabilities of each text, reading the input as it goes."""
+        for probabilities_NC in self._windows(texts):
+            yield from probabilities_NC
+
+    def evaluate(self, texts: Iterable[str], labels: Iterable[str]) -> Scores:
+        """Metrics on labelled texts.
+
+        Raises:
+            ValueError: if the counts differ or a label is unknown.
+        """
+        ids = {label: i for i, label in enumerate(self.labels)}
+        matrix = ConfusionMatrix(len(self.labels))
+        remaining = iter(labels)
+        for probabilities_NC in self._windows(texts):
+            true = list(itertools.islice(remaining, len(probabilities_NC)))
+            if len(true) < len(probabilities_NC):
+                raise ValueError("there are fewer labels than texts")
+            unknown = [label for label in true if label not in ids]
+            if unknown:
+                raise ValueError(f"the label {unknown[0]!r} is not one of this model's labels")
+            matrix.add(np.array([ids[label] for label in true]), probabilities_NC.argmax(axis=1))
+        if next(remaining, None) is not None:
+            raise ValueError("there are more labels than texts")
+        return matrix.scores()
+
+    def _windows(self, texts: Iterable[str]) -> Iterator[np.ndarray]:
+        """(n, C) probabilities of up to `WINDOW` consecutive texts at a time."""
+        if isinstance(texts, str):
+            raise TypeError("expected a list of texts, got a single string; write [text]")
+        source = iter(texts)
+        while window := list(itertools.islice(source, WINDOW)):
+            yield self._probabilities(window)
+
+    def _probabilities(self, texts: Sequence[str]) -> np.ndarray:
+        sequences, _ = self.tokenizer.encode(texts, self.max_length)
+        lengths_N = np.fromiter(map(len, sequences), dtype=np.int64, count=len(sequences))
+        batches = (
+            Batch.build(
+                [sequences[i] for i in indices],
+                slot=int(lengths_N[indices].max()),
+                pad_token_id=self.tokenizer.pad_id,
+                indices=indices,
+            )
+            for indices in by_length(lengths_N, TOKEN_BUDGET)
+        )
+        return softmax_in_order(logits_of(self.model, batches, device=self.device), len(texts))

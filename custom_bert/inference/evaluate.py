@@ -1,0 +1,99 @@
+"""A run's model against data files: the rows that it was validated on, or that it was trained on."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from custom_bert import config as configuration
+from custom_bert.config import TrainConfig
+from custom_bert.data.dataset import in_directory, read_dataset
+from custom_bert.data.text import LineReader
+from custom_bert.errors import DataError, RunError, did_you_mean
+from custom_bert.inference.classifier import Classifier
+from custom_bert.metrics import Scores
+
+
+def evaluate_run(
+    run: str | Path, data: str | Path, *, split: Literal["val", "train"], device: str | None = None
+) -> tuple[Scores, list[str]]:
+    """Metrics of a run's model on a folder of data files.
+
+    With validation files in the folder, "val" is all of them and "train" all training lines. Without, the
+    rows that the run set aside are found again, which needs the very files that it was trained on.
+
+    Args:
+        run: run directory.
+        data: folder with the data files.
+        split: "val" or "train".
+        device: as for `Classifier.load`.
+
+    Returns:
+        The metrics and the labels, in the order of the classes.
+
+    Raises:
+        RunError: if the run cannot be loaded, or the rows that it set aside cannot be told.
+        DataError: if the data cannot be used, or holds a label that the model does not know.
+    """
+    classifier = Classifier.load(run, device=device)
+    paths = configuration.replace(TrainConfig(), in_directory(data)).data
+    texts, labels = (
+        (paths.val_texts, paths.val_labels)
+        if split == "val"
+        else (paths.train_texts, paths.train_labels)
+    )
+    has_val = Path(paths.val_texts).exists() or Path(paths.val_labels).exists()
+    rows = None if has_val else _divided_rows(Path(run), data, split)
+    return classifier.evaluate(
+        _chosen(texts, rows), _known(labels, classifier.labels, rows)
+    ), list(classifier.labels)
+
+
+def _divided_rows(run: Path, data: str | Path, split: str) -> np.ndarray:
+    """The rows of a split, divided again as the run did."""
+    try:
+        record = json.loads((run / "run.json").read_text(encoding="utf-8"))
+        seed = record["config"]["seed"]
+        fraction = record["config"]["data.val_fraction"]
+        hashes = record["identity"]["data"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RunError(f"{run / 'run.json'}: cannot tell which rows were set aside") from error
+    changes = {**in_directory(data), "data.val_fraction": fraction}
+    dataset = read_dataset(configuration.replace(TrainConfig(), changes).data, seed=seed)
+    file = dataset.train_file
+    if (file.texts_sha256, file.labels_sha256) != (hashes["train_texts"], hashes["train_labels"]):
+        raise DataError(
+            file.texts_path,
+            f"not the file that {run} was trained on, so the rows that it set aside cannot be told; "
+            f"write val_dataset.txt and val_labels.txt to evaluate on other data",
+        )
+    return dataset.val_rows if split == "val" else dataset.train_rows
+
+
+def _chosen(path: str, rows: np.ndarray | None) -> Iterator[str]:
+    """The file's lines, or some of them in ascending order."""
+    reader = LineReader(path)
+    for block in reader.blocks():
+        if rows is None:
+            yield from block
+            continue
+        start = reader.num_lines - len(block)
+        low, high = np.searchsorted(rows, [start, reader.num_lines])
+        for row in rows[low:high].tolist():
+            yield block[row - start]
+
+
+def _known(path: str, labels: tuple[str, ...], rows: np.ndarray | None) -> Iterator[str]:
+    known = set(labels)
+    for i, label in enumerate(_chosen(path, rows)):
+        if label not in known:
+            line = i + 1 if rows is None else int(rows[i]) + 1
+            raise DataError(
+                f"{path}:{line}",
+                f"label {label!r} is not one of the model's{did_you_mean(label, list(labels))}",
+            )
+        yield label

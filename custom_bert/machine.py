@@ -1,0 +1,96 @@
+"""What the machine is: cores, memory, devices, and the precisions that it computes in hardware.
+
+Everything here is constant for a machine and a container, so that choices made from it repeat.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from custom_bert.errors import ConfigError
+
+
+def cores() -> int:
+    """CPU cores that this process may use: affinity and the container's quota respected."""
+    if hasattr(os, "sched_getaffinity"):
+        count = len(os.sched_getaffinity(0))
+    else:
+        count = os.cpu_count() or 1
+    quota = _read("/sys/fs/cgroup/cpu.max").split()
+    if len(quota) == 2 and quota[0] != "max":
+        count = min(count, max(1, int(int(quota[0]) / int(quota[1]))))
+    return count
+
+
+def memory_bytes() -> int:
+    """Total memory, the container's limit included."""
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    limit = _read("/sys/fs/cgroup/memory.max").strip()
+    return min(total, int(limit)) if limit.isdigit() else total
+
+
+def has_cpu_bf16() -> bool:
+    """Whether the CPU multiplies bf16 matrices in hardware (AVX512-BF16, AMX, or Arm's BF16)."""
+    if platform.machine() in ("x86_64", "AMD64"):
+        cpu: Any = torch.cpu
+        return bool(cpu._is_avx512_bf16_supported() or cpu._is_amx_tile_supported())
+    return " bf16 " in _read("/proc/cpuinfo").replace("\n", " \n")
+
+
+def choose_device(wanted: str | None) -> tuple[torch.device, str]:
+    """The device and why.
+
+    Raises:
+        ConfigError: if the wanted device is not there, or not supported.
+    """
+    if wanted == "mps":
+        raise ConfigError(
+            ["runtime.device: mps is not supported; Apple machines train on the cpu device"]
+        )
+    if wanted == "cuda" and not torch.cuda.is_available():
+        raise ConfigError(["runtime.device: this machine or this torch build has no CUDA device"])
+    if wanted:
+        return torch.device(wanted), "as configured"
+    if torch.cuda.is_available():
+        return torch.device("cuda"), f"{torch.cuda.get_device_name()} found"
+    return torch.device("cpu"), "no CUDA device found"
+
+
+def description(device: torch.device) -> dict[str, Any]:
+    """Of the machine and its software, for the run's record."""
+    import numpy
+    import tokenizers
+
+    return {
+        "platform": platform.platform(),
+        "processor": _processor(),
+        "cores": cores(),
+        "memory_gib": round(memory_bytes() / 2**30, 1),
+        "device": torch.cuda.get_device_name() if device.type == "cuda" else "cpu",
+        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+        "threads": torch.get_num_threads(),
+        "python": sys.version.split()[0],
+        "torch": torch.__version__,
+        "numpy": numpy.__version__,
+        "tokenizers": tokenizers.__version__,
+    }
+
+
+def _processor() -> str:
+    for line in _read("/proc/cpuinfo").splitlines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.processor()
+
+
+def _read(path: str) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except OSError:
+        return ""

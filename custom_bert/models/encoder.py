@@ -1,0 +1,135 @@
+"""The encoder: embeddings, layers, final norm; and how weights start.
+
+Shapes: T rows, D hidden.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from custom_bert.batch import Batch
+from custom_bert.config import Kernel
+from custom_bert.models.layers import EncoderLayer, RopeTables, make_norm
+from custom_bert.ops.rope import rope_tables
+from custom_bert.presets import EncoderConfig
+
+
+class Embeddings(nn.Module):
+    """Token vectors, plus positions and row 0 of the token types where the architecture has them."""
+
+    sinusoids: Tensor
+
+    def __init__(self, config: EncoderConfig) -> None:
+        super().__init__()
+        width = config.hidden_size
+        self.offset = config.position_offset
+        self.token = nn.Embedding(config.vocab_size, width)
+        self.position = (
+            nn.Embedding(config.max_position_embeddings + self.offset, width)
+            if config.position == "learned"
+            else None
+        )
+        self.token_type = (
+            nn.Embedding(config.type_vocab_size, width) if config.type_vocab_size else None
+        )
+        if config.position == "sinusoidal":
+            table = sinusoids(config.max_position_embeddings, width)
+            self.register_buffer("sinusoids", table, persistent=False)
+        self.sinusoidal = config.position == "sinusoidal"
+        self.norm = make_norm(config)
+        self.dropout = nn.Dropout(config.hidden_dropout)
+
+    def forward(self, batch: Batch) -> Tensor:
+        """(T,) token ids -> (T, D)."""
+        x_TD = self.token(batch.input_ids_T)
+        if self.position is not None:
+            x_TD = x_TD + self.position(batch.positions_T + self.offset)
+        if self.sinusoidal:
+            x_TD = x_TD + self.sinusoids[batch.positions_T]
+        if self.token_type is not None:
+            x_TD = x_TD + self.token_type.weight[0]
+        out_TD: Tensor = self.dropout(self.norm(x_TD))
+        return out_TD
+
+
+class Encoder(nn.Module):
+    """A BERT-class encoder over packed rows.
+
+    Args:
+        config: the architecture. Weights start as the preset's papers say, from torch's generator.
+    """
+
+    def __init__(self, config: EncoderConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.embeddings = Embeddings(config)
+        self.layers = nn.ModuleList(
+            EncoderLayer(config, layer) for layer in range(config.num_hidden_layers)
+        )
+        self.final_norm = make_norm(config, config.norm == "pre")
+        initialise(self, config)
+
+    def forward(self, batch: Batch) -> Tensor:
+        """Hidden vectors of every row, (T, D); rows of padding are not defined.
+
+        Raises:
+            ValueError: if a sequence is longer than the position table.
+        """
+        longest = int(batch.layout.max_seqlen)
+        if self.config.position != "rope" and longest > self.config.max_position_embeddings:
+            raise ValueError(
+                f"a sequence of {longest} tokens exceeds the model's "
+                f"{self.config.max_position_embeddings} positions"
+            )
+        x_TD = self.embeddings(batch)
+        tables = self._rope(batch.positions_T)
+        for layer in self.layers:
+            assert isinstance(layer, EncoderLayer)
+            x_TD = layer(x_TD, batch.layout, tables.get(layer.attn.is_local))
+        out_TD: Tensor = self.final_norm(x_TD)
+        return out_TD
+
+    def _rope(self, positions_T: Tensor) -> dict[bool, RopeTables]:
+        """Tables for global layers (False) and, where there are local ones, for those (True)."""
+        config = self.config
+        if config.position != "rope":
+            return {}
+        tables = {False: rope_tables(positions_T, config.head_dim, config.rope_theta)}
+        if config.local_attention:
+            tables[True] = rope_tables(positions_T, config.head_dim, config.local_rope_theta)
+        return tables
+
+    def set_kernel(self, kernel: Kernel | None) -> None:
+        """Makes every layer use one attention kernel; None restores the rule of `choose_kernel`."""
+        for layer in self.layers:
+            assert isinstance(layer, EncoderLayer)
+            layer.attn.kernel = kernel
+
+
+def sinusoids(length: int, width: int) -> Tensor:
+    """(length, width) fixed sines and cosines (Vaswani et al. 2017, section 3.5)."""
+    positions = torch.arange(length, dtype=torch.float32)[:, None]
+    rates = torch.exp(torch.arange(0, width, 2) * (-math.log(10_000.0) / width))
+    table = torch.empty(length, width)
+    table[:, 0::2], table[:, 1::2] = (positions * rates).sin(), (positions * rates).cos()
+    return table
+
+
+def initialise(module: nn.Module, config: EncoderConfig) -> None:
+    """Starts every weight below `module` as the preset's papers say.
+
+    Matrices and embeddings: a normal of standard deviation 0.02, cut off at two deviations (Devlin et
+    al. 2018; BERT's released code). Pre-norm encoders also divide the two projections that write into
+    the residual stream by sqrt(2 x layers) (Radford et al. 2019, section 2.3; ModernBERT, appendix).
+    Biases 0, norms 1.
+    """
+    depth = math.sqrt(2 * config.num_hidden_layers) if config.norm == "pre" else 1.0
+    for name, child in module.named_modules():
+        if isinstance(child, (nn.Linear, nn.Embedding)):
+            std = 0.02 / (depth if name.endswith(("attn.out", "mlp.down")) else 1.0)
+            nn.init.trunc_normal_(child.weight, std=std, a=-2 * std, b=2 * std)
+        if isinstance(child, nn.Linear) and child.bias is not None:
+            nn.init.zeros_(child.bias)

@@ -1,0 +1,80 @@
+"""A model over batches without gradients: logits in input order, and metrics as they stream by."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from custom_bert.batch import Batch
+from custom_bert.metrics import ConfusionMatrix, Scores
+from custom_bert.ops.losses import cross_entropy_sum
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Metrics and the mean cross-entropy (unweighted, unsmoothed) of a split."""
+
+    scores: Scores
+    loss: float
+
+
+def logits_of(
+    model: nn.Module,
+    batches: Iterable[Batch],
+    *,
+    device: torch.device,
+    autocast: AbstractContextManager[object] | None = None,
+) -> Iterator[tuple[Batch, Tensor]]:
+    """Each batch with its logits (N, C) in fp32, in evaluation mode; the model's mode is put back.
+
+    Args:
+        model: maps a `Batch` to logits.
+        batches: on any device.
+        device: where the model is.
+        autocast: the context of the forward pass; none for fp32.
+    """
+    was_training = model.training
+    model.eval()
+    try:
+        for batch in batches:
+            batch = batch.to(device)
+            with torch.no_grad(), autocast or nullcontext():
+                logits_NC = model(batch)
+            yield batch, logits_NC.float()
+    finally:
+        model.train(was_training)
+
+
+def evaluate(
+    model: nn.Module,
+    batches: Iterable[Batch],
+    num_labels: int,
+    *,
+    device: torch.device,
+    autocast: AbstractContextManager[object] | None = None,
+) -> Evaluation:
+    """Metrics of labelled batches. See `logits_of`."""
+    matrix = ConfusionMatrix(num_labels)
+    loss, examples = torch.zeros((), dtype=torch.float64, device=device), 0
+    for batch, logits_NC in logits_of(model, batches, device=device, autocast=autocast):
+        assert batch.labels_N is not None, "evaluation needs labels"
+        loss += cross_entropy_sum(logits_NC, batch.labels_N)
+        examples += batch.num_sequences
+        matrix.add(batch.labels_N.cpu().numpy(), logits_NC.argmax(-1).cpu().numpy())
+    return Evaluation(matrix.scores(), float(loss) / max(examples, 1))
+
+
+def softmax_in_order(outputs: Iterable[tuple[Batch, Tensor]], count: int) -> np.ndarray:
+    """(count, C) probabilities, row i for the example with index i."""
+    rows: np.ndarray | None = None
+    for batch, logits_NC in outputs:
+        probabilities = logits_NC.softmax(-1).cpu().numpy()
+        if rows is None:
+            rows = np.empty((count, probabilities.shape[1]), dtype=np.float32)
+        rows[batch.indices] = probabilities
+    return np.empty((0, 0), dtype=np.float32) if rows is None else rows

@@ -1,0 +1,89 @@
+"""Classification: pooling, and heads of the form that each family's Hugging Face class has.
+
+A classifier trained here can be exported exactly because its head has the same operations in the same
+order: `BertForSequenceClassification`, `RobertaPreLayerNormForSequenceClassification` and
+`ModernBertForSequenceClassification`.
+
+Shapes: T rows, N sequences, D hidden, C classes.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from custom_bert.batch import Batch, Layout
+from custom_bert.config import Pooling
+from custom_bert.models.encoder import Encoder, initialise
+from custom_bert.presets import EncoderConfig
+
+
+def pool(hidden_TD: Tensor, layout: Layout, pooling: Pooling) -> Tensor:
+    """(T, D) -> (N, D): the first token of each sequence, or the mean of its tokens."""
+    if pooling == "cls":
+        return hidden_TD[layout.first_N]
+    if layout.slot is not None:
+        hidden_NSD = hidden_TD.unflatten(0, (-1, layout.slot))
+        if layout.key_mask_N11S is not None:
+            hidden_NSD = hidden_NSD.masked_fill(~layout.key_mask_N11S[:, 0, 0, :, None], 0.0)
+        sums_ND = hidden_NSD.sum(1)
+    else:
+        count = len(layout.lengths_N) + 1  # the last row collects padding
+        sums_ND = hidden_TD.new_zeros(count, hidden_TD.shape[1]).index_add(
+            0, layout.sequence_T, hidden_TD
+        )[:-1]
+    return sums_ND / layout.lengths_N[:, None]
+
+
+class ClassificationHead(nn.Module):
+    """Pooled hidden vectors to logits.
+
+    - bert: dense, tanh (the pooler), dropout, projection;
+    - roberta: dropout, dense, tanh, dropout, projection;
+    - modernbert: dense without bias, gelu, norm, dropout, projection.
+    """
+
+    def __init__(self, config: EncoderConfig, num_labels: int) -> None:
+        super().__init__()
+        self.form, self.pooling = config.head, config.pooling
+        modern = config.head == "modernbert"
+        self.dense = nn.Linear(config.hidden_size, config.hidden_size, bias=not modern)
+        self.norm = (
+            nn.LayerNorm(config.hidden_size, eps=config.norm_eps, bias=config.bias)
+            if modern
+            else nn.Identity()
+        )
+        self.dropout = nn.Dropout(config.hidden_dropout)
+        self.projection = nn.Linear(config.hidden_size, num_labels)
+
+    def forward(self, hidden_TD: Tensor, layout: Layout) -> Tensor:
+        """(T, D) -> (N, C)."""
+        pooled_ND = pool(hidden_TD, layout, self.pooling)
+        if self.form == "roberta":
+            pooled_ND = self.dropout(pooled_ND)
+        dense_ND = self.dense(pooled_ND)
+        dense_ND = F.gelu(dense_ND) if self.form == "modernbert" else torch.tanh(dense_ND)
+        logits_NC: Tensor = self.projection(self.dropout(self.norm(dense_ND)))
+        return logits_NC
+
+
+class SequenceClassifier(nn.Module):
+    """An encoder and a classification head.
+
+    Args:
+        config: the architecture.
+        num_labels: C.
+    """
+
+    def __init__(self, config: EncoderConfig, num_labels: int) -> None:
+        super().__init__()
+        self.config, self.num_labels = config, num_labels
+        self.encoder = Encoder(config)
+        self.head = ClassificationHead(config, num_labels)
+        initialise(self.head, config)
+
+    def forward(self, batch: Batch) -> Tensor:
+        """Logits, (N, C)."""
+        logits_NC: Tensor = self.head(self.encoder(batch), batch.layout)
+        return logits_NC

@@ -1,0 +1,230 @@
+"""One attention function over a batch's layout, several kernels that agree, one place that chooses.
+
+Each kernel computes softmax(Q K^T / sqrt(K)) V inside every sequence, optionally inside a window of
+|i - j| <= window tokens. Padding rows of the output hold whatever is cheapest; nothing reads them.
+
+| kernel | layout | what it is |
+|---|---|---|
+| naive | any | the formula spelled out, any dtype: the reference |
+| dense | equal slots | torch's scaled_dot_product_attention over (N, S) |
+| grouped | any | length-sorted groups, padded inside a group only |
+| varlen | packed, CUDA, fp16 or bf16 | flash attention over cu_seqlens |
+
+Shapes: T rows, N sequences, S slot length, H heads, K head width.
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from custom_bert.batch import Layout
+from custom_bert.config import Kernel
+
+MATMUL_UP_TO = 512
+"""On a CPU in bf16, plain matmul-softmax-matmul beats SDPA in training up to this length (docs/LOG.md)."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A kernel and why it was taken."""
+
+    kernel: Kernel
+    reason: str
+
+
+def choose_kernel(*, equal_slots: bool, max_seqlen: int, device: str, dtype: torch.dtype) -> Choice:
+    """The fastest kernel for a layout, by rules that measurements support.
+
+    Args:
+        equal_slots: whether all slots of the batch are equally long.
+        max_seqlen: the longest slot.
+        device: "cpu" or "cuda".
+        dtype: of queries, keys and values as the kernel sees them.
+    """
+    if device == "cuda":
+        if equal_slots:
+            return Choice("dense", "equal lengths on CUDA: SDPA")
+        if dtype in (torch.float16, torch.bfloat16):
+            return Choice("varlen", "packed batches on CUDA: flash attention over cu_seqlens")
+        return Choice("grouped", "packed batches in fp32: flash attention has no fp32 kernel")
+    if not equal_slots:
+        return Choice("grouped", f"packed batches on a {device.upper()}")
+    if dtype is torch.bfloat16 and max_seqlen <= MATMUL_UP_TO:
+        return Choice(
+            "naive", f"bf16 matmuls beat SDPA on a CPU up to {MATMUL_UP_TO} tokens in training"
+        )
+    return Choice("dense", f"equal lengths on a {device.upper()}: SDPA")
+
+
+def attention(
+    q_THK: Tensor,
+    k_THK: Tensor,
+    v_THK: Tensor,
+    layout: Layout,
+    *,
+    kernel: Kernel | None = None,
+    window: int = -1,
+    dropout: float = 0.0,
+) -> Tensor:
+    """Softmax attention of each sequence to itself (Vaswani et al. 2017, arXiv 1706.03762).
+
+    Args:
+        q_THK, k_THK, v_THK: (T, H, K) queries, keys and values.
+        layout: where the sequences lie.
+        kernel: overrides the rule of `choose_kernel`.
+        window: attend to |i - j| <= window only; -1 for all.
+        dropout: probability of dropping an attention weight; naive and dense only.
+
+    Returns:
+        (T, H, K). Rows of padding are not defined.
+
+    Raises:
+        ValueError: if the kernel cannot do what is asked.
+    """
+    if kernel is None:
+        kernel = choose_kernel(
+            equal_slots=layout.slot is not None,
+            max_seqlen=layout.max_seqlen,
+            device=q_THK.device.type,
+            dtype=q_THK.dtype,
+        ).kernel
+    if 0 <= layout.max_seqlen - 1 <= window:
+        window = -1  # the window reaches every token
+    if kernel == "naive":
+        return _naive(q_THK, k_THK, v_THK, layout, window, dropout)
+    if kernel == "dense":
+        return _dense(q_THK, k_THK, v_THK, layout, window, dropout)
+    if dropout:
+        raise ValueError(f"the {kernel} kernel has no attention dropout; use naive or dense")
+    if kernel == "grouped":
+        return _grouped(q_THK, k_THK, v_THK, layout, window)
+    return _varlen(q_THK, k_THK, v_THK, layout, window)
+
+
+def window_mask(length: int, window: int, device: torch.device) -> Tensor:
+    """(S, S) True where |i - j| <= window."""
+    i = torch.arange(length, device=device)
+    return (i[:, None] - i[None, :]).abs() <= window
+
+
+def _softmax_attention(
+    q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, dropout: float
+) -> Tensor:
+    """(..., S, K) each; mask broadcasts to (..., S, S)."""
+    scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2)
+    if mask is not None:
+        scores = scores.masked_fill(~mask, torch.finfo(scores.dtype).min)
+    weights = scores.softmax(-1)
+    if dropout:
+        weights = F.dropout(weights, dropout)
+    return weights.to(v.dtype) @ v
+
+
+def _mask(key_mask: Tensor | None, length: int, window: int, device: torch.device) -> Tensor | None:
+    """Keys that each query reaches. A padding query that reaches none reaches all: rows stay finite."""
+    if window < 0:
+        return key_mask
+    local = window_mask(length, window, device)
+    if key_mask is None:
+        return local
+    reached = key_mask & local
+    return reached | ~reached.any(-1, keepdim=True)
+
+
+def _by_slot(x_THK: Tensor, slot: int) -> Tensor:
+    """(T, H, K) -> (N, H, S, K), a view."""
+    return x_THK.unflatten(0, (-1, slot)).transpose(1, 2)
+
+
+def _naive(q: Tensor, k: Tensor, v: Tensor, layout: Layout, window: int, dropout: float) -> Tensor:
+    if layout.slot is not None:
+        n, h, s = len(layout.lengths_N), q.shape[1], layout.slot
+        mask = _mask(layout.key_mask_N11S, s, window, q.device)
+        out = _softmax_attention(
+            _by_slot(q, s), _by_slot(k, s), _by_slot(v, s), mask, dropout
+        )
+        return out.transpose(1, 2).reshape(n * s, h, -1)
+    outs = []
+    for start, end in itertools.pairwise(layout.cu_seqlens.tolist()):
+        sequence = slice(start, end)
+        mask = _mask(None, end - start, window, q.device)
+        out = _softmax_attention(
+            q[sequence].transpose(0, 1),
+            k[sequence].transpose(0, 1),
+            v[sequence].transpose(0, 1),
+            mask,
+            dropout,
+        )
+        outs.append(out.transpose(0, 1))
+    return torch.cat(outs)
+
+
+def _dense(q: Tensor, k: Tensor, v: Tensor, layout: Layout, window: int, dropout: float) -> Tensor:
+    if layout.slot is None:
+        raise ValueError("the dense kernel needs slots of one length; use grouped or varlen")
+    n, h, s = len(layout.lengths_N), q.shape[1], layout.slot
+    out = F.scaled_dot_product_attention(
+        _by_slot(q, s),
+        _by_slot(k, s),
+        _by_slot(v, s),
+        attn_mask=_mask(layout.key_mask_N11S, s, window, q.device),
+        dropout_p=dropout,
+    )
+    return out.transpose(1, 2).reshape(n * s, h, -1)
+
+
+class _Rows(torch.autograd.Function):
+    """x[index] where index len(x) reads zeros; the gradient is a gather too, by the inverse index."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, index: Tensor, inverse: Tensor) -> Tensor:
+        ctx.save_for_backward(inverse)
+        return torch.cat([x, x.new_zeros(1, *x.shape[1:])])[index]
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
+        (inverse,) = ctx.saved_tensors
+        (grad,) = grads
+        return torch.cat([grad, grad.new_zeros(1, *grad.shape[1:])])[inverse], None, None
+
+
+def _grouped(q: Tensor, k: Tensor, v: Tensor, layout: Layout, window: int) -> Tensor:
+    plan, heads = layout.grouping, q.shape[1]
+    qkv_T3HK = torch.stack([q, k, v], dim=1)
+    gathered: Tensor = _Rows.apply(qkv_T3HK, plan.gather_P, plan.scatter_T)  # type: ignore[no-untyped-call]
+    outs = []
+    for group in plan.groups:
+        rows = gathered[group.start : group.start + group.count * group.length]
+        qg, kg, vg = rows.unflatten(0, (group.count, group.length)).permute(2, 0, 3, 1, 4).unbind(0)
+        mask = _mask(group.mask_N11S, group.length, window, q.device)
+        out = _softmax_attention(qg, kg, vg, mask, 0.0)
+        outs.append(out.transpose(1, 2).reshape(group.count * group.length, heads, -1))
+    back: Tensor = _Rows.apply(torch.cat(outs), plan.scatter_T, plan.gather_P)  # type: ignore[no-untyped-call]
+    return back
+
+
+def _varlen(q: Tensor, k: Tensor, v: Tensor, layout: Layout, window: int) -> Tensor:
+    if layout.padded:
+        raise ValueError("the varlen kernel needs packed batches without padding")
+    if q.device.type != "cuda" or q.dtype not in (torch.float16, torch.bfloat16):
+        raise ValueError("the varlen kernel needs fp16 or bf16 on a CUDA device")
+    from torch.nn.attention.varlen import varlen_attn
+
+    out = varlen_attn(
+        q,
+        k,
+        v,
+        layout.cu_seqlens,
+        layout.cu_seqlens,
+        layout.max_seqlen,
+        layout.max_seqlen,
+        window_size=(window, window),
+    )
+    assert isinstance(out, Tensor)
+    return out

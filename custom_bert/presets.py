@@ -1,0 +1,245 @@
+"""The three presets, the named sizes, and the concrete architecture that the models are built from.
+
+`config.ModelConfig` is what a user asks for, with None for "you decide"; `EncoderConfig` is what a model
+is: every field set, stored as config.json beside the weights. Field names are Hugging Face's.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any, Literal, cast
+
+from custom_bert.config import (
+    KERNELS_WITH_DROPOUT,
+    Activation,
+    Mlp,
+    ModelConfig,
+    Norm,
+    Pooling,
+    Position,
+    Preset,
+    Size,
+)
+from custom_bert.errors import ConfigError
+
+Head = Literal["bert", "roberta", "modernbert"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class EncoderConfig:
+    """The architecture of an encoder and the form of its classification head."""
+
+    preset: Preset
+    """The preset that it came from, which names the Hugging Face family that it exports to."""
+    vocab_size: int
+    hidden_size: int
+    num_hidden_layers: int
+    num_attention_heads: int
+    intermediate_size: int
+    max_position_embeddings: int
+    """Longest sequence in tokens (the learned table has `position_offset` rows more)."""
+    position_offset: int
+    """Table row of position 0: pad_token_id + 1 in RoBERTa's family, 0 elsewhere."""
+    pad_token_id: int
+    type_vocab_size: int
+    """Rows of the token-type table, of which row 0 is used; 0 for no table."""
+    norm: Norm
+    position: Position
+    hidden_act: Activation
+    mlp: Mlp
+    bias: bool
+    norm_eps: float
+    first_attn_norm: bool
+    """Whether layer 0 of a pre-norm encoder has an attention norm (ModernBERT's has none)."""
+    local_attention: int
+    """Window width in tokens, |i - j| <= local_attention // 2; 0 for none."""
+    global_attn_every_n_layers: int
+    rope_theta: float
+    local_rope_theta: float
+    hidden_dropout: float
+    attention_dropout: float
+    head: Head
+    """Form of the classification head: that of the family's Hugging Face class."""
+    pooling: Pooling
+
+    @property
+    def head_dim(self) -> int:
+        """Width of one attention head."""
+        return self.hidden_size // self.num_attention_heads
+
+    def is_local(self, layer: int) -> bool:
+        """Whether layer `layer` (from 0) attends inside the local window only."""
+        return self.local_attention > 0 and layer % self.global_attn_every_n_layers != 0
+
+    def num_parameters(self, num_labels: int) -> int:
+        """Weights of the encoder and a classification head, embeddings included."""
+        d, f, bias = self.hidden_size, self.intermediate_size, int(self.bias)
+        norm = d * (1 + bias)
+        up = f * (2 if self.mlp == "gated" else 1)
+        layer = 4 * d * d + d * up + d * f + bias * (4 * d + up + d) + 2 * norm
+        tables = self.vocab_size + self.type_vocab_size
+        if self.position == "learned":
+            tables += self.max_position_embeddings + self.position_offset
+        norms = norm * (2 if self.norm == "pre" else 1)
+        norms -= norm if self.norm == "pre" and not self.first_attn_norm else 0
+        head = d * d + (d if self.head != "modernbert" else d) + d * num_labels + num_labels
+        return tables * d + self.num_hidden_layers * layer + norms + head
+
+
+ARCHITECTURE: dict[str, dict[str, Any]] = {
+    # Devlin et al. 2018 (arXiv 1810.04805); opens in transformers as `bert`
+    "legacy": dict(
+        norm="post",
+        position="learned",
+        hidden_act="gelu",
+        mlp="plain",
+        bias=True,
+        norm_eps=1e-12,
+        first_attn_norm=True,
+        type_vocab_size=2,
+        head="bert",
+        pooling="cls",
+        hidden_dropout=0.1,
+        local_attention=0,
+        global_attn_every_n_layers=1,
+        rope_theta=10_000.0,
+        local_rope_theta=10_000.0,
+    ),
+    # Pre-norm BERT (Xiong et al. 2020, arXiv 2002.04745); opens as `roberta-prelayernorm`
+    "custom": dict(
+        norm="pre",
+        position="learned",
+        hidden_act="gelu",
+        mlp="plain",
+        bias=True,
+        norm_eps=1e-12,
+        first_attn_norm=True,
+        type_vocab_size=1,
+        head="roberta",
+        pooling="cls",
+        hidden_dropout=0.1,
+        local_attention=0,
+        global_attn_every_n_layers=1,
+        rope_theta=10_000.0,
+        local_rope_theta=10_000.0,
+    ),
+    # ModernBERT (Warner et al. 2024, arXiv 2412.13663); opens as `modernbert`
+    "modern": dict(
+        norm="pre",
+        position="rope",
+        hidden_act="gelu",
+        mlp="gated",
+        bias=False,
+        norm_eps=1e-5,
+        first_attn_norm=False,
+        type_vocab_size=0,
+        head="modernbert",
+        pooling="mean",
+        hidden_dropout=0.1,
+        local_attention=128,
+        global_attn_every_n_layers=3,
+        rope_theta=160_000.0,
+        local_rope_theta=10_000.0,
+    ),
+}
+"""Preset -> defaults of the architecture."""
+
+TRAINING: dict[str, dict[str, Any]] = {
+    "legacy": {
+        "data.max_length": 256,
+        "batch.plan": "padded",
+        "optim.weight_decay": 0.01,
+        "runtime.attention": "naive",
+        "runtime.precision": "fp32",
+        "runtime.compile": False,
+    },
+    "custom": {
+        "data.max_length": 256,
+        "batch.plan": "uniform_length",
+        "optim.weight_decay": 0.01,
+    },
+    "modern": {
+        "data.max_length": 512,
+        "batch.plan": "uniform_length",
+        "optim.weight_decay": 0.01,
+    },
+}
+"""Preset -> defaults of the training settings, by dotted name. What is missing is chosen by rule."""
+
+SIZES: dict[Size, tuple[int, int]] = {
+    "tiny": (128, 2),
+    "mini": (256, 4),
+    "small": (512, 4),
+    "medium": (512, 8),
+    "base": (768, 12),
+}
+"""Size -> (hidden_size, num_hidden_layers): BERT's miniatures (Turc et al. 2019, arXiv 1908.08962)."""
+
+
+def encoder_config(
+    preset: Preset,
+    model: ModelConfig,
+    *,
+    vocab_size: int,
+    pad_token_id: int,
+    max_length: int,
+    default_shape: tuple[int, int],
+) -> EncoderConfig:
+    """Fills what `model` leaves open from the preset and from the sizes.
+
+    Args:
+        preset: name of the preset.
+        model: the user's wishes.
+        vocab_size: entries of the tokenizer.
+        pad_token_id: its padding id.
+        max_length: longest sequence in tokens.
+        default_shape: (hidden_size, num_hidden_layers) where the user names none.
+
+    Raises:
+        ConfigError: if the fields do not fit together.
+    """
+    wishes = {k: v for k, v in dataclasses.asdict(model).items() if v is not None}
+    size = cast("Size | None", wishes.pop("size", None))
+    wishes.pop("vocab_size", None)
+    width, depth = SIZES[size] if size else default_shape
+    values = {**ARCHITECTURE[preset], **wishes}
+    values.setdefault("hidden_size", width)
+    values.setdefault("num_hidden_layers", depth)
+    width = values["hidden_size"]
+    values.setdefault("num_attention_heads", max(1, width // 64))
+    values.setdefault("intermediate_size", width * 5 // 2 if values["mlp"] == "gated" else 4 * width)
+    config = EncoderConfig(
+        preset=preset,
+        vocab_size=vocab_size,
+        pad_token_id=pad_token_id,
+        max_position_embeddings=max_length,
+        position_offset=pad_token_id + 1 if values["head"] == "roberta" else 0,
+        **values,
+    )
+    faults = check_encoder(config)
+    if faults:
+        raise ConfigError([f"config: {fault}" for fault in faults])
+    return config
+
+
+def check_encoder(config: EncoderConfig) -> list[str]:
+    """Faults of an architecture whose fields are all known, one line each."""
+    faults = []
+    if config.hidden_size % config.num_attention_heads:
+        faults.append(
+            f"model.hidden_size {config.hidden_size} is not divisible by "
+            f"model.num_attention_heads {config.num_attention_heads}"
+        )
+    elif config.position == "rope" and config.head_dim % 2:
+        faults.append(f"model.position rope needs an even head width, got {config.head_dim}")
+    if config.position == "sinusoidal" and config.hidden_size % 2:
+        faults.append(f"model.position sinusoidal needs an even width, got {config.hidden_size}")
+    if config.head == "bert" and config.pooling != "cls":
+        faults.append("model.pooling: the legacy preset's head reads the first token; use cls")
+    return faults
+
+
+def has_dropout(kernel: str) -> bool:
+    """Whether an attention kernel can drop attention weights."""
+    return kernel in KERNELS_WITH_DROPOUT

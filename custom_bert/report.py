@@ -1,0 +1,74 @@
+"""Tables of metrics for a terminal: what training, `evaluate` and `info` print."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from custom_bert.metrics import Scores
+
+MATRIX_UP_TO = 12
+"""Classes up to which a confusion matrix is readable in a terminal."""
+
+
+def score_lines(scores: Scores, labels: Sequence[str], *, matrix: bool = True) -> list[str]:
+    """A table of the classes, the totals, and for few classes the confusion matrix."""
+    width = min(40, max(len("label"), len("macro average"), *(len(label) for label in labels)))
+    lines = [f"{'label':<{width}}  precision  recall      F1  examples"]
+    for label, one in zip(labels, scores.classes, strict=True):
+        lines.append(
+            f"{cut(label, width):<{width}}  {one.precision:9.3f}  {one.recall:6.3f}  "
+            f"{one.f1:6.3f}  {one.support:8,}"
+        )
+    lines += [
+        f"{'macro average':<{width}}  {'':9}  {'':6}  {scores.macro_f1:6.3f}  {scores.examples:8,}",
+        f"{'accuracy':<{width}}  {'':9}  {'':6}  {scores.accuracy:6.3f}  {scores.examples:8,}",
+    ]
+    if matrix and len(labels) <= MATRIX_UP_TO:
+        lines += ["", *matrix_lines(scores, labels)]
+    return lines
+
+
+def matrix_lines(scores: Scores, labels: Sequence[str]) -> list[str]:
+    """The confusion matrix: rows are true labels, columns predictions."""
+    width = min(24, max(map(len, labels)))
+    cell = max(6, len(str(int(scores.counts_CC.max()))), *(min(10, len(x)) for x in labels))
+    head = " ".join(f"{cut(label, cell):>{cell}}" for label in labels)
+    lines = [f"{'true / predicted':<{max(width, 16)}}  {head}"]
+    for label, row in zip(labels, scores.counts_CC.tolist(), strict=True):
+        cells = " ".join(f"{count if count else '.':>{cell}}" for count in row)
+        lines.append(f"{cut(label, width):<{max(width, 16)}}  {cells}")
+    return lines
+
+
+def cut(text: str, width: int) -> str:
+    """`text`, or its beginning and an ellipsis."""
+    return text if len(text) <= width else text[: width - 1] + "…"
+
+
+def info_lines(record: dict[str, Any]) -> list[str]:
+    """A run's record, run.json, for a person: status, settings and why, data, metrics."""
+    data, validation = record.get("data", {}), record.get("validation")
+    lines = [
+        f"status      {record.get('status')}, started {record.get('started')}",
+        f"trained on  {data.get('train_examples', 0):,} texts, "
+        f"{data.get('train_tokens', 0):,} tokens; validated on {data.get('val_examples', 0):,}",
+    ]
+    if validation:
+        lines.append(
+            f"result      accuracy {validation['accuracy']:.4f}, macro-F1 "
+            f"{validation['macro_f1']:.4f} at step {record['best_step']:,} of {record['steps']:,}, "
+            f"{record['seconds']:.0f} s"
+        )
+    lines += ["", "files (sha256)"]
+    lines += [f"  {sha[:16]}  {path}" for path, sha in data.get("files", {}).items()]
+    lines += ["", "labels (training examples)"]
+    lines += [f"  {count:>8,}  {label}" for label, count in data.get("labels", {}).items()]
+    reasons = {choice["name"]: choice["reason"] for choice in record.get("choices", [])}
+    lines += ["", "settings"]
+    lines += [
+        f"  {name:<34} {value!s:<16} {reasons.get(name, '')}".rstrip()
+        for name, value in record.get("config", {}).items()
+    ]
+    warnings = data.get("warnings", [])
+    return lines + ([""] + [f"warning: {line}" for line in warnings] if warnings else [])

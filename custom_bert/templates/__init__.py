@@ -1,0 +1,24 @@
+"""The files that `custom-bert init` writes: the repository's own config.py and train.py.
+
+The wheel carries copies, put here when it is built (`pyproject.toml`, force-include); in a checkout they are
+read from the root.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from custom_bert.errors import UserError
+
+
+def template(name: str) -> str:
+    """The content of config.py or train.py.
+
+    Raises:
+        UserError: if the installation lacks it.
+    """
+    here = Path(__file__).resolve().parent
+    for candidate in (here / f"{name}.template", here.parent.parent / name):
+        if candidate.is_file():
+            return candidate.read_text(encoding="utf-8")
+    raise UserError(f"{here / name}: the installation of custom-bert is incomplete; reinstall it")

@@ -1,0 +1,68 @@
+"""The rules by which a run decides what the user left open.
+
+Each is a pure function of the configuration, the data and the machine, never of a timing, so that the same
+command decides the same again. The caller prints every decision with its reason and stores it.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One decision.
+
+    Attributes:
+        name: dotted name of the field.
+        value: what it became.
+        reason: why, in a few words.
+    """
+
+    name: str
+    value: Any
+    reason: str
+
+
+def vocab_size(characters: int) -> tuple[int, str]:
+    """Entries of a vocabulary trained on this much text: 4,000 up to 30,000, by its square root."""
+    size = min(30_000, max(4_000, round(6 * math.sqrt(characters) / 1000) * 1000))
+    return size, f"{characters:,} characters of text"
+
+
+def shape(tokens: int) -> tuple[tuple[int, int], str]:
+    """(hidden_size, num_hidden_layers) for this many training tokens."""
+    for limit, found in ((50_000_000, (256, 2)), (500_000_000, (256, 4))):
+        if tokens < limit:
+            return found, f"{tokens:,} training tokens"
+    return (512, 4), f"{tokens:,} training tokens"
+
+
+def token_budget(tokens: int) -> tuple[int, str]:
+    """Rows of a batch: about 40 batches in an epoch, between 1,024 and 8,192, a power of two."""
+    wanted = 2 ** round(math.log2(max(1, tokens / 40)))
+    return min(8192, max(1024, wanted)), f"{tokens:,} training tokens"
+
+
+def epochs(tokens: int) -> tuple[int, str]:
+    """Passes over the data: about 8 million tokens in all, at least 1 and at most 30."""
+    return min(30, max(1, round(8_000_000 / tokens))), f"{tokens:,} training tokens"
+
+
+def learning_rate(hidden_size: int) -> tuple[float, str]:
+    """Peak learning rate: narrower models take larger steps."""
+    return round(5e-4 * (256 / hidden_size) ** 0.5, 6), f"a width of {hidden_size}"
+
+
+def eval_every(steps_per_epoch: int, num_epochs: int) -> tuple[int, str]:
+    """Steps between evaluations: an epoch, or a twentieth of the run."""
+    total = steps_per_epoch * num_epochs
+    every = max(steps_per_epoch, -(-total // 20)) if num_epochs > 2 else max(1, total // 10)
+    return every, f"{total:,} steps in all"
+
+
+def log_every(total_steps: int) -> int:
+    """Steps between log lines: about 100 lines in a run."""
+    return max(1, total_steps // 100)

@@ -1,0 +1,44 @@
+"""Kernel fusion by torch.compile: whether, and of what."""
+
+from __future__ import annotations
+
+import torch
+
+from custom_bert.errors import ConfigError
+from custom_bert.models.heads import SequenceClassifier
+
+
+def choose_compile(device: torch.device) -> tuple[bool, str]:
+    """Whether to compile when the user did not say."""
+    if device.type == "cuda":
+        return False, "off until a measurement on this kind of device supports it"
+    return False, "measured on CPUs to gain 0.9 to 1.1 x after 12 to 60 s of compiling"
+
+
+def compiler_fault(device: torch.device) -> str | None:
+    """One line about why torch.compile cannot work here, or None. Compiles a trivial function."""
+    probe = torch.ones(8, device=device)
+
+    def add(x: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.gelu(x) + 1
+
+    try:
+        torch.compile(add)(probe)
+    except Exception as error:  # whatever a missing toolchain raises
+        return (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+    return None
+
+
+def compile_layers(model: SequenceClassifier, mode: str) -> None:
+    """Compiles the token-wise parts of every layer: one graph serves all layers and any batch.
+
+    Attention itself stays as it is: its kernels are already fused or matrix products.
+
+    Raises:
+        ConfigError: if the mode is unknown to torch.
+    """
+    if mode not in torch._inductor.list_mode_options():
+        raise ConfigError([f"config: runtime.compile_mode: torch has no mode {mode!r}"])
+    for layer in model.encoder.layers:
+        mlp = getattr(layer, "mlp")  # noqa: B009 - modules are typed as Tensor | Module
+        mlp.compile(mode=None if mode == "default" else mode, dynamic=True)

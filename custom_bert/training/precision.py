@@ -1,0 +1,53 @@
+"""Automatic mixed precision: fp32 weights, bf16 or fp16 matrix products, and why."""
+
+from __future__ import annotations
+
+import torch
+
+from custom_bert.config import Precision
+from custom_bert.errors import ConfigError
+from custom_bert.machine import has_cpu_bf16
+
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+def choose_precision(wanted: Precision | None, device: torch.device) -> tuple[Precision, str]:
+    """The precision of the forward and backward pass, and why.
+
+    Raises:
+        ConfigError: for fp16 on a CPU, or bf16 on a GPU without it.
+    """
+    if wanted == "fp16" and device.type == "cpu":
+        raise ConfigError(
+            ["runtime.precision: fp16 is 10 x slower than fp32 on a CPU; use bf16 or fp32"]
+        )
+    cuda_bf16 = device.type == "cuda" and torch.cuda.get_device_capability()[0] >= 8
+    if wanted == "bf16" and device.type == "cuda" and not cuda_bf16:
+        raise ConfigError(["runtime.precision: this GPU does not compute bf16; use fp16 or fp32"])
+    if wanted:
+        return wanted, "as configured"
+    if device.type == "cuda":
+        return ("bf16", "this GPU computes bf16") if cuda_bf16 else ("fp16", "this GPU has no bf16")
+    if has_cpu_bf16():
+        return "bf16", "this CPU multiplies bf16 in hardware"
+    return "fp32", "this CPU has no bf16 hardware"
+
+
+class MixedPrecision:
+    """Autocast and, for fp16, loss scaling (Micikevicius et al. 2017, arXiv 1710.03740).
+
+    Args:
+        precision: of matrix products.
+        device: where they run.
+    """
+
+    def __init__(self, precision: Precision, device: torch.device) -> None:
+        self.dtype = DTYPES[precision]
+        self.device_type = device.type
+        self.scaler = torch.amp.GradScaler(device.type, enabled=precision == "fp16")
+
+    def autocast(self) -> torch.autocast:
+        """The context for forward passes; does nothing in fp32."""
+        return torch.autocast(
+            self.device_type, dtype=self.dtype, enabled=self.dtype is not torch.float32
+        )

@@ -1,0 +1,18 @@
+"""Train as config.py says: `python train.py`, or
+
+from train import train_model
+import config
+train_model(config)
+"""
+
+import sys
+from pathlib import Path
+
+from custom_bert.training.loop import train_model
+
+__all__ = ["train_model"]
+
+if __name__ == "__main__":
+    from custom_bert.cli import main
+
+    sys.exit(main(["train", "--config", str(Path(__file__).with_name("config.py")), *sys.argv[1:]]))
