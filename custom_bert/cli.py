@@ -10,7 +10,7 @@ import json
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -36,7 +36,7 @@ class Train:
     """Train in a numbered sibling if the run directory exists."""
     max_minutes: float | None = None
     """The same as --optim.max-minutes."""
-    settings: Annotated[TrainConfig, tyro.conf.arg(name="")] = TrainConfig()
+    settings: Annotated[TrainConfig, tyro.conf.arg(name="")] = field(default_factory=TrainConfig)
 
     def run(self) -> None:
         from custom_bert.data.dataset import in_directory
@@ -69,9 +69,7 @@ class Evaluate:
         from custom_bert.inference.evaluate import evaluate_run
         from custom_bert.report import score_lines
 
-        scores, labels = evaluate_run(
-            self.run_directory, self.data, split=self.split, device=self.device
-        )
+        scores, labels = evaluate_run(self.run_directory, self.data, split=self.split, device=self.device)
         if self.json:
             print(json.dumps(scores.as_dict(labels), ensure_ascii=False))
         else:
@@ -110,9 +108,7 @@ class Predict:
             if self.json:
                 value: dict[str, Any] = {"label": label, "probability": probability}
                 if self.all_probabilities:
-                    value["probabilities"] = dict(
-                        zip(classifier.labels, row.tolist(), strict=True)
-                    )
+                    value["probabilities"] = dict(zip(classifier.labels, row.tolist(), strict=True))
                 print(json.dumps(value, ensure_ascii=False))
             elif self.all_probabilities:
                 order = (-row).argsort(kind="stable").tolist()
@@ -268,8 +264,7 @@ def _config_of(arguments: list[str]) -> TrainConfig | str:
 def _overview() -> str:
     width = max(map(len, COMMANDS))
     commands = "\n".join(
-        f"  {name:<{width}}  {(command.__doc__ or '').splitlines()[0]}"
-        for name, command in COMMANDS.items()
+        f"  {name:<{width}}  {(command.__doc__ or '').splitlines()[0]}" for name, command in COMMANDS.items()
     )
     return (
         "usage: custom-bert COMMAND ... (custom-bert COMMAND --help for its options)\n\n"

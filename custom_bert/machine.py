@@ -18,10 +18,8 @@ from custom_bert.errors import ConfigError
 
 def cores() -> int:
     """CPU cores that this process may use: affinity and the container's quota respected."""
-    if hasattr(os, "sched_getaffinity"):
-        count = len(os.sched_getaffinity(0))
-    else:
-        count = os.cpu_count() or 1
+    affinity = getattr(os, "sched_getaffinity", None)  # not on macOS
+    count = len(affinity(0)) if affinity else os.cpu_count() or 1
     quota = _read("/sys/fs/cgroup/cpu.max").split()
     if len(quota) == 2 and quota[0] != "max":
         count = min(count, max(1, int(int(quota[0]) / int(quota[1]))))
@@ -50,9 +48,7 @@ def choose_device(wanted: str | None) -> tuple[torch.device, str]:
         ConfigError: if the wanted device is not there, or not supported.
     """
     if wanted == "mps":
-        raise ConfigError(
-            ["runtime.device: mps is not supported; Apple machines train on the cpu device"]
-        )
+        raise ConfigError(["runtime.device: mps is not supported; Apple machines train on the cpu device"])
     if wanted == "cuda" and not torch.cuda.is_available():
         raise ConfigError(["runtime.device: this machine or this torch build has no CUDA device"])
     if wanted:

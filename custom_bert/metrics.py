@@ -83,9 +83,7 @@ class Scores:
             "accuracy": self.accuracy,
             "macro_f1": self.macro_f1,
             "examples": self.examples,
-            "per_class": {
-                label: vars(scores) for label, scores in zip(labels, self.classes, strict=True)
-            },
+            "per_class": {label: vars(scores) for label, scores in zip(labels, self.classes, strict=True)},
             "labels": labels,
             "confusion_matrix": self.counts_CC.tolist(),
         }

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Any, Literal, cast
 
 from custom_bert.config import (
-    KERNELS_WITH_DROPOUT,
     Activation,
     Mlp,
     ModelConfig,
@@ -83,7 +82,8 @@ class EncoderConfig:
             tables += self.max_position_embeddings + self.position_offset
         norms = norm * (2 if self.norm == "pre" else 1)
         norms -= norm if self.norm == "pre" and not self.first_attn_norm else 0
-        head = d * d + (d if self.head != "modernbert" else d) + d * num_labels + num_labels
+        # dense with a bias, or without one and with a norm; then the projection
+        head = d * d + d + d * num_labels + num_labels
         return tables * d + self.num_hidden_layers * layer + norms + head
 
 
@@ -238,8 +238,3 @@ def check_encoder(config: EncoderConfig) -> list[str]:
     if config.head == "bert" and config.pooling != "cls":
         faults.append("model.pooling: the legacy preset's head reads the first token; use cls")
     return faults
-
-
-def has_dropout(kernel: str) -> bool:
-    """Whether an attention kernel can drop attention weights."""
-    return kernel in KERNELS_WITH_DROPOUT

@@ -1,0 +1,1 @@
+"""Model directories and the key tables of Hugging Face families."""

@@ -151,7 +151,7 @@ def _read_config(path: Path) -> tuple[EncoderConfig, int, int]:
     config = EncoderConfig(**fields)
     faults = check_encoder(config)
     sizes = [v for k, v in fields.items() if k.startswith(("num_", "hidden_size", "vocab", "inter"))]
-    if faults or min(sizes) < 1 or num_labels < 1 or not 3 <= max_length:
+    if faults or min(sizes) < 1 or num_labels < 1 or not max_length >= 3:
         raise RunError(f"{path}: {faults[0] if faults else 'a size is not positive'}")
     return config, num_labels, max_length
 

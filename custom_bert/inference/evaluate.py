@@ -42,15 +42,13 @@ def evaluate_run(
     classifier = Classifier.load(run, device=device)
     paths = configuration.replace(TrainConfig(), in_directory(data)).data
     texts, labels = (
-        (paths.val_texts, paths.val_labels)
-        if split == "val"
-        else (paths.train_texts, paths.train_labels)
+        (paths.val_texts, paths.val_labels) if split == "val" else (paths.train_texts, paths.train_labels)
     )
     has_val = Path(paths.val_texts).exists() or Path(paths.val_labels).exists()
     rows = None if has_val else _divided_rows(Path(run), data, split)
-    return classifier.evaluate(
-        _chosen(texts, rows), _known(labels, classifier.labels, rows)
-    ), list(classifier.labels)
+    return classifier.evaluate(_chosen(texts, rows), _known(labels, classifier.labels, rows)), list(
+        classifier.labels
+    )
 
 
 def _divided_rows(run: Path, data: str | Path, split: str) -> np.ndarray:

@@ -1,0 +1,1 @@
+"""Modules: layers, encoder, heads; and their evaluation."""

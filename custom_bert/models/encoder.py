@@ -32,9 +32,7 @@ class Embeddings(nn.Module):
             if config.position == "learned"
             else None
         )
-        self.token_type = (
-            nn.Embedding(config.type_vocab_size, width) if config.type_vocab_size else None
-        )
+        self.token_type = nn.Embedding(config.type_vocab_size, width) if config.type_vocab_size else None
         if config.position == "sinusoidal":
             table = sinusoids(config.max_position_embeddings, width)
             self.register_buffer("sinusoids", table, persistent=False)
@@ -66,9 +64,7 @@ class Encoder(nn.Module):
         super().__init__()
         self.config = config
         self.embeddings = Embeddings(config)
-        self.layers = nn.ModuleList(
-            EncoderLayer(config, layer) for layer in range(config.num_hidden_layers)
-        )
+        self.layers = nn.ModuleList(EncoderLayer(config, layer) for layer in range(config.num_hidden_layers))
         self.final_norm = make_norm(config, config.norm == "pre")
         initialise(self, config)
 

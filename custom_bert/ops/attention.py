@@ -56,9 +56,7 @@ def choose_kernel(*, equal_slots: bool, max_seqlen: int, device: str, dtype: tor
     if not equal_slots:
         return Choice("grouped", f"packed batches on a {device.upper()}")
     if dtype is torch.bfloat16 and max_seqlen <= MATMUL_UP_TO:
-        return Choice(
-            "naive", f"bf16 matmuls beat SDPA on a CPU up to {MATMUL_UP_TO} tokens in training"
-        )
+        return Choice("naive", f"bf16 matmuls beat SDPA on a CPU up to {MATMUL_UP_TO} tokens in training")
     return Choice("dense", f"equal lengths on a {device.upper()}: SDPA")
 
 
@@ -113,9 +111,7 @@ def window_mask(length: int, window: int, device: torch.device) -> Tensor:
     return (i[:, None] - i[None, :]).abs() <= window
 
 
-def _softmax_attention(
-    q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, dropout: float
-) -> Tensor:
+def _softmax_attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, dropout: float) -> Tensor:
     """(..., S, K) each; mask broadcasts to (..., S, S)."""
     scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2)
     if mask is not None:
@@ -123,7 +119,8 @@ def _softmax_attention(
     weights = scores.softmax(-1)
     if dropout:
         weights = F.dropout(weights, dropout)
-    return weights.to(v.dtype) @ v
+    out: Tensor = weights.to(v.dtype) @ v
+    return out
 
 
 def _mask(key_mask: Tensor | None, length: int, window: int, device: torch.device) -> Tensor | None:
@@ -139,16 +136,15 @@ def _mask(key_mask: Tensor | None, length: int, window: int, device: torch.devic
 
 def _by_slot(x_THK: Tensor, slot: int) -> Tensor:
     """(T, H, K) -> (N, H, S, K), a view."""
-    return x_THK.unflatten(0, (-1, slot)).transpose(1, 2)
+    heads, width = x_THK.shape[1:]
+    return x_THK.view(-1, slot, heads, width).transpose(1, 2)
 
 
 def _naive(q: Tensor, k: Tensor, v: Tensor, layout: Layout, window: int, dropout: float) -> Tensor:
     if layout.slot is not None:
         n, h, s = len(layout.lengths_N), q.shape[1], layout.slot
         mask = _mask(layout.key_mask_N11S, s, window, q.device)
-        out = _softmax_attention(
-            _by_slot(q, s), _by_slot(k, s), _by_slot(v, s), mask, dropout
-        )
+        out = _softmax_attention(_by_slot(q, s), _by_slot(k, s), _by_slot(v, s), mask, dropout)
         return out.transpose(1, 2).reshape(n * s, h, -1)
     outs = []
     for start, end in itertools.pairwise(layout.cu_seqlens.tolist()):
@@ -201,7 +197,8 @@ def _grouped(q: Tensor, k: Tensor, v: Tensor, layout: Layout, window: int) -> Te
     outs = []
     for group in plan.groups:
         rows = gathered[group.start : group.start + group.count * group.length]
-        qg, kg, vg = rows.unflatten(0, (group.count, group.length)).permute(2, 0, 3, 1, 4).unbind(0)
+        slots = rows.view(group.count, group.length, 3, heads, -1)
+        qg, kg, vg = slots.permute(2, 0, 3, 1, 4).unbind(0)
         mask = _mask(group.mask_N11S, group.length, window, q.device)
         out = _softmax_attention(qg, kg, vg, mask, 0.0)
         outs.append(out.transpose(1, 2).reshape(group.count * group.length, heads, -1))

@@ -145,15 +145,11 @@ def build(prepared: Prepared, reporter: Reporter) -> State:
     assert config.runtime.precision is not None
     weights_C = None
     if config.optim.class_weights == "balanced":
-        counts = np.bincount(
-            prepared.dataset.train_label_ids, minlength=len(prepared.dataset.labels)
-        )
+        counts = np.bincount(prepared.dataset.train_label_ids, minlength=len(prepared.dataset.labels))
         weights_C = balanced_weights(torch.from_numpy(counts)).to(device)
     return State(
         model=model.train(),
-        optimizer=make_optimizer(
-            model, lr=config.optim.lr, weight_decay=config.optim.weight_decay
-        ),
+        optimizer=make_optimizer(model, lr=config.optim.lr, weight_decay=config.optim.weight_decay),
         objective=Objective(weights_C, config.optim.label_smoothing),
         precision=MixedPrecision(config.runtime.precision, device),
     )
@@ -215,8 +211,7 @@ def fit(state: State, prepared: Prepared, run: RunDirectory, reporter: Reporter)
             speed.resume()
             if optim.patience and state.step - state.best_step >= optim.patience:
                 reporter.say(
-                    f"stopped: {optim.metric} has not improved for "
-                    f"{state.step - state.best_step:,} steps"
+                    f"stopped: {optim.metric} has not improved for {state.step - state.best_step:,} steps"
                 )
                 break
         if ends:
@@ -246,9 +241,7 @@ def _steps_of_run(prepared: Prepared) -> Iterator[_Step]:
     for epoch in range(epochs):
         plan = prepared.epoch_plan(epoch)
         steps = -(-len(plan) // accumulation)
-        batches = prefetch(
-            plan, lambda rows: prepared.train.build(rows, prepared.plan, prepared.max_length)
-        )
+        batches = prefetch(plan, lambda rows: prepared.train.build(rows, prepared.plan, prepared.max_length))
         for index in range(steps):
             count = min(accumulation, len(plan) - index * accumulation)
             microbatches = [next(batches) for _ in range(count)]
@@ -267,11 +260,7 @@ def _estimate(state: State, prepared: Prepared, total: int, reporter: Reporter) 
     batch = prepared.train.build(plan[0], prepared.plan, prepared.max_length).to(prepared.device)
     rows = sum(
         len(b)
-        * (
-            prepared.max_length
-            if prepared.plan == "padded"
-            else float(prepared.train.lengths_N[b].mean())
-        )
+        * (prepared.max_length if prepared.plan == "padded" else float(prepared.train.lengths_N[b].mean()))
         for b in plan
     )
     on_gpu = [prepared.device] if prepared.device.type == "cuda" else []
@@ -293,21 +282,16 @@ def _estimate(state: State, prepared: Prepared, total: int, reporter: Reporter) 
     if limit is not None and expected > 60 * limit:
         note, expected = f"; it will be cut to {limit:g} min", 60 * limit
     reporter.say(
-        f"{epochs} epoch{'' if epochs == 1 else 's'}, {total:,} steps, "
-        f"about {duration(expected)}{note}"
+        f"{epochs} epoch{'' if epochs == 1 else 's'}, {total:,} steps, about {duration(expected)}{note}"
     )
 
 
 def _evaluation_batches(prepared: Prepared, split: BatchBuilder) -> Iterator[Batch]:
     plan = by_length(split.lengths_N, EVALUATION_TOKENS)
-    return prefetch(
-        plan, lambda rows: split.build(rows, "uniform_length", prepared.max_length)
-    )
+    return prefetch(plan, lambda rows: split.build(rows, "uniform_length", prepared.max_length))
 
 
-def _evaluate(
-    state: State, prepared: Prepared, run: RunDirectory, reporter: Reporter, board: Any
-) -> None:
+def _evaluate(state: State, prepared: Prepared, run: RunDirectory, reporter: Reporter, board: Any) -> None:
     """Evaluates in training precision, and keeps the weights if they are the best so far."""
     found = evaluate(
         state.model,
@@ -426,9 +410,7 @@ def _introduce(prepared: Prepared, directory: Path, reporter: Reporter) -> None:
 def _finite(value: float, what: str, state: State) -> float:
     if not np.isfinite(value):
         kept = f"; the weights of step {state.best_step:,} are kept" if state.best_step else ""
-        raise UserError(
-            f"{what} {NONFINITE} at step {state.step:,}; lower optim.lr{kept}"
-        )
+        raise UserError(f"{what} {NONFINITE} at step {state.step:,}; lower optim.lr{kept}")
     return value
 
 
@@ -447,10 +429,9 @@ def _tensorboard(prepared: Prepared, run: RunDirectory) -> Any:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as error:
         raise UserError(
-            "runtime.tensorboard: TensorBoard is not installed; "
-            "pip install 'custom-bert[tensorboard]'"
+            "runtime.tensorboard: TensorBoard is not installed; pip install 'custom-bert[tensorboard]'"
         ) from error
-    return SummaryWriter(str(run.path / "tensorboard"))  # type: ignore[no-untyped-call]
+    return SummaryWriter(str(run.path / "tensorboard"))
 
 
 def _to_board(board: Any, record: dict[str, Any]) -> None:

@@ -19,7 +19,8 @@ def decay_groups(model: nn.Module, weight_decay: float) -> list[dict[str, object
         weight_decay: of the first group.
     """
     tables = {id(m.weight) for m in model.modules() if isinstance(m, nn.Embedding)}
-    decayed, kept = [], []
+    decayed: list[nn.Parameter] = []
+    kept: list[nn.Parameter] = []
     for parameter in model.parameters():
         if parameter.requires_grad:
             is_matrix = parameter.dim() >= 2 and id(parameter) not in tables
@@ -35,6 +36,4 @@ def decay_groups(model: nn.Module, weight_decay: float) -> list[dict[str, object
 
 def make_optimizer(model: nn.Module, *, lr: float, weight_decay: float) -> torch.optim.AdamW:
     """AdamW (Loshchilov and Hutter 2017, arXiv 1711.05101), the fused kernel."""
-    return torch.optim.AdamW(
-        decay_groups(model, weight_decay), lr=lr, betas=BETAS, eps=EPS, fused=True
-    )
+    return torch.optim.AdamW(decay_groups(model, weight_decay), lr=lr, betas=BETAS, eps=EPS, fused=True)

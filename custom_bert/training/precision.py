@@ -18,9 +18,7 @@ def choose_precision(wanted: Precision | None, device: torch.device) -> tuple[Pr
         ConfigError: for fp16 on a CPU, or bf16 on a GPU without it.
     """
     if wanted == "fp16" and device.type == "cpu":
-        raise ConfigError(
-            ["runtime.precision: fp16 is 10 x slower than fp32 on a CPU; use bf16 or fp32"]
-        )
+        raise ConfigError(["runtime.precision: fp16 is 10 x slower than fp32 on a CPU; use bf16 or fp32"])
     cuda_bf16 = device.type == "cuda" and torch.cuda.get_device_capability()[0] >= 8
     if wanted == "bf16" and device.type == "cuda" and not cuda_bf16:
         raise ConfigError(["runtime.precision: this GPU does not compute bf16; use fp16 or fp32"])
@@ -48,6 +46,4 @@ class MixedPrecision:
 
     def autocast(self) -> torch.autocast:
         """The context for forward passes; does nothing in fp32."""
-        return torch.autocast(
-            self.device_type, dtype=self.dtype, enabled=self.dtype is not torch.float32
-        )
+        return torch.autocast(self.device_type, dtype=self.dtype, enabled=self.dtype is not torch.float32)

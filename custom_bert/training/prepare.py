@@ -15,7 +15,7 @@ import torch
 
 from custom_bert import config as configuration
 from custom_bert import files, machine
-from custom_bert.config import Plan, TrainConfig
+from custom_bert.config import KERNELS_WITH_DROPOUT, Plan, TrainConfig
 from custom_bert.data.batching import plan_batches
 from custom_bert.data.dataset import Dataset, counted, label_counts, read_dataset
 from custom_bert.data.loader import BatchBuilder
@@ -24,7 +24,7 @@ from custom_bert.data.text import LineReader
 from custom_bert.data.tokenizer import TextTokenizer, load_tokenizer, train_tokenizer
 from custom_bert.errors import ConfigError, DataError
 from custom_bert.ops.attention import choose_kernel
-from custom_bert.presets import TRAINING, EncoderConfig, encoder_config, has_dropout
+from custom_bert.presets import TRAINING, EncoderConfig, encoder_config
 from custom_bert.training import choices
 from custom_bert.training.choices import Choice
 from custom_bert.training.compile import choose_compile
@@ -184,9 +184,7 @@ def prepare(config: TrainConfig, say: Callable[[str], None]) -> Prepared:
     assert max_length is not None
 
     def store(file_texts: str, sha256: str) -> TokenStore:
-        return open_store(
-            file_texts, sha256, tokenizer, max_length=max_length, cache=cache, progress=None
-        )
+        return open_store(file_texts, sha256, tokenizer, max_length=max_length, cache=cache, progress=None)
 
     train_store = store(dataset.train_file.texts_path, dataset.train_file.texts_sha256)
     val_store = (
@@ -195,15 +193,11 @@ def prepare(config: TrainConfig, say: Callable[[str], None]) -> Prepared:
         else store(dataset.val_file.texts_path, dataset.val_file.texts_sha256)
     )
     pin = device.type == "cuda"
-    train = BatchBuilder(
-        train_store, dataset.train_rows, dataset.train_label_ids, tokenizer.pad_id, pin
-    )
+    train = BatchBuilder(train_store, dataset.train_rows, dataset.train_label_ids, tokenizer.pad_id, pin)
     val = BatchBuilder(val_store, dataset.val_rows, dataset.val_label_ids, tokenizer.pad_id, pin)
     encoder = _decide_model(todo, tokenizer, train)
     _decide_training(todo, train, encoder)
-    truncation = {"train": train_store.info} | (
-        {} if dataset.was_divided else {"val": val_store.info}
-    )
+    truncation = {"train": train_store.info} | ({} if dataset.was_divided else {"val": val_store.info})
     prepared = Prepared(
         todo.config,
         encoder,
@@ -246,7 +240,7 @@ def _decide_machine(todo: _Decisions) -> torch.device:
         # stays None in the model: evaluation in fp32 asks the same rule again
         todo.log.append(Choice("runtime.attention", choice.kernel, choice.reason))
         kernel = choice.kernel
-    if dropout and not has_dropout(kernel):
+    if dropout and kernel not in KERNELS_WITH_DROPOUT:
         raise ConfigError(
             [f"config: model.attention_dropout: the {kernel} kernel has no dropout; set it to 0"]
         )
@@ -261,9 +255,7 @@ def _decide_machine(todo: _Decisions) -> torch.device:
     return device
 
 
-def _tokenizer(
-    todo: _Decisions, dataset: Dataset, say: Callable[[str], None]
-) -> TextTokenizer:
+def _tokenizer(todo: _Decisions, dataset: Dataset, say: Callable[[str], None]) -> TextTokenizer:
     """The tokenizer that the user names, an earlier run's of the same text, or a new one."""
     data = todo.config.data
     if data.tokenizer:
@@ -346,9 +338,7 @@ def _decide_training(todo: _Decisions, train: BatchBuilder, encoder: EncoderConf
     todo.default("optim.lr", choices.learning_rate(encoder.hidden_size))
 
 
-def _more_warnings(
-    dataset: Dataset, truncation: dict[str, StoreInfo], max_length: int
-) -> list[str]:
+def _more_warnings(dataset: Dataset, truncation: dict[str, StoreInfo], max_length: int) -> list[str]:
     warnings = []
     for split, info in truncation.items():
         path = (dataset.train_file if split == "train" else dataset.val_file).texts_path
@@ -360,8 +350,7 @@ def _more_warnings(
             )
         if info.unknown > 0.05 * info.tokens:
             warnings.append(
-                f"{path}: {info.unknown / info.tokens:.0%} of the tokens are unknown to the "
-                f"vocabulary"
+                f"{path}: {info.unknown / info.tokens:.0%} of the tokens are unknown to the vocabulary"
             )
     counts = np.bincount(dataset.train_label_ids, minlength=len(dataset.labels))
     if counts.max() > 10 * max(1, int(counts.min())):

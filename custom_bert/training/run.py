@@ -80,16 +80,14 @@ def claim(directory: Path, prepared: Prepared) -> dict[str, Any] | None:
 
 
 def _differences(theirs: dict[str, Any], ours: dict[str, Any]) -> list[str]:
-    found = []
+    found: list[str] = []
     for part in ours:
         old, new = theirs.get(part, {}), ours[part]
-        for key in sorted(old.keys() | new.keys()):
-            if old.get(key) != new.get(key):
-                found.append(
-                    f"{key} was {old.get(key)}, is {new.get(key)}"
-                    if part == "settings"
-                    else f"{key.replace('_', ' ')} changed"
-                )
+        changed = [key for key in sorted(old.keys() | new.keys()) if old.get(key) != new.get(key)]
+        if part == "settings":
+            found.extend(f"{key} was {old.get(key)}, is {new.get(key)}" for key in changed)
+        else:
+            found.extend(f"{key.replace('_', ' ')} changed" for key in changed)
     return found[:5] + ([f"and {len(found) - 5} more"] if len(found) > 5 else [])
 
 
@@ -145,5 +143,3 @@ class RunDirectory:
 
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
-
-

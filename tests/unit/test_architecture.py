@@ -1,0 +1,140 @@
+"""The shape of the code: imports point downward, starting is cheap, nothing loads pickles."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGE = ROOT / "custom_bert"
+
+LAYERS = {
+    "errors": 0,
+    "config": 0,
+    "files": 0,
+    "batch": 1,
+    "presets": 1,
+    "metrics": 1,
+    "machine": 1,
+    "report": 2,
+    "ops": 2,
+    "models": 3,
+    "data": 3,
+    "checkpoints": 4,
+    "training": 5,
+    "inference": 5,
+    "bench": 6,
+    "templates": 6,
+    "docs": 7,
+    "cli": 7,
+    "__main__": 7,
+}
+SIBLINGS = {("models", "data"), ("data", "models"), ("training", "inference"), ("inference", "training")}
+EXTRAS = {"transformers", "accelerate", "sklearn", "scipy", "tensorboard", "huggingface_hub", "pytest"}
+
+
+def modules() -> list[Path]:
+    return sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
+
+
+def unit_of(module: Path) -> str:
+    return module.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imported_names(tree: ast.AST) -> list[str]:
+    """Dotted names of every import, those inside functions and `if TYPE_CHECKING` included."""
+    names: list[str] = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are absolute"
+            names += [f"{node.module}.{alias.name}" for alias in node.names]
+    return names
+
+
+@pytest.mark.parametrize("module", modules(), ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_imports_point_downward(module: Path) -> None:
+    unit = unit_of(module)
+    assert unit in LAYERS, f"{module}: give {unit!r} a layer"
+    for name in imported_names(ast.parse(module.read_text(encoding="utf-8"))):
+        parts = name.split(".")
+        if parts[0] != "custom_bert" or len(parts) < 2 or parts[1] == "__version__":
+            assert parts[0] not in EXTRAS, f"{module} needs the extra {parts[0]}"
+            continue
+        target = parts[1]
+        assert target in LAYERS, f"{module} imports {name}"
+        assert LAYERS[target] <= LAYERS[unit], f"{module} reaches upward to {name}"
+        assert (unit, target) not in SIBLINGS, f"{module} imports its sibling {name}"
+
+
+def test_the_import_rule_sees_imports_inside_functions() -> None:
+    tree = ast.parse("def f():\n    from custom_bert.cli import main\n")
+    assert imported_names(tree) == ["custom_bert.cli.main"]
+
+
+FORBIDDEN = {
+    "eval",
+    "exec",
+    "torch.load",
+    "torch.save",
+    "pickle",
+    "yaml.load",
+    "shell=True",
+    "allow_pickle=True",
+}
+
+
+@pytest.mark.parametrize("module", modules(), ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_nothing_runs_code_from_files_but_the_users_config(module: Path) -> None:
+    tree = ast.parse(module.read_text(encoding="utf-8"))
+    found = {name.split(".")[0] for name in imported_names(tree)} & {"pickle", "dill", "joblib", "shelve"}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            name = ast.unparse(node.func)
+            arguments = {ast.unparse(keyword).strip() for keyword in node.keywords}
+            found |= ({name} | arguments) & FORBIDDEN
+    assert not found, f"{module}: {found}"
+
+
+def run_python(code: str) -> str:
+    return subprocess.run(
+        [sys.executable, "-c", code], check=True, capture_output=True, text=True, cwd=ROOT
+    ).stdout
+
+
+@pytest.mark.parametrize(
+    "name", ["custom_bert", "custom_bert.config", "custom_bert.cli", "custom_bert.files"]
+)
+def test_importing_loads_no_torch(name: str) -> None:
+    loaded = run_python(
+        f"import sys, {name}; print([m for m in ('torch', 'numpy', 'tokenizers') if m in sys.modules])"
+    )
+    assert loaded.strip() == "[]"
+
+
+def test_config_needs_the_standard_library_only() -> None:
+    code = "import sys, custom_bert.config; print('\\n'.join(sorted({m.split('.')[0] for m in sys.modules})))"
+    loaded = set(run_python(code).split()) - {"custom_bert"}
+    bare = set(
+        run_python("import sys; print('\\n'.join(sorted({m.split('.')[0] for m in sys.modules})))").split()
+    )
+    assert loaded - bare <= set(sys.stdlib_module_names)
+
+
+def test_help_loads_no_torch_and_answers() -> None:
+    code = "import sys; from custom_bert.cli import main; main(['--help']); print('torch' in sys.modules)"
+    out = run_python(code)
+    assert "check-data" in out and out.strip().endswith("False")
+
+
+def test_importing_changes_no_global_setting() -> None:
+    code = (
+        "import torch, logging, os; before = (torch.get_default_dtype(), torch.get_num_threads(), "
+        "logging.root.level, dict(os.environ)); import custom_bert.training.loop, custom_bert.inference.classifier; "
+        "after = (torch.get_default_dtype(), torch.get_num_threads(), logging.root.level, dict(os.environ)); "
+        "print(before == after)"
+    )
+    assert run_python(code).strip() == "True"
