@@ -143,6 +143,8 @@ class Batch:
         labels_N: (N,) int64, or None.
         num_tokens: real tokens, without padding.
         indices: of the examples, in the batch's order; empty where nobody needs them.
+        masked_rows_M: (M,) int64 rows whose tokens a language model predicts, or None.
+        targets_M: (M,) int64 the tokens that stood there.
     """
 
     input_ids_T: Tensor
@@ -151,6 +153,8 @@ class Batch:
     labels_N: Tensor | None
     num_tokens: int
     indices: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=np.int64))
+    masked_rows_M: Tensor | None = None
+    targets_M: Tensor | None = None
 
     @property
     def num_rows(self) -> int:
@@ -166,13 +170,19 @@ class Batch:
         """The same batch on `device`, copied asynchronously from pinned memory."""
         if device.type == "cpu":
             return self
+
+        def move(tensor: Tensor | None) -> Tensor | None:
+            return None if tensor is None else tensor.to(device, non_blocking=True)
+
         return Batch(
             self.input_ids_T.to(device, non_blocking=True),
             self.positions_T.to(device, non_blocking=True),
             self.layout.to(device),
-            None if self.labels_N is None else self.labels_N.to(device, non_blocking=True),
+            move(self.labels_N),
             self.num_tokens,
             self.indices,
+            move(self.masked_rows_M),
+            move(self.targets_M),
         )
 
     @staticmethod

@@ -129,6 +129,11 @@ class OptimConfig:
     """Peak learning rate. None: by the model's width."""
     epochs: int | None = None
     """Passes over the training data. None: by the number of training tokens."""
+    pretrain_epochs: int | None = None
+    """Passes of masked language modelling over the training texts before the labels are learned; 0 for
+    none. None: the preset's, or by the number of training tokens."""
+    pretrain_lr: float | None = None
+    """Peak learning rate of those passes. None: twice `lr`."""
     warmup: float = 0.1
     """Share of all steps during which the learning rate rises linearly from 0."""
     schedule: Literal["cosine", "linear"] = "cosine"
@@ -447,6 +452,8 @@ _RANGES: dict[str, tuple[float, float, str]] = {
     "batch.accumulation": (1, 1 << 16, "at least 1"),
     "optim.lr": (1e-9, 10, "above 0 and at most 10"),
     "optim.epochs": (1, 100_000, "at least 1"),
+    "optim.pretrain_epochs": (0, 100_000, "0 or more"),
+    "optim.pretrain_lr": (1e-9, 10, "above 0 and at most 10"),
     "optim.warmup": (0, 1, "between 0 and 1"),
     "optim.weight_decay": (0, 10, "between 0 and 10"),
     "optim.clip_norm": (1e-9, 1e9, "above 0"),

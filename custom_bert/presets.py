@@ -150,6 +150,7 @@ TRAINING: dict[str, dict[str, Any]] = {
         "data.max_length": 256,
         "batch.plan": "padded",
         "optim.weight_decay": 0.01,
+        "optim.pretrain_epochs": 0,
         "runtime.attention": "naive",
         "runtime.precision": "fp32",
         "runtime.compile": False,

@@ -137,14 +137,6 @@ def _build(
     progress: Callable[[int], None] | None,
 ) -> StoreInfo:
     dtype = "<u2" if tokenizer.vocab_size <= 1 << 16 else "<u4"
-    unknown_id = next(
-        (
-            token_id
-            for name in ("[UNK]", "<unk>")
-            if (token_id := tokenizer.backend.token_to_id(name)) is not None
-        ),
-        -1,
-    )
     reader = LineReader(texts_path)
     try:
         temporary = files.temporary_directory(directory.parent, directory.name)
@@ -161,7 +153,7 @@ def _build(
                     lengths.append(np.fromiter(map(len, arrays), dtype=np.int64, count=len(arrays)))
                     truncated += int((lost > 0).sum())
                     lost_tokens += int(lost.sum())
-                    unknown += int((ids == unknown_id).sum())
+                    unknown += int((ids == tokenizer.unknown_id).sum())
                 if progress:
                     progress(reader.num_lines)
         if reader.sha256 != texts_sha256:

@@ -51,15 +51,26 @@ class TextTokenizer:
         self.cls_id = self._special(name, "[CLS]", "<s>")
         self.sep_id = self._special(name, "[SEP]", "</s>")
         self.pad_id = self._special(name, "[PAD]", "<pad>")
+        self.mask_id = self._optional("[MASK]", "<mask>")
+        self.unknown_id = self._optional("[UNK]", "<unk>")
         highest = max(tokenizer.get_vocab(with_added_tokens=True).values())
         if highest >= self.vocab_size:
             raise DataError(name, f"token id {highest} in a vocabulary of {self.vocab_size} entries")
 
+    @property
+    def special_ids(self) -> list[int]:
+        """Ids of the start, end, padding, mask and unknown tokens."""
+        ids = (self.cls_id, self.sep_id, self.pad_id, self.mask_id, self.unknown_id)
+        return sorted({token_id for token_id in ids if token_id is not None})
+
+    def _optional(self, *spellings: str) -> int | None:
+        found = (self.backend.token_to_id(spelling) for spelling in spellings)
+        return next((int(token_id) for token_id in found if token_id is not None), None)
+
     def _special(self, name: str, *spellings: str) -> int:
-        for spelling in spellings:
-            token_id = self.backend.token_to_id(spelling)
-            if token_id is not None:
-                return int(token_id)
+        token_id = self._optional(*spellings)
+        if token_id is not None:
+            return token_id
         raise DataError(name, f"the vocabulary has no {' or '.join(spellings)} token")
 
     def to_json(self) -> str:
@@ -81,9 +92,7 @@ class TextTokenizer:
         cap, room = CHARACTERS_PER_TOKEN * max_length, max_length - 2
         capped = [text if len(text) <= cap else text[:cap] for text in texts]
         arrays, lost = [], np.zeros(len(texts), dtype=np.int64)
-        for i, encoding in enumerate(
-            self.backend.encode_batch_fast(capped, add_special_tokens=False)
-        ):
+        for i, encoding in enumerate(self.backend.encode_batch_fast(capped, add_special_tokens=False)):
             ids = encoding.ids
             lost[i] = max(len(ids) - room, int(len(texts[i]) > cap))
             arrays.append(np.array([self.cls_id, *ids[:room], self.sep_id], dtype=np.int64))
@@ -203,9 +212,7 @@ def load_tokenizer(path: str | Path, *, lowercase: bool = True) -> TextTokenizer
         tokens = content.split("\n")
         while tokens and not tokens[-1].strip():
             tokens.pop()
-        return from_vocab(
-            [token.rstrip("\r") for token in tokens], lowercase=lowercase, name=str(path)
-        )
+        return from_vocab([token.rstrip("\r") for token in tokens], lowercase=lowercase, name=str(path))
     try:
         json.loads(content)
         tokenizer = Tokenizer.from_str(content)

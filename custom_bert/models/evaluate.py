@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
@@ -28,7 +28,7 @@ def logits_of(
     batches: Iterable[Batch],
     *,
     device: torch.device,
-    autocast: AbstractContextManager[object] | None = None,
+    autocast: Callable[[], AbstractContextManager[object]] = nullcontext,
 ) -> Iterator[tuple[Batch, Tensor]]:
     """Each batch with its logits (N, C) in fp32, in evaluation mode; the model's mode is put back.
 
@@ -36,14 +36,14 @@ def logits_of(
         model: maps a `Batch` to logits.
         batches: on any device.
         device: where the model is.
-        autocast: the context of the forward pass; none for fp32.
+        autocast: makes the context of a forward pass; fp32 by default.
     """
     was_training = model.training
     model.eval()
     try:
         for batch in batches:
             batch = batch.to(device)
-            with torch.no_grad(), autocast or nullcontext():
+            with torch.no_grad(), autocast():
                 logits_NC = model(batch)
             yield batch, logits_NC.float()
     finally:
@@ -56,7 +56,7 @@ def evaluate(
     num_labels: int,
     *,
     device: torch.device,
-    autocast: AbstractContextManager[object] | None = None,
+    autocast: Callable[[], AbstractContextManager[object]] = nullcontext,
 ) -> Evaluation:
     """Metrics of labelled batches. See `logits_of`."""
     matrix = ConfusionMatrix(num_labels)

@@ -51,6 +51,13 @@ def epochs(tokens: int) -> tuple[int, str]:
     return min(30, max(1, round(8_000_000 / tokens))), f"{tokens:,} training tokens"
 
 
+def pretrain_epochs(tokens: int) -> tuple[int, str]:
+    """Passes of masked language modelling: about 8 million tokens in all, none above 40 million."""
+    if tokens > 40_000_000:
+        return 0, f"{tokens:,} training tokens teach the language by themselves"
+    return min(30, max(1, round(8_000_000 / tokens))), f"{tokens:,} training tokens"
+
+
 def learning_rate(hidden_size: int) -> tuple[float, str]:
     """Peak learning rate: narrower models take larger steps."""
     return round(5e-4 * (256 / hidden_size) ** 0.5, 6), f"a width of {hidden_size}"

@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 
 from custom_bert.errors import ConfigError
-from custom_bert.models.heads import SequenceClassifier
+from custom_bert.models.encoder import Encoder
+from custom_bert.models.layers import EncoderLayer
 
 
 def choose_compile(device: torch.device) -> tuple[bool, str]:
@@ -29,16 +30,16 @@ def compiler_fault(device: torch.device) -> str | None:
     return None
 
 
-def compile_layers(model: SequenceClassifier, mode: str) -> None:
-    """Compiles the token-wise parts of every layer: one graph serves all layers and any batch.
+def compile_layers(encoder: Encoder, mode: str) -> None:
+    """Compiles the MLP of every layer with dynamic shapes: one graph serves all layers and batches.
 
-    Attention itself stays as it is: its kernels are already fused or matrix products.
+    Attention stays as it is: its kernels are fused already, or matrix products.
 
     Raises:
         ConfigError: if the mode is unknown to torch.
     """
     if mode not in torch._inductor.list_mode_options():
         raise ConfigError([f"config: runtime.compile_mode: torch has no mode {mode!r}"])
-    for layer in model.encoder.layers:
-        mlp = getattr(layer, "mlp")  # noqa: B009 - modules are typed as Tensor | Module
-        mlp.compile(mode=None if mode == "default" else mode, dynamic=True)
+    for layer in encoder.layers:
+        assert isinstance(layer, EncoderLayer)
+        layer.mlp.compile(mode=None if mode == "default" else mode, dynamic=True)

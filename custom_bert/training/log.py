@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import importlib.util
 import sys
+import textwrap
 import time
-from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from custom_bert.training.choices import Choice
+from custom_bert.errors import UserError
+from custom_bert.training.prepare import Prepared
 
 if TYPE_CHECKING:
     from rich.progress import Progress
+
+
+LINE_EVERY = 5.0
+"""Seconds between progress lines in a file; metrics.jsonl has every record."""
 
 
 class Reporter:
@@ -19,6 +26,7 @@ class Reporter:
     def __init__(self) -> None:
         self._bar: Progress | None = None
         self._task: Any = None
+        self._last_line = 0.0
 
     def say(self, line: str) -> None:
         """Prints one line."""
@@ -31,14 +39,15 @@ class Reporter:
         """Prints one line that begins with `warning:`."""
         self.say(f"warning: {line}")
 
-    def start(self, total_steps: int) -> None:
-        """Begins the run's progress."""
+    def start(self, phase: str, total_steps: int) -> None:
+        """Begins the progress of a phase."""
+        self._last_line = 0.0
         if not sys.stdout.isatty():
             return
         from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
         self._bar = Progress(
-            TextColumn("training"),
+            TextColumn(f"{phase}ing"),
             BarColumn(),
             TextColumn("{task.completed}/{task.total}"),
             TimeRemainingColumn(),
@@ -60,9 +69,10 @@ class Reporter:
         )
         if self._bar is not None:
             self._bar.update(self._task, status=numbers)
-        else:
+        elif time.monotonic() - self._last_line >= LINE_EVERY or record["step"] == total:
+            self._last_line = time.monotonic()
             self.say(
-                f"step {record['step']}/{total}  epoch {record['epoch']:.2f}  {numbers}  "
+                f"{record['kind']} {record['step']}/{total}  epoch {record['epoch']:.2f}  {numbers}  "
                 f"left {duration(remaining)}"
             )
 
@@ -119,15 +129,28 @@ def duration(seconds: float) -> str:
     return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"
 
 
-def choice_lines(choices: Sequence[Choice]) -> list[str]:
-    """One aligned line a decision."""
-    width = max(len(choice.name) for choice in choices)
-    values = [_shown(choice.value) for choice in choices]
-    value_width = max(map(len, values))
-    return [
-        f"  {choice.name:<{width}}  {value:<{value_width}}  {choice.reason}"
-        for choice, value in zip(choices, values, strict=True)
-    ]
+def introduction(prepared: Prepared, directory: Path) -> list[str]:
+    """What will be trained, on what, where, and every decision with its reason."""
+    data, config = prepared.dataset, prepared.config
+    lines = []
+    if data.was_divided:
+        lines.append(
+            f"no validation files: {len(data.val_rows):,} of {len(data.train_file):,} lines are set "
+            f"aside, stratified by label, seed {config.seed}"
+        )
+    parameters = prepared.encoder.num_parameters(len(data.labels))
+    lines.append(
+        f"{len(data.train_rows):,} training and {len(data.val_rows):,} validation texts, "
+        f"{len(data.labels)} labels; {parameters / 1e6:.1f} M parameters; run directory {directory}"
+    )
+    by_preset = f"preset {config.preset}"
+    settled = [f"{c.name} {_shown(c.value)}" for c in prepared.choices if c.reason == by_preset]
+    lines += textwrap.wrap(f"{by_preset}: {', '.join(settled)}", 100, subsequent_indent="  ")
+    chosen = [c for c in prepared.choices if c.reason != by_preset]
+    width = max(len(choice.name) for choice in chosen)
+    value_width = max(len(_shown(choice.value)) for choice in chosen)
+    lines += [f"  {c.name:<{width}}  {_shown(c.value):<{value_width}}  {c.reason}" for c in chosen]
+    return lines
 
 
 def _shown(value: Any) -> str:
@@ -136,3 +159,30 @@ def _shown(value: Any) -> str:
     if isinstance(value, int) and value >= 10_000:
         return f"{value:,}"
     return str(value)
+
+
+def require_tensorboard() -> None:
+    """Raises UserError if TensorBoard is wanted and not installed."""
+    if importlib.util.find_spec("tensorboard") is None:
+        raise UserError(
+            "runtime.tensorboard: TensorBoard is not installed; pip install 'custom-bert[tensorboard]'"
+        )
+
+
+class Board:
+    """TensorBoard event files in a run directory."""
+
+    def __init__(self, directory: Path) -> None:
+        from torch.utils.tensorboard import SummaryWriter
+
+        self._writer: Any = SummaryWriter(str(directory / "tensorboard"))
+
+    def add(self, record: dict[str, Any]) -> None:
+        """Adds the numbers of a record of metrics.jsonl."""
+        for key, value in record.items():
+            if isinstance(value, float) and key not in ("epoch", "seconds"):
+                self._writer.add_scalar(f"{record['kind']}/{key}", value, record["step"])
+
+    def close(self) -> None:
+        """Flushes and closes."""
+        self._writer.close()

@@ -1,6 +1,7 @@
 """`train_model`, in four beats: resolve, build, fit, finish.
 
-No callbacks and no engine: one `for` loop whose steps, logs and evaluations are ordinary calls.
+No callbacks and no engine: one `for` loop whose steps, logs and evaluations are ordinary calls. It serves
+pretraining and classification; what differs between them is a `Phase`.
 """
 
 from __future__ import annotations
@@ -21,27 +22,31 @@ from custom_bert.batch import Batch
 from custom_bert.checkpoints.native import write_weights
 from custom_bert.config import TrainConfig
 from custom_bert.data.batching import by_length
-from custom_bert.data.loader import BatchBuilder, prefetch
+from custom_bert.data.loader import prefetch
 from custom_bert.errors import RunError, UserError
 from custom_bert.metrics import Scores
 from custom_bert.models.evaluate import Evaluation, evaluate
 from custom_bert.models.heads import SequenceClassifier
-from custom_bert.ops.losses import balanced_weights
 from custom_bert.report import score_lines
 from custom_bert.training import choices
 from custom_bert.training.compile import compile_layers, compiler_fault
-from custom_bert.training.log import Reporter, Speed, choice_lines, duration
-from custom_bert.training.optim import make_optimizer
+from custom_bert.training.log import Board, Reporter, Speed, duration, introduction, require_tensorboard
+from custom_bert.training.phases import (
+    Phase,
+    classification,
+    estimate_seconds,
+    pretraining,
+    steps_of,
+    steps_per_epoch,
+)
 from custom_bert.training.precision import MixedPrecision
 from custom_bert.training.prepare import Prepared, prepare
 from custom_bert.training.run import RunDirectory, claim, default_directory, sibling
 from custom_bert.training.schedule import lr_factor
-from custom_bert.training.step import Objective, train_step
+from custom_bert.training.step import train_step
 
 EVALUATION_TOKENS = 8192
 """Rows of an evaluation batch."""
-
-NONFINITE = "is not finite"
 
 
 @dataclass(frozen=True)
@@ -52,7 +57,7 @@ class TrainResult:
         directory: of the run.
         accuracy, macro_f1: of the kept weights on the validation rows, as fractions, in fp32.
         step: of the kept weights.
-        steps: optimizer steps taken; 0 if the run had been finished before.
+        steps: optimizer steps of classification taken; 0 if the run had been finished before.
         seconds: of training, evaluations included.
         scores: all metrics; None if the run had been finished before.
     """
@@ -68,11 +73,18 @@ class TrainResult:
 
 @dataclass
 class State:
-    """Everything that changes while training."""
+    """Everything that changes while training.
+
+    Attributes:
+        model: the classifier.
+        phases: what is still to be trained.
+        precision: autocast and loss scaling.
+        step, epoch: of the present phase.
+        best_metric, best_step, best_weights: of the best evaluation so far.
+    """
 
     model: SequenceClassifier
-    optimizer: torch.optim.Optimizer
-    objective: Objective
+    phases: list[Phase]
     precision: MixedPrecision
     step: int = 0
     epoch: float = 0.0
@@ -99,7 +111,10 @@ def train_model(
         KeyboardInterrupt: after Ctrl-C, when what was evaluated is safe.
     """
     reporter = Reporter()
-    prepared = prepare(configuration.load(config, note=reporter.say), reporter.say)
+    config = configuration.load(config, note=reporter.say)
+    if config.runtime.tensorboard:
+        require_tensorboard()
+    prepared = prepare(config, reporter.say)
     for warning in prepared.warnings:
         reporter.warn(warning)
     directory = Path(prepared.config.out or default_directory(prepared))
@@ -108,13 +123,16 @@ def train_model(
     finished = claim(directory, prepared)
     if finished is not None:
         return _as_finished(directory, finished, reporter)
-    _introduce(prepared, directory, reporter)
+    for line in introduction(prepared, directory):
+        reporter.say(line)
 
     state = build(prepared, reporter)
+    _announce(state, prepared, reporter)
     run = RunDirectory(directory, prepared)
     started = time.perf_counter()
     try:
-        fit(state, prepared, run, reporter)
+        for phase in state.phases:
+            fit(state, phase, prepared, run, reporter)
     except KeyboardInterrupt:
         reporter.stop()
         _interrupted(state, run, reporter)
@@ -122,62 +140,54 @@ def train_model(
     except BaseException:
         reporter.stop()
         run.log.close()
-        run.update("interrupted", step=state.step)
+        run.update("interrupted", steps=state.step, best_step=state.best_step)
         raise
     reporter.stop()
     return _finish(state, prepared, run, reporter, time.perf_counter() - started)
 
 
 def build(prepared: Prepared, reporter: Reporter) -> State:
-    """Model, optimizer and loss, seeded."""
+    """Model, phases and precision, seeded."""
     config, device = prepared.config, prepared.device
+    assert config.runtime.precision is not None
     torch.manual_seed(config.seed)
     torch.use_deterministic_algorithms(config.runtime.deterministic)
-    model = SequenceClassifier(prepared.encoder, len(prepared.dataset.labels)).to(device)
+    model = SequenceClassifier(prepared.encoder, len(prepared.dataset.labels)).to(device).train()
     model.encoder.set_kernel(config.runtime.attention)
     if config.runtime.compile:
         fault = compiler_fault(device)
         if fault:
             reporter.warn(f"training goes on without torch.compile: {fault}")
         else:
-            compile_layers(model, config.runtime.compile_mode)
-    assert config.optim.lr is not None and config.optim.weight_decay is not None
-    assert config.runtime.precision is not None
-    weights_C = None
-    if config.optim.class_weights == "balanced":
-        counts = np.bincount(prepared.dataset.train_label_ids, minlength=len(prepared.dataset.labels))
-        weights_C = balanced_weights(torch.from_numpy(counts)).to(device)
-    return State(
-        model=model.train(),
-        optimizer=make_optimizer(model, lr=config.optim.lr, weight_decay=config.optim.weight_decay),
-        objective=Objective(weights_C, config.optim.label_smoothing),
-        precision=MixedPrecision(config.runtime.precision, device),
-    )
+            compile_layers(model.encoder, config.runtime.compile_mode)
+    phases = [pretraining(prepared, model)] if config.optim.pretrain_epochs else []
+    phases.append(classification(prepared, model))
+    return State(model, phases, MixedPrecision(config.runtime.precision, device))
 
 
-def fit(state: State, prepared: Prepared, run: RunDirectory, reporter: Reporter) -> None:
+def fit(state: State, phase: Phase, prepared: Prepared, run: RunDirectory, reporter: Reporter) -> None:
     """The loop: step, log, evaluate, until the schedule ends or the metric stops improving."""
-    optim = prepared.config.optim
-    assert optim.lr is not None and optim.epochs is not None and optim.eval_every is not None
-    board = _tensorboard(prepared, run)
-    total = optim.epochs * _steps(prepared, 0)
+    optim, classifies = prepared.config.optim, phase.name == "train"
+    assert optim.eval_every is not None
+    total = phase.epochs * steps_per_epoch(prepared, phase.seed)
     log_every = prepared.config.runtime.log_every or choices.log_every(total)
-    _estimate(state, prepared, total, reporter)
-    speed, started = Speed(), time.perf_counter()
-    limit = 60 * optim.max_minutes if optim.max_minutes else float("inf")
+    limit = _time_limit(state, phase, prepared)
+    board = Board(run.path) if prepared.config.runtime.tensorboard else None
     losses: list[Tensor] = []
-    reporter.start(total)
-    for step in _steps_of_run(prepared):
-        progress = max(step.progress, (time.perf_counter() - started) / limit)
-        lr = optim.lr * lr_factor(min(1.0, progress), warmup=optim.warmup, schedule=optim.schedule)
-        for group in state.optimizer.param_groups:
+    state.step, state.epoch = 0, 0.0
+    speed, started = Speed(), time.perf_counter()
+    reporter.start(phase.name, total)
+    for step in steps_of(phase, prepared):
+        progress = min(1.0, max(step.progress, (time.perf_counter() - started) / limit))
+        lr = phase.lr * lr_factor(progress, warmup=optim.warmup, schedule=optim.schedule)
+        for group in phase.optimizer.param_groups:
             group["lr"] = lr
         microbatches = [batch.to(prepared.device) for batch in step.microbatches]
         result = train_step(
-            state.model,
-            state.optimizer,
+            phase.model,
+            phase.optimizer,
             microbatches,
-            state.objective,
+            phase.objective,
             precision=state.precision,
             clip_norm=optim.clip_norm,
         )
@@ -187,118 +197,77 @@ def fit(state: State, prepared: Prepared, run: RunDirectory, reporter: Reporter)
         ends = step.last or progress >= 1
 
         if state.step % log_every == 0 or ends:
+            elapsed = time.perf_counter() - started
             record = {
-                "kind": "train",
+                "kind": phase.name,
                 "step": state.step,
                 "epoch": round(state.epoch, 4),
-                "loss": _finite(float(torch.stack(losses).mean()), "the loss", state),
+                "loss": _finite(float(torch.stack(losses).mean()), state),
                 "lr": lr,
-                "grad_norm": float(result.grad_norm),
+                "grad_norm": _or_none(float(result.grad_norm)),
                 **speed.read(),
-                "seconds": round(time.perf_counter() - started, 3),
+                "seconds": round(elapsed, 3),
             }
             losses.clear()
-            run.log.write(_finite_only(record))
-            share = max(progress, 1e-9)
-            remaining = (time.perf_counter() - started) * (1 - min(1.0, progress)) / share
-            reporter.progress(record, total, remaining)
-            _to_board(board, record)
+            run.log.write(record)
+            reporter.progress(record, total, remaining=elapsed * (1 - progress) / max(progress, 1e-9))
+            if board:
+                board.add(record)
         reporter.advance(state.step, total)
 
-        if state.step % optim.eval_every == 0 or ends:
+        if classifies and (state.step % optim.eval_every == 0 or ends):
             speed.pause()
-            _evaluate(state, prepared, run, reporter, board)
+            record = _evaluate(state, prepared, run, reporter)
             speed.resume()
-            if optim.patience and state.step - state.best_step >= optim.patience:
-                reporter.say(
-                    f"stopped: {optim.metric} has not improved for {state.step - state.best_step:,} steps"
-                )
+            if board:
+                board.add(record)
+            stale = state.step - state.best_step
+            if optim.patience and stale >= optim.patience:
+                reporter.say(f"stopped: {optim.metric} has not improved for {stale:,} steps")
                 break
         if ends:
             break
-    if board is not None:
+    reporter.stop()
+    if board:
         board.close()
 
 
-@dataclass(frozen=True)
-class _Step:
-    """One optimizer step's batches, and where in the run it stands once it is done."""
-
-    microbatches: list[Batch]
-    progress: float
-    epoch: float
-    last: bool
+def _time_limit(state: State, phase: Phase, prepared: Prepared) -> float:
+    """Seconds that the phase may take: its share, by epochs, of max_minutes."""
+    minutes = prepared.config.optim.max_minutes
+    if minutes is None:
+        return float("inf")
+    return 60 * minutes * phase.epochs / sum(p.epochs for p in state.phases)
 
 
-def _steps(prepared: Prepared, epoch: int) -> int:
-    return -(-len(prepared.epoch_plan(epoch)) // prepared.config.batch.accumulation)
-
-
-def _steps_of_run(prepared: Prepared) -> Iterator[_Step]:
-    """The run's optimizer steps in order; batches are prepared ahead by a thread."""
-    accumulation, epochs = prepared.config.batch.accumulation, prepared.config.optim.epochs
-    assert epochs is not None
-    for epoch in range(epochs):
-        plan = prepared.epoch_plan(epoch)
-        steps = -(-len(plan) // accumulation)
-        batches = prefetch(plan, lambda rows: prepared.train.build(rows, prepared.plan, prepared.max_length))
-        for index in range(steps):
-            count = min(accumulation, len(plan) - index * accumulation)
-            microbatches = [next(batches) for _ in range(count)]
-            done = epoch + (index + 1) / steps
-            yield _Step(
-                microbatches,
-                progress=done / epochs,
-                epoch=done,
-                last=epoch == epochs - 1 and index == steps - 1,
-            )
-
-
-def _estimate(state: State, prepared: Prepared, total: int, reporter: Reporter) -> None:
-    """Says how long the run will take, from one batch's forward and backward pass, without a trace."""
-    plan = prepared.epoch_plan(0)
-    batch = prepared.train.build(plan[0], prepared.plan, prepared.max_length).to(prepared.device)
-    rows = sum(
-        len(b)
-        * (prepared.max_length if prepared.plan == "padded" else float(prepared.train.lengths_N[b].mean()))
-        for b in plan
-    )
-    on_gpu = [prepared.device] if prepared.device.type == "cuda" else []
-    with torch.random.fork_rng(devices=on_gpu):
-        for _ in range(2):  # the first pays for allocations
-            begun = time.perf_counter()
-            with state.precision.autocast():
-                logits_NC = state.model(batch)
-            assert batch.labels_N is not None
-            state.objective.loss_sum(logits_NC, batch.labels_N).backward()  # type: ignore[no-untyped-call]
-            if on_gpu:
-                torch.cuda.synchronize()
-            seconds = time.perf_counter() - begun
-    state.optimizer.zero_grad(set_to_none=True)
-    epochs = prepared.config.optim.epochs or 1
-    expected = seconds * rows / batch.num_rows * epochs * 1.15  # optimizer, evaluations
-    limit = prepared.config.optim.max_minutes
+def _announce(state: State, prepared: Prepared, reporter: Reporter) -> None:
+    """Says how many steps are to come and how long they will take, before the first."""
+    expected = sum(estimate_seconds(phase, prepared, state.precision) for phase in state.phases)
+    minutes = prepared.config.optim.max_minutes
     note = ""
-    if limit is not None and expected > 60 * limit:
-        note, expected = f"; it will be cut to {limit:g} min", 60 * limit
-    reporter.say(
-        f"{epochs} epoch{'' if epochs == 1 else 's'}, {total:,} steps, about {duration(expected)}{note}"
-    )
+    if minutes is not None and expected > 60 * minutes:
+        note, expected = f"; cut to {minutes:g} min", 60 * minutes
+    plans = [
+        f"{'pretraining' if phase.name == 'pretrain' else 'training'} {phase.epochs} epochs, "
+        f"{phase.epochs * steps_per_epoch(prepared, phase.seed):,} steps"
+        for phase in state.phases
+    ]
+    reporter.say(f"{'; '.join(plans)}; about {duration(expected)}{note}")
 
 
-def _evaluation_batches(prepared: Prepared, split: BatchBuilder) -> Iterator[Batch]:
-    plan = by_length(split.lengths_N, EVALUATION_TOKENS)
-    return prefetch(plan, lambda rows: split.build(rows, "uniform_length", prepared.max_length))
+def _validation_batches(prepared: Prepared) -> Iterator[Batch]:
+    plan = by_length(prepared.val.lengths_N, EVALUATION_TOKENS)
+    return prefetch(plan, lambda indices: prepared.val.build(indices, "uniform_length", prepared.max_length))
 
 
-def _evaluate(state: State, prepared: Prepared, run: RunDirectory, reporter: Reporter, board: Any) -> None:
+def _evaluate(state: State, prepared: Prepared, run: RunDirectory, reporter: Reporter) -> dict[str, Any]:
     """Evaluates in training precision, and keeps the weights if they are the best so far."""
     found = evaluate(
         state.model,
-        _evaluation_batches(prepared, prepared.val),
+        _validation_batches(prepared),
         len(prepared.dataset.labels),
         device=prepared.device,
-        autocast=state.precision.autocast(),
+        autocast=state.precision.autocast,
     )
     metric = float(getattr(found.scores, prepared.config.optim.metric))
     better = metric > state.best_metric
@@ -310,29 +279,28 @@ def _evaluate(state: State, prepared: Prepared, run: RunDirectory, reporter: Rep
         "kind": "eval",
         "step": state.step,
         "epoch": round(state.epoch, 4),
-        "loss": found.loss,
+        "loss": _finite(found.loss, state),
         "accuracy": found.scores.accuracy,
         "macro_f1": found.scores.macro_f1,
         "best": better,
     }
-    run.log.write(_finite_only(record))
-    _to_board(board, record)
+    run.log.write(record)
     reporter.say(
         f"epoch {state.epoch:.2f}  validation: accuracy {found.scores.accuracy:.4f}  "
         f"macro-F1 {found.scores.macro_f1:.4f}  loss {found.loss:.4f}{'  (best)' if better else ''}"
     )
+    return record
 
 
 def _finish(
     state: State, prepared: Prepared, run: RunDirectory, reporter: Reporter, seconds: float
 ) -> TrainResult:
     """Puts the best weights back, evaluates them as `custom-bert evaluate` will, and closes the run."""
-    last_step = state.step
     state.model.load_state_dict(state.best_weights)
     state.model.encoder.set_kernel(None)
     found: Evaluation = evaluate(
         state.model,
-        _evaluation_batches(prepared, prepared.val),
+        _validation_batches(prepared),
         len(prepared.dataset.labels),
         device=prepared.device,
     )
@@ -340,7 +308,7 @@ def _finish(
     run.log.close()
     run.update(
         "finished",
-        steps=last_step,
+        steps=state.step,
         best_step=state.best_step,
         seconds=round(seconds, 2),
         validation={"loss": found.loss, **scores.as_dict(labels)},
@@ -354,7 +322,7 @@ def _finish(
         f"trained in {duration(seconds)}"
     )
     return TrainResult(
-        run.path, scores.accuracy, scores.macro_f1, state.best_step, last_step, seconds, scores
+        run.path, scores.accuracy, scores.macro_f1, state.best_step, state.step, seconds, scores
     )
 
 
@@ -381,7 +349,7 @@ def _as_finished(directory: Path, record: dict[str, Any], reporter: Reporter) ->
 def _interrupted(state: State, run: RunDirectory, reporter: Reporter) -> None:
     if state.best_step == 0:
         run.discard()
-        reporter.say(f"interrupted at step {state.step:,}, before the first evaluation: nothing kept")
+        reporter.say("interrupted before the first evaluation: nothing is kept")
         return
     run.log.close()
     run.update("interrupted", steps=state.step, best_step=state.best_step)
@@ -391,51 +359,13 @@ def _interrupted(state: State, run: RunDirectory, reporter: Reporter) -> None:
     )
 
 
-def _introduce(prepared: Prepared, directory: Path, reporter: Reporter) -> None:
-    data = prepared.dataset
-    if data.was_divided:
-        reporter.say(
-            f"no validation files: {len(data.val_rows):,} of {len(data.train_file):,} lines are set "
-            f"aside, stratified by label, seed {prepared.config.seed}"
-        )
-    parameters = prepared.encoder.num_parameters(len(data.labels))
-    reporter.say(
-        f"{len(data.train_rows):,} training and {len(data.val_rows):,} validation texts, "
-        f"{len(data.labels)} labels; {parameters / 1e6:.1f} M parameters; run directory {directory}"
-    )
-    for line in choice_lines(prepared.choices):
-        reporter.say(line)
+def _or_none(value: float) -> float | None:
+    """JSON has no infinity; a gradient norm is infinite where fp16 overflowed and the step was skipped."""
+    return value if np.isfinite(value) else None
 
 
-def _finite(value: float, what: str, state: State) -> float:
-    if not np.isfinite(value):
+def _finite(loss: float, state: State) -> float:
+    if not np.isfinite(loss):
         kept = f"; the weights of step {state.best_step:,} are kept" if state.best_step else ""
-        raise UserError(f"{what} {NONFINITE} at step {state.step:,}; lower optim.lr{kept}")
-    return value
-
-
-def _finite_only(record: dict[str, Any]) -> dict[str, Any]:
-    """Numbers that JSON cannot hold become null."""
-    return {
-        key: None if isinstance(value, float) and not np.isfinite(value) else value
-        for key, value in record.items()
-    }
-
-
-def _tensorboard(prepared: Prepared, run: RunDirectory) -> Any:
-    if not prepared.config.runtime.tensorboard:
-        return None
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError as error:
-        raise UserError(
-            "runtime.tensorboard: TensorBoard is not installed; pip install 'custom-bert[tensorboard]'"
-        ) from error
-    return SummaryWriter(str(run.path / "tensorboard"))
-
-
-def _to_board(board: Any, record: dict[str, Any]) -> None:
-    if board is not None:
-        for key, value in record.items():
-            if isinstance(value, float) and key not in ("epoch", "seconds"):
-                board.add_scalar(f"{record['kind']}/{key}", value, record["step"])
+        raise UserError(f"the loss is {loss} at step {state.step:,}: training diverged; lower optim.lr{kept}")
+    return loss

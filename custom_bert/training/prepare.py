@@ -85,7 +85,7 @@ class Prepared:
         assert length is not None
         return length
 
-    def epoch_plan(self, epoch: int) -> list[np.ndarray]:
+    def epoch_plan(self, seed: int, epoch: int) -> list[np.ndarray]:
         """The training batches of an epoch: indices into the training split."""
         batch = self.config.batch
         return plan_batches(
@@ -93,7 +93,7 @@ class Prepared:
             self.plan,
             token_budget=batch.token_budget or 1,
             batch_size=batch.batch_size,
-            seed=self.config.seed,
+            seed=seed,
             epoch=epoch,
         )
 
@@ -196,7 +196,7 @@ def prepare(config: TrainConfig, say: Callable[[str], None]) -> Prepared:
     train = BatchBuilder(train_store, dataset.train_rows, dataset.train_label_ids, tokenizer.pad_id, pin)
     val = BatchBuilder(val_store, dataset.val_rows, dataset.val_label_ids, tokenizer.pad_id, pin)
     encoder = _decide_model(todo, tokenizer, train)
-    _decide_training(todo, train, encoder)
+    _decide_training(todo, train, encoder, tokenizer)
     truncation = {"train": train_store.info} | ({} if dataset.was_divided else {"val": val_store.info})
     prepared = Prepared(
         todo.config,
@@ -211,7 +211,7 @@ def prepare(config: TrainConfig, say: Callable[[str], None]) -> Prepared:
         truncation,
     )
     every = choices.eval_every(
-        -(-len(prepared.epoch_plan(0)) // todo.config.batch.accumulation),
+        -(-len(prepared.epoch_plan(config.seed, 0)) // todo.config.batch.accumulation),
         todo.config.optim.epochs or 1,
     )
     todo.default("optim.eval_every", every)
@@ -328,7 +328,9 @@ def _decide_model(todo: _Decisions, tokenizer: TextTokenizer, train: BatchBuilde
     return encoder
 
 
-def _decide_training(todo: _Decisions, train: BatchBuilder, encoder: EncoderConfig) -> None:
+def _decide_training(
+    todo: _Decisions, train: BatchBuilder, encoder: EncoderConfig, tokenizer: TextTokenizer
+) -> None:
     tokens = int(train.lengths_N.sum())
     if todo.config.batch.plan == "padded":
         todo.default("batch.batch_size", (32, "the padded plan's default"))
@@ -336,6 +338,15 @@ def _decide_training(todo: _Decisions, train: BatchBuilder, encoder: EncoderConf
         todo.default("batch.token_budget", choices.token_budget(tokens))
     todo.default("optim.epochs", choices.epochs(tokens))
     todo.default("optim.lr", choices.learning_rate(encoder.hidden_size))
+    if tokenizer.mask_id is None:
+        if todo.config.optim.pretrain_epochs:
+            raise ConfigError(
+                ["config: optim.pretrain_epochs: the tokenizer has no [MASK] token; set it to 0"]
+            )
+        todo.set("optim.pretrain_epochs", 0, "the tokenizer has no [MASK] token")
+    todo.default("optim.pretrain_epochs", choices.pretrain_epochs(tokens))
+    if todo.config.optim.pretrain_epochs:
+        todo.default("optim.pretrain_lr", (2 * (todo.config.optim.lr or 0.0), "twice optim.lr"))
 
 
 def _more_warnings(dataset: Dataset, truncation: dict[str, StoreInfo], max_length: int) -> list[str]:

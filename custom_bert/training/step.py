@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -13,9 +14,19 @@ from custom_bert.ops.losses import cross_entropy_sum, target_weight
 from custom_bert.training.precision import MixedPrecision
 
 
+class Objective(Protocol):
+    """What a step minimises: a sum over targets, and what the whole step's sum is divided by."""
+
+    def loss_sum(self, output: Tensor, batch: Batch) -> Tensor:
+        """Sum of the losses of a batch's targets, given the model's output."""
+
+    def weight(self, batch: Batch) -> float:
+        """The batch's part of the normaliser."""
+
+
 @dataclass(frozen=True)
-class Objective:
-    """What the loss is.
+class Classification:
+    """Cross-entropy of the label of each text.
 
     Attributes:
         class_weights_C: weight of each class's examples; None for 1.
@@ -25,18 +36,35 @@ class Objective:
     class_weights_C: Tensor | None = None
     label_smoothing: float = 0.0
 
-    def loss_sum(self, logits_NC: Tensor, labels_N: Tensor) -> Tensor:
-        """Sum over the examples; divide by the `weight` of the whole step."""
+    def loss_sum(self, output: Tensor, batch: Batch) -> Tensor:
+        """`output` is logits, (N, C)."""
+        assert batch.labels_N is not None, "training needs labels"
         return cross_entropy_sum(
-            logits_NC,
-            labels_N,
+            output,
+            batch.labels_N,
             class_weights_C=self.class_weights_C,
             label_smoothing=self.label_smoothing,
         )
 
-    def weight(self, labels_N: Tensor) -> float:
-        """The examples' share of the normaliser."""
-        return target_weight(labels_N, self.class_weights_C)
+    def weight(self, batch: Batch) -> float:
+        """Texts, or the sum of their classes' weights."""
+        assert batch.labels_N is not None, "training needs labels"
+        return target_weight(batch.labels_N, self.class_weights_C)
+
+
+@dataclass(frozen=True)
+class MaskedLanguage:
+    """Cross-entropy of each masked token."""
+
+    def loss_sum(self, output: Tensor, batch: Batch) -> Tensor:
+        """`output` is logits, (M, V)."""
+        assert batch.targets_M is not None, "the batch has no masked tokens"
+        return cross_entropy_sum(output, batch.targets_M)
+
+    def weight(self, batch: Batch) -> float:
+        """Masked tokens."""
+        assert batch.targets_M is not None, "the batch has no masked tokens"
+        return float(len(batch.targets_M))
 
 
 @dataclass(frozen=True)
@@ -44,7 +72,7 @@ class StepResult:
     """What a step measured, still on the device so that nothing waits for it.
 
     Attributes:
-        loss: mean over the step's examples.
+        loss: mean over the step's targets.
         grad_norm: of all gradients together, before clipping.
     """
 
@@ -67,19 +95,19 @@ def train_step(
     divided among microbatches changes nothing but memory.
 
     Args:
-        model: maps a `Batch` to logits (N, C).
+        model: maps a `Batch` to what the objective wants.
         optimizer: its gradients are cleared afterwards.
-        microbatches: with labels, on the model's device.
+        microbatches: with targets, on the model's device.
         objective: the loss.
         precision: autocast and loss scaling.
         clip_norm: largest gradient norm.
     """
-    total = sum(objective.weight(_labels(batch)) for batch in microbatches)
+    total = sum(objective.weight(batch) for batch in microbatches)
     losses = []
     for batch in microbatches:
         with precision.autocast():
-            logits_NC = model(batch)
-        loss = objective.loss_sum(logits_NC, _labels(batch)) / total
+            output = model(batch)
+        loss = objective.loss_sum(output, batch) / total
         precision.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
         losses.append(loss.detach())
     precision.scaler.unscale_(optimizer)
@@ -88,8 +116,3 @@ def train_step(
     precision.scaler.update()
     optimizer.zero_grad(set_to_none=True)
     return StepResult(torch.stack(losses).sum(), grad_norm)
-
-
-def _labels(batch: Batch) -> Tensor:
-    assert batch.labels_N is not None, "training needs labels"
-    return batch.labels_N

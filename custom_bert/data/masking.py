@@ -1,0 +1,85 @@
+"""Masking for language modelling, a pure function of (seed, epoch, example, position).
+
+Nothing else enters: the batch that an example shares, the number of threads, or where a run was resumed.
+
+Shapes: T rows, M masked rows.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import torch
+
+from custom_bert.batch import Batch
+
+REPLACED, RANDOM = 0.8, 0.1
+"""Of the chosen tokens: 80 % become [MASK], 10 % a random token, 10 % stay (Devlin et al. 2018)."""
+
+
+def mask_batch(
+    batch: Batch,
+    *,
+    mask_id: int,
+    special_ids: np.ndarray,
+    vocab_size: int,
+    rate: float,
+    seed: int,
+    epoch: int,
+) -> Batch:
+    """The batch with some tokens hidden and their rows and ids as targets.
+
+    Args:
+        batch: on the CPU, with `indices`.
+        mask_id: of the mask token.
+        special_ids: tokens that are never chosen, and never drawn as a random replacement.
+        vocab_size: V.
+        rate: share of ordinary tokens that is chosen.
+        seed: of the run.
+        epoch: from 0.
+
+    Returns:
+        A batch with `masked_rows_M` and `targets_M`; if chance chose nothing, one token is masked.
+    """
+    ids_T = batch.input_ids_T.numpy()
+    slots = np.diff(batch.layout.cu_seqlens.numpy())
+    example_T = np.repeat(batch.indices, slots)
+    positions_T = batch.positions_T.numpy()
+    within_T = positions_T < np.repeat(batch.layout.lengths_N.numpy(), slots)
+    ordinary_T = within_T & ~np.isin(ids_T, special_ids)
+    draw_T = uniform(seed, epoch, example_T, positions_T, stream=0)
+    rows_M = np.flatnonzero(ordinary_T & (draw_T < rate))
+    if not len(rows_M):
+        rows_M = np.flatnonzero(ordinary_T)[:1]
+    targets_M = ids_T[rows_M]
+    fate_M = uniform(seed, epoch, example_T[rows_M], positions_T[rows_M], stream=1)
+    ordinary_ids = np.setdiff1d(np.arange(vocab_size), special_ids)
+    drawn = uniform(seed, epoch, example_T[rows_M], positions_T[rows_M], stream=2) * len(ordinary_ids)
+    masked_T = ids_T.copy()
+    masked_T[rows_M] = np.where(
+        fate_M < REPLACED,
+        mask_id,
+        np.where(fate_M < REPLACED + RANDOM, ordinary_ids[drawn.astype(np.int64)], targets_M),
+    )
+    return dataclasses.replace(
+        batch,
+        input_ids_T=torch.from_numpy(masked_T),
+        masked_rows_M=torch.from_numpy(rows_M),
+        targets_M=torch.from_numpy(targets_M),
+    )
+
+
+def uniform(seed: int, epoch: int, example: np.ndarray, position: np.ndarray, *, stream: int) -> np.ndarray:
+    """Uniform numbers in [0, 1) from a counter: the SplitMix64 finaliser (Steele et al. 2014)."""
+    key = _mix(np.array([seed * 4 + stream], dtype=np.uint64))
+    key = _mix(key + np.uint64(epoch))
+    state = _mix(_mix(key + example.astype(np.uint64)) + position.astype(np.uint64))
+    return np.asarray((state >> np.uint64(11)) * (1.0 / (1 << 53)))
+
+
+def _mix(x: np.ndarray) -> np.ndarray:
+    x = x + np.uint64(0x9E3779B97F4A7C15)
+    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return np.asarray(x ^ (x >> np.uint64(31)))

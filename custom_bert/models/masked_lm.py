@@ -1,0 +1,38 @@
+"""Masked language modelling: predicts the hidden tokens, at their rows only, with tied vectors.
+
+Shapes: T rows, M masked rows, D hidden, V vocabulary.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from custom_bert.batch import Batch
+from custom_bert.models.encoder import Encoder, initialise
+
+
+class MaskedLanguageModel(nn.Module):
+    """An encoder with BERT's prediction head: dense, gelu, norm, then the token table as the decoder
+    (Devlin et al. 2018; the three families' Hugging Face heads have this form).
+
+    Args:
+        encoder: shared, not copied.
+    """
+
+    def __init__(self, encoder: Encoder) -> None:
+        super().__init__()
+        config = encoder.config
+        self.encoder = encoder
+        self.dense = nn.Linear(config.hidden_size, config.hidden_size, bias=config.bias)
+        self.norm = nn.LayerNorm(config.hidden_size, eps=config.norm_eps, bias=config.bias)
+        self.bias = nn.Parameter(torch.zeros(config.vocab_size))
+        initialise(self.dense, config)
+
+    def forward(self, batch: Batch) -> Tensor:
+        """Logits of the batch's masked rows, (M, V)."""
+        assert batch.masked_rows_M is not None, "the batch has no masked rows"
+        hidden_MD = self.encoder(batch)[batch.masked_rows_M]
+        hidden_MD = self.norm(F.gelu(self.dense(hidden_MD)))
+        return F.linear(hidden_MD, self.encoder.embeddings.token.weight, self.bias)

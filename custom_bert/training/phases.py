@@ -1,0 +1,186 @@
+"""A phase of a run: what is trained, on what, for how long. Pretraining and classification share one loop."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import nn
+
+from custom_bert.batch import Batch
+from custom_bert.data.loader import prefetch
+from custom_bert.data.masking import mask_batch
+from custom_bert.models.heads import SequenceClassifier
+from custom_bert.models.masked_lm import MaskedLanguageModel
+from custom_bert.ops.losses import balanced_weights
+from custom_bert.training.optim import make_optimizer
+from custom_bert.training.precision import MixedPrecision
+from custom_bert.training.prepare import Prepared
+from custom_bert.training.step import Classification, MaskedLanguage, Objective
+
+MASK_RATE = 0.3
+"""Share of tokens masked in pretraining (Wettig et al. 2022, arXiv 2202.08005: above BERT's 15 %)."""
+
+PRETRAIN_SEED = 1
+"""Added to the run's seed, so that pretraining sees batches in another order."""
+
+
+@dataclass(frozen=True)
+class Phase:
+    """One pass of the loop.
+
+    Attributes:
+        name: pretrain or train; the kind of its records in metrics.jsonl.
+        model: maps a batch to the objective's output.
+        optimizer: of the model's parameters.
+        objective: the loss.
+        epochs: passes over the training split.
+        lr: peak learning rate.
+        seed: of the batches' order.
+        build: (example indices, epoch) -> batch, called in the loader's thread.
+    """
+
+    name: Literal["pretrain", "train"]
+    model: nn.Module
+    optimizer: torch.optim.Optimizer
+    objective: Objective
+    epochs: int
+    lr: float
+    seed: int
+    build: Callable[[np.ndarray, int], Batch]
+
+
+@dataclass(frozen=True)
+class Step:
+    """One optimizer step's batches, and where in its phase it stands once it is done.
+
+    Attributes:
+        microbatches: on the CPU.
+        progress: share of the phase.
+        epoch: passes over the data.
+        last: whether the phase ends with it.
+    """
+
+    microbatches: list[Batch]
+    progress: float
+    epoch: float
+    last: bool
+
+
+def classification(prepared: Prepared, model: SequenceClassifier) -> Phase:
+    """The phase that learns the labels."""
+    config, labels = prepared.config, prepared.dataset.labels
+    weights_C = None
+    if config.optim.class_weights == "balanced":
+        counts = np.bincount(prepared.dataset.train_label_ids, minlength=len(labels))
+        weights_C = balanced_weights(torch.from_numpy(counts)).to(prepared.device)
+    assert config.optim.lr is not None and config.optim.epochs is not None
+
+    def build(indices: np.ndarray, epoch: int) -> Batch:
+        return prepared.train.build(indices, prepared.plan, prepared.max_length)
+
+    return Phase(
+        name="train",
+        model=model,
+        optimizer=make_optimizer(model, lr=config.optim.lr, weight_decay=config.optim.weight_decay or 0.0),
+        objective=Classification(weights_C, config.optim.label_smoothing),
+        epochs=config.optim.epochs,
+        lr=config.optim.lr,
+        seed=config.seed,
+        build=build,
+    )
+
+
+def pretraining(prepared: Prepared, model: SequenceClassifier) -> Phase:
+    """The phase that learns the language of the training texts by predicting masked tokens."""
+    config, tokenizer = prepared.config, prepared.tokenizer
+    language_model = MaskedLanguageModel(model.encoder).to(prepared.device).train()
+    seed = config.seed + PRETRAIN_SEED
+    mask_id = tokenizer.mask_id
+    assert mask_id is not None and config.optim.pretrain_lr and config.optim.pretrain_epochs
+    special_ids = np.array(tokenizer.special_ids)
+
+    def build(indices: np.ndarray, epoch: int) -> Batch:
+        return mask_batch(
+            prepared.train.build(indices, prepared.plan, prepared.max_length),
+            mask_id=mask_id,
+            special_ids=special_ids,
+            vocab_size=tokenizer.vocab_size,
+            rate=MASK_RATE,
+            seed=seed,
+            epoch=epoch,
+        )
+
+    return Phase(
+        name="pretrain",
+        model=language_model,
+        optimizer=make_optimizer(
+            language_model, lr=config.optim.pretrain_lr, weight_decay=config.optim.weight_decay or 0.0
+        ),
+        objective=MaskedLanguage(),
+        epochs=config.optim.pretrain_epochs,
+        lr=config.optim.pretrain_lr,
+        seed=seed,
+        build=build,
+    )
+
+
+def steps_per_epoch(prepared: Prepared, seed: int, epoch: int = 0) -> int:
+    """Optimizer steps of one epoch; for packed batches another epoch may have one more or less."""
+    return -(-len(prepared.epoch_plan(seed, epoch)) // prepared.config.batch.accumulation)
+
+
+def steps_of(phase: Phase, prepared: Prepared) -> Iterator[Step]:
+    """The phase's optimizer steps in order; batches are prepared ahead by a thread."""
+    accumulation = prepared.config.batch.accumulation
+    for epoch in range(phase.epochs):
+        plan = prepared.epoch_plan(phase.seed, epoch)
+        steps = -(-len(plan) // accumulation)
+        batches = prefetch(plan, partial(_built, phase, epoch))
+        for index in range(steps):
+            count = min(accumulation, len(plan) - index * accumulation)
+            done = epoch + (index + 1) / steps
+            yield Step(
+                [next(batches) for _ in range(count)],
+                progress=done / phase.epochs,
+                epoch=done,
+                last=epoch == phase.epochs - 1 and index == steps - 1,
+            )
+
+
+def _built(phase: Phase, epoch: int, indices: np.ndarray) -> Batch:
+    return phase.build(indices, epoch)
+
+
+def estimate_seconds(phase: Phase, prepared: Prepared, precision: MixedPrecision) -> float:
+    """Expected time of a phase, from one batch's forward and backward pass; leaves no trace."""
+    plan = prepared.epoch_plan(phase.seed, 0)
+    batch = phase.build(plan[0], 0).to(prepared.device)
+    lengths_N = prepared.train.lengths_N
+    rows = (
+        len(lengths_N) * prepared.max_length
+        if prepared.plan == "padded"
+        else sum(int(lengths_N[indices].sum()) for indices in plan)
+    )
+    on_gpu = [prepared.device] if prepared.device.type == "cuda" else []
+    seconds = 0.0
+    with torch.random.fork_rng(devices=on_gpu):
+        for _ in range(2):  # the first pays for allocations
+            begun = time.perf_counter()
+            with precision.autocast():
+                output = phase.model(batch)
+            phase.objective.loss_sum(output, batch).backward()  # type: ignore[no-untyped-call]
+            if on_gpu:
+                torch.cuda.synchronize()
+            seconds = time.perf_counter() - begun
+    phase.optimizer.zero_grad(set_to_none=True)
+    return seconds * rows / batch.num_rows * phase.epochs * OVERHEAD
+
+
+OVERHEAD = 1.2
+"""Optimizer and evaluations, on top of the passes that `estimate_seconds` times."""
