@@ -322,7 +322,7 @@ def load(
     if isinstance(source, Mapping):
         return from_mapping(source, note=note)
     if isinstance(source, ModuleType):
-        return _from_module(source, Path(source.__file__ or source.__name__).name, note)
+        return _from_module(source, Path(getattr(source, "__file__", None) or source.__name__).name, note)
     if isinstance(source, (str, Path)):
         return _from_path(Path(source), note)
     raise ConfigError(

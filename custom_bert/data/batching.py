@@ -39,7 +39,7 @@ def plan_batches(
         epoch: from 0; each has another order.
     """
     generator = np.random.Generator(np.random.PCG64([seed, epoch]))
-    limit = batch_size or len(lengths_N)
+    limit = batch_size or max(1, len(lengths_N))
     if plan == "padded":
         order = generator.permutation(len(lengths_N))
         return [order[i : i + limit] for i in range(0, len(order), limit)]
@@ -72,9 +72,7 @@ def _uniform_length(
     return [batches[i] for i in generator.permutation(len(batches))]
 
 
-def _cut(
-    sorted_lengths: np.ndarray, order: np.ndarray, token_budget: int, limit: int
-) -> list[np.ndarray]:
+def _cut(sorted_lengths: np.ndarray, order: np.ndarray, token_budget: int, limit: int) -> list[np.ndarray]:
     """Cuts a sorted order where the next example would exceed (count x longest) rows or the limit."""
     batches, start, longest = [], 0, 0
     for i, length in enumerate(sorted_lengths.tolist()):
@@ -83,8 +81,7 @@ def _cut(
             batches.append(order[start:i])
             start, grown = i, length
         longest = grown
-    batches.append(order[start:])
-    return batches
+    return [*batches, order[start:]] if start < len(order) else batches
 
 
 def _packed(

@@ -6,6 +6,7 @@ warning with counts and line numbers. Texts are not kept: they are streamed agai
 
 from __future__ import annotations
 
+import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -14,10 +15,11 @@ from pathlib import Path
 import numpy as np
 
 from custom_bert.config import DataConfig
-from custom_bert.data.text import LineReader
+from custom_bert.data.text import LineReader, status_of
 from custom_bert.errors import DataError, did_you_mean
 
 MAX_LABELS = 65_536
+MAX_LABEL_CHARACTERS = 1_000
 RARE = 3
 """Labels with fewer training examples than this are warned about."""
 
@@ -85,10 +87,7 @@ def in_directory(directory: str | Path) -> dict[str, str]:
     """The four default file names inside `directory`, as changes to a configuration."""
     names = ("train_texts", "train_labels", "val_texts", "val_labels")
     defaults = DataConfig()
-    return {
-        f"data.{name}": str(Path(directory) / Path(str(getattr(defaults, name))).name)
-        for name in names
-    }
+    return {f"data.{name}": str(Path(directory) / Path(str(getattr(defaults, name))).name) for name in names}
 
 
 def read_dataset(data: DataConfig, *, seed: int = 0) -> Dataset:
@@ -101,18 +100,19 @@ def read_dataset(data: DataConfig, *, seed: int = 0) -> Dataset:
     Raises:
         DataError: for the first thing that cannot be used, with path and line.
     """
-    has_val = [Path(path).exists() for path in (data.val_texts, data.val_labels)]
+    has_val = _has_validation(data)
     warnings: list[str] = []
     labels: dict[str, int] = {}
     train = _read_pair(data.train_texts, data.train_labels, labels, None, warnings)
     if len(labels) == 1:
-        only = next(iter(labels))
-        raise DataError(data.train_labels, f"every line has the label {only!r}; two are needed")
-    _warn_label_spelling(data.train_labels, list(labels), warnings)
+        only = _short(next(iter(labels)))
+        raise DataError(data.train_labels, f"every line has the label {only}; two different ones are needed")
+    _warn_label_spelling(train, list(labels), warnings)
     _warn_rare(train, list(labels), warnings)
-    _warn_conflicts(train, list(labels), warnings)
-    if any(has_val):
+    _warn_conflicts(train, warnings)
+    if has_val:
         val = _read_pair(data.val_texts, data.val_labels, labels, data.train_labels, warnings)
+        _warn_conflicts(val, warnings)
         _warn_leaks(train, val, warnings)
     else:
         val = train
@@ -120,21 +120,33 @@ def read_dataset(data: DataConfig, *, seed: int = 0) -> Dataset:
     rank = {label: i for i, label in enumerate(order)}
     renumber = np.array([rank[label] for label in labels], dtype=np.int32)
     train = _renumbered(train, renumber)
-    val = train if not any(has_val) else _renumbered(val, renumber)
     everything = np.arange(len(train), dtype=np.int64)
-    if any(has_val):
-        return Dataset(
-            tuple(order), train, val, everything, np.arange(len(val), dtype=np.int64), tuple(warnings)
-        )
+    if has_val:
+        val = _renumbered(val, renumber)
+        val_rows = np.arange(len(val), dtype=np.int64)
+        return Dataset(tuple(order), train, val, everything, val_rows, tuple(warnings))
     val_rows = divide(train.label_ids_N, train.hashes_N, data.val_fraction, seed)
     if not len(val_rows):
         raise DataError(
             data.train_texts,
-            f"{len(train):,} lines are too few to set validation lines aside; "
-            f"write {data.val_texts} and {data.val_labels}",
+            f"no label has two different texts, so none can be set aside for validation; "
+            f"add texts, or write {data.val_texts} and {data.val_labels}",
         )
     train_rows = np.setdiff1d(everything, val_rows, assume_unique=True)
-    return Dataset(tuple(order), train, val, train_rows, val_rows, tuple(warnings))
+    return Dataset(tuple(order), train, train, train_rows, val_rows, tuple(warnings))
+
+
+def _has_validation(data: DataConfig) -> bool:
+    """Whether there are validation files: both, or neither."""
+    paths = [Path(data.val_texts), Path(data.val_labels)]
+    there = [status_of(path) is not None or path.is_symlink() for path in paths]
+    if any(there) and not all(there):
+        missing, other = paths if there[1] else reversed(paths)
+        raise DataError(
+            str(missing),
+            f"no such file, but there is {other}; write both, or neither to have lines set aside",
+        )
+    return all(there)
 
 
 def divide(label_ids_N: np.ndarray, hashes_N: np.ndarray, fraction: float, seed: int) -> np.ndarray:
@@ -146,17 +158,22 @@ def divide(label_ids_N: np.ndarray, hashes_N: np.ndarray, fraction: float, seed:
     Returns:
         Sorted row indices.
     """
-    _, first_N, inverse_N = np.unique(hashes_N, return_index=True, return_inverse=True)
-    leader_N = first_N[inverse_N]  # the first row with the same text
-    generator = np.random.Generator(np.random.PCG64(seed))
-    draw_N = generator.random(len(label_ids_N))[leader_N]
-    chosen_N = np.zeros(len(label_ids_N), dtype=bool)
-    for label in range(int(label_ids_N.max()) + 1):
-        leaders = np.flatnonzero((label_ids_N == label) & (leader_N == np.arange(len(leader_N))))
-        count = min(max(round(fraction * len(leaders)), 1), len(leaders) - 1)
-        if count > 0:
-            chosen_N[leaders[np.argsort(draw_N[leaders], kind="stable")[:count]]] = True
+    leader_N = _leaders(hashes_N)
+    draw_N = np.random.Generator(np.random.PCG64(seed)).random(len(leader_N))
+    texts = np.flatnonzero(leader_N == np.arange(len(leader_N)))  # the different ones
+    texts = texts[np.lexsort((draw_N[texts], label_ids_N[texts]))]
+    counts_C = np.bincount(label_ids_N[texts])
+    wanted_C = np.minimum(np.maximum(np.rint(fraction * counts_C), 1), counts_C - 1)
+    place = np.arange(len(texts)) - np.repeat(np.cumsum(counts_C) - counts_C, counts_C)
+    chosen_N = np.zeros(len(leader_N), dtype=bool)
+    chosen_N[texts[place < np.repeat(wanted_C, counts_C)]] = True
     return np.flatnonzero(chosen_N[leader_N])
+
+
+def _leaders(hashes_N: np.ndarray) -> np.ndarray:
+    """(N,) the first row with the same text as each row."""
+    _, first, inverse_N = np.unique(hashes_N, return_index=True, return_inverse=True)
+    return np.asarray(first[inverse_N])
 
 
 def _renumbered(file: TextFile, renumber: np.ndarray) -> TextFile:
@@ -172,7 +189,10 @@ def _read_pair(
 ) -> TextFile:
     """Reads texts and labels. With `known_from` (the training labels' path) no new label is allowed."""
     texts, label_reader = LineReader(texts_path), LineReader(labels_path)
-    label_ids, label_characters = _read_labels(label_reader, labels, known_from)
+    for reader in (texts, label_reader):
+        if not reader.path.is_file():
+            raise DataError(str(reader.path), "not a regular file, which can be read more than once")
+    label_ids, label_characters = _read_labels(label_reader, labels, known_from, texts_path)
     hashes, empty, characters = [], [], 0
     for block in texts.blocks():
         start = texts.num_lines - len(block)
@@ -182,16 +202,7 @@ def _read_pair(
         characters += sum(map(len, block))
         empty += [start + i + 1 for i, line in enumerate(block) if not line or line.isspace()]
     if texts.num_lines != len(label_ids):
-        longer, count = (
-            (texts_path, texts.num_lines)
-            if texts.num_lines > len(label_ids)
-            else (labels_path, len(label_ids))
-        )
-        raise DataError(
-            f"{longer}:{min(texts.num_lines, len(label_ids)) + 1}",
-            f"{texts_path} has {texts.num_lines:,} lines and {labels_path} has {len(label_ids):,}; "
-            f"{Path(longer).name} is longer from here on (to line {count:,})",
-        )
+        raise _unequal(texts_path, texts.num_lines, labels_path, len(label_ids), empty)
     all_hashes = np.concatenate(hashes)
     _check_not_swapped(
         texts_path, labels_path, label_ids, len(labels), label_characters, characters, all_hashes
@@ -203,32 +214,82 @@ def _read_pair(
     )
 
 
+def _unequal(
+    texts_path: str, num_texts: int, labels_path: str, num_labels: int, empty: list[int]
+) -> DataError:
+    """Two files of different length: both counts, and the first line without a partner."""
+    counts = f"{texts_path} has {num_texts:,} lines, {labels_path} {num_labels:,}"
+    extra = abs(num_texts - num_labels)
+    if num_texts < num_labels:
+        return DataError(
+            f"{labels_path}:{num_texts + 1}",
+            f"a label without a text: {counts}; {counted(extra, 'label')} too many",
+        )
+    tail = sum(line > num_labels for line in empty)
+    blank = f" ({tail:,} of them empty)" if tail else ""
+    return DataError(
+        f"{texts_path}:{num_labels + 1}",
+        f"a text without a label: {counts}; {counted(extra, 'text')} too many{blank}",
+    )
+
+
 def _read_labels(
-    reader: LineReader, labels: dict[str, int], known_from: str | None
+    reader: LineReader, labels: dict[str, int], known_from: str | None, texts_path: str
 ) -> tuple[np.ndarray, int]:
     """(label ids in order of first sight, characters); new labels are added to `labels`."""
     ids, characters = [], 0
     for block in reader.blocks():
         start = reader.num_lines - len(block)
         characters += sum(map(len, block))
-        for label in set(block) - labels.keys():
-            line = start + block.index(label) + 1
-            where = f"{reader.path}:{line}"
-            if not label.strip():
-                raise DataError(where, "empty label")
-            if "\t" in label:
-                raise DataError(where, f"label {_short(label)} holds a tab, which separates columns")
-            if known_from is not None:
-                raise DataError(
-                    where,
-                    f"label {_short(label)} never occurs in {known_from}"
-                    f"{did_you_mean(label, list(labels)) if len(label) < 200 else ''}",
-                )
-        for label in block:
-            if label not in labels:
-                labels[label] = len(labels)
+        if not labels.keys() >= set(block):
+            for i, label in enumerate(block):
+                if label not in labels:
+                    where = f"{reader.path}:{start + i + 1}"
+                    _check_label(where, label)
+                    if known_from is not None:
+                        raise _unknown_label(where, label, labels, known_from, texts_path)
+                    labels[label] = len(labels)
         ids.append(np.fromiter(map(labels.__getitem__, block), dtype=np.int32, count=len(block)))
     return np.concatenate(ids), characters
+
+
+def _check_label(where: str, label: str) -> None:
+    if not label.strip():
+        raise DataError(where, "empty label; every text needs one")
+    if len(label) > MAX_LABEL_CHARACTERS:
+        raise DataError(where, f"a label of {len(label):,} characters; are texts and labels swapped?")
+    if "\t" in label:
+        raise DataError(
+            where, f"label {_short(label)} holds a tab, which separates label and probability in predictions"
+        )
+    if "\r" in label:
+        raise DataError(where, f"label {_short(label)} holds a CR; end every line with LF or CR LF")
+
+
+def _unknown_label(
+    where: str, label: str, labels: dict[str, int], known_from: str, texts_path: str
+) -> DataError:
+    first_texts = next(LineReader(texts_path).blocks())[:100]
+    if labels.keys() >= set(first_texts):
+        return DataError(
+            where, f"the labels look like texts and {texts_path} like labels; are the two files swapped?"
+        )
+    return DataError(
+        where, f"label {_short(label)} never occurs in {known_from}{_nearest(label, list(labels))}"
+    )
+
+
+def _nearest(label: str, labels: Sequence[str]) -> str:
+    folded = {_folded(known): known for known in labels}
+    if _folded(label) in folded:
+        return f" (did you mean {_short(folded[_folded(label)])}?)"
+    return did_you_mean(label, labels) if len(labels) <= 5_000 else ""
+
+
+def _folded(label: str) -> str:
+    """Without what is easily overlooked: case, surrounding space, full width, ligatures, joiners."""
+    shown = "".join(letter for letter in label if unicodedata.category(letter) != "Cf")
+    return unicodedata.normalize("NFKC", shown).strip().casefold()
 
 
 def _check_not_swapped(
@@ -240,8 +301,7 @@ def _check_not_swapped(
     text_characters: int,
     hashes: np.ndarray,
 ) -> None:
-    distinct_texts = len(np.unique(hashes))
-    if label_characters > 2 * text_characters and distinct_texts < num_labels:
+    if label_characters > 2 * text_characters and len(np.unique(hashes)) < num_labels:
         raise DataError(
             f"{labels_path}:1",
             f"the labels look like texts and {texts_path} like labels; are the two files swapped?",
@@ -253,15 +313,18 @@ def _check_not_swapped(
         )
 
 
-def _warn_label_spelling(path: str, labels: Sequence[str], warnings: list[str]) -> None:
-    """Labels that differ only in case or surrounding space are probably one label."""
-    seen: dict[str, str] = {}
-    for label in labels:
-        twin = seen.setdefault(label.strip().casefold(), label)
-        if twin is not label:
-            warnings.append(
-                f"{path}: labels {twin!r} and {label!r} differ only in case or spaces and stay two"
-            )
+def _warn_label_spelling(file: TextFile, labels: Sequence[str], warnings: list[str]) -> None:
+    """Labels that look the same are probably one label."""
+    seen: dict[str, int] = {}
+    twins = [(seen.setdefault(_folded(label), i), i) for i, label in enumerate(labels)]
+    twins = [(first, second) for first, second in twins if first != second]
+    if twins:
+        names = ", ".join(f"{_short(labels[i])} and {_short(labels[k])}" for i, k in twins[:5])
+        lines = [int(np.argmax(file.label_ids_N == second)) + 1 for _, second in twins[:5]]
+        warnings.append(
+            f"{file.labels_path}: {counted(len(twins), 'label')} like another but for case, spaces or width, "
+            f"counted as different: {names}{at_lines(lines, len(twins))}"
+        )
 
 
 def _warn_rare(file: TextFile, labels: Sequence[str], warnings: list[str]) -> None:
@@ -276,16 +339,17 @@ def _warn_rare(file: TextFile, labels: Sequence[str], warnings: list[str]) -> No
         )
 
 
-def _warn_conflicts(file: TextFile, labels: Sequence[str], warnings: list[str]) -> None:
-    """The same text under two labels."""
-    order = np.lexsort((np.arange(len(file)), file.hashes_N))
-    same = file.hashes_N[order[1:]] == file.hashes_N[order[:-1]]
-    differ = file.label_ids_N[order[1:]] != file.label_ids_N[order[:-1]]
-    lines = np.sort(order[1:][same & differ]) + 1
-    if len(lines):
+def _warn_conflicts(file: TextFile, warnings: list[str]) -> None:
+    """The same text under two labels: where it stands first, and where it first has another label."""
+    leader_N = _leaders(file.hashes_N)
+    rows = np.flatnonzero(file.label_ids_N != file.label_ids_N[leader_N])
+    firsts, at = np.unique(leader_N[rows], return_index=True)
+    if len(firsts):
+        pairs = [f"{first + 1} and {rows[i] + 1}" for first, i in zip(firsts[:5], at[:5], strict=True)]
+        more = ", ..." if len(firsts) > 5 else ""
         warnings.append(
-            f"{file.texts_path}: {counted(len(lines), 'text')} repeated under another label"
-            f"{at_lines(lines)}"
+            f"{file.texts_path}: {counted(len(firsts), 'text')} under more than one label "
+            f"(lines {', '.join(pairs)}{more})"
         )
 
 
@@ -306,9 +370,7 @@ def describe(dataset: Dataset) -> list[str]:
         f"{dataset.train_file.characters:,} characters, {len(labels)} labels"
     ]
     if dataset.was_divided:
-        lines.append(
-            f"no validation files: {len(dataset.val_rows):,} lines would be set aside from these"
-        )
+        lines.append(f"no validation files: {len(dataset.val_rows):,} lines would be set aside from these")
     else:
         lines.append(
             f"{dataset.val_file.texts_path}: {len(dataset.val_file):,} lines, "
@@ -316,7 +378,7 @@ def describe(dataset: Dataset) -> list[str]:
         )
     counts = label_counts(train, labels)
     largest = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-    shown = ", ".join(f"{label} {count:,}" for label, count in largest[:10])
+    shown = ", ".join(f"{_shown(label)} {count:,}" for label, count in largest[:10])
     lines.append(f"training examples by label: {shown}{', ...' if len(largest) > 10 else ''}")
     lines += [f"warning: {warning}" for warning in dataset.warnings]
     return [*lines, f"no errors, {counted(len(dataset.warnings), 'warning')}"]
@@ -337,6 +399,11 @@ def at_lines(lines: Sequence[int] | np.ndarray, total: int | None = None) -> str
 
 def _short(label: str) -> str:
     return repr(label if len(label) <= 40 else label[:37] + "...")
+
+
+def _shown(label: str) -> str:
+    """As it is if a terminal can show it."""
+    return label if len(label) <= 40 and label.isprintable() else _short(label)
 
 
 def label_counts(label_ids_N: np.ndarray, labels: Sequence[str]) -> dict[str, int]:

@@ -47,13 +47,11 @@ class BatchBuilder:
     def build(self, indices: np.ndarray, plan: Plan, max_length: int) -> Batch:
         """The batch of some examples, laid out as the plan asks."""
         sequences = [self.store[row] for row in self.rows_N[indices].tolist()]
-        if plan == "packed":
-            slot = None
-        else:
-            slot = max_length if plan == "padded" else max(map(len, sequences))
+        longest = max(map(len, sequences))
+        slots: dict[Plan, int | None] = {"padded": max_length, "uniform_length": longest, "packed": None}
         return Batch.build(
             sequences,
-            slot=slot,
+            slot=slots[plan],
             pad_token_id=self.pad_token_id,
             labels=None if self.labels_N is None else self.labels_N[indices],
             indices=indices,

@@ -5,7 +5,7 @@ depends on. It is written under a temporary name and renamed when complete.
 
     ids.bin       every text's token ids, one after the other, uint16 or uint32
     offsets.bin   (N + 1) int64, where each text's ids start
-    store.json    shape, type and truncation counts
+    store.json    shape, type, truncation counts, and a hash of everything
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +25,7 @@ from custom_bert.data.text import LineReader
 from custom_bert.data.tokenizer import CHARACTERS_PER_TOKEN, TextTokenizer
 from custom_bert.errors import DataError, WriteError
 
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,7 @@ class StoreInfo:
         lost_tokens: that they lost; a lower bound where a text was cut before tokenising.
         unknown: tokens that are the unknown token.
         format: of the files.
+        sha256: of the arrays and of the other fields.
     """
 
     texts: int
@@ -49,6 +50,7 @@ class StoreInfo:
     lost_tokens: int
     unknown: int
     format: int = FORMAT
+    sha256: str = ""
 
 
 class TokenStore:
@@ -114,18 +116,19 @@ def open_store(
 
 
 def _complete(directory: Path) -> StoreInfo | None:
-    """The description of a store whose files have the sizes that it states; None if anything differs."""
+    """The description of a store whose files are as they were written; None if anything differs."""
     try:
         info = StoreInfo(**json.loads((directory / "store.json").read_text(encoding="utf-8")))
-        ids_size = (directory / "ids.bin").stat().st_size
-        offsets_size = (directory / "offsets.bin").stat().st_size
+        return info if info.format == FORMAT and info.sha256 == _digest(directory, info) else None
     except (OSError, ValueError, TypeError):
         return None
-    if info.dtype not in ("<u2", "<u4") or info.format != FORMAT:
-        return None
-    if ids_size != info.tokens * np.dtype(info.dtype).itemsize:
-        return None
-    return info if offsets_size == 8 * (info.texts + 1) else None
+
+
+def _digest(directory: Path, info: StoreInfo) -> str:
+    """Of the arrays and the description. Reading it costs less than hashing the texts at every start."""
+    arrays = [files.sha256_of(directory / name) for name in ("ids.bin", "offsets.bin")]
+    counts = asdict(replace(info, sha256=""))
+    return hashlib.sha256(json.dumps([arrays, counts], sort_keys=True).encode()).hexdigest()
 
 
 def _build(
@@ -160,12 +163,11 @@ def _build(
             raise DataError(texts_path, "the file changed while it was read; start again")
         offsets = np.cumsum(np.concatenate(lengths))
         files.write_bytes(temporary / "offsets.bin", offsets.astype("<i8").tobytes())
-        info = StoreInfo(
-            len(offsets) - 1, int(offsets[-1]), dtype, truncated, lost_tokens, unknown
-        )
+        info = StoreInfo(len(offsets) - 1, int(offsets[-1]), dtype, truncated, lost_tokens, unknown)
+        info = replace(info, sha256=_digest(temporary, info))
         files.write_json(temporary / "store.json", asdict(info))
         if directory.exists() and _complete(directory) is None:
-            shutil.rmtree(directory)  # a damaged store
+            shutil.rmtree(directory, ignore_errors=True)  # a damaged store
         try:
             files.rename_directory(temporary, directory)
         except WriteError:

@@ -1,12 +1,15 @@
 """Reading line-aligned text files: bytes are split on `\\n`, one `\\r` is stripped, UTF-8 is strict.
 
 U+2028, U+0085, form feeds and the other characters that Python's `splitlines` would break at are ordinary
-characters here. Files are streamed in blocks, so memory does not grow with their size.
+characters here. A byte order mark is no part of the first line. Files are streamed in blocks, so memory
+does not grow with their size.
 """
 
 from __future__ import annotations
 
 import hashlib
+import os
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -33,14 +36,17 @@ class LineReader:
         self.path = Path(path)
         self.num_lines = 0
         self._digest = hashlib.sha256()
-        if path == STANDARD_INPUT:
+        if str(path) == STANDARD_INPUT:
             return
-        if self.path.is_dir():
-            raise DataError(str(path), "is a directory, expected a text file")
-        if not self.path.exists():
-            raise DataError(str(path), "no such file")
-        if self.path.is_file() and self.path.stat().st_size == 0:
-            raise DataError(str(path), "the file is empty; expected one example per line")
+        status = status_of(self.path)
+        if status is None:
+            parent = self.path.parent
+            missing = "" if parent.is_dir() else f"; there is no directory {parent}"
+            raise DataError(str(self.path), f"no such file{missing}")
+        if stat.S_ISDIR(status.st_mode):
+            raise DataError(str(self.path), "is a directory; expected a text file")
+        if stat.S_ISREG(status.st_mode) and status.st_size == 0:
+            raise self._empty()
 
     @property
     def sha256(self) -> str:
@@ -55,47 +61,62 @@ class LineReader:
                 the line's number.
         """
         self.num_lines, self._digest = 0, hashlib.sha256()
+        is_input = self.path == Path(STANDARD_INPUT)
         try:
-            stream = open(0 if self.path == Path(STANDARD_INPUT) else self.path, "rb")
+            stream = open(0 if is_input else self.path, "rb")
         except OSError as error:
             raise DataError(str(self.path), f"cannot read: {error.strerror}") from error
         with stream:
             for raw in self._whole_lines(stream):
                 yield self._decode(raw)
+        if self.num_lines == 0 and not is_input:
+            raise self._empty()  # a byte order mark and nothing else
+
+    def _empty(self) -> DataError:
+        return DataError(str(self.path), "the file is empty; expected one example a line")
+
+    def _read(self, stream: BinaryIO) -> bytes:
+        try:
+            chunk = stream.read(BLOCK)
+        except OSError as error:
+            raise DataError(str(self.path), f"cannot read: {error.strerror}") from error
+        self._digest.update(chunk)
+        return chunk
 
     def _whole_lines(self, stream: BinaryIO) -> Iterator[bytes]:
         """The file's bytes in pieces that end with `\\n` (the last may not)."""
+        chunk = self._read(stream)
+        self._check_start(chunk)
         pending: list[bytes] = []
-        first = True
-        while chunk := stream.read(BLOCK):
-            self._digest.update(chunk)
-            if first:
-                chunk, first = self._check_start(chunk), False
+        if chunk.startswith(b"\xef\xbb\xbf"):
+            chunk = chunk[3:] or self._read(stream)
+        while chunk:
             end = chunk.rfind(b"\n") + 1
             if end == 0:
                 pending.append(chunk)
-                continue
-            yield b"".join([*pending, chunk[:end]])
-            pending = [chunk[end:]] if end < len(chunk) else []
+            else:
+                yield b"".join([*pending, chunk[:end]])
+                pending = [chunk[end:]] if end < len(chunk) else []
+            chunk = self._read(stream)
         if pending:
             yield b"".join(pending)
 
-    def _check_start(self, chunk: bytes) -> bytes:
+    def _check_start(self, chunk: bytes) -> None:
         if chunk.startswith((b"\xff\xfe", b"\xfe\xff")):
             raise DataError(f"{self.path}:1", "UTF-16 text; save it as UTF-8")
         if chunk.startswith(b"\x1f\x8b"):
             raise DataError(f"{self.path}:1", "gzip data; unpack it first")
-        if chunk.startswith(b"\xef\xbb\xbf"):
-            return chunk[3:]  # a byte order mark is not part of the first text
-        return chunk
+        if chunk.startswith(b"PK\x03\x04"):
+            raise DataError(f"{self.path}:1", "a zip archive or an office document; save it as UTF-8 text")
 
     def _decode(self, raw: bytes) -> list[str]:
         if b"\0" in raw:
+            if self.num_lines == 0 and _looks_like_utf16(raw[:200]):
+                raise DataError(f"{self.path}:1", "UTF-16 text; save it as UTF-8")
             line = self.num_lines + raw.count(b"\n", 0, raw.index(b"\0")) + 1
-            even_odd = raw[1:200:2].count(0), raw[0:200:2].count(0)
-            if line == 1 and max(even_odd) > 20:
-                raise DataError(f"{self.path}:{line}", "UTF-16 text; save it as UTF-8")
-            raise DataError(f"{self.path}:{line}", "NUL byte; the file is not plain text")
+            raise DataError(
+                f"{self.path}:{line}", "NUL byte; not plain text (if it is UTF-16, save it as UTF-8)"
+            )
         try:
             text = raw.decode("utf-8")
         except UnicodeDecodeError as error:
@@ -105,12 +126,32 @@ class LineReader:
                 f"{self.path}:{line}",
                 f"not valid UTF-8 at byte {column} (0x{raw[error.start]:02x}); save it as UTF-8",
             ) from error
-        if text.endswith("\n"):
-            text = text[:-1]
-        lines = text.split("\n")
+        if self.num_lines == 0 and "\n" not in text and text.count("\r") > 1:
+            raise DataError(f"{self.path}:1", "lines end with CR alone; convert them to LF")
+        lines = text.removesuffix("\n").split("\n")
         if "\r" in text:
-            if len(lines) == 1 and self.num_lines == 0 and text.count("\r") > 1:
-                raise DataError(f"{self.path}:1", "lines end with CR alone; convert them to LF")
             lines = [line[:-1] if line.endswith("\r") else line for line in lines]
         self.num_lines += len(lines)
         return lines
+
+
+def status_of(path: Path) -> os.stat_result | None:
+    """What the system knows of a file; None if there is none.
+
+    Raises:
+        DataError: if the system refuses to tell, or the name cannot be one.
+    """
+    try:
+        return path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise DataError(str(path), f"cannot read: {error.strerror}") from error
+    except ValueError as error:  # a NUL in the name
+        raise DataError(repr(str(path)), f"cannot be a file name: {error}") from error
+
+
+def _looks_like_utf16(start: bytes) -> bool:
+    """Whether NULs stand at every second place or nearly so, as in UTF-16 of Latin script."""
+    even, odd = start[0::2].count(0), start[1::2].count(0)
+    return max(even, odd) >= max(3, len(start) // 4) and min(even, odd) == 0

@@ -27,6 +27,9 @@ CHARACTERS_PER_TOKEN = 64
 TRAINING_CHARACTERS = 100_000_000
 """A vocabulary is trained on at most about this much text, lines taken at equal distances."""
 
+UNLIKELY = "\U00010348\u03fb"
+"""A word that few vocabularies know."""
+
 MIN_FREQUENCY = 2
 ALPHABET_SHARE = 0.5
 """Share of the vocabulary that single characters may take, each in its two forms (`x`, `##x`)."""
@@ -40,7 +43,7 @@ class TextTokenizer:
         name: for messages.
 
     Raises:
-        DataError: if a start, end, padding or unknown token is missing.
+        DataError: if a start, end or padding token is missing, or the unknown token that the model needs.
     """
 
     def __init__(self, tokenizer: Tokenizer, name: str = "tokenizer") -> None:
@@ -56,6 +59,10 @@ class TextTokenizer:
         highest = max(tokenizer.get_vocab(with_added_tokens=True).values())
         if highest >= self.vocab_size:
             raise DataError(name, f"token id {highest} in a vocabulary of {self.vocab_size} entries")
+        try:
+            tokenizer.encode(UNLIKELY, add_special_tokens=False)
+        except Exception as error:  # the library raises bare Exception
+            raise DataError(name, f"cannot encode an unknown word: {error}") from error
 
     @property
     def special_ids(self) -> list[int]:
@@ -174,8 +181,8 @@ def from_vocab(tokens: Sequence[str], *, lowercase: bool, name: str = "vocabular
     """A BERT WordPiece tokenizer over `tokens`, whose ids are their places in the list."""
     vocab = {token: i for i, token in enumerate(tokens)}
     if len(vocab) != len(tokens):
-        twice = next(token for i, token in enumerate(tokens) if vocab[token] != i)
-        raise DataError(name, f"the token {twice!r} stands twice in the vocabulary")
+        first, token = next((i, token) for i, token in enumerate(tokens) if vocab[token] != i)
+        raise DataError(f"{name}:{vocab[token] + 1}", f"the token {token!r} stands on line {first + 1} too")
     tokenizer = Tokenizer(models.WordPiece(vocab, unk_token="[UNK]", max_input_chars_per_word=100))
     tokenizer.normalizer = normalizers.BertNormalizer(
         clean_text=True, handle_chinese_chars=True, strip_accents=False, lowercase=lowercase
@@ -203,11 +210,13 @@ def load_tokenizer(path: str | Path, *, lowercase: bool = True) -> TextTokenizer
     """
     path = Path(path)
     if not path.is_file():
-        raise DataError(str(path), "no such tokenizer file")
+        raise DataError(str(path), "no such tokenizer file; expected a vocab.txt or tokenizer.json")
     try:
-        content = path.read_text(encoding="utf-8")
+        content = path.read_bytes().decode("utf-8-sig")
+    except OSError as error:
+        raise DataError(str(path), f"cannot read: {error.strerror}") from error
     except UnicodeDecodeError as error:
-        raise DataError(str(path), f"not valid UTF-8 at byte {error.start}") from error
+        raise DataError(str(path), f"not valid UTF-8 at byte {error.start + 1}") from error
     if path.suffix != ".json":
         tokens = content.split("\n")
         while tokens and not tokens[-1].strip():

@@ -1,0 +1,69 @@
+"""Masking depends on seed, epoch, example and position only, and on nothing that shares the batch."""
+
+import numpy as np
+import pytest
+
+from custom_bert.batch import Batch
+from custom_bert.data.masking import mask_batch, uniform
+
+SPECIAL = np.arange(5)
+
+
+def masked(
+    lengths: list[int], indices: list[int], slot: int | None = None, rate: float = 0.3, epoch: int = 0
+) -> Batch:
+    sequences = [np.concatenate([[2], np.arange(5, 3 + n), [3]]) for n in lengths]
+    batch = Batch.build(sequences, slot=slot, indices=np.array(indices))
+    return mask_batch(batch, mask_id=4, special_ids=SPECIAL, vocab_size=500, rate=rate, seed=3, epoch=epoch)
+
+
+def rows_of(batch: Batch, example: int) -> list[tuple[int, int, int]]:
+    """(position, input, target) of each masked token of an example."""
+    assert batch.masked_rows_M is not None and batch.targets_M is not None
+    at = batch.indices.tolist().index(example)
+    low, high = batch.layout.cu_seqlens[at].item(), batch.layout.cu_seqlens[at + 1].item()
+    found = zip(batch.masked_rows_M.tolist(), batch.targets_M.tolist(), strict=True)
+    return [(r - low, int(batch.input_ids_T[r]), t) for r, t in found if low <= r < high]
+
+
+def test_an_examples_mask_does_not_depend_on_its_neighbours_or_the_layout() -> None:
+    alone = rows_of(masked([40], [7]), 7)
+    assert alone
+    assert alone == rows_of(masked([12, 40, 5], [1, 7, 2]), 7)
+    assert alone == rows_of(masked([40, 60], [7, 8], slot=90), 7)
+
+
+def test_another_epoch_masks_other_tokens() -> None:
+    assert rows_of(masked([60], [7]), 7) != rows_of(masked([60], [7], epoch=1), 7)
+
+
+def test_special_tokens_and_padding_are_never_chosen() -> None:
+    batch = masked([40, 10, 3], [0, 1, 2], slot=64, rate=1.0)
+    assert batch.targets_M is not None
+    assert batch.targets_M.min() >= 5
+    assert len(batch.targets_M) == 38 + 8 + 1
+
+
+def test_rates_are_the_ones_stated() -> None:
+    batch = masked([400] * 200, list(range(200)))
+    assert batch.masked_rows_M is not None and batch.targets_M is not None
+    chosen, ordinary = len(batch.targets_M), 398 * 200
+    assert chosen / ordinary == pytest.approx(0.3, abs=0.01)
+    inputs = batch.input_ids_T[batch.masked_rows_M]
+    assert (inputs == 4).float().mean().item() == pytest.approx(0.8, abs=0.01)
+    assert (inputs == batch.targets_M).float().mean().item() == pytest.approx(0.1, abs=0.01)
+    assert inputs.min() >= 4
+
+
+def test_something_is_masked_even_in_the_shortest_text() -> None:
+    batch = masked([3], [0], rate=0.0001)
+    assert batch.targets_M is not None and len(batch.targets_M) == 1
+
+
+def test_the_counter_gives_uniform_and_independent_numbers() -> None:
+    many = np.arange(200_000)
+    a, b = uniform(0, 0, many, many * 0, stream=0), uniform(0, 0, many, many * 0, stream=1)
+    assert 0 <= a.min() and a.max() < 1
+    assert a.mean() == pytest.approx(0.5, abs=0.005)
+    assert abs(np.corrcoef(a, b)[0, 1]) < 0.01
+    assert abs(np.corrcoef(a[1:], a[:-1])[0, 1]) < 0.01

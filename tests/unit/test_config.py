@@ -1,0 +1,148 @@
+"""Configuration: every source, every fault at once, aliases, precedence."""
+
+import dataclasses
+import json
+import types
+from pathlib import Path
+
+import pytest
+
+from custom_bert import config as configuration
+from custom_bert.config import ALIASES, GROUPS, TrainConfig, field_types, from_mapping, load, replace, to_flat
+from custom_bert.errors import ConfigError
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def faults_of(mapping: dict) -> tuple[str, ...]:
+    with pytest.raises(ConfigError) as caught:
+        from_mapping(mapping)
+    return caught.value.faults
+
+
+def test_every_fault_is_reported_at_once() -> None:
+    faults = faults_of({"model": {"hiden_size": 3}, "optim.lr": "x", "num_epochs": 0, "preset": "modren"})
+    assert faults == (
+        "config: unknown setting 'model.hiden_size' (did you mean 'model.hidden_size'?)",
+        "config: optim.lr: expected a finite number, got 'x'",
+        "config: preset: expected one of legacy, custom, modern (did you mean 'modern'?), got 'modren'",
+        "config: optim.epochs must be at least 1, got 0",
+    )
+
+
+def test_nested_dotted_flat_and_older_names_mean_the_same() -> None:
+    expected = replace(TrainConfig(), {"optim.epochs": 3, "model.hidden_size": 128})
+    notes: list[str] = []
+    assert from_mapping({"optim": {"epochs": 3}, "model": {"hidden_size": 128}}) == expected
+    assert from_mapping({"optim.epochs": 3, "hidden_size": 128}) == expected
+    assert from_mapping({"num_epochs": 3, "emb_dim": 128}, note=notes.append) == expected
+    assert notes == [
+        "config: 'num_epochs' is read as 'optim.epochs'",
+        "config: 'emb_dim' is read as 'model.hidden_size'",
+    ]
+
+
+def test_every_alias_leads_to_a_field_and_hides_none() -> None:
+    names = field_types()
+    assert set(ALIASES.values()) <= names.keys()
+    assert not set(ALIASES) & {name.rpartition(".")[2] for name in names}
+
+
+def test_a_setting_given_twice_is_refused() -> None:
+    assert "is set twice" in faults_of({"optim.lr": 1e-3, "learning_rate": 1e-4})[0]
+
+
+@pytest.mark.parametrize(
+    ("mapping", "words"),
+    [
+        ({"seed": True}, "expected a number"),
+        ({"seed": 1.5}, "expected a whole number"),
+        ({"optim.lr": float("nan")}, "expected a finite number"),
+        ({"data.lowercase": 1}, "expected True or False"),
+        ({"out": 3}, "expected text"),
+        ({"model.hidden_size": 100, "model.num_attention_heads": 3}, "not divisible"),
+        ({"model.size": "mini", "model.hidden_size": 64}, "exclude each other"),
+        ({"model.attention_dropout": 0.1, "runtime.attention": "grouped"}, "has no dropout"),
+        ({"model.attention_dropout": 0.1, "batch.plan": "packed"}, "no kernel with dropout"),
+        ({"runtime.attention": "dense", "batch.plan": "packed"}, "use grouped"),
+        ({"runtime.precision": "fp16", "runtime.device": "cpu"}, "use bf16 or fp32"),
+        ({"runtime.attention": "varlen", "runtime.device": "cpu"}, "use grouped"),
+        ({"runtime.device": "gpu"}, "cpu, cuda, mps"),
+        ({"optim": 3}, "unknown setting 'optim'"),
+    ],
+)
+def test_faults_say_what_to_do(mapping: dict, words: str) -> None:
+    faults = faults_of(mapping)
+    assert any(words in fault for fault in faults), faults
+
+
+def test_numbers_that_lose_nothing_are_taken() -> None:
+    config = from_mapping({"optim.epochs": 3.0, "optim.lr": 1, "data.train_texts": Path("a/b")})
+    assert config.optim.epochs == 3 and isinstance(config.optim.epochs, int)
+    assert config.optim.lr == 1.0 and config.data.train_texts == str(Path("a/b"))
+
+
+def test_a_module_a_mapping_a_config_and_a_path_are_one(tmp_path: Path) -> None:
+    wanted = from_mapping({"optim": {"lr": 1e-3}})
+    module = types.ModuleType("config")
+    module.get_config = lambda: {"optim": {"lr": 1e-3}}  # type: ignore[attr-defined]
+    path = tmp_path / "settings.py"
+    path.write_text("def get_config():\n    return {'optim': {'lr': 1e-3}}\n", encoding="utf-8")
+    as_json = tmp_path / "settings.json"
+    as_json.write_text(json.dumps({"optim": {"lr": 1e-3}}), encoding="utf-8")
+    for source in (module, {"lr": 1e-3}, wanted, path, str(path), as_json):
+        assert load(source) == wanted
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.py", "x = 1\n", "a.py: no function get_config() that returns the settings"),
+        ("b.py", "def get_config():\n    return 3\n", "b.py: get_config() returned int, not a dict"),
+        ("c.py", "import os\nboom\n", "c.py:2: NameError: name 'boom' is not defined"),
+        ("d.py", "x = (\n", "d.py:1: SyntaxError: '(' was never closed (d.py, line 1)"),
+        ("e.json", "{", "e.json: not valid JSON"),
+        ("f.json", "[1]", "f.json: expected an object of settings"),
+        ("g.txt", "lr=3", "g.txt: expected a .py file with get_config(), or a .json file"),
+    ],
+)
+def test_config_files_that_cannot_be_read_say_why(
+    tmp_path: Path, name: str, content: str, message: str
+) -> None:
+    path = tmp_path / name
+    path.write_text(content, encoding="utf-8")
+    with pytest.raises(ConfigError) as caught:
+        load(path)
+    assert str(caught.value).replace(f"{tmp_path}/", "").startswith(message)
+
+
+def test_the_repositorys_own_config_is_valid_and_short() -> None:
+    text = (ROOT / "config.py").read_text(encoding="utf-8")
+    config = load(ROOT / "config.py")
+    assert config == TrainConfig()  # what it sets are the defaults, spelled out
+    assert len(text.splitlines()) < 60
+
+
+def test_every_setting_named_in_the_repositorys_config_exists_even_if_commented_out() -> None:
+    import re
+
+    text = (ROOT / "config.py").read_text(encoding="utf-8")
+    leaves = {name.rpartition(".")[2] for name in field_types()} | set(GROUPS)
+    named = set(re.findall(r'^ *#? ?"(\w+)":', text, flags=re.MULTILINE))
+    assert named and named <= leaves
+
+
+def test_flat_and_replace_are_inverse() -> None:
+    config = from_mapping({"seed": 7, "optim.lr": 1e-3, "model.norm": "post"})
+    assert replace(TrainConfig(), to_flat(config)) == config
+
+
+def test_configs_are_frozen_and_every_field_is_documented() -> None:
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        TrainConfig().seed = 3  # type: ignore[misc]
+    source = Path(configuration.__file__).read_text(encoding="utf-8")
+    for name in field_types():
+        leaf = name.rpartition(".")[2]
+        assert f"    {leaf}: " in source
+        after = source.split(f"    {leaf}: ", 1)[1].split("\n", 1)[1].lstrip()
+        assert after.startswith('"""'), f"{name} has no description beneath it"

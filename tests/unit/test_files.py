@@ -1,0 +1,86 @@
+"""Writes are atomic: the old content or the new, no litter, one line when the system refuses."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from custom_bert import files
+from custom_bert.errors import WriteError
+
+
+def test_a_write_that_fails_leaves_the_old_file_and_no_litter(tmp_path: Path) -> None:
+    target = tmp_path / "a.txt"
+    files.write_text(target, "old")
+    with pytest.raises(RuntimeError), files.writing(target) as stream:
+        stream.write(b"half of the n")
+        raise RuntimeError
+    assert target.read_text() == "old"
+    assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_an_existing_file_is_not_replaced_unless_allowed(tmp_path: Path) -> None:
+    target = tmp_path / "a.txt"
+    files.write_text(target, "old")
+    with pytest.raises(WriteError, match="exists already"):
+        files.write_text(target, "new", replace=False)
+    assert target.read_text() == "old"
+    files.write_text(target, "new")
+    assert target.read_text() == "new"
+
+
+def test_a_file_made_meanwhile_is_not_replaced(tmp_path: Path) -> None:
+    target = tmp_path / "a.txt"
+    with pytest.raises(WriteError), files.writing(target, replace=False) as stream:
+        stream.write(b"ours")
+        target.write_text("theirs")
+    assert target.read_text() == "theirs"
+    assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_a_refused_write_is_one_line_with_the_path(tmp_path: Path) -> None:
+    with pytest.raises(WriteError) as caught:
+        files.write_text(tmp_path / "missing" / "a.txt", "x")
+    assert str(caught.value) == f"{tmp_path}/missing/a.txt: cannot write: No such file or directory"
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(WriteError, match="cannot write"):
+        files.make_directory(tmp_path / "file" / "below")
+
+
+def test_files_have_the_permissions_that_the_umask_gives(tmp_path: Path) -> None:
+    old = os.umask(0o027)
+    try:
+        files.write_text(tmp_path / "a.txt", "x")
+    finally:
+        os.umask(old)
+    assert (tmp_path / "a.txt").stat().st_mode & 0o777 == 0o640
+
+
+def test_json_keeps_every_character_and_refuses_nan(tmp_path: Path) -> None:
+    files.write_json(tmp_path / "a.json", {"labél": "价格\u2028"})
+    assert json.loads((tmp_path / "a.json").read_text(encoding="utf-8")) == {"labél": "价格\u2028"}
+    with pytest.raises(ValueError):
+        files.write_json(tmp_path / "b.json", float("nan"))
+    assert not (tmp_path / "b.json").exists()
+
+
+def test_the_line_log_is_readable_after_every_line(tmp_path: Path) -> None:
+    log = files.LineLog(tmp_path / "m.jsonl")
+    log.write({"step": 1})
+    assert (tmp_path / "m.jsonl").read_text() == '{"step": 1}\n'
+    log.write({"step": 2})
+    log.close()
+    log.close()
+    assert len((tmp_path / "m.jsonl").read_text().splitlines()) == 2
+
+
+def test_a_directory_gets_its_name_only_when_complete(tmp_path: Path) -> None:
+    temporary = files.temporary_directory(tmp_path, "store")
+    files.write_text(temporary / "a", "x")
+    files.rename_directory(temporary, tmp_path / "final")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["final"]
+    other = files.temporary_directory(tmp_path, "store")
+    with pytest.raises(WriteError):
+        files.rename_directory(other, tmp_path / "final")
+    assert (tmp_path / "final" / "a").read_text() == "x"

@@ -1,0 +1,36 @@
+"""The rules are good for 500 to 5,000,000 lines: monotonic, bounded, and with a reason."""
+
+import pytest
+
+from custom_bert.training import choices
+
+TOKENS = [500 * 10, 10_000, 80_000, 600_000, 3_000_000, 25_000_000, 100_000_000, 5_000_000 * 50]
+
+
+def test_more_data_means_fewer_epochs_but_never_fewer_steps() -> None:
+    epochs = [choices.epochs(tokens)[0] for tokens in TOKENS]
+    assert epochs == sorted(epochs, reverse=True) and epochs[-1] >= 1
+    steps = [e * t // choices.token_budget(t)[0] for e, t in zip(epochs, TOKENS, strict=True)]
+    assert min(steps) >= 100
+    assert all(later >= 0.4 * earlier for earlier, later in zip(steps, steps[1:], strict=False))
+
+
+def test_more_data_means_larger_batches_models_and_vocabularies() -> None:
+    for rule in (choices.token_budget, choices.shape, choices.vocab_size):
+        values = [rule(tokens)[0] for tokens in TOKENS]
+        assert values == sorted(values)
+
+
+@pytest.mark.parametrize("rule", [choices.epochs, choices.token_budget, choices.shape, choices.vocab_size])
+def test_every_rule_gives_its_reason(rule) -> None:  # type: ignore[no-untyped-def]
+    assert "80,000" in rule(80_000)[1]
+
+
+def test_wider_models_take_smaller_steps() -> None:
+    assert choices.learning_rate(128)[0] > choices.learning_rate(256)[0] > choices.learning_rate(768)[0]
+
+
+def test_evaluations_are_at_most_about_twenty() -> None:
+    for steps, epochs in ((30, 30), (500, 12), (5000, 1), (1, 1), (40, 2)):
+        every, _ = choices.eval_every(steps, epochs)
+        assert 1 <= every and steps * epochs / every <= 21
