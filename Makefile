@@ -24,7 +24,7 @@ $(READY): pyproject.toml constraints.txt
 	  elif test -n "$(TORCH_INDEX)"; \
 	  then $(BIN)/python -m pip install --quiet --index-url "$(TORCH_INDEX)" "torch>=2.11"; \
 	  else $(BIN)/python -m pip install --quiet -c constraints.txt torch; fi
-	@$(BIN)/python -c 'import torch; print("torch==" + torch.__version__)' > $(VENV)/torch.txt
+	@$(BIN)/python -W ignore -c 'import torch; print("torch==" + torch.__version__)' > $(VENV)/torch.txt
 	@grep -v '^torch==' constraints.txt > $(VENV)/constraints.txt
 	$(BIN)/python -m pip install --quiet -c $(VENV)/constraints.txt -c $(VENV)/torch.txt -e '.[dev]'
 	@touch $@

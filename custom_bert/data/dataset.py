@@ -204,9 +204,10 @@ def _read_pair(
     if texts.num_lines != len(label_ids):
         raise _unequal(texts_path, texts.num_lines, labels_path, len(label_ids), empty)
     all_hashes = np.concatenate(hashes)
-    _check_not_swapped(
-        texts_path, labels_path, label_ids, len(labels), label_characters, characters, all_hashes
-    )
+    if known_from is None:
+        _check_not_swapped(
+            texts_path, labels_path, label_ids, len(labels), label_characters, characters, all_hashes
+        )
     if empty:
         warnings.append(f"{texts_path}: {counted(len(empty), 'empty text')}{at_lines(empty)}")
     return TextFile(

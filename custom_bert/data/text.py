@@ -103,7 +103,8 @@ class LineReader:
 
     def _check_start(self, chunk: bytes) -> None:
         if chunk.startswith((b"\xff\xfe", b"\xfe\xff")):
-            raise DataError(f"{self.path}:1", "UTF-16 text; save it as UTF-8")
+            name = "UTF-32" if chunk.startswith(b"\xff\xfe\0\0") else "UTF-16"
+            raise DataError(f"{self.path}:1", f"{name} text; save it as UTF-8")
         if chunk.startswith(b"\x1f\x8b"):
             raise DataError(f"{self.path}:1", "gzip data; unpack it first")
         if chunk.startswith(b"PK\x03\x04"):

@@ -41,11 +41,11 @@ def evaluate_run(
     """
     classifier = Classifier.load(run, device=device)
     paths = configuration.replace(TrainConfig(), in_directory(data)).data
-    texts, labels = (
-        (paths.val_texts, paths.val_labels) if split == "val" else (paths.train_texts, paths.train_labels)
-    )
     has_val = Path(paths.val_texts).exists() or Path(paths.val_labels).exists()
     rows = None if has_val else _divided_rows(Path(run), data, split)
+    from_val = has_val and split == "val"
+    texts = paths.val_texts if from_val else paths.train_texts
+    labels = paths.val_labels if from_val else paths.train_labels
     return classifier.evaluate(_chosen(texts, rows), _known(labels, classifier.labels, rows)), list(
         classifier.labels
     )

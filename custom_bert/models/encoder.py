@@ -115,17 +115,25 @@ def sinusoids(length: int, width: int) -> Tensor:
 
 
 def initialise(module: nn.Module, config: EncoderConfig) -> None:
-    """Starts every weight below `module` as the preset's papers say.
+    """Starts every weight below `module`; biases 0, norms 1.
 
-    Matrices and embeddings: a normal of standard deviation 0.02, cut off at two deviations (Devlin et
-    al. 2018; BERT's released code). Pre-norm encoders also divide the two projections that write into
-    the residual stream by sqrt(2 x layers) (Radford et al. 2019, section 2.3; ModernBERT, appendix).
-    Biases 0, norms 1.
+    Embeddings, and all matrices of post-norm encoders: a normal of standard deviation 0.02, cut off at two
+    deviations (Devlin et al. 2018, BERT's released code). Matrices of pre-norm encoders: deviation
+    1 / sqrt(hidden_size) (LeCun et al. 1998, "Efficient BackProp", section 4.6), which keeps the signal's
+    size at any width where 0.02 lets narrow models fade out (docs/decisions/0003); the two projections that
+    write into the residual stream are also divided by sqrt(2 x layers) (Radford et al. 2019, section 2.3).
     """
-    depth = math.sqrt(2 * config.num_hidden_layers) if config.norm == "pre" else 1.0
+    pre = config.norm == "pre"
+    depth = math.sqrt(2 * config.num_hidden_layers)
     for name, child in module.named_modules():
-        if isinstance(child, (nn.Linear, nn.Embedding)):
-            std = 0.02 / (depth if name.endswith(("attn.out", "mlp.down")) else 1.0)
-            nn.init.trunc_normal_(child.weight, std=std, a=-2 * std, b=2 * std)
-        if isinstance(child, nn.Linear) and child.bias is not None:
-            nn.init.zeros_(child.bias)
+        if isinstance(child, nn.Embedding):
+            _normal(child.weight, 0.02)
+        elif isinstance(child, nn.Linear):
+            writes = name.endswith(("attn.out", "mlp.down"))
+            _normal(child.weight, config.hidden_size**-0.5 / (depth if writes else 1.0) if pre else 0.02)
+            if child.bias is not None:
+                nn.init.zeros_(child.bias)
+
+
+def _normal(weight: Tensor, std: float) -> None:
+    nn.init.trunc_normal_(weight, std=std, a=-2 * std, b=2 * std)

@@ -1,0 +1,84 @@
+"""Small data sets and runs that the learning and end-to-end tests share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+SUBJECTS = {
+    "animals": ["the cat sleeps", "a dog barks", "two horses run", "the bird sings", "fish swim deep"],
+    "machines": ["the engine starts", "a motor hums", "two gears turn", "the pump leaks", "wires spark hot"],
+    "weather": ["rain falls hard", "the wind blows", "snow covers all", "clouds move on", "thunder rolls by"],
+}
+PLACES = [
+    "in the yard",
+    "near the river",
+    "at night",
+    "all day long",
+    "behind the house",
+    "since monday",
+    "again",
+]
+
+
+def examples(count: int, seed: int = 0) -> tuple[list[str], list[str]]:
+    """Texts that a classifier can tell apart, of differing lengths."""
+    generator = np.random.Generator(np.random.PCG64(seed))
+    texts, labels = [], []
+    for i in range(count):
+        label = list(SUBJECTS)[i % len(SUBJECTS)]
+        words = [SUBJECTS[label][generator.integers(5)]]
+        words += [PLACES[generator.integers(7)] for _ in range(int(generator.integers(0, 6)))]
+        texts.append(" ".join(words) + f" {i}")
+        labels.append(label)
+    return texts, labels
+
+
+def write_lines(path: Path, lines: list[str]) -> None:
+    path.write_bytes("".join(f"{line}\n" for line in lines).encode())
+
+
+def write_data(directory: Path, *, train: int = 240, val: int | None = 60) -> Path:
+    """The four files, or two if `val` is None."""
+    directory.mkdir(parents=True, exist_ok=True)
+    texts, labels = examples(train)
+    write_lines(directory / "train_dataset.txt", texts)
+    write_lines(directory / "train_labels.txt", labels)
+    if val is not None:
+        texts, labels = examples(val, seed=1)
+        write_lines(directory / "val_dataset.txt", texts)
+        write_lines(directory / "val_labels.txt", labels)
+    return directory
+
+
+def settings(data: Path, out: Path | None, **changes: Any) -> dict[str, Any]:
+    """A configuration that trains in a second or two."""
+    names = ("train_texts", "train_labels", "val_texts", "val_labels")
+    files = ("train_dataset.txt", "train_labels.txt", "val_dataset.txt", "val_labels.txt")
+    return {
+        **{f"data.{name}": str(data / file) for name, file in zip(names, files, strict=True)},
+        "data.cache_dir": str(data.parent / "cache"),
+        "data.max_length": 32,
+        "model.hidden_size": 32,
+        "model.num_hidden_layers": 1,
+        "model.num_attention_heads": 2,
+        "batch.token_budget": 256,
+        "optim.epochs": 4,
+        "optim.lr": 3e-3,
+        "optim.pretrain_epochs": 0,
+        "runtime.precision": "fp32",
+        "runtime.threads": 1,
+        "out": None if out is None else str(out),
+        **changes,
+    }
+
+
+def arguments(config: dict[str, Any]) -> list[str]:
+    """The same settings as command line options."""
+    found = []
+    for name, value in config.items():
+        if value is not None:
+            found += [f"--{name.replace('_', '-')}", str(value)]
+    return found

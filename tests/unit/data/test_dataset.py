@@ -1,0 +1,400 @@
+"""A data set is what its four files say; what is wrong or doubtful about it is told with line numbers."""
+
+from __future__ import annotations
+
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from data_files import read, sentences, write_set
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from custom_bert.data import dataset
+from custom_bert.data.dataset import at_lines, counted, describe, divide, in_directory, label_counts
+from custom_bert.errors import DataError
+
+ROOT = Path(__file__).resolve().parents[3]
+quiet = settings(deadline=None, derandomize=True, database=None)
+
+TEXTS = ["fine film", "dull film", "fine cast", "dull cast", "fine end", "dull end"]
+LABELS = ["good", "bad"] * 3
+
+
+def fault(directory: Path) -> str:
+    with pytest.raises(DataError) as raised:
+        read(directory)
+    return str(raised.value).replace(str(directory), "DIR")
+
+
+def warnings(directory: Path) -> list[str]:
+    return [warning.replace(str(directory), "DIR") for warning in read(directory).warnings]
+
+
+# What is read
+
+
+def test_labels_are_sorted_strings_compared_exactly(tmp_path: Path) -> None:
+    labels = ["b", "A", "a", "é", "e\u0301", "b"] * 3
+    found = read(write_set(tmp_path, [f"text {i}" for i in range(18)], labels, ["x"], ["e\u0301"]))
+    assert found.labels == ("A", "a", "b", "e\u0301", "é")
+    assert [found.labels[i] for i in found.train_label_ids] == labels
+    assert [found.labels[i] for i in found.val_label_ids] == ["e\u0301"]
+
+
+def test_validation_files_are_used_whole(tmp_path: Path) -> None:
+    found = read(write_set(tmp_path, TEXTS, LABELS, ["a", "b"], ["bad", "good"]))
+    assert not found.was_divided
+    assert found.train_rows.tolist() == list(range(6)) and found.val_rows.tolist() == [0, 1]
+    assert found.val_label_ids.tolist() == [0, 1]
+    assert found.warnings == ()
+    assert found.train_file.characters == sum(map(len, TEXTS))
+
+
+def test_a_check_says_sizes_labels_and_warnings(tmp_path: Path) -> None:
+    directory = write_set(tmp_path, [*TEXTS, ""], [*LABELS, "ba\x1bd"], ["a"], ["bad"])
+    said = [line.replace(str(tmp_path), "DIR") for line in describe(read(directory))]
+    assert said == [
+        "DIR/train_dataset.txt: 7 lines, 52 characters, 3 labels",
+        "DIR/val_dataset.txt: 1 lines, 1 characters",
+        r"training examples by label: bad 3, good 3, 'ba\x1bd' 1",
+        "warning: DIR/train_dataset.txt: 1 empty text (line 7)",
+        r"warning: DIR/train_labels.txt: 1 label with fewer than 3 examples: 'ba\x1bd' (line 7)",
+        "no errors, 2 warnings",
+    ]
+
+
+def test_many_labels_are_shown_by_size_and_cut_at_ten(tmp_path: Path) -> None:
+    labels = [f"l{i:02}" for i in range(12) for _ in range(3 + i)]
+    found = read(write_set(tmp_path, sentences(len(labels)), labels))
+    line = next(line for line in describe(found) if line.startswith("training examples"))
+    assert line.startswith("training examples by label: l11 13, l10 12,") and line.endswith(", l02 4, ...")
+
+
+def test_label_counts_are_in_label_order_with_zeros() -> None:
+    assert label_counts(np.array([1, 1, 3]), ["a", "b", "c", "d"]) == {"a": 0, "b": 2, "c": 0, "d": 1}
+
+
+def test_counts_and_lines_read_as_prose() -> None:
+    assert (counted(1, "text"), counted(1200, "text")) == ("1 text", "1,200 texts")
+    assert at_lines([3]) == " (line 3)"
+    assert at_lines([3, 8]) == " (lines 3, 8)"
+    assert at_lines(np.arange(1, 9)) == " (lines 1, 2, 3, 4, 5, ...)"
+
+
+def test_a_directory_gives_the_four_names() -> None:
+    assert in_directory("x") == {
+        "data.train_texts": "x/train_dataset.txt",
+        "data.train_labels": "x/train_labels.txt",
+        "data.val_texts": "x/val_dataset.txt",
+        "data.val_labels": "x/val_labels.txt",
+    }
+
+
+# What is wrong
+
+
+@pytest.mark.parametrize(("missing", "other"), [("val_dataset", "val_labels"), ("val_labels", "val_dataset")])
+def test_one_missing_validation_file_is_an_error_that_names_it(
+    tmp_path: Path, missing: str, other: str
+) -> None:
+    write_set(tmp_path, TEXTS, LABELS, ["a"], ["bad"])
+    (tmp_path / f"{missing}.txt").unlink()
+    assert fault(tmp_path) == (
+        f"DIR/{missing}.txt: no such file, but there is DIR/{other}.txt; "
+        f"write both, or neither to have lines set aside"
+    )
+
+
+@settings(quiet, max_examples=60)
+@given(st.integers(1, 40), st.integers(1, 40), st.booleans())
+def test_unequal_counts_name_both_and_the_first_line_without_a_partner(
+    tmp_path_factory: pytest.TempPathFactory, num_texts: int, num_labels: int, in_val: bool
+) -> None:
+    if num_texts == num_labels:
+        return
+    directory = tmp_path_factory.mktemp("unequal")
+    texts, labels = ["t"] * num_texts, [LABELS[i % 2] for i in range(num_labels)]
+    if in_val:
+        write_set(directory, TEXTS, LABELS, texts, labels)
+    else:
+        write_set(directory, texts, labels)
+    split = "val" if in_val else "train"
+    counts = f"DIR/{split}_dataset.txt has {num_texts} lines, DIR/{split}_labels.txt {num_labels}"
+    extra, at = abs(num_texts - num_labels), min(num_texts, num_labels) + 1
+    s = "" if extra == 1 else "s"
+    if num_texts > num_labels:
+        expected = f"DIR/{split}_dataset.txt:{at}: a text without a label: {counts}; {extra} text{s} too many"
+    else:
+        expected = f"DIR/{split}_labels.txt:{at}: a label without a text: {counts}; {extra} label{s} too many"
+    assert fault(directory) == expected
+
+
+def test_surplus_empty_lines_at_the_end_are_called_so(tmp_path: Path) -> None:
+    assert fault(write_set(tmp_path, [*TEXTS, "", " "], LABELS)).endswith(
+        "; 2 texts too many (2 of them empty)"
+    )
+
+
+def test_the_line_of_a_bad_label_is_exact_across_blocks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("custom_bert.data.text.BLOCK", 16)
+    labels = LABELS * 20
+    for at in (0, 1, 4, 57, 119):
+        write_set(tmp_path, ["x"] * 120, [*labels[:at], "a\tb", *labels[at + 1 :]])
+        assert fault(tmp_path).startswith(f"DIR/train_labels.txt:{at + 1}: label 'a\\tb' holds a tab")
+
+
+def test_the_first_of_several_faults_is_told_whatever_the_hash_order(tmp_path: Path) -> None:
+    write_set(tmp_path, TEXTS, LABELS, ["a"] * 40, ["good", *[f"unknown {i}" for i in range(39)]])
+    code = (
+        "import sys; from custom_bert.config import *; from custom_bert.data.dataset import *\n"
+        "try: read_dataset(replace(TrainConfig(), in_directory(sys.argv[1])).data)\n"
+        "except DataError as error: print(error)"
+    )
+    for seed in "01":
+        out = subprocess.run(
+            [sys.executable, "-c", code, str(tmp_path)],
+            env={"PYTHONHASHSEED": seed, "PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        assert "val_labels.txt:2: label 'unknown 0' never occurs" in out
+
+
+@pytest.mark.parametrize(
+    ("label", "known"),
+    [("Good", "good"), ("good ", "good"), ("god", "good"), ("ｂａｄ", "bad"), ("go\u200bod", "good")],
+)
+def test_an_unknown_validation_label_is_told_with_the_nearest_known_one(
+    tmp_path: Path, label: str, known: str
+) -> None:
+    message = fault(write_set(tmp_path, TEXTS, LABELS, ["a", "b"], ["bad", label]))
+    assert message == (
+        f"DIR/val_labels.txt:2: label {label!r} never occurs in DIR/train_labels.txt "
+        f"(did you mean {known!r}?)"
+    )
+
+
+@pytest.mark.parametrize("count", [2, 3, 10, 500])
+def test_swapped_files_are_recognised(tmp_path: Path, count: int) -> None:
+    texts = list(dict.fromkeys(sentences(2 * count, seed=3)))[: max(count, 3)]
+    labels = (LABELS * count)[: len(texts)]
+    assert fault(write_set(tmp_path / "train", labels, texts)).endswith(
+        "train_labels.txt:1: the labels look like texts and DIR/train_dataset.txt like labels; "
+        "are the two files swapped?"
+    )
+    assert fault(write_set(tmp_path / "val", TEXTS, LABELS, labels, texts)).endswith(
+        "val_labels.txt:1: the labels look like texts and DIR/val_dataset.txt like labels; "
+        "are the two files swapped?"
+    )
+
+
+def test_few_validation_lines_of_many_long_labels_are_not_taken_for_swapped_files(tmp_path: Path) -> None:
+    labels = [f"a long label, number {i}" for i in range(30)] * 3
+    directory = write_set(tmp_path, sentences(90), labels, ["?"] * 25, labels[:25])
+    assert len(read(directory).val_rows) == 25
+
+
+def test_long_labels_on_short_texts_are_not_taken_for_swapped_files(tmp_path: Path) -> None:
+    texts = [f"{i}" for i in range(40)]
+    labels = ["a rather long name of a class", "another rather long name of a class"] * 20
+    assert read(write_set(tmp_path, texts, labels)).labels == tuple(sorted(set(labels)))
+
+
+def test_labels_as_many_as_texts_are_refused_fast(tmp_path: Path) -> None:
+    many = [f"id-{i}" for i in range(100_000)]
+    assert fault(write_set(tmp_path, many, many)) == (
+        "DIR/train_labels.txt:1: the labels look like texts: 100,000 different ones in 100,000 lines"
+    )
+
+
+def test_more_labels_than_65536_are_refused_and_65536_are_not(tmp_path: Path) -> None:
+    labels = [f"{i}" for i in range(65_536)] * 3
+    assert len(read(write_set(tmp_path, [f"{i}" for i in range(len(labels))], labels)).labels) == 65_536
+    labels = [f"{i}" for i in range(65_537)] * 3
+    assert "65,537 different ones" in fault(write_set(tmp_path, [f"{i}" for i in range(len(labels))], labels))
+
+
+# What is doubtful
+
+
+def test_every_planted_leak_is_counted_and_told_by_line(tmp_path: Path) -> None:
+    draw = random.Random(1)
+    train = list(dict.fromkeys(sentences(900, seed=1)))[:600]
+    val = [text for text in dict.fromkeys(sentences(500, seed=2)) if text not in train][:200]
+    lines = sorted(draw.sample(range(200), 37))
+    for line in lines:
+        val[line] = draw.choice(train)
+    labels = LABELS * 100
+    told = warnings(write_set(tmp_path, train, labels, val, labels[:200]))
+    first = ", ".join(str(line + 1) for line in lines[:5])
+    assert (
+        f"DIR/val_dataset.txt: 37 texts also in DIR/train_dataset.txt (lines {first}, ...); "
+        f"validation scores are that much too kind"
+    ) in told
+    for line in lines:  # each of them alone, so that each line number is seen
+        one = [text if i == line or i not in lines else f"other {i}" for i, text in enumerate(val)]
+        told = warnings(write_set(tmp_path, train, labels, one, labels[:200]))
+        assert any(f"1 text also in DIR/train_dataset.txt (line {line + 1});" in each for each in told)
+
+
+@settings(quiet, max_examples=60)
+@given(st.lists(st.tuples(st.integers(0, 12), st.integers(0, 2)), min_size=2, max_size=40))
+def test_every_text_under_two_labels_is_counted_and_told_by_lines(
+    tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[int, int]]
+) -> None:
+    rows = [*rows, (100, 0), (101, 1)]
+    directory = write_set(
+        tmp_path_factory.mktemp("conflicts"), [f"t{t}" for t, _ in rows], [f"l{label}" for _, label in rows]
+    )
+    first: dict[int, int] = {}
+    pairs: dict[int, int] = {}
+    for i, (text, label) in enumerate(rows):
+        first.setdefault(text, i)
+        if label != rows[first[text]][1]:
+            pairs.setdefault(first[text], i)
+    shown = [f"{a + 1} and {b + 1}" for a, b in sorted(pairs.items())]
+    lines = ", ".join(shown[:5]) + (", ..." if len(shown) > 5 else "")
+    count = counted(len(shown), "text")
+    expected = f"DIR/train_dataset.txt: {count} under more than one label (lines {lines})"
+    try:
+        told = [warning for warning in warnings(directory) if "more than one label" in warning]
+    except DataError as error:
+        assert "none can be set aside" in str(error)  # noqa: PT017 - no label had two texts
+        return
+    assert told == ([expected] if shown else [])
+
+
+def test_rare_labels_are_counted_and_told_with_their_first_lines(tmp_path: Path) -> None:
+    labels = [*LABELS, "odd", "rare", "odd", "good"]
+    told = warnings(write_set(tmp_path, [f"t{i}" for i in range(10)], labels))
+    assert told == ["DIR/train_labels.txt: 2 labels with fewer than 3 examples: 'odd', 'rare' (lines 7, 8)"]
+
+
+def test_empty_texts_are_counted_in_both_files(tmp_path: Path) -> None:
+    texts = ["", "a", "b", " \u3000\t", "c", "\u2028"]
+    told = warnings(write_set(tmp_path, texts, LABELS, ["x", ""], ["bad", "bad"]))
+    assert told[0] == "DIR/train_dataset.txt: 3 empty texts (lines 1, 4, 6)"
+    assert "DIR/val_dataset.txt: 1 empty text (line 2)" in told
+
+
+def test_labels_that_look_the_same_are_warned_about_once_with_lines(tmp_path: Path) -> None:
+    labels = ["pos", "neg", "Pos", "neg ", "ｎｅｇ", "other"] * 3
+    told = warnings(write_set(tmp_path, [f"t{i}" for i in range(18)], labels))
+    assert told == [
+        "DIR/train_labels.txt: 3 labels like another but for case, spaces or width, counted as different: "
+        "'pos' and 'Pos', 'neg' and 'neg ', 'neg' and 'ｎｅｇ' (lines 3, 4, 5)"
+    ]
+
+
+# The division
+
+
+@st.composite
+def labelled_texts(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray, float, int]:
+    rows = draw(st.lists(st.tuples(st.integers(0, 4), st.integers(-30, 30)), min_size=1, max_size=150))
+    labels, texts = zip(*rows, strict=True)
+    fraction = draw(st.sampled_from([1e-6, 0.1, 0.25, 0.5, 0.9]))
+    return np.array(labels, np.int32), np.array(texts), fraction, draw(st.integers(0, 2**63 - 1))
+
+
+@settings(quiet, max_examples=300)
+@given(labelled_texts())
+def test_division_is_stratified_and_keeps_equal_texts_on_one_side(
+    case: tuple[np.ndarray, np.ndarray, float, int],
+) -> None:
+    labels, texts, fraction, seed = case
+    rows = divide(labels, texts, fraction, seed)
+    assert rows.tolist() == sorted(set(rows.tolist())) == divide(labels, texts, fraction, seed).tolist()
+    chosen = np.zeros(len(texts), bool)
+    chosen[rows] = True
+    assert not set(texts[chosen]) & set(texts[~chosen])
+    leader = {text: int(np.flatnonzero(texts == text)[0]) for text in set(texts.tolist())}
+    for label in set(labels.tolist()):  # a text under two labels counts for the first
+        own = [text for text, row in leader.items() if labels[row] == label]
+        wanted = min(max(round(fraction * len(own)), 1), len(own) - 1) if own else 0
+        assert sum(bool(chosen[leader[text]]) for text in own) == wanted
+        if len(own) == 1:
+            assert not chosen[leader[own[0]]]
+
+
+@settings(quiet, max_examples=100)
+@given(labelled_texts())
+def test_division_depends_on_equality_of_texts_not_on_their_hashes(
+    case: tuple[np.ndarray, np.ndarray, float, int],
+) -> None:
+    labels, texts, fraction, seed = case
+    other = texts % 7 * 1_000_003 - texts * 31  # another order, the same equalities
+    assert np.array_equal(divide(labels, texts, fraction, seed), divide(labels, other, fraction, seed))
+
+
+def test_another_seed_sets_other_lines_aside() -> None:
+    labels, texts = np.arange(1000, dtype=np.int32) % 4, np.arange(1000)
+    first, second = divide(labels, texts, 0.1, 0), divide(labels, texts, 0.1, 1)
+    assert len(first) == len(second) == 100
+    assert np.bincount(labels[first]).tolist() == [25] * 4
+    assert set(first.tolist()) != set(second.tolist())
+
+
+def test_a_tenth_is_set_aside_without_validation_files(tmp_path: Path) -> None:
+    texts = [f"text {i}" for i in range(200)]
+    found = read(write_set(tmp_path, texts, ["a", "b", "b", "b"] * 50))
+    assert found.was_divided and found.val_file is found.train_file
+    assert np.bincount(found.val_label_ids).tolist() == [5, 15]
+    assert sorted([*found.train_rows, *found.val_rows]) == list(range(200))
+    assert f"no validation files: {20} lines would be set aside from these" in describe(found)
+
+
+def test_labels_with_one_text_stay_in_training(tmp_path: Path) -> None:
+    found = read(write_set(tmp_path, [*TEXTS, "only", "same", "same"], [*LABELS, "one", "two", "two"]))
+    assert {"one", "two"} <= {found.labels[i] for i in found.train_label_ids}
+    assert {found.labels[i] for i in found.val_label_ids} == {"bad", "good"}
+
+
+def test_too_little_to_divide_is_an_error(tmp_path: Path) -> None:
+    assert fault(write_set(tmp_path, ["x", "y", "x"], ["a", "b", "a"])) == (
+        "DIR/train_dataset.txt: no label has two different texts, so none can be set aside for "
+        "validation; add texts, or write DIR/val_dataset.txt and DIR/val_labels.txt"
+    )
+
+
+def test_division_and_warnings_are_the_same_in_every_process(tmp_path: Path) -> None:
+    texts = sentences(300, seed=4) + sentences(60, seed=4)
+    labels = [f"l{i % 3}" for i in range(len(texts))]
+    write_set(tmp_path, texts, labels)
+    code = (
+        "import sys; from custom_bert.config import *; from custom_bert.data.dataset import *\n"
+        "d = read_dataset(replace(TrainConfig(), in_directory(sys.argv[1])).data, seed=5)\n"
+        "print(d.val_rows.tolist(), d.labels, d.warnings, d.train_file.texts_sha256)"
+    )
+    outs = {
+        subprocess.run(
+            [sys.executable, "-c", code, str(tmp_path)],
+            env={"PYTHONHASHSEED": seed, "PYTHONPATH": str(ROOT), "LANG": lang},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for seed, lang in (("0", "C"), ("1", "C.UTF-8"), ("12345", "POSIX"))
+    }
+    assert len(outs) == 1 and len(outs.pop()) > 100
+
+
+def test_many_labels_cost_no_more_than_few(tmp_path: Path) -> None:
+    import time
+
+    draw = np.random.default_rng(0)
+    labels, texts = draw.integers(0, 30_000, 200_000).astype(np.int32), np.arange(200_000)
+    started = time.process_time()
+    divide(labels, texts, 0.1, 0)
+    assert time.process_time() - started < 2  # comparing every label with every row took 30 s
+
+
+def test_the_module_names_its_limits() -> None:
+    assert (dataset.MAX_LABELS, dataset.MAX_LABEL_CHARACTERS, dataset.RARE) == (65_536, 1_000, 3)

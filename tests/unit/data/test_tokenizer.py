@@ -1,0 +1,312 @@
+"""Texts become the same token ids everywhere, in every script, and never more than max_length of them."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from data_files import SPECIALS, lines, sentences, write_vocab
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tokenizers import Tokenizer, models, pre_tokenizers, trainers
+
+from custom_bert.data import tokenizer as module
+from custom_bert.data.tokenizer import (
+    CHARACTERS_PER_TOKEN,
+    TextTokenizer,
+    from_vocab,
+    load_tokenizer,
+    train_tokenizer,
+)
+from custom_bert.errors import DataError
+
+ROOT = Path(__file__).resolve().parents[3]
+LETTERS = "abcdefghijklmnopqrstuvwxyz"
+
+
+def trained(texts: list[str], *, vocab_size: int = 1000, lowercase: bool = True) -> TextTokenizer:
+    characters = sum(map(len, texts))
+    return train_tokenizer(lambda: [texts], vocab_size=vocab_size, lowercase=lowercase, characters=characters)
+
+
+def tokens(tokenizer: TextTokenizer, text: str, max_length: int = 512) -> list[str]:
+    """The tokens between [CLS] and [SEP]."""
+    ids = tokenizer.encode([text], max_length)[0][0].tolist()
+    assert (ids[0], ids[-1]) == (tokenizer.cls_id, tokenizer.sep_id)
+    return [tokenizer.backend.id_to_token(i) for i in ids[1:-1]]
+
+
+# Training
+
+
+TRAIN_IN_A_PROCESS = """
+import random, sys
+sys.path[:0] = sys.argv[1:3]
+from data_files import sentences
+from custom_bert.data.tokenizer import train_tokenizer
+texts = sentences(3000)
+made = train_tokenizer(lambda: [texts], vocab_size=1500, lowercase=True, characters=sum(map(len, texts)))
+print(made.to_json())
+"""
+
+
+def test_training_twice_gives_the_same_vocabulary() -> None:
+    outs = [
+        subprocess.run(
+            [sys.executable, "-c", TRAIN_IN_A_PROCESS, str(ROOT), str(ROOT / "tests")],
+            env={"PYTHONHASHSEED": str(i), "RAYON_NUM_THREADS": str(1 + i)},
+            capture_output=True,
+            check=True,
+        ).stdout
+        for i in range(3)
+    ]
+    assert outs[0] == outs[1] == outs[2]
+    vocab = json.loads(outs[0])["model"]["vocab"]
+    assert any("电" in token for token in vocab) and any(len(token) > 6 for token in vocab)
+
+
+def test_special_tokens_come_first_with_berts_ids() -> None:
+    tokenizer = trained(sentences(50))
+    assert [tokenizer.backend.id_to_token(i) for i in range(5)] == list(SPECIALS)
+    assert (tokenizer.pad_id, tokenizer.cls_id, tokenizer.sep_id) == (0, 2, 3)
+
+
+@pytest.mark.parametrize("vocab_size", [100, 150, 400])
+def test_the_vocabulary_is_at_most_as_large_as_asked(vocab_size: int) -> None:
+    assert trained(sentences(400), vocab_size=vocab_size).vocab_size == vocab_size
+
+
+def test_less_text_gives_a_smaller_vocabulary() -> None:
+    assert trained(["a b", "a b"], vocab_size=30_000).vocab_size == 5 + 2 * 2
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "这部电影非常好看，剧情紧凑。",
+        "這部電影的導演很有名",
+        "هذا الفيلم جميل جدا",
+        "اَلْعَرَبِيَّةُ",
+        "Это очень хороший фильм",
+        "とても面白い映画でした。カタカナ",
+        "아주 재미있는 영화였다",
+        "ภาพยนตร์เรื่องนี้ดีมาก",
+        "great 🙂 movie 🎬🎬 😀😀😀",
+        "flags 🇩🇪🇫🇷 and skin 👍🏽",
+        "नमस्ते दुनिया",
+        "naïve café Ångström straße",
+        "don't (stop): 3.14 – “quoted” …",
+    ],
+)
+def test_every_script_is_tokenised_without_unknowns_and_read_back(text: str) -> None:
+    tokenizer = trained([text] * 3 + sentences(50), vocab_size=2000)
+    found = tokens(tokenizer, text)
+    assert "[UNK]" not in found
+    back = "".join(token.removeprefix("##") for token in found)
+    assert back == "".join(text.split()).lower()
+
+
+def test_unseen_words_of_seen_letters_are_never_unknown() -> None:
+    tokenizer = trained(sentences(300))
+    assert "[UNK]" not in tokens(tokenizer, "tomographically wonderfulness 好电影看非常 zzz".replace("z", "s"))
+
+
+def test_case_is_folded_only_if_asked_and_accents_are_kept() -> None:
+    texts = ["Café café CAFÉ Résumé"] * 5
+    assert tokens(trained(texts), "CAFÉ") == tokens(trained(texts), "café") == ["café"]
+    cased = trained(texts, lowercase=False)
+    assert tokens(cased, "Café") == ["Café"] and tokens(cased, "café") == ["café"]
+
+
+def test_a_sample_takes_lines_at_equal_distances_however_they_come_in_blocks(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "TRAINING_CHARACTERS", 26 * 4 // 3)
+    texts = [letter * 4 for letter in LETTERS]
+
+    def letters(sizes: list[int]) -> str:
+        def blocks() -> Iterator[list[str]]:
+            rest = list(texts)
+            for size in sizes:
+                yield rest[:size]
+                del rest[:size]
+
+        made = train_tokenizer(blocks, vocab_size=200, lowercase=True, characters=26 * 4)
+        return "".join(sorted(token for token in made.backend.get_vocab() if len(token) == 1))
+
+    assert letters([26]) == LETTERS[::4] == letters([1] * 26) == letters([5, 7, 0, 3, 11])
+
+
+def test_one_endless_line_does_not_stop_training() -> None:
+    started = time.process_time()
+    trained(["word and " * 300_000, *sentences(100)])
+    assert time.process_time() - started < 5
+
+
+# Encoding
+
+
+LETTER_TOKENS = from_vocab([*SPECIALS, *LETTERS, *("##" + letter for letter in LETTERS)], lowercase=True)
+
+
+@settings(deadline=None, derandomize=True, database=None, max_examples=200)
+@given(st.lists(st.text(LETTERS + " ", max_size=40), min_size=1, max_size=5), st.integers(3, 20))
+def test_at_most_max_length_tokens_are_kept_and_the_others_counted(texts: list[str], max_length: int) -> None:
+    arrays, lost = LETTER_TOKENS.encode(texts, max_length)
+    for text, ids, gone in zip(texts, arrays, lost.tolist(), strict=True):
+        letters = text.replace(" ", "")
+        assert len(ids) == min(len(letters), max_length - 2) + 2
+        assert gone == max(0, len(letters) - (max_length - 2))
+        kept = [LETTER_TOKENS.backend.id_to_token(i).removeprefix("##") for i in ids[1:-1].tolist()]
+        assert "".join(kept) == letters[: max_length - 2]
+
+
+def test_an_empty_text_is_a_start_and_an_end() -> None:
+    arrays, lost = LETTER_TOKENS.encode(["", " \u3000"], 16)
+    assert [ids.tolist() for ids in arrays] == [[2, 3], [2, 3]] and lost.tolist() == [0, 0]
+
+
+def test_a_ten_megabyte_line_is_cut_before_it_is_tokenised_and_counts_as_truncated() -> None:
+    for line in ("a word " * 1_500_000, " " * 10_000_000, "x" * 10_000_000, "漢" * 3_500_000):
+        started = time.process_time()
+        arrays, lost = LETTER_TOKENS.encode([line, "short"], 128)
+        assert time.process_time() - started < 0.2
+        assert len(arrays[0]) <= 128
+        assert lost[0] >= 1 and lost[1] == 0
+
+
+def test_a_text_at_the_character_cap_is_whole_and_one_beyond_it_is_not() -> None:
+    cap = CHARACTERS_PER_TOKEN * 10
+    text = "a" + " " * (cap - 1)
+    assert LETTER_TOKENS.encode([text], 10)[1].tolist() == [0]
+    assert LETTER_TOKENS.encode([text + " "], 10)[1].tolist() == [1]
+
+
+# Files
+
+
+def as_json(tokenizer: TextTokenizer) -> dict[str, Any]:
+    value: dict[str, Any] = json.loads(tokenizer.to_json())
+    return value
+
+
+def write_json(path: Path, value: Any) -> Path:
+    path.write_text(json.dumps(value), encoding="utf-8")
+    return path
+
+
+def fault(path: Path) -> str:
+    with pytest.raises(DataError) as raised:
+        load_tokenizer(path)
+    return str(raised.value).replace(str(path.parent), "DIR")
+
+
+def test_a_trained_tokenizer_is_the_same_when_it_is_written_and_read(tmp_path: Path) -> None:
+    made = trained(sentences(300))
+    (tmp_path / "tokenizer.json").write_bytes(made.to_json().encode())
+    read = load_tokenizer(tmp_path / "tokenizer.json")
+    texts = [*sentences(50, seed=9), "Ünseen Ωords ☃"]
+    assert read.sha256 == made.sha256
+    for one, other in zip(made.encode(texts, 32)[0], read.encode(texts, 32)[0], strict=True):
+        assert one.tolist() == other.tolist()
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_a_vocab_txt_is_read_line_by_line(tmp_path: Path, end: str) -> None:
+    words = [*SPECIALS, "film", "##s", "\u2028", "好"]
+    (tmp_path / "vocab.txt").write_bytes(("\ufeff" + end.join(words) + end + end).encode())
+    tokenizer = load_tokenizer(tmp_path / "vocab.txt")
+    assert tokenizer.vocab_size == len(words)
+    assert tokens(tokenizer, "Films 好 x") == ["film", "##s", "好", "[UNK]"]
+    assert tokens(load_tokenizer(tmp_path / "vocab.txt", lowercase=False), "Films") == ["[UNK]"]
+
+
+def test_truncation_and_padding_inside_a_tokenizer_json_are_ignored(tmp_path: Path) -> None:
+    value = as_json(LETTER_TOKENS)
+    value["truncation"] = {"direction": "Right", "max_length": 4, "strategy": "LongestFirst", "stride": 0}
+    value["padding"] = {
+        "strategy": {"Fixed": 12},
+        "direction": "Right",
+        "pad_to_multiple_of": None,
+        "pad_id": 0,
+        "pad_type_id": 0,
+        "pad_token": "[PAD]",
+    }
+    tokenizer = load_tokenizer(write_json(tmp_path / "tokenizer.json", value))
+    arrays, lost = tokenizer.encode(["a b c d e f", "a"], 8)
+    assert [len(ids) for ids in arrays] == [8, 3] and lost.tolist() == [0, 0]
+
+
+@pytest.mark.parametrize("missing", ["[CLS]", "[SEP]", "[PAD]"])
+def test_a_vocabulary_without_a_special_token_is_refused(tmp_path: Path, missing: str) -> None:
+    path = tmp_path / "vocab.txt"
+    path.write_bytes(lines([token for token in SPECIALS if token != missing] + ["a"]))
+    other = {"[CLS]": "<s>", "[SEP]": "</s>", "[PAD]": "<pad>"}[missing]
+    assert fault(path) == f"DIR/vocab.txt: the vocabulary has no {missing} or {other} token"
+
+
+def test_a_vocabulary_without_the_unknown_token_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "vocab.txt"
+    path.write_bytes(lines(["[PAD]", "[CLS]", "[SEP]", "a"]))
+    assert fault(path) == (
+        "DIR/vocab.txt: cannot encode an unknown word: "
+        "WordPiece error: Missing [UNK] token from the vocabulary"
+    )
+
+
+def test_a_byte_level_tokenizer_needs_no_unknown_token(tmp_path: Path) -> None:
+    backend = Tokenizer(models.BPE())
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    backend.train_from_iterator(
+        sentences(50),
+        trainers.BpeTrainer(
+            vocab_size=400,
+            special_tokens=["<s>", "<pad>", "</s>"],
+            initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+            show_progress=False,
+        ),
+    )
+    (tmp_path / "tokenizer.json").write_text(backend.to_str(), encoding="utf-8")
+    tokenizer = load_tokenizer(tmp_path / "tokenizer.json")
+    assert (tokenizer.cls_id, tokenizer.pad_id, tokenizer.sep_id) == (0, 1, 2)
+    arrays, lost = tokenizer.encode(["a film 🙂"], 64)
+    assert (arrays[0][0], arrays[0][-1], lost[0]) == (0, 2, 0)
+
+
+def test_an_id_beyond_the_vocabulary_is_refused(tmp_path: Path) -> None:
+    value = as_json(LETTER_TOKENS)
+    value["model"]["vocab"]["a"] = 5000
+    assert fault(write_json(tmp_path / "t.json", value)) == (
+        f"DIR/t.json: token id 5000 in a vocabulary of {LETTER_TOKENS.vocab_size} entries"
+    )
+
+
+def test_a_repeated_token_is_told_with_both_lines(tmp_path: Path) -> None:
+    path = write_vocab(tmp_path / "vocab.txt", ["a", "b", "c", "a"])
+    assert fault(path) == "DIR/vocab.txt:9: the token 'a' stands on line 6 too"
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "reason"),
+    [
+        ("no.txt", None, "no such tokenizer file; expected a vocab.txt or tokenizer.json"),
+        ("vocab.txt", b"", "the vocabulary has no [CLS] or <s> token"),
+        ("vocab.txt", b"[PAD]\n\xff\n", "not valid UTF-8 at byte 7"),
+        ("t.json", b"", "not a tokenizer.json: Expecting value: line 1 column 1 (char 0)"),
+        ("t.json", b"[PAD]\n", "not a tokenizer.json: Expecting value: line 1 column 2 (char 1)"),
+        ("t.json", b"[]", "not a tokenizer.json: invalid type: sequence, expected struct Tokenizer"),
+        ("t.json", b'{"version": "1.0"}', "not a tokenizer.json: Model missing"),
+    ],
+)
+def test_what_is_no_tokenizer_is_refused(
+    tmp_path: Path, name: str, content: bytes | None, reason: str
+) -> None:
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    assert fault(tmp_path / name).startswith(f"DIR/{name}: {reason}")

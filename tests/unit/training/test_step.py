@@ -1,0 +1,166 @@
+"""One step: the loss is divided by what was counted, so how a step is divided changes nothing."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from custom_bert.batch import Batch
+from custom_bert.config import ModelConfig
+from custom_bert.models.heads import SequenceClassifier
+from custom_bert.models.masked_lm import MaskedLanguageModel
+from custom_bert.presets import encoder_config
+from custom_bert.training.optim import decay_groups
+from custom_bert.training.precision import MixedPrecision
+from custom_bert.training.step import Classification, MaskedLanguage, train_step
+
+CPU = torch.device("cpu")
+LENGTHS = [3, 17, 9, 4, 12, 5, 8, 20]
+LABELS = np.array([0, 1, 2, 0, 1, 0, 0, 2])
+
+
+def make_model(preset: str = "custom") -> SequenceClassifier:
+    torch.manual_seed(0)
+    config = encoder_config(
+        preset,  # type: ignore[arg-type]
+        ModelConfig(hidden_dropout=0.0, num_attention_heads=2),
+        vocab_size=50,
+        pad_token_id=0,
+        max_length=32,
+        default_shape=(16, 2),
+    )
+    return SequenceClassifier(config, 3).double()
+
+
+def microbatches(parts: list[list[int]], slot: int | None) -> list[Batch]:
+    generator = np.random.Generator(np.random.PCG64(0))
+    texts = [generator.integers(5, 50, size=n) for n in LENGTHS]
+    return [
+        Batch.build(
+            [texts[i] for i in part],
+            slot=max(LENGTHS[i] for i in part) if slot == 0 else slot,
+            labels=LABELS[part],
+        )
+        for part in parts
+    ]
+
+
+class Recorder(torch.optim.SGD):
+    """Keeps the gradients that an optimizer is asked to apply."""
+
+    gradients: list[Tensor]
+
+    def step(self, closure=None) -> None:  # type: ignore[no-untyped-def, override]
+        groups = self.param_groups
+        self.gradients = [p.grad.clone() for g in groups for p in g["params"] if p.grad is not None]
+
+
+def gradients(
+    objective: Classification, parts: list[list[int]], slot: int | None
+) -> tuple[float, list[Tensor]]:
+    model = make_model()
+    optimizer = Recorder(model.parameters(), lr=0.1)
+    result = train_step(
+        model,
+        optimizer,
+        microbatches(parts, slot),
+        objective,
+        precision=MixedPrecision("fp32", CPU),
+        clip_norm=1e9,
+    )
+    return float(result.loss), optimizer.gradients
+
+
+WEIGHTS = torch.tensor([0.5, 1.0, 3.0], dtype=torch.float64)
+
+
+@pytest.mark.parametrize(
+    "objective", [Classification(), Classification(WEIGHTS, 0.1)], ids=["plain", "weighted"]
+)
+@pytest.mark.parametrize(
+    "parts",
+    [[[0, 1, 2, 3], [4, 5, 6, 7]], [[0], [1, 2, 3, 4, 5], [6], [7]], [[i] for i in range(8)]],
+    ids=["2", "4", "8"],
+)
+def test_accumulation_with_unequal_counts_changes_nothing(objective: Classification, parts: list) -> None:
+    loss, wanted = gradients(objective, [list(range(8))], 0)
+    found_loss, found = gradients(objective, parts, 0)
+    assert found_loss == pytest.approx(loss, rel=1e-12)
+    for a, b in zip(found, wanted, strict=True):
+        assert (a - b).norm() <= 1e-10 * max(b.norm(), 1e-12)
+
+
+@pytest.mark.parametrize("slot", [None, 32], ids=["packed", "padded to 32"])
+def test_the_layout_changes_nothing(slot: int | None) -> None:
+    loss, wanted = gradients(Classification(), [list(range(8))], 0)
+    found_loss, found = gradients(Classification(), [list(range(8))], slot)
+    assert found_loss == pytest.approx(loss, rel=1e-12)
+    for a, b in zip(found, wanted, strict=True):
+        assert (a - b).norm() <= 1e-10 * max(b.norm(), 1e-12)
+
+
+def test_masked_tokens_are_counted_over_the_whole_step() -> None:
+    def run(parts: list[list[int]]) -> list[Tensor]:
+        model = MaskedLanguageModel(make_model().encoder)
+        torch.manual_seed(1)
+        nn.init.normal_(model.dense.weight)
+        model = model.double()
+        batches = [
+            dataclasses.replace(
+                b, masked_rows_M=b.layout.first_N, targets_M=torch.arange(5, 5 + b.num_sequences)
+            )
+            for b in microbatches(parts, 0)
+        ]
+        for b, part in zip(batches, parts, strict=True):
+            assert b.targets_M is not None
+            b.targets_M.copy_(torch.tensor(part) + 5)
+        optimizer = Recorder(model.parameters(), lr=0.1)
+        train_step(
+            model, optimizer, batches, MaskedLanguage(), precision=MixedPrecision("fp32", CPU), clip_norm=1e9
+        )
+        return optimizer.gradients
+
+    for a, b in zip(run([[0], [1, 2, 3, 4, 5, 6, 7]]), run([list(range(8))]), strict=True):
+        assert (a - b).norm() <= 1e-10 * max(b.norm(), 1e-12)
+
+
+def test_gradients_are_clipped_to_the_norm_and_cleared() -> None:
+    model = make_model()
+    optimizer = Recorder(model.parameters(), lr=0.1)
+    result = train_step(
+        model,
+        optimizer,
+        microbatches([[0, 1]], 0),
+        Classification(),
+        precision=MixedPrecision("fp32", CPU),
+        clip_norm=1e-3,
+    )
+    clipped = torch.stack([g.norm() for g in optimizer.gradients]).norm()
+    assert clipped.item() == pytest.approx(1e-3, rel=1e-3)
+    assert result.grad_norm.item() > 1e-3
+    assert all(p.grad is None for p in model.parameters())
+
+
+@pytest.mark.parametrize("preset", ["legacy", "custom", "modern"])
+def test_every_parameter_is_in_exactly_one_group_and_only_matrices_decay(preset: str) -> None:
+    model = MaskedLanguageModel(make_model(preset).encoder)
+    decayed, kept = (group["params"] for group in decay_groups(model, 0.1))
+    names = {id(p): n for n, p in model.named_parameters()}
+    assert len(decayed) + len(kept) == len(names)  # type: ignore[arg-type]
+    for parameter in decayed:  # type: ignore[attr-defined]
+        assert parameter.dim() == 2 and "embeddings" not in names[id(parameter)]
+    for parameter in kept:  # type: ignore[attr-defined]
+        assert parameter.dim() == 1 or "embeddings" in names[id(parameter)]
+
+
+def test_mixed_precision_keeps_fp32_weights_and_gradients() -> None:
+    model = make_model().float()
+    optimizer = Recorder(model.parameters(), lr=0.1)
+    precision = MixedPrecision("bf16", CPU)
+    train_step(
+        model, optimizer, microbatches([[0, 1, 2]], 0), Classification(), precision=precision, clip_norm=1.0
+    )
+    assert {p.dtype for p in model.parameters()} == {torch.float32}
+    assert {g.dtype for g in optimizer.gradients} == {torch.float32}
