@@ -47,9 +47,11 @@ def read(directory: Path, *, seed: int = 0, **changes: object) -> Dataset:
     return read_dataset(data_config(directory, **changes), seed=seed)
 
 
-ENGLISH = """the a film story plot acting scene music music's director script cast ending tone pace
+ENGLISH = (
+    """the a film story plot acting scene music music's director script cast ending tone pace
 wonderful boring touching clumsy tedious sharp moving flat brilliant weak don't can't well-made re-shot
-of and with in for but not never always quite rather very was is seems feels remains 1999 3.5 (sic)""".split()
+of and with in for but not never always quite rather very was is seems feels remains 1999 3.5 (sic)"""
+).split()  # noqa: SIM905 - prose reads better
 CHINESE = "这部电影非常好看剧情紧凑演员表现出色音乐动人结尾令失望节奏太慢不推荐值得一看导演的作品"
 
 

@@ -172,15 +172,17 @@ def test_reading_twice_gives_the_same_lines_and_hash(path: Path) -> None:
 
 
 def test_standard_input_may_be_empty(monkeypatch: pytest.MonkeyPatch) -> None:
+    real_open = open
     for content, expected in ((b"", []), (b"a\nb", ["a", "b"]), (BOM, [])):
         read_end, write_end = os.pipe()
         os.write(write_end, content)
         os.close(write_end)
-        real_open = open
-        monkeypatch.setattr(
-            "builtins.open",
-            lambda file, *rest, fd=read_end: real_open(fd if file == 0 else file, *rest),
-        )
+
+        def open_input(file: int, mode: str, pipe: int = read_end) -> object:
+            assert file == 0
+            return real_open(pipe, mode)
+
+        monkeypatch.setattr("builtins.open", open_input)
         reader = LineReader(STANDARD_INPUT)
         lines = [line for block in reader.blocks() for line in block]
         monkeypatch.undo()
