@@ -47,23 +47,21 @@ def read(directory: Path, *, seed: int = 0, **changes: object) -> Dataset:
     return read_dataset(data_config(directory, **changes), seed=seed)
 
 
-ENGLISH = (
-    """the a film story plot acting scene music music's director script cast ending tone pace
+ENGLISH = """the a film story plot acting scene music music's director script cast ending tone pace
 wonderful boring touching clumsy tedious sharp moving flat brilliant weak don't can't well-made re-shot
 of and with in for but not never always quite rather very was is seems feels remains 1999 3.5 (sic)"""
-).split()  # noqa: SIM905 - prose reads better
 CHINESE = "这部电影非常好看剧情紧凑演员表现出色音乐动人结尾令失望节奏太慢不推荐值得一看导演的作品"
 
 
 def sentences(count: int, *, seed: int = 0) -> list[str]:
     """Made-up sentences, English with some Chinese."""
-    draw = random.Random(seed)
+    draw, words = random.Random(seed), ENGLISH.split()
     made = []
     for i in range(count):
         if i % 4 == 3:
             made.append("".join(draw.choices(CHINESE, k=draw.randint(4, 20))) + "。")
         else:
-            made.append(" ".join(draw.choices(ENGLISH, k=draw.randint(3, 20))).capitalize() + ".")
+            made.append(" ".join(draw.choices(words, k=draw.randint(3, 20))).capitalize() + ".")
     return made
 
 

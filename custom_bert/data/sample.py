@@ -24,16 +24,16 @@ AREAS: dict[str, str] = {
     "wsgiref selectors cgi asyncore asynchat uuid",
     "email": "email smtplib smtpd imaplib poplib mailbox mimetypes mailcap",
     "concurrency": "asyncio threading multiprocessing concurrent queue sched subprocess _threading_local",
-    "numbers": "_pydecimal fractions numbers statistics random colorsys calendar datetime _pydatetime zoneinfo "
-    "_strptime",
-    "files": "os posixpath ntpath genericpath pathlib shutil glob fnmatch tempfile fileinput filecmp stat _pyio "
-    "zipfile tarfile gzip bz2 lzma dbm wave aifc sunau",
+    "numbers": "_pydecimal fractions numbers statistics random colorsys calendar datetime _pydatetime "
+    "zoneinfo _strptime",
+    "files": "os posixpath ntpath genericpath pathlib shutil glob fnmatch tempfile fileinput filecmp "
+    "stat _pyio zipfile tarfile gzip bz2 lzma dbm wave aifc sunau",
     "windows": "tkinter turtle curses",
     "editor": "idlelib rlcompleter",
     "markup": "xml html json csv configparser plistlib tomllib pickle pickletools shelve base64",
     "testing": "unittest doctest pdb bdb trace cProfile profile pstats timeit traceback warnings",
-    "language": "ast inspect dis importlib tokenize typing types enum dataclasses functools contextlib abc "
-    "symtable py_compile compileall code codeop pkgutil modulefinder runpy pydoc ctypes weakref",
+    "language": "ast inspect dis importlib tokenize typing types enum dataclasses functools "
+    "contextlib abc symtable py_compile compileall code codeop pkgutil modulefinder runpy pydoc ctypes weakref",
     "programs": "logging argparse optparse getopt cmd distutils venv site zipapp platform sysconfig ensurepip "
     "getpass shlex",
     "text": "difflib re textwrap string codecs encodings locale gettext reprlib pprint collections "
@@ -126,11 +126,38 @@ def make_examples() -> list[tuple[str, str]]:
     return sorted(pairs, key=lambda pair: _shuffle_key(pair[0]))
 
 
-ORDINARY = {
-    "email", "queue", "types", "numbers", "string", "code", "platform", "site", "copy", "trace", "profile", "test",
-    "select", "locale", "calendar", "random", "statistics", "fractions", "operator", "collections", "warnings",
-    "language", "wave", "stat", "glob", "html", "http", "json", "csv", "xml",
-}  # fmt: skip
+ORDINARY = frozenset(
+    [
+        "email",
+        "queue",
+        "types",
+        "numbers",
+        "string",
+        "code",
+        "platform",
+        "site",
+        "copy",
+        "trace",
+        "profile",
+        "test",
+        "locale",
+        "calendar",
+        "random",
+        "statistics",
+        "fractions",
+        "operator",
+        "collections",
+        "warnings",
+        "wave",
+        "stat",
+        "glob",
+        "html",
+        "http",
+        "json",
+        "csv",
+        "xml",
+    ]
+)
 """Module names that are ordinary words of documentation; they stay, as clues that a reader would use too."""
 
 
@@ -169,11 +196,8 @@ def _sentences(docstring: str) -> Iterator[str]:
 
 def _masked(sentence: str, masks: set[str]) -> str:
     text = _NAME.sub("NAME", sentence)
-    words = [
-        "NAME" + word[len(bare) :] if (bare := word.rstrip(".,;:!?)'\"")).lower() in masks else word
-        for word in text.split(" ")
-    ]
-    return re.sub(r"NAME(?:\W+NAME)+", "NAME", " ".join(words))
+    text = re.sub(r"\w+", lambda word: "NAME" if word[0].lower() in masks else word[0], text)
+    return re.sub(r"NAME(?:\W+NAME)+", "NAME", text)
 
 
 def _is_prose(text: str) -> bool:
