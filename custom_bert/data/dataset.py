@@ -100,6 +100,8 @@ def read_dataset(data: DataConfig, *, seed: int = 0) -> Dataset:
     Raises:
         DataError: for the first thing that cannot be used, with path and line.
     """
+    for path in (data.train_texts, data.train_labels):
+        LineReader(path)  # what is missing is told before anything is read
     has_val = _has_validation(data)
     warnings: list[str] = []
     labels: dict[str, int] = {}
@@ -226,11 +228,10 @@ def _unequal(
             f"{labels_path}:{num_texts + 1}",
             f"a label without a text: {counts}; {counted(extra, 'label')} too many",
         )
-    tail = sum(line > num_labels for line in empty)
-    blank = f" ({tail:,} of them empty)" if tail else ""
+    blank = sum(line > num_labels for line in empty)
+    surplus = counted(extra, "empty text" if blank == extra else "text")
     return DataError(
-        f"{texts_path}:{num_labels + 1}",
-        f"a text without a label: {counts}; {counted(extra, 'text')} too many{blank}",
+        f"{texts_path}:{num_labels + 1}", f"a text without a label: {counts}; {surplus} too many"
     )
 
 
@@ -256,7 +257,7 @@ def _read_labels(
 
 def _check_label(where: str, label: str) -> None:
     if not label.strip():
-        raise DataError(where, "empty label; every text needs one")
+        raise DataError(where, "empty label; write one or remove the line")
     if len(label) > MAX_LABEL_CHARACTERS:
         raise DataError(where, f"a label of {len(label):,} characters; are texts and labels swapped?")
     if "\t" in label:

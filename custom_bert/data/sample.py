@@ -33,9 +33,10 @@ AREAS: dict[str, str] = {
     "markup": "xml html json csv configparser plistlib tomllib pickle pickletools shelve base64",
     "testing": "unittest doctest pdb bdb trace cProfile profile pstats timeit traceback warnings",
     "language": "ast inspect dis importlib tokenize typing types enum dataclasses functools "
-    "contextlib abc symtable py_compile compileall code codeop pkgutil modulefinder runpy pydoc ctypes weakref",
-    "programs": "logging argparse optparse getopt cmd distutils venv site zipapp platform sysconfig ensurepip "
-    "getpass shlex",
+    "contextlib abc symtable py_compile compileall code codeop pkgutil modulefinder runpy "
+    "pydoc ctypes weakref",
+    "programs": "logging argparse optparse getopt cmd distutils venv site zipapp platform sysconfig "
+    "ensurepip getpass shlex",
     "text": "difflib re textwrap string codecs encodings locale gettext reprlib pprint collections "
     "_collections_abc heapq bisect copy operator",
 }

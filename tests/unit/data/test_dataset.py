@@ -134,9 +134,8 @@ def test_unequal_counts_name_both_and_the_first_line_without_a_partner(
 
 
 def test_surplus_empty_lines_at_the_end_are_called_so(tmp_path: Path) -> None:
-    assert fault(write_set(tmp_path, [*TEXTS, "", " "], LABELS)).endswith(
-        "; 2 texts too many (2 of them empty)"
-    )
+    assert fault(write_set(tmp_path, [*TEXTS, "", " "], LABELS)).endswith("; 2 empty texts too many")
+    assert fault(write_set(tmp_path, [*TEXTS, "", "x"], LABELS)).endswith("; 2 texts too many")
 
 
 def test_the_line_of_a_bad_label_is_exact_across_blocks(

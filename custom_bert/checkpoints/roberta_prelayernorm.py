@@ -1,0 +1,35 @@
+"""RoBERTa-PreLayerNorm: pre-norm, positions from padding_idx + 1, first token to a dense-tanh head."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from custom_bert.checkpoints.bert import common_config, embedding_rows, layer_rows
+from custom_bert.checkpoints.tables import Family, require
+from custom_bert.presets import EncoderConfig
+
+NAME = "roberta-prelayernorm"
+PREFIX = "roberta_prelayernorm"
+
+
+def _config(config: EncoderConfig, num_labels: int) -> dict[str, Any]:
+    require(
+        config, NAME, norm="pre", position="learned", mlp="plain", bias=True, head="roberta", pooling="cls",
+        local_attention=0, first_attn_norm=True, position_offset=config.pad_token_id + 1,
+    )  # fmt: skip
+    return {"model_type": NAME, **common_config(config, num_labels)}
+
+
+FAMILY = Family(
+    model_type=NAME,
+    rows=(
+        *embedding_rows(PREFIX),
+        *layer_rows(PREFIX),
+        ("encoder.layers.{i}.attn_in_norm", (f"{PREFIX}.encoder.layer.{{i}}.attention.LayerNorm",)),
+        ("encoder.layers.{i}.mlp_in_norm", (f"{PREFIX}.encoder.layer.{{i}}.intermediate.LayerNorm",)),
+        ("encoder.final_norm", (f"{PREFIX}.LayerNorm",)),
+        ("head.dense", ("classifier.dense",)),
+        ("head.projection", ("classifier.out_proj",)),
+    ),
+    config=_config,
+)

@@ -1,0 +1,114 @@
+"""Reversible, strict tables between our tensor names and those of Hugging Face's classes.
+
+A family is data: rows of (our module, their modules). One of ours that is several of theirs (the fused
+queries, keys and values of BERT) is split and joined along the first axis. Both directions consume every
+tensor exactly once, keep every byte, and refuse what is missing or left over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from custom_bert.presets import EncoderConfig
+
+Row = tuple[str, tuple[str, ...]]
+
+
+@dataclass(frozen=True)
+class Family:
+    """How one Hugging Face family writes down what is ours.
+
+    Attributes:
+        model_type: of its config.json.
+        rows: (our module, their modules); `{i}` stands for the layer.
+        config: (architecture, number of labels) -> the keys of config.json that the computation needs;
+            raises ValueError for what the family cannot express.
+    """
+
+    model_type: str
+    rows: tuple[Row, ...]
+    config: Callable[[EncoderConfig, int], dict[str, Any]]
+
+
+ACTIVATIONS = {"gelu": "gelu", "gelu_tanh": "gelu_pytorch_tanh", "relu": "relu"}
+"""Our activation -> Hugging Face's name."""
+
+
+def correspondence(family: Family, our_keys: Iterable[str]) -> dict[str, tuple[str, ...]]:
+    """Our tensor name -> their tensor names.
+
+    Raises:
+        ValueError: listing our names that no row covers.
+    """
+    rows = dict(family.rows)
+    found: dict[str, tuple[str, ...]] = {}
+    unknown = []
+    for key in our_keys:
+        module, _, kind = key.rpartition(".")
+        parts = module.split(".")
+        layer = next((part for part in parts if part.isdigit()), "")
+        theirs = rows.get(".".join("{i}" if part == layer else part for part in parts) if layer else module)
+        if theirs is None:
+            unknown.append(key)
+        else:
+            found[key] = tuple(f"{name.replace('{i}', layer)}.{kind}" for name in theirs)
+    if unknown:
+        raise ValueError(f"{family.model_type} has no place for {', '.join(unknown)}")
+    return found
+
+
+def to_hugging_face(family: Family, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Our state_dict under their names.
+
+    Raises:
+        ValueError: listing our names that no row covers.
+    """
+    out: dict[str, Tensor] = {}
+    for ours, theirs in correspondence(family, state).items():
+        parts = state[ours].chunk(len(theirs), dim=0)
+        out |= {name: part.clone() for name, part in zip(theirs, parts, strict=True)}
+    return out
+
+
+def from_hugging_face(
+    family: Family, state: Mapping[str, Tensor], shapes: Mapping[str, torch.Size]
+) -> dict[str, Tensor]:
+    """Their state_dict under our names.
+
+    Args:
+        family: the table.
+        state: theirs.
+        shapes: our names and shapes, as of a model on the meta device.
+
+    Raises:
+        ValueError: listing tensors that are missing, left over, or of another shape.
+    """
+    names = correspondence(family, shapes)
+    wanted = [name for theirs in names.values() for name in theirs]
+    missing, extra = sorted(set(wanted) - state.keys()), sorted(state.keys() - set(wanted))
+    if missing or extra:
+        raise ValueError(f"{family.model_type}: missing {missing or 'none'}, left over {extra or 'none'}")
+    out = {
+        ours: torch.cat([state[name] for name in theirs]) if len(theirs) > 1 else state[theirs[0]].clone()
+        for ours, theirs in names.items()
+    }
+    wrong = [f"{n} {tuple(t.shape)} for {tuple(shapes[n])}" for n, t in out.items() if t.shape != shapes[n]]
+    if wrong:
+        raise ValueError(f"{family.model_type}: other shapes: {', '.join(wrong)}")
+    return out
+
+
+def require(config: EncoderConfig, model_type: str, **wanted: object) -> None:
+    """Raises ValueError naming the fields of `config` that the family cannot express."""
+    wrong = [
+        f"{name} is {getattr(config, name)!r}, not {value!r}"
+        for name, value in wanted.items()
+        if getattr(config, name) != value
+    ]
+    if wrong:
+        raise ValueError(f"{model_type} cannot express this model: {'; '.join(wrong)}")

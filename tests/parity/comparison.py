@@ -1,0 +1,167 @@
+"""One comparison for all families: outputs and every gradient, against transformers, by name."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from custom_bert.batch import Batch
+from custom_bert.checkpoints import bert, modernbert, roberta_prelayernorm
+from custom_bert.checkpoints.tables import Family, from_hugging_face
+from custom_bert.config import Kernel, ModelConfig, Preset
+from custom_bert.models.heads import SequenceClassifier
+from custom_bert.presets import EncoderConfig, encoder_config
+
+LENGTHS = (3, 17, 9, 1, 12)
+LABELS = 3
+WINDOW = 8
+
+FAMILIES: dict[Preset, Family] = {
+    "legacy": bert.FAMILY,
+    "custom": roberta_prelayernorm.FAMILY,
+    "modern": modernbert.FAMILY,
+}
+
+
+def tiny(preset: Preset, **changes: Any) -> EncoderConfig:
+    """Three to five layers, no dropout, a window shorter than the longest sequence."""
+    config = encoder_config(
+        preset,
+        ModelConfig(
+            hidden_size=48,
+            num_hidden_layers=5 if preset == "modern" else 3,
+            num_attention_heads=4,
+            intermediate_size=40,
+            hidden_dropout=0.0,
+            local_attention=WINDOW if preset == "modern" else 0,
+        ),
+        vocab_size=97,
+        pad_token_id=0,
+        max_length=64,
+        default_shape=(48, 3),
+    )
+    return dataclasses.replace(config, **changes)
+
+
+def reference(preset: Preset, config: EncoderConfig, implementation: str) -> nn.Module:
+    """transformers' classifier of the family, freshly initialised."""
+    import transformers
+
+    classes = {
+        "legacy": (transformers.BertConfig, transformers.BertForSequenceClassification),
+        "custom": (
+            transformers.RobertaPreLayerNormConfig,
+            transformers.RobertaPreLayerNormForSequenceClassification,
+        ),
+        "modern": (transformers.ModernBertConfig, transformers.ModernBertForSequenceClassification),
+    }
+    config_class, model_class = classes[preset]
+    values = FAMILIES[preset].config(config, LABELS)
+    values.pop("model_type")
+    ids = {"bos_token_id": None, "eos_token_id": None, "cls_token_id": None, "sep_token_id": None}
+    made = config_class(**values, **ids, attn_implementation=implementation)
+    model: nn.Module = model_class(made)
+    return model
+
+
+def randomise(model: nn.Module) -> None:
+    """Gives every parameter, norms and biases included, a value of its own."""
+    generator = torch.Generator().manual_seed(7)
+    for parameter in model.parameters():
+        noise = torch.randn(parameter.shape, generator=generator)
+        with torch.no_grad():
+            if parameter.dim() > 1:
+                parameter.copy_(0.15 * noise)
+            else:
+                parameter.add_(0.3 * noise)
+
+
+@dataclass
+class Differences:
+    """Largest difference of hidden vectors and logits, and relative difference of each gradient."""
+
+    outputs: float
+    gradients: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def agree(self) -> bool:
+        return self.outputs <= 1e-5 and max(self.gradients.values()) <= 1e-4
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """A planted mistake: in the table, in the architecture, or in the code while ours is run."""
+
+    table: Callable[[dict[str, Tensor]], dict[str, Tensor]] = lambda state: state
+    config: Callable[[EncoderConfig], EncoderConfig] = lambda config: config
+    code: Callable[[], AbstractContextManager[Any]] = nullcontext
+
+
+def compare(
+    preset: Preset,
+    *,
+    random: bool = True,
+    training: bool = False,
+    implementation: str = "eager",
+    kernel: Kernel | None = None,
+    layout: str = "packed",
+    lengths: tuple[int, ...] = LENGTHS,
+    mutant: Mutant | None = None,
+) -> Differences:
+    """Runs both models forward and backward on the same weights and tokens."""
+    mutant = mutant or Mutant()
+    config = tiny(preset)
+    torch.manual_seed(1)
+    theirs = reference(preset, config, implementation).train(training)
+    if random:
+        randomise(theirs)
+    generator = np.random.Generator(np.random.PCG64(3))
+    texts = [generator.integers(5, config.vocab_size, size=n) for n in lengths]
+    longest = max(lengths)
+    ids = torch.zeros(len(texts), longest, dtype=torch.long)
+    mask = torch.zeros_like(ids)
+    for row, text in enumerate(texts):
+        ids[row, : len(text)], mask[row, : len(text)] = torch.from_numpy(text), 1
+    output = theirs(input_ids=ids, attention_mask=mask, output_hidden_states=False)
+    base = getattr(theirs, theirs.base_model_prefix)
+    hidden = base(input_ids=ids, attention_mask=mask).last_hidden_state[mask.bool()]
+    probe_hidden = torch.randn(hidden.shape, generator=torch.Generator().manual_seed(5))
+    probe_logits = torch.randn(output.logits.shape, generator=torch.Generator().manual_seed(6))
+    ((hidden * probe_hidden).sum() + (output.logits * probe_logits).sum()).backward()
+
+    ours = SequenceClassifier(mutant.config(config), LABELS).train(training)
+    ours.encoder.set_kernel(kernel)
+    shapes = {name: tensor.shape for name, tensor in ours.state_dict().items()}
+    family = FAMILIES[preset]
+    state = {name: tensor.detach() for name, tensor in theirs.state_dict().items()}
+    ours.load_state_dict(mutant.table(from_hugging_face(family, state, shapes)))
+    slot = {"packed": None, "longest": longest, "padded": config.max_position_embeddings}[layout]
+    batch = Batch.build(texts, slot=slot)
+    real_T = batch.layout.sequence_T < len(texts)
+    with mutant.code():
+        our_hidden = ours.encoder(batch)
+        our_logits = ours.head(our_hidden, batch.layout)
+        ((our_hidden[real_T] * probe_hidden).sum() + (our_logits * probe_logits).sum()).backward()
+
+    gradients = {
+        n: p.grad if p.grad is not None else torch.zeros_like(p) for n, p in theirs.named_parameters()
+    }
+    wanted = from_hugging_face(family, gradients, shapes)
+    found = Differences(
+        max(
+            float((our_hidden[real_T] - hidden).detach().abs().max()),
+            float((our_logits - output.logits).detach().abs().max()),
+        )
+    )
+    for name, parameter in ours.named_parameters():
+        grad = parameter.grad if parameter.grad is not None else torch.zeros_like(parameter)
+        scale = max(float(wanted[name].abs().max()), 1e-6)
+        found.gradients[name] = float((grad - wanted[name]).abs().max()) / scale
+    return found
