@@ -36,26 +36,33 @@ def shape(tokens: int) -> tuple[tuple[int, int], str]:
     """(hidden_size, num_hidden_layers) for this many training tokens."""
     for limit, found in ((50_000_000, (256, 2)), (500_000_000, (256, 4))):
         if tokens < limit:
-            return found, f"{tokens:,} training tokens"
-    return (512, 4), f"{tokens:,} training tokens"
+            return found, _training_tokens(tokens)
+    return (512, 4), _training_tokens(tokens)
 
 
 def token_budget(tokens: int) -> tuple[int, str]:
-    """Rows of a batch: about 40 batches in an epoch, between 1,024 and 8,192, a power of two."""
-    wanted = 2 ** round(math.log2(max(1, tokens / 40)))
-    return min(8192, max(1024, wanted)), f"{tokens:,} training tokens"
+    """Rows of a batch: grows with the square root of the data, a power of two from 512 to 8,192."""
+    wanted = 2 ** round(math.log2(3.3 * math.sqrt(max(1, tokens))))
+    return min(8192, max(512, wanted)), _training_tokens(tokens)
 
 
 def epochs(tokens: int) -> tuple[int, str]:
-    """Passes over the data: about 8 million tokens in all, at least 1 and at most 30."""
-    return min(30, max(1, round(8_000_000 / tokens))), f"{tokens:,} training tokens"
+    """Passes over the labelled data: about 3 million tokens in all, from 15 passes down to 2, and 1 where
+    the data has more than 20 million tokens."""
+    least = 1 if tokens > 20_000_000 else 2
+    return min(15, max(least, round(3_000_000 / tokens))), _training_tokens(tokens)
 
 
 def pretrain_epochs(tokens: int) -> tuple[int, str]:
-    """Passes of masked language modelling: about 8 million tokens in all, none above 40 million."""
-    if tokens > 40_000_000:
+    """Passes of masked language modelling: about 3.5 million tokens in all, from 30 passes down to 1, and
+    none where the data has more than 20 million tokens and the labels teach the language by themselves."""
+    if tokens > 20_000_000:
         return 0, f"{tokens:,} training tokens teach the language by themselves"
-    return min(30, max(1, round(8_000_000 / tokens))), f"{tokens:,} training tokens"
+    return min(30, max(1, round(3_500_000 / tokens))), _training_tokens(tokens)
+
+
+def _training_tokens(tokens: int) -> str:
+    return f"{tokens:,} training tokens"
 
 
 def learning_rate(hidden_size: int) -> tuple[float, str]:

@@ -120,10 +120,12 @@ def test_one_line_out_for_one_line_in(
 
 def test_predict_reads_standard_input(run: Path) -> None:
     command = [sys.executable, "-m", "custom_bert", "predict", str(run)]
-    done = subprocess.run(command, input=b"a dog barks\nsnow covers all\n", capture_output=True, cwd=ROOT)
+    done = subprocess.run(
+        command, input=b"a dog barks\nsnow covers all\n", capture_output=True, cwd=ROOT, check=False
+    )
     assert done.returncode == 0 and done.stderr == b""
     assert done.stdout.count(b"\n") == 2
-    nothing = subprocess.run(command, input=b"", capture_output=True, cwd=ROOT)
+    nothing = subprocess.run(command, input=b"", capture_output=True, cwd=ROOT, check=False)
     assert (nothing.returncode, nothing.stdout) == (0, b"")
 
 
@@ -244,10 +246,14 @@ def test_three_lines_train_with_the_module_and_no_main_guard(data: Path, tmp_pat
     (tmp_path / "three.py").write_text(
         "from train import train_model\nimport config\ntrain_model(config)\nprint('once')\n"
     )
-    done = subprocess.run([sys.executable, "three.py"], cwd=tmp_path, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "three.py"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("once") == 1 and "accuracy" in done.stdout
-    again = subprocess.run([sys.executable, "train.py"], cwd=tmp_path, capture_output=True, text=True)
+    again = subprocess.run(
+        [sys.executable, "train.py"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
     assert again.returncode == 0 and "this run is finished" in again.stdout
 
 
@@ -397,7 +403,9 @@ def test_init_writes_files_that_train_and_refuses_to_overwrite(
 ) -> None:
     assert main(["init", str(tmp_path / "new")]) == 0
     assert (tmp_path / "new" / "config.py").read_bytes() == (ROOT / "config.py").read_bytes()
-    done = subprocess.run([sys.executable, "train.py"], cwd=tmp_path / "new", capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "train.py"], cwd=tmp_path / "new", capture_output=True, text=True, check=False
+    )
     assert done.returncode == 65 and done.stderr.startswith("error: data/train_dataset.txt: no such file")
     capsys.readouterr()
     assert main(["init", str(tmp_path / "new")]) == 64

@@ -133,7 +133,8 @@ def test_help_loads_no_torch_and_answers() -> None:
 def test_importing_changes_no_global_setting() -> None:
     code = (
         "import torch, logging, os; before = (torch.get_default_dtype(), torch.get_num_threads(), "
-        "logging.root.level, dict(os.environ)); import custom_bert.training.loop, custom_bert.inference.classifier; "
+        "logging.root.level, dict(os.environ)); "
+        "import custom_bert.training.loop, custom_bert.inference.classifier; "
         "after = (torch.get_default_dtype(), torch.get_num_threads(), logging.root.level, dict(os.environ)); "
         "print(before == after)"
     )

@@ -1,5 +1,7 @@
 """The rules are good for 500 to 5,000,000 lines: monotonic, bounded, and with a reason."""
 
+import itertools
+
 import pytest
 
 from custom_bert.training import choices
@@ -12,7 +14,7 @@ def test_more_data_means_fewer_epochs_but_never_fewer_steps() -> None:
     assert epochs == sorted(epochs, reverse=True) and epochs[-1] >= 1
     steps = [e * t // choices.token_budget(t)[0] for e, t in zip(epochs, TOKENS, strict=True)]
     assert min(steps) >= 100
-    assert all(later >= 0.4 * earlier for earlier, later in zip(steps, steps[1:], strict=False))
+    assert all(later >= 0.4 * earlier for earlier, later in itertools.pairwise(steps))
 
 
 def test_more_data_means_larger_batches_models_and_vocabularies() -> None:
@@ -33,4 +35,4 @@ def test_wider_models_take_smaller_steps() -> None:
 def test_evaluations_are_at_most_about_twenty() -> None:
     for steps, epochs in ((30, 30), (500, 12), (5000, 1), (1, 1), (40, 2)):
         every, _ = choices.eval_every(steps, epochs)
-        assert 1 <= every and steps * epochs / every <= 21
+        assert every >= 1 and steps * epochs / every <= 21
