@@ -6,6 +6,8 @@ needs it. Errors are one line; exit codes are those of `errors.py`, 130 after Ct
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
 import sys
@@ -171,8 +173,12 @@ class Info:
             raise RunError(f"{path}: not valid JSON: {error}") from error
         if self.json:
             print(json.dumps(record, ensure_ascii=False, indent=2))
-        else:
-            print("\n".join(info_lines(record)))
+            return
+        try:
+            lines = info_lines(record)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise RunError(f"{path}: damaged: not the record of a run") from error
+        print("\n".join(lines))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -230,6 +236,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         for line in str(error).splitlines():
             print(f"error: {line}", file=sys.stderr)
         return error.exit_code
+    except SystemExit as end:  # --help
+        return int(end.code or 0)
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:  # the reader went away, as `head` does
@@ -242,13 +250,28 @@ def _parse(name: str, arguments: list[str]) -> Any:
     default = None
     if command is Train:
         default = Train(settings=configuration.load(_config_of(arguments), note=print))
-    return tyro.cli(
-        command,
-        prog=f"custom-bert {name}",
-        args=arguments,
-        default=default,
-        config=(tyro.conf.AvoidSubcommands,),
-    )
+    shown = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(shown):
+            return tyro.cli(command, prog=f"custom-bert {name}", args=arguments, default=default)
+    except SystemExit as end:
+        if not end.code:
+            raise  # --help
+        raise UserError(f"{_first_paragraph(shown.getvalue())}; see custom-bert {name} --help") from None
+
+
+def _first_paragraph(box: str) -> str:
+    """What tyro's framed message says first, on one line; its hint at the nearest option stays."""
+    said: list[str] = []
+    for line in box.splitlines():
+        words = line.strip("│╭╰─╮╯ ").strip()
+        if line.startswith("│") and not set(line) - set("│─ "):
+            if not (said and "Unrecognized" in said[0]) or "Perhaps you meant" in " ".join(said):
+                break
+        elif line.startswith("│") and words:
+            said.append(words)
+    text = " ".join(said).partition(" Got errors:")[0]
+    return text.rstrip(".:") or "the options cannot be understood"
 
 
 def _config_of(arguments: list[str]) -> TrainConfig | str:

@@ -277,6 +277,9 @@ def from_mapping(
     faults: list[str] = []
     values: dict[str, Any] = {}
     for given, value in _flatten(mapping):
+        if given in GROUPS:
+            faults.append(f"{where}: {given}: expected settings by name, as a dict, got {value!r}")
+            continue
         name = _resolve_name(given, types_by_name)
         if name is None:
             known = [*types_by_name, *GROUPS, *ALIASES]
@@ -315,10 +318,7 @@ def load(
         ConfigError: with every fault at once.
     """
     if isinstance(source, TrainConfig):
-        faults = check(source)
-        if faults:
-            raise ConfigError([f"config: {fault}" for fault in faults])
-        return source
+        return _checked(source, "config")
     if isinstance(source, Mapping):
         return from_mapping(source, note=note)
     if isinstance(source, ModuleType):
@@ -328,6 +328,13 @@ def load(
     raise ConfigError(
         [f"config: expected a module, mapping, TrainConfig or path, got {type(source).__name__}"]
     )
+
+
+def _checked(config: TrainConfig, where: str) -> TrainConfig:
+    faults = check(config)
+    if faults:
+        raise ConfigError([f"{where}: {fault}" for fault in faults])
+    return config
 
 
 def _from_path(path: Path, note: Callable[[str], None] | None) -> TrainConfig:
@@ -370,9 +377,13 @@ def _from_module(module: ModuleType, where: str, note: Callable[[str], None] | N
     get_config = getattr(module, "get_config", None)
     if not callable(get_config):
         raise ConfigError([f"{where}: no function get_config() that returns the settings"])
-    value = get_config()
+    try:
+        value = get_config()
+    except Exception as error:
+        line = _line_in(error, Path(getattr(module, "__file__", None) or where))
+        raise ConfigError([f"{where}{line}: get_config(): {type(error).__name__}: {error}"]) from error
     if isinstance(value, TrainConfig):
-        return load(value)
+        return _checked(value, where)
     if not isinstance(value, Mapping):
         raise ConfigError([f"{where}: get_config() returned {type(value).__name__}, not a dict"])
     return from_mapping(value, where=where, note=note)
@@ -423,9 +434,13 @@ def coerce(value: Any, annotation: Any) -> Any:
             raise ValueError("expected a whole number")
         return value
     if annotation is float:
-        if not isinstance(value, (int, float)) or not math.isfinite(value):
+        try:
+            number = float(value) if isinstance(value, (int, float)) else math.nan
+        except OverflowError:
+            number = math.inf
+        if not math.isfinite(number):
             raise ValueError("expected a finite number")
-        return float(value)
+        return number
     if isinstance(value, Path):
         return str(value)
     if not isinstance(value, str):

@@ -217,6 +217,19 @@ def _read_pair(
     )
 
 
+def check_aligned(texts_path: str, labels_path: str) -> None:
+    """Raises DataError if two files differ in their number of lines."""
+    empty: list[int] = []
+    texts, labels = LineReader(texts_path), LineReader(labels_path)
+    for block in texts.blocks():
+        start = texts.num_lines - len(block)
+        empty += [start + i + 1 for i, line in enumerate(block) if not line or line.isspace()]
+    for _ in labels.blocks():
+        pass
+    if texts.num_lines != labels.num_lines:
+        raise _unequal(texts_path, texts.num_lines, labels_path, labels.num_lines, empty)
+
+
 def _unequal(
     texts_path: str, num_texts: int, labels_path: str, num_labels: int, empty: list[int]
 ) -> DataError:

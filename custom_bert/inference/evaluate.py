@@ -11,7 +11,7 @@ import numpy as np
 
 from custom_bert import config as configuration
 from custom_bert.config import TrainConfig
-from custom_bert.data.dataset import in_directory, read_dataset
+from custom_bert.data.dataset import check_aligned, in_directory, read_dataset
 from custom_bert.data.text import LineReader
 from custom_bert.errors import DataError, RunError, did_you_mean
 from custom_bert.inference.classifier import Classifier
@@ -46,6 +46,8 @@ def evaluate_run(
     from_val = has_val and split == "val"
     texts = paths.val_texts if from_val else paths.train_texts
     labels = paths.val_labels if from_val else paths.train_labels
+    if rows is None:
+        check_aligned(texts, labels)
     return classifier.evaluate(_chosen(texts, rows), _known(labels, classifier.labels, rows)), list(
         classifier.labels
     )
