@@ -142,6 +142,9 @@ class OptimConfig:
     """AdamW's decoupled decay of matrices; biases, norms and embeddings have none. None: the preset's."""
     clip_norm: float = 1.0
     """Largest norm of the gradient; larger ones are scaled down."""
+    token_dropout: float | None = None
+    """Share of a training text's tokens that become [MASK], other ones in every epoch. None: the
+    preset's."""
     label_smoothing: float = 0.0
     """Probability mass that the target distribution spreads over all classes."""
     class_weights: Literal["none", "balanced"] = "none"
@@ -472,6 +475,7 @@ _RANGES: dict[str, tuple[float, float, str]] = {
     "optim.warmup": (0, 1, "between 0 and 1"),
     "optim.weight_decay": (0, 10, "between 0 and 10"),
     "optim.clip_norm": (1e-9, 1e9, "above 0"),
+    "optim.token_dropout": (0, 0.9, "between 0 and 0.9"),
     "optim.label_smoothing": (0, 0.99, "between 0 and 0.99"),
     "optim.eval_every": (1, 1 << 40, "at least 1"),
     "optim.patience": (1, 1 << 40, "at least 1"),

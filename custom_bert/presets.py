@@ -150,6 +150,7 @@ TRAINING: dict[str, dict[str, Any]] = {
         "data.max_length": 256,
         "batch.plan": "padded",
         "optim.weight_decay": 0.01,
+        "optim.token_dropout": 0.0,
         "optim.pretrain_epochs": 0,
         "runtime.attention": "naive",
         "runtime.precision": "fp32",
@@ -159,11 +160,13 @@ TRAINING: dict[str, dict[str, Any]] = {
         "data.max_length": 256,
         "batch.plan": "uniform_length",
         "optim.weight_decay": 0.01,
+        "optim.token_dropout": 0.15,
     },
     "modern": {
         "data.max_length": 512,
         "batch.plan": "uniform_length",
         "optim.weight_decay": 0.01,
+        "optim.token_dropout": 0.15,
     },
 }
 """Preset -> defaults of the training settings, by dotted name. What is missing is chosen by rule."""

@@ -1,4 +1,4 @@
-"""Masking for language modelling, a pure function of (seed, epoch, example, position).
+"""Masking, for language modelling and as word dropout: a pure function of (seed, epoch, example, position).
 
 Nothing else enters: the batch that an example shares, the number of threads, or where a run was resumed.
 
@@ -8,6 +8,7 @@ Shapes: T rows, M masked rows.
 from __future__ import annotations
 
 import dataclasses
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -18,56 +19,79 @@ REPLACED, RANDOM = 0.8, 0.1
 """Of the chosen tokens: 80 % become [MASK], 10 % a random token, 10 % stay (Devlin et al. 2018)."""
 
 
-def mask_batch(
-    batch: Batch,
-    *,
-    mask_id: int,
-    special_ids: np.ndarray,
-    vocab_size: int,
-    rate: float,
-    seed: int,
-    epoch: int,
-) -> Batch:
-    """The batch with some tokens hidden and their rows and ids as targets.
+@dataclass(frozen=True)
+class Masker:
+    """Hides tokens of batches.
 
-    Args:
-        batch: on the CPU, with `indices`.
+    Attributes:
         mask_id: of the mask token.
         special_ids: tokens that are never chosen, and never drawn as a random replacement.
         vocab_size: V.
         rate: share of ordinary tokens that is chosen.
         seed: of the run.
-        epoch: from 0.
-
-    Returns:
-        A batch with `masked_rows_M` and `targets_M`; if chance chose nothing, one token is masked.
     """
-    ids_T = batch.input_ids_T.numpy()
-    slots = np.diff(batch.layout.cu_seqlens.numpy())
-    example_T = np.repeat(batch.indices, slots)
-    positions_T = batch.positions_T.numpy()
-    within_T = positions_T < np.repeat(batch.layout.lengths_N.numpy(), slots)
-    ordinary_T = within_T & ~np.isin(ids_T, special_ids)
-    draw_T = uniform(seed, epoch, example_T, positions_T, stream=0)
-    rows_M = np.flatnonzero(ordinary_T & (draw_T < rate))
-    if not len(rows_M):
-        rows_M = np.flatnonzero(ordinary_T)[:1]
-    targets_M = ids_T[rows_M]
-    fate_M = uniform(seed, epoch, example_T[rows_M], positions_T[rows_M], stream=1)
-    ordinary_ids = np.setdiff1d(np.arange(vocab_size), special_ids)
-    drawn = uniform(seed, epoch, example_T[rows_M], positions_T[rows_M], stream=2) * len(ordinary_ids)
-    masked_T = ids_T.copy()
-    masked_T[rows_M] = np.where(
-        fate_M < REPLACED,
-        mask_id,
-        np.where(fate_M < REPLACED + RANDOM, ordinary_ids[drawn.astype(np.int64)], targets_M),
-    )
-    return dataclasses.replace(
-        batch,
-        input_ids_T=torch.from_numpy(masked_T),
-        masked_rows_M=torch.from_numpy(rows_M),
-        targets_M=torch.from_numpy(targets_M),
-    )
+
+    mask_id: int
+    special_ids: tuple[int, ...]
+    vocab_size: int
+    rate: float
+    seed: int
+
+    def mask(self, batch: Batch, epoch: int) -> Batch:
+        """The batch with chosen tokens hidden, as language modelling wants: their rows and ids are targets.
+
+        Args:
+            batch: on the CPU, with `indices`.
+            epoch: from 0.
+
+        Returns:
+            A batch with `masked_rows_M` and `targets_M`; if chance chose nothing, one token is masked.
+        """
+        ids_T, positions_T = batch.input_ids_T.numpy(), batch.positions_T.numpy()
+        example_T, ordinary_T = self._ordinary(batch)
+        rows_M = np.flatnonzero(ordinary_T & (self._draw(epoch, example_T, positions_T, 0) < self.rate))
+        if not len(rows_M):
+            rows_M = np.flatnonzero(ordinary_T)[:1]
+        targets_M = ids_T[rows_M]
+        fate_M = self._draw(epoch, example_T[rows_M], positions_T[rows_M], 1)
+        ordinary_ids = np.setdiff1d(np.arange(self.vocab_size), self.special_ids)
+        drawn_M = self._draw(epoch, example_T[rows_M], positions_T[rows_M], 2) * len(ordinary_ids)
+        masked_T = ids_T.copy()
+        masked_T[rows_M] = np.where(
+            fate_M < REPLACED,
+            self.mask_id,
+            np.where(fate_M < REPLACED + RANDOM, ordinary_ids[drawn_M.astype(np.int64)], targets_M),
+        )
+        return dataclasses.replace(
+            batch,
+            input_ids_T=torch.from_numpy(masked_T),
+            masked_rows_M=torch.from_numpy(rows_M),
+            targets_M=torch.from_numpy(targets_M),
+        )
+
+    def drop(self, batch: Batch, epoch: int) -> Batch:
+        """The batch with chosen tokens replaced by the mask token, without targets: word dropout
+        (Iyyer et al. 2015, "Deep Unordered Composition Rivals Syntactic Methods"), which keeps a model
+        from leaning on single words.
+
+        Args:
+            batch: on the CPU, with `indices`.
+            epoch: from 0.
+        """
+        example_T, ordinary_T = self._ordinary(batch)
+        chosen_T = ordinary_T & (self._draw(epoch, example_T, batch.positions_T.numpy(), 3) < self.rate)
+        ids_T = np.where(chosen_T, self.mask_id, batch.input_ids_T.numpy())
+        return dataclasses.replace(batch, input_ids_T=torch.from_numpy(ids_T))
+
+    def _ordinary(self, batch: Batch) -> tuple[np.ndarray, np.ndarray]:
+        """(T,) example of each row, and whether it is a token that may be chosen."""
+        slots = np.diff(batch.layout.cu_seqlens.numpy())
+        within_T = batch.positions_T.numpy() < np.repeat(batch.layout.lengths_N.numpy(), slots)
+        ordinary_T = within_T & ~np.isin(batch.input_ids_T.numpy(), self.special_ids)
+        return np.repeat(batch.indices, slots), ordinary_T
+
+    def _draw(self, epoch: int, example: np.ndarray, position: np.ndarray, stream: int) -> np.ndarray:
+        return uniform(self.seed, epoch, example, position, stream=stream)
 
 
 def uniform(seed: int, epoch: int, example: np.ndarray, position: np.ndarray, *, stream: int) -> np.ndarray:

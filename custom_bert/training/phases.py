@@ -14,7 +14,7 @@ from torch import nn
 
 from custom_bert.batch import Batch
 from custom_bert.data.loader import prefetch
-from custom_bert.data.masking import mask_batch
+from custom_bert.data.masking import Masker
 from custom_bert.models.heads import SequenceClassifier
 from custom_bert.models.masked_lm import MaskedLanguageModel
 from custom_bert.ops.losses import balanced_weights
@@ -80,9 +80,12 @@ def classification(prepared: Prepared, model: SequenceClassifier) -> Phase:
         counts = np.bincount(prepared.dataset.train_label_ids, minlength=len(labels))
         weights_C = balanced_weights(torch.from_numpy(counts)).to(prepared.device)
     assert config.optim.lr is not None and config.optim.epochs is not None
+    rate = config.optim.token_dropout or 0.0
+    masker = _masker(prepared, rate, config.seed) if rate else None
 
     def build(indices: np.ndarray, epoch: int) -> Batch:
-        return prepared.train.build(indices, prepared.plan, prepared.max_length)
+        batch = prepared.train.build(indices, prepared.plan, prepared.max_length)
+        return masker.drop(batch, epoch) if masker else batch
 
     return Phase(
         name="train",
@@ -98,23 +101,14 @@ def classification(prepared: Prepared, model: SequenceClassifier) -> Phase:
 
 def pretraining(prepared: Prepared, model: SequenceClassifier) -> Phase:
     """The phase that learns the language of the training texts by predicting masked tokens."""
-    config, tokenizer = prepared.config, prepared.tokenizer
+    config = prepared.config
     language_model = MaskedLanguageModel(model.encoder).to(prepared.device).train()
     seed = config.seed + PRETRAIN_SEED
-    mask_id = tokenizer.mask_id
-    assert mask_id is not None and config.optim.pretrain_lr and config.optim.pretrain_epochs
-    special_ids = np.array(tokenizer.special_ids)
+    masker = _masker(prepared, MASK_RATE, seed)
+    assert config.optim.pretrain_lr and config.optim.pretrain_epochs
 
     def build(indices: np.ndarray, epoch: int) -> Batch:
-        return mask_batch(
-            prepared.train.build(indices, prepared.plan, prepared.max_length),
-            mask_id=mask_id,
-            special_ids=special_ids,
-            vocab_size=tokenizer.vocab_size,
-            rate=MASK_RATE,
-            seed=seed,
-            epoch=epoch,
-        )
+        return masker.mask(prepared.train.build(indices, prepared.plan, prepared.max_length), epoch)
 
     return Phase(
         name="pretrain",
@@ -128,6 +122,12 @@ def pretraining(prepared: Prepared, model: SequenceClassifier) -> Phase:
         seed=seed,
         build=build,
     )
+
+
+def _masker(prepared: Prepared, rate: float, seed: int) -> Masker:
+    tokenizer = prepared.tokenizer
+    assert tokenizer.mask_id is not None, "prepare() refuses masking without a mask token"
+    return Masker(tokenizer.mask_id, tuple(tokenizer.special_ids), tokenizer.vocab_size, rate, seed)
 
 
 def steps_per_epoch(prepared: Prepared, seed: int, epoch: int = 0) -> int:

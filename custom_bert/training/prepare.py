@@ -147,8 +147,9 @@ class Prepared:
 
 @dataclass
 class _Decisions:
-    """The configuration as it fills up, and the log of who decided what."""
+    """The configuration as the user wrote it, as it fills up, and the log of who decided what."""
 
+    asked: TrainConfig
     config: TrainConfig
     log: list[Choice] = field(default_factory=list)
 
@@ -173,7 +174,7 @@ def prepare(config: TrainConfig, say: Callable[[str], None]) -> Prepared:
     Raises:
         UserError: for anything that the user has to mend.
     """
-    todo = _Decisions(config)
+    todo = _Decisions(config, config)
     for name, value in TRAINING[config.preset].items():
         todo.default(name, (value, f"preset {config.preset}"))
     device = _decide_machine(todo)
@@ -339,11 +340,10 @@ def _decide_training(
     todo.default("optim.epochs", choices.epochs(tokens))
     todo.default("optim.lr", choices.learning_rate(encoder.hidden_size))
     if tokenizer.mask_id is None:
-        if todo.config.optim.pretrain_epochs:
-            raise ConfigError(
-                ["config: optim.pretrain_epochs: the tokenizer has no [MASK] token; set it to 0"]
-            )
-        todo.set("optim.pretrain_epochs", 0, "the tokenizer has no [MASK] token")
+        for name in ("optim.pretrain_epochs", "optim.token_dropout"):
+            if configuration.to_flat(todo.asked)[name]:
+                raise ConfigError([f"config: {name}: the tokenizer has no [MASK] token; set it to 0"])
+            todo.set(name, 0, "the tokenizer has no [MASK] token")
     todo.default("optim.pretrain_epochs", choices.pretrain_epochs(tokens))
     if todo.config.optim.pretrain_epochs:
         todo.default("optim.pretrain_lr", (2 * (todo.config.optim.lr or 0.0), "twice optim.lr"))

@@ -19,7 +19,7 @@ import torch
 from custom_bert.batch import Batch
 from custom_bert.config import ModelConfig, Preset
 from custom_bert.data.batching import plan_batches
-from custom_bert.data.masking import mask_batch
+from custom_bert.data.masking import Masker
 from custom_bert.models.heads import SequenceClassifier
 from custom_bert.models.masked_lm import MaskedLanguageModel
 from custom_bert.presets import encoder_config
@@ -75,12 +75,8 @@ def losses(preset: Preset, objective: str) -> list[float]:
                 for rows in (first, second)
             ]
             if objective == "mlm":
-                batches = [
-                    mask_batch(
-                        b, mask_id=4, special_ids=np.arange(5), vocab_size=60, rate=0.3, seed=0, epoch=epoch
-                    )
-                    for b in batches
-                ]
+                masker = Masker(mask_id=4, special_ids=(0, 1, 2, 3, 4), vocab_size=60, rate=0.3, seed=0)
+                batches = [masker.mask(b, epoch) for b in batches]
             for group in optimizer.param_groups:
                 group["lr"] = 2e-3 * lr_factor((len(found) + 1) / STEPS, warmup=0.1, schedule="cosine")
             result = train_step(

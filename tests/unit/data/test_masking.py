@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 
 from custom_bert.batch import Batch
-from custom_bert.data.masking import mask_batch, uniform
+from custom_bert.data.masking import Masker, uniform
 
-SPECIAL = np.arange(5)
+
+def masker(rate: float) -> Masker:
+    return Masker(mask_id=4, special_ids=(0, 1, 2, 3, 4), vocab_size=500, rate=rate, seed=3)
 
 
 def masked(
@@ -14,7 +16,7 @@ def masked(
 ) -> Batch:
     sequences = [np.concatenate([[2], np.arange(5, 3 + n), [3]]) for n in lengths]
     batch = Batch.build(sequences, slot=slot, indices=np.array(indices))
-    return mask_batch(batch, mask_id=4, special_ids=SPECIAL, vocab_size=500, rate=rate, seed=3, epoch=epoch)
+    return masker(rate).mask(batch, epoch)
 
 
 def rows_of(batch: Batch, example: int) -> list[tuple[int, int, int]]:
@@ -67,3 +69,17 @@ def test_the_counter_gives_uniform_and_independent_numbers() -> None:
     assert a.mean() == pytest.approx(0.5, abs=0.005)
     assert abs(np.corrcoef(a, b)[0, 1]) < 0.01
     assert abs(np.corrcoef(a[1:], a[:-1])[0, 1]) < 0.01
+
+
+def test_dropping_hides_the_stated_share_and_nothing_else() -> None:
+    sequences = [np.concatenate([[2], np.arange(5, 403), [3]])] * 100
+    batch = Batch.build(sequences, slot=410, indices=np.arange(100))
+    dropped = masker(0.15).drop(batch, 0)
+    changed = dropped.input_ids_T != batch.input_ids_T
+    assert (dropped.input_ids_T[changed] == 4).all() and (batch.input_ids_T[changed] >= 5).all()
+    assert changed.sum().item() / (398 * 100) == pytest.approx(0.15, abs=0.01)
+    assert dropped.targets_M is None
+    again, later = masker(0.15).drop(batch, 0), masker(0.15).drop(batch, 1)
+    assert (again.input_ids_T == dropped.input_ids_T).all() and (
+        later.input_ids_T != dropped.input_ids_T
+    ).any()
