@@ -82,8 +82,8 @@ class EncoderConfig:
             tables += self.max_position_embeddings + self.position_offset
         norms = norm * (2 if self.norm == "pre" else 1)
         norms -= norm if self.norm == "pre" and not self.first_attn_norm else 0
-        # dense with a bias, or without one and with a norm; then the projection
-        head = d * d + d + d * num_labels + num_labels
+        extra = norm if self.head == "modernbert" else d  # a norm, or the dense layer's bias
+        head = d * d + extra + d * num_labels + num_labels
         return tables * d + self.num_hidden_layers * layer + norms + head
 
 

@@ -1,0 +1,164 @@
+"""What do a million lines cost to read, check, tokenise and train on, and does memory stay flat?
+
+    python benchmarks/million_lines.py
+
+The lines are generated (seeded): 5 to 40 words each, drawn by Zipf's law from 50,000 made-up words, with a
+label among 10 that the words depend on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from common import answer, in_child, markdown, write_record
+
+QUESTION = "Reading, checking, tokenising and training on generated lines"
+WORDS, LABELS = 50_000, 10
+
+
+def generate(folder: Path, lines: int) -> None:
+    """Writes the four files; a hundredth of the lines validates."""
+    generator = np.random.Generator(np.random.PCG64(0))
+    syllables = [a + b for a in "bdfgklmnprstvz" for b in "aeiou"]
+    words = np.array(
+        ["".join(generator.choice(syllables, size=generator.integers(1, 5))) for _ in range(WORDS)]
+    )
+    shares = 1 / np.arange(1, WORDS + 1)
+    cumulative = np.cumsum(shares / shares.sum())
+    for split, count in (("train", lines), ("val", max(100, lines // 100))):
+        with (
+            (folder / f"{split}_dataset.txt").open("w") as texts,
+            (folder / f"{split}_labels.txt").open("w") as labels,
+        ):
+            for start in range(0, count, 10_000):
+                for _ in range(min(10_000, count - start)):
+                    label = int(generator.integers(LABELS))
+                    ids = np.searchsorted(cumulative, generator.random(int(generator.integers(5, 41))))
+                    ids[: len(ids) // 4] = (ids[: len(ids) // 4] // LABELS * LABELS + label) % WORDS
+                    texts.write(" ".join(words[ids]) + "\n")
+                    labels.write(f"label {label}\n")
+
+
+def check(arguments: dict[str, Any]) -> dict[str, Any]:
+    """Reading and checking, as `check-data` does."""
+    from custom_bert.config import from_mapping
+    from custom_bert.data.dataset import in_directory, read_dataset
+
+    begun = time.perf_counter()
+    dataset = read_dataset(from_mapping(in_directory(arguments["folder"])).data)
+    return {"seconds": time.perf_counter() - begun, "lines": len(dataset.train_file)}
+
+
+def prepare_all(arguments: dict[str, Any]) -> dict[str, Any]:
+    """Everything before the first step: check, vocabulary, token store."""
+    from custom_bert.config import from_mapping
+    from custom_bert.data.dataset import in_directory
+    from custom_bert.training.prepare import prepare
+
+    settings = {**in_directory(arguments["folder"]), "data.cache_dir": arguments["cache"]}
+    begun = time.perf_counter()
+    prepared = prepare(from_mapping(settings), lambda line: None)
+    return {"seconds": time.perf_counter() - begun, "tokens": int(prepared.train.lengths_N.sum())}
+
+
+def train(arguments: dict[str, Any]) -> dict[str, Any]:
+    """Trains for some minutes and samples the resident memory each second."""
+    from custom_bert import train_model
+    from custom_bert.data.dataset import in_directory
+
+    samples: list[tuple[float, float]] = []
+    begun, stop = time.perf_counter(), threading.Event()
+
+    def sample() -> None:
+        while not stop.wait(1.0):
+            pages = int(Path("/proc/self/statm").read_text().split()[1])
+            samples.append((time.perf_counter() - begun, pages * 4096 / 2**20))
+
+    thread = threading.Thread(target=sample, daemon=True)
+    thread.start()
+    with tempfile.TemporaryDirectory() as out:
+        train_model(
+            {
+                **in_directory(arguments["folder"]),
+                "data.cache_dir": arguments["cache"],
+                "out": f"{out}/run",
+                "optim.epochs": 1,
+                "optim.pretrain_epochs": 0,
+                "optim.max_minutes": arguments["minutes"],
+            }
+        )
+        records = [json.loads(x) for x in Path(f"{out}/run/metrics.jsonl").read_text().splitlines()]
+    stop.set()
+    thread.join()
+    return {"samples": samples, "steps": records[-1]["step"], "minutes": arguments["minutes"]}
+
+
+def main() -> None:
+    """Four fresh processes, one after the other."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--lines", type=int, default=1_000_000)
+    parser.add_argument("--minutes", type=float, default=3.0, help="of training")
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/million_lines.json"))
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as base:
+        folder = Path(base) / "data"
+        folder.mkdir()
+        generate(folder, options.lines)
+        size = (folder / "train_dataset.txt").stat().st_size
+        arguments = {"folder": str(folder), "cache": f"{base}/cache", "minutes": options.minutes}
+        empty = in_child(__file__, "nothing", {})
+        checked = in_child(__file__, "check", arguments)
+        first = in_child(__file__, "prepare", arguments)
+        second = in_child(__file__, "prepare", arguments)
+        trained = in_child(__file__, "train", arguments)
+    samples = [mb for _, mb in trained["samples"]]
+    quarters = [samples[min(len(samples) - 1, len(samples) * q // 4)] for q in range(5)]
+    rows = [
+        ["Python with torch imported, nothing done", "", f"{empty['peak_mb']:,} MB"],
+        ["read and check", f"{checked['seconds']:.1f} s", f"{checked['peak_mb']:,} MB"],
+        [
+            "the same, vocabulary, tokenising, token store",
+            f"{first['seconds']:.1f} s",
+            f"{first['peak_mb']:,} MB",
+        ],
+        ["the same again, from the cache", f"{second['seconds']:.1f} s", f"{second['peak_mb']:,} MB"],
+        [f"train {trained['steps']:,} steps", f"{options.minutes:g} min", f"{trained['peak_mb']:,} MB"],
+    ]
+    table = markdown(["what", "time", "peak memory"], rows)
+    table += ["", f"{options.lines:,} lines, {size / 1e6:.0f} MB, {first['tokens']:,} tokens."]
+    table += ["", "Resident memory at 0, 25, 50, 75 and 100 % of training: "]
+    table[-1] += ", ".join(f"{mb:,.0f}" for mb in quarters) + " MB."
+    write_record(
+        options.out,
+        question=QUESTION,
+        command=f"python benchmarks/million_lines.py --lines {options.lines}",
+        table=table,
+        lines=options.lines,
+        bytes=size,
+        raw={"nothing": empty, "check": checked, "first": first, "second": second, "train": trained},
+    )
+    print("\n".join(table))
+
+
+def nothing(arguments: dict[str, Any]) -> dict[str, Any]:
+    """The floor of every figure: the imports."""
+    import custom_bert.training.loop  # noqa: F401
+
+    return {}
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["--child"]:
+        task, arguments, path = sys.argv[2:5]
+        tasks = {"nothing": nothing, "check": check, "prepare": prepare_all, "train": train}
+        answer(path, tasks[task](json.loads(arguments)))
+    else:
+        main()

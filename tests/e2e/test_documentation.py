@@ -1,0 +1,93 @@
+"""What the documentation shows works: README's blocks run, links lead somewhere, pages match the code."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from training_runs import arguments, settings, write_data
+
+from custom_bert.cli import COMMANDS, main
+from custom_bert.config import field_types
+from custom_bert.docs import configuration_page
+
+ROOT = Path(__file__).resolve().parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    ROOT / "CHANGELOG.md",
+    *sorted((ROOT / "docs").rglob("*.md")),
+]
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
+
+
+def test_the_configuration_page_is_the_one_that_the_code_makes() -> None:
+    assert (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8") == configuration_page()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_links_and_named_files_exist(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", text):
+        if not target.startswith(("http", "mailto")):
+            assert (page.parent / target).exists(), target
+
+
+def test_every_setting_named_in_the_readme_exists() -> None:
+    groups = "data|model|batch|optim|runtime"
+    named = set(re.findall(rf"`(?:--)?((?:{groups})\.[a-z_]+)", README.replace("-", "_")))
+    assert named and named <= set(field_types())
+
+
+def test_every_command_in_the_readme_exists() -> None:
+    named = set(re.findall(r"^custom-bert ([a-z-]+)", "\n".join(blocks("sh")), flags=re.MULTILINE))
+    assert named >= {"train", "evaluate", "predict", "info", "check-data"} and named <= set(COMMANDS)
+
+
+def test_every_file_in_the_readmes_tree_exists() -> None:
+    (tree,) = re.findall(r"```text\n(config\.py.*?)```", README, flags=re.DOTALL)
+    folders: list[str] = []
+    for line in tree.splitlines():
+        name = line.strip().split()[0]
+        depth = (len(line) - len(line.lstrip())) // 2
+        folders = [*folders[:depth], name]
+        assert (ROOT / "/".join(folders)).exists(), line
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder as the README assumes: the two files, data/ and a trained runs/mine."""
+    folder = tmp_path_factory.mktemp("readme")
+    data = write_data(folder / "data")
+    values = settings(data, folder / "runs" / "mine")
+    (folder / "train.py").write_bytes((ROOT / "train.py").read_bytes())
+    (folder / "config.py").write_text(f"def get_config():\n    return {values | {'out': 'runs/other'}!r}\n")
+    (folder / "texts.txt").write_text("a dog barks\nsnow covers all\n")
+    assert main(["train", *arguments(values)]) == 0
+    return folder
+
+
+@pytest.mark.parametrize("code", blocks("python"), ids=lambda code: code.split("\n")[0][:40])
+def test_python_blocks_run(place: Path, code: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=place, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    "line", [x for b in blocks("sh") for x in b.splitlines() if x.startswith("custom-bert ")]
+)
+def test_command_lines_run(place: Path, line: str) -> None:
+    command = re.sub(r"\s+#.*$", "", line)
+    if " train " in command:  # its defaults train for minutes: the options are parsed, the rest is shortened
+        small = settings(place / "data", None, **{"optim.epochs": 1})
+        command += " " + " ".join(a for a in arguments({k: v for k, v in small.items() if k not in command}))
+    command = command.replace("custom-bert ", f"{sys.executable} -m custom_bert ", 1)
+    done = subprocess.run(["bash", "-c", command], cwd=place, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, (command, done.stderr)

@@ -1,0 +1,48 @@
+"""On a CUDA device: flash attention over packed rows agrees with the formula, and a run trains."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from training_runs import settings, write_data
+
+from custom_bert import Classifier, train_model
+from custom_bert.batch import Batch
+from custom_bert.ops.attention import attention
+
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device: GPU kernels are not tested"),
+]
+
+
+@pytest.mark.parametrize("window", [-1, 4])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_varlen_agrees_with_the_formula(dtype: torch.dtype, window: int) -> None:
+    device = torch.device("cuda")
+    batch = Batch.build([np.ones(n, dtype=np.int64) for n in (5, 70, 1, 33)]).to(device)
+    exact = [torch.randn(batch.num_rows, 4, 64, device=device, dtype=torch.float64) for _ in range(3)]
+    probe = torch.randn_like(exact[0])
+    found = {}
+    for name, kernel, kind in (
+        ("exact", "naive", torch.float64),
+        ("own", "naive", dtype),
+        ("varlen", "varlen", dtype),
+    ):
+        q, k, v = (x.to(kind).requires_grad_() for x in exact)
+        out = attention(q, k, v, batch.layout, kernel=kernel, window=window)  # type: ignore[arg-type]
+        (out * probe.to(kind)).sum().backward()
+        found[name] = [x.detach().double() for x in (out, q.grad, k.grad, v.grad)]  # type: ignore[union-attr]
+    for e, o, f in zip(found["exact"], found["own"], found["varlen"], strict=True):
+        assert (f - e).abs().max() <= 4 * (o - e).abs().max() + 1e-6
+
+
+@pytest.mark.parametrize("plan", ["uniform_length", "packed", "padded"])
+@pytest.mark.parametrize("preset", ["legacy", "custom", "modern"])
+def test_every_preset_and_plan_trains(tmp_path: Path, preset: str, plan: str) -> None:
+    data = write_data(tmp_path / "data")
+    changes = {"runtime.precision": None, "runtime.device": "cuda", "batch.plan": plan, "preset": preset}
+    result = train_model(settings(data, tmp_path / "run", **changes, **{"optim.epochs": 8}))
+    assert result.accuracy > 0.6
+    assert Classifier.load(tmp_path / "run", device="cpu").predict(["a dog barks"])

@@ -1,0 +1,90 @@
+"""Model directories: strict, complete, finite, and nothing that runs code."""
+
+import json
+import struct
+from pathlib import Path
+
+import pytest
+import torch
+from training_runs import settings, write_data
+
+from custom_bert import train_model
+from custom_bert.checkpoints.native import load_checkpoint, write_weights
+from custom_bert.errors import UserError
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    base = tmp_path_factory.mktemp("native")
+    train_model(settings(write_data(base / "data"), base / "run", **{"optim.epochs": 1}))
+    return base / "run"
+
+
+@pytest.fixture
+def run(trained: Path, tmp_path: Path) -> Path:
+    (tmp_path / "run").mkdir()
+    for path in trained.iterdir():
+        (tmp_path / "run" / path.name).write_bytes(path.read_bytes())
+    return tmp_path / "run"
+
+
+def test_loading_gives_the_written_weights_in_evaluation_mode(run: Path) -> None:
+    checkpoint = load_checkpoint(run)
+    assert not checkpoint.model.training
+    assert checkpoint.labels == ("animals", "machines", "weather") and checkpoint.max_length == 32
+    write_weights(run, checkpoint.model.state_dict())
+    again = load_checkpoint(run)
+    for name, tensor in checkpoint.model.state_dict().items():
+        assert torch.equal(again.model.state_dict()[name], tensor)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"surprise": 1}, "expected exactly the keys"),
+        ({"format": "other"}, "not a custom-bert/1 configuration"),
+        ({"num_labels": True}, "expected a number"),
+        ({"max_length": -3}, "not positive"),
+        ({"num_labels": 4}, "expected 4 different labels"),
+        ({"encoder": {"hidden_sise": 3}}, "unknown key 'hidden_sise' .did you mean 'hidden_size'"),
+        ({"encoder": {"hidden_size": 64}}, "expected float32"),
+        ({"encoder": {"hidden_size": 33}}, "not divisible"),
+        ({"encoder": {"num_hidden_layers": 2}}, "is missing"),
+        ({"encoder": {"norm": "sideways"}}, "expected one of pre, post"),
+        ({"encoder": {"vocab_size": 50}}, "but the model has vectors for 50"),
+    ],
+)
+def test_a_changed_config_is_refused_in_one_line(run: Path, change: dict, words: str) -> None:
+    config = json.loads((run / "config.json").read_text())
+    encoder = change.pop("encoder", {})
+    config |= change
+    config["encoder"] |= encoder
+    (run / "config.json").write_text(json.dumps(config))
+    with pytest.raises(UserError, match=words) as caught:
+        load_checkpoint(run)
+    assert "\n" not in str(caught.value)
+
+
+def test_weights_that_are_missing_extra_damaged_or_not_finite_are_refused(run: Path) -> None:
+    state = load_checkpoint(run).model.state_dict()
+    some = next(iter(state))
+    for changed, words in (
+        ({n: t for n, t in state.items() if n != some}, f"the tensor {some} is missing"),
+        (state | {"surprise": torch.zeros(1)}, "unknown tensor surprise"),
+        (state | {some: state[some].double()}, "float64"),
+        (state | {some: torch.full_like(state[some], torch.nan)}, "not finite"),
+    ):
+        write_weights(run, changed)
+        with pytest.raises(UserError, match=words):
+            load_checkpoint(run)
+    for content in (b"", b"abc", struct.pack("<Q", 1 << 60) + b"{}", (run / "config.json").read_bytes()):
+        (run / "model.safetensors").write_bytes(content)
+        with pytest.raises(UserError, match="damaged"):
+            load_checkpoint(run)
+
+
+@pytest.mark.parametrize("name", ["config.json", "labels.json", "tokenizer.json", "model.safetensors"])
+def test_a_missing_file_is_named(run: Path, name: str) -> None:
+    (run / name).unlink()
+    with pytest.raises(UserError, match=name.replace(".", r"\.")):
+        load_checkpoint(run)

@@ -1,0 +1,120 @@
+"""Kernels agree with the formula in fp64, forward and backward, for every layout and window."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from custom_bert.batch import Batch, Layout
+from custom_bert.config import Kernel
+from custom_bert.ops.attention import MATMUL_UP_TO, attention, choose_kernel
+
+HEADS, WIDTH = 2, 8
+
+
+def layout_of(lengths: list[int], slot: int | None) -> Layout:
+    return Batch.build([np.ones(n, dtype=np.int64) for n in lengths], slot=slot).layout
+
+
+def inputs(layout: Layout, dtype: torch.dtype) -> list[Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    shape = (4, int(layout.cu_seqlens[-1]), HEADS, WIDTH)
+    return [
+        x.to(dtype).requires_grad_() for x in torch.randn(shape, generator=generator, dtype=torch.float64)[:3]
+    ]
+
+
+def run(kernel: Kernel, layout: Layout, dtype: torch.dtype, window: int = -1) -> list[Tensor]:
+    """Output and the gradients of q, k and v, of real rows."""
+    q, k, v = inputs(layout, dtype)
+    real_T = layout.sequence_T < len(layout.lengths_N)
+    out = attention(q, k, v, layout, kernel=kernel, window=window)
+    probe = torch.randn(out.shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64).to(dtype)
+    (out[real_T] * probe[real_T]).sum().backward()
+    return [x.detach().double()[real_T] for x in (out, q.grad, k.grad, v.grad)]  # type: ignore[union-attr]
+
+
+def alone(layout: Layout, window: int) -> Tensor:
+    """The formula, one sequence at a time, written independently."""
+    q, k, v = (x.detach() for x in inputs(layout, torch.float64))
+    outs = []
+    for start, length in zip(layout.cu_seqlens[:-1].tolist(), layout.lengths_N.tolist(), strict=True):
+        for i in range(length):
+            low, high = (0, length) if window < 0 else (max(0, i - window), min(length, i + window + 1))
+            keys = slice(start + low, start + high)
+            weights = torch.einsum("hk,shk->hs", q[start + i], k[keys]) / WIDTH**0.5
+            outs.append(torch.einsum("hs,shk->hk", weights.softmax(-1), v[keys]))
+    return torch.stack(outs)
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    lengths=st.lists(st.integers(1, 20), min_size=1, max_size=30),
+    padding=st.sampled_from([None, 0, 7]),
+    window=st.sampled_from([-1, 0, 1, 4]),
+)
+def test_kernels_agree_forward_and_backward(lengths: list[int], padding: int | None, window: int) -> None:
+    layout = layout_of(lengths, None if padding is None else max(lengths) + padding)
+    wanted = run("naive", layout, torch.float64, window)
+    assert (wanted[0] - alone(layout, window)).abs().max() <= 1e-12
+    for kernel in ("naive", "dense", "grouped"):
+        if kernel == "dense" and layout.slot is None:
+            continue
+        for name, found, exact in zip(
+            "oqkv", run(kernel, layout, torch.float32, window), wanted, strict=True
+        ):
+            assert (found - exact).abs().max() <= 1e-5, (kernel, name)
+
+
+@pytest.mark.parametrize("kernel", ["dense", "grouped"])
+@pytest.mark.parametrize("window", [-1, 3])
+def test_bf16_errors_are_at_most_four_times_the_formulas_own(kernel: Kernel, window: int) -> None:
+    layout = layout_of([5, 12, 20, 9, 1], 20 if kernel == "dense" else None)
+    exact = run("naive", layout, torch.float64, window)
+    own = run("naive", layout, torch.bfloat16, window)
+    found = run(kernel, layout, torch.bfloat16, window)
+    for e, o, f in zip(exact, own, found, strict=True):
+        assert (f - e).abs().max() <= 4 * (o - e).abs().max() + 1e-6
+
+
+def test_a_sequence_does_not_depend_on_its_neighbours() -> None:
+    for kernel in ("naive", "grouped"):
+        together = layout_of([6, 9, 4], None)
+        q, k, v = (x.detach() for x in inputs(together, torch.float64))
+        out = attention(q, k, v, together, kernel=kernel)  # type: ignore[arg-type]
+        single = layout_of([9], None)
+        alone_out = attention(q[6:15], k[6:15], v[6:15], single, kernel=kernel)  # type: ignore[arg-type]
+        assert (out[6:15] - alone_out).abs().max() <= 1e-12
+
+
+@pytest.mark.parametrize(
+    ("equal", "length", "device", "dtype", "kernel"),
+    [
+        (True, 64, "cpu", torch.bfloat16, "naive"),
+        (True, MATMUL_UP_TO + 1, "cpu", torch.bfloat16, "dense"),
+        (True, 64, "cpu", torch.float32, "dense"),
+        (False, 64, "cpu", torch.float32, "grouped"),
+        (True, 64, "cuda", torch.bfloat16, "dense"),
+        (False, 64, "cuda", torch.bfloat16, "varlen"),
+        (False, 64, "cuda", torch.float32, "grouped"),
+    ],
+)
+def test_the_rule_that_chooses(
+    equal: bool, length: int, device: str, dtype: torch.dtype, kernel: str
+) -> None:
+    choice = choose_kernel(equal_slots=equal, max_seqlen=length, device=device, dtype=dtype)
+    assert choice.kernel == kernel and choice.reason
+
+
+def test_what_a_kernel_cannot_do_is_refused() -> None:
+    packed, padded = layout_of([3, 4], None), layout_of([3, 4], 6)
+    with pytest.raises(ValueError, match="slots of one length"):
+        attention(*inputs(packed, torch.float32), packed, kernel="dense")
+    with pytest.raises(ValueError, match="no attention dropout"):
+        attention(*inputs(packed, torch.float32), packed, kernel="grouped", dropout=0.1)
+    with pytest.raises(ValueError, match="without padding"):
+        attention(*inputs(padded, torch.float32), padded, kernel="varlen")
+    with pytest.raises(ValueError, match="CUDA"):
+        attention(*inputs(packed, torch.float32), packed, kernel="varlen")

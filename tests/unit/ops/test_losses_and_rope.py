@@ -1,0 +1,51 @@
+"""Losses are sums with their normaliser; rotary positions depend on distance only."""
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from custom_bert.ops.losses import balanced_weights, cross_entropy_sum, target_weight
+from custom_bert.ops.rope import apply_rope, rope_tables
+
+LOGITS = torch.randn(20, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+LABELS = torch.arange(20) % 4
+WEIGHTS = torch.tensor([0.5, 1.0, 2.0, 4.0], dtype=torch.float64)
+
+
+def test_the_weighted_mean_is_torchs() -> None:
+    ours = cross_entropy_sum(LOGITS, LABELS, class_weights_C=WEIGHTS) / target_weight(LABELS, WEIGHTS)
+    assert ours.item() == pytest.approx(F.cross_entropy(LOGITS, LABELS, weight=WEIGHTS).item(), rel=1e-12)
+
+
+def test_the_smoothed_mean_is_torchs() -> None:
+    ours = cross_entropy_sum(LOGITS, LABELS, label_smoothing=0.1) / target_weight(LABELS)
+    assert ours.item() == pytest.approx(
+        F.cross_entropy(LOGITS, LABELS, label_smoothing=0.1).item(), rel=1e-12
+    )
+
+
+def test_half_precision_logits_are_summed_in_fp32() -> None:
+    assert cross_entropy_sum(LOGITS.bfloat16(), LABELS).dtype == torch.float32
+
+
+def test_balanced_weights_are_scikit_learns() -> None:
+    utils = pytest.importorskip("sklearn.utils.class_weight")
+    labels = np.array([0] * 7 + [1] * 2 + [2])
+    wanted = utils.compute_class_weight("balanced", classes=np.arange(3), y=labels)
+    assert np.allclose(balanced_weights(torch.tensor([7, 2, 1])).numpy(), wanted)
+
+
+def test_rotated_products_depend_on_the_distance_only() -> None:
+    q, k = torch.randn(2, 1, 1, 16, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    products = []
+    for start in (0, 5, 90):
+        cos, sin = rope_tables(torch.tensor([start, start + 3]), 16, 10_000.0)
+        products.append((apply_rope(q, cos[:1], sin[:1]) * apply_rope(k, cos[1:], sin[1:])).sum().item())
+    assert products == pytest.approx([products[0]] * 3, abs=1e-5)
+
+
+def test_position_zero_is_not_rotated_and_types_are_kept() -> None:
+    x = torch.randn(1, 2, 8).bfloat16()
+    rotated = apply_rope(x, *rope_tables(torch.tensor([0]), 8, 10_000.0))
+    assert rotated.dtype == torch.bfloat16 and torch.equal(rotated, x)
