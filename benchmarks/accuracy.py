@@ -72,7 +72,7 @@ def tfidf(arguments: dict[str, Any]) -> dict[str, Any]:
         if spaced
         else TfidfVectorizer(analyzer="char", ngram_range=(1, 3), sublinear_tf=True)
     )
-    model = LogisticRegression(C=10, max_iter=1000)
+    model = LogisticRegression(C=30, max_iter=1000)
     model.fit(vectorizer.fit_transform(texts), labels)
     predicted = model.predict(vectorizer.transform(val_texts))
     hits = sum(p == t for p, t in zip(predicted, val_labels, strict=True))

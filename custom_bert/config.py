@@ -126,14 +126,14 @@ class OptimConfig:
     """Optimizer, schedule, evaluation and stopping."""
 
     lr: float | None = None
-    """Peak learning rate. None: by the model's width."""
+    """Peak learning rate for the labels. None: by the model's width, and whether it was pretrained."""
     epochs: int | None = None
     """Passes over the training data. None: by the number of training tokens."""
     pretrain_epochs: int | None = None
     """Passes of masked language modelling over the training texts before the labels are learned; 0 for
     none. None: the preset's, or by the number of training tokens."""
     pretrain_lr: float | None = None
-    """Peak learning rate of those passes. None: twice `lr`."""
+    """Peak learning rate of those passes. None: by the model's width."""
     warmup: float = 0.1
     """Share of all steps during which the learning rate rises linearly from 0."""
     schedule: Literal["cosine", "linear"] = "cosine"

@@ -118,7 +118,7 @@ ARCHITECTURE: dict[str, dict[str, Any]] = {
         type_vocab_size=1,
         head="roberta",
         pooling="cls",
-        hidden_dropout=0.1,
+        hidden_dropout=0.2,
         local_attention=0,
         global_attn_every_n_layers=1,
         rope_theta=10_000.0,
@@ -136,7 +136,7 @@ ARCHITECTURE: dict[str, dict[str, Any]] = {
         type_vocab_size=0,
         head="modernbert",
         pooling="mean",
-        hidden_dropout=0.1,
+        hidden_dropout=0.2,
         local_attention=128,
         global_attn_every_n_layers=3,
         rope_theta=160_000.0,
@@ -160,13 +160,13 @@ TRAINING: dict[str, dict[str, Any]] = {
         "data.max_length": 256,
         "batch.plan": "uniform_length",
         "optim.weight_decay": 0.01,
-        "optim.token_dropout": 0.15,
+        "optim.token_dropout": 0.1,
     },
     "modern": {
         "data.max_length": 512,
         "batch.plan": "uniform_length",
         "optim.weight_decay": 0.01,
-        "optim.token_dropout": 0.15,
+        "optim.token_dropout": 0.1,
     },
 }
 """Preset -> defaults of the training settings, by dotted name. What is missing is chosen by rule."""

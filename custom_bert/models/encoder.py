@@ -104,6 +104,13 @@ class Encoder(nn.Module):
             assert isinstance(layer, EncoderLayer)
             layer.attn.kernel = kernel
 
+    def set_dropout(self, hidden: float, attention: float) -> None:
+        """Changes the dropout of embeddings, sublayer outputs and attention weights."""
+        self.embeddings.dropout.p = hidden
+        for layer in self.layers:
+            assert isinstance(layer, EncoderLayer)
+            layer.dropout.p, layer.attn.dropout = hidden, attention
+
 
 def sinusoids(length: int, width: int) -> Tensor:
     """(length, width) fixed sines and cosines (Vaswani et al. 2017, section 3.5)."""

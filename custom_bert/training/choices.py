@@ -27,8 +27,8 @@ class Choice:
 
 
 def vocab_size(characters: int) -> tuple[int, str]:
-    """Entries of a vocabulary trained on this much text: 4,000 up to 30,000, by its square root."""
-    size = min(30_000, max(4_000, round(6 * math.sqrt(characters) / 1000) * 1000))
+    """Entries of a vocabulary trained on this much text: from 8,000 up to 30,000, by its square root."""
+    size = min(30_000, max(8_000, round(3.5 * math.sqrt(characters) / 1000) * 1000))
     return size, f"{characters:,} characters of text"
 
 
@@ -47,27 +47,39 @@ def token_budget(tokens: int) -> tuple[int, str]:
 
 
 def epochs(tokens: int) -> tuple[int, str]:
-    """Passes over the labelled data: about 3 million tokens in all, from 15 passes down to 2, and 1 where
-    the data has more than 20 million tokens."""
+    """Passes over the labelled data: about 3 million tokens in all, from 10 passes down to 2 (1 where the
+    data has more than 20 million tokens), and up to 30 where there would be fewer than 300 batches."""
     least = 1 if tokens > 20_000_000 else 2
-    return min(15, max(least, round(3_000_000 / tokens))), _training_tokens(tokens)
+    by_tokens = min(10, max(least, round(3_000_000 / tokens)))
+    by_steps = min(30, -(-300 * token_budget(tokens)[0] // tokens))
+    return max(by_tokens, by_steps), _training_tokens(tokens)
 
 
 def pretrain_epochs(tokens: int) -> tuple[int, str]:
-    """Passes of masked language modelling: about 3.5 million tokens in all, from 30 passes down to 1, and
+    """Passes of masked language modelling: at most 3.5 million tokens in all, from 30 passes down to 1, and
     none where the data has more than 20 million tokens and the labels teach the language by themselves."""
     if tokens > 20_000_000:
         return 0, f"{tokens:,} training tokens teach the language by themselves"
-    return min(30, max(1, round(3_500_000 / tokens))), _training_tokens(tokens)
+    return min(30, max(1, 3_500_000 // tokens)), _training_tokens(tokens)
 
 
 def _training_tokens(tokens: int) -> str:
     return f"{tokens:,} training tokens"
 
 
-def learning_rate(hidden_size: int) -> tuple[float, str]:
-    """Peak learning rate: narrower models take larger steps."""
-    return round(5e-4 * (256 / hidden_size) ** 0.5, 6), f"a width of {hidden_size}"
+def learning_rate(hidden_size: int, *, pretrained: bool) -> tuple[float, str]:
+    """Peak learning rate for the labels: smaller for wider models, and after pretraining."""
+    rate, start = (3e-4, "after pretraining") if pretrained else (5e-4, "from scratch")
+    return _by_width(rate, hidden_size), f"a width of {hidden_size}, {start}"
+
+
+def pretrain_learning_rate(hidden_size: int) -> tuple[float, str]:
+    """Peak learning rate of pretraining: smaller for wider models."""
+    return _by_width(1e-3, hidden_size), f"a width of {hidden_size}"
+
+
+def _by_width(rate: float, hidden_size: int) -> float:
+    return round(rate * math.sqrt(256 / hidden_size), 6)
 
 
 def eval_every(steps_per_epoch: int, num_epochs: int) -> tuple[int, str]:

@@ -174,6 +174,10 @@ def fit(state: State, phase: Phase, prepared: Prepared, run: RunDirectory, repor
     limit = _time_limit(state, phase, prepared)
     board = Board(run.path) if prepared.config.runtime.tensorboard else None
     losses: list[Tensor] = []
+    config = prepared.encoder
+    state.model.encoder.set_dropout(
+        config.hidden_dropout if phase.dropout else 0.0, config.attention_dropout if phase.dropout else 0.0
+    )
     state.step, state.epoch = 0, 0.0
     speed, started = Speed(), time.perf_counter()
     reporter.start(phase.name, total)

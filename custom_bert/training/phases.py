@@ -42,6 +42,7 @@ class Phase:
         epochs: passes over the training split.
         lr: peak learning rate.
         seed: of the batches' order.
+        dropout: whether the encoder's dropout is on.
         build: (example indices, epoch) -> batch, called in the loader's thread.
     """
 
@@ -52,6 +53,7 @@ class Phase:
     epochs: int
     lr: float
     seed: int
+    dropout: bool
     build: Callable[[np.ndarray, int], Batch]
 
 
@@ -95,12 +97,17 @@ def classification(prepared: Prepared, model: SequenceClassifier) -> Phase:
         epochs=config.optim.epochs,
         lr=config.optim.lr,
         seed=config.seed,
+        dropout=True,
         build=build,
     )
 
 
 def pretraining(prepared: Prepared, model: SequenceClassifier) -> Phase:
-    """The phase that learns the language of the training texts by predicting masked tokens."""
+    """The phase that learns the language of the training texts by predicting masked tokens.
+
+    Without dropout, as Geiping and Goldstein 2022 (arXiv 2212.14034) advise for short pretraining: masking
+    is noise enough.
+    """
     config = prepared.config
     language_model = MaskedLanguageModel(model.encoder).to(prepared.device).train()
     seed = config.seed + PRETRAIN_SEED
@@ -120,6 +127,7 @@ def pretraining(prepared: Prepared, model: SequenceClassifier) -> Phase:
         epochs=config.optim.pretrain_epochs,
         lr=config.optim.pretrain_lr,
         seed=seed,
+        dropout=False,
         build=build,
     )
 

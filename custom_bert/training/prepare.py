@@ -338,15 +338,16 @@ def _decide_training(
     else:
         todo.default("batch.token_budget", choices.token_budget(tokens))
     todo.default("optim.epochs", choices.epochs(tokens))
-    todo.default("optim.lr", choices.learning_rate(encoder.hidden_size))
     if tokenizer.mask_id is None:
         for name in ("optim.pretrain_epochs", "optim.token_dropout"):
             if configuration.to_flat(todo.asked)[name]:
                 raise ConfigError([f"config: {name}: the tokenizer has no [MASK] token; set it to 0"])
             todo.set(name, 0, "the tokenizer has no [MASK] token")
     todo.default("optim.pretrain_epochs", choices.pretrain_epochs(tokens))
-    if todo.config.optim.pretrain_epochs:
-        todo.default("optim.pretrain_lr", (2 * (todo.config.optim.lr or 0.0), "twice optim.lr"))
+    pretrained = bool(todo.config.optim.pretrain_epochs)
+    if pretrained:
+        todo.default("optim.pretrain_lr", choices.pretrain_learning_rate(encoder.hidden_size))
+    todo.default("optim.lr", choices.learning_rate(encoder.hidden_size, pretrained=pretrained))
 
 
 def _more_warnings(dataset: Dataset, truncation: dict[str, StoreInfo], max_length: int) -> list[str]:

@@ -50,7 +50,13 @@ def losses(preset: Preset, objective: str) -> list[float]:
     torch.manual_seed(0)
     config = encoder_config(
         preset,
-        ModelConfig(hidden_size=32, num_hidden_layers=3, num_attention_heads=2, local_attention=8),
+        ModelConfig(
+            hidden_size=32,
+            num_hidden_layers=3,
+            num_attention_heads=2,
+            local_attention=8,
+            hidden_dropout=0.1,
+        ),
         vocab_size=60,
         pad_token_id=0,
         max_length=32,

@@ -29,7 +29,16 @@ def test_every_rule_gives_its_reason(rule) -> None:  # type: ignore[no-untyped-d
 
 
 def test_wider_models_take_smaller_steps() -> None:
-    assert choices.learning_rate(128)[0] > choices.learning_rate(256)[0] > choices.learning_rate(768)[0]
+    for pretrained in (True, False):
+        rates = [choices.learning_rate(width, pretrained=pretrained)[0] for width in (128, 256, 768)]
+        assert rates == sorted(rates, reverse=True) and len(set(rates)) == 3
+    assert choices.learning_rate(256, pretrained=True)[0] < choices.learning_rate(256, pretrained=False)[0]
+    assert choices.pretrain_learning_rate(128)[0] > choices.pretrain_learning_rate(768)[0]
+
+
+def test_huge_data_needs_no_pretraining() -> None:
+    found = [choices.pretrain_epochs(tokens)[0] for tokens in TOKENS]
+    assert found == sorted(found, reverse=True) and found[0] == 30 and found[-1] == 0
 
 
 def test_evaluations_are_at_most_about_twenty() -> None:
