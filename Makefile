@@ -5,6 +5,7 @@
 
 PYTHON ?= python3
 TORCH_INDEX ?=
+DATA ?=
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
@@ -47,11 +48,12 @@ format: $(READY)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-# tables that take minutes to hours; results go to benchmarks/results/
+# tables that take minutes to hours; FOLDER holds a folder with the four data files for each set
 bench: $(READY)
-	$(BIN)/python benchmarks/accuracy.py --help
-	$(BIN)/python benchmarks/training_speed.py --help
-	$(BIN)/python benchmarks/million_lines.py --help
+	@test -n "$(DATA)" || { echo "error: where are the data sets? make bench DATA=FOLDER" >&2; exit 64; }
+	$(BIN)/python benchmarks/accuracy.py --data "$(DATA)"
+	$(BIN)/python benchmarks/training_speed.py --data "$(DATA)/ag_news"
+	$(BIN)/python benchmarks/million_lines.py
 
 # the tests that need a CUDA device
 gpu: $(READY)

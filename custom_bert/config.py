@@ -152,7 +152,7 @@ class OptimConfig:
     metric: Metric = "accuracy"
     """Validation metric by which the best weights are chosen; macro_f1 for unbalanced labels."""
     eval_every: int | None = None
-    """Optimizer steps between evaluations. None: once an epoch, at most 20 times in a run."""
+    """Optimizer steps between evaluations. None: once an epoch, 10 to 20 times in a run."""
     patience: int | None = None
     """Stop when `metric` has not improved for this many optimizer steps. None: never."""
     max_minutes: float | None = None

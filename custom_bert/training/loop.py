@@ -20,7 +20,7 @@ from torch import Tensor
 from custom_bert import config as configuration
 from custom_bert.batch import Batch
 from custom_bert.checkpoints.native import write_weights
-from custom_bert.config import TrainConfig
+from custom_bert.config import Plan, TrainConfig
 from custom_bert.data.batching import by_length
 from custom_bert.data.loader import prefetch
 from custom_bert.errors import RunError, UserError
@@ -261,7 +261,8 @@ def _announce(state: State, prepared: Prepared, reporter: Reporter) -> None:
 
 def _validation_batches(prepared: Prepared) -> Iterator[Batch]:
     plan = by_length(prepared.val.lengths_N, EVALUATION_TOKENS)
-    return prefetch(plan, lambda indices: prepared.val.build(indices, "uniform_length", prepared.max_length))
+    layout: Plan = "packed" if prepared.config.runtime.attention == "varlen" else "uniform_length"
+    return prefetch(plan, lambda indices: prepared.val.build(indices, layout, prepared.max_length))
 
 
 def _evaluate(state: State, prepared: Prepared, run: RunDirectory, reporter: Reporter) -> dict[str, Any]:
