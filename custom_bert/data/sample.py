@@ -44,7 +44,7 @@ AREAS: dict[str, str] = {
 
 SKIPPED = {"test", "tests", "idle_test", "__pycache__", "site-packages", "lib2to3", "turtledemo"}
 WORDS = (6, 60)
-LARGEST = 900
+LARGEST = 450
 """Sentences of an area at most."""
 
 VAL_SHARE = 0.15
