@@ -1,17 +1,21 @@
 """Batch: packed tokens and where their sequences lie; the only type that crosses from data to models.
 
 The rows of a batch are one long list of tokens. Each sequence owns a *slot* of consecutive rows: its
-tokens, then padding up to the slot's end. Three layouts come out of one description:
+tokens, then padding up to the slot's end. Consecutive slots of one length form a *block*, which attention
+takes as a rectangle without moving anything. After the last slot there may be filler rows, which keep the
+number of rows, and with it every shape outside attention, the same from batch to batch. Three ways of
+batching come out of one description:
 
-- packed: slots as long as their sequences, no padding;
-- near-equal lengths: every slot as long as the batch's longest sequence;
-- padded: every slot max_length long, the legacy way.
+- padded, the legacy way: one block, every slot max_length long;
+- near-equal lengths: a few blocks, next to no padding;
+- packed: sequences in any order, mostly a block each, no padding.
 
-Shapes: T rows (tokens and padding), N sequences, S slot length where all slots are equal.
+Shapes: T rows (tokens, padding, filler), N sequences, S slot length of a block.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -57,52 +61,104 @@ class Grouping:
 
 
 @dataclass(frozen=True)
+class Block:
+    """Consecutive slots of one length.
+
+    Attributes:
+        first: index of its first sequence.
+        count: sequences.
+        length: rows of each slot.
+        padded: whether any slot holds padding.
+    """
+
+    first: int
+    count: int
+    length: int
+    padded: bool
+
+
+@dataclass(frozen=True)
 class Layout:
     """Where the sequences of a batch lie among its rows.
 
     Attributes:
-        cu_seqlens: (N + 1,) int32, the rows at which slots start, and T; flash-attention's term.
+        cu_seqlens: (N + 1,) int32, the rows at which slots start, and the end of the last;
+            flash-attention's term.
         lengths_N: (N,) int64, tokens of each sequence, at most its slot.
-        max_seqlen: rows of the longest slot.
-        slot: the common length of all slots, or None if they differ.
-        padded: whether any slot holds padding.
+        blocks: of all slots, in order.
+        num_rows: T, filler included.
     """
 
     cu_seqlens: Tensor
     lengths_N: Tensor
-    max_seqlen: int
-    slot: int | None
-    padded: bool
+    blocks: tuple[Block, ...]
+    num_rows: int
 
     @property
     def first_N(self) -> Tensor:
         """(N,) row of each sequence's first token."""
         return self.cu_seqlens[:-1].long()
 
+    @property
+    def max_seqlen(self) -> int:
+        """Rows of the longest slot."""
+        return max(block.length for block in self.blocks)
+
+    @property
+    def padded(self) -> bool:
+        """Whether any slot holds padding."""
+        return any(block.padded for block in self.blocks)
+
+    @property
+    def num_filler_rows(self) -> int:
+        """Rows after the last slot."""
+        return self.num_rows - sum(block.count * block.length for block in self.blocks)
+
+    def split(self, x_T: Tensor) -> list[Tensor]:
+        """(T, ...) -> (count, S, ...) for each block, views; filler is left out."""
+        sizes = [block.count * block.length for block in self.blocks]
+        whole = sizes == [self.num_rows]
+        parts = (x_T,) if whole else torch.split(x_T, [*sizes, self.num_filler_rows])[: len(sizes)]
+        return [
+            part.view(block.count, block.length, *part.shape[1:])
+            for block, part in zip(self.blocks, parts, strict=True)
+        ]
+
+    def join(self, parts: Sequence[Tensor]) -> Tensor:
+        """The way back from `split`; filler rows are zeros."""
+        flat = [part.flatten(0, 1) for part in parts]
+        if self.num_filler_rows:
+            flat.append(flat[0].new_zeros(self.num_filler_rows, *flat[0].shape[1:]))
+        return flat[0] if len(flat) == 1 else torch.cat(flat)
+
     @cached_property
-    def key_mask_N11S(self) -> Tensor | None:
-        """True where a key is a token; None where no slot holds padding. Only for equal slots."""
-        assert self.slot is not None, "key masks exist for slots of one length"
-        if not self.padded:
-            return None
-        rows = torch.arange(self.slot, device=self.lengths_N.device)
-        return (rows < self.lengths_N[:, None])[:, None, None, :]
+    def key_masks(self) -> tuple[Tensor | None, ...]:
+        """For each block (count, 1, 1, S), True where a key is a token; None where no slot holds padding."""
+        masks: list[Tensor | None] = []
+        for block in self.blocks:
+            if not block.padded:
+                masks.append(None)
+                continue
+            rows = torch.arange(block.length, device=self.lengths_N.device)
+            lengths = self.lengths_N[block.first : block.first + block.count]
+            masks.append((rows < lengths[:, None])[:, None, None, :])
+        return tuple(masks)
 
     @cached_property
     def sequence_T(self) -> Tensor:
-        """(T,) the sequence that each row belongs to, N for padding."""
+        """(T,) the sequence that each row belongs to, N for padding and filler."""
         device = self.lengths_N.device
-        rows = torch.arange(int(self.cu_seqlens[-1]), device=device)
-        owner = torch.bucketize(rows, self.cu_seqlens[1:].long(), right=True)
+        rows, count = torch.arange(self.num_rows, device=device), len(self.lengths_N)
+        owner = torch.bucketize(rows, self.cu_seqlens[1:].long(), right=True).clamp(max=count - 1)
         inside = rows - self.cu_seqlens.long()[owner] < self.lengths_N[owner]
-        return torch.where(inside, owner, len(self.lengths_N))
+        return torch.where(inside, owner, count)
 
     @cached_property
     def grouping(self) -> Grouping:
         """Sequences sorted by length, in groups of `GROUP`, padded inside a group only."""
         device = self.lengths_N.device
         starts, lengths = self.cu_seqlens.cpu().numpy(), self.lengths_N.cpu().numpy()
-        total = int(starts[-1])
+        total = self.num_rows
         order = np.argsort(lengths, kind="stable")
         gathered, groups, at = [], [], 0
         for begin in range(0, len(order), GROUP):
@@ -126,9 +182,8 @@ class Layout:
         return Layout(
             self.cu_seqlens.to(device, non_blocking=True),
             self.lengths_N.to(device, non_blocking=True),
-            self.max_seqlen,
-            self.slot,
-            self.padded,
+            self.blocks,
+            self.num_rows,
         )
 
 
@@ -189,7 +244,8 @@ class Batch:
     def build(
         sequences: Sequence[np.ndarray],
         *,
-        slot: int | None = None,
+        slots: int | np.ndarray | None = None,
+        rows: int | None = None,
         pad_token_id: int = 0,
         labels: np.ndarray | None = None,
         indices: np.ndarray | None = None,
@@ -199,39 +255,46 @@ class Batch:
 
         Args:
             sequences: one integer array each, none empty.
-            slot: rows of every sequence's slot, at least the longest sequence; None packs without
-                padding.
-            pad_token_id: fills padding rows.
+            slots: rows of each sequence's slot, at least its length: one number for all, or (N,); None
+                packs without padding.
+            rows: T; filler follows the last slot. None ends with the last slot.
+            pad_token_id: fills padding and filler rows.
             labels: (N,) class indices.
             indices: (N,) of the examples, kept as they are.
             pin_memory: allocate page-locked memory, for asynchronous copies to a GPU.
         """
         lengths = np.fromiter((len(s) for s in sequences), dtype=np.int64, count=len(sequences))
         assert len(lengths) and lengths.min() > 0, "a batch needs sequences, none of them empty"
-        longest = int(lengths.max())
-        assert slot is None or slot >= longest, f"slot {slot} is shorter than {longest} tokens"
-        if slot is None and lengths.min() == longest:
-            slot = longest
-        slots = lengths if slot is None else np.full(len(lengths), slot, dtype=np.int64)
+        slots_N = np.broadcast_to(lengths if slots is None else np.asarray(slots), lengths.shape)
+        assert (slots_N >= lengths).all(), "a slot is shorter than its sequence"
         cu_seqlens = np.zeros(len(lengths) + 1, dtype=np.int32)
-        np.cumsum(slots, out=cu_seqlens[1:])
-        rows = int(cu_seqlens[-1])
-        positions = np.arange(rows) - np.repeat(cu_seqlens[:-1], slots)
+        np.cumsum(slots_N, out=cu_seqlens[1:])
+        used = int(cu_seqlens[-1])
+        rows = used if rows is None else rows
+        assert rows >= used, f"{used} rows of slots do not fit into {rows}"
+        positions = np.zeros(rows, dtype=np.int64)
+        positions[:used] = np.arange(used) - np.repeat(cu_seqlens[:-1], slots_N)
         ids = np.full(rows, pad_token_id, dtype=np.int64)
-        ids[positions < np.repeat(lengths, slots)] = np.concatenate(sequences)
+        ids[:used][positions[:used] < np.repeat(lengths, slots_N)] = np.concatenate(sequences)
 
         def tensor(array: np.ndarray) -> Tensor:
             made = torch.from_numpy(array)
             return made.pin_memory() if pin_memory else made
 
-        layout = Layout(
-            tensor(cu_seqlens), tensor(lengths), int(slots.max()), slot, bool(rows > lengths.sum())
-        )
         return Batch(
             input_ids_T=tensor(ids),
-            positions_T=tensor(positions.astype(np.int64)),
-            layout=layout,
+            positions_T=tensor(positions),
+            layout=Layout(tensor(cu_seqlens), tensor(lengths), _blocks(lengths, slots_N), rows),
             labels_N=None if labels is None else tensor(labels.astype(np.int64)),
             num_tokens=int(lengths.sum()),
             indices=np.empty(0, dtype=np.int64) if indices is None else indices,
         )
+
+
+def _blocks(lengths_N: np.ndarray, slots_N: np.ndarray) -> tuple[Block, ...]:
+    """Runs of equal slots."""
+    starts = np.flatnonzero(np.diff(slots_N, prepend=-1)).tolist()
+    return tuple(
+        Block(first, end - first, int(slots_N[first]), bool((lengths_N[first:end] < slots_N[first]).any()))
+        for first, end in itertools.pairwise([*starts, len(slots_N)])
+    )

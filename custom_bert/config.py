@@ -519,10 +519,6 @@ def check(config: TrainConfig) -> list[str]:
             "model.attention_dropout: packed batches have no kernel with dropout; "
             "set it to 0 or batch.plan to uniform_length"
         )
-    if runtime.attention == "dense" and config.batch.plan == "packed":
-        faults.append(
-            "runtime.attention: dense needs sequences of one length; use grouped for packed batches"
-        )
     if runtime.precision == "fp16" and runtime.device == "cpu":
         faults.append("runtime.precision: fp16 is 10 x slower than fp32 on a CPU; use bf16 or fp32")
     if runtime.attention == "varlen" and runtime.device == "cpu":

@@ -3,14 +3,17 @@
 | plan | batches | padding |
 |---|---|---|
 | padded | random, a fixed number of examples, each padded to max_length | most of it, for short texts |
-| uniform_length | neighbours in length, cut at a token budget, in random order | under 1 % of a large set |
-| packed | random, a token budget filled best-fit, no padding at all | 0 |
+| uniform_length | neighbours in length under a token budget, in random order | at most 1 % |
+| packed | random, a token budget filled best-fit | at most 1 % |
 
-Every plan has every example exactly once. Near-equal lengths leave 2 to 5 % of padding in a set of a few
-thousand texts, where neighbours are further apart, and under 1 % from about two million tokens on.
+Every plan has every example exactly once. Under a token budget the last rows of a batch go to the longest
+examples that fit, so that nearly all batches have exactly the budget's number of rows; what is missing to a
+multiple of `ROW_MULTIPLE` is filler, and counts as padding.
 """
 
 from __future__ import annotations
+
+import bisect
 
 import numpy as np
 
@@ -18,6 +21,13 @@ from custom_bert.config import Plan
 
 OPEN_BATCHES = 8
 """Batches that packing keeps open while it looks for the best fit."""
+
+ROW_MULTIPLE = 64
+"""Batches under a token budget have a multiple of this many rows: few shapes, so few compiled kernels."""
+
+EVALUATION_PADDING = 0.2
+"""Padding that a block may hold in evaluation and prediction, where a few texts of many lengths shall not
+make many blocks; training plans have enough texts of each length to do without."""
 
 
 def plan_batches(
@@ -53,36 +63,75 @@ def by_length(lengths_N: np.ndarray, token_budget: int) -> list[np.ndarray]:
     """Batches of sorted lengths under a token budget, longest first, without any randomness: for
     evaluation and prediction, which put results back into input order by index."""
     order = np.argsort(-lengths_N, kind="stable")
-    return _cut(lengths_N[order], order, token_budget, len(order))
+    slots_N = near_equal_slots(lengths_N[order], EVALUATION_PADDING)
+    batches, start, rows = [], 0, 0
+    for i, slot in enumerate(slots_N.tolist()):
+        if rows + slot > token_budget and i > start:
+            batches.append(order[start:i])
+            start, rows = i, 0
+        rows += slot
+    return [*batches, order[start:]] if len(order) else []
 
 
-def padding_share(lengths_N: np.ndarray, batches: list[np.ndarray], slot: int | None) -> float:
-    """1 - tokens / rows when each batch is padded to its longest example (`slot`: to that length)."""
-    rows = sum(len(b) * int(slot or lengths_N[b].max()) for b in batches)
+def near_equal_slots(lengths_N: np.ndarray, padding: float) -> np.ndarray:
+    """(N,) slots for examples in this order: each run is as long as its first, and ends before its share of
+    padding would exceed `padding` or an example is longer."""
+    slots_N, start, tokens = lengths_N.copy(), 0, 0
+    for i, length in enumerate(lengths_N.tolist()):
+        rows = (i + 1 - start) * int(slots_N[start])
+        if length > slots_N[start] or tokens + length < rows * (1 - padding):
+            start, tokens = i, 0
+        slots_N[i] = slots_N[start]
+        tokens += length
+    return slots_N
+
+
+def training_slots(lengths_N: np.ndarray, plan: Plan, max_length: int) -> np.ndarray:
+    """(N,) slots of the examples of a training batch, in the plan's order."""
+    if plan == "padded":
+        return np.full(len(lengths_N), max_length, dtype=np.int64)
+    return lengths_N
+
+
+def num_rows(slots_N: np.ndarray, plan: Plan) -> int:
+    """T: rows of a batch with these slots, filler included."""
+    used = int(slots_N.sum())
+    return used if plan == "padded" else -(-used // ROW_MULTIPLE) * ROW_MULTIPLE
+
+
+def padding_share(lengths_N: np.ndarray, batches: list[np.ndarray], plan: Plan, max_length: int) -> float:
+    """1 - tokens / rows of some training batches."""
+    rows = sum(num_rows(training_slots(lengths_N[b], plan, max_length), plan) for b in batches)
     return 1.0 - float(sum(int(lengths_N[b].sum()) for b in batches)) / rows
 
 
 def _uniform_length(
     lengths_N: np.ndarray, token_budget: int, limit: int, generator: np.random.Generator
 ) -> list[np.ndarray]:
-    """Sorts by length, ties in random order, and cuts; batches come in random order, or training would
-    see all short texts first. Examples of one length change their company from epoch to epoch."""
-    noise = generator.random(len(lengths_N))
-    order = np.lexsort((noise, lengths_N))
-    batches = _cut(lengths_N[order], order, token_budget, limit)
+    """From the longest example down; the last rows of each batch go to the longest that still fit.
+
+    Batches come in random order, or training would see all long texts first. Examples of one length change
+    their company from epoch to epoch.
+    """
+    shuffled = generator.permutation(len(lengths_N))
+    order = shuffled[np.argsort(lengths_N[shuffled], kind="stable")]
+    if not len(order):
+        return []
+    distinct, starts = np.unique(lengths_N[order], return_index=True)
+    waiting = {int(n): group for n, group in zip(distinct, np.split(order, starts[1:]), strict=True)}
+    lengths = distinct.tolist()  # of those still waiting, ascending
+    batches = []
+    while lengths:  # a batch each time
+        members, room, places = [], max(token_budget, lengths[-1]), limit
+        while places and (at := bisect.bisect_right(lengths, room)):
+            length = lengths[at - 1]
+            taken, waiting[length] = np.split(waiting[length], [min(places, room // length)])
+            members.append(taken)
+            room, places = room - length * len(taken), places - len(taken)
+            if not len(waiting[length]):
+                del lengths[at - 1]
+        batches.append(np.concatenate(members))
     return [batches[i] for i in generator.permutation(len(batches))]
-
-
-def _cut(sorted_lengths: np.ndarray, order: np.ndarray, token_budget: int, limit: int) -> list[np.ndarray]:
-    """Cuts a sorted order where the next example would exceed (count x longest) rows or the limit."""
-    batches, start, longest = [], 0, 0
-    for i, length in enumerate(sorted_lengths.tolist()):
-        grown = max(longest, length)
-        if i > start and ((i - start + 1) * grown > token_budget or i - start >= limit):
-            batches.append(order[start:i])
-            start, grown = i, length
-        longest = grown
-    return [*batches, order[start:]] if start < len(order) else batches
 
 
 def _packed(

@@ -15,6 +15,7 @@ import numpy as np
 
 from custom_bert.batch import Batch
 from custom_bert.config import Plan
+from custom_bert.data.batching import EVALUATION_PADDING, near_equal_slots, num_rows, training_slots
 from custom_bert.data.store import TokenStore
 
 AHEAD = 4
@@ -45,13 +46,19 @@ class BatchBuilder:
         return np.asarray(self.store.lengths_N[self.rows_N])
 
     def build(self, indices: np.ndarray, plan: Plan, max_length: int) -> Batch:
-        """The batch of some examples, laid out as the plan asks."""
-        sequences = [self.store[row] for row in self.rows_N[indices].tolist()]
-        longest = max(map(len, sequences))
-        slots: dict[Plan, int | None] = {"padded": max_length, "uniform_length": longest, "packed": None}
+        """A training batch, laid out as the plan asks."""
+        slots = training_slots(self.lengths_N[indices], plan, max_length)
+        return self._laid_out(indices, slots, num_rows(slots, plan))
+
+    def build_for_evaluation(self, indices: np.ndarray, *, padding: float = EVALUATION_PADDING) -> Batch:
+        """The batch of some examples in falling order of length, as `by_length` gives them."""
+        return self._laid_out(indices, near_equal_slots(self.lengths_N[indices], padding), None)
+
+    def _laid_out(self, indices: np.ndarray, slots: np.ndarray, rows: int | None) -> Batch:
         return Batch.build(
-            sequences,
-            slot=slots[plan],
+            [self.store[row] for row in self.rows_N[indices].tolist()],
+            slots=slots,
+            rows=rows,
             pad_token_id=self.pad_token_id,
             labels=None if self.labels_N is None else self.labels_N[indices],
             indices=indices,

@@ -85,10 +85,10 @@ class Masker:
 
     def _ordinary(self, batch: Batch) -> tuple[np.ndarray, np.ndarray]:
         """(T,) example of each row, and whether it is a token that may be chosen."""
-        slots = np.diff(batch.layout.cu_seqlens.numpy())
-        within_T = batch.positions_T.numpy() < np.repeat(batch.layout.lengths_N.numpy(), slots)
+        sequence_T = batch.layout.sequence_T.numpy()
+        within_T = sequence_T < batch.num_sequences
         ordinary_T = within_T & ~np.isin(batch.input_ids_T.numpy(), self.special_ids)
-        return np.repeat(batch.indices, slots), ordinary_T
+        return np.append(batch.indices, 0)[sequence_T], ordinary_T
 
     def _draw(self, epoch: int, example: np.ndarray, position: np.ndarray, stream: int) -> np.ndarray:
         return uniform(self.seed, epoch, example, position, stream=stream)

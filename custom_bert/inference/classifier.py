@@ -12,7 +12,7 @@ import torch
 
 from custom_bert.batch import Batch
 from custom_bert.checkpoints.native import Checkpoint, load_checkpoint
-from custom_bert.data.batching import by_length
+from custom_bert.data.batching import EVALUATION_PADDING, by_length, near_equal_slots
 from custom_bert.machine import choose_device
 from custom_bert.metrics import ConfusionMatrix, Scores
 from custom_bert.models.evaluate import logits_of, softmax_in_order
@@ -130,7 +130,7 @@ class Classifier:
         batches = (
             Batch.build(
                 [sequences[i] for i in indices],
-                slot=int(lengths_N[indices].max()),
+                slots=near_equal_slots(lengths_N[indices], EVALUATION_PADDING),
                 pad_token_id=self.tokenizer.pad_id,
                 indices=indices,
             )

@@ -23,16 +23,12 @@ def pool(hidden_TD: Tensor, layout: Layout, pooling: Pooling) -> Tensor:
     """(T, D) -> (N, D): the first token of each sequence, or the mean of its tokens."""
     if pooling == "cls":
         return hidden_TD[layout.first_N]
-    if layout.slot is not None:
-        hidden_NSD = hidden_TD.view(-1, layout.slot, hidden_TD.shape[1])
-        if layout.key_mask_N11S is not None:
-            hidden_NSD = hidden_NSD.masked_fill(~layout.key_mask_N11S[:, 0, 0, :, None], 0.0)
-        sums_ND = hidden_NSD.sum(1)
-    else:
-        count = len(layout.lengths_N) + 1  # the last row collects padding
-        sums_ND = hidden_TD.new_zeros(count, hidden_TD.shape[1]).index_add(0, layout.sequence_T, hidden_TD)[
-            :-1
-        ]
+    sums = []
+    for hidden_NSD, mask in zip(layout.split(hidden_TD), layout.key_masks, strict=True):
+        if mask is not None:
+            hidden_NSD = hidden_NSD.masked_fill(~mask[:, 0, 0, :, None], 0.0)
+        sums.append(hidden_NSD.sum(1))
+    sums_ND = torch.cat(sums)
     means_ND: Tensor = sums_ND / layout.lengths_N[:, None]
     return means_ND
 

@@ -5,29 +5,33 @@ Each kernel computes softmax(Q K^T / sqrt(K)) V inside every sequence, optionall
 
 | kernel | layout | what it is |
 |---|---|---|
-| naive | any | the formula spelled out, any dtype: the reference |
-| dense | equal slots | torch's scaled_dot_product_attention over (N, S) |
-| grouped | any | length-sorted groups, padded inside a group only |
+| naive | any | the formula spelled out, block by block, any dtype: the reference |
+| dense | any | torch's scaled_dot_product_attention, block by block |
+| grouped | any | length-sorted groups, gathered, padded inside a group only |
 | varlen | packed, CUDA, fp16 or bf16 | flash attention over cu_seqlens |
 
-Shapes: T rows, N sequences, S slot length, H heads, K head width.
+Shapes: T rows, N sequences of a block, S slot length of a block, H heads, K head width.
 """
 
 from __future__ import annotations
 
-import itertools
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from custom_bert.batch import Layout
+from custom_bert.batch import GROUP, Layout
 from custom_bert.config import Kernel
 
 MATMUL_UP_TO = 512
 """On a CPU in bf16, plain matmul-softmax-matmul beats SDPA in training up to this length (docs/LOG.md)."""
+
+FEW_BLOCKS = 8
+"""Blocks of a batch up to which no gathering pays."""
 
 
 @dataclass(frozen=True)
@@ -38,26 +42,31 @@ class Choice:
     reason: str
 
 
-def choose_kernel(*, equal_slots: bool, max_seqlen: int, device: str, dtype: torch.dtype) -> Choice:
+def choose_kernel(*, few_blocks: bool, max_seqlen: int, device: str, dtype: torch.dtype) -> Choice:
     """The fastest kernel for a layout, by rules that measurements support.
 
     Args:
-        equal_slots: whether all slots of the batch are equally long.
+        few_blocks: whether the batch has few blocks for its sequences; see `has_few_blocks`.
         max_seqlen: the longest slot.
         device: "cpu" or "cuda".
         dtype: of queries, keys and values as the kernel sees them.
     """
     if device == "cuda":
-        if equal_slots:
-            return Choice("dense", "equal lengths on CUDA: SDPA")
+        if few_blocks:
+            return Choice("dense", "near-equal lengths on CUDA: SDPA")
         if dtype in (torch.float16, torch.bfloat16):
             return Choice("varlen", "packed batches on CUDA: flash attention over cu_seqlens")
         return Choice("grouped", "packed batches in fp32: flash attention has no fp32 kernel")
-    if not equal_slots:
+    if not few_blocks:
         return Choice("grouped", f"packed batches on a {device.upper()}")
     if dtype is torch.bfloat16 and max_seqlen <= MATMUL_UP_TO:
         return Choice("naive", f"bf16 matmuls beat SDPA on a CPU up to {MATMUL_UP_TO} tokens in training")
-    return Choice("dense", f"equal lengths on a {device.upper()}: SDPA")
+    return Choice("dense", f"near-equal lengths on a {device.upper()}: SDPA")
+
+
+def has_few_blocks(layout: Layout) -> bool:
+    """Whether attending block by block takes about as few calls as gathering groups would."""
+    return len(layout.blocks) <= max(FEW_BLOCKS, len(layout.lengths_N) // GROUP)
 
 
 def attention(
@@ -87,7 +96,7 @@ def attention(
     """
     if kernel is None:
         kernel = choose_kernel(
-            equal_slots=layout.slot is not None,
+            few_blocks=has_few_blocks(layout),
             max_seqlen=layout.max_seqlen,
             device=q_THK.device.type,
             dtype=q_THK.dtype,
@@ -134,45 +143,38 @@ def _mask(key_mask: Tensor | None, length: int, window: int, device: torch.devic
     return reached | ~reached.any(-1, keepdim=True)
 
 
-def _by_slot(x_THK: Tensor, slot: int) -> Tensor:
-    """(T, H, K) -> (N, H, S, K), a view."""
-    heads, width = x_THK.shape[1:]
-    return x_THK.view(-1, slot, heads, width).transpose(1, 2)
+def _by_block(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    layout: Layout,
+    window: int,
+    attend: Callable[[Tensor, Tensor, Tensor, Tensor | None], Tensor],
+) -> Tensor:
+    """`attend` on each block's (N, H, S, K) views of queries, keys and values, with its mask."""
+    outs = []
+    blocks = zip(*map(layout.split, (q, k, v)), layout.key_masks, strict=True)
+    for q_NSHK, k_NSHK, v_NSHK, key_mask in blocks:
+        length = q_NSHK.shape[1]
+        mask = _mask(key_mask, length, window if window < length - 1 else -1, q.device)
+        out = attend(q_NSHK.transpose(1, 2), k_NSHK.transpose(1, 2), v_NSHK.transpose(1, 2), mask)
+        outs.append(out.transpose(1, 2))
+    return layout.join(outs)
 
 
 def _naive(q: Tensor, k: Tensor, v: Tensor, layout: Layout, window: int, dropout: float) -> Tensor:
-    if layout.slot is not None:
-        n, h, s = len(layout.lengths_N), q.shape[1], layout.slot
-        mask = _mask(layout.key_mask_N11S, s, window, q.device)
-        out = _softmax_attention(_by_slot(q, s), _by_slot(k, s), _by_slot(v, s), mask, dropout)
-        return out.transpose(1, 2).reshape(n * s, h, -1)
-    outs = []
-    for start, end in itertools.pairwise(layout.cu_seqlens.tolist()):
-        sequence = slice(start, end)
-        mask = _mask(None, end - start, window, q.device)
-        out = _softmax_attention(
-            q[sequence].transpose(0, 1),
-            k[sequence].transpose(0, 1),
-            v[sequence].transpose(0, 1),
-            mask,
-            dropout,
-        )
-        outs.append(out.transpose(0, 1))
-    return torch.cat(outs)
+    return _by_block(q, k, v, layout, window, partial(_softmax_attention, dropout=dropout))
 
 
 def _dense(q: Tensor, k: Tensor, v: Tensor, layout: Layout, window: int, dropout: float) -> Tensor:
-    if layout.slot is None:
-        raise ValueError("the dense kernel needs slots of one length; use grouped or varlen")
-    n, h, s = len(layout.lengths_N), q.shape[1], layout.slot
-    out = F.scaled_dot_product_attention(
-        _by_slot(q, s),
-        _by_slot(k, s),
-        _by_slot(v, s),
-        attn_mask=_mask(layout.key_mask_N11S, s, window, q.device),
-        dropout_p=dropout,
+    return _by_block(
+        q,
+        k,
+        v,
+        layout,
+        window,
+        lambda q, k, v, mask: F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=dropout),
     )
-    return out.transpose(1, 2).reshape(n * s, h, -1)
 
 
 class _Rows(torch.autograd.Function):
@@ -213,15 +215,10 @@ def _varlen(q: Tensor, k: Tensor, v: Tensor, layout: Layout, window: int) -> Ten
         raise ValueError("the varlen kernel needs fp16 or bf16 on a CUDA device")
     from torch.nn.attention.varlen import varlen_attn
 
-    out = varlen_attn(
-        q,
-        k,
-        v,
-        layout.cu_seqlens,
-        layout.cu_seqlens,
-        layout.max_seqlen,
-        layout.max_seqlen,
-        window_size=(window, window),
-    )
+    cu_seqlens, longest = layout.cu_seqlens, layout.max_seqlen
+    if layout.num_filler_rows:  # a sequence of its own: every row of the output is computed
+        cu_seqlens = torch.cat([cu_seqlens, cu_seqlens.new_full((1,), layout.num_rows)])
+        longest = max(longest, layout.num_filler_rows)
+    out = varlen_attn(q, k, v, cu_seqlens, cu_seqlens, longest, longest, window_size=(window, window))
     assert isinstance(out, Tensor)
     return out

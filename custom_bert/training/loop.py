@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -20,8 +21,8 @@ from torch import Tensor
 from custom_bert import config as configuration
 from custom_bert.batch import Batch
 from custom_bert.checkpoints.native import write_weights
-from custom_bert.config import Plan, TrainConfig
-from custom_bert.data.batching import by_length
+from custom_bert.config import TrainConfig
+from custom_bert.data.batching import EVALUATION_PADDING, by_length
 from custom_bert.data.loader import prefetch
 from custom_bert.errors import RunError, UserError
 from custom_bert.metrics import Scores
@@ -261,8 +262,8 @@ def _announce(state: State, prepared: Prepared, reporter: Reporter) -> None:
 
 def _validation_batches(prepared: Prepared) -> Iterator[Batch]:
     plan = by_length(prepared.val.lengths_N, EVALUATION_TOKENS)
-    layout: Plan = "packed" if prepared.config.runtime.attention == "varlen" else "uniform_length"
-    return prefetch(plan, lambda indices: prepared.val.build(indices, layout, prepared.max_length))
+    padding = 0.0 if prepared.config.runtime.attention == "varlen" else EVALUATION_PADDING
+    return prefetch(plan, partial(prepared.val.build_for_evaluation, padding=padding))
 
 
 def _evaluate(state: State, prepared: Prepared, run: RunDirectory, reporter: Reporter) -> dict[str, Any]:

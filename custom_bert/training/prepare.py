@@ -233,7 +233,7 @@ def _decide_machine(todo: _Decisions) -> torch.device:
         max_length = todo.config.data.max_length
         assert max_length is not None
         choice = choose_kernel(
-            equal_slots=plan != "packed",
+            few_blocks=plan != "packed",
             max_seqlen=max_length,
             device=device.type,
             dtype=DTYPES[precision],
@@ -245,8 +245,6 @@ def _decide_machine(todo: _Decisions) -> torch.device:
         raise ConfigError(
             [f"config: model.attention_dropout: the {kernel} kernel has no dropout; set it to 0"]
         )
-    if kernel == "dense" and plan == "packed":
-        raise ConfigError(["config: runtime.attention: dense cannot take packed batches"])
     if kernel == "varlen" and (device.type != "cuda" or precision == "fp32" or plan != "packed"):
         raise ConfigError(
             ["config: runtime.attention: varlen needs CUDA, bf16 or fp16, and batch.plan packed"]

@@ -578,10 +578,6 @@ SETTINGS: dict[str, tuple[dict[str, Any] | str, list[str]]] = {
             "set it to 0 or batch.plan to uniform_length"
         ],
     ),
-    "the dense kernel with packed batches": (
-        {"attention": "dense", "plan": "packed"},
-        ["runtime.attention: dense needs sequences of one length; use grouped for packed batches"],
-    ),
     "the varlen kernel on a CPU": (
         {"attention": "varlen", "device": "cpu"},
         ["runtime.attention: varlen needs a CUDA device; use grouped on a CPU"],

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -356,12 +357,25 @@ def test_choices_repeat_in_another_process_with_another_hash_seed(
     assert (tmp_path / "r" / "model.safetensors").read_bytes() == (run / "model.safetensors").read_bytes()
 
 
+@pytest.fixture
+def ctrl_c() -> Iterator[None]:
+    """A shell's background jobs, and with them these tests and their children, may ignore SIGINT."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.skipif(os.name != "posix", reason="signals")
+@pytest.mark.usefixtures("ctrl_c")
 def test_ctrl_c_keeps_the_last_evaluated_weights_and_says_where(data: Path, tmp_path: Path) -> None:
     values = settings(data, tmp_path / "run", **{"optim.epochs": 5000})
     command = [sys.executable, "-u", "-m", "custom_bert", "train", *arguments(values)]
     with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
     ) as process:
         assert process.stdout is not None and process.stderr is not None
         for line in process.stdout:

@@ -74,7 +74,7 @@ def losses(preset: Preset, objective: str) -> list[float]:
             batches = [
                 Batch.build(
                     [texts[i] for i in rows],
-                    slot=int(lengths[rows].max()),
+                    slots=int(lengths[rows].max()),
                     labels=labels[rows],
                     indices=rows,
                 )

@@ -143,7 +143,7 @@ def compare(
     state = {name: tensor.detach() for name, tensor in theirs.state_dict().items()}
     ours.load_state_dict(mutant.table(from_hugging_face(family, state, shapes)))
     slot = {"packed": None, "longest": longest, "padded": config.max_position_embeddings}[layout]
-    batch = Batch.build(texts, slot=slot)
+    batch = Batch.build(texts, slots=slot)
     real_T = batch.layout.sequence_T < len(texts)
     with mutant.code():
         our_hidden = ours.encoder(batch)

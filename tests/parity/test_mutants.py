@@ -7,16 +7,16 @@ compare logits" misses five).
 import dataclasses
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from custom_bert.batch import Layout
+from custom_bert.batch import Block, Layout
 from custom_bert.config import Preset
 from custom_bert.models import layers
-from custom_bert.ops import attention as attention_module
 
 pytest.importorskip("transformers", reason="transformers is not installed: parity is not tested")
 
@@ -76,18 +76,23 @@ def halves_swapped() -> Iterator[None]:
 @contextmanager
 def leaking() -> Iterator[None]:
     """All sequences of a packed batch attend to each other."""
-    original = attention_module._grouped
+    original = layers.attention
 
-    def one_sequence(q: Tensor, k: Tensor, v: Tensor, layout: Layout, window: int) -> Tensor:
-        rows = len(q)
-        whole = Layout(torch.tensor([0, rows], dtype=torch.int32), torch.tensor([rows]), rows, rows, False)
-        return attention_module._naive(q, k, v, whole, window, 0.0)
+    def one_sequence(q: Tensor, k: Tensor, v: Tensor, layout: Layout, **options: Any) -> Tensor:
+        rows = layout.num_rows
+        whole = Layout(
+            torch.tensor([0, rows], dtype=torch.int32),
+            torch.tensor([rows]),
+            (Block(0, 1, rows, padded=False),),
+            rows,
+        )
+        return original(q, k, v, whole, **options)
 
-    attention_module._grouped = one_sequence
+    layers.attention = one_sequence
     try:
         yield
     finally:
-        attention_module._grouped = original
+        layers.attention = original
 
 
 MUTANTS: dict[str, tuple[Preset, Mutant]] = {

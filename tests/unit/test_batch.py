@@ -1,24 +1,38 @@
 """Batches: where sequences lie, what is padding, and the way back from groups."""
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from custom_bert.batch import Batch
+from custom_bert.batch import Batch, Block
 
 
-@settings(max_examples=50, deadline=None)
-@given(st.lists(st.integers(1, 30), min_size=1, max_size=40), st.sampled_from([None, 0, 5]))
-def test_every_token_is_in_its_place(lengths: list[int], extra: int | None) -> None:
+@settings(max_examples=80, deadline=None)
+@given(
+    st.lists(st.integers(1, 30), min_size=1, max_size=40),
+    st.sampled_from(["packed", "slots", "padded"]),
+    st.sampled_from([None, 0, 9]),
+)
+def test_every_token_is_in_its_place(lengths: list[int], kind: str, filler: int | None) -> None:
     texts = [np.arange(n) + 100 * i + 1 for i, n in enumerate(lengths)]
-    slot = None if extra is None else max(lengths) + extra
-    batch = Batch.build(texts, slot=slot, labels=np.arange(len(lengths)))
+    slots = {"packed": lengths, "slots": [-(-n // 8) * 8 for n in lengths], "padded": [30] * len(lengths)}[
+        kind
+    ]
+    batch = Batch.build(
+        texts,
+        slots=None if kind == "packed" else np.array(slots),
+        rows=None if filler is None else sum(slots) + filler,
+        labels=np.arange(len(lengths)),
+    )
     layout = batch.layout
     assert batch.num_tokens == sum(lengths) and batch.num_sequences == len(lengths)
-    assert batch.num_rows == (sum(lengths) if slot is None else slot * len(lengths))
-    assert layout.padded == (batch.num_rows > batch.num_tokens)
+    assert batch.num_rows == layout.num_rows == sum(slots) + (filler or 0)
+    assert layout.num_filler_rows == (filler or 0)
+    assert layout.padded == (sum(slots) > sum(lengths)) and layout.max_seqlen == max(slots)
     for i, start in enumerate(layout.first_N.tolist()):
         rows = slice(start, start + lengths[i])
         assert batch.input_ids_T[rows].tolist() == texts[i].tolist()
@@ -29,9 +43,32 @@ def test_every_token_is_in_its_place(lengths: list[int], extra: int | None) -> N
 
 
 @settings(max_examples=50, deadline=None)
+@given(st.lists(st.integers(1, 5), min_size=1, max_size=40), st.sampled_from([0, 3]), st.booleans())
+def test_blocks_are_the_runs_of_equal_slots_and_lead_back(lengths: list[int], filler: int, pad: bool) -> None:
+    slots = np.array(lengths) + pad
+    texts = [np.ones(n, dtype=np.int64) for n in lengths]
+    layout = Batch.build(texts, slots=slots, rows=int(slots.sum()) + filler).layout
+    assert [b.length for b in layout.blocks for _ in range(b.count)] == slots.tolist()
+    assert all(a.length != b.length for a, b in itertools.pairwise(layout.blocks))
+    assert [b.first for b in layout.blocks] == [0, *np.cumsum([b.count for b in layout.blocks])[:-1]]
+    x_T = torch.arange(2 * layout.num_rows).view(-1, 2)
+    parts = layout.split(x_T)
+    assert [part.shape for part in parts] == [(b.count, b.length, 2) for b in layout.blocks]
+    used = int(slots.sum())
+    assert (layout.join(parts)[:used] == x_T[:used]).all() and (layout.join(parts)[used:] == 0).all()
+    for block, mask in zip(layout.blocks, layout.key_masks, strict=True):
+        assert (mask is not None) == block.padded == pad
+        if mask is not None:
+            real = lengths[block.first : block.first + block.count]
+            assert mask.shape == (block.count, 1, 1, block.length) and mask.sum((1, 2, 3)).tolist() == real
+
+
+@settings(max_examples=50, deadline=None)
 @given(st.lists(st.integers(1, 30), min_size=1, max_size=60), st.booleans())
 def test_groups_hold_every_token_once_and_lead_back(lengths: list[int], padded: bool) -> None:
-    batch = Batch.build([np.ones(n, dtype=np.int64) for n in lengths], slot=33 if padded else None)
+    batch = Batch.build(
+        [np.ones(n, dtype=np.int64) for n in lengths], slots=33 if padded else None, rows=None
+    )
     grouping = batch.layout.grouping
     real = grouping.gather_P[grouping.gather_P < batch.num_rows]
     assert sorted(real.tolist()) == torch.nonzero(batch.layout.sequence_T < len(lengths)).flatten().tolist()
@@ -41,11 +78,13 @@ def test_groups_hold_every_token_once_and_lead_back(lengths: list[int], padded: 
     assert sum(g.count * g.length for g in grouping.groups) == len(grouping.gather_P)
 
 
-def test_equal_lengths_need_no_padding_to_be_dense() -> None:
+def test_equal_lengths_are_one_block_without_padding() -> None:
     layout = Batch.build([np.ones(4), np.ones(4)]).layout
-    assert layout.slot == 4 and not layout.padded and layout.key_mask_N11S is None
+    assert layout.blocks == (Block(0, 2, 4, padded=False),) and layout.key_masks == (None,)
 
 
-def test_a_slot_that_is_too_short_is_our_mistake() -> None:
+def test_a_slot_or_a_batch_that_is_too_small_is_our_mistake() -> None:
     with pytest.raises(AssertionError):
-        Batch.build([np.ones(4)], slot=3)
+        Batch.build([np.ones(4)], slots=3)
+    with pytest.raises(AssertionError):
+        Batch.build([np.ones(4)], rows=3)

@@ -64,7 +64,6 @@ def test_a_setting_given_twice_is_refused() -> None:
         ({"model.size": "mini", "model.hidden_size": 64}, "exclude each other"),
         ({"model.attention_dropout": 0.1, "runtime.attention": "grouped"}, "has no dropout"),
         ({"model.attention_dropout": 0.1, "batch.plan": "packed"}, "no kernel with dropout"),
-        ({"runtime.attention": "dense", "batch.plan": "packed"}, "use grouped"),
         ({"runtime.precision": "fp16", "runtime.device": "cpu"}, "use bf16 or fp32"),
         ({"runtime.attention": "varlen", "runtime.device": "cpu"}, "use grouped"),
         ({"runtime.device": "gpu"}, "cpu, cuda, mps"),

@@ -175,17 +175,14 @@ def test_a_batch_holds_its_examples_with_their_labels_laid_out_as_planned(
         assert batch.layout.lengths_N.tolist() == lengths.tolist()
         assert batch.labels_N is not None
         assert batch.labels_N.tolist() == (builder.rows_N[indices] % 5).tolist()
-        slots = {
-            "padded": [12] * len(indices),
-            "uniform_length": [max(lengths)] * len(indices),
-            "packed": lengths.tolist(),
-        }[plan]
+        slots = [12] * len(indices) if plan == "padded" else lengths.tolist()
         assert torch.diff(batch.layout.cu_seqlens).tolist() == slots
         for k, start in enumerate(batch.layout.first_N.tolist()):
             own = batch.input_ids_T[start : start + slots[k]].tolist()
             n = int(lengths[k])
             assert own == [2, *[5] * (n - 2), 3] + [0] * (slots[k] - n)
         assert batch.num_tokens == lengths.sum()
+        assert batch.num_rows == (12 * len(indices) if plan == "padded" else 64)
 
 
 def test_labels_may_be_absent(builder: BatchBuilder) -> None:

@@ -15,7 +15,7 @@ def masked(
     lengths: list[int], indices: list[int], slot: int | None = None, rate: float = 0.3, epoch: int = 0
 ) -> Batch:
     sequences = [np.concatenate([[2], np.arange(5, 3 + n), [3]]) for n in lengths]
-    batch = Batch.build(sequences, slot=slot, indices=np.array(indices))
+    batch = Batch.build(sequences, slots=slot, indices=np.array(indices))
     return masker(rate).mask(batch, epoch)
 
 
@@ -73,7 +73,7 @@ def test_the_counter_gives_uniform_and_independent_numbers() -> None:
 
 def test_dropping_hides_the_stated_share_and_nothing_else() -> None:
     sequences = [np.concatenate([[2], np.arange(5, 403), [3]])] * 100
-    batch = Batch.build(sequences, slot=410, indices=np.arange(100))
+    batch = Batch.build(sequences, slots=410, indices=np.arange(100))
     dropped = masker(0.15).drop(batch, 0)
     changed = dropped.input_ids_T != batch.input_ids_T
     assert (dropped.input_ids_T[changed] == 4).all() and (batch.input_ids_T[changed] >= 5).all()

@@ -42,7 +42,7 @@ def test_the_stated_number_of_parameters_is_the_real_one(preset: Preset) -> None
 @pytest.mark.parametrize("pooling", ["cls", "mean"])
 @pytest.mark.parametrize("slot", [None, 9, 20])
 def test_pooling_reads_real_tokens_only(pooling: str, slot: int | None) -> None:
-    batch = Batch.build(sequences(9, 3, 1), slot=slot)
+    batch = Batch.build(sequences(9, 3, 1), slots=slot)
     hidden_TD = torch.randn(batch.num_rows, 4, generator=torch.Generator().manual_seed(0))
     hidden_TD[batch.layout.sequence_T == 3] = float("nan") if pooling == "cls" else 1e6
     found_ND = pool(hidden_TD, batch.layout, pooling)  # type: ignore[arg-type]
@@ -58,7 +58,7 @@ def test_the_layout_of_a_batch_changes_nothing(preset: Preset) -> None:
     texts = sequences(9, 3, 17, 1)
     wanted = model(Batch.build(texts))
     for slot in (17, 24):
-        assert (model(Batch.build(texts, slot=slot)) - wanted).abs().max() <= 1e-10
+        assert (model(Batch.build(texts, slots=slot)) - wanted).abs().max() <= 1e-10
     order = [2, 0, 3, 1]
     assert (model(Batch.build([texts[i] for i in order])) - wanted[order]).abs().max() <= 1e-10
 

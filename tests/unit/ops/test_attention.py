@@ -9,18 +9,20 @@ from torch import Tensor
 
 from custom_bert.batch import Batch, Layout
 from custom_bert.config import Kernel
-from custom_bert.ops.attention import MATMUL_UP_TO, attention, choose_kernel
+from custom_bert.ops.attention import MATMUL_UP_TO, attention, choose_kernel, has_few_blocks
 
 HEADS, WIDTH = 2, 8
 
 
-def layout_of(lengths: list[int], slot: int | None) -> Layout:
-    return Batch.build([np.ones(n, dtype=np.int64) for n in lengths], slot=slot).layout
+def layout_of(lengths: list[int], slots: int | np.ndarray | None, filler: int = 0) -> Layout:
+    used = sum(lengths) if slots is None else int(np.broadcast_to(slots, len(lengths)).sum())
+    texts = [np.ones(n, dtype=np.int64) for n in lengths]
+    return Batch.build(texts, slots=slots, rows=used + filler).layout
 
 
 def inputs(layout: Layout, dtype: torch.dtype) -> list[Tensor]:
     generator = torch.Generator().manual_seed(0)
-    shape = (4, int(layout.cu_seqlens[-1]), HEADS, WIDTH)
+    shape = (4, layout.num_rows, HEADS, WIDTH)
     return [
         x.to(dtype).requires_grad_() for x in torch.randn(shape, generator=generator, dtype=torch.float64)[:3]
     ]
@@ -49,23 +51,33 @@ def alone(layout: Layout, window: int) -> Tensor:
     return torch.stack(outs)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(
     lengths=st.lists(st.integers(1, 20), min_size=1, max_size=30),
-    padding=st.sampled_from([None, 0, 7]),
+    kind=st.sampled_from(["packed", "near_equal", "padded"]),
+    filler=st.sampled_from([0, 5]),
     window=st.sampled_from([-1, 0, 1, 4]),
 )
-def test_kernels_agree_forward_and_backward(lengths: list[int], padding: int | None, window: int) -> None:
-    layout = layout_of(lengths, None if padding is None else max(lengths) + padding)
+def test_kernels_agree_forward_and_backward(lengths: list[int], kind: str, filler: int, window: int) -> None:
+    slots = {"packed": None, "near_equal": -(-np.array(lengths) // 4) * 4, "padded": max(lengths) + 7}[kind]
+    layout = layout_of(lengths, slots, filler)
     wanted = run("naive", layout, torch.float64, window)
     assert (wanted[0] - alone(layout, window)).abs().max() <= 1e-12
     for kernel in ("naive", "dense", "grouped"):
-        if kernel == "dense" and layout.slot is None:
-            continue
         for name, found, exact in zip(
             "oqkv", run(kernel, layout, torch.float32, window), wanted, strict=True
         ):
             assert (found - exact).abs().max() <= 1e-5, (kernel, name)
+
+
+@pytest.mark.parametrize("kernel", ["naive", "dense", "grouped"])
+def test_rows_of_filler_and_their_gradients_are_finite(kernel: Kernel) -> None:
+    layout = layout_of([3, 3, 2], np.array([3, 3, 4]), filler=6)
+    q, k, v = inputs(layout, torch.float32)
+    out = attention(q, k, v, layout, kernel=kernel)
+    out.sum().backward()
+    assert all(x.isfinite().all() for x in (out, q.grad, k.grad, v.grad) if x is not None)
+    assert (out[-6:] == 0).all()
 
 
 @pytest.mark.parametrize("kernel", ["dense", "grouped"])
@@ -90,7 +102,7 @@ def test_a_sequence_does_not_depend_on_its_neighbours() -> None:
 
 
 @pytest.mark.parametrize(
-    ("equal", "length", "device", "dtype", "kernel"),
+    ("few", "length", "device", "dtype", "kernel"),
     [
         (True, 64, "cpu", torch.bfloat16, "naive"),
         (True, MATMUL_UP_TO + 1, "cpu", torch.bfloat16, "dense"),
@@ -101,17 +113,19 @@ def test_a_sequence_does_not_depend_on_its_neighbours() -> None:
         (False, 64, "cuda", torch.float32, "grouped"),
     ],
 )
-def test_the_rule_that_chooses(
-    equal: bool, length: int, device: str, dtype: torch.dtype, kernel: str
-) -> None:
-    choice = choose_kernel(equal_slots=equal, max_seqlen=length, device=device, dtype=dtype)
+def test_the_rule_that_chooses(few: bool, length: int, device: str, dtype: torch.dtype, kernel: str) -> None:
+    choice = choose_kernel(few_blocks=few, max_seqlen=length, device=device, dtype=dtype)
     assert choice.kernel == kernel and choice.reason
+
+
+def test_batches_with_a_block_for_every_sequence_are_gathered() -> None:
+    assert has_few_blocks(layout_of(list(range(1, 9)), None))
+    assert not has_few_blocks(layout_of(list(range(1, 10)), None))
+    assert has_few_blocks(layout_of([i // 12 + 1 for i in range(240)], None))
 
 
 def test_what_a_kernel_cannot_do_is_refused() -> None:
     packed, padded = layout_of([3, 4], None), layout_of([3, 4], 6)
-    with pytest.raises(ValueError, match="slots of one length"):
-        attention(*inputs(packed, torch.float32), packed, kernel="dense")
     with pytest.raises(ValueError, match="no attention dropout"):
         attention(*inputs(packed, torch.float32), packed, kernel="grouped", dropout=0.1)
     with pytest.raises(ValueError, match="without padding"):

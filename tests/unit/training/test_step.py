@@ -40,7 +40,7 @@ def microbatches(parts: list[list[int]], slot: int | None) -> list[Batch]:
     return [
         Batch.build(
             [texts[i] for i in part],
-            slot=max(LENGTHS[i] for i in part) if slot == 0 else slot,
+            slots=max(LENGTHS[i] for i in part) if slot == 0 else slot,
             labels=LABELS[part],
         )
         for part in parts
