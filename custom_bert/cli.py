@@ -21,7 +21,7 @@ import tyro
 from custom_bert import __version__
 from custom_bert import config as configuration
 from custom_bert.config import TrainConfig
-from custom_bert.errors import RunError, UserError
+from custom_bert.errors import RunError, UserError, WriteError
 
 Device = Literal["cpu", "cuda"]
 
@@ -196,7 +196,7 @@ class Init:
         names = ("config.py", "train.py")
         for name in names:
             if (target / name).exists():
-                raise UserError(f"{target / name}: exists already and is not overwritten")
+                raise WriteError(f"{target / name}: exists already and is not overwritten")
         files.make_directory(target)
         for name in names:
             files.write_text(target / name, template(name), replace=False)

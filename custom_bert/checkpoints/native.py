@@ -26,11 +26,14 @@ from torch import Tensor
 from custom_bert import files
 from custom_bert.config import coerce
 from custom_bert.data.tokenizer import TextTokenizer, load_tokenizer
-from custom_bert.errors import RunError, did_you_mean
+from custom_bert.errors import DataError, RunError, did_you_mean
 from custom_bert.models.heads import SequenceClassifier
 from custom_bert.presets import EncoderConfig, check_encoder
 
 FORMAT = "custom-bert/1"
+
+LONGEST = 1 << 20
+"""Positions that a configuration may ask for, as in `data.max_length`."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +85,6 @@ def load_checkpoint(directory: str | Path) -> Checkpoint:
 
     Raises:
         RunError: if it is missing, incomplete, of another format, or damaged.
-        DataError: if tokenizer.json is not one.
     """
     directory = Path(directory)
     if not directory.is_dir():
@@ -93,22 +95,40 @@ def load_checkpoint(directory: str | Path) -> Checkpoint:
     labels = _read_json(directory / "labels.json")
     if not isinstance(labels, list) or not all(isinstance(label, str) for label in labels):
         raise RunError(f"{directory / 'labels.json'}: expected a list of strings")
-    if len(labels) != num_labels or len(set(labels)) != num_labels:
-        raise RunError(
-            f"{directory / 'labels.json'}: expected {num_labels} different labels, got {len(labels)}"
-        )
-    tokenizer = load_tokenizer(directory / "tokenizer.json")
+    if len(labels) != num_labels:
+        raise RunError(f"{directory / 'labels.json'}: expected {num_labels} labels, got {len(labels)}")
+    if len(set(labels)) != num_labels:
+        twice = next(label for label in labels if labels.count(label) > 1)
+        raise RunError(f"{directory / 'labels.json'}: the label {twice!r} stands there twice")
+    try:
+        tokenizer = load_tokenizer(directory / "tokenizer.json")
+    except DataError as error:
+        raise RunError(str(error)) from error
     if tokenizer.vocab_size > config.vocab_size:
         raise RunError(
             f"{directory / 'tokenizer.json'}: {tokenizer.vocab_size} entries, "
             f"but the model has vectors for {config.vocab_size}"
         )
+    weights = directory / "model.safetensors"
+    tensors = _read_tensors(weights)
+    _check_size(directory, config, num_labels)
     with torch.device("meta"):
         model = SequenceClassifier(config, num_labels)
-    tensors = _read_tensors(directory / "model.safetensors", model)
+    _check_tensors(weights, tensors, model)
     model.load_state_dict(tensors, strict=True, assign=True)
     _restore_buffers(model, config)
     return Checkpoint(model.eval(), tokenizer, tuple(labels), max_length)
+
+
+def _check_size(directory: Path, config: EncoderConfig, num_labels: int) -> None:
+    """Refuses an architecture far beyond the weights, before anything of its size is made."""
+    wanted = 4 * config.num_parameters(num_labels)
+    held = (directory / "model.safetensors").stat().st_size
+    if wanted > 4 * held + (1 << 20):
+        raise RunError(
+            f"{directory / 'config.json'}: describes {wanted:,} bytes of weights, but model.safetensors "
+            f"has {held:,}"
+        )
 
 
 def _restore_buffers(model: SequenceClassifier, config: EncoderConfig) -> None:
@@ -138,9 +158,9 @@ def _read_config(path: Path) -> tuple[EncoderConfig, int, int]:
         raise RunError(f"{path}: expected exactly the keys {', '.join(sorted(outer))}")
     types = get_type_hints(EncoderConfig)
     given = value["encoder"]
-    for key in given.keys() - types.keys():
+    for key in sorted(given.keys() - types.keys()):
         raise RunError(f"{path}: unknown key {key!r}{did_you_mean(key, list(types))}")
-    for key in types.keys() - given.keys():
+    for key in sorted(types.keys() - given.keys()):
         raise RunError(f"{path}: the key {key!r} is missing")
     try:
         fields = {key: coerce(given[key], types[key]) for key in types}
@@ -153,20 +173,25 @@ def _read_config(path: Path) -> tuple[EncoderConfig, int, int]:
     sizes = [v for k, v in fields.items() if k.startswith(("num_", "hidden_size", "vocab", "inter"))]
     if faults or min(sizes) < 1 or num_labels < 1 or not max_length >= 3:
         raise RunError(f"{path}: {faults[0] if faults else 'a size is not positive'}")
+    if max(max_length, config.max_position_embeddings) > LONGEST:
+        raise RunError(f"{path}: more than {LONGEST:,} positions")
     return config, num_labels, max_length
 
 
-def _read_tensors(path: Path, model: SequenceClassifier) -> dict[str, Tensor]:
+def _read_tensors(path: Path) -> dict[str, Tensor]:
     try:
-        tensors = load_tensors(path.read_bytes())
+        return load_tensors(path.read_bytes())
     except OSError as error:
         raise RunError(f"{path}: cannot read: {error.strerror}") from error
     except SafetensorError as error:
         raise RunError(f"{path}: damaged: {error}") from error
+
+
+def _check_tensors(path: Path, tensors: dict[str, Tensor], model: SequenceClassifier) -> None:
     wanted = model.state_dict()
-    for name in wanted.keys() - tensors.keys():
+    for name in sorted(wanted.keys() - tensors.keys()):
         raise RunError(f"{path}: the tensor {name} is missing")
-    for name in tensors.keys() - wanted.keys():
+    for name in sorted(tensors.keys() - wanted.keys()):
         raise RunError(f"{path}: unknown tensor {name}")
     for name, tensor in tensors.items():
         if tensor.shape != wanted[name].shape or tensor.dtype != torch.float32:
@@ -176,4 +201,3 @@ def _read_tensors(path: Path, model: SequenceClassifier) -> dict[str, Tensor]:
             )
         if not bool(tensor.isfinite().all()):
             raise RunError(f"{path}: {name} holds values that are not finite")
-    return tensors

@@ -42,6 +42,8 @@ def evaluate_run(
     classifier = Classifier.load(run, device=device)
     paths = configuration.replace(TrainConfig(), in_directory(data)).data
     has_val = Path(paths.val_texts).exists() or Path(paths.val_labels).exists()
+    if not Path(data).is_dir():
+        raise DataError(str(data), "no such folder; expected one with the data files")
     rows = None if has_val else _divided_rows(Path(run), data, split)
     from_val = has_val and split == "val"
     texts = paths.val_texts if from_val else paths.train_texts
