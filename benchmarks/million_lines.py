@@ -49,7 +49,7 @@ def generate(folder: Path, lines: int) -> None:
 
 def check(arguments: dict[str, Any]) -> dict[str, Any]:
     """Reading and checking, as `check-data` does."""
-    from custom_bert.config import from_mapping
+    from custom_bert.config_sources import from_mapping
     from custom_bert.data.dataset import in_directory, read_dataset
 
     begun = time.perf_counter()
@@ -59,7 +59,7 @@ def check(arguments: dict[str, Any]) -> dict[str, Any]:
 
 def prepare_all(arguments: dict[str, Any]) -> dict[str, Any]:
     """Everything before the first step: check, vocabulary, token store."""
-    from custom_bert.config import from_mapping
+    from custom_bert.config_sources import from_mapping
     from custom_bert.data.dataset import in_directory
     from custom_bert.training.prepare import prepare
 

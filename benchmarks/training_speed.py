@@ -39,7 +39,7 @@ BASELINE = "HF Trainer, defaults"
 
 def ours(arguments: dict[str, Any]) -> dict[str, Any]:
     """The product's own pieces: prepare, the classification phase, its steps."""
-    from custom_bert.config import from_mapping
+    from custom_bert.config_sources import from_mapping
     from custom_bert.data.dataset import in_directory
     from custom_bert.training.log import Reporter
     from custom_bert.training.loop import build
@@ -100,7 +100,7 @@ def hf(arguments: dict[str, Any]) -> dict[str, Any]:
     import transformers
 
     from custom_bert import machine
-    from custom_bert.config import from_mapping
+    from custom_bert.config_sources import from_mapping
     from custom_bert.data.dataset import in_directory
     from custom_bert.training.prepare import prepare
 

@@ -21,6 +21,7 @@ import tyro
 from custom_bert import __version__
 from custom_bert import config as configuration
 from custom_bert.config import TrainConfig
+from custom_bert.config_sources import load as load_config
 from custom_bert.errors import RunError, UserError, WriteError
 
 Device = Literal["cpu", "cuda"]
@@ -127,7 +128,8 @@ class CheckData:
     """Folder with the data files."""
 
     def run(self) -> None:
-        from custom_bert.data.dataset import describe, in_directory, read_dataset
+        from custom_bert.data.dataset import in_directory, read_dataset
+        from custom_bert.data.findings import describe
 
         config = configuration.replace(TrainConfig(), in_directory(self.directory))
         dataset = read_dataset(config.data)
@@ -249,7 +251,7 @@ def _parse(name: str, arguments: list[str]) -> Any:
     command = COMMANDS[name]
     default = None
     if command is Train:
-        default = Train(settings=configuration.load(_config_of(arguments), note=print))
+        default = Train(settings=load_config(_config_of(arguments), note=print))
     shown = io.StringIO()
     try:
         with contextlib.redirect_stderr(shown):

@@ -1,4 +1,4 @@
-"""What a user can set: frozen dataclasses, how they are read, and how they are checked.
+"""What a user can set: frozen dataclasses, and what is valid. How they are read: `config_sources.py`.
 
 Standard library only, so that `custom-bert --help` and editors stay fast. `None` means that the preset
 (`presets.py`) or a rule on the data and the machine (`training/choices.py`) decides; what was decided is
@@ -10,17 +10,15 @@ Precedence: command line, then the config file, then the preset, then the rules.
 from __future__ import annotations
 
 import dataclasses
-import importlib.util
 import math
 import types
 import typing
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import ModuleType
 from typing import Any, Literal, cast, get_args, get_origin, get_type_hints
 
-from custom_bert.errors import ConfigError, did_you_mean
+from custom_bert.errors import did_you_mean
 
 Preset = Literal["legacy", "custom", "modern"]
 Size = Literal["tiny", "mini", "small", "medium", "base"]
@@ -129,6 +127,9 @@ class OptimConfig:
     """Peak learning rate for the labels. None: by the model's width, and whether it was pretrained."""
     epochs: int | None = None
     """Passes over the training data. None: by the number of training tokens."""
+    embedding_init: Literal["random", "ppmi"] | None = None
+    """How token vectors start: random, or from the co-occurrences in the training texts (factorised
+    positive pointwise mutual information, Levy and Goldberg 2014). None: the preset's."""
     pretrain_epochs: int | None = None
     """Passes of masked language modelling over the training texts before the labels are learned; 0 for
     none. None: the preset's, or by the number of training tokens."""
@@ -145,6 +146,9 @@ class OptimConfig:
     token_dropout: float | None = None
     """Share of a training text's tokens that become [MASK], other ones in every epoch. None: the
     preset's."""
+    r_drop: float | None = None
+    """Weight of R-Drop (Liang et al. 2021): each text passes twice, under different dropout, and the two
+    predictions are drawn together. 0 for none. None: the preset's, or by the number of training tokens."""
     label_smoothing: float = 0.0
     """Probability mass that the target distribution spreads over all classes."""
     class_weights: Literal["none", "balanced"] = "none"
@@ -204,30 +208,6 @@ class TrainConfig:
 
 GROUPS = ("data", "model", "batch", "optim", "runtime")
 
-ALIASES: dict[str, str] = {
-    "emb_dim": "model.hidden_size",
-    "d_model": "model.hidden_size",
-    "num_blocks": "model.num_hidden_layers",
-    "num_layers": "model.num_hidden_layers",
-    "num_heads": "model.num_attention_heads",
-    "ff_dim": "model.intermediate_size",
-    "activation": "model.hidden_act",
-    "dropout": "model.hidden_dropout",
-    "max_seq_len": "data.max_length",
-    "max_len": "data.max_length",
-    "train_dataset": "data.train_texts",
-    "val_dataset": "data.val_texts",
-    "learning_rate": "optim.lr",
-    "num_epochs": "optim.epochs",
-    "warmup_ratio": "optim.warmup",
-    "max_grad_norm": "optim.clip_norm",
-    "gradient_accumulation_steps": "batch.accumulation",
-    "attention_kernel": "runtime.attention",
-    "output": "out",
-    "output_dir": "out",
-}
-"""Older and common flat names -> the field they mean. Their use is told to the user, once each."""
-
 
 def field_types() -> dict[str, Any]:
     """`{"seed": int, "model.hidden_size": int | None, ...}`: every settable field and its type."""
@@ -261,156 +241,6 @@ def replace(config: TrainConfig, changes: Mapping[str, Any]) -> TrainConfig:
             value = dataclasses.replace(getattr(config, group), **{inner: value})
         config = dataclasses.replace(config, **{group or inner: value})
     return config
-
-
-def from_mapping(
-    mapping: Mapping[str, Any], *, where: str = "config", note: Callable[[str], None] | None = None
-) -> TrainConfig:
-    """Builds a checked `TrainConfig` from nested groups, dotted names, flat names, or a mixture.
-
-    Args:
-        mapping: for example `{"optim": {"lr": 1e-3}, "model.hidden_size": 256, "num_epochs": 3}`.
-        where: named in messages.
-        note: called with one line for each older name that was accepted.
-
-    Raises:
-        ConfigError: with every fault at once; an unknown name is told with its nearest valid one.
-    """
-    types_by_name = field_types()
-    faults: list[str] = []
-    values: dict[str, Any] = {}
-    for given, value in _flatten(mapping):
-        if given in GROUPS:
-            faults.append(f"{where}: {given}: expected settings by name, as a dict, got {value!r}")
-            continue
-        name = _resolve_name(given, types_by_name)
-        if name is None:
-            known = [*types_by_name, *GROUPS, *ALIASES]
-            known += [dotted.rpartition(".")[2] for dotted in types_by_name]
-            faults.append(f"{where}: unknown setting {given!r}{did_you_mean(given, known)}")
-            continue
-        if note and given in ALIASES:
-            note(f"{where}: {given!r} is read as {name!r}")
-        if name in values:
-            faults.append(f"{where}: {name!r} is set twice (the second time as {given!r})")
-            continue
-        try:
-            values[name] = coerce(value, types_by_name[name])
-        except ValueError as error:
-            faults.append(f"{where}: {given}: {error}, got {value!r}")
-    config = replace(TrainConfig(), values)
-    faults += [f"{where}: {fault}" for fault in check(config)]
-    if faults:
-        raise ConfigError(faults)
-    return config
-
-
-def load(
-    source: TrainConfig | Mapping[str, Any] | ModuleType | str | Path,
-    *,
-    note: Callable[[str], None] | None = None,
-) -> TrainConfig:
-    """Reads a configuration from whatever the user has.
-
-    Args:
-        source: a `TrainConfig`; a mapping; a module with `get_config()` (as `import config` gives); or the
-            path of such a Python file or of a JSON file.
-        note: see `from_mapping`.
-
-    Raises:
-        ConfigError: with every fault at once.
-    """
-    if isinstance(source, TrainConfig):
-        return _checked(source, "config")
-    if isinstance(source, Mapping):
-        return from_mapping(source, note=note)
-    if isinstance(source, ModuleType):
-        return _from_module(source, Path(getattr(source, "__file__", None) or source.__name__).name, note)
-    if isinstance(source, (str, Path)):
-        return _from_path(Path(source), note)
-    raise ConfigError(
-        [f"config: expected a module, mapping, TrainConfig or path, got {type(source).__name__}"]
-    )
-
-
-def _checked(config: TrainConfig, where: str) -> TrainConfig:
-    faults = check(config)
-    if faults:
-        raise ConfigError([f"{where}: {fault}" for fault in faults])
-    return config
-
-
-def _from_path(path: Path, note: Callable[[str], None] | None) -> TrainConfig:
-    if not path.is_file():
-        raise ConfigError([f"{path}: no such config file"])
-    if path.suffix == ".json":
-        import json
-
-        try:
-            value = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise ConfigError([f"{path}: not valid JSON: {error}"]) from error
-        if not isinstance(value, dict):
-            raise ConfigError([f"{path}: expected an object of settings"])
-        return from_mapping(value, where=str(path), note=note)
-    spec = importlib.util.spec_from_file_location("custom_bert_user_config", path)
-    if spec is None or spec.loader is None:
-        raise ConfigError([f"{path}: expected a .py file with get_config(), or a .json file"])
-    module = importlib.util.module_from_spec(spec)
-    try:
-        spec.loader.exec_module(module)
-    except Exception as error:
-        line = _line_in(error, path)
-        raise ConfigError([f"{path}{line}: {type(error).__name__}: {error}"]) from error
-    return _from_module(module, str(path), note)
-
-
-def _line_in(error: BaseException, path: Path) -> str:
-    if isinstance(error, SyntaxError) and error.lineno:
-        return f":{error.lineno}"
-    line, trace = "", error.__traceback__
-    while trace:
-        if trace.tb_frame.f_code.co_filename == str(path):
-            line = f":{trace.tb_lineno}"
-        trace = trace.tb_next
-    return line
-
-
-def _from_module(module: ModuleType, where: str, note: Callable[[str], None] | None) -> TrainConfig:
-    get_config = getattr(module, "get_config", None)
-    if not callable(get_config):
-        raise ConfigError([f"{where}: no function get_config() that returns the settings"])
-    try:
-        value = get_config()
-    except Exception as error:
-        line = _line_in(error, Path(getattr(module, "__file__", None) or where))
-        raise ConfigError([f"{where}{line}: get_config(): {type(error).__name__}: {error}"]) from error
-    if isinstance(value, TrainConfig):
-        return _checked(value, where)
-    if not isinstance(value, Mapping):
-        raise ConfigError([f"{where}: get_config() returned {type(value).__name__}, not a dict"])
-    return from_mapping(value, where=where, note=note)
-
-
-def _flatten(mapping: Mapping[str, Any]) -> Iterable[tuple[str, Any]]:
-    for key, value in mapping.items():
-        if key in GROUPS and isinstance(value, Mapping):
-            for inner, inner_value in value.items():
-                yield f"{key}.{inner}", inner_value
-        elif key in GROUPS and dataclasses.is_dataclass(value):
-            for inner, inner_value in vars(value).items():
-                yield f"{key}.{inner}", inner_value
-        else:
-            yield str(key), value
-
-
-def _resolve_name(given: str, types_by_name: Mapping[str, Any]) -> str | None:
-    if given in types_by_name:
-        return given
-    if given in ALIASES:
-        return ALIASES[given]
-    matches = [name for name in types_by_name if name.rpartition(".")[2] == given]
-    return matches[0] if len(matches) == 1 else None
 
 
 def coerce(value: Any, annotation: Any) -> Any:
@@ -476,6 +306,7 @@ _RANGES: dict[str, tuple[float, float, str]] = {
     "optim.weight_decay": (0, 10, "between 0 and 10"),
     "optim.clip_norm": (1e-9, 1e9, "above 0"),
     "optim.token_dropout": (0, 0.9, "between 0 and 0.9"),
+    "optim.r_drop": (0, 1000, "between 0 and 1,000"),
     "optim.label_smoothing": (0, 0.99, "between 0 and 0.99"),
     "optim.eval_every": (1, 1 << 40, "at least 1"),
     "optim.patience": (1, 1 << 40, "at least 1"),
@@ -518,6 +349,10 @@ def check(config: TrainConfig) -> list[str]:
         faults.append(
             "model.attention_dropout: packed batches have no kernel with dropout; "
             "set it to 0 or batch.plan to uniform_length"
+        )
+    if config.optim.r_drop and model.hidden_dropout == 0 and not model.attention_dropout:
+        faults.append(
+            "optim.r_drop compares two passes under dropout; raise model.hidden_dropout or set it to 0"
         )
     if runtime.precision == "fp16" and runtime.device == "cpu":
         faults.append("runtime.precision: fp16 is 10 x slower than fp32 on a CPU; use bf16 or fp32")

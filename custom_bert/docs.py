@@ -14,7 +14,8 @@ from pathlib import Path
 
 from custom_bert import config as configuration
 from custom_bert import files
-from custom_bert.config import ALIASES, GROUPS, TrainConfig
+from custom_bert.config import GROUPS, TrainConfig
+from custom_bert.config_sources import ALIASES
 from custom_bert.presets import ARCHITECTURE, SIZES, TRAINING
 
 

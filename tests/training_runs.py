@@ -69,6 +69,7 @@ def settings(data: Path, out: Path | None, **changes: Any) -> dict[str, Any]:
         "optim.lr": 3e-3,
         "optim.pretrain_epochs": 0,
         "optim.token_dropout": 0.0,
+        "optim.r_drop": 0.0,
         "runtime.precision": "fp32",
         "runtime.threads": 1,
         "out": None if out is None else str(out),

@@ -6,22 +6,23 @@ warning with counts and line numbers. Texts are not kept: they are streamed agai
 
 from __future__ import annotations
 
-import unicodedata
-from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from custom_bert.config import DataConfig
-from custom_bert.data.text import LineReader, status_of
-from custom_bert.errors import DataError, did_you_mean
-
-MAX_LABELS = 65_536
-MAX_LABEL_CHARACTERS = 1_000
-RARE = 3
-"""Labels with fewer training examples than this are warned about."""
+from custom_bert.data.findings import (
+    at_lines,
+    counted,
+    warn_conflicts,
+    warn_label_spelling,
+    warn_leaks,
+    warn_rare,
+)
+from custom_bert.data.labels import check_not_swapped, read_labels, short_label
+from custom_bert.data.text import LineReader, leaders, status_of
+from custom_bert.errors import DataError
 
 
 @dataclass(frozen=True)
@@ -107,15 +108,15 @@ def read_dataset(data: DataConfig, *, seed: int = 0) -> Dataset:
     labels: dict[str, int] = {}
     train = _read_pair(data.train_texts, data.train_labels, labels, None, warnings)
     if len(labels) == 1:
-        only = _short(next(iter(labels)))
+        only = short_label(next(iter(labels)))
         raise DataError(data.train_labels, f"every line has the label {only}; two different ones are needed")
-    _warn_label_spelling(train, list(labels), warnings)
-    _warn_rare(train, list(labels), warnings)
-    _warn_conflicts(train, warnings)
+    warn_label_spelling(train, list(labels), warnings)
+    warn_rare(train, list(labels), warnings)
+    warn_conflicts(train, warnings)
     if has_val:
         val = _read_pair(data.val_texts, data.val_labels, labels, data.train_labels, warnings)
-        _warn_conflicts(val, warnings)
-        _warn_leaks(train, val, warnings)
+        warn_conflicts(val, warnings)
+        warn_leaks(train, val, warnings)
     else:
         val = train
     order = sorted(labels)
@@ -160,7 +161,7 @@ def divide(label_ids_N: np.ndarray, hashes_N: np.ndarray, fraction: float, seed:
     Returns:
         Sorted row indices.
     """
-    leader_N = _leaders(hashes_N)
+    leader_N = leaders(hashes_N)
     draw_N = np.random.Generator(np.random.PCG64(seed)).random(len(leader_N))
     texts = np.flatnonzero(leader_N == np.arange(len(leader_N)))  # the different ones
     texts = texts[np.lexsort((draw_N[texts], label_ids_N[texts]))]
@@ -170,12 +171,6 @@ def divide(label_ids_N: np.ndarray, hashes_N: np.ndarray, fraction: float, seed:
     chosen_N = np.zeros(len(leader_N), dtype=bool)
     chosen_N[texts[place < np.repeat(wanted_C, counts_C)]] = True
     return np.flatnonzero(chosen_N[leader_N])
-
-
-def _leaders(hashes_N: np.ndarray) -> np.ndarray:
-    """(N,) the first row with the same text as each row."""
-    _, first, inverse_N = np.unique(hashes_N, return_index=True, return_inverse=True)
-    return np.asarray(first[inverse_N])
 
 
 def _renumbered(file: TextFile, renumber: np.ndarray) -> TextFile:
@@ -194,7 +189,7 @@ def _read_pair(
     for reader in (texts, label_reader):
         if not reader.path.is_file():
             raise DataError(str(reader.path), "not a regular file, which can be read more than once")
-    label_ids, label_characters = _read_labels(label_reader, labels, known_from, texts_path)
+    label_ids, label_characters = read_labels(label_reader, labels, known_from, texts_path)
     hashes, empty, characters = [], [], 0
     for block in texts.blocks():
         start = texts.num_lines - len(block)
@@ -207,7 +202,7 @@ def _read_pair(
         raise _unequal(texts_path, texts.num_lines, labels_path, len(label_ids), empty)
     all_hashes = np.concatenate(hashes)
     if known_from is None:
-        _check_not_swapped(
+        check_not_swapped(
             texts_path, labels_path, label_ids, len(labels), label_characters, characters, all_hashes
         )
     if empty:
@@ -246,182 +241,3 @@ def _unequal(
     return DataError(
         f"{texts_path}:{num_labels + 1}", f"a text without a label: {counts}; {surplus} too many"
     )
-
-
-def _read_labels(
-    reader: LineReader, labels: dict[str, int], known_from: str | None, texts_path: str
-) -> tuple[np.ndarray, int]:
-    """(label ids in order of first sight, characters); new labels are added to `labels`."""
-    ids, characters = [], 0
-    for block in reader.blocks():
-        start = reader.num_lines - len(block)
-        characters += sum(map(len, block))
-        if not labels.keys() >= set(block):
-            for i, label in enumerate(block):
-                if label not in labels:
-                    where = f"{reader.path}:{start + i + 1}"
-                    _check_label(where, label)
-                    if known_from is not None:
-                        raise _unknown_label(where, label, labels, known_from, texts_path)
-                    labels[label] = len(labels)
-        ids.append(np.fromiter(map(labels.__getitem__, block), dtype=np.int32, count=len(block)))
-    return np.concatenate(ids), characters
-
-
-def _check_label(where: str, label: str) -> None:
-    if not label.strip():
-        raise DataError(where, "empty label; write one or remove the line")
-    if len(label) > MAX_LABEL_CHARACTERS:
-        raise DataError(where, f"a label of {len(label):,} characters; are texts and labels swapped?")
-    if "\t" in label:
-        raise DataError(
-            where, f"label {_short(label)} holds a tab, which separates label and probability in predictions"
-        )
-    if "\r" in label:
-        raise DataError(where, f"label {_short(label)} holds a CR; end every line with LF or CR LF")
-
-
-def _unknown_label(
-    where: str, label: str, labels: dict[str, int], known_from: str, texts_path: str
-) -> DataError:
-    first_texts = next(LineReader(texts_path).blocks())[:100]
-    if labels.keys() >= set(first_texts):
-        return DataError(
-            where, f"the labels look like texts and {texts_path} like labels; are the two files swapped?"
-        )
-    return DataError(
-        where, f"label {_short(label)} never occurs in {known_from}{_nearest(label, list(labels))}"
-    )
-
-
-def _nearest(label: str, labels: Sequence[str]) -> str:
-    folded = {_folded(known): known for known in labels}
-    if _folded(label) in folded:
-        return f" (did you mean {_short(folded[_folded(label)])}?)"
-    return did_you_mean(label, labels) if len(labels) <= 5_000 else ""
-
-
-def _folded(label: str) -> str:
-    """Without what is easily overlooked: case, surrounding space, full width, ligatures, joiners."""
-    shown = "".join(letter for letter in label if unicodedata.category(letter) != "Cf")
-    return unicodedata.normalize("NFKC", shown).strip().casefold()
-
-
-def _check_not_swapped(
-    texts_path: str,
-    labels_path: str,
-    label_ids: np.ndarray,
-    num_labels: int,
-    label_characters: int,
-    text_characters: int,
-    hashes: np.ndarray,
-) -> None:
-    if label_characters > 2 * text_characters and len(np.unique(hashes)) < num_labels:
-        raise DataError(
-            f"{labels_path}:1",
-            f"the labels look like texts and {texts_path} like labels; are the two files swapped?",
-        )
-    if (num_labels > len(label_ids) // 2 and len(label_ids) >= 20) or num_labels > MAX_LABELS:
-        raise DataError(
-            f"{labels_path}:1",
-            f"the labels look like texts: {num_labels:,} different ones in {len(label_ids):,} lines",
-        )
-
-
-def _warn_label_spelling(file: TextFile, labels: Sequence[str], warnings: list[str]) -> None:
-    """Labels that look the same are probably one label."""
-    seen: dict[str, int] = {}
-    twins = [(seen.setdefault(_folded(label), i), i) for i, label in enumerate(labels)]
-    twins = [(first, second) for first, second in twins if first != second]
-    if twins:
-        names = ", ".join(f"{_short(labels[i])} and {_short(labels[k])}" for i, k in twins[:5])
-        lines = [int(np.argmax(file.label_ids_N == second)) + 1 for _, second in twins[:5]]
-        warnings.append(
-            f"{file.labels_path}: {counted(len(twins), 'label')} like another but for case, spaces or width, "
-            f"counted as different: {names}{at_lines(lines, len(twins))}"
-        )
-
-
-def _warn_rare(file: TextFile, labels: Sequence[str], warnings: list[str]) -> None:
-    counts = np.bincount(file.label_ids_N, minlength=len(labels))
-    rare = np.flatnonzero(counts < RARE)
-    if len(rare):
-        lines = [int(np.argmax(file.label_ids_N == label)) + 1 for label in rare[:5]]
-        names = ", ".join(_short(labels[label]) for label in rare[:5])
-        warnings.append(
-            f"{file.labels_path}: {counted(len(rare), 'label')} with fewer than {RARE} examples: "
-            f"{names}{at_lines(lines, len(rare))}"
-        )
-
-
-def _warn_conflicts(file: TextFile, warnings: list[str]) -> None:
-    """The same text under two labels: where it stands first, and where it first has another label."""
-    leader_N = _leaders(file.hashes_N)
-    rows = np.flatnonzero(file.label_ids_N != file.label_ids_N[leader_N])
-    firsts, at = np.unique(leader_N[rows], return_index=True)
-    if len(firsts):
-        pairs = [f"{first + 1} and {rows[i] + 1}" for first, i in zip(firsts[:5], at[:5], strict=True)]
-        more = ", ..." if len(firsts) > 5 else ""
-        warnings.append(
-            f"{file.texts_path}: {counted(len(firsts), 'text')} under more than one label "
-            f"(lines {', '.join(pairs)}{more})"
-        )
-
-
-def _warn_leaks(train: TextFile, val: TextFile, warnings: list[str]) -> None:
-    lines = np.flatnonzero(np.isin(val.hashes_N, train.hashes_N)) + 1
-    if len(lines):
-        warnings.append(
-            f"{val.texts_path}: {counted(len(lines), 'text')} also in {train.texts_path}"
-            f"{at_lines(lines)}; validation scores are that much too kind"
-        )
-
-
-def describe(dataset: Dataset) -> list[str]:
-    """What a check found: sizes, labels, the division, and the warnings."""
-    train, labels = dataset.train_label_ids, dataset.labels
-    lines = [
-        f"{dataset.train_file.texts_path}: {len(dataset.train_file):,} lines, "
-        f"{dataset.train_file.characters:,} characters, {len(labels)} labels"
-    ]
-    if dataset.was_divided:
-        lines.append(f"no validation files: {len(dataset.val_rows):,} lines would be set aside from these")
-    else:
-        lines.append(
-            f"{dataset.val_file.texts_path}: {len(dataset.val_file):,} lines, "
-            f"{dataset.val_file.characters:,} characters"
-        )
-    counts = label_counts(train, labels)
-    largest = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-    shown = ", ".join(f"{_shown(label)} {count:,}" for label, count in largest[:10])
-    lines.append(f"training examples by label: {shown}{', ...' if len(largest) > 10 else ''}")
-    lines += [f"warning: {warning}" for warning in dataset.warnings]
-    return [*lines, f"no errors, {counted(len(dataset.warnings), 'warning')}"]
-
-
-def counted(count: int, noun: str) -> str:
-    """`1 text`, `1,200 texts`."""
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
-
-
-def at_lines(lines: Sequence[int] | np.ndarray, total: int | None = None) -> str:
-    """` (line 3)`, ` (lines 3, 8, 9, 12, 40, ...)`: the first five."""
-    total = len(lines) if total is None else total
-    first = ", ".join(str(int(line)) for line in lines[:5])
-    more = ", ..." if total > 5 else ""
-    return f" (line{'' if total == 1 else 's'} {first}{more})"
-
-
-def _short(label: str) -> str:
-    return repr(label if len(label) <= 40 else label[:37] + "...")
-
-
-def _shown(label: str) -> str:
-    """As it is if a terminal can show it."""
-    return label if len(label) <= 40 and label.isprintable() else _short(label)
-
-
-def label_counts(label_ids_N: np.ndarray, labels: Sequence[str]) -> dict[str, int]:
-    """Examples of each label, in label order."""
-    counts = Counter(label_ids_N.tolist())
-    return {label: counts.get(i, 0) for i, label in enumerate(labels)}

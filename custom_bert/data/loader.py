@@ -45,8 +45,10 @@ class BatchBuilder:
         """(N,) tokens of each example."""
         return np.asarray(self.store.lengths_N[self.rows_N])
 
-    def build(self, indices: np.ndarray, plan: Plan, max_length: int) -> Batch:
-        """A training batch, laid out as the plan asks."""
+    def build(self, indices: np.ndarray, plan: Plan, max_length: int, *, copies: int = 1) -> Batch:
+        """A training batch, laid out as the plan asks; the copies of an example follow one another."""
+        if copies > 1:
+            indices = np.repeat(indices, copies)
         slots = training_slots(self.lengths_N[indices], plan, max_length)
         return self._laid_out(indices, slots, num_rows(slots, plan))
 

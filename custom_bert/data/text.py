@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+import numpy as np
+
 from custom_bert.errors import DataError
 
 STANDARD_INPUT = "/dev/stdin"
@@ -156,3 +158,9 @@ def _looks_like_utf16(start: bytes) -> bool:
     """Whether NULs stand at every second place or nearly so, as in UTF-16 of Latin script."""
     even, odd = start[0::2].count(0), start[1::2].count(0)
     return max(even, odd) >= max(3, len(start) // 4) and min(even, odd) == 0
+
+
+def leaders(hashes_N: np.ndarray) -> np.ndarray:
+    """(N,) the first row with the same text as each row."""
+    _, first, inverse_N = np.unique(hashes_N, return_index=True, return_inverse=True)
+    return np.asarray(first[inverse_N])

@@ -35,6 +35,26 @@ def cross_entropy_sum(
     return losses_N.sum()
 
 
+def r_drop_sum(logits_NC: Tensor, labels_N: Tensor, *, class_weights_C: Tensor | None = None) -> Tensor:
+    """How far the two predictions of each text are apart: KL(p, q) + KL(q, p), summed over the texts.
+
+    R-Drop (Liang et al. 2021, arXiv 2106.14448): the passes differ by their dropout alone, so that what is
+    minimised is the dependence of the prediction on what was dropped.
+
+    Args:
+        logits_NC: (N, C); rows 2i and 2i + 1 are two passes of one text.
+        labels_N: (N,) class indices, the same for both passes.
+        class_weights_C: (C,) weight of each class's texts; None for 1.
+    """
+    logits = logits_NC if logits_NC.dtype is torch.float64 else logits_NC.float()
+    first_NC, second_NC = F.log_softmax(logits, dim=-1).view(-1, 2, logits.shape[-1]).unbind(1)
+    # KL(p, q) + KL(q, p) = sum of (p - q) (log p - log q)
+    apart_N = ((first_NC.exp() - second_NC.exp()) * (first_NC - second_NC)).sum(-1)
+    if class_weights_C is not None:
+        apart_N = apart_N * class_weights_C[labels_N[::2]]
+    return apart_N.sum()
+
+
 def target_weight(labels_N: Tensor, class_weights_C: Tensor | None = None) -> float:
     """What `cross_entropy_sum` is divided by: the examples, or the sum of their classes' weights."""
     if class_weights_C is None:

@@ -67,6 +67,19 @@ PRETRAIN_UP_TO = 400_000
 """Training tokens up to which masked language modelling pays within a few minutes."""
 
 
+def r_drop(tokens: int, *, dropout: float) -> tuple[float, str]:
+    """Weight of R-Drop: on where it pays within ten minutes on two cores (docs/LOG.md)."""
+    if dropout == 0:
+        return 0.0, "no dropout, so nothing to compare"
+    if tokens > R_DROP_UP_TO:
+        return 0.0, f"each text would pass twice; off above {R_DROP_UP_TO:,} training tokens"
+    return 6.0, _training_tokens(tokens)
+
+
+R_DROP_UP_TO = 1_500_000
+"""Training tokens up to which a second pass of each text is worth its time."""
+
+
 def _training_tokens(tokens: int) -> str:
     return f"{tokens:,} training tokens"
 

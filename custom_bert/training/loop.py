@@ -18,10 +18,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from custom_bert import config as configuration
 from custom_bert.batch import Batch
 from custom_bert.checkpoints.native import write_weights
 from custom_bert.config import TrainConfig
+from custom_bert.config_sources import load as load_config
 from custom_bert.data.batching import EVALUATION_PADDING, by_length
 from custom_bert.data.loader import prefetch
 from custom_bert.errors import RunError, UserError
@@ -31,6 +31,7 @@ from custom_bert.models.heads import SequenceClassifier
 from custom_bert.report import score_lines
 from custom_bert.training import choices
 from custom_bert.training.compile import compile_layers, compiler_fault
+from custom_bert.training.embedding_init import start_from_cooccurrences
 from custom_bert.training.log import Board, Reporter, Speed, duration, introduction, require_tensorboard
 from custom_bert.training.phases import (
     Phase,
@@ -112,7 +113,7 @@ def train_model(
         KeyboardInterrupt: after Ctrl-C, when what was evaluated is safe.
     """
     reporter = Reporter()
-    config = configuration.load(config, note=reporter.say)
+    config = load_config(config, note=reporter.say)
     if config.runtime.tensorboard:
         require_tensorboard()
     prepared = prepare(config, reporter.say)
@@ -155,6 +156,8 @@ def build(prepared: Prepared, reporter: Reporter) -> State:
     torch.use_deterministic_algorithms(config.runtime.deterministic)
     model = SequenceClassifier(prepared.encoder, len(prepared.dataset.labels)).to(device).train()
     model.encoder.set_kernel(config.runtime.attention)
+    if config.optim.embedding_init == "ppmi":
+        start_from_cooccurrences(model.encoder, prepared)
     if config.runtime.compile:
         fault = compiler_fault(device)
         if fault:

@@ -82,18 +82,19 @@ def classification(prepared: Prepared, model: SequenceClassifier) -> Phase:
         counts = np.bincount(prepared.dataset.train_label_ids, minlength=len(labels))
         weights_C = balanced_weights(torch.from_numpy(counts)).to(prepared.device)
     assert config.optim.lr is not None and config.optim.epochs is not None
-    rate = config.optim.token_dropout or 0.0
+    r_drop, rate = config.optim.r_drop or 0.0, config.optim.token_dropout or 0.0
     masker = _masker(prepared, rate, config.seed) if rate else None
 
     def build(indices: np.ndarray, epoch: int) -> Batch:
-        batch = prepared.train.build(indices, prepared.plan, prepared.max_length)
+        copies = 2 if r_drop else 1
+        batch = prepared.train.build(indices, prepared.plan, prepared.max_length, copies=copies)
         return masker.drop(batch, epoch) if masker else batch
 
     return Phase(
         name="train",
         model=model,
         optimizer=make_optimizer(model, lr=config.optim.lr, weight_decay=config.optim.weight_decay or 0.0),
-        objective=Classification(weights_C, config.optim.label_smoothing),
+        objective=Classification(weights_C, config.optim.label_smoothing, r_drop),
         epochs=config.optim.epochs,
         lr=config.optim.lr,
         seed=config.seed,
@@ -167,14 +168,11 @@ def _built(phase: Phase, epoch: int, indices: np.ndarray) -> Batch:
 
 def estimate_seconds(phase: Phase, prepared: Prepared, precision: MixedPrecision) -> float:
     """Expected time of a phase, from one batch's forward and backward pass; leaves no trace."""
-    plan = prepared.epoch_plan(phase.seed, 0)
+    plan, lengths_N = prepared.epoch_plan(phase.seed, 0), prepared.train.lengths_N
     batch = phase.build(plan[0], 0).to(prepared.device)
-    lengths_N = prepared.train.lengths_N
-    rows = (
-        len(lengths_N) * prepared.max_length
-        if prepared.plan == "padded"
-        else sum(int(lengths_N[indices].sum()) for indices in plan)
-    )
+    # the padded plan costs by texts, the others by tokens
+    costs_N = np.ones_like(lengths_N) if prepared.plan == "padded" else lengths_N
+    batches = sum(int(costs_N[indices].sum()) for indices in plan) / int(costs_N[plan[0]].sum())
     on_gpu = [prepared.device] if prepared.device.type == "cuda" else []
     seconds = 0.0
     with torch.random.fork_rng(devices=on_gpu):
@@ -187,7 +185,7 @@ def estimate_seconds(phase: Phase, prepared: Prepared, precision: MixedPrecision
                 torch.cuda.synchronize()
             seconds = time.perf_counter() - begun
     phase.optimizer.zero_grad(set_to_none=True)
-    return seconds * rows / batch.num_rows * phase.epochs * OVERHEAD
+    return seconds * batches * phase.epochs * OVERHEAD
 
 
 OVERHEAD = 1.2

@@ -17,7 +17,9 @@ from custom_bert import config as configuration
 from custom_bert import files, machine
 from custom_bert.config import KERNELS_WITH_DROPOUT, Plan, TrainConfig
 from custom_bert.data.batching import plan_batches
-from custom_bert.data.dataset import Dataset, counted, label_counts, read_dataset
+from custom_bert.data.dataset import Dataset, read_dataset
+from custom_bert.data.findings import counted
+from custom_bert.data.labels import label_counts
 from custom_bert.data.loader import BatchBuilder
 from custom_bert.data.store import StoreInfo, TokenStore, cache_root, open_store
 from custom_bert.data.text import LineReader
@@ -341,6 +343,8 @@ def _decide_training(
             if configuration.to_flat(todo.asked)[name]:
                 raise ConfigError([f"config: {name}: the tokenizer has no [MASK] token; set it to 0"])
             todo.set(name, 0, "the tokenizer has no [MASK] token")
+    dropout = max(encoder.hidden_dropout, encoder.attention_dropout)
+    todo.default("optim.r_drop", choices.r_drop(tokens, dropout=dropout))
     todo.default("optim.pretrain_epochs", choices.pretrain_epochs(tokens))
     pretrained = bool(todo.config.optim.pretrain_epochs)
     if pretrained:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from custom_bert.batch import Batch
-from custom_bert.ops.losses import cross_entropy_sum, target_weight
+from custom_bert.ops.losses import cross_entropy_sum, r_drop_sum, target_weight
 from custom_bert.training.precision import MixedPrecision
 
 
@@ -31,20 +31,27 @@ class Classification:
     Attributes:
         class_weights_C: weight of each class's examples; None for 1.
         label_smoothing: mass spread over all classes.
+        r_drop: weight of R-Drop's divergence, as the paper has it; 0 for none. Otherwise the batch holds
+            each text twice, the copies side by side.
     """
 
     class_weights_C: Tensor | None = None
     label_smoothing: float = 0.0
+    r_drop: float = 0.0
 
     def loss_sum(self, output: Tensor, batch: Batch) -> Tensor:
         """`output` is logits, (N, C)."""
         assert batch.labels_N is not None, "training needs labels"
-        return cross_entropy_sum(
+        loss = cross_entropy_sum(
             output,
             batch.labels_N,
             class_weights_C=self.class_weights_C,
             label_smoothing=self.label_smoothing,
         )
+        if self.r_drop:
+            apart = r_drop_sum(output, batch.labels_N, class_weights_C=self.class_weights_C)
+            loss = loss + self.r_drop / 2 * apart
+        return loss
 
     def weight(self, batch: Batch) -> float:
         """Texts, or the sum of their classes' weights."""

@@ -259,7 +259,7 @@ def test_three_lines_train_with_the_module_and_no_main_guard(data: Path, tmp_pat
 
 
 def test_a_config_object_works_too(data: Path, tmp_path: Path) -> None:
-    from custom_bert.config import from_mapping
+    from custom_bert.config_sources import from_mapping
 
     config = from_mapping(settings(data, tmp_path / "run", **{"optim.epochs": 1}))
     assert isinstance(config, TrainConfig)
@@ -277,6 +277,9 @@ def test_a_config_object_works_too(data: Path, tmp_path: Path) -> None:
             "custom",
             {"optim.class_weights": "balanced", "optim.metric": "macro_f1", "optim.label_smoothing": 0.1},
         ),
+        ("custom", {"optim.r_drop": 6.0, "optim.token_dropout": 0.1}),
+        ("custom", {"batch.plan": "packed", "optim.r_drop": 6.0}),
+        ("legacy", {"batch.token_budget": None, "optim.r_drop": 6.0}),
         ("modern", {"model.local_attention": 4, "model.num_hidden_layers": 4}),
         ("modern", {"batch.plan": "packed", "model.pooling": "cls", "optim.schedule": "linear"}),
     ],
@@ -422,7 +425,7 @@ def test_init_writes_files_that_train_and_refuses_to_overwrite(
     )
     assert done.returncode == 65 and done.stderr.startswith("error: data/train_dataset.txt: no such file")
     capsys.readouterr()
-    assert main(["init", str(tmp_path / "new")]) == 64
+    assert main(["init", str(tmp_path / "new")]) == 74
     assert "exists already and is not overwritten" in capsys.readouterr().err
 
 

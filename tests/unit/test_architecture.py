@@ -13,6 +13,7 @@ PACKAGE = ROOT / "custom_bert"
 LAYERS = {
     "errors": 0,
     "config": 0,
+    "config_sources": 0,
     "files": 0,
     "batch": 1,
     "presets": 1,

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from custom_bert import config as configuration
-from custom_bert.config import ALIASES, GROUPS, TrainConfig, field_types, from_mapping, load, replace, to_flat
+from custom_bert.config import GROUPS, TrainConfig, field_types, replace, to_flat
+from custom_bert.config_sources import ALIASES, from_mapping, load
 from custom_bert.errors import ConfigError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -64,6 +65,7 @@ def test_a_setting_given_twice_is_refused() -> None:
         ({"model.size": "mini", "model.hidden_size": 64}, "exclude each other"),
         ({"model.attention_dropout": 0.1, "runtime.attention": "grouped"}, "has no dropout"),
         ({"model.attention_dropout": 0.1, "batch.plan": "packed"}, "no kernel with dropout"),
+        ({"optim.r_drop": 6.0, "model.hidden_dropout": 0.0}, "raise model.hidden_dropout"),
         ({"runtime.precision": "fp16", "runtime.device": "cpu"}, "use bf16 or fp32"),
         ({"runtime.attention": "varlen", "runtime.device": "cpu"}, "use grouped"),
         ({"runtime.device": "gpu"}, "cpu, cuda, mps"),

@@ -13,8 +13,10 @@ from data_files import read, sentences, write_set
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from custom_bert.data import dataset
-from custom_bert.data.dataset import at_lines, counted, describe, divide, in_directory, label_counts
+from custom_bert.data import findings, labels
+from custom_bert.data.dataset import divide, in_directory
+from custom_bert.data.findings import at_lines, counted, describe
+from custom_bert.data.labels import label_counts
 from custom_bert.errors import DataError
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -402,4 +404,4 @@ def test_many_labels_cost_no_more_than_few(tmp_path: Path) -> None:
 
 
 def test_the_module_names_its_limits() -> None:
-    assert (dataset.MAX_LABELS, dataset.MAX_LABEL_CHARACTERS, dataset.RARE) == (65_536, 1_000, 3)
+    assert (labels.MAX_LABELS, labels.MAX_LABEL_CHARACTERS, findings.RARE) == (65_536, 1_000, 3)

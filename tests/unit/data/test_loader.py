@@ -164,6 +164,20 @@ def test_lengths_are_those_of_the_splits_rows(builder: BatchBuilder) -> None:
 
 
 @pytest.mark.parametrize("plan", PLANS)
+def test_copies_of_a_text_follow_one_another_and_are_equal(builder: BatchBuilder, plan: Plan) -> None:
+    batches = plan_batches(builder.lengths_N, plan, token_budget=40, batch_size=4, seed=0, epoch=0)
+    for indices in batches:
+        batch = builder.build(indices, plan, 12, copies=2)
+        assert batch.indices.tolist() == [i for i in indices.tolist() for _ in range(2)]
+        assert batch.labels_N is not None and torch.equal(batch.labels_N[::2], batch.labels_N[1::2])
+        starts = batch.layout.cu_seqlens.tolist()
+        for first in range(0, 2 * len(indices), 2):
+            length = int(builder.lengths_N[indices[first // 2]])
+            one, other = (batch.input_ids_T[starts[i] : starts[i] + length] for i in (first, first + 1))
+            assert torch.equal(one, other)
+
+
+@pytest.mark.parametrize("plan", PLANS)
 def test_a_batch_holds_its_examples_with_their_labels_laid_out_as_planned(
     builder: BatchBuilder, plan: Plan
 ) -> None:

@@ -5,7 +5,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from custom_bert.ops.losses import balanced_weights, cross_entropy_sum, target_weight
+from custom_bert.ops.losses import balanced_weights, cross_entropy_sum, r_drop_sum, target_weight
 from custom_bert.ops.rope import apply_rope, rope_tables
 
 LOGITS = torch.randn(20, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
@@ -23,6 +23,17 @@ def test_the_smoothed_mean_is_torchs() -> None:
     assert ours.item() == pytest.approx(
         F.cross_entropy(LOGITS, LABELS, label_smoothing=0.1).item(), rel=1e-12
     )
+
+
+def test_r_drop_is_torchs_divergence_both_ways() -> None:
+    first, second = (LOGITS[start::2].log_softmax(-1) for start in (0, 1))
+    labels = torch.arange(10).repeat_interleave(2) % 4
+    both = F.kl_div(first, second, log_target=True, reduction="none")
+    both = both + F.kl_div(second, first, log_target=True, reduction="none")
+    assert r_drop_sum(LOGITS, labels).item() == pytest.approx(both.sum().item(), rel=1e-12)
+    weighted = r_drop_sum(LOGITS, labels, class_weights_C=WEIGHTS)
+    by_text = both.sum(-1) * WEIGHTS[labels[::2]]
+    assert weighted.item() == pytest.approx(by_text.sum().item(), rel=1e-12)
 
 
 def test_half_precision_logits_are_summed_in_fp32() -> None:

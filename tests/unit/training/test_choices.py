@@ -41,6 +41,12 @@ def test_huge_data_needs_no_pretraining() -> None:
     assert found == sorted(found, reverse=True) and found[0] == 30 and found[-1] == 0
 
 
+def test_r_drop_is_for_small_data_and_needs_dropout() -> None:
+    found = [choices.r_drop(tokens, dropout=0.1)[0] for tokens in TOKENS]
+    assert found == sorted(found, reverse=True) and found[0] > 0 and found[-1] == 0
+    assert choices.r_drop(TOKENS[0], dropout=0.0)[0] == 0
+
+
 def test_evaluations_are_at_most_about_twenty() -> None:
     for steps, epochs in ((30, 30), (500, 12), (5000, 1), (1, 1), (40, 2)):
         every, _ = choices.eval_every(steps, epochs)

@@ -126,6 +126,24 @@ def test_masked_tokens_are_counted_over_the_whole_step() -> None:
         assert (a - b).norm() <= 1e-10 * max(b.norm(), 1e-12)
 
 
+def test_r_drop_without_dropout_is_the_plain_loss_and_with_it_adds_the_papers_divergence() -> None:
+    twice = [i for i in range(8) for _ in range(2)]
+    loss, wanted = gradients(Classification(WEIGHTS), [list(range(8))], 0)
+    found_loss, found = gradients(Classification(WEIGHTS, r_drop=6.0), [twice], 0)
+    assert found_loss == pytest.approx(loss, rel=1e-12)
+    for a, b in zip(found, wanted, strict=True):
+        assert (a - b).norm() <= 1e-10 * max(b.norm(), 1e-12)
+
+    (batch,) = microbatches([twice], 0)
+    output = torch.randn(16, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    first, second = output[::2].softmax(-1), output[1::2].softmax(-1)
+    apart = (first * (first / second).log() + second * (second / first).log()).sum(-1) / 2
+    negative = -(first.log() + second.log())[range(8), LABELS]
+    objective = Classification(r_drop=6.0)  # half of the paper's -log p - log q + alpha KL, a mean
+    found_loss = float(objective.loss_sum(output, batch)) / objective.weight(batch)
+    assert found_loss == pytest.approx(float((negative + 6.0 * apart).mean()) / 2, rel=1e-12)
+
+
 def test_gradients_are_clipped_to_the_norm_and_cleared() -> None:
     model = make_model()
     optimizer = Recorder(model.parameters(), lr=0.1)

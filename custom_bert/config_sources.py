@@ -1,0 +1,190 @@
+"""A configuration from whatever the user has: a mapping, a module, a file; older names are understood.
+
+Standard library only, like `config.py`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.util
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from custom_bert.config import GROUPS, TrainConfig, check, coerce, field_types, replace
+from custom_bert.errors import ConfigError, did_you_mean
+
+ALIASES: dict[str, str] = {
+    "emb_dim": "model.hidden_size",
+    "d_model": "model.hidden_size",
+    "num_blocks": "model.num_hidden_layers",
+    "num_layers": "model.num_hidden_layers",
+    "num_heads": "model.num_attention_heads",
+    "ff_dim": "model.intermediate_size",
+    "activation": "model.hidden_act",
+    "dropout": "model.hidden_dropout",
+    "max_seq_len": "data.max_length",
+    "max_len": "data.max_length",
+    "train_dataset": "data.train_texts",
+    "val_dataset": "data.val_texts",
+    "learning_rate": "optim.lr",
+    "num_epochs": "optim.epochs",
+    "warmup_ratio": "optim.warmup",
+    "max_grad_norm": "optim.clip_norm",
+    "gradient_accumulation_steps": "batch.accumulation",
+    "attention_kernel": "runtime.attention",
+    "output": "out",
+    "output_dir": "out",
+}
+"""Older and common flat names -> the field they mean. Their use is told to the user, once each."""
+
+
+def from_mapping(
+    mapping: Mapping[str, Any], *, where: str = "config", note: Callable[[str], None] | None = None
+) -> TrainConfig:
+    """Builds a checked `TrainConfig` from nested groups, dotted names, flat names, or a mixture.
+
+    Args:
+        mapping: for example `{"optim": {"lr": 1e-3}, "model.hidden_size": 256, "num_epochs": 3}`.
+        where: named in messages.
+        note: called with one line for each older name that was accepted.
+
+    Raises:
+        ConfigError: with every fault at once; an unknown name is told with its nearest valid one.
+    """
+    types_by_name = field_types()
+    faults: list[str] = []
+    values: dict[str, Any] = {}
+    for given, value in _flatten(mapping):
+        if given in GROUPS:
+            faults.append(f"{where}: {given}: expected settings by name, as a dict, got {value!r}")
+            continue
+        name = _resolve_name(given, types_by_name)
+        if name is None:
+            known = [*types_by_name, *GROUPS, *ALIASES]
+            known += [dotted.rpartition(".")[2] for dotted in types_by_name]
+            faults.append(f"{where}: unknown setting {given!r}{did_you_mean(given, known)}")
+            continue
+        if note and given in ALIASES:
+            note(f"{where}: {given!r} is read as {name!r}")
+        if name in values:
+            faults.append(f"{where}: {name!r} is set twice (the second time as {given!r})")
+            continue
+        try:
+            values[name] = coerce(value, types_by_name[name])
+        except ValueError as error:
+            faults.append(f"{where}: {given}: {error}, got {value!r}")
+    config = replace(TrainConfig(), values)
+    faults += [f"{where}: {fault}" for fault in check(config)]
+    if faults:
+        raise ConfigError(faults)
+    return config
+
+
+def load(
+    source: TrainConfig | Mapping[str, Any] | ModuleType | str | Path,
+    *,
+    note: Callable[[str], None] | None = None,
+) -> TrainConfig:
+    """Reads a configuration from whatever the user has.
+
+    Args:
+        source: a `TrainConfig`; a mapping; a module with `get_config()` (as `import config` gives); or the
+            path of such a Python file or of a JSON file.
+        note: see `from_mapping`.
+
+    Raises:
+        ConfigError: with every fault at once.
+    """
+    if isinstance(source, TrainConfig):
+        return _checked(source, "config")
+    if isinstance(source, Mapping):
+        return from_mapping(source, note=note)
+    if isinstance(source, ModuleType):
+        return _from_module(source, Path(getattr(source, "__file__", None) or source.__name__).name, note)
+    if isinstance(source, (str, Path)):
+        return _from_path(Path(source), note)
+    raise ConfigError(
+        [f"config: expected a module, mapping, TrainConfig or path, got {type(source).__name__}"]
+    )
+
+
+def _checked(config: TrainConfig, where: str) -> TrainConfig:
+    faults = check(config)
+    if faults:
+        raise ConfigError([f"{where}: {fault}" for fault in faults])
+    return config
+
+
+def _from_path(path: Path, note: Callable[[str], None] | None) -> TrainConfig:
+    if not path.is_file():
+        raise ConfigError([f"{path}: no such config file"])
+    if path.suffix == ".json":
+        import json
+
+        try:
+            value = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise ConfigError([f"{path}: not valid JSON: {error}"]) from error
+        if not isinstance(value, dict):
+            raise ConfigError([f"{path}: expected an object of settings"])
+        return from_mapping(value, where=str(path), note=note)
+    spec = importlib.util.spec_from_file_location("custom_bert_user_config", path)
+    if spec is None or spec.loader is None:
+        raise ConfigError([f"{path}: expected a .py file with get_config(), or a .json file"])
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        line = _line_in(error, path)
+        raise ConfigError([f"{path}{line}: {type(error).__name__}: {error}"]) from error
+    return _from_module(module, str(path), note)
+
+
+def _line_in(error: BaseException, path: Path) -> str:
+    if isinstance(error, SyntaxError) and error.lineno:
+        return f":{error.lineno}"
+    line, trace = "", error.__traceback__
+    while trace:
+        if trace.tb_frame.f_code.co_filename == str(path):
+            line = f":{trace.tb_lineno}"
+        trace = trace.tb_next
+    return line
+
+
+def _from_module(module: ModuleType, where: str, note: Callable[[str], None] | None) -> TrainConfig:
+    get_config = getattr(module, "get_config", None)
+    if not callable(get_config):
+        raise ConfigError([f"{where}: no function get_config() that returns the settings"])
+    try:
+        value = get_config()
+    except Exception as error:
+        line = _line_in(error, Path(getattr(module, "__file__", None) or where))
+        raise ConfigError([f"{where}{line}: get_config(): {type(error).__name__}: {error}"]) from error
+    if isinstance(value, TrainConfig):
+        return _checked(value, where)
+    if not isinstance(value, Mapping):
+        raise ConfigError([f"{where}: get_config() returned {type(value).__name__}, not a dict"])
+    return from_mapping(value, where=where, note=note)
+
+
+def _flatten(mapping: Mapping[str, Any]) -> Iterable[tuple[str, Any]]:
+    for key, value in mapping.items():
+        if key in GROUPS and isinstance(value, Mapping):
+            for inner, inner_value in value.items():
+                yield f"{key}.{inner}", inner_value
+        elif key in GROUPS and dataclasses.is_dataclass(value):
+            for inner, inner_value in vars(value).items():
+                yield f"{key}.{inner}", inner_value
+        else:
+            yield str(key), value
+
+
+def _resolve_name(given: str, types_by_name: Mapping[str, Any]) -> str | None:
+    if given in types_by_name:
+        return given
+    if given in ALIASES:
+        return ALIASES[given]
+    matches = [name for name in types_by_name if name.rpartition(".")[2] == given]
+    return matches[0] if len(matches) == 1 else None

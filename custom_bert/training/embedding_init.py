@@ -1,0 +1,135 @@
+"""Token vectors that start from the texts' co-occurrences, instead of from noise.
+
+Factorised positive pointwise mutual information (Levy and Goldberg 2014, "Neural Word Embedding as Implicit
+Matrix Factorization"), with the context distribution smoothed and near words counted more (Levy, Goldberg
+and Dagan 2015, "Improving Distributional Similarity with Lessons Learned from Word Embeddings"). Seconds of
+work that give rare words a place from the first step on (docs/LOG.md).
+
+Shapes: V entries of the vocabulary, K context tokens, D width of the vectors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from custom_bert.models.encoder import Encoder
+from custom_bert.training.prepare import Prepared
+
+WINDOW = 5
+"""Tokens on either side that count as context, at distance n with weight 1 / n."""
+CONTEXTS = 4096
+"""The most frequent tokens are the contexts: memory is V x K, not V x V."""
+SMOOTHING = 0.75
+"""Power of the context counts."""
+TOKENS = 5_000_000
+"""Tokens that are counted; of larger data every n-th text."""
+
+
+def cooccurrences(
+    texts: Iterable[np.ndarray], vocab_size: int, context_of_V: np.ndarray, num_contexts: int
+) -> Tensor:
+    """(V, K) float32: how often a token stands near a context token.
+
+    Args:
+        texts: token ids of each text.
+        vocab_size: V.
+        context_of_V: (V,) column of each token, -1 for those that are no context.
+        num_contexts: K.
+    """
+    counts_VK = torch.zeros(vocab_size * num_contexts)
+    gap = np.full(WINDOW, -1)
+    for chunk in _chunks(texts):
+        ids = np.concatenate([part for text in chunk for part in (text, gap)])
+        for distance in range(1, WINDOW + 1):
+            for token, near in ((ids[:-distance], ids[distance:]), (ids[distance:], ids[:-distance])):
+                inside = (token >= 0) & (near >= 0)
+                column = context_of_V[near[inside]]
+                cells = torch.from_numpy((token[inside] * num_contexts + column)[column >= 0])
+                counts_VK.index_add_(0, cells, torch.full((len(cells),), 1.0 / distance))
+    return counts_VK.view(vocab_size, num_contexts)
+
+
+def _chunks(texts: Iterable[np.ndarray], tokens: int = 1 << 20) -> Iterator[list[np.ndarray]]:
+    chunk: list[np.ndarray] = []
+    held = 0
+    for text in texts:
+        chunk.append(text)
+        held += len(text)
+        if held >= tokens:
+            yield chunk
+            chunk, held = [], 0
+    if chunk:
+        yield chunk
+
+
+def positive_pmi_(counts_VK: Tensor) -> Tensor:
+    """Counts to max(0, log P(context | token) / P(context)), in place; rows without counts stay 0."""
+    smoothed_K = counts_VK.sum(0).pow(SMOOTHING)
+    expected_K = smoothed_K / smoothed_K.sum().clamp(min=1e-12)
+    counts_VK.div_(counts_VK.sum(1, keepdim=True).clamp(min=1e-12))
+    counts_VK.div_(expected_K.clamp(min=1e-12))
+    return counts_VK.clamp_(min=1.0).log_()
+
+
+def token_vectors(
+    texts: Callable[[], Iterable[np.ndarray]], vocab_size: int, width: int, *, seed: int
+) -> tuple[Tensor, Tensor]:
+    """Vectors of the tokens that stand near others, and which those are.
+
+    Args:
+        texts: gives the token ids of each text, without special tokens; called twice.
+        vocab_size: V.
+        width: D.
+        seed: of the factorisation's random projection and of the rotation.
+
+    Returns:
+        (V, D) float32 rows of norm 1 in no preferred direction, and (V,) bool whether a row is one.
+    """
+    frequency_V = np.zeros(vocab_size, dtype=np.int64)
+    for chunk in _chunks(texts()):
+        frequency_V += np.bincount(np.concatenate(chunk), minlength=vocab_size)
+    frequent = np.argsort(-frequency_V, kind="stable")[:CONTEXTS]
+    frequent = frequent[frequency_V[frequent] > 0]
+    context_of_V = np.full(vocab_size, -1, dtype=np.int64)
+    context_of_V[frequent] = np.arange(len(frequent))
+    vectors_VD = torch.zeros(vocab_size, width)
+    if not len(frequent):
+        return vectors_VD, torch.zeros(vocab_size, dtype=torch.bool)
+    pmi_VK = positive_pmi_(cooccurrences(texts(), vocab_size, context_of_V, len(frequent)))
+    met_V = pmi_VK.sum(1) > 0
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        rank = min(width, *pmi_VK.shape)
+        left_VR, strengths_R, _ = torch.svd_lowrank(pmi_VK, q=rank, niter=3)
+        rotation_DD = torch.linalg.qr(torch.randn(width, width))[0]
+    found_VR = left_VR * strengths_R.sqrt()
+    if met_V.any():
+        found_VR = found_VR - found_VR[met_V].mean(0)
+    vectors_VD = found_VR @ rotation_DD[:rank]
+    norms_V = vectors_VD.norm(dim=1)
+    met_V &= norms_V > 1e-6
+    vectors_VD = vectors_VD / norms_V.clamp(min=1e-6)[:, None]
+    return vectors_VD, met_V
+
+
+@torch.no_grad()
+def start_from_cooccurrences(encoder: Encoder, prepared: Prepared) -> None:
+    """Gives the tokens of the training texts their vectors, at the size that random ones have."""
+    train, tokenizer = prepared.train, prepared.tokenizer
+    ordinary_V = np.ones(tokenizer.vocab_size, dtype=bool)
+    ordinary_V[list(tokenizer.special_ids)] = False
+    rows = train.rows_N[:: max(1, -(-int(train.lengths_N.sum()) // TOKENS))].tolist()
+
+    def texts() -> Iterator[np.ndarray]:
+        for row in rows:
+            ids = train.store[row]
+            yield ids[ordinary_V[ids]]
+
+    weight_VD = encoder.embeddings.token.weight
+    vectors_VD, found_V = token_vectors(texts, len(weight_VD), weight_VD.shape[1], seed=prepared.config.seed)
+    size = weight_VD.norm(dim=1).mean()
+    weight_VD[found_V.to(weight_VD.device)] = vectors_VD[found_V].to(weight_VD.device) * size
