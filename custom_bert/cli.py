@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import io
+import itertools
 import json
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -21,8 +22,9 @@ import tyro
 from custom_bert import __version__
 from custom_bert import config as configuration
 from custom_bert.config import TrainConfig
+from custom_bert.config_sources import ALIASES
 from custom_bert.config_sources import load as load_config
-from custom_bert.errors import RunError, UserError, WriteError
+from custom_bert.errors import RunError, UserError, WriteError, nearest
 
 Device = Literal["cpu", "cuda"]
 
@@ -39,17 +41,27 @@ class Train:
     """Train in a numbered sibling if the run directory exists."""
     max_minutes: float | None = None
     """The same as --optim.max-minutes."""
-    settings: Annotated[TrainConfig, tyro.conf.arg(name="")] = field(default_factory=TrainConfig)
+    settings: Annotated[TrainConfig, tyro.conf.arg(name=""), tyro.conf.FlagConversionOff] = field(
+        default_factory=TrainConfig
+    )
+    before: tyro.conf.Suppress[Mapping[str, Any]] = field(default_factory=dict)
+    """The settings by name as they were before the command line's options."""
 
     def run(self) -> None:
         from custom_bert.data.dataset import in_directory
         from custom_bert.training.loop import train_model
 
+        given = configuration.to_flat(self.settings)
         changes: dict[str, Any] = {}
         if self.directory is not None:
             changes |= in_directory(self.directory)
         if self.max_minutes is not None:
             changes["optim.max_minutes"] = self.max_minutes
+        for name, value in changes.items():
+            if given[name] not in (value, self.before[name]):
+                option = f"--{name.replace('_', '-')}"
+                other = "--max-minutes" if name == "optim.max_minutes" else f"DATA ({self.directory})"
+                raise UserError(f"{option} {given[name]} and {other} contradict each other; give one")
         train_model(configuration.replace(self.settings, changes), fresh=self.fresh)
 
 
@@ -242,6 +254,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return int(end.code or 0)
     except KeyboardInterrupt:
         return 130
+    except PermissionError as error:  # wherever the system refuses
+        print(f"error: {error.filename}: {error.strerror}", file=sys.stderr)
+        return 74
     except BrokenPipeError:  # the reader went away, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
@@ -251,7 +266,9 @@ def _parse(name: str, arguments: list[str]) -> Any:
     command = COMMANDS[name]
     default = None
     if command is Train:
-        default = Train(settings=load_config(_config_of(arguments), note=print))
+        settings = load_config(_config_of(arguments), note=print)
+        _check_settings(arguments)
+        default = Train(settings=settings, before=configuration.to_flat(settings))
     shown = io.StringIO()
     try:
         with contextlib.redirect_stderr(shown):
@@ -272,18 +289,45 @@ def _first_paragraph(box: str) -> str:
                 break
         elif line.startswith("│") and words:
             said.append(words)
-    text = " ".join(said).partition(" Got errors:")[0]
+    text = " ".join(said).partition(" Got errors:")[0].partition(" For full helptext")[0]
     return text.rstrip(".:") or "the options cannot be understood"
+
+
+OWN_OPTIONS = ("config", "fresh", "max_minutes", "help")
+"""Options of `train` that are no settings."""
+
+
+def _options(arguments: list[str]) -> Iterator[tuple[str, str]]:
+    """(name, value) of every --name value and --name=value."""
+    for argument, following in itertools.zip_longest(arguments, arguments[1:], fillvalue=""):
+        if argument.startswith("--"):
+            name, equals, value = argument[2:].partition("=")
+            yield name.replace("-", "_"), value if equals else following
 
 
 def _config_of(arguments: list[str]) -> TrainConfig | str:
     """The value of --config, read before the other options because it is their default."""
-    for i, argument in enumerate(arguments):
-        if argument == "--config" and i + 1 < len(arguments):
-            return arguments[i + 1]
-        if argument.startswith("--config="):
-            return argument.partition("=")[2]
-    return TrainConfig()
+    given = [value for name, value in _options(arguments) if name == "config" and value]
+    if len(given) > 1:
+        raise UserError(f"--config is given {len(given)} times; give one")
+    return given[0] if given else TrainConfig()
+
+
+def _check_settings(arguments: list[str]) -> None:
+    """Says what is wrong with the name or value of a setting in the words that a config file gets."""
+    types = configuration.field_types()
+    full = {name.rpartition(".")[2]: name for name in types} | {name: name for name in types}
+    for name, text in _options(arguments):
+        if name in OWN_OPTIONS or text == "None":
+            continue
+        if name not in types:
+            near = full.get(name) or full.get(ALIASES.get(name, "")) or nearest(name, list(full))
+            hint = f" (did you mean --{full.get(near, near).replace('_', '-')}?)" if near else ""
+            raise UserError(f"unknown option --{name.replace('_', '-')}{hint}; see custom-bert train --help")
+        try:
+            configuration.coerce(configuration.from_text(text, types[name]), types[name])
+        except ValueError as error:
+            raise UserError(f"--{name.replace('_', '-')}: {error}, got {text!r}") from error
 
 
 def _overview() -> str:

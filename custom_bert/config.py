@@ -281,6 +281,21 @@ def coerce(value: Any, annotation: Any) -> Any:
     return value
 
 
+def from_text(text: str, annotation: Any) -> Any:
+    """A command line's word as `coerce` wants it: numbers and truth values of those types, else the text."""
+    if get_origin(annotation) in (typing.Union, types.UnionType):
+        annotation = next(option for option in get_args(annotation) if option is not type(None))
+    if annotation is bool:
+        return {"True": True, "False": False}.get(text, text)
+    for kind in (int, float):
+        if annotation in (int, float):
+            try:
+                return kind(text)
+            except ValueError:
+                continue
+    return text
+
+
 _RANGES: dict[str, tuple[float, float, str]] = {
     "data.val_fraction": (1e-6, 0.9, "between 0 and 0.9"),
     "data.max_length": (3, 1 << 20, "at least 3"),

@@ -10,7 +10,7 @@ import importlib.util
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, get_type_hints
 
 from custom_bert.config import GROUPS, TrainConfig, check, coerce, field_types, replace
 from custom_bert.errors import ConfigError, did_you_mean
@@ -111,15 +111,25 @@ def load(
 
 
 def _checked(config: TrainConfig, where: str) -> TrainConfig:
-    faults = check(config)
+    kinds = get_type_hints(TrainConfig)
+    faults = [
+        f"{name}: expected a {kinds[name].__name__}, got {getattr(config, name)!r}"
+        for name in GROUPS
+        if not isinstance(getattr(config, name), kinds[name])
+    ]
+    faults = faults or check(config)
     if faults:
         raise ConfigError([f"{where}: {fault}" for fault in faults])
     return config
 
 
 def _from_path(path: Path, note: Callable[[str], None] | None) -> TrainConfig:
-    if not path.is_file():
-        raise ConfigError([f"{path}: no such config file"])
+    try:
+        if not path.is_file():
+            raise ConfigError([f"{path}: no such config file"])
+        path.read_bytes()
+    except OSError as error:
+        raise ConfigError([f"{path}: cannot read: {error.strerror}"]) from error
     if path.suffix == ".json":
         import json
 

@@ -50,10 +50,16 @@ class WriteError(UserError):
     exit_code = 74  # EX_IOERR
 
 
-def did_you_mean(word: str, known: Sequence[str]) -> str:
-    """`" (did you mean 'x'?)"` for the closest of `known`, or nothing when none is close."""
+def nearest(word: str, known: Sequence[str]) -> str:
+    """The closest of `known`, or the empty string when none is close."""
     import difflib
 
     folded = {candidate.casefold(): candidate for candidate in known}
     close = difflib.get_close_matches(word.casefold(), list(folded), n=1, cutoff=0.6)
-    return f" (did you mean {folded[close[0]]!r}?)" if close else ""
+    return folded[close[0]] if close else ""
+
+
+def did_you_mean(word: str, known: Sequence[str]) -> str:
+    """`" (did you mean 'x'?)"` for the closest of `known`, or nothing when none is close."""
+    found = nearest(word, known)
+    return f" (did you mean {found!r}?)" if found else ""

@@ -46,6 +46,20 @@ def make_directory(path: Path) -> None:
         path.mkdir(parents=True, exist_ok=True)
 
 
+def check_writable(path: Path) -> None:
+    """Finds out early whether `path` could be made or written into; changes nothing.
+
+    Raises:
+        WriteError: if not.
+    """
+    with _as_write_error(path):
+        existing = next(parent for parent in (path, *path.absolute().parents) if parent.exists())
+        if not existing.is_dir():
+            raise WriteError(f"{path}: cannot write: {existing} is not a directory")
+        if not os.access(existing, os.W_OK | os.X_OK):
+            raise WriteError(f"{path}: cannot write: no permission in {existing}")
+
+
 @contextmanager
 def writing(path: Path, *, replace: bool = True) -> Iterator[BinaryIO]:
     """Opens a temporary file for writing bytes; on a clean exit it becomes `path`.

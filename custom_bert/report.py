@@ -13,6 +13,7 @@ MATRIX_UP_TO = 12
 
 def score_lines(scores: Scores, labels: Sequence[str], *, matrix: bool = True) -> list[str]:
     """A table of the classes, the totals, and for few classes the confusion matrix."""
+    labels = [printable(label) for label in labels]
     width = min(40, max(len("label"), len("macro average"), *(len(label) for label in labels)))
     lines = [f"{'label':<{width}}  precision  recall      F1  examples"]
     for label, one in zip(labels, scores.classes, strict=True):
@@ -31,6 +32,7 @@ def score_lines(scores: Scores, labels: Sequence[str], *, matrix: bool = True) -
 
 def matrix_lines(scores: Scores, labels: Sequence[str]) -> list[str]:
     """The confusion matrix: rows are true labels, columns predictions."""
+    labels = [printable(label) for label in labels]
     width = min(24, max(map(len, labels)))
     cell = max(6, len(str(int(scores.counts_CC.max()))), *(min(10, len(x)) for x in labels))
     head = " ".join(f"{cut(label, cell):>{cell}}" for label in labels)
@@ -39,6 +41,11 @@ def matrix_lines(scores: Scores, labels: Sequence[str]) -> list[str]:
         cells = " ".join(f"{count if count else '.':>{cell}}" for count in row)
         lines.append(f"{cut(label, width):<{max(width, 16)}}  {cells}")
     return lines
+
+
+def printable(label: str) -> str:
+    """The label, with what a terminal would obey instead of show written as escapes."""
+    return label if label.isprintable() else repr(label)[1:-1]
 
 
 def cut(text: str, width: int) -> str:
@@ -60,10 +67,15 @@ def info_lines(record: dict[str, Any]) -> list[str]:
             f"{validation['macro_f1']:.4f} at step {record['best_step']:,} of {record['steps']:,}, "
             f"{record['seconds']:.0f} s"
         )
+    elif record.get("best_step"):
+        lines.append(
+            f"kept        weights of step {record['best_step']:,} of {record['steps']:,}, "
+            f"{record['config']['optim.metric']} {record['best_metric']:.4f}"
+        )
     lines += ["", "files (sha256)"]
     lines += [f"  {sha[:16]}  {path}" for path, sha in data.get("files", {}).items()]
     lines += ["", "labels (training examples)"]
-    lines += [f"  {count:>8,}  {label}" for label, count in data.get("labels", {}).items()]
+    lines += [f"  {count:>8,}  {printable(label)}" for label, count in data.get("labels", {}).items()]
     reasons = {choice["name"]: choice["reason"] for choice in record.get("choices", [])}
     lines += ["", "settings"]
     lines += [

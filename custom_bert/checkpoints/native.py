@@ -89,8 +89,6 @@ def load_checkpoint(directory: str | Path) -> Checkpoint:
     directory = Path(directory)
     if not directory.is_dir():
         raise RunError(f"{directory}: no such run directory")
-    if not (directory / "model.safetensors").is_file():
-        raise RunError(f"{directory}: no model.safetensors; has the run been evaluated yet?")
     config, num_labels, max_length = _read_config(directory / "config.json")
     labels = _read_json(directory / "labels.json")
     if not isinstance(labels, list) or not all(isinstance(label, str) for label in labels):
@@ -110,6 +108,8 @@ def load_checkpoint(directory: str | Path) -> Checkpoint:
             f"but the model has vectors for {config.vocab_size}"
         )
     weights = directory / "model.safetensors"
+    if not weights.exists():
+        raise RunError(f"{directory}: no model.safetensors; the run has not been evaluated yet")
     tensors = _read_tensors(weights)
     _check_size(directory, config, num_labels)
     with torch.device("meta"):

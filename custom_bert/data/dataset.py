@@ -149,6 +149,14 @@ def _has_validation(data: DataConfig) -> bool:
             str(missing),
             f"no such file, but there is {other}; write both, or neither to have lines set aside",
         )
+    defaults = DataConfig()
+    beside = {
+        str(Path(data.train_texts).parent / Path(name).name)
+        for name in (defaults.val_texts, defaults.val_labels)
+    }
+    for path in (data.val_texts, data.val_labels):
+        if not any(there) and str(Path(path)) not in {*beside, defaults.val_texts, defaults.val_labels}:
+            raise DataError(path, "no such file; leave the validation files out to have lines set aside")
     return all(there)
 
 
@@ -200,6 +208,8 @@ def _read_pair(
         empty += [start + i + 1 for i, line in enumerate(block) if not line or line.isspace()]
     if texts.num_lines != len(label_ids):
         raise _unequal(texts_path, texts.num_lines, labels_path, len(label_ids), empty)
+    if len(empty) == texts.num_lines:
+        raise DataError(texts_path, "every text is empty")
     all_hashes = np.concatenate(hashes)
     if known_from is None:
         check_not_swapped(

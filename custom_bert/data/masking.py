@@ -96,7 +96,7 @@ class Masker:
 
 def uniform(seed: int, epoch: int, example: np.ndarray, position: np.ndarray, *, stream: int) -> np.ndarray:
     """Uniform numbers in [0, 1) from a counter: the SplitMix64 finaliser (Steele et al. 2014)."""
-    key = _mix(np.array([seed * 4 + stream], dtype=np.uint64))
+    key = _mix(np.array([(seed * 4 + stream) % (1 << 64)], dtype=np.uint64))
     key = _mix(key + np.uint64(epoch))
     state = _mix(_mix(key + example.astype(np.uint64)) + position.astype(np.uint64))
     return np.asarray((state >> np.uint64(11)) * (1.0 / (1 << 53)))

@@ -84,6 +84,19 @@ def cache_root(configured: str | None) -> Path:
     return Path(home) / "custom-bert"
 
 
+def cache_directory(path: Path) -> Path:
+    """Makes a directory of the cache.
+
+    Raises:
+        WriteError: if the system refuses; says which setting names another place.
+    """
+    try:
+        files.make_directory(path)
+    except WriteError as error:
+        raise WriteError(f"{error}; set data.cache_dir to a directory that can be written") from error
+    return path
+
+
 def open_store(
     texts_path: str,
     texts_sha256: str,
@@ -141,10 +154,7 @@ def _build(
 ) -> StoreInfo:
     dtype = "<u2" if tokenizer.vocab_size <= 1 << 16 else "<u4"
     reader = LineReader(texts_path)
-    try:
-        temporary = files.temporary_directory(directory.parent, directory.name)
-    except WriteError as error:
-        raise WriteError(f"{error}; set data.cache_dir to a directory that can be written") from error
+    temporary = files.temporary_directory(cache_directory(directory.parent), directory.name)
     try:
         lengths, truncated, lost_tokens, unknown = [np.zeros(1, dtype=np.int64)], 0, 0, 0
         with files.writing(temporary / "ids.bin") as stream:

@@ -11,9 +11,10 @@ import numpy as np
 
 from custom_bert import config as configuration
 from custom_bert.config import TrainConfig
+from custom_bert.config_sources import from_mapping
 from custom_bert.data.dataset import check_aligned, in_directory, read_dataset
-from custom_bert.data.text import LineReader
-from custom_bert.errors import DataError, RunError, did_you_mean
+from custom_bert.data.text import LineReader, status_of
+from custom_bert.errors import ConfigError, DataError, RunError, did_you_mean
 from custom_bert.inference.classifier import Classifier
 from custom_bert.metrics import Scores
 
@@ -40,10 +41,10 @@ def evaluate_run(
         DataError: if the data cannot be used, or holds a label that the model does not know.
     """
     classifier = Classifier.load(run, device=device)
-    paths = configuration.replace(TrainConfig(), in_directory(data)).data
-    has_val = Path(paths.val_texts).exists() or Path(paths.val_labels).exists()
-    if not Path(data).is_dir():
+    if status_of(Path(data)) is None:
         raise DataError(str(data), "no such folder; expected one with the data files")
+    paths = configuration.replace(TrainConfig(), in_directory(data)).data
+    has_val = any(status_of(Path(path)) is not None for path in (paths.val_texts, paths.val_labels))
     rows = None if has_val else _divided_rows(Path(run), data, split)
     from_val = has_val and split == "val"
     texts = paths.val_texts if from_val else paths.train_texts
@@ -59,15 +60,14 @@ def _divided_rows(run: Path, data: str | Path, split: str) -> np.ndarray:
     """The rows of a split, divided again as the run did."""
     try:
         record = json.loads((run / "run.json").read_text(encoding="utf-8"))
-        seed = record["config"]["seed"]
-        fraction = record["config"]["data.val_fraction"]
-        hashes = record["identity"]["data"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        settings = {name: record["config"][name] for name in ("seed", "data.val_fraction")}
+        config = from_mapping({**settings, **in_directory(data)})
+        hashes = [record["identity"]["data"][name] for name in ("train_texts", "train_labels")]
+    except (OSError, ValueError, KeyError, TypeError, ConfigError) as error:
         raise RunError(f"{run / 'run.json'}: cannot tell which rows were set aside") from error
-    changes = {**in_directory(data), "data.val_fraction": fraction}
-    dataset = read_dataset(configuration.replace(TrainConfig(), changes).data, seed=seed)
+    dataset = read_dataset(config.data, seed=config.seed)
     file = dataset.train_file
-    if (file.texts_sha256, file.labels_sha256) != (hashes["train_texts"], hashes["train_labels"]):
+    if [file.texts_sha256, file.labels_sha256] != hashes:
         raise DataError(
             file.texts_path,
             f"not the file that {run} was trained on, so the rows that it set aside cannot be told; "

@@ -42,7 +42,15 @@ class Choice:
     reason: str
 
 
-def choose_kernel(*, few_blocks: bool, max_seqlen: int, device: str, dtype: torch.dtype) -> Choice:
+def choose_kernel(
+    *,
+    few_blocks: bool,
+    max_seqlen: int,
+    device: str,
+    dtype: torch.dtype,
+    padded: bool = False,
+    dropout: bool = False,
+) -> Choice:
     """The fastest kernel for a layout, by rules that measurements support.
 
     Args:
@@ -50,13 +58,17 @@ def choose_kernel(*, few_blocks: bool, max_seqlen: int, device: str, dtype: torc
         max_seqlen: the longest slot.
         device: "cpu" or "cuda".
         dtype: of queries, keys and values as the kernel sees them.
+        padded: whether any slot holds padding.
+        dropout: whether attention weights are dropped; then only naive and dense can be chosen.
     """
+    few_blocks = few_blocks or dropout
     if device == "cuda":
         if few_blocks:
             return Choice("dense", "near-equal lengths on CUDA: SDPA")
-        if dtype in (torch.float16, torch.bfloat16):
+        if dtype in (torch.float16, torch.bfloat16) and not padded:
             return Choice("varlen", "packed batches on CUDA: flash attention over cu_seqlens")
-        return Choice("grouped", "packed batches in fp32: flash attention has no fp32 kernel")
+        why = "flash attention has no padding inside" if padded else "flash attention has no fp32 kernel"
+        return Choice("grouped", f"many lengths on CUDA: {why}")
     if not few_blocks:
         return Choice("grouped", f"packed batches on a {device.upper()}")
     if dtype is torch.bfloat16 and max_seqlen <= MATMUL_UP_TO:
@@ -100,6 +112,8 @@ def attention(
             max_seqlen=layout.max_seqlen,
             device=q_THK.device.type,
             dtype=q_THK.dtype,
+            padded=layout.padded,
+            dropout=dropout > 0,
         ).kernel
     if 0 <= layout.max_seqlen - 1 <= window:
         window = -1  # the window reaches every token

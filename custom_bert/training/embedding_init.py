@@ -5,7 +5,7 @@ Matrix Factorization"), with the context distribution smoothed and near words co
 and Dagan 2015, "Improving Distributional Similarity with Lessons Learned from Word Embeddings"). Seconds of
 work that give rare words a place from the first step on (docs/LOG.md).
 
-Shapes: V entries of the vocabulary, K context tokens, D width of the vectors.
+Shapes: V entries of the vocabulary, U of them used in the texts, K context tokens, D width of the vectors.
 """
 
 from __future__ import annotations
@@ -22,35 +22,35 @@ from custom_bert.training.prepare import Prepared
 WINDOW = 5
 """Tokens on either side that count as context, at distance n with weight 1 / n."""
 CONTEXTS = 4096
-"""The most frequent tokens are the contexts: memory is V x K, not V x V."""
+"""The most frequent tokens are the contexts: memory is U x K, not V x V."""
+CELLS = 1 << 26
+"""Largest U x K; above it there are fewer contexts."""
 SMOOTHING = 0.75
 """Power of the context counts."""
 TOKENS = 5_000_000
 """Tokens that are counted; of larger data every n-th text."""
 
 
-def cooccurrences(
-    texts: Iterable[np.ndarray], vocab_size: int, context_of_V: np.ndarray, num_contexts: int
-) -> Tensor:
-    """(V, K) float32: how often a token stands near a context token.
+def cooccurrences(texts: Iterable[np.ndarray], row_of_V: np.ndarray, column_of_V: np.ndarray) -> Tensor:
+    """(U, K) float32: how often a token stands near a context token.
 
     Args:
         texts: token ids of each text.
-        vocab_size: V.
-        context_of_V: (V,) column of each token, -1 for those that are no context.
-        num_contexts: K.
+        row_of_V: (V,) row of each token that occurs.
+        column_of_V: (V,) column of each token, -1 for those that are no context.
     """
-    counts_VK = torch.zeros(vocab_size * num_contexts)
+    num_rows, num_columns = int(row_of_V.max()) + 1, int(column_of_V.max()) + 1
+    counts = torch.zeros(num_rows * num_columns)
     gap = np.full(WINDOW, -1)
     for chunk in _chunks(texts):
         ids = np.concatenate([part for text in chunk for part in (text, gap)])
         for distance in range(1, WINDOW + 1):
             for token, near in ((ids[:-distance], ids[distance:]), (ids[distance:], ids[:-distance])):
                 inside = (token >= 0) & (near >= 0)
-                column = context_of_V[near[inside]]
-                cells = torch.from_numpy((token[inside] * num_contexts + column)[column >= 0])
-                counts_VK.index_add_(0, cells, torch.full((len(cells),), 1.0 / distance))
-    return counts_VK.view(vocab_size, num_contexts)
+                row, column = row_of_V[token[inside]], column_of_V[near[inside]]
+                cells = torch.from_numpy((row * num_columns + column)[column >= 0])
+                counts.index_add_(0, cells, torch.full((len(cells),), 1.0 / distance))
+    return counts.view(num_rows, num_columns)
 
 
 def _chunks(texts: Iterable[np.ndarray], tokens: int = 1 << 20) -> Iterator[list[np.ndarray]]:
@@ -66,13 +66,13 @@ def _chunks(texts: Iterable[np.ndarray], tokens: int = 1 << 20) -> Iterator[list
         yield chunk
 
 
-def positive_pmi_(counts_VK: Tensor) -> Tensor:
+def positive_pmi_(counts_UK: Tensor) -> Tensor:
     """Counts to max(0, log P(context | token) / P(context)), in place; rows without counts stay 0."""
-    smoothed_K = counts_VK.sum(0).pow(SMOOTHING)
+    smoothed_K = counts_UK.sum(0).pow(SMOOTHING)
     expected_K = smoothed_K / smoothed_K.sum().clamp(min=1e-12)
-    counts_VK.div_(counts_VK.sum(1, keepdim=True).clamp(min=1e-12))
-    counts_VK.div_(expected_K.clamp(min=1e-12))
-    return counts_VK.clamp_(min=1.0).log_()
+    counts_UK.div_(counts_UK.sum(1, keepdim=True).clamp(min=1e-12))
+    counts_UK.div_(expected_K.clamp(min=1e-12))
+    return counts_UK.clamp_(min=1.0).log_()
 
 
 def token_vectors(
@@ -92,28 +92,29 @@ def token_vectors(
     frequency_V = np.zeros(vocab_size, dtype=np.int64)
     for chunk in _chunks(texts()):
         frequency_V += np.bincount(np.concatenate(chunk), minlength=vocab_size)
-    frequent = np.argsort(-frequency_V, kind="stable")[:CONTEXTS]
-    frequent = frequent[frequency_V[frequent] > 0]
-    context_of_V = np.full(vocab_size, -1, dtype=np.int64)
-    context_of_V[frequent] = np.arange(len(frequent))
-    vectors_VD = torch.zeros(vocab_size, width)
-    if not len(frequent):
-        return vectors_VD, torch.zeros(vocab_size, dtype=torch.bool)
-    pmi_VK = positive_pmi_(cooccurrences(texts(), vocab_size, context_of_V, len(frequent)))
-    met_V = pmi_VK.sum(1) > 0
+    used = np.argsort(-frequency_V, kind="stable")[: np.count_nonzero(frequency_V)]
+    vectors_VD, found_V = torch.zeros(vocab_size, width), torch.zeros(vocab_size, dtype=torch.bool)
+    if not len(used):
+        return vectors_VD, found_V
+    contexts = used[: min(CONTEXTS, max(1, CELLS // len(used)))]
+    row_of_V, column_of_V = np.full((2, vocab_size), -1, dtype=np.int64)
+    row_of_V[used], column_of_V[contexts] = np.arange(len(used)), np.arange(len(contexts))
+    pmi_UK = positive_pmi_(cooccurrences(texts(), row_of_V, column_of_V))
+    met_U = pmi_UK.sum(1) > 0
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        rank = min(width, *pmi_VK.shape)
-        left_VR, strengths_R, _ = torch.svd_lowrank(pmi_VK, q=rank, niter=3)
+        rank = min(width, *pmi_UK.shape)
+        left_UR, strengths_R, _ = torch.svd_lowrank(pmi_UK, q=rank, niter=3)
         rotation_DD = torch.linalg.qr(torch.randn(width, width))[0]
-    found_VR = left_VR * strengths_R.sqrt()
-    if met_V.any():
-        found_VR = found_VR - found_VR[met_V].mean(0)
-    vectors_VD = found_VR @ rotation_DD[:rank]
-    norms_V = vectors_VD.norm(dim=1)
-    met_V &= norms_V > 1e-6
-    vectors_VD = vectors_VD / norms_V.clamp(min=1e-6)[:, None]
-    return vectors_VD, met_V
+    if not met_U.any():
+        return vectors_VD, found_V
+    found_UR = left_UR * strengths_R.sqrt()
+    found_UD = (found_UR - found_UR[met_U].mean(0)) @ rotation_DD[:rank]
+    norms_U = found_UD.norm(dim=1)
+    met_U &= norms_U > 1e-6
+    vectors_VD[used] = found_UD / norms_U.clamp(min=1e-6)[:, None]
+    found_V[used] = met_U
+    return vectors_VD, found_V
 
 
 @torch.no_grad()

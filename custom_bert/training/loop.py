@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from custom_bert import files
 from custom_bert.batch import Batch
 from custom_bert.checkpoints.native import write_weights
 from custom_bert.config import TrainConfig
@@ -116,6 +117,8 @@ def train_model(
     config = load_config(config, note=reporter.say)
     if config.runtime.tensorboard:
         require_tensorboard()
+    if config.out:
+        files.check_writable(Path(config.out))
     prepared = prepare(config, reporter.say)
     for warning in prepared.warnings:
         reporter.warn(warning)
@@ -139,10 +142,13 @@ def train_model(
         reporter.stop()
         _interrupted(state, run, reporter)
         raise
-    except BaseException:
+    except BaseException as error:
         reporter.stop()
-        run.log.close()
-        run.update("interrupted", steps=state.step, best_step=state.best_step)
+        if isinstance(error, UserError) and state.best_step == 0:
+            run.discard()  # the directory is free for another attempt
+        else:
+            run.log.close()
+            run.update("interrupted", **_kept(state))
         raise
     reporter.stop()
     return _finish(state, prepared, run, reporter, time.perf_counter() - started)
@@ -187,7 +193,8 @@ def fit(state: State, phase: Phase, prepared: Prepared, run: RunDirectory, repor
     reporter.start(phase.name, total)
     for step in steps_of(phase, prepared):
         progress = min(1.0, max(step.progress, (time.perf_counter() - started) / limit))
-        lr = phase.lr * lr_factor(progress, warmup=optim.warmup, schedule=optim.schedule)
+        middle = max(0.0, progress - 0.5 / total)
+        lr = phase.lr * lr_factor(middle, warmup=optim.warmup, schedule=optim.schedule)
         for group in phase.optimizer.param_groups:
             group["lr"] = lr
         microbatches = [batch.to(prepared.device) for batch in step.microbatches]
@@ -278,6 +285,7 @@ def _evaluate(state: State, prepared: Prepared, run: RunDirectory, reporter: Rep
         device=prepared.device,
         autocast=state.precision.autocast,
     )
+    loss = _finite(found.loss, state)  # before anything is kept
     metric = float(getattr(found.scores, prepared.config.optim.metric))
     better = metric > state.best_metric
     if better:
@@ -288,7 +296,7 @@ def _evaluate(state: State, prepared: Prepared, run: RunDirectory, reporter: Rep
         "kind": "eval",
         "step": state.step,
         "epoch": round(state.epoch, 4),
-        "loss": _finite(found.loss, state),
+        "loss": loss,
         "accuracy": found.scores.accuracy,
         "macro_f1": found.scores.macro_f1,
         "best": better,
@@ -340,14 +348,14 @@ def _as_finished(directory: Path, record: dict[str, Any], reporter: Reporter) ->
         validation = record["validation"]
         result = TrainResult(
             directory,
-            validation["accuracy"],
-            validation["macro_f1"],
-            record["best_step"],
+            float(validation["accuracy"]),
+            float(validation["macro_f1"]),
+            int(record["best_step"]),
             0,
-            record["seconds"],
+            float(record["seconds"]),
         )
-    except (KeyError, TypeError) as error:
-        raise RunError(f"{directory / 'run.json'}: damaged: {error} is missing") from error
+    except (KeyError, TypeError, ValueError) as error:
+        raise RunError(f"{directory / 'run.json'}: damaged: not the record of a finished run") from error
     reporter.say(
         f"{directory}: this run is finished (accuracy {result.accuracy:.4f}, macro-F1 "
         f"{result.macro_f1:.4f}); nothing to do. --fresh trains again in a numbered sibling"
@@ -361,11 +369,16 @@ def _interrupted(state: State, run: RunDirectory, reporter: Reporter) -> None:
         reporter.say("interrupted before the first evaluation: nothing is kept")
         return
     run.log.close()
-    run.update("interrupted", steps=state.step, best_step=state.best_step)
+    run.update("interrupted", **_kept(state))
     reporter.say(
         f"interrupted at step {state.step:,}: {run.path} keeps the weights of step "
         f"{state.best_step:,}, ready for evaluate and predict"
     )
+
+
+def _kept(state: State) -> dict[str, Any]:
+    """What an unfinished run holds, for run.json."""
+    return {"steps": state.step, "best_step": state.best_step, "best_metric": max(0.0, state.best_metric)}
 
 
 def _or_none(value: float) -> float | None:

@@ -21,7 +21,7 @@ from custom_bert.data.dataset import Dataset, read_dataset
 from custom_bert.data.findings import counted
 from custom_bert.data.labels import label_counts
 from custom_bert.data.loader import BatchBuilder
-from custom_bert.data.store import StoreInfo, TokenStore, cache_root, open_store
+from custom_bert.data.store import StoreInfo, TokenStore, cache_directory, cache_root, open_store
 from custom_bert.data.text import LineReader
 from custom_bert.data.tokenizer import TextTokenizer, load_tokenizer, train_tokenizer
 from custom_bert.errors import ConfigError, DataError
@@ -210,7 +210,11 @@ def prepare(config: TrainConfig, say: Callable[[str], None]) -> Prepared:
         train,
         val,
         (),
-        (*dataset.warnings, *_more_warnings(dataset, truncation, max_length)),
+        (
+            *dataset.warnings,
+            *_more_warnings(dataset, truncation, max_length),
+            *_unread(config, todo.config, dataset),
+        ),
         truncation,
     )
     every = choices.eval_every(
@@ -239,6 +243,7 @@ def _decide_machine(todo: _Decisions) -> torch.device:
             max_seqlen=max_length,
             device=device.type,
             dtype=DTYPES[precision],
+            dropout=dropout > 0 and plan != "packed",
         )
         # stays None in the model: evaluation in fp32 asks the same rule again
         todo.log.append(Choice("runtime.attention", choice.kernel, choice.reason))
@@ -286,7 +291,7 @@ def _tokenizer(todo: _Decisions, dataset: Dataset, say: Callable[[str], None]) -
             lowercase=data.lowercase,
             characters=file.characters,
         )
-        files.make_directory(path.parent)
+        cache_directory(path.parent)
         files.write_text(path, tokenizer_or_none.to_json())
     tokenizer = tokenizer_or_none
     if todo.config.model.vocab_size is None:
@@ -350,6 +355,32 @@ def _decide_training(
     if pretrained:
         todo.default("optim.pretrain_lr", choices.pretrain_learning_rate(encoder.hidden_size))
     todo.default("optim.lr", choices.learning_rate(encoder.hidden_size, pretrained=pretrained))
+
+
+def _unread(asked: TrainConfig, config: TrainConfig, dataset: Dataset) -> list[str]:
+    """Settings that the user has made and that this run does not read."""
+    padded, model, given = config.batch.plan == "padded", config.model, configuration.to_flat(asked)
+    local = bool(model.local_attention)
+    reasons = {
+        "batch.token_budget": "batch.plan is padded, which goes by batch.batch_size" if padded else "",
+        "model.rope_theta": "" if model.position == "rope" else f"model.position is {model.position}",
+        "model.local_rope_theta": ""
+        if model.position == "rope" and local
+        else "there are no rotary local layers",
+        "model.global_attn_every_n_layers": "" if local else "model.local_attention is 0",
+        "data.val_fraction": "" if dataset.was_divided else "there are validation files",
+        "data.lowercase": (
+            "a tokenizer.json says so itself" if str(config.data.tokenizer or "").endswith(".json") else ""
+        ),
+        "optim.pretrain_lr": "" if config.optim.pretrain_epochs else "optim.pretrain_epochs is 0",
+        "runtime.compile_mode": "" if config.runtime.compile else "runtime.compile is off",
+    }
+    defaults = configuration.to_flat(TrainConfig())
+    return [
+        f"{name} {given[name]} has no effect: {reason}"
+        for name, reason in reasons.items()
+        if reason and given[name] not in (None, defaults[name])
+    ]
 
 
 def _more_warnings(dataset: Dataset, truncation: dict[str, StoreInfo], max_length: int) -> list[str]:

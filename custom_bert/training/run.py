@@ -12,7 +12,7 @@ from typing import Any, Literal
 from custom_bert import __version__, files, machine
 from custom_bert import config as configuration
 from custom_bert.checkpoints.native import write_description
-from custom_bert.errors import RunError
+from custom_bert.errors import RunError, WriteError
 from custom_bert.training.prepare import Prepared
 
 Status = Literal["running", "interrupted", "finished"]
@@ -24,12 +24,19 @@ def default_directory(prepared: Prepared) -> Path:
 
 
 def sibling(directory: Path) -> Path:
-    """The first of `directory`, `directory-2`, `directory-3`, ... that does not exist."""
+    """The first of `directory`, `directory-2`, `directory-3`, ... that does not exist or is empty."""
     number, candidate = 1, directory
-    while candidate.exists():
+    while _holds_something(candidate):
         number += 1
         candidate = directory.with_name(f"{directory.name}-{number}")
     return candidate
+
+
+def _holds_something(directory: Path) -> bool:
+    try:
+        return directory.exists() and not (directory.is_dir() and not any(directory.iterdir()))
+    except OSError as error:
+        raise WriteError(f"{directory}: cannot read: {error.strerror}") from error
 
 
 def read_record(directory: Path) -> dict[str, Any] | None:
@@ -38,7 +45,7 @@ def read_record(directory: Path) -> dict[str, Any] | None:
     Raises:
         RunError: if the directory holds something else.
     """
-    if not directory.exists() or (directory.is_dir() and not any(directory.iterdir())):
+    if not _holds_something(directory):
         return None
     try:
         record = json.loads((directory / "run.json").read_text(encoding="utf-8"))
@@ -65,6 +72,8 @@ def claim(directory: Path, prepared: Prepared) -> dict[str, Any] | None:
     if record is None:
         return None
     ours, theirs = prepared.identity(), record.get("identity", {})
+    if not isinstance(theirs, dict) or not all(isinstance(theirs.get(part, {}), dict) for part in ours):
+        raise RunError(f"{directory / 'run.json'}: damaged: not the record of a run; choose another --out")
     differences = _differences(theirs, ours)
     if differences:
         raise RunError(
@@ -75,6 +84,11 @@ def claim(directory: Path, prepared: Prepared) -> dict[str, Any] | None:
         raise RunError(
             f"{directory}: holds a run of this configuration that did not finish "
             f"({record.get('status')}); --fresh trains again in a numbered sibling"
+        )
+    if not (directory / "model.safetensors").is_file():
+        raise RunError(
+            f"{directory}: this run is finished, but its model.safetensors is missing; "
+            f"--fresh trains again in a numbered sibling"
         )
     return record
 

@@ -13,7 +13,8 @@ def lr_factor(progress: float, *, warmup: float, schedule: Literal["cosine", "li
     (Loshchilov and Hutter 2016, arXiv 1608.03983) or a line.
 
     Args:
-        progress: share of the run that is done after the step in question, 0 to 1.
+        progress: share of the run that is done, 0 to 1; for a step the middle of it, so that neither the
+            first nor the last step is wasted.
         warmup: share of the run that the rise takes.
         schedule: the form of the fall.
     """

@@ -120,6 +120,10 @@ UNUSABLE: dict[str, tuple[dict[str, bytes | None], str]] = {
     # missing and empty files
     "no training texts": ({"train_dataset.txt": None}, "DIR/train_dataset.txt: no such file"),
     "no training labels": ({"train_labels.txt": None}, "DIR/train_labels.txt: no such file"),
+    "empty texts only": (
+        {"train_dataset.txt": b"\n \n\n\t\n\n\n"},
+        "DIR/train_dataset.txt: every text is empty",
+    ),
     "no validation texts": (
         {"val_dataset.txt": None},
         "DIR/val_dataset.txt: no such file, but there is DIR/val_labels.txt; "
@@ -640,6 +644,63 @@ COMMAND_LINES: dict[str, tuple[str, int, str]] = {
         64,
         "unknown command 'trian' (did you mean 'train'?); see custom-bert --help",
     ),
+    "an unknown option": (
+        "train DIR --optim.schedul linear",
+        64,
+        "unknown option --optim.schedul (did you mean --optim.schedule?); see custom-bert train --help",
+    ),
+    "an option without its group": (
+        "train DIR --lr 1",
+        64,
+        "unknown option --lr (did you mean --optim.lr?); see custom-bert train --help",
+    ),
+    "an option by its older name": (
+        "train DIR --emb-dim 64",
+        64,
+        "unknown option --emb-dim (did you mean --model.hidden-size?); see custom-bert train --help",
+    ),
+    "an option's choice that is none": (
+        "train DIR --model.size=huge",
+        64,
+        "--model.size: expected one of tiny, mini, small, medium, base, got 'huge'",
+    ),
+    "an option's fraction for a whole number": (
+        "train DIR --optim.epochs 1.5",
+        64,
+        "--optim.epochs: expected a whole number, got '1.5'",
+    ),
+    "an option's switch that is none": (
+        "train DIR --data.lowercase no",
+        64,
+        "--data.lowercase: expected True or False, got 'no'",
+    ),
+    "an option without a value": ("train DIR --seed", 64, "--seed: expected a whole number, got ''"),
+    "two config files": (
+        "train DIR --config DIR/a.py --config=DIR/b.py",
+        64,
+        "--config is given 2 times; give one",
+    ),
+    "a folder and a file": (
+        "train DIR --data.train-texts DIR/other.txt",
+        64,
+        "--data.train-texts DIR/other.txt and DATA (DIR) contradict each other; give one",
+    ),
+    "two limits of time": (
+        "train DIR --max-minutes 1 --optim.max-minutes 2",
+        64,
+        "--optim.max-minutes 2.0 and --max-minutes contradict each other; give one",
+    ),
+    "validation files that are not there": (
+        "train --data.train-texts DIR/train_dataset.txt --data.train-labels DIR/train_labels.txt "
+        "--data.val-texts DIR/vall.txt --data.val-labels DIR/vall_labels.txt",
+        65,
+        "DIR/vall.txt: no such file; leave the validation files out to have lines set aside",
+    ),
+    "an output below a file": (
+        "train DIR --out DIR/val_labels.txt/run",
+        74,
+        "DIR/val_labels.txt/run: cannot write: DIR/val_labels.txt is not a directory",
+    ),
     "no such config file": ("train DIR --config DIR/none.py", 64, "DIR/none.py: no such config file"),
     "a config file of another kind": (
         "train DIR --config=DIR/val_labels.txt",
@@ -757,7 +818,7 @@ DAMAGED: dict[str, tuple[str, Callable[[bytes], bytes] | bytes | None, int, str]
         "model.safetensors",
         None,
         66,
-        "DIR/run: no model.safetensors; has the run been evaluated yet?",
+        "DIR/run: no model.safetensors; the run has not been evaluated yet",
     ),
     "empty weights": ("model.safetensors", b"", 66, "DIR/run/model.safetensors: damaged: "),
     "weights cut off": ("model.safetensors", cut, 66, "DIR/run/model.safetensors: damaged: "),
@@ -999,6 +1060,17 @@ def test_random_bytes_never_give_a_traceback(command: Command) -> None:
 ONE_LINE: dict[str, tuple[dict[str, bytes | None], str, int]] = {
     "evaluate: a text too many": ({"val_dataset.txt": b"a\nb\nc\n"}, "evaluate DIR/run DIR", 65),
     "evaluate: a label too many": ({"val_labels.txt": b"bad\ngood\nbad\n"}, "evaluate DIR/run DIR", 65),
+    "train: a record without settings": (
+        {"run/run.json": b'{"status": "finished", "identity": {"settings": 3}}'},
+        "train DIR --out DIR/run",
+        66,
+    ),
+    "train: a record that is none": ({"run/run.json": b'{"identity": 5}'}, "train DIR --out DIR/run", 66),
+    "evaluate: a record of another shape": (
+        {**NO_VAL, "run/run.json": b'{"config": {"seed": -3, "data.val_fraction": "x"}, "identity": {}}'},
+        "evaluate DIR/run DIR",
+        66,
+    ),
     "info: run.json is no object": ({"run/run.json": b"[]"}, "info DIR/run", 66),
     "info: run.json is of another shape": ({"run/run.json": b'{"data": 3}'}, "info DIR/run", 66),
     "config.json: a number beyond floats": (
@@ -1021,6 +1093,19 @@ ONE_LINE: dict[str, tuple[dict[str, bytes | None], str, int]] = {
 def test_what_was_once_a_traceback_is_one_line(command: Command, run: Path, name: str) -> None:
     changes, line, code = ONE_LINE[name]
     for file, content in changes.items():
-        assert content is not None
-        (command.directory / file).write_bytes(content)
-    assert len(command.refused(line, code)) == 1
+        if content is None:
+            (command.directory / file).unlink()
+        else:
+            (command.directory / file).write_bytes(content)
+    found, _, err = command(line)
+    assert (found, len(faults(err))) == (code, 1)
+
+
+def test_what_the_system_forbids_is_one_line(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    from custom_bert.inference import evaluate
+
+    def forbidden(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied", "DIR/locked")
+
+    monkeypatch.setattr(evaluate, "evaluate_run", forbidden)
+    assert command.refused("evaluate DIR/run DIR", 74) == ["DIR/locked: Permission denied"]

@@ -1,5 +1,6 @@
 """Four files -> train -> reload -> evaluate = what training printed -> predict in input order."""
 
+import dataclasses
 import json
 import os
 import re
@@ -9,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +18,7 @@ from training_runs import arguments, examples, settings, write_data, write_lines
 
 from custom_bert import Classifier, TrainConfig, train_model
 from custom_bert.cli import main
-from custom_bert.errors import ConfigError, RunError
+from custom_bert.errors import ConfigError, RunError, UserError
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -404,6 +406,67 @@ def test_a_diverging_loss_is_one_line_and_the_run_is_marked(
     if code:  # some machines survive even this
         assert capsys.readouterr().err.startswith("error: the loss is")
         assert json.loads((tmp_path / "run" / "run.json").read_text())["status"] == "interrupted"
+
+
+def test_weights_that_diverged_are_not_kept_and_the_directory_is_free_again(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from custom_bert.models.evaluate import Evaluation
+    from custom_bert.training import loop
+
+    real = loop.evaluate
+
+    def diverged(*args: Any, **kwargs: Any) -> Evaluation:
+        return dataclasses.replace(real(*args, **kwargs), loss=float("nan"))
+
+    values = settings(data, tmp_path / "run", **{"optim.epochs": 1})
+    monkeypatch.setattr(loop, "evaluate", diverged)
+    with pytest.raises(UserError, match=r"training diverged; lower optim\.lr$"):
+        train_model(values)
+    assert not (tmp_path / "run").exists()
+    monkeypatch.setattr(loop, "evaluate", real)
+    assert train_model(values | {"optim.lr": 1e-3}).directory == tmp_path / "run"
+
+
+def test_a_run_of_one_step_learns_something(tmp_path: Path) -> None:
+    data = write_data(tmp_path / "data", train=10, val=5)
+    train_model(settings(data, tmp_path / "run", **{"optim.epochs": 1}))
+    records = [json.loads(x) for x in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    assert [r["lr"] > 0 for r in records if r["kind"] == "train"] == [True]
+
+
+def test_the_largest_seed_and_attention_dropout_train(data: Path, tmp_path: Path) -> None:
+    changes = {"seed": (1 << 63) - 1, "model.attention_dropout": 0.1, "optim.token_dropout": 0.1}
+    result = train_model(settings(data, tmp_path / "run", **changes, **{"optim.epochs": 1}))
+    assert result.steps > 0
+
+
+def test_a_finished_run_without_its_weights_is_no_success(data: Path, run: Path, tmp_path: Path) -> None:
+    values = settings(data, tmp_path / "run", **{"optim.epochs": 1})
+    train_model(values)
+    (tmp_path / "run" / "model.safetensors").unlink()
+    with pytest.raises(RunError, match=r"its model\.safetensors is missing; --fresh"):
+        train_model(values)
+
+
+def test_fresh_takes_an_empty_directory(data: Path, tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    assert train_model(settings(data, tmp_path / "run", **{"optim.epochs": 1}), fresh=True).directory == (
+        tmp_path / "run"
+    )
+
+
+def test_settings_without_effect_are_told(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    changes = {"batch.plan": "padded", "model.rope_theta": 5.0, "data.val_fraction": 0.2}
+    train_model(settings(data, tmp_path / "run", **changes, **{"optim.epochs": 1}))
+    told = [line for line in capsys.readouterr().out.splitlines() if "has no effect" in line]
+    assert told == [
+        "warning: batch.token_budget 256 has no effect: batch.plan is padded, which goes by batch.batch_size",
+        "warning: model.rope_theta 5.0 has no effect: model.position is learned",
+        "warning: data.val_fraction 0.2 has no effect: there are validation files",
+    ]
 
 
 def test_info_shows_the_run(run: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -48,6 +48,19 @@ def test_a_refused_write_is_one_line_with_the_path(tmp_path: Path) -> None:
         files.make_directory(tmp_path / "file" / "below")
 
 
+def test_a_place_that_cannot_be_written_is_told_before_anything_is_made(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    files.check_writable(tmp_path / "new" / "below")
+    assert not (tmp_path / "new").exists()
+    with pytest.raises(WriteError, match="file is not a directory"):
+        files.check_writable(tmp_path / "file" / "run")
+    locked = tmp_path / "locked"
+    locked.mkdir(mode=0o500)
+    if not os.access(locked, os.W_OK):  # root may write anywhere
+        with pytest.raises(WriteError, match="no permission in"):
+            files.check_writable(locked / "run")
+
+
 def test_files_have_the_permissions_that_the_umask_gives(tmp_path: Path) -> None:
     old = os.umask(0o027)
     try:

@@ -32,6 +32,13 @@ def test_nothing_counted_gives_zeros() -> None:
     assert (scores.accuracy, scores.macro_f1, scores.examples) == (0.0, 0.0, 0)
 
 
+def test_what_a_terminal_would_obey_is_shown_as_an_escape() -> None:
+    confusion = ConfusionMatrix(2)
+    confusion.add(np.array([0, 1]), np.array([0, 0]))
+    shown = "\n".join(score_lines(confusion.scores(), ["\x1b[31mred", "好"]))
+    assert "\x1b" not in shown and r"\x1b[31mred" in shown and "好" in shown
+
+
 def test_tables_show_every_class_once_and_cut_long_names() -> None:
     matrix = ConfusionMatrix(2)
     matrix.add(np.array([0, 0, 1]), np.array([0, 1, 1]))

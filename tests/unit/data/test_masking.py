@@ -71,6 +71,13 @@ def test_the_counter_gives_uniform_and_independent_numbers() -> None:
     assert abs(np.corrcoef(a[1:], a[:-1])[0, 1]) < 0.01
 
 
+def test_the_largest_seed_draws_like_any_other() -> None:
+    drawn = uniform((1 << 63) - 1 + 1, 0, np.arange(1000), np.zeros(1000, dtype=np.int64), stream=3)
+    assert 0.45 < drawn.mean() < 0.55
+    others = uniform(5, 0, np.arange(1000), np.zeros(1000, dtype=np.int64), stream=3)
+    assert abs(np.corrcoef(drawn, others)[0, 1]) < 0.1
+
+
 def test_dropping_hides_the_stated_share_and_nothing_else() -> None:
     sequences = [np.concatenate([[2], np.arange(5, 403), [3]])] * 100
     batch = Batch.build(sequences, slots=410, indices=np.arange(100))

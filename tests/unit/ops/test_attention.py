@@ -124,6 +124,25 @@ def test_batches_with_a_block_for_every_sequence_are_gathered() -> None:
     assert has_few_blocks(layout_of([i // 12 + 1 for i in range(240)], None))
 
 
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("few", [True, False])
+def test_the_rule_never_chooses_what_a_kernel_cannot_do(device: str, dtype: torch.dtype, few: bool) -> None:
+    for length in (8, 5000):
+        rule = {"few_blocks": few, "max_seqlen": length, "device": device, "dtype": dtype}
+        assert choose_kernel(**rule, dropout=True).kernel in ("naive", "dense")  # type: ignore[arg-type]
+        assert choose_kernel(**rule, padded=True).kernel != "varlen"  # type: ignore[arg-type]
+
+
+def test_attention_weights_are_dropped_whatever_the_layout() -> None:
+    layout = layout_of(list(range(1, 30)), None)
+    assert not has_few_blocks(layout)
+    q, k, v = inputs(layout, torch.float32)
+    torch.manual_seed(0)
+    dropped = attention(q, k, v, layout, dropout=0.5)
+    assert not torch.allclose(dropped, attention(q, k, v, layout))
+
+
 def test_what_a_kernel_cannot_do_is_refused() -> None:
     packed, padded = layout_of([3, 4], None), layout_of([3, 4], 6)
     with pytest.raises(ValueError, match="no attention dropout"):

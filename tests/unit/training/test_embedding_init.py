@@ -32,7 +32,7 @@ def test_counts_are_those_of_a_loop(monkeypatch: pytest.MonkeyPatch, chunk: int)
             if abs(i - k) <= embedding_init.WINDOW and b != 5:
                 wanted[a, b] += 1 / abs(i - k)  # type: ignore[assignment]
     context_of = np.array([0, 1, 2, 3, 4, -1])  # token 5 is no context
-    found = cooccurrences(TEXTS, 6, context_of, 5)
+    found = cooccurrences(TEXTS, np.arange(6), context_of)
     for token, context in itertools.product(range(6), range(5)):
         assert found[token, context].item() == pytest.approx(wanted[token, context], abs=1e-5)
 
