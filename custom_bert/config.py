@@ -174,6 +174,9 @@ class RuntimeConfig:
     that the machine computes in hardware."""
     attention: Kernel | None = None
     """Attention kernel. None: by batch layout, device and precision."""
+    skip_unread: bool | None = None
+    """Whether the last layer leaves out what only unread rows need: texts are classified by their first
+    token, language modelling reads masked tokens. Same result, fewer operations. None: the preset's."""
     compile: bool | None = None
     """Fuse kernels with torch.compile. None: off on a CPU, where it was not measured to pay."""
     compile_mode: Literal["default", "reduce-overhead", "max-autotune-no-cudagraphs"] = "default"

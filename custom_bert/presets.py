@@ -157,10 +157,12 @@ TRAINING: dict[str, dict[str, Any]] = {
         "runtime.attention": "naive",
         "runtime.precision": "fp32",
         "runtime.compile": False,
+        "runtime.skip_unread": False,
     },
     "custom": {
         "data.max_length": 256,
         "batch.plan": "uniform_length",
+        "runtime.skip_unread": True,
         "optim.weight_decay": 0.01,
         "optim.embedding_init": "ppmi",
         "optim.token_dropout": 0.1,
@@ -168,6 +170,7 @@ TRAINING: dict[str, dict[str, Any]] = {
     "modern": {
         "data.max_length": 512,
         "batch.plan": "uniform_length",
+        "runtime.skip_unread": True,
         "optim.weight_decay": 0.01,
         "optim.embedding_init": "ppmi",
         "optim.token_dropout": 0.1,

@@ -14,15 +14,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from custom_bert.batch import Batch, Layout
-from custom_bert.config import Pooling
 from custom_bert.models.encoder import Encoder, initialise
 from custom_bert.presets import EncoderConfig
 
 
-def pool(hidden_TD: Tensor, layout: Layout, pooling: Pooling) -> Tensor:
-    """(T, D) -> (N, D): the first token of each sequence, or the mean of its tokens."""
-    if pooling == "cls":
-        return hidden_TD[layout.first_N]
+def mean_pool(hidden_TD: Tensor, layout: Layout) -> Tensor:
+    """(T, D) -> (N, D): the mean of each sequence's tokens."""
     sums = []
     for hidden_NSD, mask in zip(layout.split(hidden_TD), layout.key_masks, strict=True):
         if mask is not None:
@@ -43,7 +40,7 @@ class ClassificationHead(nn.Module):
 
     def __init__(self, config: EncoderConfig, num_labels: int) -> None:
         super().__init__()
-        self.form, self.pooling = config.head, config.pooling
+        self.form = config.head
         modern = config.head == "modernbert"
         self.dense = nn.Linear(config.hidden_size, config.hidden_size, bias=not modern)
         self.norm = (
@@ -54,9 +51,8 @@ class ClassificationHead(nn.Module):
         self.dropout = nn.Dropout(config.hidden_dropout)
         self.projection = nn.Linear(config.hidden_size, num_labels)
 
-    def forward(self, hidden_TD: Tensor, layout: Layout) -> Tensor:
-        """(T, D) -> (N, C)."""
-        pooled_ND = pool(hidden_TD, layout, self.pooling)
+    def forward(self, pooled_ND: Tensor) -> Tensor:
+        """(N, D) -> (N, C)."""
         if self.form == "roberta":
             pooled_ND = self.dropout(pooled_ND)
         dense_ND = self.dense(pooled_ND)
@@ -82,5 +78,9 @@ class SequenceClassifier(nn.Module):
 
     def forward(self, batch: Batch) -> Tensor:
         """Logits, (N, C)."""
-        logits_NC: Tensor = self.head(self.encoder(batch), batch.layout)
+        if self.config.pooling == "cls":
+            pooled_ND = self.encoder(batch, "first")
+        else:
+            pooled_ND = mean_pool(self.encoder(batch), batch.layout)
+        logits_NC: Tensor = self.head(pooled_ND)
         return logits_NC

@@ -1,22 +1,37 @@
 """One encoder layer with four norm slots: post-norm BERT, pre-norm RoBERTa and ModernBERT are data.
 
-Shapes: T rows, D hidden, H heads, K head width, F MLP width.
+Shapes: T rows, R rows that are read, D hidden, H heads, K head width, F MLP width.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from custom_bert.batch import Layout
 from custom_bert.config import Activation, Kernel
-from custom_bert.ops.attention import attention
+from custom_bert.ops.attention import attention, can_attend_from_first, first_token_attention
 from custom_bert.ops.rope import apply_rope
 from custom_bert.presets import EncoderConfig
 
 RopeTables = tuple[Tensor, Tensor]
+
+
+@dataclass(frozen=True)
+class Read:
+    """The rows whose output is read, where that is not all of them: what other rows would need is left out.
+
+    Attributes:
+        rows_R: (R,) indices of rows.
+        first: whether they are the first token of every sequence, in order.
+    """
+
+    rows_R: Tensor
+    first: bool
+
 
 ACTIVATIONS: dict[Activation, Callable[[Tensor], Tensor]] = {
     "gelu": F.gelu,  # Hendrycks and Gimpel 2016, arXiv 1606.08415, with erf
@@ -50,22 +65,42 @@ class SelfAttention(nn.Module):
         self.qkv = nn.Linear(config.hidden_size, 3 * config.hidden_size, bias=config.bias)
         self.out = nn.Linear(config.hidden_size, config.hidden_size, bias=config.bias)
 
-    def forward(self, x_TD: Tensor, layout: Layout, rope: RopeTables | None) -> Tensor:
-        """(T, D) -> (T, D); `rope` holds the tables of this layer's base, if there are any."""
-        q, k, v = self.qkv(x_TD).unflatten(-1, (3, self.num_heads, -1)).unbind(1)
+    def forward(
+        self, x_TD: Tensor, layout: Layout, rope: RopeTables | None, read: Read | None = None
+    ) -> Tensor:
+        """(T, D) -> (T, D), or (R, D) of the rows that are read; `rope` holds the tables of this layer's
+        base, if there are any."""
+        dropout = self.dropout if self.training else 0.0
+        if read is not None and read.first and can_attend_from_first(layout, self.kernel):
+            out_RHK = self._from_first(x_TD, layout, rope, read.rows_R, dropout)
+        else:
+            q, k, v = self._heads(self.qkv(x_TD), 3).unbind(1)
+            if rope is not None:
+                q, k = apply_rope(q, *rope), apply_rope(k, *rope)
+            out_RHK = attention(q, k, v, layout, kernel=self.kernel, window=self.window, dropout=dropout)
+            if read is not None:
+                out_RHK = out_RHK[read.rows_R]
+        out_RD: Tensor = self.out(out_RHK.flatten(1))
+        return out_RD
+
+    def _heads(self, x: Tensor, parts: int) -> Tensor:
+        """(R, parts D) -> (R, parts, H, K)."""
+        return x.view(len(x), parts, self.num_heads, -1)
+
+    def _from_first(
+        self, x_TD: Tensor, layout: Layout, rope: RopeTables | None, rows_N: Tensor, dropout: float
+    ) -> Tensor:
+        """Queries of first tokens alone, keys and values of all: (T, D) -> (N, H, K)."""
+        width = x_TD.shape[1]
+        weight_q, weight_kv = self.qkv.weight[:width], self.qkv.weight[width:]
+        bias = self.qkv.bias
+        bias_q, bias_kv = (None, None) if bias is None else (bias[:width], bias[width:])
+        (q,) = self._heads(F.linear(x_TD[rows_N], weight_q, bias_q), 1).unbind(1)
+        k, v = self._heads(F.linear(x_TD, weight_kv, bias_kv), 2).unbind(1)
         if rope is not None:
-            q, k = apply_rope(q, *rope), apply_rope(k, *rope)
-        out_THK = attention(
-            q,
-            k,
-            v,
-            layout,
-            kernel=self.kernel,
-            window=self.window,
-            dropout=self.dropout if self.training else 0.0,
-        )
-        out_TD: Tensor = self.out(out_THK.flatten(1))
-        return out_TD
+            cos, sin = rope
+            q, k = apply_rope(q, cos[rows_N], sin[rows_N]), apply_rope(k, cos, sin)
+        return first_token_attention(q, k, v, layout, window=self.window, dropout=dropout)
 
 
 class Mlp(nn.Module):
@@ -105,10 +140,13 @@ class EncoderLayer(nn.Module):
         self.mlp_out_norm = make_norm(config, not pre)
         self.dropout = nn.Dropout(config.hidden_dropout)
 
-    def forward(self, x_TD: Tensor, layout: Layout, rope: RopeTables | None) -> Tensor:
-        """(T, D) -> (T, D)."""
-        x_TD = x_TD + self.dropout(self.attn(self.attn_in_norm(x_TD), layout, rope))
-        x_TD = self.attn_out_norm(x_TD)
-        x_TD = x_TD + self.dropout(self.mlp(self.mlp_in_norm(x_TD)))
-        out_TD: Tensor = self.mlp_out_norm(x_TD)
-        return out_TD
+    def forward(
+        self, x_TD: Tensor, layout: Layout, rope: RopeTables | None, read: Read | None = None
+    ) -> Tensor:
+        """(T, D) -> (T, D), or (R, D) of the rows that are read."""
+        attended_RD = self.attn(self.attn_in_norm(x_TD), layout, rope, read)
+        x_RD = (x_TD if read is None else x_TD[read.rows_R]) + self.dropout(attended_RD)
+        x_RD = self.attn_out_norm(x_RD)
+        x_RD = x_RD + self.dropout(self.mlp(self.mlp_in_norm(x_RD)))
+        out_RD: Tensor = self.mlp_out_norm(x_RD)
+        return out_RD

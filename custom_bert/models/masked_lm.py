@@ -32,7 +32,6 @@ class MaskedLanguageModel(nn.Module):
 
     def forward(self, batch: Batch) -> Tensor:
         """Logits of the batch's masked rows, (M, V)."""
-        assert batch.masked_rows_M is not None, "the batch has no masked rows"
-        hidden_MD = self.encoder(batch)[batch.masked_rows_M]
+        hidden_MD = self.encoder(batch, "masked")
         hidden_MD = self.norm(F.gelu(self.dense(hidden_MD)))
         return F.linear(hidden_MD, self.encoder.embeddings.token.weight, self.bias)

@@ -30,6 +30,9 @@ from custom_bert.config import Kernel
 MATMUL_UP_TO = 512
 """On a CPU in bf16, plain matmul-softmax-matmul beats SDPA in training up to this length (docs/LOG.md)."""
 
+KERNELS_BY_BLOCK: tuple[Kernel, ...] = ("naive", "dense")
+"""The kernels that take a batch block by block."""
+
 FEW_BLOCKS = 8
 """Blocks of a batch up to which no gathering pays."""
 
@@ -126,6 +129,39 @@ def attention(
     if kernel == "grouped":
         return _grouped(q_THK, k_THK, v_THK, layout, window)
     return _varlen(q_THK, k_THK, v_THK, layout, window)
+
+
+def can_attend_from_first(layout: Layout, kernel: Kernel | None) -> bool:
+    """Whether `first_token_attention` is the way: few blocks, and no kernel of another kind is asked for."""
+    return has_few_blocks(layout) and kernel in (None, *KERNELS_BY_BLOCK)
+
+
+def first_token_attention(
+    q_NHK: Tensor, k_THK: Tensor, v_THK: Tensor, layout: Layout, *, window: int = -1, dropout: float = 0.0
+) -> Tensor:
+    """What `attention` gives for the first token of each sequence, from the queries of those alone.
+
+    The formula is spelled out: a row of weights a sequence is all the memory that it takes.
+
+    Args:
+        q_NHK: (N, H, K) queries of the first tokens.
+        k_THK, v_THK: (T, H, K) keys and values of all rows.
+        layout: where the sequences lie.
+        window: attend to the tokens up to this distance only; -1 for all.
+        dropout: probability of dropping an attention weight.
+
+    Returns:
+        (N, H, K).
+    """
+    reach = slice(None) if window < 0 else slice(window + 1)
+    outs = []
+    blocks = zip(layout.blocks, layout.split(k_THK), layout.split(v_THK), layout.key_masks, strict=True)
+    for block, k_NSHK, v_NSHK, mask in blocks:
+        q_NH1K = q_NHK[block.first : block.first + block.count, :, None]
+        k_NHSK, v_NHSK = k_NSHK[:, reach].transpose(1, 2), v_NSHK[:, reach].transpose(1, 2)
+        near = None if mask is None else mask[..., reach]
+        outs.append(_softmax_attention(q_NH1K, k_NHSK, v_NHSK, near, dropout)[:, :, 0])
+    return outs[0] if len(outs) == 1 else torch.cat(outs)
 
 
 def window_mask(length: int, window: int, device: torch.device) -> Tensor:

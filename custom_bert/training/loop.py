@@ -162,6 +162,8 @@ def build(prepared: Prepared, reporter: Reporter) -> State:
     torch.use_deterministic_algorithms(config.runtime.deterministic)
     model = SequenceClassifier(prepared.encoder, len(prepared.dataset.labels)).to(device).train()
     model.encoder.set_kernel(config.runtime.attention)
+    assert config.runtime.skip_unread is not None
+    model.encoder.skip_unread = config.runtime.skip_unread
     if config.optim.embedding_init == "ppmi":
         start_from_cooccurrences(model.encoder, prepared)
     if config.runtime.compile:
@@ -315,6 +317,7 @@ def _finish(
     """Puts the best weights back, evaluates them as `custom-bert evaluate` will, and closes the run."""
     state.model.load_state_dict(state.best_weights)
     state.model.encoder.set_kernel(None)
+    state.model.encoder.skip_unread = True
     found: Evaluation = evaluate(
         state.model,
         _validation_batches(prepared),

@@ -147,7 +147,7 @@ def compare(
     real_T = batch.layout.sequence_T < len(texts)
     with mutant.code():
         our_hidden = ours.encoder(batch)
-        our_logits = ours.head(our_hidden, batch.layout)
+        our_logits = ours(batch)
         ((our_hidden[real_T] * probe_hidden).sum() + (our_logits * probe_logits).sum()).backward()
 
     gradients = {

@@ -1,16 +1,18 @@
 """Pooling, heads, positions, initialisation and parameter counts."""
 
+import dataclasses
 import math
+from typing import Literal
 
 import numpy as np
 import pytest
 import torch
 
 from custom_bert.batch import Batch
-from custom_bert.config import ModelConfig, Preset
+from custom_bert.config import Kernel, ModelConfig, Preset
 from custom_bert.errors import ConfigError
-from custom_bert.models.encoder import sinusoids
-from custom_bert.models.heads import SequenceClassifier, pool
+from custom_bert.models.encoder import Encoder, sinusoids
+from custom_bert.models.heads import SequenceClassifier, mean_pool
 from custom_bert.presets import EncoderConfig, encoder_config
 
 PRESETS: tuple[Preset, ...] = ("legacy", "custom", "modern")
@@ -39,16 +41,66 @@ def test_the_stated_number_of_parameters_is_the_real_one(preset: Preset) -> None
         assert config.num_parameters(7) == sum(p.numel() for p in SequenceClassifier(config, 7).parameters())
 
 
-@pytest.mark.parametrize("pooling", ["cls", "mean"])
 @pytest.mark.parametrize("slot", [None, 9, 20])
-def test_pooling_reads_real_tokens_only(pooling: str, slot: int | None) -> None:
+def test_pooling_reads_real_tokens_only(slot: int | None) -> None:
     batch = Batch.build(sequences(9, 3, 1), slots=slot)
     hidden_TD = torch.randn(batch.num_rows, 4, generator=torch.Generator().manual_seed(0))
-    hidden_TD[batch.layout.sequence_T == 3] = float("nan") if pooling == "cls" else 1e6
-    found_ND = pool(hidden_TD, batch.layout, pooling)  # type: ignore[arg-type]
+    hidden_TD[batch.layout.sequence_T == 3] = 1e6
+    found_ND = mean_pool(hidden_TD, batch.layout)
     for i, (start, n) in enumerate(zip(batch.layout.first_N.tolist(), (9, 3, 1), strict=True)):
-        rows = hidden_TD[start : start + n]
-        assert torch.allclose(found_ND[i], rows[0] if pooling == "cls" else rows.mean(0), atol=1e-6)
+        assert torch.allclose(found_ND[i], hidden_TD[start : start + n].mean(0), atol=1e-6)
+
+
+LAYOUTS = {
+    "packed": dict(slots=None),
+    "few blocks": dict(slots=np.array([9, 9, 9, 17])),
+    "padded": dict(slots=24),
+    "filler": dict(slots=24, rows=128),
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("kernel", [None, "naive", "dense", "grouped"])
+@pytest.mark.parametrize("read", ["first", "masked"])
+@pytest.mark.parametrize("preset", PRESETS)
+def test_leaving_out_what_only_unread_rows_need_changes_nothing(
+    preset: Preset, read: Literal["first", "masked"], kernel: Kernel | None, layout: str
+) -> None:
+    torch.manual_seed(0)
+    encoder = Encoder(config_of(preset, hidden_dropout=0.0, local_attention=4, global_attn_every_n_layers=3))
+    encoder = encoder.double().train()
+    encoder.set_kernel(kernel)
+    batch = Batch.build(sequences(9, 3, 7, 17), **LAYOUTS[layout])  # type: ignore[arg-type]
+    rows_M = batch.layout.first_N[1:] + 2
+    batch = dataclasses.replace(batch, masked_rows_M=rows_M)
+    found = {}
+    for skip in (False, True):
+        encoder.skip_unread = skip
+        encoder.zero_grad()
+        hidden_RD = encoder(batch, read)
+        assert len(hidden_RD) == (4 if read == "first" else 3)
+        hidden_RD.sin().sum().backward()
+        grads = {name: p.grad for name, p in encoder.named_parameters() if p.grad is not None}
+        found[skip] = hidden_RD.detach(), {n: g.clone() for n, g in grads.items()}
+    all_TD = encoder(batch)
+    wanted = all_TD[batch.layout.first_N if read == "first" else rows_M]
+    assert (found[True][0] - wanted).abs().max() <= 1e-10
+    assert found[True][1].keys() == found[False][1].keys()
+    for name, gradient in found[True][1].items():
+        assert (gradient - found[False][1][name]).norm() <= 1e-10 * gradient.norm().clamp(min=1e-6), name
+
+
+def test_the_last_layer_works_on_read_rows_alone() -> None:
+    encoder = Encoder(config_of("custom"))
+    batch = Batch.build(sequences(9, 9, 9, 9))
+    seen: list[int] = []
+    for layer in encoder.layers:
+        layer.mlp.register_forward_hook(lambda module, inputs, output: seen.append(len(inputs[0])))
+    encoder(batch, "first")
+    assert seen == [36, 4]
+    encoder.skip_unread = False
+    encoder(batch, "first")
+    assert seen == [36, 4, 36, 36]
 
 
 @pytest.mark.parametrize("preset", PRESETS)
