@@ -16,7 +16,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from common import answer, in_child, markdown, write_record
+from custom_bert.bench.measure import answer_as_child, in_child, markdown, write_record
 
 SETS = ("trec", "ag_news", "sst2", "banking77", "20ng", "zh_chnsenticorp_htl")
 QUESTION = "Accuracy of the default settings from scratch"
@@ -126,8 +126,8 @@ def main() -> None:
     for name in options.sets:
         folder = str((options.data / name).resolve())
         print(f"{name} ...", flush=True)
-        them = in_child(__file__, "tfidf", {"folder": folder})
-        us = in_child(__file__, "ours", {"folder": folder, "settings": settings})
+        them = in_child([__file__], "tfidf", {"folder": folder})
+        us = in_child([__file__], "ours", {"folder": folder, "settings": settings})
         results[name] = {"ours": us, "tfidf": them}
         print(f"{name}: {us['accuracy']:.4f} (TF-IDF {them['accuracy']:.4f}), {us['wall_seconds']:.0f} s")
         write_record(
@@ -140,8 +140,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["--child"]:
-        task, arguments, path = sys.argv[2:5]
-        answer(path, {"ours": ours, "tfidf": tfidf}[task](json.loads(arguments)))
-    else:
+    if not answer_as_child(sys.argv[1:], {"ours": ours, "tfidf": tfidf}):
         main()

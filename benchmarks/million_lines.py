@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from common import answer, in_child, markdown, write_record
+
+from custom_bert.bench.measure import answer_as_child, in_child, markdown, write_record
 
 QUESTION = "Reading, checking, tokenising and training on generated lines"
 WORDS, LABELS = 50_000, 10
@@ -114,11 +115,11 @@ def main() -> None:
         generate(folder, options.lines)
         size = (folder / "train_dataset.txt").stat().st_size
         arguments = {"folder": str(folder), "cache": f"{base}/cache", "minutes": options.minutes}
-        empty = in_child(__file__, "nothing", {})
-        checked = in_child(__file__, "check", arguments)
-        first = in_child(__file__, "prepare", arguments)
-        second = in_child(__file__, "prepare", arguments)
-        trained = in_child(__file__, "train", arguments)
+        empty = in_child([__file__], "nothing", {})
+        checked = in_child([__file__], "check", arguments)
+        first = in_child([__file__], "prepare", arguments)
+        second = in_child([__file__], "prepare", arguments)
+        trained = in_child([__file__], "train", arguments)
     samples = [mb for _, mb in trained["samples"]]
     quarters = [samples[min(len(samples) - 1, len(samples) * q // 4)] for q in range(5)]
     rows = [
@@ -156,9 +157,6 @@ def nothing(arguments: dict[str, Any]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["--child"]:
-        task, arguments, path = sys.argv[2:5]
-        tasks = {"nothing": nothing, "check": check, "prepare": prepare_all, "train": train}
-        answer(path, tasks[task](json.loads(arguments)))
-    else:
+    tasks = {"nothing": nothing, "check": check, "prepare": prepare_all, "train": train}
+    if not answer_as_child(sys.argv[1:], tasks):
         main()

@@ -11,7 +11,6 @@ process, sides in turn, so that a change of the machine's speed meets all of the
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import tempfile
 import time
@@ -19,7 +18,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from common import answer, in_child, markdown, shown, write_record
+
+from custom_bert.bench.measure import answer_as_child, in_child, markdown, shown, write_record
 
 WIDTH, LAYERS, HEADS, MLP, MAX_LENGTH, VOCABULARY = 256, 4, 4, 1024, 256, 16_000
 WARM_STEPS = 12
@@ -238,7 +238,7 @@ def main() -> None:
         for repeat in range(options.repeats):
             for side in options.sides:
                 arguments = {**common, **SIDES[side]}
-                found = in_child(__file__, arguments.pop("who"), arguments)
+                found = in_child([__file__], arguments.pop("who"), arguments)
                 raw[side].append(found)
                 print(f"{repeat + 1} {side}: {found['tokens_per_second']:,.0f} tokens/s", flush=True)
             if BASELINE in raw:
@@ -253,8 +253,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["--child"]:
-        task, arguments, path = sys.argv[2:5]
-        answer(path, {"ours": ours, "hf": hf}[task](json.loads(arguments)))
-    else:
+    if not answer_as_child(sys.argv[1:], {"ours": ours, "hf": hf}):
         main()

@@ -1,1 +1,1 @@
-"""Measurements on the user's own machine."""
+"""Measurements that a user can repeat: `custom-bert bench`, or `python -m custom_bert.bench`."""

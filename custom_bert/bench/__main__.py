@@ -1,0 +1,84 @@
+"""`python -m custom_bert.bench ablation`: measurements with nothing but the core installed."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn, get_args
+
+from custom_bert.config import Size
+from custom_bert.errors import ConfigError, UserError
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise UserError(f"{message}; see {self.prog} --help")
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command's options."""
+    top = _Parser(prog="custom-bert bench", description="Measurements on this machine, written as records.")
+    commands = top.add_subparsers(dest="command", required=True, metavar="WHAT")
+    ablation = commands.add_parser(
+        "ablation", help="what each improvement buys here, alone, taken out, and on the ladder"
+    )
+    ablation.add_argument("--device", choices=("cpu", "cuda"), help="default: cuda if there is one, else cpu")
+    ablation.add_argument("--quick", action="store_true", help="a few minutes: one repeat, one workload")
+    ablation.add_argument("--size", choices=get_args(Size), help="default: mini on a CPU, base on CUDA")
+    ablation.add_argument("--repeats", type=_count, help="of each recipe, recipes in turn; default 5")
+    ablation.add_argument("--out", type=Path, required=True, metavar="FILE", help="FILE.json, .md and .svg")
+    return top
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a number of at least 1, got {text!r}")
+    return int(text)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one measurement; returns the exit code.
+
+    Raises:
+        UserError: for options that cannot be served.
+    """
+    options = parser().parse_args(argv)
+    from custom_bert import files, machine
+    from custom_bert.bench import ablation
+
+    device = machine.choose_device(options.device)[0].type
+    out = options.out if options.out.suffix == ".json" else options.out.with_name(f"{options.out.name}.json")
+    if out.exists():
+        raise ConfigError([f"{out}: exists already and is not overwritten; choose another --out"])
+    files.check_writable(out.parent)
+
+    def tell(line: str) -> None:
+        print(line, flush=True)
+
+    ablation.run(
+        device=device, quick=options.quick, size=options.size, repeats=options.repeats, out=out, tell=tell
+    )
+    tell(f"{out}, {out.with_suffix('.md')} and {out.with_suffix('.svg')}")
+    return 0
+
+
+def _tasks() -> dict[str, Any]:
+    from custom_bert.bench import convergence, speed
+
+    return {"speed": speed.train_some_steps, "train": convergence.train_once}
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["--child"]:
+        from custom_bert.bench.measure import answer_as_child
+
+        answer_as_child(sys.argv[1:], _tasks())
+    else:
+        try:
+            sys.exit(main())
+        except UserError as error:
+            for line in str(error).splitlines():
+                print(f"error: {line}", file=sys.stderr)
+            sys.exit(error.exit_code)

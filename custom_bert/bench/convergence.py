@@ -1,0 +1,120 @@
+"""What GELU and pre-norm do to learning: several seeds on real text, and the largest rate that still trains.
+
+The text is the sample data (`custom_bert.data.sample`), sentences that every Python has. Each run is a
+process of its own with the product's `train_model`; only the compared switch differs.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from custom_bert.bench.measure import in_child, shown
+from custom_bert.bench.speed import PROGRAM
+from custom_bert.bench.switches import Improvement
+
+RATES = (5e-4, 1e-3, 2e-3, 4e-3, 8e-3, 1.6e-2)
+TRAINS = 0.5
+"""A rate trains if its accuracy is at least this share of the best rate's."""
+
+
+def train_once(arguments: dict[str, Any]) -> dict[str, Any]:
+    """The child's side: one training run; diverging is an answer, not an error."""
+    from custom_bert.errors import UserError
+    from custom_bert.training.loop import train_model
+
+    try:
+        result = train_model(arguments["settings"])
+    except UserError as error:
+        if "diverged" in str(error):
+            return {"accuracy": 0.0, "loss": None, "diverged": True}
+        raise
+    record = json.loads((result.directory / "run.json").read_text(encoding="utf-8"))
+    return {"accuracy": result.accuracy, "loss": record["validation"]["loss"], "diverged": False}
+
+
+def compare(
+    improvements: Sequence[Improvement],
+    *,
+    seeds: int,
+    epochs: int,
+    rates: Sequence[float],
+    tell: Callable[[str], None],
+) -> dict[str, Any]:
+    """Trains with each switch on and off.
+
+    Args:
+        improvements: those that change what is learned.
+        seeds: runs of each side.
+        epochs: passes over the sample data.
+        rates: learning rates of the sweep.
+        tell: called with one line for each run.
+
+    Returns:
+        By improvement and side: `accuracy` and `loss` (a list, by seed), `by_rate`, `largest_rate`.
+    """
+    from custom_bert.data.dataset import in_directory
+    from custom_bert.data.sample import write_sample_data
+
+    found: dict[str, Any] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        data = Path(folder) / "data"
+        write_sample_data(data)
+        common = {
+            **in_directory(str(data)),
+            "data.cache_dir": f"{folder}/cache",
+            "model.size": "tiny",
+            "optim.epochs": epochs,
+            "optim.pretrain_epochs": 0,
+            "optim.r_drop": 0.0,
+            "optim.lr": 1e-3,
+            "runtime.precision": "fp32",
+        }
+        count = 0
+
+        def run(changes: dict[str, Any]) -> dict[str, Any]:
+            nonlocal count
+            count += 1
+            settings = {**common, **changes, "out": f"{folder}/run-{count}"}
+            answer = in_child(PROGRAM, "train", {"settings": settings})
+            tell(f"{changes}: accuracy {answer['accuracy']:.3f}")
+            return answer
+
+        for improvement in improvements:
+            sides: dict[str, Any] = {}
+            for value in (improvement.on, improvement.off):
+                field = {f"model.{improvement.field}": value}
+                runs = [run({**field, "seed": seed}) for seed in range(seeds)]
+                by_rate = {str(rate): run({**field, "optim.lr": rate})["accuracy"] for rate in rates}
+                best = max(by_rate.values(), default=0.0)
+                training = [float(rate) for rate, a in by_rate.items() if a >= TRAINS * best]
+                sides[str(value)] = {
+                    "accuracy": [r["accuracy"] for r in runs],
+                    "loss": [r["loss"] for r in runs],
+                    "by_rate": by_rate,
+                    "largest_rate": max(training, default=None),
+                }
+            found[improvement.name] = sides
+    return found
+
+
+def rows_of(found: dict[str, Any]) -> list[list[str]]:
+    """Of a Markdown table: one row a side."""
+    rows = []
+    for name, sides in found.items():
+        for value, side in sides.items():
+            losses = [loss for loss in side["loss"] if loss is not None]
+            rate = side["largest_rate"]
+            rows.append(
+                [
+                    name,
+                    value,
+                    shown([100 * a for a in side["accuracy"]], 1),
+                    shown(losses, 3) if losses else "diverged",
+                    "not swept" if rate is None else f"{rate:g}",
+                ]
+            )
+    return rows

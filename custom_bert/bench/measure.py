@@ -1,0 +1,137 @@
+"""What every measurement shares: fresh processes, their peak memory, spreads, and records.
+
+A measurement runs in a process of its own, so that neither the allocator's nor the compiler's state of an
+earlier one reaches it, and so that the system can say what its memory peaked at.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from custom_bert import files, machine
+
+ROOT = Path(__file__).resolve().parents[2]
+
+Task = Callable[[dict[str, Any]], dict[str, Any]]
+
+
+class ChildError(RuntimeError):
+    """A measuring process that ended without an answer; the text is the end of what it printed."""
+
+
+def in_child(program: Sequence[str], task: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Runs `python PROGRAM --child TASK ...` in a fresh process and returns the JSON object that it leaves.
+
+    The result gains `wall_seconds` of the whole process and `peak_mb`, the largest resident set that the
+    system saw.
+
+    Args:
+        program: a script's path, or `("-m", module)`; it hands its arguments to `answer_as_child`.
+        task: which function the child runs.
+        arguments: for that function, JSON-ready.
+
+    Raises:
+        ChildError: if the child ends without an answer.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        answer, log = Path(folder) / "answer.json", Path(folder) / "log.txt"
+        command = [sys.executable, *program, "--child", task, json.dumps(arguments), str(answer)]
+        begun = time.perf_counter()
+        with log.open("w") as stream:
+            process = subprocess.Popen(command, stdout=stream, stderr=subprocess.STDOUT, cwd=ROOT)
+            process.wait()
+        wall = time.perf_counter() - begun
+        if process.returncode:
+            tail = "\n".join(log.read_text(errors="replace").splitlines()[-8:])
+            raise ChildError(f"{task} {dict(arguments)} ended with {process.returncode}:\n{tail}")
+        result: dict[str, Any] = json.loads(answer.read_text(encoding="utf-8"))
+    return {**result, "wall_seconds": round(wall, 2)}
+
+
+def answer_as_child(arguments: Sequence[str], tasks: Mapping[str, Task]) -> bool:
+    """If the arguments are those that `in_child` gives, does the task, leaves its answer and says True."""
+    if list(arguments[:1]) != ["--child"]:
+        return False
+    task, values, path = arguments[1:4]
+    result = tasks[task](json.loads(values))
+    Path(path).write_text(json.dumps({"peak_mb": peak_mb(), **result}), encoding="utf-8")
+    return True
+
+
+def peak_mb() -> int:
+    """MiB of the largest resident set that this process had. Linux counts a parent's in `ru_maxrss`."""
+    try:
+        status = Path("/proc/self/status").read_text(encoding="utf-8")
+        kib = int(next(line for line in status.splitlines() if line.startswith("VmHWM")).split()[1])
+    except (OSError, StopIteration):  # not Linux
+        kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        kib //= 1024 if sys.platform == "darwin" else 1
+    return round(kib / 1024)
+
+
+def spread(values: Sequence[float]) -> dict[str, float]:
+    """Median, smallest and largest."""
+    return {"median": statistics.median(values), "min": min(values), "max": max(values)}
+
+
+def shown(values: Sequence[float], digits: int = 2) -> str:
+    """`1.23 (1.20 to 1.31)`."""
+    s = spread(values)
+    return f"{s['median']:.{digits}f} ({s['min']:.{digits}f} to {s['max']:.{digits}f})"
+
+
+def commit() -> str:
+    """The commit that is measured, with a + if the package's files differ from it; the version if there is
+    no repository."""
+    try:
+        head = _git("rev-parse", "--short", "HEAD")
+        return head + ("+" if _git("status", "--porcelain", "--", "custom_bert") else "")
+    except (OSError, subprocess.CalledProcessError):
+        from custom_bert import __version__
+
+        return f"version {__version__}"
+
+
+def _git(*arguments: str) -> str:
+    done = subprocess.run(["git", *arguments], capture_output=True, text=True, cwd=ROOT, check=True)
+    return done.stdout.strip()
+
+
+def write_record(
+    path: Path, *, question: str, command: str, table: Sequence[str], **content: Any
+) -> dict[str, Any]:
+    """Writes PATH (JSON) and its neighbour with the ending .md (tables for people); returns the record."""
+    torch.set_num_threads(machine.cores())
+    facts = machine.description(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+    record = {"question": question, "command": command, "commit": commit(), "machine": facts, **content}
+    files.make_directory(path.parent)
+    files.write_json(path, record)
+    where = facts["processor"] if facts["device"] == "cpu" else facts["device"]
+    lines = [
+        f"# {question}",
+        "",
+        f"`{command}` at {record['commit']}: {where}, {facts['cpu_capability']}, {facts['threads']} threads, "
+        f"torch {facts['torch']}, Python {facts['python']}.",
+        "",
+        *table,
+        "",
+    ]
+    files.write_text(path.with_suffix(".md"), "\n".join(lines))
+    return record
+
+
+def markdown(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[str]:
+    """A Markdown table."""
+    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    return lines + ["| " + " | ".join(str(cell) for cell in row) + " |" for row in rows]

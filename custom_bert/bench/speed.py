@@ -1,0 +1,178 @@
+"""Real tokens per second and peak memory of whole training steps of one recipe, in a process of its own.
+
+A step is what `custom_bert.training.step.train_step` does, with batches that a thread builds ahead, as in
+training. The process is limited to the machine's memory; what does not fit is reported as such.
+"""
+
+from __future__ import annotations
+
+import resource
+import time
+from collections.abc import Iterator
+from dataclasses import asdict
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+
+from custom_bert import machine
+from custom_bert.batch import Batch
+from custom_bert.bench.measure import in_child, peak_mb
+from custom_bert.bench.switches import Switches
+from custom_bert.bench.workloads import LABELS, WORKLOADS, SyntheticTexts, Workload
+from custom_bert.config import ModelConfig, Plan, Size
+from custom_bert.data.batching import num_rows, plan_batches, training_slots
+from custom_bert.data.loader import prefetch
+from custom_bert.models.heads import SequenceClassifier
+from custom_bert.presets import encoder_config
+from custom_bert.training.compile import compile_layers
+from custom_bert.training.optim import make_optimizer
+from custom_bert.training.precision import MixedPrecision
+from custom_bert.training.step import Classification, train_step
+
+PROGRAM = ("-m", "custom_bert.bench")
+VOCABULARY = 16_000
+DROPOUT = 0.1
+MEMORY_SHARE = 0.85
+"""Of the machine's memory that a measuring process may take."""
+
+
+def measure(
+    switches: Switches, workload: Workload, *, device: str, size: Size, warm_steps: int, seconds: float
+) -> dict[str, Any] | None:
+    """Measures in a fresh process.
+
+    Args:
+        switches: the recipe.
+        workload: the texts' lengths.
+        device: "cpu" or "cuda".
+        size: of the encoder.
+        warm_steps: steps that are not timed.
+        seconds: of timed steps, at least two.
+
+    Returns:
+        `tokens_per_second`, `seconds_per_step`, `warm_seconds`, `padding`, `peak_mb` of the process (on CUDA
+        of its tensors), `step_mb` of it that is not there before the first step, `steps`; None if the recipe
+        does not fit into memory.
+
+    Raises:
+        ChildError: if the process fails for another reason.
+    """
+    arguments = {
+        "switches": asdict(switches),
+        "workload": workload.name,
+        "device": device,
+        "size": size,
+        "warm_steps": warm_steps,
+        "seconds": seconds,
+    }
+    found = in_child(PROGRAM, "speed", arguments)
+    if found.get("out_of_memory"):
+        return None
+    if device == "cuda":
+        found["peak_mb"] = found["cuda_peak_mb"]
+    found["step_mb"] = found["peak_mb"] - found.pop("before_mb")
+    return found
+
+
+def train_some_steps(arguments: dict[str, Any]) -> dict[str, Any]:
+    """The child's side of `measure`."""
+    device = torch.device(arguments["device"])
+    limit = int(machine.memory_bytes() * MEMORY_SHARE)
+    if device.type == "cpu":
+        resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+    try:
+        return _train(arguments, device)
+    except (torch.OutOfMemoryError, MemoryError) as error:
+        return {"out_of_memory": str(error).splitlines()[0]}
+    except RuntimeError as error:
+        if "can't allocate memory" in str(error) or "not enough memory" in str(error):
+            return {"out_of_memory": str(error).splitlines()[0]}
+        raise
+
+
+def _train(arguments: dict[str, Any], device: torch.device) -> dict[str, Any]:
+    switches, workload = Switches(**arguments["switches"]), WORKLOADS[arguments["workload"]]
+    torch.set_num_threads(machine.cores())
+    torch.manual_seed(0)
+    model = build_model(switches, workload.max_length, arguments["size"], dropout=DROPOUT).to(device).train()
+    if switches.compile:
+        compile_layers(model.encoder, "default")
+    optimizer = make_optimizer(model, lr=1e-4, weight_decay=0.01)
+    precision = MixedPrecision(switches.precision, device)
+    before = peak_mb() if device.type == "cpu" else torch.cuda.memory_allocated() / 2**20
+    tokens = rows = steps = 0
+    begun = started = time.perf_counter()
+    for batch in batches(switches.plan, workload, pin_memory=device.type == "cuda"):
+        if steps == arguments["warm_steps"]:
+            _wait(device)
+            begun, tokens, rows = time.perf_counter(), 0, 0
+        train_step(model, optimizer, [batch.to(device)], Classification(), precision=precision, clip_norm=1.0)
+        tokens, rows, steps = tokens + batch.num_tokens, rows + batch.num_rows, steps + 1
+        timed = steps - arguments["warm_steps"]
+        if timed >= 2:
+            _wait(device)
+            if time.perf_counter() - begun >= arguments["seconds"]:
+                break
+    elapsed = time.perf_counter() - begun
+    return {
+        "tokens_per_second": tokens / elapsed,
+        "seconds_per_step": elapsed / timed,
+        "warm_seconds": begun - started,
+        "padding": 1 - tokens / rows,
+        "steps": timed,
+        "before_mb": round(before),
+        "cuda_peak_mb": round(torch.cuda.max_memory_allocated() / 2**20) if device.type == "cuda" else None,
+    }
+
+
+def build_model(switches: Switches, max_length: int, size: Size, *, dropout: float) -> SequenceClassifier:
+    """The classifier of a recipe: pre-norm with the `custom` preset's architecture, post-norm with
+    `legacy`'s."""
+    config = encoder_config(
+        "custom" if switches.norm == "pre" else "legacy",
+        ModelConfig(size=size, hidden_act=switches.hidden_act, hidden_dropout=dropout),
+        vocab_size=VOCABULARY,
+        pad_token_id=0,
+        max_length=max_length,
+        default_shape=(0, 0),
+    )
+    model = SequenceClassifier(config, LABELS)
+    model.encoder.set_kernel(switches.attention)
+    model.encoder.skip_unread = switches.skip_unread
+    return model
+
+
+def batches(plan: Plan, workload: Workload, *, pin_memory: bool) -> Iterator[Batch]:
+    """Training batches of a workload without end, built ahead by a thread."""
+    texts = SyntheticTexts(workload.lengths(64 * workload.examples), VOCABULARY)
+    labels = np.arange(len(texts.lengths_N)) % LABELS
+
+    def build(indices: np.ndarray) -> Batch:
+        slots = training_slots(texts.lengths_N[indices], plan, workload.max_length)
+        return Batch.build(
+            [texts[int(i)] for i in indices],
+            slots=slots,
+            rows=num_rows(slots, plan),
+            labels=labels[indices],
+            pin_memory=pin_memory,
+        )
+
+    planned = partial(
+        plan_batches,
+        texts.lengths_N,
+        plan,
+        token_budget=workload.tokens,
+        batch_size=workload.examples if plan == "padded" else None,
+        seed=0,
+    )
+    epoch = 0
+    while True:
+        yield from prefetch(planned(epoch=epoch), build)
+        epoch += 1
+
+
+def _wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize()

@@ -1,0 +1,75 @@
+"""What is measured on: synthetic token ids of a stated distribution of lengths, so that no data is needed.
+
+The speed of a training step depends on how long texts are and not on what they say.
+
+Shapes: N examples.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+AG_NEWS_QUANTILES = (17, 29, 34, 37, 40, 42, 44, 46, 47, 49, 51, 52, 54, 56, 57, 60, 62, 66, 71, 86, 256)
+"""Token lengths of AG News (Zhang et al. 2015) at every twentieth of its texts, with a WordPiece vocabulary
+of 16,000 trained on it and a limit of 256 tokens; 53 in the mean."""
+
+LABELS = 4
+
+
+@dataclass(frozen=True)
+class Workload:
+    """Texts of stated lengths, and how many share an optimizer step.
+
+    Attributes:
+        name: for tables.
+        max_length: of a text, in tokens; padded batches are this long.
+        examples: texts of an optimizer step, on average.
+    """
+
+    name: str
+    max_length: int
+    examples: int
+
+    @property
+    def tokens(self) -> int:
+        """Real tokens of an optimizer step, on average."""
+        mean = _mean_ag_news() if self.name == AG_NEWS.name else float(self.max_length)
+        return round(self.examples * mean)
+
+    def lengths(self, count: int) -> np.ndarray:
+        """(count,) int64 token lengths, the same at every call."""
+        if self.name != AG_NEWS.name:
+            return np.full(count, self.max_length, dtype=np.int64)
+        shares = np.random.Generator(np.random.PCG64(0)).random(count)
+        grid = np.linspace(0, 1, len(AG_NEWS_QUANTILES))
+        return np.interp(shares, grid, AG_NEWS_QUANTILES).astype(np.int64)
+
+
+def _mean_ag_news() -> float:
+    quantiles = np.array(AG_NEWS_QUANTILES, dtype=np.float64)
+    return float(((quantiles[1:] + quantiles[:-1]) / 2).mean())
+
+
+AG_NEWS = Workload("AG News lengths", 256, 32)
+LENGTHS = tuple(Workload(f"{n:,} tokens each", n, max(1, 8192 // n)) for n in (128, 512, 2048, 8192))
+WORKLOADS = {workload.name: workload for workload in (AG_NEWS, *LENGTHS)}
+
+
+@dataclass(frozen=True)
+class SyntheticTexts:
+    """Random token ids in place of a token store: `texts[i]` has `lengths_N[i]` of them.
+
+    Attributes:
+        lengths_N: (N,) tokens of each text.
+        vocab_size: ids are below it; the first five are left to special tokens.
+    """
+
+    lengths_N: np.ndarray
+    vocab_size: int
+
+    def __getitem__(self, row: int) -> np.ndarray:
+        """(length,) int64 ids, the same at every call."""
+        generator = np.random.Generator(np.random.PCG64(row))
+        return generator.integers(5, self.vocab_size, size=int(self.lengths_N[row]))
