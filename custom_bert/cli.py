@@ -1,4 +1,4 @@
-"""The command line: `custom-bert train | evaluate | predict | check-data | sample-data | info | init`.
+"""The command line: custom-bert COMMAND, with a class for each command below.
 
 Options of `train` are the fields of `TrainConfig`, made by tyro. Nothing here imports torch until a command
 needs it. Errors are one line; exit codes are those of `errors.py`, 130 after Ctrl-C.
@@ -238,10 +238,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         if arguments[0] in ("-V", "--version"):
             print(f"custom-bert {__version__}")
             return 0
+        if arguments[0] == "bench":
+            from custom_bert.bench.__main__ import main as bench
+
+            return bench(arguments[1:])
         if arguments[0] not in COMMANDS:
             from custom_bert.errors import did_you_mean
 
-            hint = did_you_mean(arguments[0], list(COMMANDS))
+            hint = did_you_mean(arguments[0], [*COMMANDS, "bench"])
             raise UserError(f"unknown command {arguments[0]!r}{hint}; see custom-bert --help")
         _parse(arguments[0], arguments[1:]).run()
         sys.stdout.flush()
@@ -331,10 +335,10 @@ def _check_settings(arguments: list[str]) -> None:
 
 
 def _overview() -> str:
-    width = max(map(len, COMMANDS))
-    commands = "\n".join(
-        f"  {name:<{width}}  {(command.__doc__ or '').splitlines()[0]}" for name, command in COMMANDS.items()
-    )
+    about = {name: (command.__doc__ or "").splitlines()[0] for name, command in COMMANDS.items()}
+    about["bench"] = "Measure what each improvement buys on this machine."
+    width = max(map(len, about))
+    commands = "\n".join(f"  {name:<{width}}  {line}" for name, line in about.items())
     return (
         "usage: custom-bert COMMAND ... (custom-bert COMMAND --help for its options)\n\n"
         f"{commands}\n\n  --version  print the version"

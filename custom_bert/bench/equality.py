@@ -26,7 +26,7 @@ from custom_bert.training.compile import compile_layers
 from custom_bert.training.precision import MixedPrecision
 from custom_bert.training.step import Classification
 
-EXAMPLES = 48
+EXAMPLES = 24
 HALF_BOUND = 0.05
 """bf16 rounds to 2 ** -9; through a few layers and their gradients less than this is left."""
 
@@ -105,7 +105,7 @@ def _gradients(model: SequenceClassifier) -> dict[str, Tensor]:
 def _batches(switches: Switches, device: torch.device) -> Iterator[Batch]:
     texts = SyntheticTexts(AG_NEWS.lengths(EXAMPLES), VOCABULARY)
     labels = np.arange(EXAMPLES) % LABELS
-    plan = plan_batches(texts.lengths_N, switches.plan, token_budget=1024, batch_size=16, seed=0, epoch=0)
+    plan = plan_batches(texts.lengths_N, switches.plan, token_budget=512, batch_size=8, seed=0, epoch=0)
     for indices in plan:
         slots = training_slots(texts.lengths_N[indices], switches.plan, AG_NEWS.max_length)
         yield Batch.build(
