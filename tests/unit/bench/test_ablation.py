@@ -51,18 +51,18 @@ def test_proofs_hold(one: Any) -> None:
 
 
 def test_a_wrong_kernel_does_not_pass_its_proof(monkeypatch: pytest.MonkeyPatch) -> None:
-    from custom_bert.ops import attention
+    from custom_bert.ops import kernels
 
-    monkeypatch.setattr(attention, "_dense", lambda q, k, v, *rest: 1.001 * attention._naive(q, k, v, *rest))
+    monkeypatch.setattr(kernels, "dense", lambda q, k, v, *rest: 1.001 * kernels.naive(q, k, v, *rest))
     (flash,) = [one for one in SWITCHED if one.field == "attention"]
     proof = prove(flash, "cpu")
     assert proof is not None and not proof.holds
 
 
 def test_gradients_that_are_not_finite_do_not_pass(monkeypatch: pytest.MonkeyPatch) -> None:
-    from custom_bert.ops import attention
+    from custom_bert.ops import kernels
 
-    monkeypatch.setattr(attention, "_dense", lambda q, k, v, *rest: v * float("nan"))
+    monkeypatch.setattr(kernels, "dense", lambda q, k, v, *rest: v * float("nan"))
     (flash,) = [one for one in SWITCHED if one.field == "attention"]
     proof = prove(flash, "cpu")
     assert proof is not None and not proof.holds

@@ -6,10 +6,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from custom_bert.batch import Batch, Layout
 from custom_bert.config import Kernel
 from custom_bert.ops.attention import MATMUL_UP_TO, attention, choose_kernel, has_few_blocks
+from custom_bert.ops.kernels import CHUNK
 
 HEADS, WIDTH = 2, 8
 
@@ -68,6 +70,46 @@ def test_kernels_agree_forward_and_backward(lengths: list[int], kind: str, fille
             "oqkv", run(kernel, layout, torch.float32, window), wanted, strict=True
         ):
             assert (found - exact).abs().max() <= 1e-5, (kernel, name)
+
+
+@pytest.mark.parametrize("kernel", ["dense", "grouped"])
+@pytest.mark.parametrize("window", [0, 3, CHUNK - 1, CHUNK, CHUNK + 9, 200])
+@pytest.mark.parametrize("slots", [None, 310])
+def test_windows_in_chunks_agree_with_the_formula(kernel: Kernel, window: int, slots: int | None) -> None:
+    layout = layout_of([300, 1, CHUNK, CHUNK + 1, 2 * CHUNK, 143], slots)
+    wanted = run("naive", layout, torch.float64, window)
+    for name, found, exact in zip("oqkv", run(kernel, layout, torch.float32, window), wanted, strict=True):
+        assert (found - exact).abs().max() <= 1e-5, name
+
+
+class Largest(TorchDispatchMode):
+    """Notes the elements of the largest tensor that any operation makes."""
+
+    elements = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
+        out = func(*args, **(kwargs or {}))
+        for tensor in out if isinstance(out, (tuple, list)) else (out,):
+            if isinstance(tensor, Tensor):
+                held = tensor.untyped_storage().nbytes() // tensor.element_size()
+                self.elements = max(self.elements, held)
+        return out
+
+
+@pytest.mark.parametrize("window", [-1, 64])
+@pytest.mark.parametrize(("lengths", "slots"), [([1500, 1500], None), ([1500, 900], 1600)])
+@pytest.mark.parametrize("kernel", ["dense", "grouped", None])
+def test_memory_grows_with_the_length_not_its_square(
+    kernel: Kernel | None, lengths: list[int], slots: int | None, window: int
+) -> None:
+    layout = layout_of(lengths, slots)
+    q, k, v = inputs(layout, torch.float32)
+    with Largest() as seen:
+        attention(q, k, v, layout, kernel=kernel, window=window).sum().backward()
+    assert 0 < seen.elements <= 4 * HEADS * layout.num_rows * 3 * CHUNK < HEADS * layout.num_rows * 1500
+    with Largest() as seen:  # the measure itself notices a square
+        attention(q, k, v, layout, kernel="naive", window=window).sum().backward()
+    assert seen.elements >= HEADS * layout.num_rows * 1500
 
 
 @pytest.mark.parametrize("kernel", ["naive", "dense", "grouped"])
@@ -151,3 +193,14 @@ def test_what_a_kernel_cannot_do_is_refused() -> None:
         attention(*inputs(padded, torch.float32), padded, kernel="varlen")
     with pytest.raises(ValueError, match="CUDA"):
         attention(*inputs(packed, torch.float32), packed, kernel="varlen")
+
+
+def test_windows_take_the_kernel_that_costs_what_the_window_costs() -> None:
+    rule = {"few_blocks": True, "max_seqlen": 400, "windowed": True}
+    for dtype in (torch.float32, torch.bfloat16):
+        assert choose_kernel(**rule, device="cpu", dtype=dtype).kernel == "dense"  # type: ignore[arg-type]
+    for padded, kernel in ((False, "varlen"), (True, "dense")):
+        found = choose_kernel(**rule, device="cuda", dtype=torch.bfloat16, padded=padded)  # type: ignore[arg-type]
+        assert found.kernel == kernel
+    half = {**rule, "device": "cuda", "dtype": torch.float16, "dropout": True}
+    assert choose_kernel(**half).kernel == "dense"  # type: ignore[arg-type]

@@ -1,0 +1,173 @@
+"""The attention kernels behind `attention.py`: what each computes is the same, how is not.
+
+Shapes: T rows, N sequences of a block, S slot length of a block, H heads, K head width; of windowed attention
+P chunks of B queries, each against R = 3 B keys in reach.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from custom_bert.batch import Layout
+
+MATMUL_UP_TO = 512
+"""On a CPU in bf16, plain matmul-softmax-matmul beats SDPA in training up to this length (docs/LOG.md); the
+weights that it keeps grow with the length's square, so that longer texts take SDPA in every type."""
+
+CHUNK = 64
+"""Queries of a chunk of windowed attention, at least; a chunk is never shorter than the window."""
+
+
+def softmax_attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, dropout: float) -> Tensor:
+    """The formula: (..., S, K) queries, keys and values; mask broadcasts to (..., S, S), True where a query
+    reads a key."""
+    scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2)
+    if mask is not None:
+        scores = scores.masked_fill(~mask, torch.finfo(scores.dtype).min)
+    weights = scores.softmax(-1)
+    if dropout:
+        weights = F.dropout(weights, dropout)
+    out: Tensor = weights.to(v.dtype) @ v
+    return out
+
+
+def naive(q: Tensor, k: Tensor, v: Tensor, layout: Layout, window: int, dropout: float) -> Tensor:
+    """The formula, block by block. The reference: a window is a mask over the whole square."""
+
+    def attend(q: Tensor, k: Tensor, v: Tensor, key_mask: Tensor | None, window: int) -> Tensor:
+        if window >= 0:
+            i = torch.arange(q.shape[2], device=q.device)
+            near = (i[:, None] - i[None, :]).abs() <= window
+            key_mask = near if key_mask is None else key_mask & near
+        return softmax_attention(q, k, v, key_mask, dropout)
+
+    return _by_block(q, k, v, layout, window, attend)
+
+
+def dense(q: Tensor, k: Tensor, v: Tensor, layout: Layout, window: int, dropout: float) -> Tensor:
+    """torch's scaled_dot_product_attention, or chunks inside a window, block by block."""
+    return _by_block(q, k, v, layout, window, partial(_attend, dropout=dropout))
+
+
+def _attend(
+    q: Tensor, k: Tensor, v: Tensor, key_mask: Tensor | None, window: int, *, dropout: float = 0.0
+) -> Tensor:
+    """(N, H, S, K) each, in memory that grows with S."""
+    if window >= 0:
+        return windowed(q, k, v, key_mask, window, dropout)
+    return F.scaled_dot_product_attention(q, k, v, attn_mask=key_mask, dropout_p=dropout)
+
+
+def _by_block(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    layout: Layout,
+    window: int,
+    attend: Callable[[Tensor, Tensor, Tensor, Tensor | None, int], Tensor],
+) -> Tensor:
+    """`attend` on each block's (N, H, S, K) views of queries, keys and values."""
+    outs = []
+    blocks = zip(*map(layout.split, (q, k, v)), layout.key_masks, strict=True)
+    for q_NSHK, k_NSHK, v_NSHK, key_mask in blocks:
+        near = window if window < q_NSHK.shape[1] - 1 else -1
+        out = attend(q_NSHK.transpose(1, 2), k_NSHK.transpose(1, 2), v_NSHK.transpose(1, 2), key_mask, near)
+        outs.append(out.transpose(1, 2))
+    return layout.join(outs)
+
+
+def windowed(
+    q_NHSK: Tensor, k_NHSK: Tensor, v_NHSK: Tensor, key_mask: Tensor | None, window: int, dropout: float
+) -> Tensor:
+    """Sliding-window attention in chunks: each chunk of B queries against its own keys and its neighbours'.
+
+    Work and memory are S x 3 B instead of S x S (Beltagy et al. 2020, "Longformer", arXiv 2004.05150,
+    appendix A, the chunked form).
+
+    Args:
+        q_NHSK, k_NHSK, v_NHSK: queries, keys and values.
+        key_mask: (N, 1, 1, S), True where a key is a token; None where all are.
+        window: keys up to this distance are read, 0 or more.
+        dropout: probability of dropping an attention weight.
+    """
+    length = q_NHSK.shape[2]
+    size = max(CHUNK, window)
+    count = -(-length // size)
+
+    def reach(x_NHSK: Tensor) -> Tensor:
+        """(N, H, S, ...) -> (N, H, P, R, ...): each chunk with the one before and the one after."""
+        padded = F.pad(x_NHSK, (0, 0, size, (count + 1) * size - length))
+        chunks = torch.unflatten(padded, 2, (count + 2, size))
+        return torch.cat([chunks[:, :, :-2], chunks[:, :, 1:-1], chunks[:, :, 2:]], dim=3)
+
+    chunk = torch.arange(count, device=q_NHSK.device)[:, None, None] * size
+    query_PB1 = chunk + torch.arange(size, device=q_NHSK.device)[:, None]
+    key_P1R = chunk + torch.arange(-size, 2 * size, device=q_NHSK.device)
+    mask = ((query_PB1 - key_P1R).abs() <= window) & (key_P1R >= 0) & (key_P1R < length)
+    if key_mask is not None:
+        mask = mask & reach(key_mask.transpose(2, 3)).transpose(3, 4)
+    q_NHPBK = torch.unflatten(F.pad(q_NHSK, (0, 0, 0, count * size - length)), 2, (count, size))
+    out_NHPBK = softmax_attention(q_NHPBK, reach(k_NHSK), reach(v_NHSK), mask, dropout)
+    return out_NHPBK.flatten(2, 3)[:, :, :length]
+
+
+class _Rows(torch.autograd.Function):
+    """x[index] where index len(x) reads zeros; the gradient is a gather too, by the inverse index."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, index: Tensor, inverse: Tensor) -> Tensor:
+        ctx.save_for_backward(inverse)
+        return torch.cat([x, x.new_zeros(1, *x.shape[1:])])[index]
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
+        (inverse,) = ctx.saved_tensors
+        (grad,) = grads
+        return torch.cat([grad, grad.new_zeros(1, *grad.shape[1:])])[inverse], None, None
+
+
+def grouped(q: Tensor, k: Tensor, v: Tensor, layout: Layout, window: int) -> Tensor:
+    """Sequences of similar length gathered into groups; the formula on short ones, `dense` on long ones."""
+    plan, heads = layout.grouping, q.shape[1]
+    qkv_T3HK = torch.stack([q, k, v], dim=1)
+    gathered: Tensor = _Rows.apply(qkv_T3HK, plan.gather_P, plan.scatter_T)  # type: ignore[no-untyped-call]
+    outs = []
+    for group in plan.groups:
+        rows = gathered[group.start : group.start + group.count * group.length]
+        slots = rows.view(group.count, group.length, 3, heads, -1)
+        qg, kg, vg = slots.permute(2, 0, 3, 1, 4).unbind(0)
+        near = window if window < group.length - 1 else -1
+        if near < 0 and group.length <= MATMUL_UP_TO:
+            out = softmax_attention(qg, kg, vg, group.mask_N11S, 0.0)
+        else:
+            out = _attend(qg, kg, vg, group.mask_N11S, near)
+        outs.append(out.transpose(1, 2).reshape(group.count * group.length, heads, -1))
+    back: Tensor = _Rows.apply(torch.cat(outs), plan.scatter_T, plan.gather_P)  # type: ignore[no-untyped-call]
+    return back
+
+
+def varlen(q: Tensor, k: Tensor, v: Tensor, layout: Layout, window: int) -> Tensor:
+    """Flash attention over cu_seqlens.
+
+    Raises:
+        ValueError: for padding inside slots, another device than CUDA, or another type than fp16 and bf16.
+    """
+    if layout.padded:
+        raise ValueError("the varlen kernel needs packed batches without padding")
+    if q.device.type != "cuda" or q.dtype not in (torch.float16, torch.bfloat16):
+        raise ValueError("the varlen kernel needs fp16 or bf16 on a CUDA device")
+    from torch.nn.attention.varlen import varlen_attn
+
+    cu_seqlens, longest = layout.cu_seqlens, layout.max_seqlen
+    if layout.num_filler_rows:  # a sequence of its own: every row of the output is computed
+        cu_seqlens = torch.cat([cu_seqlens, cu_seqlens.new_full((1,), layout.num_rows)])
+        longest = max(longest, layout.num_filler_rows)
+    out = varlen_attn(q, k, v, cu_seqlens, cu_seqlens, longest, longest, window_size=(window, window))
+    assert isinstance(out, Tensor)
+    return out
