@@ -27,8 +27,8 @@ class Choice:
 
 
 def vocab_size(characters: int) -> tuple[int, str]:
-    """Entries of a vocabulary trained on this much text: from 8,000 up to 30,000, by its square root."""
-    size = min(30_000, max(8_000, round(3.5 * math.sqrt(characters) / 1000) * 1000))
+    """Entries of a vocabulary trained on this much text: from 16,000 up to 30,000, by its square root."""
+    size = min(30_000, max(16_000, round(3.5 * math.sqrt(characters) / 1000) * 1000))
     return size, f"{characters:,} characters of text"
 
 

@@ -8,6 +8,9 @@ from custom_bert.errors import ConfigError
 from custom_bert.models.encoder import Encoder
 from custom_bert.models.layers import EncoderLayer
 
+GRAPHS = 8
+"""Graphs of one function that a run may compile; later shapes run as they were, and torch says so."""
+
 
 def choose_compile(device: torch.device) -> tuple[bool, str]:
     """Whether to compile when the user did not say."""
@@ -40,6 +43,27 @@ def compile_layers(encoder: Encoder, mode: str) -> None:
     """
     if mode not in torch._inductor.list_mode_options():
         raise ConfigError([f"config: runtime.compile_mode: torch has no mode {mode!r}"])
+    torch._dynamo.config.recompile_limit = GRAPHS
     for layer in encoder.layers:
         assert isinstance(layer, EncoderLayer)
         layer.mlp.compile(mode=None if mode == "default" else mode, dynamic=True)
+
+
+def graphs_compiled() -> int:
+    """Graphs that torch has compiled in this process."""
+    from torch._dynamo.utils import counters
+
+    return int(counters["stats"]["unique_graphs"])
+
+
+def fusion_line(eager: float, first: float, fused: float) -> str:
+    """What compiling cost and whether it pays back, from the seconds of three passes of one batch.
+
+    Args:
+        eager: before compiling.
+        first: the pass that compiled.
+        fused: one after it.
+    """
+    cost = max(0.0, first - fused)
+    pays = f"pays back after {cost / (eager - fused):,.0f} batches" if fused < eager else "does not pay back"
+    return f"kernel fusion: {cost:.0f} s to compile; a pass takes {fused / eager:.2f} of its time, {pays}"

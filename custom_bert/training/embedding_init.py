@@ -19,8 +19,9 @@ from torch import Tensor
 from custom_bert.models.encoder import Encoder
 from custom_bert.training.prepare import Prepared
 
-WINDOW = 5
-"""Tokens on either side that count as context, at distance n with weight 1 / n."""
+WINDOW = 40
+"""Tokens on either side that count as context, at distance n with weight 1 / n. A far reach makes vectors
+topical: a linear model on mean vectors gains 1.2 points on AG News over a reach of 5 (docs/LOG.md)."""
 CONTEXTS = 4096
 """The most frequent tokens are the contexts: memory is U x K, not V x V."""
 CELLS = 1 << 26

@@ -6,8 +6,9 @@ import importlib.util
 import sys
 import textwrap
 import time
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from custom_bert.errors import UserError
 from custom_bert.training.prepare import Prepared
@@ -15,6 +16,8 @@ from custom_bert.training.prepare import Prepared
 if TYPE_CHECKING:
     from rich.progress import Progress
 
+
+T = TypeVar("T")
 
 LINE_EVERY = 5.0
 """Seconds between progress lines in a file; metrics.jsonl has every record."""
@@ -84,14 +87,19 @@ class Reporter:
 
 
 class Speed:
-    """Counts tokens and rows since it was last read.
+    """Counts tokens and rows, and the time that training waited for batches, since it was last read.
 
     Only training is on the clock: `pause` and `resume` go around everything else.
+
+    Attributes:
+        seconds: of training so far.
+        waited: of these, seconds spent waiting for batches.
     """
 
     def __init__(self) -> None:
-        self.seconds = 0.0
+        self.seconds = self.waited = 0.0
         self._tokens = self._rows = 0
+        self._waited_mark = 0.0
         self._mark = 0.0
         self._since = time.perf_counter()
 
@@ -99,6 +107,18 @@ class Speed:
         """Counts a batch."""
         self._tokens += tokens
         self._rows += rows
+
+    def waiting_for(self, items: Iterable[T]) -> Iterator[T]:
+        """The items, with the time that each took to come."""
+        iterator = iter(items)
+        while True:
+            begun = time.perf_counter()
+            try:
+                item = next(iterator)
+            except StopIteration:
+                return
+            self.waited += time.perf_counter() - begun
+            yield item
 
     def pause(self) -> None:
         """Stops the clock."""
@@ -109,15 +129,16 @@ class Speed:
         self._since = time.perf_counter()
 
     def read(self) -> dict[str, float]:
-        """Real tokens per second and padding share since the last call."""
+        """Real tokens per second, shares of padding and of waiting for batches, since the last call."""
         self.pause()
         self.resume()
         elapsed = max(self.seconds - self._mark, 1e-9)
         found = {
             "tokens_per_second": self._tokens / elapsed,
             "padding": 1 - self._tokens / self._rows if self._rows else 0.0,
+            "data_wait": min(1.0, (self.waited - self._waited_mark) / elapsed),
         }
-        self._mark, self._tokens, self._rows = self.seconds, 0, 0
+        self._mark, self._waited_mark, self._tokens, self._rows = self.seconds, self.waited, 0, 0
         return found
 
 

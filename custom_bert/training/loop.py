@@ -31,7 +31,7 @@ from custom_bert.models.evaluate import Evaluation, evaluate
 from custom_bert.models.heads import SequenceClassifier
 from custom_bert.report import score_lines
 from custom_bert.training import choices
-from custom_bert.training.compile import compile_layers, compiler_fault
+from custom_bert.training.compile import compile_layers, compiler_fault, fusion_line, graphs_compiled
 from custom_bert.training.embedding_init import start_from_cooccurrences
 from custom_bert.training.log import Board, Reporter, Speed, duration, introduction, require_tensorboard
 from custom_bert.training.phases import (
@@ -41,6 +41,7 @@ from custom_bert.training.phases import (
     pretraining,
     steps_of,
     steps_per_epoch,
+    time_passes,
 )
 from custom_bert.training.precision import MixedPrecision
 from custom_bert.training.prepare import Prepared, prepare
@@ -84,6 +85,7 @@ class State:
         precision: autocast and loss scaling.
         step, epoch: of the present phase.
         best_metric, best_step, best_weights: of the best evaluation so far.
+        fused: whether layers are compiled.
     """
 
     model: SequenceClassifier
@@ -94,6 +96,7 @@ class State:
     best_metric: float = -1.0
     best_step: int = 0
     best_weights: dict[str, Tensor] = field(default_factory=dict)
+    fused: bool = False
 
 
 def train_model(
@@ -166,15 +169,26 @@ def build(prepared: Prepared, reporter: Reporter) -> State:
     model.encoder.skip_unread = config.runtime.skip_unread
     if config.optim.embedding_init == "ppmi":
         start_from_cooccurrences(model.encoder, prepared)
+    phases = [pretraining(prepared, model)] if config.optim.pretrain_epochs else []
+    phases.append(classification(prepared, model))
+    state = State(model, phases, MixedPrecision(config.runtime.precision, device))
     if config.runtime.compile:
         fault = compiler_fault(device)
         if fault:
             reporter.warn(f"training goes on without torch.compile: {fault}")
         else:
-            compile_layers(model.encoder, config.runtime.compile_mode)
-    phases = [pretraining(prepared, model)] if config.optim.pretrain_epochs else []
-    phases.append(classification(prepared, model))
-    return State(model, phases, MixedPrecision(config.runtime.precision, device))
+            _compile(state, prepared, reporter)
+    return state
+
+
+def _compile(state: State, prepared: Prepared, reporter: Reporter) -> None:
+    """Fuses the layers' kernels, and says what that cost and whether it pays."""
+    timed = partial(time_passes, state.phases[-1], prepared, state.precision)
+    _, eager = timed(2)
+    compile_layers(state.model.encoder, prepared.config.runtime.compile_mode)
+    first, _, fused = timed(3)
+    state.fused = True
+    reporter.say(fusion_line(eager, first, fused))
 
 
 def fit(state: State, phase: Phase, prepared: Prepared, run: RunDirectory, reporter: Reporter) -> None:
@@ -193,7 +207,7 @@ def fit(state: State, phase: Phase, prepared: Prepared, run: RunDirectory, repor
     state.step, state.epoch = 0, 0.0
     speed, started = Speed(), time.perf_counter()
     reporter.start(phase.name, total)
-    for step in steps_of(phase, prepared):
+    for step in speed.waiting_for(steps_of(phase, prepared)):
         progress = min(1.0, max(step.progress, (time.perf_counter() - started) / limit))
         middle = max(0.0, progress - 0.5 / total)
         lr = phase.lr * lr_factor(middle, warmup=optim.warmup, schedule=optim.schedule)
@@ -224,6 +238,7 @@ def fit(state: State, phase: Phase, prepared: Prepared, run: RunDirectory, repor
                 "grad_norm": _or_none(float(result.grad_norm)),
                 **speed.read(),
                 "seconds": round(elapsed, 3),
+                **({"graphs": graphs_compiled()} if state.fused else {}),
             }
             losses.clear()
             run.log.write(record)
@@ -245,6 +260,8 @@ def fit(state: State, phase: Phase, prepared: Prepared, run: RunDirectory, repor
         if ends:
             break
     reporter.stop()
+    waited = speed.waited / max(speed.seconds, 1e-9)
+    reporter.say(f"{phase.name}ing took {duration(speed.seconds)}, {waited:.1%} of it waiting for batches")
     if board:
         board.close()
 

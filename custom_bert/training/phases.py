@@ -169,23 +169,29 @@ def _built(phase: Phase, epoch: int, indices: np.ndarray) -> Batch:
 def estimate_seconds(phase: Phase, prepared: Prepared, precision: MixedPrecision) -> float:
     """Expected time of a phase, from one batch's forward and backward pass; leaves no trace."""
     plan, lengths_N = prepared.epoch_plan(phase.seed, 0), prepared.train.lengths_N
-    batch = phase.build(plan[0], 0).to(prepared.device)
     # the padded plan costs by texts, the others by tokens
     costs_N = np.ones_like(lengths_N) if prepared.plan == "padded" else lengths_N
     batches = sum(int(costs_N[indices].sum()) for indices in plan) / int(costs_N[plan[0]].sum())
+    _, seconds = time_passes(phase, prepared, precision, 2)  # the first pays for allocations
+    return seconds * batches * phase.epochs * OVERHEAD
+
+
+def time_passes(phase: Phase, prepared: Prepared, precision: MixedPrecision, count: int) -> list[float]:
+    """Seconds of each of `count` forward and backward passes of a phase's first batch; leaves no trace."""
+    batch = phase.build(prepared.epoch_plan(phase.seed, 0)[0], 0).to(prepared.device)
     on_gpu = [prepared.device] if prepared.device.type == "cuda" else []
-    seconds = 0.0
+    found = []
     with torch.random.fork_rng(devices=on_gpu):
-        for _ in range(2):  # the first pays for allocations
+        for _ in range(count):
             begun = time.perf_counter()
             with precision.autocast():
                 output = phase.model(batch)
             phase.objective.loss_sum(output, batch).backward()  # type: ignore[no-untyped-call]
             if on_gpu:
                 torch.cuda.synchronize()
-            seconds = time.perf_counter() - begun
+            found.append(time.perf_counter() - begun)
     phase.optimizer.zero_grad(set_to_none=True)
-    return seconds * batches * phase.epochs * OVERHEAD
+    return found
 
 
 OVERHEAD = 1.2

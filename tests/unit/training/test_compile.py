@@ -1,6 +1,8 @@
 """Kernel fusion changes nothing but speed, and a machine without a compiler trains on with one line."""
 
+import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +16,14 @@ from custom_bert.batch import Batch
 from custom_bert.config import ModelConfig
 from custom_bert.models.heads import SequenceClassifier
 from custom_bert.presets import encoder_config
-from custom_bert.training.compile import choose_compile, compile_layers, compiler_fault
+from custom_bert.training.compile import (
+    GRAPHS,
+    choose_compile,
+    compile_layers,
+    compiler_fault,
+    fusion_line,
+    graphs_compiled,
+)
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -73,9 +82,42 @@ def test_the_choice_has_a_reason() -> None:
     assert wanted is False and reason
 
 
-def test_a_compiled_run_saves_and_reloads(tmp_path: Path) -> None:
+def test_a_compiled_run_saves_and_reloads(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     if fault := compiler_fault(torch.device("cpu")):
         pytest.skip(f"torch.compile does not work here: {fault}")
     data = write_data(tmp_path / "data")
-    result = train_model(settings(data, tmp_path / "run", **{"runtime.compile": True}))
+    result = train_model(
+        settings(data, tmp_path / "run", **{"runtime.compile": True, "runtime.log_every": 1})
+    )
     assert result.accuracy > 0.6
+    (line,) = [x for x in capsys.readouterr().out.splitlines() if x.startswith("kernel fusion: ")]
+    assert re.fullmatch(
+        r"kernel fusion: \d+ s to compile; a pass takes \d+\.\d\d of its time, "
+        r"(pays back after [\d,]+ batches|does not pay back)",
+        line,
+    )
+    metrics = [json.loads(x) for x in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    graphs = [m["graphs"] for m in metrics if m["kind"] == "train"]
+    assert len(graphs) > 20 and 0 < graphs[-1] - graphs[0] + 1 <= GRAPHS
+
+
+def test_shapes_of_many_kinds_stay_within_the_bound_of_graphs() -> None:
+    if fault := compiler_fault(torch.device("cpu")):
+        pytest.skip(f"torch.compile does not work here: {fault}")
+    config = encoder_config(
+        "custom", ModelConfig(), vocab_size=50, pad_token_id=0, max_length=64, default_shape=(32, 4)
+    )
+    model = SequenceClassifier(config, 3)
+    compile_layers(model.encoder, "default")
+    torch._dynamo.reset()
+    before = graphs_compiled()
+    for rows in range(2, 40, 3):  # every batch another number of rows, and other ones that are read
+        model(Batch.build([torch.arange(5, 5 + rows).numpy()] * (1 + rows % 3))).sum().backward()
+    assert 0 < graphs_compiled() - before <= GRAPHS
+
+
+def test_the_line_about_fusion_counts_honestly() -> None:
+    assert fusion_line(2.0, 11.0, 1.0).endswith(
+        "10 s to compile; a pass takes 0.50 of its time, pays back after 10 batches"
+    )
+    assert fusion_line(1.0, 11.0, 1.5).endswith("a pass takes 1.50 of its time, does not pay back")

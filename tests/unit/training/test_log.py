@@ -1,0 +1,28 @@
+"""What training says about its own speed."""
+
+import time
+
+import pytest
+
+from custom_bert.training.log import Speed, duration
+
+
+def test_waiting_for_batches_is_measured_apart_from_work() -> None:
+    def slow():  # type: ignore[no-untyped-def]
+        for i in range(3):
+            time.sleep(0.05)
+            yield i
+
+    speed = Speed()
+    for _ in speed.waiting_for(slow()):
+        speed.add(8, 10)
+        time.sleep(0.05)
+    found = speed.read()
+    assert 0.15 <= speed.waited < speed.seconds
+    assert 0.2 < found["data_wait"] < 0.8 and found["padding"] == pytest.approx(0.2)
+    time.sleep(0.01)
+    assert speed.read()["data_wait"] == 0.0  # since the last call
+
+
+def test_durations_are_readable() -> None:
+    assert [duration(s) for s in (3, 89, 200, 7500)] == ["3 s", "89 s", "3 min", "2 h 05 min"]
