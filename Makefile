@@ -52,7 +52,7 @@ format: $(READY)
 bench: $(READY)
 	@test -n "$(DATA)" || { echo "error: where are the data sets? make bench DATA=FOLDER" >&2; exit 64; }
 	$(BIN)/python benchmarks/accuracy.py --data "$(DATA)"
-	$(BIN)/python benchmarks/training_speed.py --data "$(DATA)/ag_news"
+	$(BIN)/python benchmarks/peers.py --data "$(DATA)/ag_news"
 	$(BIN)/python benchmarks/million_lines.py
 
 # the tests that need a CUDA device

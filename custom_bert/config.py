@@ -145,7 +145,7 @@ class OptimConfig:
     """Largest norm of the gradient; larger ones are scaled down."""
     token_dropout: float | None = None
     """Share of a training text's tokens that become [MASK], other ones in every epoch. None: the
-    preset's."""
+    preset's, or by the mean length of the texts."""
     r_drop: float | None = None
     """Weight of R-Drop (Liang et al. 2021): each text passes twice, under different dropout, and the two
     predictions are drawn together. 0 for none. None: the preset's, or by the number of training tokens."""

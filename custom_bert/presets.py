@@ -165,7 +165,6 @@ TRAINING: dict[str, dict[str, Any]] = {
         "runtime.skip_unread": True,
         "optim.weight_decay": 0.01,
         "optim.embedding_init": "ppmi",
-        "optim.token_dropout": 0.1,
     },
     "modern": {
         "data.max_length": 512,
@@ -173,7 +172,6 @@ TRAINING: dict[str, dict[str, Any]] = {
         "runtime.skip_unread": True,
         "optim.weight_decay": 0.01,
         "optim.embedding_init": "ppmi",
-        "optim.token_dropout": 0.1,
     },
 }
 """Preset -> defaults of the training settings, by dotted name. What is missing is chosen by rule."""

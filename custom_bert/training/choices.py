@@ -67,6 +67,13 @@ PRETRAIN_UP_TO = 400_000
 """Training tokens up to which masked language modelling pays within a few minutes."""
 
 
+def token_dropout(mean_tokens: float) -> tuple[float, str]:
+    """Share of a text's tokens to hide in training: a long text can spare more of its words than a short
+    one (docs/LOG.md). 0.1 up to 16 tokens in the mean, 0.3 from 48 on, a line between."""
+    rate = round(min(0.3, max(0.1, mean_tokens / 160)), 2)
+    return rate, f"texts of {mean_tokens:.0f} tokens in the mean"
+
+
 def r_drop(tokens: int, *, dropout: float) -> tuple[float, str]:
     """Weight of R-Drop: on where it pays within ten minutes on two cores (docs/LOG.md)."""
     if dropout == 0:

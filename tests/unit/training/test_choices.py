@@ -41,6 +41,12 @@ def test_huge_data_needs_no_pretraining() -> None:
     assert found == sorted(found, reverse=True) and found[0] == 30 and found[-1] == 0
 
 
+def test_long_texts_lose_a_larger_share_of_their_tokens() -> None:
+    found = [choices.token_dropout(mean) for mean in (3, 16, 32, 48, 512)]
+    assert [rate for rate, _ in found] == [0.1, 0.1, 0.2, 0.3, 0.3]
+    assert "32 tokens" in found[2][1]
+
+
 def test_r_drop_is_for_small_data_and_needs_dropout() -> None:
     found = [choices.r_drop(tokens, dropout=0.1)[0] for tokens in TOKENS]
     assert found == sorted(found, reverse=True) and found[0] > 0 and found[-1] == 0

@@ -1,11 +1,13 @@
 """How many real tokens per second does a whole training step take, against Hugging Face's Trainer?
 
-    python benchmarks/training_speed.py --data FOLDER
+    python benchmarks/peers.py --data FOLDER --size 256x4
 
-FOLDER holds the four files of one set. Every side trains a 256-wide, 4-layer classifier with the same
-vocabulary on the same texts, from the data on disk to the optimizer's update. Each measurement is a fresh
-process, sides in turn, so that a change of the machine's speed meets all of them. Tokens are real ones
-(padding not counted); the first steps are not timed.
+FOLDER holds the four files of one set. Every side trains a classifier of the same width, depth and vocabulary
+on the same texts, from the data on disk to the optimizer's update. Each measurement is a fresh process, sides
+in turn, so that a change of the machine's speed meets all of them. Tokens are real ones (padding not counted)
+of one pass over each text; the first steps are not timed. The peer's best settings on a CPU are fused AdamW,
+lengths grouped and padded to a multiple of 8, and bf16 with eager attention where the CPU computes bf16 in
+hardware; elsewhere fp32, with eager attention and with SDPA.
 """
 
 from __future__ import annotations
@@ -19,22 +21,38 @@ from typing import Any
 
 import numpy as np
 
-from custom_bert.bench.measure import answer_as_child, in_child, markdown, shown, write_record
+from custom_bert.bench.measure import answer_as_child, in_child, markdown, shown, spread, write_record
 
-WIDTH, LAYERS, HEADS, MLP, MAX_LENGTH, VOCABULARY = 256, 4, 4, 1024, 256, 16_000
-WARM_STEPS = 12
-QUESTION = "Real tokens per second of whole training steps, 256 wide, 4 layers"
+MAX_LENGTH, VOCABULARY = 256, 16_000
+WARM_STEPS = 8
+QUESTION = "Real tokens per second of whole training steps against Hugging Face's Trainer"
 
 SIDES: dict[str, dict[str, Any]] = {
     "ours, defaults": {"who": "ours", "preset": "custom"},
-    "HF Trainer, defaults": {"who": "hf", "batch": 8, "dropout": 0.1},
-    "HF Trainer at its best on a CPU": {"who": "hf", "batch": 32, "dropout": None, "best": True},
+    "HF defaults": {"who": "hf", "batch": 8, "dropout": 0.1},
+    "ours, dropout 0.1": {"who": "ours", "preset": "custom", "dropout": 0.1},
+    "HF best, dropout 0.1": {"who": "hf", "batch": 32, "dropout": 0.1, "best": "eager"},
+    "HF best, SDPA, dropout 0.1": {"who": "hf", "batch": 32, "dropout": 0.1, "best": "sdpa"},
     "ours, dropout 0": {"who": "ours", "preset": "custom", "dropout": 0.0},
-    "HF Trainer at its best, dropout 0": {"who": "hf", "batch": 32, "dropout": 0.0, "best": True},
+    "HF best, dropout 0": {"who": "hf", "batch": 32, "dropout": 0.0, "best": "eager"},
+    "HF best, SDPA, dropout 0": {"who": "hf", "batch": 32, "dropout": 0.0, "best": "sdpa"},
     "ours, legacy preset": {"who": "ours", "preset": "legacy"},
-    "HF BERT fp32 eager, padded to 256": {"who": "hf", "batch": 32, "dropout": 0.1, "pad": True},
+    "HF fp32 eager, padded to 256": {"who": "hf", "batch": 32, "dropout": 0.1, "pad": True},
 }
-BASELINE = "HF Trainer, defaults"
+BASELINE = "HF defaults"
+COMPARISONS = {
+    "C1: ours at its defaults against HF at its defaults": ("ours, defaults", "HF defaults"),
+    "C1: dropout 0.1 on both sides, HF otherwise at its defaults": ("ours, dropout 0.1", "HF defaults"),
+    "C2: against HF's best, dropout 0.1": ("ours, dropout 0.1", "HF best, dropout 0.1"),
+    "C2: against HF's best with SDPA, dropout 0.1": ("ours, dropout 0.1", "HF best, SDPA, dropout 0.1"),
+    "C2: against HF's best, dropout 0": ("ours, dropout 0", "HF best, dropout 0"),
+    "C2: against HF's best with SDPA, dropout 0": ("ours, dropout 0", "HF best, SDPA, dropout 0"),
+    "legacy: our legacy preset against HF padded to 256": (
+        "ours, legacy preset",
+        "HF fp32 eager, padded to 256",
+    ),
+}
+"""What the record states as a ratio: ours, theirs."""
 
 
 def ours(arguments: dict[str, Any]) -> dict[str, Any]:
@@ -50,12 +68,14 @@ def ours(arguments: dict[str, Any]) -> dict[str, Any]:
     settings: dict[str, Any] = {
         **in_directory(arguments["folder"]),
         "preset": arguments["preset"],
-        "model.hidden_size": WIDTH,
-        "model.num_hidden_layers": LAYERS,
+        "model.hidden_size": arguments["width"],
+        "model.num_hidden_layers": arguments["layers"],
         "model.vocab_size": VOCABULARY,
         "data.max_length": MAX_LENGTH,
         "data.cache_dir": arguments["cache"],
         "optim.pretrain_epochs": 0,
+        "optim.embedding_init": "random",
+        "optim.r_drop": 0.0,
     }
     if "dropout" in arguments:
         settings |= {"model.hidden_dropout": arguments["dropout"], "optim.token_dropout": 0.0}
@@ -110,7 +130,8 @@ def hf(arguments: dict[str, Any]) -> dict[str, Any]:
     torch.set_num_threads(machine.cores())
     labels = prepared.dataset.train_label_ids
     generator = np.random.Generator(np.random.PCG64(0))
-    best, batch = arguments.get("best", False), arguments["batch"]
+    best, batch = arguments.get("best"), arguments["batch"]
+    half = best == "eager" and machine.has_cpu_bf16()
     chosen = generator.permutation(len(labels))[: 60 * arguments["tokens"] // 50]
     store, rows_N = prepared.train.store, prepared.train.rows_N
     examples = [
@@ -152,26 +173,24 @@ def hf(arguments: dict[str, Any]) -> dict[str, Any]:
             if sum(t for t, _ in seen[WARM_STEPS : len(stamps)]) >= arguments["tokens"]:
                 control.should_training_stop = True
 
-    dropout = arguments["dropout"]
-    if dropout is None:
-        dropout = prepared.encoder.hidden_dropout
+    dropout, width = arguments["dropout"], arguments["width"]
     config = transformers.BertConfig(
         vocab_size=prepared.tokenizer.vocab_size,
-        hidden_size=WIDTH,
-        num_hidden_layers=LAYERS,
-        num_attention_heads=HEADS,
-        intermediate_size=MLP,
+        hidden_size=width,
+        num_hidden_layers=arguments["layers"],
+        num_attention_heads=width // 64,
+        intermediate_size=4 * width,
         max_position_embeddings=MAX_LENGTH,
         hidden_dropout_prob=dropout,
         attention_probs_dropout_prob=0.0 if best else dropout,
         num_labels=len(prepared.dataset.labels),
-        attn_implementation="eager" if best or arguments.get("pad") else None,
+        attn_implementation="eager" if arguments.get("pad") else best,
     )
     with tempfile.TemporaryDirectory() as folder:
         quiet = dict(output_dir=folder, report_to="none", save_strategy="no", logging_strategy="no")
         quiet |= dict(disable_tqdm=True, use_cpu=True, per_device_train_batch_size=batch)
         if best:
-            quiet |= dict(bf16=True, train_sampling_strategy="group_by_length", optim="adamw_torch_fused")
+            quiet |= dict(bf16=half, train_sampling_strategy="group_by_length", optim="adamw_torch_fused")
         trainer = transformers.Trainer(
             model=transformers.BertForSequenceClassification(config),
             args=transformers.TrainingArguments(**quiet),  # type: ignore[arg-type]
@@ -188,8 +207,33 @@ def hf(arguments: dict[str, Any]) -> dict[str, Any]:
         "steps": len(timed),
         "dropout": dropout,
         "parameters": sum(p.numel() for p in trainer.model.parameters()),
-        "precision": "bf16" if best else "fp32",
+        "precision": "bf16" if half else "fp32",
     }
+
+
+def comparisons(raw: dict[str, list[dict[str, Any]]]) -> dict[str, list[float]]:
+    """Ours over theirs, repeat by repeat."""
+    found = {}
+    for name, (ours_side, theirs) in COMPARISONS.items():
+        pairs = zip(raw.get(ours_side, []), raw.get(theirs, []), strict=False)
+        found[name] = [a["tokens_per_second"] / b["tokens_per_second"] for a, b in pairs]
+    return {name: ratios for name, ratios in found.items() if ratios}
+
+
+def results_of(raw: dict[str, list[dict[str, Any]]], size: str) -> list[dict[str, Any]]:
+    """The comparisons as a record states them."""
+    found = []
+    for name, ratios in comparisons(raw).items():
+        s = spread(ratios)
+        ratio = {f"ratio_{key}": s[key] for key in ("median", "min", "max")}
+        found.append({"id": f"{name}, {size}", **ratio, "repeats": len(ratios)})
+    return found
+
+
+def comparison_table(raw: dict[str, list[dict[str, Any]]]) -> list[str]:
+    """The ratios that the targets are about."""
+    rows = [[name, shown(ratios), len(ratios)] for name, ratios in comparisons(raw).items()]
+    return markdown(["comparison", "speed, ours / theirs", "repeats"], rows)
 
 
 def table_of(raw: dict[str, list[dict[str, Any]]]) -> list[str]:
@@ -227,14 +271,17 @@ def main() -> None:
     """Interleaves the sides; the record is complete after each round."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/training_speed.json"))
+    parser.add_argument("--size", default="256x4", help="width x layers")
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/peers.json"))
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--tokens", type=int, default=60_000, help="timed tokens of a measurement")
     parser.add_argument("--sides", nargs="+", default=list(SIDES), choices=list(SIDES))
     options = parser.parse_args()
+    width, layers = map(int, options.size.split("x"))
     raw: dict[str, list[dict[str, Any]]] = {side: [] for side in options.sides}
     with tempfile.TemporaryDirectory() as cache:
         common = {"folder": str(options.data.resolve()), "cache": cache, "tokens": options.tokens}
+        common |= {"width": width, "layers": layers}
         for repeat in range(options.repeats):
             for side in options.sides:
                 arguments = {**common, **SIDES[side]}
@@ -244,10 +291,12 @@ def main() -> None:
             if BASELINE in raw:
                 write_record(
                     options.out,
-                    question=QUESTION,
-                    command=f"python benchmarks/training_speed.py --data FOLDER --tokens {options.tokens}",
-                    table=table_of(raw),
+                    question=f"{QUESTION}, {width} wide, {layers} layers",
+                    command=f"python benchmarks/peers.py --data FOLDER --size {options.size} "
+                    f"--tokens {options.tokens}",
+                    table=[*comparison_table(raw), "", *table_of(raw)],
                     data=options.data.name,
+                    results=results_of(raw, options.size),
                     raw=raw,
                 )
 
