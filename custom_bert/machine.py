@@ -33,6 +33,13 @@ def memory_bytes() -> int:
     return min(total, int(limit)) if limit.isdigit() else total
 
 
+def memory_of(device: torch.device) -> int:
+    """Total bytes of the memory that a device computes in."""
+    if device.type == "cuda":
+        return int(torch.cuda.get_device_properties(device).total_memory)
+    return memory_bytes()
+
+
 def has_cpu_bf16() -> bool:
     """Whether the CPU multiplies bf16 matrices in hardware (AVX512-BF16, AMX, or Arm's BF16)."""
     if platform.machine() in ("x86_64", "AMD64"):

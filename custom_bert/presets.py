@@ -86,6 +86,17 @@ class EncoderConfig:
         head = d * d + extra + d * num_labels + num_labels
         return tables * d + self.num_hidden_layers * layer + norms + head
 
+    def bytes_per_row(self, masked: float) -> int:
+        """About what a training step keeps in fp32 for a token row until its backward pass: of each layer
+        ten vectors and the MLP's two, and the logits of masked rows with their softmax and gradient.
+
+        Args:
+            masked: share of the rows that a language model predicts.
+        """
+        up = self.intermediate_size * (2 if self.mlp == "gated" else 1)
+        layers = self.num_hidden_layers * (10 * self.hidden_size + up + self.intermediate_size)
+        return 4 * (layers + 4 * self.hidden_size + round(3 * masked * self.vocab_size))
+
 
 ARCHITECTURE: dict[str, dict[str, Any]] = {
     # Devlin et al. 2018 (arXiv 1810.04805); opens in transformers as `bert`

@@ -15,6 +15,9 @@ import torch
 
 from custom_bert.batch import Batch
 
+MASK_RATE = 0.3
+"""Share of tokens masked in pretraining (Wettig et al. 2022, arXiv 2202.08005: above BERT's 15 %)."""
+
 REPLACED, RANDOM = 0.8, 0.1
 """Of the chosen tokens: 80 % become [MASK], 10 % a random token, 10 % stay (Devlin et al. 2018)."""
 

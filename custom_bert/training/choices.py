@@ -40,10 +40,32 @@ def shape(tokens: int) -> tuple[tuple[int, int], str]:
     return (512, 4), _training_tokens(tokens)
 
 
-def token_budget(tokens: int) -> tuple[int, str]:
-    """Rows of a batch: grows with the square root of the data, a power of two from 512 to 8,192."""
-    wanted = 2 ** round(math.log2(3.3 * math.sqrt(max(1, tokens))))
-    return min(8192, max(512, wanted)), _training_tokens(tokens)
+def token_budget(tokens: int, *, fitting: int = 1 << 30) -> tuple[int, str]:
+    """Rows of a batch: grows with the square root of the data, a power of two from 512 to 8,192, and no more
+    than fit into memory.
+
+    Args:
+        tokens: of the training texts.
+        fitting: rows that fit; see `fitting_rows`.
+    """
+    wanted = min(8192, max(512, 2 ** round(math.log2(3.3 * math.sqrt(max(1, tokens))))))
+    if wanted > fitting:
+        return fitting, f"a step of {wanted:,} rows could take more than {MEMORY_SHARE:.0%} of the memory"
+    return wanted, _training_tokens(tokens)
+
+
+MEMORY_SHARE = 0.25
+"""Of the total memory that a step's activations may take."""
+
+
+def fitting_rows(bytes_per_row: int, memory: int) -> int:
+    """Rows of a step whose activations stay within `MEMORY_SHARE` of the memory: a power of two, 64 or more.
+
+    Args:
+        bytes_per_row: that a step keeps for a token row; see `EncoderConfig.bytes_per_row`.
+        memory: total bytes of the device that trains, the container's limit included.
+    """
+    return max(64, 1 << max(0, int(memory * MEMORY_SHARE) // bytes_per_row).bit_length() - 1)
 
 
 def epochs(tokens: int) -> tuple[int, str]:

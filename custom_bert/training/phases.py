@@ -14,7 +14,7 @@ from torch import nn
 
 from custom_bert.batch import Batch
 from custom_bert.data.loader import prefetch
-from custom_bert.data.masking import Masker
+from custom_bert.data.masking import MASK_RATE, Masker
 from custom_bert.models.heads import SequenceClassifier
 from custom_bert.models.masked_lm import MaskedLanguageModel
 from custom_bert.ops.losses import balanced_weights
@@ -22,9 +22,6 @@ from custom_bert.training.optim import make_optimizer
 from custom_bert.training.precision import MixedPrecision
 from custom_bert.training.prepare import Prepared
 from custom_bert.training.step import Classification, MaskedLanguage, Objective
-
-MASK_RATE = 0.3
-"""Share of tokens masked in pretraining (Wettig et al. 2022, arXiv 2202.08005: above BERT's 15 %)."""
 
 PRETRAIN_SEED = 1
 """Added to the run's seed, so that pretraining sees batches in another order."""

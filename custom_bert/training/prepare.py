@@ -21,6 +21,7 @@ from custom_bert.data.dataset import Dataset, read_dataset
 from custom_bert.data.findings import counted
 from custom_bert.data.labels import label_counts
 from custom_bert.data.loader import BatchBuilder
+from custom_bert.data.masking import MASK_RATE
 from custom_bert.data.store import StoreInfo, TokenStore, cache_directory, cache_root, open_store
 from custom_bert.data.text import LineReader
 from custom_bert.data.tokenizer import TextTokenizer, load_tokenizer, train_tokenizer
@@ -199,7 +200,7 @@ def prepare(config: TrainConfig, say: Callable[[str], None]) -> Prepared:
     train = BatchBuilder(train_store, dataset.train_rows, dataset.train_label_ids, tokenizer.pad_id, pin)
     val = BatchBuilder(val_store, dataset.val_rows, dataset.val_label_ids, tokenizer.pad_id, pin)
     encoder = _decide_model(todo, tokenizer, train)
-    _decide_training(todo, train, encoder, tokenizer)
+    _decide_training(todo, train, encoder, tokenizer, device)
     truncation = {"train": train_store.info} | ({} if dataset.was_divided else {"val": val_store.info})
     prepared = Prepared(
         todo.config,
@@ -335,13 +336,18 @@ def _decide_model(todo: _Decisions, tokenizer: TextTokenizer, train: BatchBuilde
 
 
 def _decide_training(
-    todo: _Decisions, train: BatchBuilder, encoder: EncoderConfig, tokenizer: TextTokenizer
+    todo: _Decisions,
+    train: BatchBuilder,
+    encoder: EncoderConfig,
+    tokenizer: TextTokenizer,
+    device: torch.device,
 ) -> None:
     tokens = int(train.lengths_N.sum())
     if todo.config.batch.plan == "padded":
         todo.default("batch.batch_size", (32, "the padded plan's default"))
     else:
-        todo.default("batch.token_budget", choices.token_budget(tokens))
+        fitting = choices.fitting_rows(encoder.bytes_per_row(MASK_RATE), machine.memory_of(device))
+        todo.default("batch.token_budget", choices.token_budget(tokens, fitting=fitting))
     todo.default("optim.epochs", choices.epochs(tokens))
     if tokenizer.mask_id is None:
         for name in ("optim.pretrain_epochs", "optim.token_dropout"):

@@ -4,7 +4,21 @@ import itertools
 
 import pytest
 
+from custom_bert.config import ModelConfig
+from custom_bert.presets import EncoderConfig, encoder_config
 from custom_bert.training import choices
+
+
+def of_width(hidden_size: int) -> EncoderConfig:
+    return encoder_config(
+        "custom",
+        ModelConfig(hidden_size=hidden_size, num_hidden_layers=2),
+        vocab_size=16_000,
+        pad_token_id=0,
+        max_length=256,
+        default_shape=(0, 0),
+    )
+
 
 TOKENS = [500 * 10, 10_000, 80_000, 600_000, 3_000_000, 25_000_000, 100_000_000, 5_000_000 * 50]
 
@@ -39,6 +53,19 @@ def test_wider_models_take_smaller_steps() -> None:
 def test_huge_data_needs_no_pretraining() -> None:
     found = [choices.pretrain_epochs(tokens)[0] for tokens in TOKENS]
     assert found == sorted(found, reverse=True) and found[0] == 30 and found[-1] == 0
+
+
+def test_a_step_never_takes_more_than_its_share_of_memory() -> None:
+    assert choices.token_budget(10**9, fitting=1 << 20)[0] == 8192
+    budget, reason = choices.token_budget(10**9, fitting=2048)
+    assert budget == 2048 and "memory" in reason
+    found = [choices.fitting_rows(100_000, memory) for memory in (1 << 20, 1 << 28, 1 << 30, 1 << 35)]
+    assert found == sorted(found) and found[0] == 64
+    assert all(
+        rows * 100_000 <= 0.25 * m for rows, m in zip(found[1:], (1 << 28, 1 << 30, 1 << 35), strict=True)
+    )
+    wide, narrow = (of_width(hidden_size=d).bytes_per_row(0.3) for d in (768, 256))
+    assert wide > narrow > 4 * 3 * 0.3 * 16_000
 
 
 def test_long_texts_lose_a_larger_share_of_their_tokens() -> None:
