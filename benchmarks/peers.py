@@ -61,6 +61,7 @@ def ours(arguments: dict[str, Any]) -> dict[str, Any]:
     from custom_bert.data.dataset import in_directory
     from custom_bert.training.log import Reporter
     from custom_bert.training.loop import build
+    from custom_bert.training.optim import set_lr
     from custom_bert.training.phases import steps_of
     from custom_bert.training.prepare import prepare
     from custom_bert.training.step import train_step
@@ -85,8 +86,7 @@ def ours(arguments: dict[str, Any]) -> dict[str, Any]:
     tokens = rows = 0
     begun = 0.0
     for count, step in enumerate(steps_of(phase, prepared), start=1):
-        for group in phase.optimizer.param_groups:
-            group["lr"] = 1e-4
+        set_lr(phase.optimizer, 1e-4)
         train_step(
             phase.model,
             phase.optimizer,

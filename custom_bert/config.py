@@ -130,6 +130,9 @@ class OptimConfig:
     embedding_init: Literal["random", "ppmi"] | None = None
     """How token vectors start: random, or from the co-occurrences in the training texts (factorised
     positive pointwise mutual information, Levy and Goldberg 2014). None: the preset's."""
+    embedding_lr_factor: float | None = None
+    """Learning rate of the token vectors while the labels are learned, as a share of `lr`; 0 keeps them as
+    they are. None: by how they start."""
     pretrain_epochs: int | None = None
     """Passes of masked language modelling over the training texts before the labels are learned; 0 for
     none. None: the preset's, or by the number of training tokens."""
@@ -317,6 +320,7 @@ _RANGES: dict[str, tuple[float, float, str]] = {
     "batch.batch_size": (1, 1 << 20, "at least 1"),
     "batch.accumulation": (1, 1 << 16, "at least 1"),
     "optim.lr": (1e-9, 10, "above 0 and at most 10"),
+    "optim.embedding_lr_factor": (0, 100, "between 0 and 100"),
     "optim.epochs": (1, 100_000, "at least 1"),
     "optim.pretrain_epochs": (0, 100_000, "0 or more"),
     "optim.pretrain_lr": (1e-9, 10, "above 0 and at most 10"),

@@ -96,6 +96,13 @@ def token_dropout(mean_tokens: float) -> tuple[float, str]:
     return rate, f"texts of {mean_tokens:.0f} tokens in the mean"
 
 
+def embedding_lr_factor(start: str) -> tuple[float, str]:
+    """Share of the learning rate for token vectors: those that mean something already are changed gently."""
+    if start == "random":
+        return 1.0, "token vectors that start at random"
+    return 0.2, "token vectors that start from co-occurrences"
+
+
 def r_drop(tokens: int, *, dropout: float) -> tuple[float, str]:
     """Weight of R-Drop: on where it pays within ten minutes on two cores (docs/LOG.md)."""
     if dropout == 0:

@@ -34,6 +34,7 @@ from custom_bert.training import choices
 from custom_bert.training.compile import compile_layers, compiler_fault, fusion_line, graphs_compiled
 from custom_bert.training.embedding_init import start_from_cooccurrences
 from custom_bert.training.log import Board, Reporter, Speed, duration, introduction, require_tensorboard
+from custom_bert.training.optim import set_lr
 from custom_bert.training.phases import (
     Phase,
     classification,
@@ -211,8 +212,7 @@ def fit(state: State, phase: Phase, prepared: Prepared, run: RunDirectory, repor
         progress = min(1.0, max(step.progress, (time.perf_counter() - started) / limit))
         middle = max(0.0, progress - 0.5 / total)
         lr = phase.lr * lr_factor(middle, warmup=optim.warmup, schedule=optim.schedule)
-        for group in phase.optimizer.param_groups:
-            group["lr"] = lr
+        set_lr(phase.optimizer, lr)
         microbatches = [batch.to(prepared.device) for batch in step.microbatches]
         result = train_step(
             phase.model,

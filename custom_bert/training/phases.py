@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from custom_bert.batch import Batch
+from custom_bert.config import require
 from custom_bert.data.loader import prefetch
 from custom_bert.data.masking import MASK_RATE, Masker
 from custom_bert.models.heads import SequenceClassifier
@@ -90,7 +91,13 @@ def classification(prepared: Prepared, model: SequenceClassifier) -> Phase:
     return Phase(
         name="train",
         model=model,
-        optimizer=make_optimizer(model, lr=config.optim.lr, weight_decay=config.optim.weight_decay or 0.0),
+        optimizer=make_optimizer(
+            model,
+            lr=config.optim.lr,
+            weight_decay=config.optim.weight_decay or 0.0,
+            slow=model.encoder.embeddings.token.weight,
+            slow_factor=require(config.optim.embedding_lr_factor),
+        ),
         objective=Classification(weights_C, config.optim.label_smoothing, r_drop),
         epochs=config.optim.epochs,
         lr=config.optim.lr,

@@ -354,6 +354,8 @@ def _decide_training(
             if configuration.to_flat(todo.asked)[name]:
                 raise ConfigError([f"config: {name}: the tokenizer has no [MASK] token; set it to 0"])
             todo.set(name, 0, "the tokenizer has no [MASK] token")
+    start = todo.config.optim.embedding_init or "random"
+    todo.default("optim.embedding_lr_factor", choices.embedding_lr_factor(start))
     mean = tokens / max(1, len(train.lengths_N))
     todo.default("optim.token_dropout", choices.token_dropout(mean))
     dropout = max(encoder.hidden_dropout, encoder.attention_dropout)

@@ -23,7 +23,7 @@ from custom_bert.data.masking import Masker
 from custom_bert.models.heads import SequenceClassifier
 from custom_bert.models.masked_lm import MaskedLanguageModel
 from custom_bert.presets import encoder_config
-from custom_bert.training.optim import make_optimizer
+from custom_bert.training.optim import make_optimizer, set_lr
 from custom_bert.training.precision import MixedPrecision
 from custom_bert.training.schedule import lr_factor
 from custom_bert.training.step import Classification, MaskedLanguage, train_step
@@ -84,8 +84,7 @@ def losses(preset: Preset, objective: str, skip_unread: bool) -> list[float]:
             if objective == "mlm":
                 masker = Masker(mask_id=4, special_ids=(0, 1, 2, 3, 4), vocab_size=60, rate=0.3, seed=0)
                 batches = [masker.mask(b, epoch) for b in batches]
-            for group in optimizer.param_groups:
-                group["lr"] = 2e-3 * lr_factor((len(found) + 1) / STEPS, warmup=0.1, schedule="cosine")
+            set_lr(optimizer, 2e-3 * lr_factor((len(found) + 1) / STEPS, warmup=0.1, schedule="cosine"))
             result = train_step(
                 trained,
                 optimizer,

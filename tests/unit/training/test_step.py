@@ -12,7 +12,7 @@ from custom_bert.config import ModelConfig
 from custom_bert.models.heads import SequenceClassifier
 from custom_bert.models.masked_lm import MaskedLanguageModel
 from custom_bert.presets import encoder_config
-from custom_bert.training.optim import decay_groups
+from custom_bert.training.optim import make_optimizer, parameter_groups, set_lr
 from custom_bert.training.precision import MixedPrecision
 from custom_bert.training.step import Classification, MaskedLanguage, train_step
 
@@ -164,13 +164,39 @@ def test_gradients_are_clipped_to_the_norm_and_cleared() -> None:
 @pytest.mark.parametrize("preset", ["legacy", "custom", "modern"])
 def test_every_parameter_is_in_exactly_one_group_and_only_matrices_decay(preset: str) -> None:
     model = MaskedLanguageModel(make_model(preset).encoder)
-    decayed, kept = (group["params"] for group in decay_groups(model, 0.1))
+    table = model.encoder.embeddings.token.weight
     names = {id(p): n for n, p in model.named_parameters()}
-    assert len(decayed) + len(kept) == len(names)  # type: ignore[arg-type]
-    for parameter in decayed:  # type: ignore[attr-defined]
-        assert parameter.dim() == 2 and "embeddings" not in names[id(parameter)]
-    for parameter in kept:  # type: ignore[attr-defined]
-        assert parameter.dim() == 1 or "embeddings" in names[id(parameter)]
+    for slow in (None, table):
+        decayed, kept, *slowed = (g["params"] for g in parameter_groups(model, 0.1, slow=slow))
+        assert len(decayed) + len(kept) + len(slowed) == len(names)
+        assert slowed == ([] if slow is None else [[table]])
+        for parameter in decayed:
+            assert parameter.dim() == 2 and "embeddings" not in names[id(parameter)]
+        for parameter in kept:
+            assert parameter.dim() == 1 or "embeddings" in names[id(parameter)]
+
+
+def test_token_vectors_learn_at_their_share_of_the_rate() -> None:
+    moved = {}
+    for factor in (0.0, 0.1, 1.0):
+        model = make_model().float()
+        table = model.encoder.embeddings.token.weight
+        optimizer = make_optimizer(model, lr=1.0, weight_decay=0.0, slow=table, slow_factor=factor)
+        before = {n: p.detach().clone() for n, p in model.named_parameters()}
+        set_lr(optimizer, 1e-3)
+        train_step(
+            model,
+            optimizer,
+            microbatches([[0, 1, 2]], 0),
+            Classification(),
+            precision=MixedPrecision("fp32", CPU),
+            clip_norm=1.0,
+        )
+        moved[factor] = {n: float((p.detach() - before[n]).abs().max()) for n, p in model.named_parameters()}
+    name = "encoder.embeddings.token.weight"
+    assert moved[0.0][name] == 0
+    assert moved[0.1][name] == pytest.approx(0.1 * moved[1.0][name], rel=0.01)
+    assert moved[0.1]["head.dense.weight"] == pytest.approx(moved[1.0]["head.dense.weight"], rel=0.01)
 
 
 def test_mixed_precision_keeps_fp32_weights_and_gradients() -> None:
