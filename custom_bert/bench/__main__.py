@@ -24,11 +24,15 @@ def parser() -> argparse.ArgumentParser:
     ablation = commands.add_parser(
         "ablation", help="what each improvement buys here, alone, taken out, and on the ladder"
     )
-    ablation.add_argument("--device", choices=("cpu", "cuda"), help="default: cuda if there is one, else cpu")
-    ablation.add_argument("--quick", action="store_true", help="a few minutes: one repeat, one workload")
     ablation.add_argument("--size", choices=get_args(Size), help="default: mini on a CPU, base on CUDA")
-    ablation.add_argument("--repeats", type=_count, help="of each recipe, recipes in turn; default 5")
-    ablation.add_argument("--out", type=Path, required=True, metavar="FILE", help="FILE.json, .md and .svg")
+    scaling = commands.add_parser(
+        "scaling", help="how time and memory grow with length, size, threads and number of examples"
+    )
+    for one in (ablation, scaling):
+        one.add_argument("--device", choices=("cpu", "cuda"), help="default: cuda if there is one, else cpu")
+        one.add_argument("--quick", action="store_true", help="a few minutes, to see that it works")
+        one.add_argument("--repeats", type=_count, help="of each measurement, in turn; default 5, scaling 3")
+        one.add_argument("--out", type=Path, required=True, metavar="FILE", help="FILE.json, .md and .svg")
     return top
 
 
@@ -46,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     options = parser().parse_args(argv)
     from custom_bert import files, machine
-    from custom_bert.bench import ablation
+    from custom_bert.bench import ablation, scaling
 
     device = machine.choose_device(options.device)[0].type
     out = options.out if options.out.suffix == ".json" else options.out.with_name(f"{options.out.name}.json")
@@ -57,17 +61,23 @@ def main(argv: Sequence[str] | None = None) -> int:
     def tell(line: str) -> None:
         print(line, flush=True)
 
-    ablation.run(
-        device=device, quick=options.quick, size=options.size, repeats=options.repeats, out=out, tell=tell
-    )
+    common = {"device": device, "quick": options.quick, "repeats": options.repeats, "out": out, "tell": tell}
+    if options.command == "ablation":
+        ablation.run(**common, size=options.size)
+    else:
+        scaling.run(**common)
     tell(f"{out}, {out.with_suffix('.md')} and {out.with_suffix('.svg')}")
     return 0
 
 
 def _tasks() -> dict[str, Any]:
-    from custom_bert.bench import convergence, speed
+    from custom_bert.bench import convergence, scaling, speed
 
-    return {"speed": speed.train_some_steps, "train": convergence.train_once}
+    return {
+        "speed": speed.train_some_steps,
+        "train": convergence.train_once,
+        "plan": scaling.plan_an_epoch,
+    }
 
 
 if __name__ == "__main__":

@@ -39,7 +39,14 @@ MEMORY_SHARE = 0.85
 
 
 def measure(
-    switches: Switches, workload: Workload, *, device: str, size: Size, warm_steps: int, seconds: float
+    switches: Switches,
+    workload: Workload,
+    *,
+    device: str,
+    size: Size,
+    warm_steps: int,
+    seconds: float,
+    threads: int | None = None,
 ) -> dict[str, Any] | None:
     """Measures in a fresh process.
 
@@ -50,6 +57,7 @@ def measure(
         size: of the encoder.
         warm_steps: steps that are not timed.
         seconds: of timed steps, at least two.
+        threads: of the CPU; None for the cores that the process may use.
 
     Returns:
         `tokens_per_second`, `seconds_per_step`, `warm_seconds`, `padding`, `peak_mb` of the process (on CUDA
@@ -66,6 +74,7 @@ def measure(
         "size": size,
         "warm_steps": warm_steps,
         "seconds": seconds,
+        "threads": threads,
     }
     found = in_child(PROGRAM, "speed", arguments)
     if found.get("out_of_memory"):
@@ -94,7 +103,7 @@ def train_some_steps(arguments: dict[str, Any]) -> dict[str, Any]:
 
 def _train(arguments: dict[str, Any], device: torch.device) -> dict[str, Any]:
     switches, workload = Switches(**arguments["switches"]), WORKLOADS[arguments["workload"]]
-    torch.set_num_threads(machine.cores())
+    torch.set_num_threads(arguments["threads"] or machine.cores())
     torch.manual_seed(0)
     model = build_model(switches, workload.max_length, arguments["size"], dropout=DROPOUT).to(device).train()
     if switches.compile:

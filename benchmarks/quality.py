@@ -1,0 +1,90 @@
+"""Do faster batches and mixed precision keep accuracy? Several seeds of one set, each side in turn.
+
+    python benchmarks/quality.py --data FOLDER
+
+FOLDER holds the four files of one set. Uniform-length batches stand against random ones (`packed`: texts in
+random order, as many tokens a step), bf16 against fp32. Training from scratch without pretraining; everything
+else is the default. Both switches have to stay within half a point of the mean.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from custom_bert.bench.measure import answer_as_child, in_child, markdown, shown, spread, write_record
+
+QUESTION = "Accuracy of uniform-length batches and of mixed precision against random batches and fp32"
+COMPARISONS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "uniform-length batches against random ones": (
+        {"batch.plan": "uniform_length"},
+        {"batch.plan": "packed"},
+    ),
+    "bf16 against fp32": ({"runtime.precision": "bf16"}, {"runtime.precision": "fp32"}),
+}
+
+
+def train(arguments: dict[str, Any]) -> dict[str, Any]:
+    """One run; the accuracy of its last evaluation, which no choice among evaluations flatters."""
+    import json
+
+    from custom_bert import train_model
+    from custom_bert.data.dataset import in_directory
+
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "run"
+        settings = {**in_directory(arguments["folder"]), **arguments["settings"]}
+        train_model({**settings, "out": str(out), "data.cache_dir": arguments["cache"]})
+        metrics = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    return {"accuracy": [m for m in metrics if m["kind"] == "eval"][-1]["accuracy"]}
+
+
+def main() -> None:
+    """Interleaves the sides, seed by seed; the record is complete after each."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--size", default=None, help="of the encoder; default: by the data")
+    parser.add_argument("--epochs", type=int, default=None, help="default: by the data")
+    parser.add_argument("--comparisons", nargs="+", default=list(COMPARISONS), choices=list(COMPARISONS))
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/quality.json"))
+    options = parser.parse_args()
+    common = {"optim.pretrain_epochs": 0, "optim.r_drop": 0.0, "model.size": options.size}
+    common["optim.epochs"] = options.epochs
+    raw: dict[str, list[list[float]]] = {name: [[], []] for name in options.comparisons}
+    with tempfile.TemporaryDirectory() as cache:
+        for seed in range(options.seeds):
+            for name in options.comparisons:
+                for side, changes in enumerate(COMPARISONS[name]):
+                    settings = {**common, **changes, "seed": seed}
+                    arguments = {"folder": str(options.data.resolve()), "cache": cache, "settings": settings}
+                    raw[name][side].append(in_child([__file__], "train", arguments)["accuracy"])
+                print(f"seed {seed}, {name}: {[side[-1] for side in raw[name]]}", flush=True)
+            rows, results = [], []
+            for name, (ours, theirs) in raw.items():
+                difference = 100 * (statistics.mean(ours) - statistics.mean(theirs))
+                percent = [[100 * a for a in side] for side in (ours, theirs)]
+                rows.append([name, *(shown(p, 1) for p in percent), f"{difference:+.2f}", len(ours)])
+                paired = spread([100 * (a - b) for a, b in zip(ours, theirs, strict=True)])
+                results.append({"id": name, "difference_of_means": difference, "by_seed": paired})
+            size = f" --size {options.size}" if options.size else ""
+            size += f" --epochs {options.epochs}" if options.epochs else ""
+            write_record(
+                options.out,
+                question=f"{QUESTION}: {options.data.name}",
+                command=f"python benchmarks/quality.py --data FOLDER --seeds {options.seeds}{size}",
+                table=markdown(
+                    ["comparison", "first, %", "second, %", "difference of means, points", "seeds"], rows
+                ),
+                results=results,
+                raw=raw,
+            )
+
+
+if __name__ == "__main__":
+    if not answer_as_child(sys.argv[1:], {"train": train}):
+        main()
