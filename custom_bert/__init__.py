@@ -8,8 +8,8 @@ if TYPE_CHECKING:
     from custom_bert.config import TrainConfig as TrainConfig
     from custom_bert.inference.classifier import Classifier as Classifier
     from custom_bert.inference.classifier import Prediction as Prediction
-    from custom_bert.training.loop import TrainResult as TrainResult
     from custom_bert.training.loop import train_model as train_model
+    from custom_bert.training.outcome import TrainResult as TrainResult
 
 __version__ = "0.1.0"
 __all__ = ["Classifier", "Prediction", "TrainConfig", "TrainResult", "__version__", "train_model"]
@@ -18,7 +18,7 @@ _HOME = {
     "Classifier": "custom_bert.inference.classifier",
     "Prediction": "custom_bert.inference.classifier",
     "TrainConfig": "custom_bert.config",
-    "TrainResult": "custom_bert.training.loop",
+    "TrainResult": "custom_bert.training.outcome",
     "train_model": "custom_bert.training.loop",
 }
 

@@ -7,8 +7,7 @@ pretraining and classification; what differs between them is a `Phase`.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from types import ModuleType
@@ -19,22 +18,16 @@ import torch
 from torch import Tensor
 
 from custom_bert import files
-from custom_bert.batch import Batch
-from custom_bert.checkpoints.native import write_weights
 from custom_bert.config import TrainConfig
 from custom_bert.config_sources import load as load_config
-from custom_bert.data.batching import EVALUATION_PADDING, by_length
-from custom_bert.data.loader import prefetch
-from custom_bert.errors import RunError, UserError
-from custom_bert.metrics import Scores
-from custom_bert.models.evaluate import Evaluation, evaluate
+from custom_bert.errors import UserError
 from custom_bert.models.heads import SequenceClassifier
-from custom_bert.report import score_lines
 from custom_bert.training import choices
 from custom_bert.training.compile import compile_layers, compiler_fault, fusion_line, graphs_compiled
 from custom_bert.training.embedding_init import start_from_cooccurrences
 from custom_bert.training.log import Board, Reporter, Speed, duration, introduction, require_tensorboard
 from custom_bert.training.optim import set_lr
+from custom_bert.training.outcome import TrainResult, as_finished, evaluate_now, finish, interrupted
 from custom_bert.training.phases import (
     Phase,
     classification,
@@ -48,56 +41,8 @@ from custom_bert.training.precision import MixedPrecision
 from custom_bert.training.prepare import Prepared, prepare
 from custom_bert.training.run import RunDirectory, claim, default_directory, sibling
 from custom_bert.training.schedule import lr_factor
+from custom_bert.training.state import State
 from custom_bert.training.step import train_step
-
-EVALUATION_TOKENS = 8192
-"""Rows of an evaluation batch."""
-
-
-@dataclass(frozen=True)
-class TrainResult:
-    """What a run achieved.
-
-    Attributes:
-        directory: of the run.
-        accuracy, macro_f1: of the kept weights on the validation rows, as fractions, in fp32.
-        step: of the kept weights.
-        steps: optimizer steps of classification taken; 0 if the run had been finished before.
-        seconds: of training, evaluations included.
-        scores: all metrics; None if the run had been finished before.
-    """
-
-    directory: Path
-    accuracy: float
-    macro_f1: float
-    step: int
-    steps: int
-    seconds: float
-    scores: Scores | None = None
-
-
-@dataclass
-class State:
-    """Everything that changes while training.
-
-    Attributes:
-        model: the classifier.
-        phases: what is still to be trained.
-        precision: autocast and loss scaling.
-        step, epoch: of the present phase.
-        best_metric, best_step, best_weights: of the best evaluation so far.
-        fused: whether layers are compiled.
-    """
-
-    model: SequenceClassifier
-    phases: list[Phase]
-    precision: MixedPrecision
-    step: int = 0
-    epoch: float = 0.0
-    best_metric: float = -1.0
-    best_step: int = 0
-    best_weights: dict[str, Tensor] = field(default_factory=dict)
-    fused: bool = False
 
 
 def train_model(
@@ -131,7 +76,7 @@ def train_model(
         directory = sibling(directory)
     finished = claim(directory, prepared)
     if finished is not None:
-        return _as_finished(directory, finished, reporter)
+        return as_finished(directory, finished, reporter)
     for line in introduction(prepared, directory):
         reporter.say(line)
 
@@ -144,7 +89,7 @@ def train_model(
             fit(state, phase, prepared, run, reporter)
     except KeyboardInterrupt:
         reporter.stop()
-        _interrupted(state, run, reporter)
+        interrupted(state, run, reporter)
         raise
     except BaseException as error:
         reporter.stop()
@@ -152,10 +97,10 @@ def train_model(
             run.discard()  # the directory is free for another attempt
         else:
             run.log.close()
-            run.update("interrupted", **_kept(state))
+            run.update("interrupted", **state.kept())
         raise
     reporter.stop()
-    return _finish(state, prepared, run, reporter, time.perf_counter() - started)
+    return finish(state, prepared, run, reporter, time.perf_counter() - started)
 
 
 def build(prepared: Prepared, reporter: Reporter) -> State:
@@ -233,7 +178,7 @@ def fit(state: State, phase: Phase, prepared: Prepared, run: RunDirectory, repor
                 "kind": phase.name,
                 "step": state.step,
                 "epoch": round(state.epoch, 4),
-                "loss": _finite(float(torch.stack(losses).mean()), state),
+                "loss": state.finite(float(torch.stack(losses).mean())),
                 "lr": lr,
                 "grad_norm": _or_none(float(result.grad_norm)),
                 **speed.read(),
@@ -249,7 +194,7 @@ def fit(state: State, phase: Phase, prepared: Prepared, run: RunDirectory, repor
 
         if classifies and (state.step % optim.eval_every == 0 or ends):
             speed.pause()
-            record = _evaluate(state, prepared, run, reporter)
+            record = evaluate_now(state, prepared, run, reporter)
             speed.resume()
             if board:
                 board.add(record)
@@ -289,125 +234,6 @@ def _announce(state: State, prepared: Prepared, reporter: Reporter) -> None:
     reporter.say(f"{'; '.join(plans)}; about {duration(expected)}{note}")
 
 
-def _validation_batches(prepared: Prepared) -> Iterator[Batch]:
-    plan = by_length(prepared.val.lengths_N, EVALUATION_TOKENS)
-    padding = 0.0 if prepared.config.runtime.attention == "varlen" else EVALUATION_PADDING
-    return prefetch(plan, partial(prepared.val.build_for_evaluation, padding=padding))
-
-
-def _evaluate(state: State, prepared: Prepared, run: RunDirectory, reporter: Reporter) -> dict[str, Any]:
-    """Evaluates in training precision, and keeps the weights if they are the best so far."""
-    found = evaluate(
-        state.model,
-        _validation_batches(prepared),
-        len(prepared.dataset.labels),
-        device=prepared.device,
-        autocast=state.precision.autocast,
-    )
-    loss = _finite(found.loss, state)  # before anything is kept
-    metric = float(getattr(found.scores, prepared.config.optim.metric))
-    better = metric > state.best_metric
-    if better:
-        state.best_metric, state.best_step = metric, state.step
-        state.best_weights = {k: v.detach().cpu().clone() for k, v in state.model.state_dict().items()}
-        write_weights(run.path, state.best_weights)
-    record = {
-        "kind": "eval",
-        "step": state.step,
-        "epoch": round(state.epoch, 4),
-        "loss": loss,
-        "accuracy": found.scores.accuracy,
-        "macro_f1": found.scores.macro_f1,
-        "best": better,
-    }
-    run.log.write(record)
-    reporter.say(
-        f"epoch {state.epoch:.2f}  validation: accuracy {found.scores.accuracy:.4f}  "
-        f"macro-F1 {found.scores.macro_f1:.4f}  loss {found.loss:.4f}{'  (best)' if better else ''}"
-    )
-    return record
-
-
-def _finish(
-    state: State, prepared: Prepared, run: RunDirectory, reporter: Reporter, seconds: float
-) -> TrainResult:
-    """Puts the best weights back, evaluates them as `custom-bert evaluate` will, and closes the run."""
-    state.model.load_state_dict(state.best_weights)
-    state.model.encoder.set_kernel(None)
-    state.model.encoder.skip_unread = True
-    found: Evaluation = evaluate(
-        state.model,
-        _validation_batches(prepared),
-        len(prepared.dataset.labels),
-        device=prepared.device,
-    )
-    scores, labels = found.scores, list(prepared.dataset.labels)
-    run.log.close()
-    run.update(
-        "finished",
-        steps=state.step,
-        best_step=state.best_step,
-        seconds=round(seconds, 2),
-        validation={"loss": found.loss, **scores.as_dict(labels)},
-    )
-    reporter.say("")
-    for line in score_lines(scores, labels):
-        reporter.say(line)
-    reporter.say("")
-    reporter.say(
-        f"{run.path}: weights of step {state.best_step:,} (best {prepared.config.optim.metric}), "
-        f"trained in {duration(seconds)}"
-    )
-    return TrainResult(
-        run.path, scores.accuracy, scores.macro_f1, state.best_step, state.step, seconds, scores
-    )
-
-
-def _as_finished(directory: Path, record: dict[str, Any], reporter: Reporter) -> TrainResult:
-    try:
-        validation = record["validation"]
-        result = TrainResult(
-            directory,
-            float(validation["accuracy"]),
-            float(validation["macro_f1"]),
-            int(record["best_step"]),
-            0,
-            float(record["seconds"]),
-        )
-    except (KeyError, TypeError, ValueError) as error:
-        raise RunError(f"{directory / 'run.json'}: damaged: not the record of a finished run") from error
-    reporter.say(
-        f"{directory}: this run is finished (accuracy {result.accuracy:.4f}, macro-F1 "
-        f"{result.macro_f1:.4f}); nothing to do. --fresh trains again in a numbered sibling"
-    )
-    return result
-
-
-def _interrupted(state: State, run: RunDirectory, reporter: Reporter) -> None:
-    if state.best_step == 0:
-        run.discard()
-        reporter.say("interrupted before the first evaluation: nothing is kept")
-        return
-    run.log.close()
-    run.update("interrupted", **_kept(state))
-    reporter.say(
-        f"interrupted at step {state.step:,}: {run.path} keeps the weights of step "
-        f"{state.best_step:,}, ready for evaluate and predict"
-    )
-
-
-def _kept(state: State) -> dict[str, Any]:
-    """What an unfinished run holds, for run.json."""
-    return {"steps": state.step, "best_step": state.best_step, "best_metric": max(0.0, state.best_metric)}
-
-
 def _or_none(value: float) -> float | None:
     """JSON has no infinity; a gradient norm is infinite where fp16 overflowed and the step was skipped."""
     return value if np.isfinite(value) else None
-
-
-def _finite(loss: float, state: State) -> float:
-    if not np.isfinite(loss):
-        kept = f"; the weights of step {state.best_step:,} are kept" if state.best_step else ""
-        raise UserError(f"the loss is {loss} at step {state.step:,}: training diverged; lower optim.lr{kept}")
-    return loss

@@ -412,19 +412,19 @@ def test_weights_that_diverged_are_not_kept_and_the_directory_is_free_again(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from custom_bert.models.evaluate import Evaluation
-    from custom_bert.training import loop
+    from custom_bert.training import outcome
 
-    real = loop.evaluate
+    real = outcome.evaluate
 
     def diverged(*args: Any, **kwargs: Any) -> Evaluation:
         return dataclasses.replace(real(*args, **kwargs), loss=float("nan"))
 
     values = settings(data, tmp_path / "run", **{"optim.epochs": 1})
-    monkeypatch.setattr(loop, "evaluate", diverged)
+    monkeypatch.setattr(outcome, "evaluate", diverged)
     with pytest.raises(UserError, match=r"training diverged; lower optim\.lr$"):
         train_model(values)
     assert not (tmp_path / "run").exists()
-    monkeypatch.setattr(loop, "evaluate", real)
+    monkeypatch.setattr(outcome, "evaluate", real)
     assert train_model(values | {"optim.lr": 1e-3}).directory == tmp_path / "run"
 
 

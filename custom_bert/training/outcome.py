@@ -1,0 +1,161 @@
+"""Evaluations during a run, and its three ends: finished, finished before, interrupted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from custom_bert.batch import Batch
+from custom_bert.checkpoints.native import write_weights
+from custom_bert.data.batching import EVALUATION_PADDING, by_length
+from custom_bert.data.loader import prefetch
+from custom_bert.errors import RunError
+from custom_bert.metrics import Scores
+from custom_bert.models.evaluate import Evaluation, evaluate
+from custom_bert.report import score_lines
+from custom_bert.training.log import Reporter, duration
+from custom_bert.training.prepare import Prepared
+from custom_bert.training.run import RunDirectory
+from custom_bert.training.state import State
+
+EVALUATION_TOKENS = 8192
+"""Rows of an evaluation batch."""
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """What a run achieved.
+
+    Attributes:
+        directory: of the run.
+        accuracy, macro_f1: of the kept weights on the validation rows, as fractions, in fp32.
+        step: of the kept weights.
+        steps: optimizer steps of classification taken; 0 if the run had been finished before.
+        seconds: of training, evaluations included.
+        scores: all metrics; None if the run had been finished before.
+    """
+
+    directory: Path
+    accuracy: float
+    macro_f1: float
+    step: int
+    steps: int
+    seconds: float
+    scores: Scores | None = None
+
+
+def validation_batches(prepared: Prepared) -> Iterator[Batch]:
+    """The validation rows, longest first."""
+    plan = by_length(prepared.val.lengths_N, EVALUATION_TOKENS)
+    padding = 0.0 if prepared.config.runtime.attention == "varlen" else EVALUATION_PADDING
+    return prefetch(plan, partial(prepared.val.build_for_evaluation, padding=padding))
+
+
+def evaluate_now(state: State, prepared: Prepared, run: RunDirectory, reporter: Reporter) -> dict[str, Any]:
+    """Evaluates in training precision, and keeps the weights if they are the best so far."""
+    found = evaluate(
+        state.model,
+        validation_batches(prepared),
+        len(prepared.dataset.labels),
+        device=prepared.device,
+        autocast=state.precision.autocast,
+    )
+    loss = state.finite(found.loss)  # before anything is kept
+    metric = float(getattr(found.scores, prepared.config.optim.metric))
+    better = metric > state.best_metric
+    if better:
+        state.best_metric, state.best_step = metric, state.step
+        state.best_weights = {k: v.detach().cpu().clone() for k, v in state.model.state_dict().items()}
+        write_weights(run.path, state.best_weights)
+    record = {
+        "kind": "eval",
+        "step": state.step,
+        "epoch": round(state.epoch, 4),
+        "loss": loss,
+        "accuracy": found.scores.accuracy,
+        "macro_f1": found.scores.macro_f1,
+        "best": better,
+    }
+    run.log.write(record)
+    reporter.say(
+        f"epoch {state.epoch:.2f}  validation: accuracy {found.scores.accuracy:.4f}  "
+        f"macro-F1 {found.scores.macro_f1:.4f}  loss {found.loss:.4f}{'  (best)' if better else ''}"
+    )
+    return record
+
+
+def finish(
+    state: State, prepared: Prepared, run: RunDirectory, reporter: Reporter, seconds: float
+) -> TrainResult:
+    """Puts the best weights back, evaluates them as `custom-bert evaluate` will, and closes the run."""
+    state.model.load_state_dict(state.best_weights)
+    state.model.encoder.set_kernel(None)
+    state.model.encoder.skip_unread = True
+    found: Evaluation = evaluate(
+        state.model,
+        validation_batches(prepared),
+        len(prepared.dataset.labels),
+        device=prepared.device,
+    )
+    scores, labels = found.scores, list(prepared.dataset.labels)
+    run.log.close()
+    run.update(
+        "finished",
+        steps=state.step,
+        best_step=state.best_step,
+        seconds=round(seconds, 2),
+        validation={"loss": found.loss, **scores.as_dict(labels)},
+    )
+    reporter.say("")
+    for line in score_lines(scores, labels):
+        reporter.say(line)
+    reporter.say("")
+    reporter.say(
+        f"{run.path}: weights of step {state.best_step:,} (best {prepared.config.optim.metric}), "
+        f"trained in {duration(seconds)}"
+    )
+    return TrainResult(
+        run.path, scores.accuracy, scores.macro_f1, state.best_step, state.step, seconds, scores
+    )
+
+
+def as_finished(directory: Path, record: dict[str, Any], reporter: Reporter) -> TrainResult:
+    """The result of a run that was finished before, from its record.
+
+    Raises:
+        RunError: if the record is not one of a finished run.
+    """
+    try:
+        validation = record["validation"]
+        result = TrainResult(
+            directory,
+            float(validation["accuracy"]),
+            float(validation["macro_f1"]),
+            int(record["best_step"]),
+            0,
+            float(record["seconds"]),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise RunError(f"{directory / 'run.json'}: damaged: not the record of a finished run") from error
+    reporter.say(
+        f"{directory}: this run is finished (accuracy {result.accuracy:.4f}, macro-F1 "
+        f"{result.macro_f1:.4f}); nothing to do. --fresh trains again in a numbered sibling"
+    )
+    return result
+
+
+def interrupted(state: State, run: RunDirectory, reporter: Reporter) -> None:
+    """After Ctrl-C: keeps the best weights so far, or nothing if there are none, and says which."""
+    if state.best_step == 0:
+        run.discard()
+        reporter.say("interrupted before the first evaluation: nothing is kept")
+        return
+    run.log.close()
+    run.update("interrupted", **state.kept())
+    reporter.say(
+        f"interrupted at step {state.step:,}: {run.path} keeps the weights of step "
+        f"{state.best_step:,}, ready for evaluate and predict"
+    )
