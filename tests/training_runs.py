@@ -68,6 +68,7 @@ def settings(data: Path, out: Path | None, **changes: Any) -> dict[str, Any]:
         "optim.epochs": 4,
         "optim.lr": 3e-3,
         "optim.pretrain_epochs": 0,
+        "optim.embedding_lr_factor": 1.0,
         "optim.token_dropout": 0.0,
         "optim.r_drop": 0.0,
         "runtime.precision": "fp32",

@@ -281,6 +281,8 @@ def test_a_config_object_works_too(data: Path, tmp_path: Path) -> None:
         ),
         ("custom", {"optim.r_drop": 6.0, "optim.token_dropout": 0.1}),
         ("custom", {"batch.plan": "packed", "optim.r_drop": 6.0}),
+        ("custom", {"runtime.skip_unread": False, "optim.embedding_lr_factor": 0.5}),
+        ("legacy", {"batch.token_budget": None, "runtime.skip_unread": True}),
         ("legacy", {"batch.token_budget": None, "optim.r_drop": 6.0}),
         ("modern", {"model.local_attention": 4, "model.num_hidden_layers": 4}),
         ("modern", {"batch.plan": "packed", "model.pooling": "cls", "optim.schedule": "linear"}),
