@@ -27,8 +27,8 @@ class Choice:
 
 
 def vocab_size(characters: int) -> tuple[int, str]:
-    """Entries of a vocabulary trained on this much text: from 16,000 up to 30,000, by its square root."""
-    size = min(30_000, max(16_000, round(3.5 * math.sqrt(characters) / 1000) * 1000))
+    """Entries of a vocabulary trained on this much text: from 8,000 up to 30,000, by its square root."""
+    size = min(30_000, max(8_000, round(3.5 * math.sqrt(characters) / 1000) * 1000))
     return size, f"{characters:,} characters of text"
 
 
@@ -78,14 +78,14 @@ def epochs(tokens: int) -> tuple[int, str]:
 
 
 def pretrain_epochs(tokens: int) -> tuple[int, str]:
-    """Passes of masked language modelling: at most 3.5 million tokens in all and 30 passes. None where the
-    data has more than 400,000 tokens: fewer than 9 passes were measured to gain nothing (docs/LOG.md)."""
+    """Passes of masked language modelling: 30 where the data has at most 100,000 tokens. None above: with
+    token vectors from co-occurrences no gain was measured there (docs/LOG.md)."""
     if tokens > PRETRAIN_UP_TO:
         return 0, f"no gain measured above {PRETRAIN_UP_TO:,} training tokens"
-    return min(30, 3_500_000 // tokens), _training_tokens(tokens)
+    return 30, _training_tokens(tokens)
 
 
-PRETRAIN_UP_TO = 400_000
+PRETRAIN_UP_TO = 100_000
 """Training tokens up to which masked language modelling pays within a few minutes."""
 
 
@@ -100,7 +100,7 @@ def embedding_lr_factor(start: str) -> tuple[float, str]:
     """Share of the learning rate for token vectors: those that mean something already are changed gently."""
     if start == "random":
         return 1.0, "token vectors that start at random"
-    return 0.2, "token vectors that start from co-occurrences"
+    return 0.4, "token vectors that start from co-occurrences"
 
 
 def r_drop(tokens: int, *, dropout: float) -> tuple[float, str]:
@@ -112,8 +112,9 @@ def r_drop(tokens: int, *, dropout: float) -> tuple[float, str]:
     return 6.0, _training_tokens(tokens)
 
 
-R_DROP_UP_TO = 1_500_000
-"""Training tokens up to which a second pass of each text is worth its time."""
+R_DROP_UP_TO = 200_000
+"""Training tokens up to which a second pass of each text is worth its time; above, the same minutes buy more
+with other things (docs/LOG.md)."""
 
 
 def _training_tokens(tokens: int) -> str:
