@@ -78,14 +78,14 @@ def epochs(tokens: int) -> tuple[int, str]:
 
 
 def pretrain_epochs(tokens: int) -> tuple[int, str]:
-    """Passes of masked language modelling: 30 where the data has at most 100,000 tokens. None above: with
+    """Passes of masked language modelling: 30 where the data has at most 80,000 tokens. None above: with
     token vectors from co-occurrences no gain was measured there (docs/LOG.md)."""
     if tokens > PRETRAIN_UP_TO:
         return 0, f"no gain measured above {PRETRAIN_UP_TO:,} training tokens"
     return 30, _training_tokens(tokens)
 
 
-PRETRAIN_UP_TO = 100_000
+PRETRAIN_UP_TO = 80_000
 """Training tokens up to which masked language modelling pays within a few minutes."""
 
 
