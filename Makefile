@@ -59,9 +59,10 @@ bench: $(READY)
 gpu: $(READY)
 	$(BIN)/python -m pytest -m gpu tests/gpu
 
-# docs/configuration.md is generated from the dataclasses
+# docs/configuration.md is generated from the dataclasses, the README's tables from the records
 docs: $(READY)
 	$(BIN)/python -m custom_bert.docs docs/configuration.md
+	$(BIN)/python benchmarks/readme.py
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis

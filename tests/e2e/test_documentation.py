@@ -30,6 +30,13 @@ def test_the_configuration_page_is_the_one_that_the_code_makes() -> None:
     assert (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8") == configuration_page()
 
 
+def test_the_readmes_tables_are_those_of_the_records() -> None:
+    assert len(re.findall(r"<!-- end -->", README)) >= 2
+    command = [sys.executable, str(ROOT / "benchmarks" / "readme.py"), "--check"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
 def test_links_and_named_files_exist(page: Path) -> None:
     text = page.read_text(encoding="utf-8")

@@ -1,0 +1,108 @@
+"""Writes the README's tables from the records, so that every figure in them is one that was measured.
+
+    python benchmarks/readme.py            # or --check: say whether the README is up to date
+
+A table stands between `<!-- NAME -->` and `<!-- end -->`. `make docs` runs this; a test runs the check.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "benchmarks" / "results"
+README = ROOT / "README.md"
+
+
+def accuracy(record: dict[str, Any]) -> list[str]:
+    """One row a set; what beats the peer's best setting is bold."""
+    rows = ["| set | accuracy | last evaluation | TF-IDF + LR | the same, best C | wall | peak memory |"]
+    rows.append("|---|---|---|---|---|---|---|")
+    for name, found in record["results"].items():
+        us, by_c = found["ours"], found["tfidf"]["by_c"]
+        best = max(one["accuracy"] for one in by_c.values())
+        ours = f"{us['accuracy']:.3f}"
+        rows.append(
+            f"| {name} | {f'**{ours}**' if us['accuracy'] > best else ours} | {us['last_accuracy']:.3f} "
+            f"| {by_c['1']['accuracy']:.3f} | {best:.3f} | {us['wall_seconds'] / 60:.1f} min "
+            f"| {us['peak_mb']:,} MB |"
+        )
+    return rows
+
+
+def peers(record: dict[str, Any]) -> list[str]:
+    """Ours over theirs."""
+    rows = ["| comparison | speed, ours / theirs | repeats |", "|---|---|---|"]
+    for one in record["results"]:
+        ratio = f"{one['ratio_median']:.2f} ({one['ratio_min']:.2f} to {one['ratio_max']:.2f})"
+        rows.append(f"| {one['id'].rpartition(', ')[0]} | {ratio} | {one['repeats']} |")
+    return rows
+
+
+def ablation(record: dict[str, Any]) -> list[str]:
+    """Each improvement at AG News's lengths: alone, and what custom loses without it."""
+    by_name: dict[str, dict[str, dict[str, Any]]] = {}
+    for one in record["results"]:
+        if one["workload"] == "AG News lengths" and one["part"] in ("alone", "removed"):
+            by_name.setdefault(one["name"], {})[one["part"]] = one
+    rows = ["| improvement | alone, speed | alone, memory | in custom, speed | in custom, memory |"]
+    rows.append("|---|---|---|---|---|")
+    for name, parts in by_name.items():
+        cells = []
+        for part in ("alone", "removed"):
+            one = parts.get(part)
+            cells.append(f"{one['ratio_median']:.2f} x" if one else "")
+            cells.append(f"{one['memory']['median']:.2f}" if one and one["memory"] else "")
+        rows.append(f"| {name} | {' | '.join(cells)} |")
+    return rows
+
+
+TABLES: dict[str, tuple[str, Callable[[dict[str, Any]], list[str]]]] = {
+    "accuracy": ("accuracy_cpu2avx2_202611.json", accuracy),
+    "peers": ("peers_256x4_cpu2avx2_202611.json", peers),
+    "ablation": ("ablation_cpu2avx2_202611.json", ablation),
+}
+"""Table -> its record, and what makes the one of the other."""
+
+
+def filled(text: str) -> str:
+    """The README with its tables made anew.
+
+    Raises:
+        ValueError: if it marks a table that no record is known for.
+    """
+
+    def replaced(match: re.Match[str]) -> str:
+        name = match.group(1)
+        if name not in TABLES:
+            raise ValueError(f"README.md marks the table {name!r}; known are {', '.join(TABLES)}")
+        file, make = TABLES[name]
+        lines = make(json.loads((RESULTS / file).read_text(encoding="utf-8")))
+        return "\n".join([f"<!-- {name} -->", *lines, "<!-- end -->"])
+
+    return re.sub(r"<!-- (\w+) -->\n.*?<!-- end -->", replaced, text, flags=re.DOTALL)
+
+
+def main() -> int:
+    """Returns the exit code: with --check 1 if the README is not up to date."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--check", action="store_true", help="change nothing")
+    options = parser.parse_args()
+    before = README.read_text(encoding="utf-8")
+    after = filled(before)
+    if options.check and before != after:
+        print("README.md: its tables are not those of the records; python benchmarks/readme.py writes them")
+        return 1
+    if not options.check:
+        README.write_text(after, encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
