@@ -45,28 +45,9 @@ def peers(record: dict[str, Any]) -> list[str]:
     return rows
 
 
-def ablation(record: dict[str, Any]) -> list[str]:
-    """Each improvement at AG News's lengths: alone, and what custom loses without it."""
-    by_name: dict[str, dict[str, dict[str, Any]]] = {}
-    for one in record["results"]:
-        if one["workload"] == "AG News lengths" and one["part"] in ("alone", "removed"):
-            by_name.setdefault(one["name"], {})[one["part"]] = one
-    rows = ["| improvement | alone, speed | alone, memory | in custom, speed | in custom, memory |"]
-    rows.append("|---|---|---|---|---|")
-    for name, parts in by_name.items():
-        cells = []
-        for part in ("alone", "removed"):
-            one = parts.get(part)
-            cells.append(f"{one['ratio_median']:.2f} x" if one else "")
-            cells.append(f"{one['memory']['median']:.2f}" if one and one["memory"] else "")
-        rows.append(f"| {name} | {' | '.join(cells)} |")
-    return rows
-
-
 TABLES: dict[str, tuple[str, Callable[[dict[str, Any]], list[str]]]] = {
     "accuracy": ("accuracy_cpu2avx2_202611.json", accuracy),
     "peers": ("peers_256x4_cpu2avx2_202611.json", peers),
-    "ablation": ("ablation_cpu2avx2_202611.json", ablation),
 }
 """Table -> its record, and what makes the one of the other."""
 
