@@ -112,9 +112,8 @@ def r_drop(tokens: int, *, dropout: float) -> tuple[float, str]:
     return 6.0, _training_tokens(tokens)
 
 
-R_DROP_UP_TO = 200_000
-"""Training tokens up to which a second pass of each text is worth its time; above, the same minutes buy more
-with other things (docs/LOG.md)."""
+R_DROP_UP_TO = 80_000
+"""Training tokens up to which a second pass of each text is worth its time (docs/LOG.md)."""
 
 
 def _training_tokens(tokens: int) -> str:
