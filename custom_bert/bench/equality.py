@@ -12,15 +12,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from custom_bert.batch import Batch
 from custom_bert.bench.speed import VOCABULARY, build_model
 from custom_bert.bench.switches import LEGACY, Improvement, Switches
-from custom_bert.bench.workloads import AG_NEWS, LABELS, SyntheticTexts
-from custom_bert.data.batching import num_rows, plan_batches, training_slots
+from custom_bert.bench.workloads import AG_NEWS, SyntheticTexts
+from custom_bert.data.batching import plan_batches
 from custom_bert.models.heads import SequenceClassifier
 from custom_bert.training.compile import compile_layers
 from custom_bert.training.precision import MixedPrecision
@@ -104,16 +103,10 @@ def _gradients(model: SequenceClassifier) -> dict[str, Tensor]:
 
 def _batches(switches: Switches, device: torch.device) -> Iterator[Batch]:
     texts = SyntheticTexts(AG_NEWS.lengths(EXAMPLES), VOCABULARY)
-    labels = np.arange(EXAMPLES) % LABELS
+    builder = texts.builder()
     plan = plan_batches(texts.lengths_N, switches.plan, token_budget=512, batch_size=8, seed=0, epoch=0)
     for indices in plan:
-        slots = training_slots(texts.lengths_N[indices], switches.plan, AG_NEWS.max_length)
-        yield Batch.build(
-            [texts[int(i)] for i in indices],
-            slots=slots,
-            rows=num_rows(slots, switches.plan),
-            labels=labels[indices],
-        ).to(device)
+        yield builder.build(indices, switches.plan, AG_NEWS.max_length).to(device)
 
 
 @contextmanager

@@ -10,6 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from custom_bert import files, machine
 from custom_bert.bench.measure import in_child, markdown, shown, spread, write_record
 from custom_bert.bench.picture import Line, lines
@@ -17,6 +19,7 @@ from custom_bert.bench.speed import PROGRAM, measure
 from custom_bert.bench.switches import LEGACY, Switches
 from custom_bert.bench.workloads import AG_NEWS, LENGTHS
 from custom_bert.config import Size
+from custom_bert.training.precision import choose_precision
 
 QUESTION = "How time and memory grow with length, size, threads and number of examples"
 SIZES: tuple[Size, ...] = ("tiny", "mini", "small", "medium")
@@ -76,15 +79,11 @@ def run(*, device: str, quick: bool, repeats: int | None, out: Path, tell: Calla
 
 def _custom(device: str) -> Switches:
     """What the defaults take on this machine for texts of these lengths."""
-    if device == "cuda":
-        half: Any = "bf16"
-    else:
-        half = "bf16" if machine.has_cpu_bf16() else "fp32"
     return replace(
         LEGACY,
         attention="dense",
         norm="pre",
-        precision=half,
+        precision=choose_precision(None, torch.device(device))[0],
         plan="uniform_length",
         skip_unread=True,
     )

@@ -13,7 +13,6 @@ from dataclasses import asdict
 from functools import partial
 from typing import Any
 
-import numpy as np
 import torch
 
 from custom_bert import machine
@@ -22,7 +21,7 @@ from custom_bert.bench.measure import in_child, peak_mb
 from custom_bert.bench.switches import Switches
 from custom_bert.bench.workloads import LABELS, WORKLOADS, SyntheticTexts, Workload
 from custom_bert.config import ModelConfig, Plan, Size
-from custom_bert.data.batching import num_rows, plan_batches, training_slots
+from custom_bert.data.batching import plan_batches
 from custom_bert.data.loader import prefetch
 from custom_bert.models.heads import SequenceClassifier
 from custom_bert.presets import encoder_config
@@ -156,18 +155,7 @@ def build_model(switches: Switches, max_length: int, size: Size, *, dropout: flo
 def batches(plan: Plan, workload: Workload, *, pin_memory: bool) -> Iterator[Batch]:
     """Training batches of a workload without end, built ahead by a thread."""
     texts = SyntheticTexts(workload.lengths(64 * workload.examples), VOCABULARY)
-    labels = np.arange(len(texts.lengths_N)) % LABELS
-
-    def build(indices: np.ndarray) -> Batch:
-        slots = training_slots(texts.lengths_N[indices], plan, workload.max_length)
-        return Batch.build(
-            [texts[int(i)] for i in indices],
-            slots=slots,
-            rows=num_rows(slots, plan),
-            labels=labels[indices],
-            pin_memory=pin_memory,
-        )
-
+    build = partial(texts.builder(pin_memory=pin_memory).build, plan=plan, max_length=workload.max_length)
     planned = partial(
         plan_batches,
         texts.lengths_N,

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from custom_bert.data.loader import BatchBuilder
+
 AG_NEWS_QUANTILES = (17, 29, 34, 37, 40, 42, 44, 46, 47, 49, 51, 52, 54, 56, 57, 60, 62, 66, 71, 86, 256)
 """Token lengths of AG News (Zhang et al. 2015) at every twentieth of its texts, with a WordPiece vocabulary
 of 16,000 trained on it and a limit of 256 tokens; 53 in the mean."""
@@ -68,6 +70,11 @@ class SyntheticTexts:
 
     lengths_N: np.ndarray
     vocab_size: int
+
+    def builder(self, *, pin_memory: bool = False) -> BatchBuilder:
+        """Of batches of these texts, with labels in turn."""
+        rows_N = np.arange(len(self.lengths_N))
+        return BatchBuilder(self, rows_N, rows_N % LABELS, 0, pin_memory)
 
     def __getitem__(self, row: int) -> np.ndarray:
         """(length,) int64 ids, the same at every call."""

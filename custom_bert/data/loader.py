@@ -10,16 +10,27 @@ import queue
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
 from custom_bert.batch import Batch
 from custom_bert.config import Plan
 from custom_bert.data.batching import EVALUATION_PADDING, near_equal_slots, num_rows, training_slots
-from custom_bert.data.store import TokenStore
 
 AHEAD = 4
 """Batches that are ready before they are asked for."""
+
+
+class TokenisedTexts(Protocol):
+    """What a batch is built from: a token store, or synthetic texts."""
+
+    @property
+    def lengths_N(self) -> np.ndarray:
+        """(N,) tokens of each text."""
+
+    def __getitem__(self, row: int) -> np.ndarray:
+        """(length,) int64 token ids of text `row`."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +45,7 @@ class BatchBuilder:
         pin_memory: for asynchronous copies to a GPU.
     """
 
-    store: TokenStore
+    store: TokenisedTexts
     rows_N: np.ndarray
     labels_N: np.ndarray | None
     pad_token_id: int
