@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from custom_bert.batch import Batch
 from custom_bert.config import Kernel
 from custom_bert.models.layers import EncoderLayer, Read, RopeTables, make_norm
+from custom_bert.ops.dropout import Dropout
 from custom_bert.ops.rope import rope_tables
 from custom_bert.presets import EncoderConfig
 
@@ -39,7 +40,7 @@ class Embeddings(nn.Module):
             self.register_buffer("sinusoids", table, persistent=False)
         self.sinusoidal = config.position == "sinusoidal"
         self.norm = make_norm(config)
-        self.dropout = nn.Dropout(config.hidden_dropout)
+        self.dropout = Dropout(config.hidden_dropout)
 
     def forward(self, batch: Batch) -> Tensor:
         """(T,) token ids -> (T, D)."""

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from custom_bert.batch import Batch, Layout
 from custom_bert.models.encoder import Encoder, initialise
+from custom_bert.ops.dropout import Dropout
 from custom_bert.presets import EncoderConfig
 
 
@@ -48,7 +49,7 @@ class ClassificationHead(nn.Module):
             if modern
             else nn.Identity()
         )
-        self.dropout = nn.Dropout(config.hidden_dropout)
+        self.dropout = Dropout(config.hidden_dropout)
         self.projection = nn.Linear(config.hidden_size, num_labels)
 
     def forward(self, pooled_ND: Tensor) -> Tensor:

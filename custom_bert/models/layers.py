@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from custom_bert.batch import Layout
 from custom_bert.config import Activation, Kernel
 from custom_bert.ops.attention import attention, can_attend_from_first, first_token_attention
+from custom_bert.ops.dropout import Dropout
 from custom_bert.ops.rope import apply_rope
 from custom_bert.presets import EncoderConfig
 
@@ -138,7 +139,7 @@ class EncoderLayer(nn.Module):
         self.mlp_in_norm = make_norm(config, pre)
         self.mlp = Mlp(config)
         self.mlp_out_norm = make_norm(config, not pre)
-        self.dropout = nn.Dropout(config.hidden_dropout)
+        self.dropout = Dropout(config.hidden_dropout)
 
     def forward(
         self, x_TD: Tensor, layout: Layout, rope: RopeTables | None, read: Read | None = None

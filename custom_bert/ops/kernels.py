@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from custom_bert.batch import Layout
+from custom_bert.ops.dropout import drop
 
 MATMUL_UP_TO = 512
 """On a CPU in bf16, plain matmul-softmax-matmul beats SDPA in training up to this length (docs/LOG.md); the
@@ -32,7 +33,7 @@ def softmax_attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, drop
         scores = scores.masked_fill(~mask, torch.finfo(scores.dtype).min)
     weights = scores.softmax(-1)
     if dropout:
-        weights = F.dropout(weights, dropout)
+        weights = drop(weights, dropout)
     out: Tensor = weights.to(v.dtype) @ v
     return out
 
