@@ -193,7 +193,7 @@ class Batch:
 
     Attributes:
         input_ids_T: (T,) int64.
-        positions_T: (T,) int64, 0 at each sequence's first token.
+        positions_T: (T,) int64, rising within each sequence, from 0 at its first token.
         layout: where sequences lie.
         labels_N: (N,) int64, or None.
         num_tokens: real tokens, without padding.
@@ -244,6 +244,7 @@ class Batch:
     def build(
         sequences: Sequence[np.ndarray],
         *,
+        positions: Sequence[np.ndarray] | None = None,
         slots: int | np.ndarray | None = None,
         rows: int | None = None,
         pad_token_id: int = 0,
@@ -255,6 +256,7 @@ class Batch:
 
         Args:
             sequences: one integer array each, none empty.
+            positions: of each sequence's tokens, where they do not count up from 0.
             slots: rows of each sequence's slot, at least its length: one number for all, or (N,); None
                 packs without padding.
             rows: T; filler follows the last slot. None ends with the last slot.
@@ -272,18 +274,22 @@ class Batch:
         used = int(cu_seqlens[-1])
         rows = used if rows is None else rows
         assert rows >= used, f"{used} rows of slots do not fit into {rows}"
-        positions = np.zeros(rows, dtype=np.int64)
-        positions[:used] = np.arange(used) - np.repeat(cu_seqlens[:-1], slots_N)
-        ids = np.full(rows, pad_token_id, dtype=np.int64)
-        ids[:used][positions[:used] < np.repeat(lengths, slots_N)] = np.concatenate(sequences)
+        steps_T = np.zeros(rows, dtype=np.int64)
+        steps_T[:used] = np.arange(used) - np.repeat(cu_seqlens[:-1], slots_N)
+        token_T = np.zeros(rows, dtype=bool)
+        token_T[:used] = steps_T[:used] < np.repeat(lengths, slots_N)
+        ids_T = np.full(rows, pad_token_id, dtype=np.int64)
+        ids_T[token_T] = np.concatenate(sequences)
+        if positions is not None:
+            steps_T[token_T] = np.concatenate(positions)
 
         def tensor(array: np.ndarray) -> Tensor:
             made = torch.from_numpy(array)
             return made.pin_memory() if pin_memory else made
 
         return Batch(
-            input_ids_T=tensor(ids),
-            positions_T=tensor(positions),
+            input_ids_T=tensor(ids_T),
+            positions_T=tensor(steps_T),
             layout=Layout(tensor(cu_seqlens), tensor(lengths), _blocks(lengths, slots_N), rows),
             labels_N=None if labels is None else tensor(labels.astype(np.int64)),
             num_tokens=int(lengths.sum()),

@@ -147,8 +147,8 @@ class OptimConfig:
     clip_norm: float = 1.0
     """Largest norm of the gradient; larger ones are scaled down."""
     token_dropout: float | None = None
-    """Share of a training text's tokens that become [MASK], other ones in every epoch. None: the
-    preset's, or by the mean length of the texts."""
+    """Share of a training text's tokens that are left out, other ones in every epoch: learning is more
+    robust, and takes less time. None: the preset's, or by the mean length of the texts."""
     r_drop: float | None = None
     """Weight of R-Drop (Liang et al. 2021): each text passes twice, under different dropout, and the two
     predictions are drawn together. 0 for none. None: the preset's, or by the number of training tokens."""
@@ -159,7 +159,8 @@ class OptimConfig:
     metric: Metric = "accuracy"
     """Validation metric by which the best weights are chosen; macro_f1 for unbalanced labels."""
     eval_every: int | None = None
-    """Optimizer steps between evaluations. None: once an epoch, 10 to 20 times in a run."""
+    """Optimizer steps between evaluations. None: once an epoch, 10 to 20 times in a run, less often where
+    there is much to evaluate."""
     patience: int | None = None
     """Stop when `metric` has not improved for this many optimizer steps. None: never."""
     max_minutes: float | None = None

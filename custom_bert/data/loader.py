@@ -17,6 +17,7 @@ import numpy as np
 from custom_bert.batch import Batch
 from custom_bert.config import Plan
 from custom_bert.data.batching import EVALUATION_PADDING, near_equal_slots, num_rows, training_slots
+from custom_bert.data.token_dropout import TokenDropout
 
 AHEAD = 4
 """Batches that are ready before they are asked for."""
@@ -56,20 +57,57 @@ class BatchBuilder:
         """(N,) tokens of each example."""
         return np.asarray(self.store.lengths_N[self.rows_N])
 
-    def build(self, indices: np.ndarray, plan: Plan, max_length: int, *, copies: int = 1) -> Batch:
-        """A training batch, laid out as the plan asks; the copies of an example follow one another."""
-        if copies > 1:
-            indices = np.repeat(indices, copies)
-        slots = training_slots(self.lengths_N[indices], plan, max_length)
-        return self._laid_out(indices, slots, num_rows(slots, plan))
+    def kept_lengths(self, dropout: TokenDropout | None, epoch: int) -> np.ndarray:
+        """(N,) tokens of each example that an epoch trains on."""
+        if dropout is None:
+            return self.lengths_N
+        return dropout.lengths(self.lengths_N, np.arange(len(self.rows_N)), epoch)
+
+    def build(
+        self,
+        indices: np.ndarray,
+        plan: Plan,
+        max_length: int,
+        *,
+        copies: int = 1,
+        dropout: TokenDropout | None = None,
+        epoch: int = 0,
+    ) -> Batch:
+        """A training batch, laid out as the plan asks.
+
+        Args:
+            indices: of the examples, in the plan's order.
+            plan: how they lie.
+            max_length: rows of a slot of the padded plan.
+            copies: of each example; they follow one another, and token dropout leaves out the same tokens.
+            dropout: leaves out tokens of the epoch.
+            epoch: from 0.
+        """
+        indices = np.repeat(indices, copies)
+        lengths_N, positions = self.lengths_N[indices], None
+        if dropout is not None:
+            positions = dropout.positions(lengths_N, indices, epoch)
+            lengths_N = np.array([len(kept) for kept in positions])
+        slots_N = training_slots(lengths_N, plan, max_length)
+        return self._laid_out(indices, slots_N, num_rows(slots_N, plan), positions)
 
     def build_for_evaluation(self, indices: np.ndarray, *, padding: float = EVALUATION_PADDING) -> Batch:
         """The batch of some examples in falling order of length, as `by_length` gives them."""
-        return self._laid_out(indices, near_equal_slots(self.lengths_N[indices], padding), None)
+        return self._laid_out(indices, near_equal_slots(self.lengths_N[indices], padding), None, None)
 
-    def _laid_out(self, indices: np.ndarray, slots: np.ndarray, rows: int | None) -> Batch:
+    def _laid_out(
+        self,
+        indices: np.ndarray,
+        slots: np.ndarray,
+        rows: int | None,
+        positions: Sequence[np.ndarray] | None,
+    ) -> Batch:
+        texts = [self.store[row] for row in self.rows_N[indices].tolist()]
+        if positions is not None:
+            texts = [text[kept] for text, kept in zip(texts, positions, strict=True)]
         return Batch.build(
-            [self.store[row] for row in self.rows_N[indices].tolist()],
+            texts,
+            positions=positions,
             slots=slots,
             rows=rows,
             pad_token_id=self.pad_token_id,

@@ -1,4 +1,4 @@
-"""Masking, for language modelling and as word dropout: a pure function of (seed, epoch, example, position).
+"""Masking, for language modelling: a pure function of (seed, epoch, example, position).
 
 Nothing else enters: the batch that an example shares, the number of threads, or where a run was resumed.
 
@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from custom_bert.batch import Batch
+from custom_bert.data.draws import uniform
 
 MASK_RATE = 0.3
 """Share of tokens masked in pretraining (Wettig et al. 2022, arXiv 2202.08005: above BERT's 15 %)."""
@@ -72,20 +73,6 @@ class Masker:
             targets_M=torch.from_numpy(targets_M),
         )
 
-    def drop(self, batch: Batch, epoch: int) -> Batch:
-        """The batch with chosen tokens replaced by the mask token, without targets: word dropout
-        (Iyyer et al. 2015, "Deep Unordered Composition Rivals Syntactic Methods"), which keeps a model
-        from leaning on single words.
-
-        Args:
-            batch: on the CPU, with `indices`.
-            epoch: from 0.
-        """
-        example_T, ordinary_T = self._ordinary(batch)
-        chosen_T = ordinary_T & (self._draw(epoch, example_T, batch.positions_T.numpy(), 3) < self.rate)
-        ids_T = np.where(chosen_T, self.mask_id, batch.input_ids_T.numpy())
-        return dataclasses.replace(batch, input_ids_T=torch.from_numpy(ids_T))
-
     def _ordinary(self, batch: Batch) -> tuple[np.ndarray, np.ndarray]:
         """(T,) example of each row, and whether it is a token that may be chosen."""
         sequence_T = batch.layout.sequence_T.numpy()
@@ -95,18 +82,3 @@ class Masker:
 
     def _draw(self, epoch: int, example: np.ndarray, position: np.ndarray, stream: int) -> np.ndarray:
         return uniform(self.seed, epoch, example, position, stream=stream)
-
-
-def uniform(seed: int, epoch: int, example: np.ndarray, position: np.ndarray, *, stream: int) -> np.ndarray:
-    """Uniform numbers in [0, 1) from a counter: the SplitMix64 finaliser (Steele et al. 2014)."""
-    key = _mix(np.array([(seed * 4 + stream) % (1 << 64)], dtype=np.uint64))
-    key = _mix(key + np.uint64(epoch))
-    state = _mix(_mix(key + example.astype(np.uint64)) + position.astype(np.uint64))
-    return np.asarray((state >> np.uint64(11)) * (1.0 / (1 << 53)))
-
-
-def _mix(x: np.ndarray) -> np.ndarray:
-    x = x + np.uint64(0x9E3779B97F4A7C15)
-    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return np.asarray(x ^ (x >> np.uint64(31)))

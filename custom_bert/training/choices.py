@@ -135,10 +135,29 @@ def _by_width(rate: float, hidden_size: int) -> float:
     return round(rate * math.sqrt(256 / hidden_size), 6)
 
 
-def eval_every(steps_per_epoch: int, num_epochs: int) -> tuple[int, str]:
-    """Steps between evaluations: one an epoch, but at least 10 and at most 20 in a run."""
+def eval_every(
+    steps_per_epoch: int, num_epochs: int, *, training_tokens: int, validation_tokens: int
+) -> tuple[int, str]:
+    """Steps between evaluations: one an epoch, but at least 10 and at most 20 in a run; fewer, at least 4,
+    where they would take more than about a fifth of the time.
+
+    Args:
+        steps_per_epoch: optimizer steps.
+        num_epochs: passes over the training texts.
+        training_tokens: of one pass.
+        validation_tokens: of one evaluation, which costs a third of a training pass of as many.
+    """
     total = steps_per_epoch * num_epochs
-    return max(1, -(-total // min(20, max(10, num_epochs)))), f"{total:,} steps in all"
+    wanted = min(20, max(10, num_epochs))
+    affordable = int(EVALUATION_SHARE * 3 * training_tokens * num_epochs / max(1, validation_tokens))
+    if affordable >= wanted:
+        return max(1, -(-total // wanted)), f"{total:,} steps in all"
+    every = max(1, -(-total // max(4, affordable)))
+    return every, f"{total:,} steps in all; an evaluation reads {validation_tokens:,} tokens"
+
+
+EVALUATION_SHARE = 0.2
+"""Of the time of training that evaluations may take, as far as four of them allow."""
 
 
 def log_every(total_steps: int) -> int:

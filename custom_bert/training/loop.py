@@ -141,7 +141,7 @@ def fit(state: State, phase: Phase, prepared: Prepared, run: RunDirectory, repor
     """The loop: step, log, evaluate, until the schedule ends or the metric stops improving."""
     optim, classifies = prepared.config.optim, phase.name == "train"
     assert optim.eval_every is not None
-    total = phase.epochs * steps_per_epoch(prepared, phase.seed)
+    total = phase.epochs * steps_per_epoch(phase, prepared)
     log_every = prepared.config.runtime.log_every or choices.log_every(total)
     limit = _time_limit(state, phase, prepared)
     board = Board(run.path) if prepared.config.runtime.tensorboard else None
@@ -228,7 +228,7 @@ def _announce(state: State, prepared: Prepared, reporter: Reporter) -> None:
         note, expected = f"; cut to {minutes:g} min", 60 * minutes
     plans = [
         f"{'pretraining' if phase.name == 'pretrain' else 'training'} {phase.epochs} epochs, "
-        f"{phase.epochs * steps_per_epoch(prepared, phase.seed):,} steps"
+        f"{phase.epochs * steps_per_epoch(phase, prepared):,} steps"
         for phase in state.phases
     ]
     reporter.say(f"{'; '.join(plans)}; about {duration(expected)}{note}")

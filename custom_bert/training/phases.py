@@ -39,8 +39,8 @@ class Phase:
         objective: the loss.
         epochs: passes over the training split.
         lr: peak learning rate.
-        seed: of the batches' order.
         dropout: whether the encoder's dropout is on.
+        plan: epoch -> the example indices of each of its batches.
         build: (example indices, epoch) -> batch, called in the loader's thread.
     """
 
@@ -50,8 +50,8 @@ class Phase:
     objective: Objective
     epochs: int
     lr: float
-    seed: int
     dropout: bool
+    plan: Callable[[int], list[np.ndarray]]
     build: Callable[[np.ndarray, int], Batch]
 
 
@@ -80,13 +80,17 @@ def classification(prepared: Prepared, model: SequenceClassifier) -> Phase:
         counts = np.bincount(prepared.dataset.train_label_ids, minlength=len(labels))
         weights_C = balanced_weights(torch.from_numpy(counts)).to(prepared.device)
     assert config.optim.lr is not None and config.optim.epochs is not None
-    r_drop, rate = config.optim.r_drop or 0.0, config.optim.token_dropout or 0.0
-    masker = _masker(prepared, rate, config.seed) if rate else None
+    r_drop, dropout = config.optim.r_drop or 0.0, prepared.token_dropout
 
     def build(indices: np.ndarray, epoch: int) -> Batch:
-        copies = 2 if r_drop else 1
-        batch = prepared.train.build(indices, prepared.plan, prepared.max_length, copies=copies)
-        return masker.drop(batch, epoch) if masker else batch
+        return prepared.train.build(
+            indices,
+            prepared.plan,
+            prepared.max_length,
+            copies=2 if r_drop else 1,
+            dropout=dropout,
+            epoch=epoch,
+        )
 
     return Phase(
         name="train",
@@ -101,8 +105,8 @@ def classification(prepared: Prepared, model: SequenceClassifier) -> Phase:
         objective=Classification(weights_C, config.optim.label_smoothing, r_drop),
         epochs=config.optim.epochs,
         lr=config.optim.lr,
-        seed=config.seed,
         dropout=True,
+        plan=lambda epoch: prepared.epoch_plan(config.seed, epoch, dropout),
         build=build,
     )
 
@@ -116,7 +120,9 @@ def pretraining(prepared: Prepared, model: SequenceClassifier) -> Phase:
     config = prepared.config
     language_model = MaskedLanguageModel(model.encoder).to(prepared.device).train()
     seed = config.seed + PRETRAIN_SEED
-    masker = _masker(prepared, MASK_RATE, seed)
+    tokenizer = prepared.tokenizer
+    assert tokenizer.mask_id is not None, "prepare() refuses masking without a mask token"
+    masker = Masker(tokenizer.mask_id, tuple(tokenizer.special_ids), tokenizer.vocab_size, MASK_RATE, seed)
     assert config.optim.pretrain_lr and config.optim.pretrain_epochs
 
     def build(indices: np.ndarray, epoch: int) -> Batch:
@@ -131,28 +137,23 @@ def pretraining(prepared: Prepared, model: SequenceClassifier) -> Phase:
         objective=MaskedLanguage(),
         epochs=config.optim.pretrain_epochs,
         lr=config.optim.pretrain_lr,
-        seed=seed,
         dropout=False,
+        plan=lambda epoch: prepared.epoch_plan(seed, epoch, None),
         build=build,
     )
 
 
-def _masker(prepared: Prepared, rate: float, seed: int) -> Masker:
-    tokenizer = prepared.tokenizer
-    assert tokenizer.mask_id is not None, "prepare() refuses masking without a mask token"
-    return Masker(tokenizer.mask_id, tuple(tokenizer.special_ids), tokenizer.vocab_size, rate, seed)
-
-
-def steps_per_epoch(prepared: Prepared, seed: int, epoch: int = 0) -> int:
-    """Optimizer steps of one epoch; for packed batches another epoch may have one more or less."""
-    return -(-len(prepared.epoch_plan(seed, epoch)) // prepared.config.batch.accumulation)
+def steps_per_epoch(phase: Phase, prepared: Prepared) -> int:
+    """Optimizer steps of the first epoch; with token dropout or packed batches another may have a few more
+    or less."""
+    return -(-len(phase.plan(0)) // prepared.config.batch.accumulation)
 
 
 def steps_of(phase: Phase, prepared: Prepared) -> Iterator[Step]:
     """The phase's optimizer steps in order; batches are prepared ahead by a thread."""
     accumulation = prepared.config.batch.accumulation
     for epoch in range(phase.epochs):
-        plan = prepared.epoch_plan(phase.seed, epoch)
+        plan = phase.plan(epoch)
         steps = -(-len(plan) // accumulation)
         batches = prefetch(plan, partial(_built, phase, epoch))
         for index in range(steps):
@@ -172,7 +173,7 @@ def _built(phase: Phase, epoch: int, indices: np.ndarray) -> Batch:
 
 def estimate_seconds(phase: Phase, prepared: Prepared, precision: MixedPrecision) -> float:
     """Expected time of a phase, from one batch's forward and backward pass; leaves no trace."""
-    plan, lengths_N = prepared.epoch_plan(phase.seed, 0), prepared.train.lengths_N
+    plan, lengths_N = phase.plan(0), prepared.train.lengths_N
     # the padded plan costs by texts, the others by tokens
     costs_N = np.ones_like(lengths_N) if prepared.plan == "padded" else lengths_N
     batches = sum(int(costs_N[indices].sum()) for indices in plan) / int(costs_N[plan[0]].sum())
@@ -182,7 +183,7 @@ def estimate_seconds(phase: Phase, prepared: Prepared, precision: MixedPrecision
 
 def time_passes(phase: Phase, prepared: Prepared, precision: MixedPrecision, count: int) -> list[float]:
     """Seconds of each of `count` forward and backward passes of a phase's first batch; leaves no trace."""
-    batch = phase.build(prepared.epoch_plan(phase.seed, 0)[0], 0).to(prepared.device)
+    batch = phase.build(phase.plan(0)[0], 0).to(prepared.device)
     on_gpu = [prepared.device] if prepared.device.type == "cuda" else []
     found = []
     with torch.random.fork_rng(devices=on_gpu):

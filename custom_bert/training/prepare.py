@@ -24,6 +24,7 @@ from custom_bert.data.loader import BatchBuilder
 from custom_bert.data.masking import MASK_RATE
 from custom_bert.data.store import StoreInfo, TokenStore, cache_directory, cache_root, open_store
 from custom_bert.data.text import LineReader
+from custom_bert.data.token_dropout import TokenDropout
 from custom_bert.data.tokenizer import TextTokenizer, load_tokenizer, train_tokenizer
 from custom_bert.errors import ConfigError, DataError
 from custom_bert.ops.attention import choose_kernel
@@ -88,11 +89,17 @@ class Prepared:
         assert length is not None
         return length
 
-    def epoch_plan(self, seed: int, epoch: int) -> list[np.ndarray]:
+    @property
+    def token_dropout(self) -> TokenDropout | None:
+        """What learning the labels leaves out of the texts, resolved."""
+        rate = self.config.optim.token_dropout
+        return TokenDropout(rate, self.config.seed) if rate else None
+
+    def epoch_plan(self, seed: int, epoch: int, dropout: TokenDropout | None) -> list[np.ndarray]:
         """The training batches of an epoch: indices into the training split."""
         batch = self.config.batch
         return plan_batches(
-            self.train.lengths_N,
+            self.train.kept_lengths(dropout, epoch),
             self.plan,
             token_budget=batch.token_budget or 1,
             batch_size=batch.batch_size,
@@ -218,9 +225,13 @@ def prepare(config: TrainConfig, say: Callable[[str], None]) -> Prepared:
         ),
         truncation,
     )
+    batches = len(prepared.epoch_plan(config.seed, 0, prepared.token_dropout))
+    steps = -(-batches // todo.config.batch.accumulation)
     every = choices.eval_every(
-        -(-len(prepared.epoch_plan(config.seed, 0)) // todo.config.batch.accumulation),
+        steps,
         todo.config.optim.epochs or 1,
+        training_tokens=int(train.kept_lengths(prepared.token_dropout, 0).sum()),
+        validation_tokens=int(val.lengths_N.sum()),
     )
     todo.default("optim.eval_every", every)
     return dataclasses.replace(prepared, config=todo.config, choices=tuple(todo.log))
@@ -350,10 +361,11 @@ def _decide_training(
         todo.default("batch.token_budget", choices.token_budget(tokens, fitting=fitting))
     todo.default("optim.epochs", choices.epochs(tokens))
     if tokenizer.mask_id is None:
-        for name in ("optim.pretrain_epochs", "optim.token_dropout"):
-            if configuration.to_flat(todo.asked)[name]:
-                raise ConfigError([f"config: {name}: the tokenizer has no [MASK] token; set it to 0"])
-            todo.set(name, 0, "the tokenizer has no [MASK] token")
+        if todo.asked.optim.pretrain_epochs:
+            raise ConfigError(
+                ["config: optim.pretrain_epochs: the tokenizer has no [MASK] token; set it to 0"]
+            )
+        todo.set("optim.pretrain_epochs", 0, "the tokenizer has no [MASK] token")
     start = todo.config.optim.embedding_init or "random"
     todo.default("optim.embedding_lr_factor", choices.embedding_lr_factor(start))
     mean = tokens / max(1, len(train.lengths_N))

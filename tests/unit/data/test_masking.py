@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from custom_bert.batch import Batch
-from custom_bert.data.masking import Masker, uniform
+from custom_bert.data.masking import Masker
 
 
 def masker(rate: float) -> Masker:
@@ -60,33 +60,3 @@ def test_rates_are_the_ones_stated() -> None:
 def test_something_is_masked_even_in_the_shortest_text() -> None:
     batch = masked([3], [0], rate=0.0001)
     assert batch.targets_M is not None and len(batch.targets_M) == 1
-
-
-def test_the_counter_gives_uniform_and_independent_numbers() -> None:
-    many = np.arange(200_000)
-    a, b = uniform(0, 0, many, many * 0, stream=0), uniform(0, 0, many, many * 0, stream=1)
-    assert a.min() >= 0 and a.max() < 1
-    assert a.mean() == pytest.approx(0.5, abs=0.005)
-    assert abs(np.corrcoef(a, b)[0, 1]) < 0.01
-    assert abs(np.corrcoef(a[1:], a[:-1])[0, 1]) < 0.01
-
-
-def test_the_largest_seed_draws_like_any_other() -> None:
-    drawn = uniform((1 << 63) - 1 + 1, 0, np.arange(1000), np.zeros(1000, dtype=np.int64), stream=3)
-    assert 0.45 < drawn.mean() < 0.55
-    others = uniform(5, 0, np.arange(1000), np.zeros(1000, dtype=np.int64), stream=3)
-    assert abs(np.corrcoef(drawn, others)[0, 1]) < 0.1
-
-
-def test_dropping_hides_the_stated_share_and_nothing_else() -> None:
-    sequences = [np.concatenate([[2], np.arange(5, 403), [3]])] * 100
-    batch = Batch.build(sequences, slots=410, indices=np.arange(100))
-    dropped = masker(0.15).drop(batch, 0)
-    changed = dropped.input_ids_T != batch.input_ids_T
-    assert (dropped.input_ids_T[changed] == 4).all() and (batch.input_ids_T[changed] >= 5).all()
-    assert changed.sum().item() / (398 * 100) == pytest.approx(0.15, abs=0.01)
-    assert dropped.targets_M is None
-    again, later = masker(0.15).drop(batch, 0), masker(0.15).drop(batch, 1)
-    assert (again.input_ids_T == dropped.input_ids_T).all() and (
-        later.input_ids_T != dropped.input_ids_T
-    ).any()

@@ -1,0 +1,92 @@
+"""Token dropout leaves out the stated share, keeps order, ends and positions, and depends on nothing else."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from custom_bert.data.loader import BatchBuilder
+from custom_bert.data.token_dropout import TokenDropout
+
+LENGTHS = st.lists(st.integers(1, 60), min_size=1, max_size=30)
+
+
+@settings(max_examples=60, deadline=None)
+@given(LENGTHS, st.floats(0.0, 0.95), st.integers(0, (1 << 63) - 1), st.integers(0, 50))
+def test_what_is_kept(lengths: list[int], rate: float, seed: int, epoch: int) -> None:
+    lengths_N, examples_N = np.array(lengths), np.arange(len(lengths)) * 3
+    dropout = TokenDropout(rate, seed)
+    planned_N = dropout.lengths(lengths_N, examples_N, epoch)
+    kept = dropout.positions(lengths_N, examples_N, epoch)
+    assert [len(k) for k in kept] == planned_N.tolist()
+    for length, positions in zip(lengths, kept, strict=True):
+        assert (np.diff(positions) > 0).all()
+        assert positions[0] == 0 and positions[-1] == length - 1
+        assert len(positions) >= min(length, 3)
+        left_out = length - len(positions)
+        assert left_out <= np.ceil(rate * max(0, length - 2))
+        if length > 3:
+            assert left_out >= min(np.floor(rate * (length - 2)), length - 3)
+
+
+@pytest.mark.parametrize("length", [5, 20, 200])
+@pytest.mark.parametrize("rate", [0.1, 0.3, 0.6])
+def test_every_inner_token_is_left_out_at_the_rate(length: int, rate: float) -> None:
+    texts = 4000
+    kept = TokenDropout(rate, 1).positions(np.full(texts, length), np.arange(texts), 0)
+    share = np.bincount(np.concatenate(kept), minlength=length) / texts
+    assert share[0] == share[-1] == 1
+    error = (rate * (1 - rate) / texts) ** 0.5
+    assert np.abs(share[1:-1] - (1 - rate)).max() < 5 * error
+
+
+def test_company_changes_nothing_and_epochs_and_seeds_do() -> None:
+    lengths_N, examples_N = np.array([30, 12, 25]), np.array([7, 3, 9])
+    together = TokenDropout(0.4, 0).positions(lengths_N, examples_N, 2)
+    for i in range(3):
+        alone = TokenDropout(0.4, 0).positions(lengths_N[i : i + 1], examples_N[i : i + 1], 2)
+        assert np.array_equal(alone[0], together[i])
+    for other in (
+        TokenDropout(0.4, 0).positions(lengths_N, examples_N, 3),
+        TokenDropout(0.4, 1).positions(lengths_N, examples_N, 2),
+    ):
+        assert any(not np.array_equal(a, b) for a, b in zip(together, other, strict=True))
+
+
+class Texts:
+    """Text i holds i x 100 + its positions."""
+
+    lengths_N = np.array([9, 20, 14, 20])
+
+    def __getitem__(self, row: int) -> np.ndarray:
+        return row * 100 + np.arange(self.lengths_N[row])
+
+
+BUILDER = BatchBuilder(Texts(), np.array([3, 1, 0]), np.array([0, 1, 2]), pad_token_id=-1)
+"""A split of three of the four texts, in another order."""
+
+
+@pytest.mark.parametrize("plan", ["uniform_length", "packed", "padded"])
+def test_a_batch_holds_the_kept_tokens_at_their_own_positions(plan: str) -> None:
+    dropout = TokenDropout(0.5, 3)
+    indices = np.array([1, 2])
+    batch = BUILDER.build(indices, plan, 24, copies=2, dropout=dropout, epoch=4)  # type: ignore[arg-type]
+    lengths = BUILDER.kept_lengths(dropout, 4)[indices]
+    assert batch.layout.lengths_N.tolist() == np.repeat(lengths, 2).tolist()
+    assert batch.num_tokens == 2 * lengths.sum()
+    seen = []
+    for sequence, (text, start) in enumerate(zip([1, 1, 0, 0], batch.layout.first_N.tolist(), strict=True)):
+        rows = slice(start, start + int(batch.layout.lengths_N[sequence]))
+        ids, positions = batch.input_ids_T[rows].numpy(), batch.positions_T[rows].numpy()
+        assert np.array_equal(ids - text * 100, positions)
+        seen.append(positions)
+    assert np.array_equal(seen[0], seen[1]) and np.array_equal(seen[2], seen[3])
+    assert len(seen[0]) == 11 and len(seen[2]) in (5, 6)
+    outside = batch.layout.sequence_T == batch.num_sequences
+    assert (batch.input_ids_T[outside] == -1).all()
+
+
+def test_without_dropout_a_batch_is_whole() -> None:
+    assert BUILDER.kept_lengths(None, 0).tolist() == [20, 20, 9]
+    batch = BUILDER.build(np.array([2]), "uniform_length", 24)
+    assert batch.positions_T[:9].tolist() == list(range(9))
