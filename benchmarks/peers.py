@@ -7,8 +7,8 @@ on the same texts, from the data on disk to the optimizer's update. Each measure
 in turn, so that a change of the machine's speed meets all of them. Tokens are those of the texts that a pass
 takes in, padding not counted; where token dropout leaves some out, as our defaults do, the share stands
 beside the speed, and the other comparisons are without. The first steps are not timed. The peer's best
-settings on a CPU are fused AdamW, lengths grouped and padded to a multiple of 8, and bf16 with eager attention
-where the CPU computes bf16 in hardware; elsewhere fp32, with eager attention and with SDPA.
+settings on a CPU are fused AdamW, lengths grouped and padded to a multiple of 8, and bf16 with eager
+attention where the CPU computes bf16 in hardware; elsewhere fp32, with eager attention and with SDPA.
 """
 
 from __future__ import annotations
