@@ -19,7 +19,7 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
-from custom_bert import __version__
+from custom_bert import __version__, files
 from custom_bert import config as configuration
 from custom_bert.config import TrainConfig
 from custom_bert.config_sources import ALIASES
@@ -178,20 +178,15 @@ class Info:
     def run(self) -> None:
         from custom_bert.report import info_lines
 
-        path = Path(self.run_directory) / "run.json"
-        try:
-            record = json.loads(path.read_text(encoding="utf-8"))
-        except OSError as error:
-            raise RunError(f"{path}: cannot read: {error.strerror}") from error
-        except ValueError as error:
-            raise RunError(f"{path}: not valid JSON: {error}") from error
+        directory = Path(self.run_directory)
+        record = files.read_run_json(directory, "run.json")
         if self.json:
             print(json.dumps(record, ensure_ascii=False, indent=2))
             return
         try:
             lines = info_lines(record)
         except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise RunError(f"{path}: damaged: not the record of a run") from error
+            raise RunError(f"{directory / 'run.json'}: damaged: not the record of a run") from error
         print("\n".join(lines))
 
 

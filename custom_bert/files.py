@@ -1,4 +1,4 @@
-"""Every write of the product goes through this module.
+"""Every write of the product goes through this module, and every reading of a run's JSON.
 
 A file is written under a temporary name in its own directory, flushed to the disk and renamed, so a
 reader sees the old content or the new, never a torn one. Standard library only.
@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from custom_bert.errors import WriteError
+from custom_bert.errors import RunError, WriteError
 
 CHUNK = 1 << 20
 
@@ -34,6 +34,25 @@ def _sync_directory(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def read_run_json(directory: Path, name: str) -> Any:
+    """The content of a JSON file of a run directory.
+
+    Raises:
+        RunError: if the directory or the file is missing, or the file is damaged.
+    """
+    path = directory / name
+    if not directory.is_dir():
+        raise RunError(f"{directory}: no such run directory")
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise RunError(f"{directory}: not a complete run directory: it holds no {name}") from error
+    except OSError as error:
+        raise RunError(f"{path}: cannot read: {error.strerror}") from error
+    except ValueError as error:
+        raise RunError(f"{path}: not valid JSON: {error}") from error
 
 
 def make_directory(path: Path) -> None:

@@ -12,10 +12,9 @@ are refused with one line.
 from __future__ import annotations
 
 import dataclasses
-import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import get_type_hints
 
 import torch
 from safetensors import SafetensorError
@@ -87,10 +86,8 @@ def load_checkpoint(directory: str | Path) -> Checkpoint:
         RunError: if it is missing, incomplete, of another format, or damaged.
     """
     directory = Path(directory)
-    if not directory.is_dir():
-        raise RunError(f"{directory}: no such run directory")
-    config, num_labels, max_length = _read_config(directory / "config.json")
-    labels = _read_json(directory / "labels.json")
+    config, num_labels, max_length = _read_config(directory)
+    labels = files.read_run_json(directory, "labels.json")
     if not isinstance(labels, list) or not all(isinstance(label, str) for label in labels):
         raise RunError(f"{directory / 'labels.json'}: expected a list of strings")
     if len(labels) != num_labels:
@@ -140,17 +137,8 @@ def _restore_buffers(model: SequenceClassifier, config: EncoderConfig) -> None:
         model.encoder.embeddings.sinusoids = table
 
 
-def _read_json(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise RunError(f"{path}: cannot read: {error.strerror}") from error
-    except ValueError as error:
-        raise RunError(f"{path}: not valid JSON: {error}") from error
-
-
-def _read_config(path: Path) -> tuple[EncoderConfig, int, int]:
-    value = _read_json(path)
+def _read_config(directory: Path) -> tuple[EncoderConfig, int, int]:
+    path, value = directory / "config.json", files.read_run_json(directory, "config.json")
     outer = {"format", "num_labels", "max_length", "encoder"}
     if not isinstance(value, dict) or value.get("format") != FORMAT:
         raise RunError(f"{path}: not a {FORMAT} configuration")

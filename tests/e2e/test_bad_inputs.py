@@ -826,7 +826,7 @@ DAMAGED: dict[str, tuple[str, Callable[[bytes], bytes] | bytes | None, int, str]
         "config.json",
         None,
         66,
-        "DIR/run/config.json: cannot read: No such file or directory",
+        "DIR/run: not a complete run directory: it holds no config.json",
     ),
     "an empty config.json": ("config.json", b"", 66, f"DIR/run/config.json: {NOT_JSON}"),
     "another config.json": (
@@ -863,7 +863,7 @@ DAMAGED: dict[str, tuple[str, Callable[[bytes], bytes] | bytes | None, int, str]
         "labels.json",
         None,
         66,
-        "DIR/run/labels.json: cannot read: No such file or directory",
+        "DIR/run: not a complete run directory: it holds no labels.json",
     ),
     "labels that are no strings": (
         "labels.json",
@@ -949,11 +949,18 @@ RUN_COMMANDS: dict[str, tuple[dict[str, bytes | None], str, int, str]] = {
         65,
         "DIR/no: no such folder; expected one with the data files",
     ),
-    "info without a run": (
+    "info without a run": ({}, "info DIR/no", 66, "DIR/no: no such run directory"),
+    "info on a folder of texts": (
         {},
-        "info DIR/no",
+        "info DIR",
         66,
-        "DIR/no/run.json: cannot read: No such file or directory",
+        "DIR: not a complete run directory: it holds no run.json",
+    ),
+    "predict from a folder of texts": (
+        {},
+        "predict DIR DIR/texts.txt",
+        66,
+        "DIR: not a complete run directory: it holds no config.json",
     ),
     "a file for the run": (
         {},
