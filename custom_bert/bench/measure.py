@@ -7,6 +7,7 @@ earlier one reaches it, and so that the system can say what its memory peaked at
 from __future__ import annotations
 
 import json
+import os
 import resource
 import statistics
 import subprocess
@@ -30,7 +31,13 @@ class ChildError(RuntimeError):
     """A measuring process that ended without an answer; the text is the end of what it printed."""
 
 
-def in_child(program: Sequence[str], task: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+def in_child(
+    program: Sequence[str],
+    task: str,
+    arguments: Mapping[str, Any],
+    *,
+    environment: Mapping[str, str] | None = None,
+) -> dict[str, Any]:
     """Runs `python PROGRAM --child TASK ...` in a fresh process and returns the JSON object that it leaves.
 
     The result gains `wall_seconds` of the whole process and `peak_mb`, the largest resident set that the
@@ -40,6 +47,7 @@ def in_child(program: Sequence[str], task: str, arguments: Mapping[str, Any]) ->
         program: a script's path, or `("-m", module)`; it hands its arguments to `answer_as_child`.
         task: which function the child runs.
         arguments: for that function, JSON-ready.
+        environment: variables that the child has on top of this process's.
 
     Raises:
         ChildError: if the child ends without an answer.
@@ -49,7 +57,13 @@ def in_child(program: Sequence[str], task: str, arguments: Mapping[str, Any]) ->
         command = [sys.executable, *program, "--child", task, json.dumps(arguments), str(answer)]
         begun = time.perf_counter()
         with log.open("w") as stream:
-            process = subprocess.Popen(command, stdout=stream, stderr=subprocess.STDOUT, cwd=ROOT)
+            process = subprocess.Popen(
+                command,
+                stdout=stream,
+                stderr=subprocess.STDOUT,
+                cwd=ROOT,
+                env={**os.environ, **(environment or {})},
+            )
             process.wait()
         wall = time.perf_counter() - begun
         if process.returncode:

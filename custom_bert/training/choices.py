@@ -68,13 +68,21 @@ def fitting_rows(bytes_per_row: int, memory: int) -> int:
     return max(64, 1 << max(0, int(memory * MEMORY_SHARE) // bytes_per_row).bit_length() - 1)
 
 
-def epochs(tokens: int) -> tuple[int, str]:
-    """Passes over the labelled data: about 3 million tokens in all, from 15 passes down to 2 (1 where the
-    data has more than 20 million tokens), and up to 30 where there would be fewer than 300 batches."""
+def epochs(tokens: int, *, token_dropout: float = 0.0) -> tuple[int, str]:
+    """Passes over the labelled data: about 4 million tokens in all, those that token dropout leaves out not
+    counted; from 15 passes down to 2 (1 where the data has more than 20 million tokens), and up to 30 where
+    there would be fewer than 300 batches.
+
+    Args:
+        tokens: of the training texts.
+        token_dropout: share of them that a pass leaves out.
+    """
+    read = tokens * (1 - token_dropout)
     least = 1 if tokens > 20_000_000 else 2
-    by_tokens = min(15, max(least, round(3_000_000 / tokens)))
-    by_steps = min(30, -(-300 * token_budget(tokens)[0] // tokens))
-    return max(by_tokens, by_steps), _training_tokens(tokens)
+    by_tokens = min(15, max(least, round(4_000_000 / read)))
+    by_steps = min(30, math.ceil(300 * token_budget(tokens)[0] / read))
+    reason = _training_tokens(tokens) + (f", {token_dropout:.0%} left out" if token_dropout else "")
+    return max(by_tokens, by_steps), reason
 
 
 def pretrain_epochs(tokens: int) -> tuple[int, str]:
@@ -90,9 +98,9 @@ PRETRAIN_UP_TO = 80_000
 
 
 def token_dropout(mean_tokens: float) -> tuple[float, str]:
-    """Share of a text's tokens to hide in training: a long text can spare more of its words than a short
-    one (docs/LOG.md). 0.1 up to 16 tokens in the mean, 0.3 from 48 on, a line between."""
-    rate = round(min(0.3, max(0.1, mean_tokens / 160)), 2)
+    """Share of a text's tokens to leave out in training: a long text can spare more of its words than a short
+    one (docs/LOG.md). 0.1 up to 16 tokens in the mean, 0.5 from 80 on, a line between."""
+    rate = round(min(0.5, max(0.1, mean_tokens / 160)), 2)
     return rate, f"texts of {mean_tokens:.0f} tokens in the mean"
 
 

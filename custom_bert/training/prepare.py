@@ -359,7 +359,6 @@ def _decide_training(
     else:
         fitting = choices.fitting_rows(encoder.bytes_per_row(MASK_RATE), machine.memory_of(device))
         todo.default("batch.token_budget", choices.token_budget(tokens, fitting=fitting))
-    todo.default("optim.epochs", choices.epochs(tokens))
     if tokenizer.mask_id is None:
         if todo.asked.optim.pretrain_epochs:
             raise ConfigError(
@@ -370,6 +369,8 @@ def _decide_training(
     todo.default("optim.embedding_lr_factor", choices.embedding_lr_factor(start))
     mean = tokens / max(1, len(train.lengths_N))
     todo.default("optim.token_dropout", choices.token_dropout(mean))
+    rate = todo.config.optim.token_dropout or 0.0
+    todo.default("optim.epochs", choices.epochs(tokens, token_dropout=rate))
     dropout = max(encoder.hidden_dropout, encoder.attention_dropout)
     todo.default("optim.r_drop", choices.r_drop(tokens, dropout=dropout))
     todo.default("optim.pretrain_epochs", choices.pretrain_epochs(tokens))

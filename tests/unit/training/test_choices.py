@@ -31,6 +31,13 @@ def test_more_data_means_fewer_epochs_but_never_fewer_steps() -> None:
     assert all(later >= 0.4 * earlier for earlier, later in itertools.pairwise(steps))
 
 
+def test_leaving_tokens_out_means_more_passes_of_as_many_tokens() -> None:
+    for tokens in (600_000, 1_500_000):
+        whole, half = choices.epochs(tokens)[0], choices.epochs(tokens, token_dropout=0.5)
+        assert half[0] == pytest.approx(2 * whole, abs=1) and "50% left out" in half[1]
+    assert choices.epochs(80_000, token_dropout=0.1)[0] == 15
+
+
 def test_more_data_means_larger_batches_models_and_vocabularies() -> None:
     for rule in (choices.token_budget, choices.shape, choices.vocab_size):
         values = [rule(tokens)[0] for tokens in TOKENS]
@@ -70,7 +77,7 @@ def test_a_step_never_takes_more_than_its_share_of_memory() -> None:
 
 def test_long_texts_lose_a_larger_share_of_their_tokens() -> None:
     found = [choices.token_dropout(mean) for mean in (3, 16, 32, 48, 512)]
-    assert [rate for rate, _ in found] == [0.1, 0.1, 0.2, 0.3, 0.3]
+    assert [rate for rate, _ in found] == [0.1, 0.1, 0.2, 0.3, 0.5]
     assert "32 tokens" in found[2][1]
 
 
