@@ -8,7 +8,11 @@ train_model(config)
 import sys
 from pathlib import Path
 
-from custom_bert.training.loop import train_model
+from custom_bert.threads import sleep_while_waiting
+
+sleep_while_waiting()  # before torch is imported: threads that wait do not spin
+
+from custom_bert.training.loop import train_model  # noqa: E402
 
 __all__ = ["train_model"]
 

@@ -41,8 +41,8 @@ SIDES: dict[str, dict[str, Any]] = {
     "HF fp32 eager, padded to 256": {"who": "hf", "batch": 32, "dropout": 0.1, "pad": True},
 }
 LIBRARY_DEFAULTS = {"ours": {}, "hf": {"GOMP_SPINCOUNT": "300000"}}
-"""Importing custom_bert makes waiting threads sleep; the peer keeps what torch's OpenMP library does by
-itself, which is 2 % faster on a quiet machine."""
+"""custom-bert makes waiting threads sleep; the peer keeps what torch's OpenMP library does by itself,
+which is 2 % faster on a quiet machine."""
 BASELINE = "HF defaults"
 COMPARISONS = {
     "C1: ours at its defaults against HF at its defaults": ("ours, defaults", "HF defaults"),

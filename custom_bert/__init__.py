@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -11,10 +10,6 @@ if TYPE_CHECKING:
     from custom_bert.inference.classifier import Prediction as Prediction
     from custom_bert.training.loop import train_model as train_model
     from custom_bert.training.outcome import TrainResult as TrainResult
-
-# Before torch is imported, which reads it once. A thread that waits for another sleeps instead of spinning:
-# that costs 2 % on a quiet machine, and without it training crawls when anything else runs (docs/LOG.md).
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 __version__ = "0.1.0"
 __all__ = ["Classifier", "Prediction", "TrainConfig", "TrainResult", "__version__", "train_model"]

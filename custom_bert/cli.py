@@ -25,6 +25,7 @@ from custom_bert.config import TrainConfig
 from custom_bert.config_sources import ALIASES
 from custom_bert.config_sources import load as load_config
 from custom_bert.errors import RunError, UserError, WriteError, nearest
+from custom_bert.threads import sleep_while_waiting
 
 Device = Literal["cpu", "cuda"]
 
@@ -226,6 +227,7 @@ COMMANDS: dict[str, type[Any]] = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command; returns the exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
+    sleep_while_waiting()
     try:
         if not arguments or arguments[0] in ("-h", "--help"):
             print(_overview())

@@ -21,6 +21,7 @@ from typing import Any
 import torch
 
 from custom_bert import files, machine
+from custom_bert.threads import sleep_while_waiting
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -47,7 +48,8 @@ def in_child(
         program: a script's path, or `("-m", module)`; it hands its arguments to `answer_as_child`.
         task: which function the child runs.
         arguments: for that function, JSON-ready.
-        environment: variables that the child has on top of this process's.
+        environment: variables that the child has on top of this process's. Its threads wait as those of
+            `custom-bert` do.
 
     Raises:
         ChildError: if the child ends without an answer.
@@ -55,6 +57,8 @@ def in_child(
     with tempfile.TemporaryDirectory() as folder:
         answer, log = Path(folder) / "answer.json", Path(folder) / "log.txt"
         command = [sys.executable, *program, "--child", task, json.dumps(arguments), str(answer)]
+        variables = {**os.environ, **(environment or {})}
+        sleep_while_waiting(variables)
         begun = time.perf_counter()
         with log.open("w") as stream:
             process = subprocess.Popen(
@@ -62,7 +66,7 @@ def in_child(
                 stdout=stream,
                 stderr=subprocess.STDOUT,
                 cwd=ROOT,
-                env={**os.environ, **(environment or {})},
+                env=variables,
             )
             process.wait()
         wall = time.perf_counter() - begun

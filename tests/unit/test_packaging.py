@@ -1,26 +1,13 @@
 """The public surface, and what a wheel carries."""
 
-import os
 import subprocess
 import sys
 import zipfile
 from pathlib import Path
 
-import pytest
-
 import custom_bert
 
 ROOT = Path(__file__).resolve().parents[2]
-
-
-@pytest.mark.parametrize(("given", "found"), [(None, "PASSIVE"), ("ACTIVE", "ACTIVE")])
-def test_waiting_threads_sleep_unless_the_user_says_otherwise(given: str | None, found: str) -> None:
-    environment = {k: v for k, v in os.environ.items() if k != "OMP_WAIT_POLICY"}
-    if given:
-        environment["OMP_WAIT_POLICY"] = given
-    code = "import custom_bert, os, sys; print(os.environ['OMP_WAIT_POLICY'], 'torch' in sys.modules)"
-    said = subprocess.check_output([sys.executable, "-c", code], env=environment, text=True)
-    assert said.split() == [found, "False"]
 
 
 def test_the_public_names_are_these_and_can_be_had() -> None:
