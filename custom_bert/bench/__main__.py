@@ -28,11 +28,16 @@ def parser() -> argparse.ArgumentParser:
     scaling = commands.add_parser(
         "scaling", help="how time and memory grow with length, size, threads and number of examples"
     )
-    for one in (ablation, scaling):
+    roofline = commands.add_parser(
+        "roofline", help="what share of the machine's own rate of matrix products a training step reaches"
+    )
+    for one in (ablation, scaling, roofline):
         one.add_argument("--device", choices=("cpu", "cuda"), help="default: cuda if there is one, else cpu")
         one.add_argument("--quick", action="store_true", help="a few minutes, to see that it works")
         one.add_argument("--repeats", type=_count, help="of each measurement, in turn; default 5, scaling 3")
-        one.add_argument("--out", type=Path, required=True, metavar="FILE", help="FILE.json, .md and .svg")
+        one.add_argument(
+            "--out", type=Path, required=True, metavar="FILE", help="FILE.json, .md and mostly .svg"
+        )
     return top
 
 
@@ -50,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     options = parser().parse_args(argv)
     from custom_bert import files, machine
-    from custom_bert.bench import ablation, scaling
+    from custom_bert.bench import ablation, roofline, scaling
 
     device = machine.choose_device(options.device)[0].type
     out = options.out if options.out.suffix == ".json" else options.out.with_name(f"{options.out.name}.json")
@@ -65,18 +70,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     if options.command == "ablation":
         ablation.run(**common, size=options.size)
     else:
-        scaling.run(**common)
-    tell(f"{out}, {out.with_suffix('.md')} and {out.with_suffix('.svg')}")
+        {"scaling": scaling, "roofline": roofline}[options.command].run(**common)
+    written = [path for path in (out, *(out.with_suffix(end) for end in (".md", ".svg"))) if path.exists()]
+    tell(", ".join(map(str, written)))
     return 0
 
 
 def _tasks() -> dict[str, Any]:
-    from custom_bert.bench import convergence, scaling, speed
+    from custom_bert.bench import convergence, roofline, scaling, speed
 
     return {
         "speed": speed.train_some_steps,
         "train": convergence.train_once,
         "plan": scaling.plan_an_epoch,
+        "reach": roofline.reach,
     }
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from custom_bert import files, machine
+from custom_bert import files
 from custom_bert.bench import convergence
 from custom_bert.bench.equality import Proof, prove
 from custom_bert.bench.measure import markdown, shown, spread, write_record
@@ -20,8 +20,10 @@ from custom_bert.bench.picture import Bar, bars
 from custom_bert.bench.speed import DROPOUT, VOCABULARY, measure
 from custom_bert.bench.switches import LEGACY, Improvement, Switches, improvements
 from custom_bert.bench.workloads import AG_NEWS, LENGTHS, Workload
-from custom_bert.config import Size
+from custom_bert.config import Precision, Size
+from custom_bert.training.choices import token_dropout
 from custom_bert.training.compile import compiler_fault
+from custom_bert.training.precision import choose_precision
 
 QUESTION = "What each improvement buys: speed, memory, and what it changes"
 Cell = dict[str, Any] | None
@@ -51,7 +53,7 @@ class Row:
 
 
 def key_of(switches: Switches) -> str:
-    """`naive gelu post eager fp32 padded all`."""
+    """`naive gelu post eager fp32 padded all whole`."""
     words = (
         switches.attention,
         switches.hidden_act,
@@ -60,6 +62,7 @@ def key_of(switches: Switches) -> str:
         switches.precision,
         switches.plan,
         "read" if switches.skip_unread else "all",
+        f"dropping {switches.token_dropout:g}" if switches.token_dropout else "whole",
     )
     return " ".join(words)
 
@@ -145,7 +148,7 @@ def run(
                 said = "does not fit" if cell is None else f"{cell['tokens_per_second']:,.0f} tokens/s"
                 tell(f"{repeat + 1}/{repeats} {workload.name}, {key}: {said}")
             save()
-    changing = [one for one in switched if one.field in ("hidden_act", "norm")]
+    changing = [one for one in switched if one.changes_learning]
     learned |= convergence.compare(
         changing,
         seeds=1 if quick else 5,
@@ -158,15 +161,15 @@ def run(
 
 def _available(device: str) -> tuple[list[Improvement], list[str]]:
     """The improvements that this machine can switch, and a line for each that it cannot."""
-    half: Any = "bf16"
-    if device == "cuda" and torch.cuda.get_device_capability()[0] < 8:
-        half = "fp16"
-    found, notes = list(improvements(half, "dense")), []
+    chosen, _ = choose_precision(None, torch.device(device))
+    half: Precision = "bf16" if chosen == "fp32" else chosen
+    rate, _ = token_dropout(AG_NEWS.mean_tokens)
+    found, notes = list(improvements(half, "dense", rate)), []
     fault = compiler_fault(torch.device(device))
     if fault:
         found = [one for one in found if one.field != "compile"]
         notes.append(f"kernel fusion: not measured, torch.compile does not work here: {fault}")
-    if device == "cpu" and not machine.has_cpu_bf16():
+    if chosen == "fp32":
         found = [replace(one, in_custom=one.in_custom and one.field != "precision") for one in found]
         notes.append(
             "mixed precision: this CPU has no bf16 hardware and emulates it; it is measured alone, and "
@@ -196,9 +199,9 @@ def _write(
 ) -> None:
     table = [
         f"Encoder `{size}`, vocabulary {VOCABULARY:,}, dropout {DROPOUT}, no attention dropout, whole "
-        f"training steps on {device}; real tokens per second. Speed-up and memory are ratios of runs in "
-        f"turn: median (smallest to largest). Memory is the peak of a fresh process less what it held before "
-        f"its first step.",
+        f"training steps on {device}; tokens of the texts taken in per second, padding not counted. Speed-up "
+        f"and memory are ratios of runs in turn: median (smallest to largest). Memory is the peak of a fresh "
+        f"process less what it held before its first step.",
         "",
         *(f"- {note}" for note in notes),
     ]

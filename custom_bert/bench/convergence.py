@@ -1,4 +1,5 @@
-"""What GELU and pre-norm do to learning: several seeds on real text, and the largest rate that still trains.
+"""What the switches that change learning do to it: several seeds on real text, and the largest rate that
+still trains.
 
 The text is the sample data (`custom_bert.data.sample`), sentences that every Python has. Each run is a
 process of its own with the product's `train_model`; only the compared switch differs.
@@ -86,7 +87,7 @@ def compare(
         for improvement in improvements:
             sides: dict[str, Any] = {}
             for value in (improvement.on, improvement.off):
-                field = {f"model.{improvement.field}": value}
+                field = {improvement.setting: value}
                 runs = [run({**field, "seed": seed}) for seed in range(seeds)]
                 by_rate = {str(rate): run({**field, "optim.lr": rate})["accuracy"] for rate in rates}
                 best = max(by_rate.values(), default=0.0)

@@ -19,6 +19,7 @@ from custom_bert.batch import Batch
 from custom_bert.bench.speed import VOCABULARY, build_model
 from custom_bert.bench.switches import LEGACY, Improvement, Switches
 from custom_bert.bench.workloads import AG_NEWS, SyntheticTexts
+from custom_bert.config import ModelConfig
 from custom_bert.data.batching import plan_batches
 from custom_bert.models.heads import SequenceClassifier
 from custom_bert.training.compile import compile_layers
@@ -51,11 +52,11 @@ class Proof:
 
 
 def prove(improvement: Improvement, device: str) -> Proof | None:
-    """The proof for an improvement, or None for those that change what is learned (GELU, pre-norm)."""
+    """The proof for an improvement, or None for those that change what is learned."""
     pre = replace(LEGACY, norm="pre")
     off = replace(pre, **{improvement.field: improvement.off})
     on = replace(pre, **{improvement.field: improvement.on})
-    if improvement.field in ("hidden_act", "norm"):
+    if improvement.changes_learning:
         return None
     if improvement.field == "precision":
         difference = _difference(on, off, device, torch.float32)
@@ -82,7 +83,7 @@ def _difference(on: Switches, off: Switches, device: str, dtype: torch.dtype) ->
 def _loss_and_gradients(switches: Switches, device: torch.device, dtype: torch.dtype) -> dict[str, Tensor]:
     """Of the same examples under every recipe, whatever batches its plan makes of them."""
     with _seeded():
-        model = build_model(switches, AG_NEWS.max_length, "tiny", dropout=0.0)
+        model = build_model(switches, AG_NEWS.max_length, ModelConfig(size="tiny", hidden_dropout=0.0))
     model = model.to(device, dtype).train()
     if switches.compile:
         compile_layers(model.encoder, "default")

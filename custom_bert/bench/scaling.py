@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +14,10 @@ import torch
 from custom_bert import files, machine
 from custom_bert.bench.measure import in_child, markdown, shown, spread, write_record
 from custom_bert.bench.picture import Line, lines
-from custom_bert.bench.speed import PROGRAM, measure
-from custom_bert.bench.switches import LEGACY, Switches
+from custom_bert.bench.speed import PROGRAM, defaults_here, measure
+from custom_bert.bench.switches import LEGACY
 from custom_bert.bench.workloads import AG_NEWS, LENGTHS
 from custom_bert.config import Size
-from custom_bert.training.precision import choose_precision
 
 QUESTION = "How time and memory grow with length, size, threads and number of examples"
 SIZES: tuple[Size, ...] = ("tiny", "mini", "small", "medium")
@@ -46,7 +44,7 @@ def run(*, device: str, quick: bool, repeats: int | None, out: Path, tell: Calla
         out: the record's path.
         tell: called with a line for each measurement.
     """
-    custom = _custom(device)
+    custom = defaults_here(torch.device(device))
     recipes = {"custom": custom, "legacy": LEGACY}
     lengths = LENGTHS[:1] if quick else LENGTHS
     sizes = SIZES[:1] if quick else SIZES
@@ -75,18 +73,6 @@ def run(*, device: str, quick: bool, repeats: int | None, out: Path, tell: Calla
             answer = in_child(PROGRAM, "plan", {"examples": examples})
             note("examples", f"{examples:,}", answer)
         _write(out, found, device, quick)
-
-
-def _custom(device: str) -> Switches:
-    """What the defaults take on this machine for texts of these lengths."""
-    return replace(
-        LEGACY,
-        attention="dense",
-        norm="pre",
-        precision=choose_precision(None, torch.device(device))[0],
-        plan="uniform_length",
-        skip_unread=True,
-    )
 
 
 def _said(cell: dict[str, Any] | None) -> str:

@@ -1,4 +1,4 @@
-"""Real tokens per second and peak memory of whole training steps of one recipe, in a process of its own.
+"""Tokens per second and peak memory of whole training steps of one recipe, in a process of its own.
 
 A step is what `custom_bert.training.step.train_step` does, with batches that a thread builds ahead, as in
 training. The process is limited to the machine's memory; what does not fit is reported as such.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import resource
 import time
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from typing import Any
 
@@ -18,16 +18,17 @@ import torch
 from custom_bert import machine
 from custom_bert.batch import Batch
 from custom_bert.bench.measure import in_child, peak_mb
-from custom_bert.bench.switches import Switches
+from custom_bert.bench.switches import LEGACY, Switches
 from custom_bert.bench.workloads import LABELS, WORKLOADS, SyntheticTexts, Workload
-from custom_bert.config import ModelConfig, Plan, Size
+from custom_bert.config import ModelConfig, Size
 from custom_bert.data.batching import plan_batches
 from custom_bert.data.loader import prefetch
+from custom_bert.data.token_dropout import TokenDropout
 from custom_bert.models.heads import SequenceClassifier
 from custom_bert.presets import encoder_config
 from custom_bert.training.compile import compile_layers
 from custom_bert.training.optim import make_optimizer
-from custom_bert.training.precision import MixedPrecision
+from custom_bert.training.precision import MixedPrecision, choose_precision
 from custom_bert.training.step import Classification, train_step
 
 PROGRAM = ("-m", "custom_bert.bench")
@@ -59,9 +60,9 @@ def measure(
         threads: of the CPU; None for the cores that the process may use.
 
     Returns:
-        `tokens_per_second`, `seconds_per_step`, `warm_seconds`, `padding`, `peak_mb` of the process (on CUDA
-        of its tensors), `step_mb` of it that is not there before the first step, `steps`; None if the recipe
-        does not fit into memory.
+        `tokens_per_second` of the texts that steps took in, `seconds_per_step`, `warm_seconds`, `padding`,
+        `peak_mb` of the process (on CUDA of its tensors), `step_mb` of it that is not there before the first
+        step, `steps`; None if the recipe does not fit into memory.
 
     Raises:
         ChildError: if the process fails for another reason.
@@ -104,20 +105,23 @@ def _train(arguments: dict[str, Any], device: torch.device) -> dict[str, Any]:
     switches, workload = Switches(**arguments["switches"]), WORKLOADS[arguments["workload"]]
     torch.set_num_threads(arguments["threads"] or machine.cores())
     torch.manual_seed(0)
-    model = build_model(switches, workload.max_length, arguments["size"], dropout=DROPOUT).to(device).train()
+    wishes = ModelConfig(size=arguments["size"], hidden_dropout=DROPOUT)
+    model = build_model(switches, workload.max_length, wishes).to(device).train()
     if switches.compile:
         compile_layers(model.encoder, "default")
     optimizer = make_optimizer(model, lr=1e-4, weight_decay=0.01)
     precision = MixedPrecision(switches.precision, device)
     before = peak_mb() if device.type == "cpu" else torch.cuda.memory_allocated() / 2**20
-    tokens = rows = steps = 0
+    texts = texts_of(workload)
+    tokens = read = rows = steps = 0
     begun = started = time.perf_counter()
-    for batch in batches(switches.plan, workload, pin_memory=device.type == "cuda"):
+    for batch in batches(switches, texts, workload, pin_memory=device.type == "cuda"):
         if steps == arguments["warm_steps"]:
             _wait(device)
-            begun, tokens, rows = time.perf_counter(), 0, 0
+            begun, tokens, read, rows = time.perf_counter(), 0, 0, 0
         train_step(model, optimizer, [batch.to(device)], Classification(), precision=precision, clip_norm=1.0)
-        tokens, rows, steps = tokens + batch.num_tokens, rows + batch.num_rows, steps + 1
+        tokens += int(texts.lengths_N[batch.indices].sum())
+        read, rows, steps = read + batch.num_tokens, rows + batch.num_rows, steps + 1
         timed = steps - arguments["warm_steps"]
         if timed >= 2:
             _wait(device)
@@ -128,19 +132,37 @@ def _train(arguments: dict[str, Any], device: torch.device) -> dict[str, Any]:
         "tokens_per_second": tokens / elapsed,
         "seconds_per_step": elapsed / timed,
         "warm_seconds": begun - started,
-        "padding": 1 - tokens / rows,
+        "padding": 1 - read / rows,
         "steps": timed,
         "before_mb": round(before),
         "cuda_peak_mb": round(torch.cuda.max_memory_allocated() / 2**20) if device.type == "cuda" else None,
     }
 
 
-def build_model(switches: Switches, max_length: int, size: Size, *, dropout: float) -> SequenceClassifier:
+def defaults_here(device: torch.device) -> Switches:
+    """What the defaults take on this machine, as far as it changes no result."""
+    return replace(
+        LEGACY,
+        attention="dense",
+        norm="pre",
+        precision=choose_precision(None, device)[0],
+        plan="uniform_length",
+        skip_unread=True,
+    )
+
+
+def build_model(switches: Switches, max_length: int, wishes: ModelConfig) -> SequenceClassifier:
     """The classifier of a recipe: pre-norm with the `custom` preset's architecture, post-norm with
-    `legacy`'s."""
+    `legacy`'s.
+
+    Args:
+        switches: the recipe.
+        max_length: of a text, in tokens.
+        wishes: size and dropout.
+    """
     config = encoder_config(
         "custom" if switches.norm == "pre" else "legacy",
-        ModelConfig(size=size, hidden_act=switches.hidden_act, hidden_dropout=dropout),
+        replace(wishes, hidden_act=switches.hidden_act),
         vocab_size=VOCABULARY,
         pad_token_id=0,
         max_length=max_length,
@@ -152,21 +174,32 @@ def build_model(switches: Switches, max_length: int, size: Size, *, dropout: flo
     return model
 
 
-def batches(plan: Plan, workload: Workload, *, pin_memory: bool) -> Iterator[Batch]:
-    """Training batches of a workload without end, built ahead by a thread."""
-    texts = SyntheticTexts(workload.lengths(64 * workload.examples), VOCABULARY)
-    build = partial(texts.builder(pin_memory=pin_memory).build, plan=plan, max_length=workload.max_length)
-    planned = partial(
-        plan_batches,
-        texts.lengths_N,
-        plan,
-        token_budget=workload.tokens,
-        batch_size=workload.examples if plan == "padded" else None,
-        seed=0,
-    )
+def texts_of(workload: Workload) -> SyntheticTexts:
+    """Of 64 steps; another epoch takes them again in another order."""
+    return SyntheticTexts(workload.lengths(64 * workload.examples), VOCABULARY)
+
+
+def batches(
+    switches: Switches, texts: SyntheticTexts, workload: Workload, *, pin_memory: bool
+) -> Iterator[Batch]:
+    """Training batches without end, built ahead by a thread; about `workload.examples` texts each."""
+    builder = texts.builder(pin_memory=pin_memory)
+    rate = switches.token_dropout
+    dropout = TokenDropout(rate, seed=0) if rate else None
     epoch = 0
     while True:
-        yield from prefetch(planned(epoch=epoch), build)
+        build = partial(
+            builder.build, plan=switches.plan, max_length=workload.max_length, dropout=dropout, epoch=epoch
+        )
+        plan = plan_batches(
+            builder.kept_lengths(dropout, epoch),
+            switches.plan,
+            token_budget=round(workload.tokens * (1 - rate)),
+            batch_size=workload.examples if switches.plan == "padded" else None,
+            seed=0,
+            epoch=epoch,
+        )
+        yield from prefetch(plan, build)
         epoch += 1
 
 

@@ -36,10 +36,14 @@ class Workload:
     examples: int
 
     @property
+    def mean_tokens(self) -> float:
+        """Of a text."""
+        return _mean_ag_news() if self.name == AG_NEWS.name else float(self.max_length)
+
+    @property
     def tokens(self) -> int:
         """Real tokens of an optimizer step, on average."""
-        mean = _mean_ag_news() if self.name == AG_NEWS.name else float(self.max_length)
-        return round(self.examples * mean)
+        return round(self.examples * self.mean_tokens)
 
     def lengths(self, count: int) -> np.ndarray:
         """(count,) int64 token lengths, the same at every call."""

@@ -17,6 +17,7 @@ LAYERS = {
     "files": 0,
     "batch": 1,
     "presets": 1,
+    "threads": 0,
     "metrics": 1,
     "machine": 1,
     "report": 2,

@@ -14,9 +14,10 @@ from custom_bert.bench.__main__ import main
 from custom_bert.bench.equality import prove
 from custom_bert.bench.switches import LEGACY, improvements
 from custom_bert.bench.workloads import AG_NEWS, LENGTHS, SyntheticTexts
+from custom_bert.config import TrainConfig, to_flat
 from custom_bert.errors import UserError
 
-SWITCHED = improvements("bf16", "dense")
+SWITCHED = improvements("bf16", "dense", 0.33)
 
 
 def test_every_row_differs_from_its_base_by_its_own_switch_alone() -> None:
@@ -36,6 +37,10 @@ def test_every_row_differs_from_its_base_by_its_own_switch_alone() -> None:
         assert sum(getattr(before, n) != getattr(after, n) for n in vars(before)) <= 1
 
 
+def test_every_improvement_names_a_setting_of_the_configuration() -> None:
+    assert {one.setting for one in SWITCHED} <= to_flat(TrainConfig()).keys()
+
+
 def test_what_the_hardware_has_not_is_measured_alone_only() -> None:
     switched = [replace(one, in_custom=one.field != "precision") for one in SWITCHED]
     rows = ablation.rows_for(switched, AG_NEWS)
@@ -46,7 +51,7 @@ def test_what_the_hardware_has_not_is_measured_alone_only() -> None:
 @pytest.mark.parametrize("one", [o for o in SWITCHED if o.field != "compile"], ids=lambda o: o.field)
 def test_proofs_hold(one: Any) -> None:
     proof = prove(one, "cpu")
-    assert (proof is None) == (one.field in ("hidden_act", "norm"))
+    assert (proof is None) == (one.field in ("hidden_act", "norm", "token_dropout"))
     assert proof is None or proof.holds
 
 
@@ -78,14 +83,19 @@ def test_workloads_have_the_lengths_that_they_state() -> None:
     assert len(texts[1]) == 9 and (texts[1] == texts[1]).all() and texts[1].max() < 100
 
 
+@pytest.mark.parametrize("rate", [0.0, 0.5])
 @pytest.mark.parametrize("plan", ["padded", "uniform_length", "packed"])
-def test_every_plan_has_about_the_same_texts_in_a_step(plan: Any) -> None:
-    found = []
-    for batch in speed.batches(plan, AG_NEWS, pin_memory=False):
+def test_every_plan_has_about_the_same_texts_in_a_step(plan: Any, rate: float) -> None:
+    switches = replace(LEGACY, plan=plan, token_dropout=rate)
+    texts = speed.texts_of(AG_NEWS)
+    found, read, whole = [], 0, 0
+    for batch in speed.batches(switches, texts, AG_NEWS, pin_memory=False):
         found.append(batch.num_sequences)
+        read, whole = read + batch.num_tokens, whole + int(texts.lengths_N[batch.indices].sum())
         if len(found) == 60:
             break
     assert np.mean(found) == pytest.approx(AG_NEWS.examples, rel=0.1)
+    assert read / whole == pytest.approx(1 - rate, abs=0.05)
 
 
 def test_a_recipe_that_does_not_fit_is_an_answer(monkeypatch: pytest.MonkeyPatch) -> None:

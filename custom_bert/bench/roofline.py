@@ -1,0 +1,155 @@
+"""What share of this machine's own rate of matrix products does a whole training step reach?
+
+The limit is measured beside each step: the products of a layer at the step's number of rows and in its
+precision, forward, for the inputs' gradient and for the weights', each at its best of five. What the step
+computes is counted by the textbook, for real tokens only: padding, the optimizer, norms and dropout are
+overhead, and so is everything else.
+
+Shapes: T rows, D hidden, F MLP width, L layers, S tokens of a text.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from custom_bert import machine
+from custom_bert.bench.measure import in_child, markdown, shown, spread, write_record
+from custom_bert.bench.speed import DROPOUT, PROGRAM, batches, build_model, defaults_here, texts_of
+from custom_bert.bench.switches import Switches
+from custom_bert.bench.workloads import AG_NEWS
+from custom_bert.config import ModelConfig
+from custom_bert.training.optim import make_optimizer
+from custom_bert.training.precision import DTYPES, MixedPrecision
+from custom_bert.training.step import Classification, train_step
+
+QUESTION = "Share of the machine's matrix products that a whole training step reaches"
+SHAPES = ((256, 4), (384, 6), (768, 12))
+"""(hidden_size, num_hidden_layers)."""
+
+TEXTS = replace(AG_NEWS, examples=40)
+"""About 2,100 tokens a step, which the defaults take for so many texts as AG News has."""
+
+
+def training_flops(lengths: Sequence[int], width: int, layers: int) -> int:
+    """Of one step on texts of these lengths: forward, and twice that backward.
+
+    3 L (8 D^2 + 4 D F + 4 S D) for each token, with F = 4 D.
+    """
+    each = 8 * width**2 + 16 * width**2
+    return 3 * layers * sum(s * each + 4 * s * s * width for s in lengths)
+
+
+def gemm_rate(rows: int, width: int, dtype: torch.dtype, device: torch.device, *, tries: int = 5) -> float:
+    """FLOP/s of a layer's products at their best."""
+    flops = seconds = 0.0
+    for inner, outer in ((width, 3 * width), (width, width), (width, 4 * width), (4 * width, width)):
+        x = torch.randn(rows, inner, dtype=dtype, device=device)
+        weight = torch.randn(outer, inner, dtype=dtype, device=device)
+        grad = torch.randn(rows, outer, dtype=dtype, device=device)
+        for left, right in ((x, weight.T), (grad, weight), (grad.T, x)):
+            times = []
+            for _ in range(tries):
+                _wait(device)
+                begun = time.perf_counter()
+                left @ right
+                _wait(device)
+                times.append(time.perf_counter() - begun)
+            flops, seconds = flops + 2 * rows * inner * outer, seconds + min(times)
+    return flops / seconds
+
+
+def reach(arguments: dict[str, Any]) -> dict[str, Any]:
+    """The child's side: steps and bare products in turn."""
+    device, switches = torch.device(arguments["device"]), Switches(**arguments["switches"])
+    width, layers = arguments["shape"]
+    torch.set_num_threads(machine.cores())
+    torch.manual_seed(0)
+    wishes = ModelConfig(hidden_size=width, num_hidden_layers=layers, hidden_dropout=DROPOUT)
+    model = build_model(switches, TEXTS.max_length, wishes).to(device).train()
+    optimizer = make_optimizer(model, lr=1e-4, weight_decay=0.01)
+    precision = MixedPrecision(switches.precision, device)
+    texts, rates, limits = texts_of(TEXTS), [], []
+    for count, batch in enumerate(batches(switches, texts, TEXTS, pin_memory=device.type == "cuda")):
+        limits.append(gemm_rate(batch.num_rows, width, DTYPES[switches.precision], device))
+        _wait(device)
+        begun = time.perf_counter()
+        train_step(model, optimizer, [batch.to(device)], Classification(), precision=precision, clip_norm=1.0)
+        _wait(device)
+        lengths = texts.lengths_N[batch.indices].tolist()
+        rates.append(training_flops(lengths, width, layers) / (time.perf_counter() - begun))
+        if count == arguments["steps"]:
+            break
+    rates, limits = rates[1:], limits[1:]  # the first step pays for allocations
+    return {
+        "step_gflops": spread(rates)["median"] / 1e9,
+        "gemm_gflops": max(limits) / 1e9,
+        "share": spread(rates)["median"] / max(limits),
+    }
+
+
+def run(*, device: str, quick: bool, repeats: int | None, out: Path, tell: Callable[[str], None]) -> None:
+    """Measures the sizes in turn and writes OUT.json and OUT.md; complete after each round.
+
+    Args:
+        device: "cpu" or "cuda".
+        quick: the smallest size, once.
+        repeats: of each size; None for 5.
+        out: the record's path.
+        tell: called with a line for each measurement.
+    """
+    switches = replace(defaults_here(torch.device(device)), skip_unread=False)  # the formula counts all rows
+    raw: dict[str, list[dict[str, Any]]] = {}
+    for _ in range(1 if quick else repeats or 5):
+        for shape in SHAPES[:1] if quick else SHAPES:
+            arguments = {"device": device, "switches": asdict(switches), "shape": shape}
+            found = in_child(PROGRAM, "reach", arguments | {"steps": 2 if quick else 6})
+            raw.setdefault(f"d{shape[0]}", []).append(found)
+            reached = f"{found['share']:.0%} of {found['gemm_gflops']:,.0f} GFLOP/s"
+            tell(f"{shape[0]} wide, {shape[1]} layers: {reached}")
+        _write(out, raw, switches, device, quick)
+
+
+def _write(
+    out: Path, raw: dict[str, list[dict[str, Any]]], switches: Switches, device: str, quick: bool
+) -> None:
+    rows, results = [], []
+    for (width, layers), (name, found) in zip(SHAPES, raw.items(), strict=False):
+        shares = spread([one["share"] for one in found])
+        rows.append(
+            [
+                f"{width} wide, {layers} layers",
+                shown([100 * one["share"] for one in found], 0),
+                shown([one["step_gflops"] for one in found], 0),
+                shown([one["gemm_gflops"] for one in found], 0),
+            ]
+        )
+        ratio = {f"ratio_{key}": shares[key] for key in ("median", "min", "max")}
+        results.append({"id": f"C3-{name}", **ratio, "repeats": len(found)})
+    what = f"{switches.precision}, {TEXTS.name}, {TEXTS.tokens:,} tokens a step, dropout {DROPOUT}."
+    head = ["encoder", "share in %", "step, GFLOP/s", "bare products, GFLOP/s"]
+    words = [
+        "custom-bert bench roofline --device",
+        device,
+        *(["--quick"] if quick else []),
+        "--out",
+        out.name,
+    ]
+    write_record(
+        out,
+        question=QUESTION,
+        command=" ".join(words),
+        table=[what, "", *markdown(head, rows)],
+        results=results,
+        raw=raw,
+    )
+
+
+def _wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize()
