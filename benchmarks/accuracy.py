@@ -4,8 +4,8 @@
 
 Each set is a folder with the four data files. Nothing is tuned per set. The kept weights are those of the
 best evaluation on the validation rows, so the accuracy of the last evaluation stands beside it. The peers are
-TF-IDF with logistic regression and fastText (floret, which maintains it); beside their defaults stands the best
-of a small grid on the same rows.
+TF-IDF with logistic regression and fastText (floret, which maintains it); beside their defaults stands the
+best of a small grid on the same rows.
 """
 
 from __future__ import annotations
