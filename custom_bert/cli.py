@@ -192,6 +192,24 @@ class Info:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Export:
+    """Write a trained classifier for other tools: a directory that transformers opens."""
+
+    run_directory: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
+    """What train wrote."""
+    out: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="OUT")]
+    """Directory to write; it must not exist, or be empty."""
+    format: Literal["hf"] = "hf"
+    """hf: Hugging Face's, verified where transformers is installed."""
+
+    def run(self) -> None:
+        from custom_bert.inference.export import export_hugging_face
+
+        for line in export_hugging_face(self.run_directory, self.out):
+            print(line)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Init:
     """Write a config.py and a train.py to edit."""
 
@@ -220,6 +238,7 @@ COMMANDS: dict[str, type[Any]] = {
     "check-data": CheckData,
     "sample-data": SampleData,
     "info": Info,
+    "export": Export,
     "init": Init,
 }
 

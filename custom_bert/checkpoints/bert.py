@@ -61,6 +61,7 @@ def _config(config: EncoderConfig, num_labels: int) -> dict[str, Any]:
 
 FAMILY = Family(
     model_type="bert",
+    classifier="BertForSequenceClassification",
     rows=(
         *embedding_rows("bert"),
         *layer_rows("bert"),

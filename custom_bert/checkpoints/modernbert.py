@@ -51,6 +51,7 @@ def _config(config: EncoderConfig, num_labels: int) -> dict[str, Any]:
 
 FAMILY = Family(
     model_type="modernbert",
+    classifier="ModernBertForSequenceClassification",
     rows=(
         ("encoder.embeddings.token", ("model.embeddings.tok_embeddings",)),
         ("encoder.embeddings.norm", ("model.embeddings.norm",)),

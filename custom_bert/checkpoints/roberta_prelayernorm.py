@@ -22,6 +22,7 @@ def _config(config: EncoderConfig, num_labels: int) -> dict[str, Any]:
 
 FAMILY = Family(
     model_type=NAME,
+    classifier="RobertaPreLayerNormForSequenceClassification",
     rows=(
         *embedding_rows(PREFIX),
         *layer_rows(PREFIX),

@@ -25,12 +25,14 @@ class Family:
 
     Attributes:
         model_type: of its config.json.
+        classifier: the class that the rows describe.
         rows: (our module, their modules); `{i}` stands for the layer.
         config: (architecture, number of labels) -> the keys of config.json that the computation needs;
             raises ValueError for what the family cannot express.
     """
 
     model_type: str
+    classifier: str
     rows: tuple[Row, ...]
     config: Callable[[EncoderConfig, int], dict[str, Any]]
 

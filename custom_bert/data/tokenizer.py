@@ -80,6 +80,17 @@ class TextTokenizer:
             return token_id
         raise DataError(name, f"the vocabulary has no {' or '.join(spellings)} token")
 
+    def special_tokens(self) -> dict[str, str]:
+        """The role of each special token, by Hugging Face's names, and how it is written."""
+        ids = {
+            "cls_token": self.cls_id,
+            "sep_token": self.sep_id,
+            "pad_token": self.pad_id,
+            "mask_token": self.mask_id,
+            "unk_token": self.unknown_id,
+        }
+        return {role: self.backend.id_to_token(i) for role, i in ids.items() if i is not None}
+
     def to_json(self) -> str:
         """The content of tokenizer.json."""
         return str(self.backend.to_str(pretty=True))

@@ -1,0 +1,69 @@
+"""What transformers makes of an exported directory, compared with ours; the one place that imports it."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from custom_bert.batch import Batch
+from custom_bert.checkpoints.native import Checkpoint
+from custom_bert.errors import RunError
+
+TEXTS = 32
+LARGEST = 1e-4
+"""Difference of a logit that is rounding."""
+
+
+def verify(folder: Path, checkpoint: Checkpoint) -> str:
+    """Opens `folder` with transformers and compares token ids and logits of random texts.
+
+    Returns:
+        One line: what was compared, or why nothing was.
+
+    Raises:
+        RunError: if tensors are missing or left over, or ids or logits differ.
+    """
+    if importlib.util.find_spec("transformers") is None:
+        return "not verified: transformers is not installed"
+    import transformers
+
+    before = transformers.logging.get_verbosity()
+    transformers.logging.set_verbosity_error()
+    try:
+        auto: Any = transformers.AutoModelForSequenceClassification
+        model, report = auto.from_pretrained(str(folder), output_loading_info=True)
+        tokenizer: Any = transformers.AutoTokenizer.from_pretrained(str(folder))
+    finally:
+        transformers.logging.set_verbosity(before)
+    strange = {kind: sorted(keys) for kind, keys in report.items() if keys}
+    if strange:
+        raise RunError(f"transformers {transformers.__version__} does not open the export whole: {strange}")
+    texts = random_texts(checkpoint)
+    sequences, _ = checkpoint.tokenizer.encode(texts, checkpoint.max_length)
+    worst = 0.0
+    with torch.inference_mode():
+        ours_NC = checkpoint.model(Batch.build(sequences, pad_token_id=checkpoint.tokenizer.pad_id))
+        for text, ids, ours_C in zip(texts, sequences, ours_NC, strict=True):
+            inputs = tokenizer(text, truncation=True, return_tensors="pt")
+            if inputs["input_ids"][0].tolist() != ids.tolist():
+                raise RunError(f"transformers {transformers.__version__} splits another way: {text!r}")
+            difference = float((model.eval()(**inputs).logits[0] - ours_C).abs().max())
+            worst = max(worst, difference)
+    if not worst <= LARGEST:
+        raise RunError(f"transformers {transformers.__version__} computes logits that differ by {worst:.1e}")
+    return (
+        f"verified with transformers {transformers.__version__}: every tensor found its place; {len(texts)} "
+        f"texts have the same token ids, and logits within {worst:.0e}"
+    )
+
+
+def random_texts(checkpoint: Checkpoint) -> list[str]:
+    """Words of the vocabulary in random order, from none to more than fit; the same at every call."""
+    generator = np.random.Generator(np.random.PCG64(0))
+    backend, size = checkpoint.tokenizer.backend, checkpoint.tokenizer.vocab_size
+    counts = [0, 1, 2, checkpoint.max_length + 8, *generator.integers(3, 40, size=TEXTS - 4).tolist()]
+    return [backend.decode(generator.integers(0, size, size=count).tolist()) for count in counts]
