@@ -9,7 +9,6 @@ directory gets its name.
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -124,8 +123,8 @@ def _card(checkpoint: Checkpoint, family: Family, run: Path, name: str) -> str:
         f"# {name}",
         "",
         f"A text classifier with {len(labels)} labels: {encoder.num_hidden_layers} layers, "
-        f"{encoder.hidden_size} wide, texts of up to {checkpoint.max_length} tokens. Trained with Custom-BERT "
-        f"{__version__}; opens as `{family.classifier}`.",
+        f"{encoder.hidden_size} wide, texts of up to {checkpoint.max_length} tokens. Trained with "
+        f"Custom-BERT {__version__}; opens as `{family.classifier}`.",
         "",
         f"Labels: {', '.join(f'`{label}`' for label in labels)}.",
         "",
