@@ -89,7 +89,7 @@ class TextTokenizer:
             "mask_token": self.mask_id,
             "unk_token": self.unknown_id,
         }
-        return {role: self.backend.id_to_token(i) for role, i in ids.items() if i is not None}
+        return {role: str(self.backend.id_to_token(i)) for role, i in ids.items() if i is not None}
 
     def to_json(self) -> str:
         """The content of tokenizer.json."""

@@ -32,7 +32,7 @@ def verify(folder: Path, checkpoint: Checkpoint) -> str:
     import transformers
 
     before = transformers.logging.get_verbosity()
-    transformers.logging.set_verbosity_error()
+    transformers.logging.set_verbosity_error()  # type: ignore[no-untyped-call]
     try:
         auto: Any = transformers.AutoModelForSequenceClassification
         model, report = auto.from_pretrained(str(folder), output_loading_info=True)
