@@ -64,6 +64,10 @@ class DataConfig:
 class ModelConfig:
     """The encoder. Every None is filled from the preset, or from `size`, or from the data."""
 
+    init_from: str | None = None
+    """A trained encoder to start from: a directory in Hugging Face's layout (bert, roberta, distilbert,
+    roberta-prelayernorm, modernbert), an id on the Hub, or a run of ours. Architecture and tokenizer are
+    its own. None: from scratch."""
     size: Size | None = None
     """Width and depth by name: tiny 128x2, mini 256x4, small 512x4, medium 512x8, base 768x12
     (Turc et al. 2019). None: by the number of training tokens."""
@@ -127,12 +131,18 @@ class OptimConfig:
     """Peak learning rate for the labels. None: by the model's width, and whether it was pretrained."""
     epochs: int | None = None
     """Passes over the training data. None: by the number of training tokens."""
-    embedding_init: Literal["random", "ppmi"] | None = None
-    """How token vectors start: random, or from the co-occurrences in the training texts (factorised
-    positive pointwise mutual information, Levy and Goldberg 2014). None: the preset's."""
+    embedding_init: Literal["random", "ppmi", "checkpoint"] | None = None
+    """How token vectors start: random, from the checkpoint of model.init_from, or from the co-occurrences in
+    the training texts (factorised positive pointwise mutual information, Levy and Goldberg 2014). None:
+    the preset's."""
     embedding_lr_factor: float | None = None
     """Learning rate of the token vectors while the labels are learned, as a share of `lr`; 0 keeps them as
     they are. None: by how they start."""
+    layer_lr_decay: float | None = None
+    """Factor of the learning rate from the head down, layer by layer; 1 for one rate everywhere. None:
+    below 1 for a trained encoder."""
+    freeze_layers: int = 0
+    """How many of the lowest layers keep their weights, the embeddings with them; 0 for none."""
     pretrain_epochs: int | None = None
     """Passes of masked language modelling over the training texts before the labels are learned; 0 for
     none. None: the preset's, or by the number of training tokens."""
@@ -322,6 +332,8 @@ _RANGES: dict[str, tuple[float, float, str]] = {
     "batch.accumulation": (1, 1 << 16, "at least 1"),
     "optim.lr": (1e-9, 10, "above 0 and at most 10"),
     "optim.embedding_lr_factor": (0, 100, "between 0 and 100"),
+    "optim.layer_lr_decay": (1e-3, 1, "above 0 and at most 1"),
+    "optim.freeze_layers": (0, 1024, "between 0 and 1,024"),
     "optim.epochs": (1, 100_000, "at least 1"),
     "optim.pretrain_epochs": (0, 100_000, "0 or more"),
     "optim.pretrain_lr": (1e-9, 10, "above 0 and at most 10"),

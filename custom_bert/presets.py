@@ -22,7 +22,7 @@ from custom_bert.config import (
 )
 from custom_bert.errors import ConfigError
 
-Head = Literal["bert", "roberta", "modernbert"]
+Head = Literal["bert", "roberta", "distilbert", "modernbert"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -221,7 +221,8 @@ def encoder_config(
     """
     wishes = {k: v for k, v in dataclasses.asdict(model).items() if v is not None}
     size = cast("Size | None", wishes.pop("size", None))
-    wishes.pop("vocab_size", None)
+    for name in ("vocab_size", "init_from"):
+        wishes.pop(name, None)
     width, depth = SIZES[size] if size else default_shape
     values = {**ARCHITECTURE[preset], **wishes}
     values.setdefault("hidden_size", width)

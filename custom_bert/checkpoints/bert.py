@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from custom_bert.checkpoints.tables import ACTIVATIONS, Family, Row, require
+from custom_bert.checkpoints.tables import ACTIVATIONS, Family, Keys, Row, require
 from custom_bert.presets import EncoderConfig
 
 
@@ -51,6 +51,66 @@ def common_config(config: EncoderConfig, num_labels: int) -> dict[str, Any]:
     }
 
 
+def post_norm_rows(prefix: str) -> tuple[Row, ...]:
+    """The norms of a post-norm layer, alike in BERT and RoBERTa."""
+    ours, theirs = "encoder.layers.{i}", f"{prefix}.encoder.layer.{{i}}"
+    return (
+        (f"{ours}.attn_out_norm", (f"{theirs}.attention.output.LayerNorm",)),
+        (f"{ours}.mlp_out_norm", (f"{theirs}.output.LayerNorm",)),
+    )
+
+
+def read_common(keys: Keys, *, pad_token_id: int, offset: bool) -> dict[str, Any]:
+    """Fields of `EncoderConfig` from the keys that BERT and RoBERTa share.
+
+    Args:
+        keys: of config.json.
+        pad_token_id: the class's default.
+        offset: whether positions start at padding_idx + 1.
+    """
+    keys.refuse(is_decoder=(False,), add_cross_attention=(False,), position_embedding_type=("absolute",))
+    pad = keys.get("pad_token_id", int, pad_token_id)
+    first = pad + 1 if offset else 0
+    return {
+        "vocab_size": keys.get("vocab_size", int),
+        "hidden_size": keys.get("hidden_size", int),
+        "num_hidden_layers": keys.get("num_hidden_layers", int),
+        "num_attention_heads": keys.get("num_attention_heads", int),
+        "intermediate_size": keys.get("intermediate_size", int),
+        "hidden_act": keys.activation("hidden_act"),
+        "hidden_dropout": keys.get("hidden_dropout_prob", float, 0.1),
+        "attention_dropout": keys.get("attention_probs_dropout_prob", float, 0.1),
+        "max_position_embeddings": keys.get("max_position_embeddings", int, 512) - first,
+        "position_offset": first,
+        "pad_token_id": pad,
+        "type_vocab_size": keys.get("type_vocab_size", int, 2),
+        "norm_eps": keys.get("layer_norm_eps", float, 1e-12),
+        **LEARNED_POSITIONS,
+    }
+
+
+LEARNED_POSITIONS: dict[str, Any] = {
+    "position": "learned",
+    "mlp": "plain",
+    "bias": True,
+    "first_attn_norm": True,
+    "local_attention": 0,
+    "global_attn_every_n_layers": 1,
+    "rope_theta": 10_000.0,
+    "local_rope_theta": 10_000.0,
+    "pooling": "cls",
+}
+"""Fields of `EncoderConfig` that are alike in BERT, RoBERTa and DistilBERT."""
+
+
+def _read(keys: Keys) -> dict[str, Any]:
+    return read_common(keys, pad_token_id=0, offset=False) | {
+        "preset": "legacy",
+        "norm": "post",
+        "head": "bert",
+    }
+
+
 def _config(config: EncoderConfig, num_labels: int) -> dict[str, Any]:
     require(
         config, "bert", norm="post", position="learned", mlp="plain", bias=True, head="bert", pooling="cls",
@@ -62,13 +122,15 @@ def _config(config: EncoderConfig, num_labels: int) -> dict[str, Any]:
 FAMILY = Family(
     model_type="bert",
     classifier="BertForSequenceClassification",
+    prefix="bert",
     rows=(
         *embedding_rows("bert"),
         *layer_rows("bert"),
-        ("encoder.layers.{i}.attn_out_norm", ("bert.encoder.layer.{i}.attention.output.LayerNorm",)),
-        ("encoder.layers.{i}.mlp_out_norm", ("bert.encoder.layer.{i}.output.LayerNorm",)),
+        *post_norm_rows("bert"),
         ("head.dense", ("bert.pooler.dense",)),
         ("head.projection", ("classifier",)),
     ),
     config=_config,
+    read=_read,
+    dropped=("bert.embeddings.position_ids", "cls.*"),
 )

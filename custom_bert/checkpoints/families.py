@@ -1,13 +1,26 @@
-"""The Hugging Face families that our encoders are, by the form of their classification head."""
+"""The Hugging Face families that our encoders are."""
 
 from __future__ import annotations
 
-from custom_bert.checkpoints import bert, modernbert, roberta_prelayernorm
+from custom_bert.checkpoints import bert, distilbert, modernbert, roberta, roberta_prelayernorm
 from custom_bert.checkpoints.tables import Family
-from custom_bert.presets import Head
+from custom_bert.presets import EncoderConfig
 
-FAMILIES: dict[Head, Family] = {
-    "bert": bert.FAMILY,
-    "roberta": roberta_prelayernorm.FAMILY,
-    "modernbert": modernbert.FAMILY,
+FAMILIES: dict[str, Family] = {
+    family.model_type: family
+    for family in (
+        bert.FAMILY,
+        roberta.FAMILY,
+        distilbert.FAMILY,
+        roberta_prelayernorm.FAMILY,
+        modernbert.FAMILY,
+    )
 }
+"""By `model_type` of config.json."""
+
+
+def family_of(config: EncoderConfig) -> Family:
+    """The family whose class has the form of our head; RoBERTa's two differ by where the norms stand."""
+    if config.head == "roberta" and config.norm == "pre":
+        return roberta_prelayernorm.FAMILY
+    return FAMILIES[config.head]

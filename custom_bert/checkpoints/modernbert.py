@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from custom_bert.checkpoints.tables import ACTIVATIONS, Family, require
+from custom_bert.checkpoints.tables import ACTIVATIONS, Family, Keys, require
 from custom_bert.presets import EncoderConfig
 
 
@@ -49,9 +49,74 @@ def _config(config: EncoderConfig, num_labels: int) -> dict[str, Any]:
     }
 
 
+def _read(keys: Keys) -> dict[str, Any]:
+    keys.refuse(
+        norm_bias=(False,),
+        attention_bias=(False,),
+        mlp_bias=(False,),
+        classifier_bias=(False,),
+        classifier_activation=("gelu",),
+    )
+    layers = keys.get("num_hidden_layers", int, 22)
+    every, theta, local_theta = _rotation_and_layers(keys, layers)
+    return {
+        "preset": "modern",
+        "vocab_size": keys.get("vocab_size", int),
+        "hidden_size": keys.get("hidden_size", int),
+        "num_hidden_layers": layers,
+        "num_attention_heads": keys.get("num_attention_heads", int),
+        "intermediate_size": keys.get("intermediate_size", int),
+        "max_position_embeddings": keys.get("max_position_embeddings", int, 8192),
+        "position_offset": 0,
+        "pad_token_id": keys.get("pad_token_id", int, 50283),
+        "type_vocab_size": 0,
+        "norm": "pre",
+        "position": "rope",
+        "hidden_act": keys.activation("hidden_activation"),
+        "mlp": "gated",
+        "bias": False,
+        "norm_eps": keys.get("norm_eps", float, 1e-5),
+        "first_attn_norm": False,
+        "local_attention": keys.get("local_attention", int, 128),
+        "global_attn_every_n_layers": every,
+        "rope_theta": theta,
+        "local_rope_theta": local_theta,
+        "hidden_dropout": keys.get("mlp_dropout", float, 0.0),
+        "attention_dropout": keys.get("attention_dropout", float, 0.0),
+        "head": "modernbert",
+        "pooling": keys.get("classifier_pooling", str, "cls"),
+    }
+
+
+def _rotation_and_layers(keys: Keys, layers: int) -> tuple[int, float, float]:
+    """(layers from one global one to the next, its rotary base, the local layers'), in either of the forms in
+    which they are published."""
+    rope = keys.get("rope_parameters", dict, {})
+    bases = []
+    for kind, older, default in (
+        ("full_attention", "global_rope_theta", 160_000.0),
+        ("sliding_attention", "local_rope_theta", 10_000.0),
+    ):
+        one = rope.get(kind, {})
+        if one.get("rope_type", "default") != "default":
+            raise ValueError(f"rope_parameters.{kind}.rope_type is {one['rope_type']!r}; known is 'default'")
+        bases.append(float(one.get("rope_theta", keys.get(older, float, default))))
+    kinds = keys.get("layer_types", list, [])
+    if not kinds:
+        return keys.get("global_attn_every_n_layers", int, 3), bases[0], bases[1]
+    keys.get("global_attn_every_n_layers", int, 3)
+    whole = [i for i, kind in enumerate(kinds) if kind == "full_attention"]
+    every = whole[1] - whole[0] if len(whole) > 1 else max(1, len(kinds))
+    wanted = ["sliding_attention" if i % every else "full_attention" for i in range(layers)]
+    if kinds != wanted:
+        raise ValueError(f"layer_types {kinds} is no regular alternation of {layers} layers")
+    return every, bases[0], bases[1]
+
+
 FAMILY = Family(
     model_type="modernbert",
     classifier="ModernBertForSequenceClassification",
+    prefix="model",
     rows=(
         ("encoder.embeddings.token", ("model.embeddings.tok_embeddings",)),
         ("encoder.embeddings.norm", ("model.embeddings.norm",)),
@@ -67,4 +132,6 @@ FAMILY = Family(
         ("head.projection", ("classifier",)),
     ),
     config=_config,
+    read=_read,
+    dropped=("decoder.*",),
 )

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from custom_bert.checkpoints.bert import common_config, embedding_rows, layer_rows
-from custom_bert.checkpoints.tables import Family, require
+from custom_bert.checkpoints.bert import common_config, embedding_rows, layer_rows, read_common
+from custom_bert.checkpoints.tables import Family, Keys, require
 from custom_bert.presets import EncoderConfig
 
 NAME = "roberta-prelayernorm"
@@ -20,9 +20,18 @@ def _config(config: EncoderConfig, num_labels: int) -> dict[str, Any]:
     return {"model_type": NAME, **common_config(config, num_labels)}
 
 
+def _read(keys: Keys) -> dict[str, Any]:
+    return read_common(keys, pad_token_id=1, offset=True) | {
+        "preset": "custom",
+        "norm": "pre",
+        "head": "roberta",
+    }
+
+
 FAMILY = Family(
     model_type=NAME,
     classifier="RobertaPreLayerNormForSequenceClassification",
+    prefix=PREFIX,
     rows=(
         *embedding_rows(PREFIX),
         *layer_rows(PREFIX),
@@ -33,4 +42,6 @@ FAMILY = Family(
         ("head.projection", ("classifier.out_proj",)),
     ),
     config=_config,
+    read=_read,
+    dropped=(f"{PREFIX}.embeddings.position_ids", f"{PREFIX}.pooler.*", "lm_head.*"),
 )

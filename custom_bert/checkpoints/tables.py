@@ -14,9 +14,80 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from custom_bert.config import coerce
 from custom_bert.presets import EncoderConfig
 
 Row = tuple[str, tuple[str, ...]]
+
+
+ACTIVATIONS = {"gelu": "gelu", "gelu_tanh": "gelu_pytorch_tanh", "relu": "relu"}
+"""Our activation -> Hugging Face's name."""
+
+THEIR_ACTIVATIONS = {theirs: ours for ours, theirs in ACTIVATIONS.items()} | {
+    "gelu_new": "gelu_tanh",
+    "gelu_fast": "gelu_tanh",
+}
+"""Their activation -> ours; three of theirs are one formula."""
+
+
+class Keys:
+    """A published config.json, read key by key, so that what nobody asked for can be listed.
+
+    Args:
+        values: the JSON object.
+    """
+
+    def __init__(self, values: dict[str, Any]) -> None:
+        self._values, self._read = values, set[str]()
+
+    def get(self, key: str, kind: type, default: Any = None) -> Any:
+        """A key's value as `kind`, or the default that transformers' class has.
+
+        Raises:
+            ValueError: if it is missing and has no default, or is of another type.
+        """
+        self._read.add(key)
+        value = self._values.get(key)
+        if value is None:
+            if default is None:
+                raise ValueError(f"{key} is missing")
+            return default
+        if kind in (dict, list):
+            if not isinstance(value, kind):
+                raise ValueError(f"{key}: expected a {kind.__name__}, got {value!r}")
+            return value
+        try:
+            return coerce(value, kind)
+        except ValueError as error:
+            raise ValueError(f"{key}: {error}, got {value!r}") from error
+
+    def activation(self, key: str) -> str:
+        """Our name of an activation.
+
+        Raises:
+            ValueError: if we do not have it.
+        """
+        name = self.get(key, str, "gelu")
+        found = THEIR_ACTIVATIONS.get(name)
+        if found is None:
+            raise ValueError(f"{key} is {name!r}; known are {', '.join(THEIR_ACTIVATIONS)}")
+        return found
+
+    def refuse(self, **wanted: tuple[Any, ...]) -> None:
+        """Raises ValueError for keys that change the computation and are not what we compute.
+
+        Args:
+            wanted: key -> the values that we compute; a missing key is one of them.
+        """
+        for key, allowed in wanted.items():
+            self._read.add(key)
+            value = self._values.get(key)
+            if value is not None and value not in allowed:
+                raise ValueError(f"{key} is {value!r}; known are {', '.join(map(repr, allowed))}")
+
+    def ignored(self) -> list[str]:
+        """Keys that nobody has asked for, sorted."""
+        return sorted(self._values.keys() - self._read)
 
 
 @dataclass(frozen=True)
@@ -26,19 +97,22 @@ class Family:
     Attributes:
         model_type: of its config.json.
         classifier: the class that the rows describe.
+        prefix: of the encoder's tensors there; a bare encoder is published without it.
         rows: (our module, their modules); `{i}` stands for the layer.
         config: (architecture, number of labels) -> the keys of config.json that the computation needs;
             raises ValueError for what the family cannot express.
+        read: the way back: the keys of a published config.json -> fields of `EncoderConfig`; raises
+            ValueError for what we do not compute.
+        dropped: patterns of tensors that published checkpoints carry and a classifier of ours does not.
     """
 
     model_type: str
     classifier: str
+    prefix: str
     rows: tuple[Row, ...]
     config: Callable[[EncoderConfig, int], dict[str, Any]]
-
-
-ACTIVATIONS = {"gelu": "gelu", "gelu_tanh": "gelu_pytorch_tanh", "relu": "relu"}
-"""Our activation -> Hugging Face's name."""
+    read: Callable[[Keys], dict[str, Any]]
+    dropped: tuple[str, ...]
 
 
 def correspondence(family: Family, our_keys: Iterable[str]) -> dict[str, tuple[str, ...]]:

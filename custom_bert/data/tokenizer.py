@@ -188,7 +188,14 @@ def _alphabet(texts: Iterator[str], normalizer: normalizers.Normalizer, limit: i
     return sorted(letters[:limit])
 
 
-def from_vocab(tokens: Sequence[str], *, lowercase: bool, name: str = "vocabulary") -> TextTokenizer:
+def from_vocab(
+    tokens: Sequence[str],
+    *,
+    lowercase: bool,
+    strip_accents: bool = False,
+    split_chinese: bool = True,
+    name: str = "vocabulary",
+) -> TextTokenizer:
     """A BERT WordPiece tokenizer over `tokens`, whose ids are their places in the list."""
     vocab = {token: i for i, token in enumerate(tokens)}
     if len(vocab) != len(tokens):
@@ -196,7 +203,7 @@ def from_vocab(tokens: Sequence[str], *, lowercase: bool, name: str = "vocabular
         raise DataError(f"{name}:{vocab[token] + 1}", f"the token {token!r} stands on line {first + 1} too")
     tokenizer = Tokenizer(models.WordPiece(vocab, unk_token="[UNK]", max_input_chars_per_word=100))
     tokenizer.normalizer = normalizers.BertNormalizer(
-        clean_text=True, handle_chinese_chars=True, strip_accents=False, lowercase=lowercase
+        clean_text=True, handle_chinese_chars=split_chinese, strip_accents=strip_accents, lowercase=lowercase
     )
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     tokenizer.add_special_tokens([token for token in SPECIAL_TOKENS if token in vocab])

@@ -18,7 +18,7 @@ from tokenizers import Tokenizer
 from tokenizers.processors import TemplateProcessing
 
 from custom_bert import __version__, files
-from custom_bert.checkpoints.families import FAMILIES
+from custom_bert.checkpoints.families import family_of
 from custom_bert.checkpoints.native import Checkpoint, load_checkpoint
 from custom_bert.checkpoints.tables import Family, to_hugging_face
 from custom_bert.data.tokenizer import TextTokenizer
@@ -44,7 +44,7 @@ def export_hugging_face(run: str | Path, out: str | Path) -> list[str]:
     run, out = Path(run), Path(out)
     checkpoint = load_checkpoint(run)
     encoder = checkpoint.model.encoder.config
-    family = FAMILIES[encoder.head]
+    family = family_of(encoder)
     try:
         config = family.config(encoder, len(checkpoint.labels))
     except ValueError as error:

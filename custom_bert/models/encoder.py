@@ -131,6 +131,12 @@ class Encoder(nn.Module):
             assert isinstance(layer, EncoderLayer)
             layer.attn.kernel = kernel
 
+    def freeze(self, layers: int) -> None:
+        """Keeps the weights of the lowest layers, and of the embeddings, as they are; 0 for none."""
+        frozen = [self.embeddings, *self.layers[:layers]] if layers else []
+        for module in frozen:
+            module.requires_grad_(False)
+
     def set_dropout(self, hidden: float, attention: float) -> None:
         """Changes the dropout of embeddings, sublayer outputs and attention weights."""
         self.embeddings.dropout.p = hidden

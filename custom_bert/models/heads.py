@@ -9,6 +9,8 @@ Shapes: T rows, N sequences, D hidden, C classes.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -16,7 +18,7 @@ from torch import Tensor, nn
 from custom_bert.batch import Batch, Layout
 from custom_bert.models.encoder import Encoder, initialise
 from custom_bert.ops.dropout import Dropout
-from custom_bert.presets import EncoderConfig
+from custom_bert.presets import EncoderConfig, Head
 
 
 def mean_pool(hidden_TD: Tensor, layout: Layout) -> Tensor:
@@ -31,11 +33,20 @@ def mean_pool(hidden_TD: Tensor, layout: Layout) -> Tensor:
     return means_ND
 
 
+HEAD_ACTIVATIONS: dict[Head, Callable[[Tensor], Tensor]] = {
+    "bert": torch.tanh,
+    "roberta": torch.tanh,
+    "distilbert": F.relu,
+    "modernbert": F.gelu,
+}
+
+
 class ClassificationHead(nn.Module):
     """Pooled hidden vectors to logits.
 
     - bert: dense, tanh (the pooler), dropout, projection;
     - roberta: dropout, dense, tanh, dropout, projection;
+    - distilbert: dense, relu, dropout, projection;
     - modernbert: dense without bias, gelu, norm, dropout, projection.
     """
 
@@ -57,7 +68,7 @@ class ClassificationHead(nn.Module):
         if self.form == "roberta":
             pooled_ND = self.dropout(pooled_ND)
         dense_ND = self.dense(pooled_ND)
-        dense_ND = F.gelu(dense_ND) if self.form == "modernbert" else torch.tanh(dense_ND)
+        dense_ND = HEAD_ACTIVATIONS[self.form](dense_ND)
         logits_NC: Tensor = self.projection(self.dropout(self.norm(dense_ND)))
         return logits_NC
 

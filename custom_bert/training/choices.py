@@ -108,6 +108,8 @@ def embedding_lr_factor(start: str) -> tuple[float, str]:
     """Share of the learning rate for token vectors: those that mean something already are changed gently."""
     if start == "random":
         return 1.0, "token vectors that start at random"
+    if start == "checkpoint":
+        return 1.0, "optim.layer_lr_decay covers token vectors"
     return 0.4, "token vectors that start from co-occurrences"
 
 
@@ -132,6 +134,25 @@ def learning_rate(hidden_size: int, *, pretrained: bool) -> tuple[float, str]:
     """Peak learning rate for the labels: smaller for wider models, and after pretraining."""
     rate, start = (4e-4, "after pretraining") if pretrained else (5e-4, "from scratch")
     return _by_width(rate, hidden_size), f"a width of {hidden_size}, {start}"
+
+
+def finetune_learning_rate(hidden_size: int) -> tuple[float, str]:
+    """Peak learning rate for the labels where a trained encoder is the start: smaller for wider models."""
+    return _by_width(1.2e-4, hidden_size), f"a trained encoder of width {hidden_size}"
+
+
+def finetune_epochs(tokens: int) -> tuple[int, str]:
+    """Passes over the labelled data where a trained encoder is the start: about 600,000 tokens in all, from 8
+    passes down to 3 (2 above 5 million tokens)."""
+    least = 2 if tokens > 5_000_000 else 3
+    return min(8, max(least, round(600_000 / max(1, tokens)))), _training_tokens(tokens)
+
+
+def layer_lr_decay(*, trained: bool) -> tuple[float, str]:
+    """Factor of the learning rate from one layer to the next below."""
+    if trained:
+        return 0.9, "a trained encoder: what is near the words changes least"
+    return 1.0, "from scratch"
 
 
 def pretrain_learning_rate(hidden_size: int) -> tuple[float, str]:

@@ -113,6 +113,10 @@ def build(prepared: Prepared, reporter: Reporter) -> State:
     model.encoder.set_kernel(config.runtime.attention)
     assert config.runtime.skip_unread is not None
     model.encoder.skip_unread = config.runtime.skip_unread
+    if prepared.pretrained:
+        missing, unknown = model.load_state_dict(prepared.pretrained.state, strict=False)
+        assert not unknown and all(name.startswith("head.") for name in missing)
+    model.encoder.freeze(config.optim.freeze_layers)
     if config.optim.embedding_init == "ppmi":
         start_from_cooccurrences(model.encoder, prepared)
     phases = [pretraining(prepared, model)] if config.optim.pretrain_epochs else []

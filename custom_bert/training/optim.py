@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 BETAS = (0.9, 0.98)
 """Liu et al. 2019 (RoBERTa, arXiv 1907.11692): 0.98 is steadier than 0.999 in short runs."""
@@ -13,52 +14,69 @@ BETAS = (0.9, 0.98)
 EPS = 1e-8
 
 
+def full_rate(name: str) -> float:
+    """The learning rate, for every parameter."""
+    return 1.0
+
+
 def parameter_groups(
-    model: nn.Module, weight_decay: float, *, slow: Tensor | None = None, slow_factor: float = 1.0
+    model: nn.Module, weight_decay: float, *, share: Callable[[str], float] = full_rate
 ) -> list[dict[str, Any]]:
     """Parameter groups: matrices decay; embeddings, norms and biases do not.
 
     Args:
         model: all of its parameters that require gradients are covered, which is asserted.
         weight_decay: of the matrices.
-        slow: an embedding table in a group of its own, at a share of the learning rate.
-        slow_factor: that share.
+        share: name of a parameter -> its share of the learning rate.
 
     Returns:
         Groups with `lr_factor`, by which `set_lr` multiplies the learning rate.
     """
     tables = {id(m.weight) for m in model.modules() if isinstance(m, nn.Embedding)}
-    decayed: list[nn.Parameter] = []
-    kept: list[nn.Parameter] = []
-    for parameter in model.parameters():
-        if parameter.requires_grad and parameter is not slow:
+    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
             is_matrix = parameter.dim() >= 2 and id(parameter) not in tables
-            (decayed if is_matrix else kept).append(parameter)
-    slowed = [] if slow is None else [slow]
-    covered = [id(p) for p in decayed + kept + slowed]
+            key = (weight_decay if is_matrix else 0.0, share(name))
+            groups.setdefault(key, []).append(parameter)
+    covered = [id(p) for members in groups.values() for p in members]
     wanted = [id(p) for p in model.parameters() if p.requires_grad]
     assert sorted(covered) == sorted(wanted) and len(set(covered)) == len(covered)
-    groups = [
-        {"params": decayed, "weight_decay": weight_decay, "lr_factor": 1.0},
-        {"params": kept, "weight_decay": 0.0, "lr_factor": 1.0},
-        {"params": slowed, "weight_decay": 0.0, "lr_factor": slow_factor},
+    return [
+        {"params": members, "weight_decay": decay, "lr_factor": factor}
+        for (decay, factor), members in groups.items()
     ]
-    return [group for group in groups if group["params"]]
 
 
 def make_optimizer(
-    model: nn.Module,
-    *,
-    lr: float,
-    weight_decay: float,
-    slow: Tensor | None = None,
-    slow_factor: float = 1.0,
+    model: nn.Module, *, lr: float, weight_decay: float, share: Callable[[str], float] = full_rate
 ) -> torch.optim.AdamW:
     """AdamW (Loshchilov and Hutter 2017, arXiv 1711.05101), the fused kernel. See `parameter_groups`."""
-    groups = parameter_groups(model, weight_decay, slow=slow, slow_factor=slow_factor)
+    groups = parameter_groups(model, weight_decay, share=share)
     optimizer = torch.optim.AdamW(groups, lr=lr, betas=BETAS, eps=EPS, fused=True)
     set_lr(optimizer, lr)
     return optimizer
+
+
+def share_by_depth(layers: int, decay: float, embeddings: float) -> Callable[[str], float]:
+    """Shares of the learning rate that fall from the head down to the embeddings (Howard and Ruder 2018,
+    "Universal Language Model Fine-tuning", arXiv 1801.06146, discriminative fine-tuning).
+
+    Args:
+        layers: of the encoder.
+        decay: factor from a layer to the one below; 1 for none.
+        embeddings: a further factor for the token vectors.
+    """
+
+    def share(name: str) -> float:
+        if name.startswith("encoder.layers."):
+            return float(decay ** (layers - int(name.split(".")[2])))
+        if name.startswith("encoder.embeddings."):
+            token = name == "encoder.embeddings.token.weight"
+            return float(decay ** (layers + 1)) * (embeddings if token else 1.0)
+        return 1.0
+
+    return share
 
 
 def set_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:

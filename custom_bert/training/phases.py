@@ -19,7 +19,7 @@ from custom_bert.data.masking import MASK_RATE, Masker
 from custom_bert.models.heads import SequenceClassifier
 from custom_bert.models.masked_lm import MaskedLanguageModel
 from custom_bert.ops.losses import balanced_weights
-from custom_bert.training.optim import make_optimizer
+from custom_bert.training.optim import make_optimizer, share_by_depth
 from custom_bert.training.precision import MixedPrecision
 from custom_bert.training.prepare import Prepared
 from custom_bert.training.step import Classification, MaskedLanguage, Objective
@@ -99,8 +99,11 @@ def classification(prepared: Prepared, model: SequenceClassifier) -> Phase:
             model,
             lr=config.optim.lr,
             weight_decay=config.optim.weight_decay or 0.0,
-            slow=model.encoder.embeddings.token.weight,
-            slow_factor=require(config.optim.embedding_lr_factor),
+            share=share_by_depth(
+                prepared.encoder.num_hidden_layers,
+                require(config.optim.layer_lr_decay),
+                require(config.optim.embedding_lr_factor),
+            ),
         ),
         objective=Classification(weights_C, config.optim.label_smoothing, r_drop),
         epochs=config.optim.epochs,

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from custom_bert.batch import Batch
-from custom_bert.checkpoints.families import FAMILIES as BY_HEAD
+from custom_bert.checkpoints.families import FAMILIES as BY_TYPE
 from custom_bert.checkpoints.tables import Family, from_hugging_face
 from custom_bert.config import Kernel, ModelConfig, Preset
 from custom_bert.models.heads import SequenceClassifier
@@ -24,9 +24,9 @@ LABELS = 3
 WINDOW = 8
 
 FAMILIES: dict[Preset, Family] = {
-    "legacy": BY_HEAD["bert"],
-    "custom": BY_HEAD["roberta"],
-    "modern": BY_HEAD["modernbert"],
+    "legacy": BY_TYPE["bert"],
+    "custom": BY_TYPE["roberta-prelayernorm"],
+    "modern": BY_TYPE["modernbert"],
 }
 
 

@@ -12,7 +12,7 @@ from custom_bert.config import ModelConfig
 from custom_bert.models.heads import SequenceClassifier
 from custom_bert.models.masked_lm import MaskedLanguageModel
 from custom_bert.presets import encoder_config
-from custom_bert.training.optim import make_optimizer, parameter_groups, set_lr
+from custom_bert.training.optim import full_rate, make_optimizer, parameter_groups, set_lr, share_by_depth
 from custom_bert.training.precision import MixedPrecision
 from custom_bert.training.step import Classification, MaskedLanguage, train_step
 
@@ -166,22 +166,30 @@ def test_every_parameter_is_in_exactly_one_group_and_only_matrices_decay(preset:
     model = MaskedLanguageModel(make_model(preset).encoder)
     table = model.encoder.embeddings.token.weight
     names = {id(p): n for n, p in model.named_parameters()}
-    for slow in (None, table):
-        decayed, kept, *slowed = (g["params"] for g in parameter_groups(model, 0.1, slow=slow))
-        assert len(decayed) + len(kept) + len(slowed) == len(names)
-        assert slowed == ([] if slow is None else [[table]])
-        for parameter in decayed:
-            assert parameter.dim() == 2 and "embeddings" not in names[id(parameter)]
-        for parameter in kept:
-            assert parameter.dim() == 1 or "embeddings" in names[id(parameter)]
+    for share in (full_rate, share_by_depth(len(model.encoder.layers), 0.5, 0.1)):
+        groups = parameter_groups(model, 0.1, share=share)
+        assert sum(len(group["params"]) for group in groups) == len(names)
+        for group in groups:
+            for parameter in group["params"]:
+                name = names[id(parameter)]
+                assert group["weight_decay"] == (
+                    0.1 if parameter.dim() == 2 and "embeddings" not in name else 0
+                )
+                assert group["lr_factor"] == share(name)
+    assert share_by_depth(2, 0.5, 0.1)("encoder.embeddings.token.weight") == 0.5**3 * 0.1
+    assert share_by_depth(2, 0.5, 0.1)("encoder.embeddings.position.weight") == 0.5**3
+    assert [share_by_depth(2, 0.5, 1.0)(f"encoder.layers.{i}.attn.qkv.weight") for i in (0, 1)] == [0.25, 0.5]
+    assert share_by_depth(2, 0.5, 0.1)("encoder.final_norm.weight") == 1
+    assert share_by_depth(2, 0.5, 0.1)("head.dense.weight") == 1
+    assert any(parameter is table for group in groups for parameter in group["params"])
 
 
 def test_token_vectors_learn_at_their_share_of_the_rate() -> None:
     moved = {}
     for factor in (0.0, 0.1, 1.0):
         model = make_model().float()
-        table = model.encoder.embeddings.token.weight
-        optimizer = make_optimizer(model, lr=1.0, weight_decay=0.0, slow=table, slow_factor=factor)
+        share = share_by_depth(len(model.encoder.layers), 1.0, factor)
+        optimizer = make_optimizer(model, lr=1.0, weight_decay=0.0, share=share)
         before = {n: p.detach().clone() for n, p in model.named_parameters()}
         set_lr(optimizer, 1e-3)
         train_step(

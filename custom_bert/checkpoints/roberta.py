@@ -1,0 +1,48 @@
+"""RoBERTa: BERT's post-norm layers, positions from padding_idx + 1, `RobertaForSequenceClassification`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from custom_bert.checkpoints.bert import (
+    common_config,
+    embedding_rows,
+    layer_rows,
+    post_norm_rows,
+    read_common,
+)
+from custom_bert.checkpoints.tables import Family, Keys, require
+from custom_bert.presets import EncoderConfig
+
+
+def _config(config: EncoderConfig, num_labels: int) -> dict[str, Any]:
+    require(
+        config, "roberta", norm="post", position="learned", mlp="plain", bias=True, head="roberta",
+        pooling="cls", local_attention=0, position_offset=config.pad_token_id + 1,
+    )  # fmt: skip
+    return {"model_type": "roberta", **common_config(config, num_labels)}
+
+
+def _read(keys: Keys) -> dict[str, Any]:
+    return read_common(keys, pad_token_id=1, offset=True) | {
+        "preset": "legacy",
+        "norm": "post",
+        "head": "roberta",
+    }
+
+
+FAMILY = Family(
+    model_type="roberta",
+    classifier="RobertaForSequenceClassification",
+    prefix="roberta",
+    rows=(
+        *embedding_rows("roberta"),
+        *layer_rows("roberta"),
+        *post_norm_rows("roberta"),
+        ("head.dense", ("classifier.dense",)),
+        ("head.projection", ("classifier.out_proj",)),
+    ),
+    config=_config,
+    read=_read,
+    dropped=("roberta.embeddings.position_ids", "roberta.pooler.*", "lm_head.*"),
+)

@@ -1,0 +1,311 @@
+"""What the user left open, decided: by the checkpoint, the preset, and rules on the data and the machine."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from custom_bert import config as configuration
+from custom_bert import files, machine
+from custom_bert.checkpoints.hub import locate
+from custom_bert.checkpoints.pretrained import Pretrained, load_pretrained
+from custom_bert.config import KERNELS_WITH_DROPOUT, TrainConfig
+from custom_bert.data.dataset import Dataset
+from custom_bert.data.loader import BatchBuilder
+from custom_bert.data.masking import MASK_RATE
+from custom_bert.data.store import cache_directory, cache_root
+from custom_bert.data.text import LineReader
+from custom_bert.data.tokenizer import TextTokenizer, load_tokenizer, train_tokenizer
+from custom_bert.errors import ConfigError, DataError
+from custom_bert.ops.attention import choose_kernel
+from custom_bert.presets import TRAINING, EncoderConfig, check_encoder, encoder_config
+from custom_bert.training import choices
+from custom_bert.training.choices import Choice
+from custom_bert.training.compile import choose_compile
+from custom_bert.training.precision import DTYPES, choose_precision
+
+
+@dataclass
+class Decisions:
+    """The configuration as the user wrote it, as it fills up, and the log of who decided what."""
+
+    asked: TrainConfig
+    config: TrainConfig
+    log: list[Choice] = field(default_factory=list)
+
+    def set(self, name: str, value: Any, reason: str) -> None:
+        """Sets a field and records it."""
+        self.config = configuration.replace(self.config, {name: value})
+        self.log.append(Choice(name, value, reason))
+
+    def default(self, name: str, found: tuple[Any, str]) -> None:
+        """Sets a field that nobody has set."""
+        if configuration.to_flat(self.config)[name] is None:
+            self.set(name, *found)
+
+
+def decide_start(todo: Decisions, say: Callable[[str], None]) -> Pretrained | None:
+    """The trained encoder that the user names, and what follows from starting there; None from scratch.
+
+    Raises:
+        ConfigError: for settings that a trained encoder has already, or that do not fit it.
+        RunError: if it cannot be read.
+    """
+    config = todo.asked
+    if config.model.init_from is None:
+        if config.optim.embedding_init == "checkpoint":
+            raise ConfigError(["config: optim.embedding_init: checkpoint needs model.init_from"])
+        return None
+    pretrained = load_pretrained(locate(config.model.init_from), source=config.model.init_from)
+    for note in pretrained.notes:
+        say(f"{pretrained.source}: {note}")
+    encoder, faults = pretrained.encoder, []
+    for item in dataclasses.fields(config.model):
+        wanted = getattr(config.model, item.name)
+        if wanted is None or item.name in OPEN:
+            continue
+        has = getattr(encoder, item.name, None)
+        if wanted != has:
+            what = f"has {has}" if item.name != "size" else "has its own"
+            faults.append(
+                f"config: model.{item.name} {wanted}: {pretrained.source} {what}, and renaming tensors "
+                f"cannot change a trained architecture; leave it out"
+            )
+    if config.data.tokenizer:
+        faults.append(f"config: data.tokenizer: {pretrained.source} brings its own; leave it out")
+    if config.optim.embedding_init not in (None, "checkpoint"):
+        faults.append("config: optim.embedding_init: model.init_from brings token vectors; leave it out")
+    length, limit = config.data.max_length, encoder.max_position_embeddings
+    if length is not None and length > limit:
+        faults.append(
+            f"config: data.max_length {length}: {pretrained.source} has {limit} positions; lower it, or take "
+            f"a checkpoint with more"
+        )
+    if config.optim.freeze_layers > encoder.num_hidden_layers:
+        faults.append(
+            f"config: optim.freeze_layers {config.optim.freeze_layers}: {pretrained.source} has "
+            f"{encoder.num_hidden_layers} layers"
+        )
+    if faults:
+        raise ConfigError(faults)
+    return pretrained
+
+
+OPEN = ("init_from", "hidden_dropout", "attention_dropout", "pooling")
+"""Fields of ModelConfig that do not belong to a trained encoder's tensors."""
+
+
+def decide_defaults(todo: Decisions, pretrained: Pretrained | None) -> None:
+    """What the checkpoint and the preset say, the checkpoint first."""
+    if pretrained:
+        why = "a trained encoder"
+        todo.default("optim.embedding_init", ("checkpoint", why))
+        todo.default("optim.token_dropout", (0.0, why))
+        todo.default("optim.r_drop", (0.0, why))
+        todo.default("optim.pretrain_epochs", (0, why))
+        limit = pretrained.encoder.max_position_embeddings
+        preset = TRAINING[todo.config.preset]["data.max_length"]
+        if limit < preset:
+            todo.default("data.max_length", (limit, f"positions of {pretrained.source}"))
+    for name, value in TRAINING[todo.config.preset].items():
+        todo.default(name, (value, f"preset {todo.config.preset}"))
+
+
+def decide_machine(todo: Decisions) -> torch.device:
+    """Device, threads, precision, attention kernel, compilation."""
+    device, reason = machine.choose_device(todo.config.runtime.device)
+    todo.default("runtime.device", (device.type, reason))
+    todo.default("runtime.threads", (machine.cores(), "cores that this process may use"))
+    torch.set_num_threads(todo.config.runtime.threads or 1)
+    precision, why = choose_precision(todo.config.runtime.precision, device)
+    todo.default("runtime.precision", (precision, why))
+    plan, dropout = todo.config.batch.plan, todo.config.model.attention_dropout
+    kernel = todo.config.runtime.attention
+    if kernel is None:
+        max_length = todo.config.data.max_length
+        assert max_length is not None
+        choice = choose_kernel(
+            few_blocks=plan != "packed",
+            max_seqlen=max_length,
+            device=device.type,
+            dtype=DTYPES[precision],
+            dropout=dropout > 0 and plan != "packed",
+        )
+        # stays None in the model: evaluation in fp32 asks the same rule again
+        todo.log.append(Choice("runtime.attention", choice.kernel, choice.reason))
+        kernel = choice.kernel
+    if dropout and kernel not in KERNELS_WITH_DROPOUT:
+        raise ConfigError(
+            [f"config: model.attention_dropout: the {kernel} kernel has no dropout; set it to 0"]
+        )
+    if kernel == "varlen" and (device.type != "cuda" or precision == "fp32" or plan != "packed"):
+        raise ConfigError(
+            ["config: runtime.attention: varlen needs CUDA, bf16 or fp16, and batch.plan packed"]
+        )
+    if todo.config.runtime.compile is None:
+        todo.set("runtime.compile", *choose_compile(device))
+    return device
+
+
+def decide_tokenizer(todo: Decisions, dataset: Dataset, say: Callable[[str], None]) -> TextTokenizer:
+    """The tokenizer that the user names, an earlier run's of the same text, or a new one."""
+    data = todo.config.data
+    if data.tokenizer:
+        tokenizer = load_tokenizer(data.tokenizer, lowercase=data.lowercase)
+        if todo.config.model.vocab_size not in (None, tokenizer.vocab_size):
+            raise ConfigError(
+                [
+                    f"config: model.vocab_size is {todo.config.model.vocab_size}, but "
+                    f"{data.tokenizer} has {tokenizer.vocab_size} entries; leave it out"
+                ]
+            )
+        todo.default("model.vocab_size", (tokenizer.vocab_size, f"entries of {data.tokenizer}"))
+        return tokenizer
+    file = dataset.train_file
+    wanted, reason = choices.vocab_size(file.characters)
+    if todo.config.model.vocab_size is not None:
+        wanted, reason = todo.config.model.vocab_size, "as configured"
+    identity = f"wordpiece/1 {file.texts_sha256} {wanted} {data.lowercase}"
+    name = hashlib.sha256(identity.encode()).hexdigest()[:32] + ".json"
+    path = cache_root(data.cache_dir) / "tokenizers" / name
+    tokenizer_or_none = _cached(path)
+    if tokenizer_or_none is None:
+        say("training a WordPiece vocabulary on the training texts")
+        tokenizer_or_none = train_tokenizer(
+            lambda: LineReader(file.texts_path).blocks(),
+            vocab_size=wanted,
+            lowercase=data.lowercase,
+            characters=file.characters,
+        )
+        cache_directory(path.parent)
+        files.write_text(path, tokenizer_or_none.to_json())
+    tokenizer = tokenizer_or_none
+    if todo.config.model.vocab_size is None:
+        if tokenizer.vocab_size < wanted:
+            reason += " hold no more"
+        todo.set("model.vocab_size", tokenizer.vocab_size, reason)
+    return tokenizer
+
+
+def _cached(path: Path) -> TextTokenizer | None:
+    if not path.is_file():
+        return None
+    try:
+        return load_tokenizer(path)
+    except DataError:
+        return None  # damaged; it is made again
+
+
+def decide_model(
+    todo: Decisions, tokenizer: TextTokenizer, train: BatchBuilder, pretrained: Pretrained | None
+) -> EncoderConfig:
+    """The architecture: the checkpoint's, or of the preset, the user's wishes and the data."""
+    config = todo.config
+    if pretrained:
+        encoder = dataclasses.replace(
+            pretrained.encoder,
+            **{
+                name: value
+                for name in OPEN
+                if (value := getattr(config.model, name)) is not None and name != "init_from"
+            },
+        )
+        faults = check_encoder(encoder)
+        if faults:
+            raise ConfigError([f"config: {fault}" for fault in faults])
+        for item in dataclasses.fields(config.model):
+            if item.name not in ("size", "init_from") and getattr(config.model, item.name) is None:
+                todo.set(f"model.{item.name}", getattr(encoder, item.name), "as trained")
+        return encoder
+    default_shape, reason = choices.shape(int(train.lengths_N.sum()))
+    assert config.data.max_length is not None
+    encoder = encoder_config(
+        config.preset,
+        config.model,
+        vocab_size=tokenizer.vocab_size,
+        pad_token_id=tokenizer.pad_id,
+        max_length=config.data.max_length,
+        default_shape=default_shape,
+    )
+    for name in (f.name for f in dataclasses.fields(config.model)):
+        if name not in ("size", "init_from") and getattr(config.model, name) is None:
+            by_size = name in ("hidden_size", "num_hidden_layers")
+            why = (
+                (f"size {config.model.size}" if config.model.size else reason)
+                if by_size
+                else f"preset {config.preset}"
+            )
+            todo.set(f"model.{name}", getattr(encoder, name), why)
+    return encoder
+
+
+def decide_training(
+    todo: Decisions,
+    train: BatchBuilder,
+    encoder: EncoderConfig,
+    tokenizer: TextTokenizer,
+    device: torch.device,
+) -> None:
+    """Batches, learning rate, passes, regularisation: by rules on the data."""
+    tokens = int(train.lengths_N.sum())
+    if todo.config.batch.plan == "padded":
+        todo.default("batch.batch_size", (32, "the padded plan's default"))
+    else:
+        fitting = choices.fitting_rows(encoder.bytes_per_row(MASK_RATE), machine.memory_of(device))
+        todo.default("batch.token_budget", choices.token_budget(tokens, fitting=fitting))
+    if tokenizer.mask_id is None:
+        if todo.asked.optim.pretrain_epochs:
+            raise ConfigError(
+                ["config: optim.pretrain_epochs: the tokenizer has no [MASK] token; set it to 0"]
+            )
+        todo.set("optim.pretrain_epochs", 0, "the tokenizer has no [MASK] token")
+    start = todo.config.optim.embedding_init or "random"
+    todo.default("optim.embedding_lr_factor", choices.embedding_lr_factor(start))
+    mean = tokens / max(1, len(train.lengths_N))
+    todo.default("optim.token_dropout", choices.token_dropout(mean))
+    rate = todo.config.optim.token_dropout or 0.0
+    trained = todo.config.model.init_from is not None
+    epochs = choices.finetune_epochs(tokens) if trained else choices.epochs(tokens, token_dropout=rate)
+    todo.default("optim.epochs", epochs)
+    todo.default("optim.layer_lr_decay", choices.layer_lr_decay(trained=trained))
+    dropout = max(encoder.hidden_dropout, encoder.attention_dropout)
+    todo.default("optim.r_drop", choices.r_drop(tokens, dropout=dropout))
+    todo.default("optim.pretrain_epochs", choices.pretrain_epochs(tokens))
+    pretrained = bool(todo.config.optim.pretrain_epochs)
+    if pretrained:
+        todo.default("optim.pretrain_lr", choices.pretrain_learning_rate(encoder.hidden_size))
+    if trained:
+        todo.default("optim.lr", choices.finetune_learning_rate(encoder.hidden_size))
+    todo.default("optim.lr", choices.learning_rate(encoder.hidden_size, pretrained=pretrained))
+
+
+def unread(asked: TrainConfig, config: TrainConfig, dataset: Dataset) -> list[str]:
+    """Settings that the user has made and that this run does not read."""
+    padded, model, given = config.batch.plan == "padded", config.model, configuration.to_flat(asked)
+    local = bool(model.local_attention)
+    reasons = {
+        "batch.token_budget": "batch.plan is padded, which goes by batch.batch_size" if padded else "",
+        "model.rope_theta": "" if model.position == "rope" else f"model.position is {model.position}",
+        "model.local_rope_theta": ""
+        if model.position == "rope" and local
+        else "there are no rotary local layers",
+        "model.global_attn_every_n_layers": "" if local else "model.local_attention is 0",
+        "data.val_fraction": "" if dataset.was_divided else "there are validation files",
+        "data.lowercase": (
+            "a tokenizer.json says so itself" if str(config.data.tokenizer or "").endswith(".json") else ""
+        ),
+        "optim.pretrain_lr": "" if config.optim.pretrain_epochs else "optim.pretrain_epochs is 0",
+        "runtime.compile_mode": "" if config.runtime.compile else "runtime.compile is off",
+    }
+    defaults = configuration.to_flat(TrainConfig())
+    return [
+        f"{name} {given[name]} has no effect: {reason}"
+        for name, reason in reasons.items()
+        if reason and given[name] not in (None, defaults[name])
+    ]

@@ -1,0 +1,182 @@
+"""Training from a trained encoder: its weights are the start, its architecture stays, it exports again."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from training_runs import settings, write_data
+
+from custom_bert import train_model
+from custom_bert.checkpoints import hub
+from custom_bert.checkpoints.native import load_checkpoint
+from custom_bert.config_sources import from_mapping
+from custom_bert.errors import ConfigError, RunError
+from custom_bert.inference.export import export_hugging_face
+from custom_bert.training.log import Reporter
+from custom_bert.training.loop import build
+from custom_bert.training.prepare import Prepared, prepare
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_data(tmp_path_factory.mktemp("trained") / "data")
+
+
+@pytest.fixture(scope="module")
+def run(data: Path) -> Path:
+    train_model(settings(data, data.parent / "first", **{"model.num_hidden_layers": 3}))
+    return data.parent / "first"
+
+
+@pytest.fixture(scope="module")
+def published(run: Path) -> Path:
+    """The run in Hugging Face's layout."""
+    export_hugging_face(run, run.parent / "published")
+    return run.parent / "published"
+
+
+def start(data: Path, init_from: Path | str, out: Path | None = None, **changes: Any) -> dict[str, Any]:
+    chosen = ("model.hidden_size", "model.num_hidden_layers", "model.num_attention_heads", "optim.lr")
+    chosen += ("optim.embedding_lr_factor", "optim.token_dropout", "optim.r_drop", "optim.pretrain_epochs")
+    common = {k: v for k, v in settings(data, out).items() if k not in chosen}
+    return {**common, "optim.epochs": 1, "model.init_from": str(init_from), **changes}
+
+
+def prepared(given: dict[str, Any]) -> Prepared:
+    return prepare(from_mapping(given), lambda line: None)
+
+
+@pytest.mark.parametrize("source", ["run", "published"])
+def test_training_starts_from_the_trained_weights(
+    source: str, data: Path, request: pytest.FixtureRequest, run: Path
+) -> None:
+    state = build(prepared(start(data, request.getfixturevalue(source))), Reporter())
+    trained = load_checkpoint(run).model.state_dict()
+    for name, tensor in state.model.state_dict().items():
+        assert torch.equal(tensor, trained[name]) == (not name.startswith("head.projection")), name
+
+
+def test_every_choice_for_a_trained_encoder_is_made_and_told(data: Path, published: Path) -> None:
+    found = prepared(start(data, published))
+    reasons = {choice.name: choice.reason for choice in found.choices}
+    assert reasons["model.norm"] == "as trained" and found.encoder.num_hidden_layers == 3
+    assert "trained encoder" in reasons["optim.lr"] and found.config.optim.layer_lr_decay == 0.9
+    assert found.config.optim.embedding_init == "checkpoint"
+    assert (found.config.optim.token_dropout, found.config.optim.pretrain_epochs) == (0, 0)
+    assert found.config.data.max_length == 32
+
+
+def test_a_better_start_learns_faster(data: Path, published: Path, tmp_path: Path) -> None:
+    from_trained = train_model(start(data, published, tmp_path / "a"))
+    assert from_trained.accuracy > 0.9
+
+
+def test_positions_limit_the_length(data: Path, published: Path) -> None:
+    given = start(data, published)
+    del given["data.max_length"]
+    assert prepared(given).config.data.max_length == 32
+    with pytest.raises(ConfigError, match=r"data.max_length 64: .* has 32 positions"):
+        prepared(start(data, published, **{"data.max_length": 64}))
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "told"),
+    [
+        ("model.norm", "post", "model.norm post: .* has pre, and renaming tensors cannot change"),
+        ("model.hidden_size", 64, "model.hidden_size 64: .* has 32"),
+        ("model.num_hidden_layers", 2, "model.num_hidden_layers 2: .* has 3"),
+        ("model.hidden_act", "relu", "model.hidden_act relu: .* has gelu"),
+        ("model.size", "tiny", "model.size tiny: .* has its own"),
+        ("model.vocab_size", 500, "model.vocab_size 500: "),
+        ("data.tokenizer", "vocab.txt", "data.tokenizer: .* brings its own"),
+        ("optim.embedding_init", "ppmi", "optim.embedding_init: model.init_from brings token vectors"),
+        ("optim.freeze_layers", 4, "optim.freeze_layers 4: .* has 3 layers"),
+    ],
+)
+def test_what_the_checkpoint_decides_cannot_be_asked_for(
+    setting: str, value: Any, told: str, data: Path, published: Path
+) -> None:
+    with pytest.raises(ConfigError, match=told):
+        prepared(start(data, published, **{setting: value}))
+
+
+def test_what_it_has_may_be_repeated_and_dropout_and_pooling_are_free(data: Path, published: Path) -> None:
+    found = prepared(start(data, published, **{"model.norm": "pre", "model.hidden_dropout": 0.3}))
+    assert found.encoder.hidden_dropout == 0.3
+    assert prepared(start(data, published, **{"model.pooling": "mean"})).encoder.pooling == "mean"
+
+
+def test_frozen_layers_keep_their_weights(data: Path, run: Path, tmp_path: Path) -> None:
+    train_model(start(data, run, tmp_path / "run", **{"optim.freeze_layers": 2, "optim.lr": 1e-2}))
+    before, after = (load_checkpoint(path).model.state_dict() for path in (run, tmp_path / "run"))
+    kept = ("encoder.embeddings.", "encoder.layers.0.", "encoder.layers.1.")
+    for name, tensor in after.items():
+        if not name.startswith("head.projection"):
+            assert torch.equal(tensor, before[name]) == name.startswith(kept), name
+
+
+def test_the_same_start_is_the_same_run_and_another_is_not(
+    data: Path, published: Path, tmp_path: Path
+) -> None:
+    train_model(start(data, published, tmp_path / "run"))
+    moved = shutil.copytree(published, tmp_path / "elsewhere")
+    again = train_model(start(data, moved, tmp_path / "run"))
+    assert again.directory == tmp_path / "run"
+    weights = bytearray((moved / "model.safetensors").read_bytes())
+    weights[-1] ^= 1
+    (moved / "model.safetensors").write_bytes(weights)
+    with pytest.raises(RunError, match="holds another run \\(init from changed\\)"):
+        train_model(start(data, moved, tmp_path / "run"))
+
+
+@pytest.mark.parametrize("family", ["Bert", "Roberta", "DistilBert", "RobertaPreLayerNorm", "ModernBert"])
+def test_every_family_is_fine_tuned_and_exported_back(
+    family: str, data: Path, run: Path, tmp_path: Path
+) -> None:
+    transformers = pytest.importorskip("transformers", reason="transformers is not installed")
+    sizes: dict[str, Any] = dict(vocab_size=1000, max_position_embeddings=64, pad_token_id=0)
+    names = ("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size")
+    if family == "DistilBert":
+        names = ("dim", "n_layers", "n_heads", "hidden_dim")
+    config = getattr(transformers, f"{family}Config")(
+        **sizes, **dict(zip(names, (32, 2, 2, 48), strict=True))
+    )
+    getattr(transformers, f"{family}ForMaskedLM")(config).save_pretrained(tmp_path / "base")
+    shutil.copy(run / "tokenizer.json", tmp_path / "base")
+    train_model(start(data, tmp_path / "base", tmp_path / "run"))
+    said = export_hugging_face(tmp_path / "run", tmp_path / "out")
+    assert f"{family}ForSequenceClassification, 3 labels" in said[0] and "verified" in said[1]
+    written = json.loads((tmp_path / "out" / "config.json").read_text())
+    assert written["model_type"] == config.model_type
+
+
+def test_a_name_that_is_no_directory_is_looked_up_and_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    with pytest.raises(RunError, match="no such directory, and no id"):
+        hub.locate("./nowhere")
+    with pytest.raises(RunError, match="no such directory, and no id"):
+        hub.locate("a b/c")
+    import huggingface_hub
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    asked: dict[str, Any] = {}
+
+    def unreachable(name: str, **arguments: Any) -> str:
+        asked.update(arguments, name=name)
+        raise LocalEntryNotFoundError("offline")
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", unreachable)
+    with pytest.raises(RunError, match="some/model: no such directory here, not in the hub's cache"):
+        hub.locate("some/model")
+    assert asked["name"] == "some/model"
+    assert not any(pattern.endswith((".bin", ".py", ".pt")) for pattern in asked["allow_patterns"])
+
+
+def test_a_fetched_checkpoint_is_its_directory(published: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import huggingface_hub
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda name, **_: str(published))
+    assert hub.locate("some/model") == published
