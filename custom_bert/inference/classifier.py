@@ -3,25 +3,17 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from custom_bert.batch import Batch
 from custom_bert.checkpoints.native import Checkpoint, load_checkpoint
-from custom_bert.data.batching import EVALUATION_PADDING, by_length, near_equal_slots
+from custom_bert.inference.in_order import compute, windows
 from custom_bert.machine import choose_device
 from custom_bert.metrics import ConfusionMatrix, Scores
-from custom_bert.models.evaluate import logits_of, softmax_in_order
-
-WINDOW = 4096
-"""Texts that are tokenised, sorted by length and predicted together; bounds memory."""
-
-TOKEN_BUDGET = 8192
-"""Rows of a prediction batch."""
 
 
 @dataclass(frozen=True)
@@ -117,23 +109,9 @@ class Classifier:
         return matrix.scores()
 
     def _windows(self, texts: Iterable[str]) -> Iterator[np.ndarray]:
-        """(n, C) probabilities of up to `WINDOW` consecutive texts at a time."""
-        if isinstance(texts, str):
-            raise TypeError("expected a list of texts, got a single string; write [text]")
-        source = iter(texts)
-        while window := list(itertools.islice(source, WINDOW)):
-            yield self._probabilities(window)
-
-    def _probabilities(self, texts: Sequence[str]) -> np.ndarray:
-        sequences, _ = self.tokenizer.encode(texts, self.max_length)
-        lengths_N = np.fromiter(map(len, sequences), dtype=np.int64, count=len(sequences))
-        batches = (
-            Batch.build(
-                [sequences[i] for i in indices],
-                slots=near_equal_slots(lengths_N[indices], EVALUATION_PADDING),
-                pad_token_id=self.tokenizer.pad_id,
-                indices=indices,
+        """(n, C) probabilities of the texts of a window at a time."""
+        for window in windows(texts):
+            logits_NC = compute(
+                self.model, self.tokenizer, window, max_length=self.max_length, device=self.device
             )
-            for indices in by_length(lengths_N, TOKEN_BUDGET)
-        )
-        return softmax_in_order(logits_of(self.model, batches, device=self.device), len(texts))
+            yield torch.from_numpy(logits_NC).softmax(-1).numpy()

@@ -1,4 +1,4 @@
-"""A model over batches without gradients: logits in input order, and metrics as they stream by."""
+"""A model over batches without gradients: outputs in input order, and metrics as they stream by."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ class Evaluation:
     loss: float
 
 
-def logits_of(
+def outputs_of(
     model: nn.Module,
     batches: Iterable[Batch],
     *,
     device: torch.device,
     autocast: Callable[[], AbstractContextManager[object]] = nullcontext,
 ) -> Iterator[tuple[Batch, Tensor]]:
-    """Each batch with its logits (N, C) in fp32, in evaluation mode; the model's mode is put back.
+    """Each batch with the model's output (N, K) in fp32, in evaluation mode; the model's mode is put back.
 
     Args:
-        model: maps a `Batch` to logits.
+        model: maps a `Batch` to (N, K): logits, or vectors.
         batches: on any device.
         device: where the model is.
         autocast: makes the context of a forward pass; fp32 by default.
@@ -44,8 +44,8 @@ def logits_of(
         for batch in batches:
             batch = batch.to(device)
             with torch.no_grad(), autocast():
-                logits_NC = model(batch)
-            yield batch, logits_NC.float()
+                output_NK = model(batch)
+            yield batch, output_NK.float()
     finally:
         model.train(was_training)
 
@@ -58,10 +58,10 @@ def evaluate(
     device: torch.device,
     autocast: Callable[[], AbstractContextManager[object]] = nullcontext,
 ) -> Evaluation:
-    """Metrics of labelled batches. See `logits_of`."""
+    """Metrics of labelled batches. See `outputs_of`."""
     matrix = ConfusionMatrix(num_labels)
     loss, examples = torch.zeros((), dtype=torch.float64, device=device), 0
-    for batch, logits_NC in logits_of(model, batches, device=device, autocast=autocast):
+    for batch, logits_NC in outputs_of(model, batches, device=device, autocast=autocast):
         assert batch.labels_N is not None, "evaluation needs labels"
         loss += cross_entropy_sum(logits_NC, batch.labels_N)
         examples += batch.num_sequences
@@ -69,12 +69,12 @@ def evaluate(
     return Evaluation(matrix.scores(), float(loss) / max(examples, 1))
 
 
-def softmax_in_order(outputs: Iterable[tuple[Batch, Tensor]], count: int) -> np.ndarray:
-    """(count, C) probabilities, row i for the example with index i."""
+def rows_in_order(outputs: Iterable[tuple[Batch, Tensor]], count: int) -> np.ndarray:
+    """(count, K) rows, row i for the example with index i."""
     rows: np.ndarray | None = None
-    for batch, logits_NC in outputs:
-        probabilities = logits_NC.softmax(-1).cpu().numpy()
+    for batch, output_NK in outputs:
+        values = output_NK.cpu().numpy()
         if rows is None:
-            rows = np.empty((count, probabilities.shape[1]), dtype=np.float32)
-        rows[batch.indices] = probabilities
+            rows = np.empty((count, values.shape[1]), dtype=np.float32)
+        rows[batch.indices] = values
     return np.empty((0, 0), dtype=np.float32) if rows is None else rows

