@@ -46,6 +46,24 @@ def peers(record: dict[str, Any]) -> list[str]:
     return rows
 
 
+def ablation(record: dict[str, Any]) -> list[str]:
+    """One row an improvement, on AG News's lengths; then everything at once."""
+    found = {(one["part"], one["name"]): one for one in record["results"] if one["workload"] == "AG News lengths"}
+
+    def cell(part: str, name: str) -> list[str]:
+        one = found.get((part, name))
+        if one is None:
+            return ["", ""]
+        ratio = f"{one['ratio_median']:.2f} ({one['ratio_min']:.2f} to {one['ratio_max']:.2f})"
+        return [ratio, f"{one['memory']['median']:.2f}" if one["memory"] else ""]
+
+    rows = ["| improvement | alone: speed | memory | in `custom`: speed | memory |", "|---|---|---|---|---|"]
+    for name in dict.fromkeys(name for part, name in found if part == "alone"):
+        rows.append(f"| {' | '.join([name, *cell('alone', name), *cell('removed', name)])} |")
+    rows.append(f"| **all together, against `legacy`** | {' | '.join(cell('recipe', 'custom, all on'))} | | |")
+    return rows
+
+
 TABLES: dict[str, tuple[str, Callable[[dict[str, Any]], list[str]]]] = {
     "accuracy": ("accuracy_cpu2avx2_202611.json", accuracy),
     "peers": ("peers_256x4_cpu2avx2_202611.json", peers),
