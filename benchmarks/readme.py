@@ -48,7 +48,9 @@ def peers(record: dict[str, Any]) -> list[str]:
 
 def ablation(record: dict[str, Any]) -> list[str]:
     """One row an improvement, on AG News's lengths; then everything at once."""
-    found = {(one["part"], one["name"]): one for one in record["results"] if one["workload"] == "AG News lengths"}
+    found = {
+        (one["part"], one["name"]): one for one in record["results"] if one["workload"] == "AG News lengths"
+    }
 
     def cell(part: str, name: str) -> list[str]:
         one = found.get((part, name))
@@ -60,7 +62,9 @@ def ablation(record: dict[str, Any]) -> list[str]:
     rows = ["| improvement | alone: speed | memory | in `custom`: speed | memory |", "|---|---|---|---|---|"]
     for name in dict.fromkeys(name for part, name in found if part == "alone"):
         rows.append(f"| {' | '.join([name, *cell('alone', name), *cell('removed', name)])} |")
-    rows.append(f"| **all together, against `legacy`** | {' | '.join(cell('recipe', 'custom, all on'))} | | |")
+    rows.append(
+        f"| **all together, against `legacy`** | {' | '.join(cell('recipe', 'custom, all on'))} | | |"
+    )
     return rows
 
 
