@@ -60,8 +60,8 @@ def ablation(record: dict[str, Any]) -> list[str]:
         return [ratio, f"{one['memory']['median']:.2f}" if one["memory"] else ""]
 
     rows = ["| improvement | alone: speed | memory | in `custom`: speed | memory |", "|---|---|---|---|---|"]
-    for name in dict.fromkeys(name for part, name in found if part == "alone"):
-        rows.append(f"| {' | '.join([name, *cell('alone', name), *cell('removed', name)])} |")
+    names = dict.fromkeys(name for part, name in found if part == "alone")
+    rows += [f"| {' | '.join([name, *cell('alone', name), *cell('removed', name)])} |" for name in names]
     rows.append(
         f"| **all together, against `legacy`** | {' | '.join(cell('recipe', 'custom, all on'))} | | |"
     )
