@@ -11,6 +11,9 @@ from typing import Any, NoReturn, get_args
 from custom_bert.config import Size
 from custom_bert.errors import ConfigError, UserError
 
+PARTS = ("speed", "lengths", "learning")
+"""Of the ablation; here too, because its module needs torch."""
+
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
@@ -25,6 +28,7 @@ def parser() -> argparse.ArgumentParser:
         "ablation", help="what each improvement buys here, alone, taken out, and on the ladder"
     )
     ablation.add_argument("--size", choices=get_args(Size), help="default: mini on a CPU, base on CUDA")
+    ablation.add_argument("--only", nargs="+", choices=PARTS, help="some of its parts; default: all of them")
     scaling = commands.add_parser(
         "scaling", help="how time and memory grow with length, size, threads and number of examples"
     )
@@ -68,7 +72,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     common = {"device": device, "quick": options.quick, "repeats": options.repeats, "out": out, "tell": tell}
     if options.command == "ablation":
-        ablation.run(**common, size=options.size)
+        ablation.run(**common, size=options.size, parts=options.only or ablation.PARTS)
     else:
         {"scaling": scaling, "roofline": roofline}[options.command].run(**common)
     written = [path for path in (out, *(out.with_suffix(end) for end in (".md", ".svg"))) if path.exists()]

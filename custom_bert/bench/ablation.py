@@ -5,10 +5,10 @@ the whole ladder from one to the other; with the proof that it computes the same
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import torch
 
@@ -22,10 +22,13 @@ from custom_bert.bench.switches import LEGACY, Improvement, Switches, improvemen
 from custom_bert.bench.workloads import AG_NEWS, LENGTHS, Workload
 from custom_bert.config import Precision, Size
 from custom_bert.training.choices import token_dropout
-from custom_bert.training.compile import compiler_fault
+from custom_bert.training.compile import choose_compile, compiler_fault
 from custom_bert.training.precision import choose_precision
 
 QUESTION = "What each improvement buys: speed, memory, and what it changes"
+Part = Literal["speed", "lengths", "learning"]
+PARTS: tuple[Part, ...] = get_args(Part)
+PART_NAMES = {"alone": "alone, against legacy", "removed": "custom with it, against custom without it"}
 Cell = dict[str, Any] | None
 """A measurement, or None where the recipe does not fit into memory."""
 
@@ -35,7 +38,8 @@ class Row:
     """One recipe to measure.
 
     Attributes:
-        part: alone, removed, ladder or recipe.
+        part: alone (against legacy without it), removed (custom with it, against custom without it), ladder
+            or recipe.
         name: what was switched.
         switches: the recipe.
         base: key of the recipe that it is compared with.
@@ -68,7 +72,7 @@ def key_of(switches: Switches) -> str:
 
 
 def custom_recipe(switched: Sequence[Improvement]) -> Switches:
-    """Everything on that pays on this machine's hardware."""
+    """Everything on that the defaults take on this machine."""
     return replace(LEGACY, **{one.field: one.on for one in switched if one.in_custom})
 
 
@@ -81,11 +85,8 @@ def rows_for(switched: Sequence[Improvement], workload: Workload) -> list[Row]:
     for one in chosen:
         off = replace(LEGACY, **{one.field: one.off})
         rows.append(Row("alone", one.name, replace(LEGACY, **{one.field: one.on}), key_of(off)))
-    rows += [
-        Row("removed", one.name, custom, key_of(replace(custom, **{one.field: one.off})))
-        for one in chosen
-        if one.in_custom
-    ]
+        on, off = (replace(custom, **{one.field: value}) for value in (one.on, one.off))
+        rows.append(Row("removed", one.name, on, key_of(off)))
     if workload is AG_NEWS:
         step = LEGACY
         for one in switched:
@@ -110,6 +111,7 @@ def run(
     quick: bool,
     size: Size | None,
     repeats: int | None,
+    parts: Collection[Part] = PARTS,
     out: Path,
     tell: Callable[[str], None],
 ) -> None:
@@ -120,13 +122,16 @@ def run(
         quick: one repeat, AG News lengths only, one seed: shows that it works.
         size: of the encoder; None for mini on a CPU and base on CUDA.
         repeats: measurements of each recipe, recipes in turn; None for 5.
+        parts: speed at AG News's lengths, speed at fixed lengths, what changes learning.
         out: the record's path.
         tell: called with a line for each measurement.
     """
     size = size or ("base" if device == "cuda" else "mini")
     repeats = 1 if quick else repeats or 5
     switched, notes = _available(device)
-    workloads = (AG_NEWS,) if quick else (AG_NEWS, *LENGTHS)
+    workloads: tuple[Workload, ...] = (AG_NEWS,) if "speed" in parts else ()
+    if "lengths" in parts and not quick:
+        workloads += LENGTHS
     tell(f"{size} encoder on {device}, {repeats} repeats; proofs first")
     proofs = {one.name: prove(one, device) for one in switched}
     for name, proof in proofs.items():
@@ -148,15 +153,15 @@ def run(
                 said = "does not fit" if cell is None else f"{cell['tokens_per_second']:,.0f} tokens/s"
                 tell(f"{repeat + 1}/{repeats} {workload.name}, {key}: {said}")
             save()
-    changing = [one for one in switched if one.changes_learning]
-    learned |= convergence.compare(
-        changing,
-        seeds=1 if quick else 5,
-        epochs=1 if quick else 6,
-        rates=() if quick else convergence.RATES,
-        tell=tell,
-    )
-    save()
+    if "learning" in parts:
+        learned |= convergence.compare(
+            [one for one in switched if one.changes_learning],
+            seeds=1 if quick else 5,
+            epochs=1 if quick else 6,
+            rates=() if quick else convergence.RATES,
+            tell=tell,
+        )
+        save()
 
 
 def _available(device: str) -> tuple[list[Improvement], list[str]]:
@@ -169,13 +174,16 @@ def _available(device: str) -> tuple[list[Improvement], list[str]]:
     if fault:
         found = [one for one in found if one.field != "compile"]
         notes.append(f"kernel fusion: not measured, torch.compile does not work here: {fault}")
+    compiles, why = choose_compile(torch.device(device))
+    left_out = {} if compiles else {"compile": f"off by default: {why}"}
     if chosen == "fp32":
-        found = [replace(one, in_custom=one.in_custom and one.field != "precision") for one in found]
-        notes.append(
-            "mixed precision: this CPU has no bf16 hardware and emulates it; it is measured alone, and "
-            "custom takes fp32, as the defaults do here"
-        )
-    return found, notes
+        left_out["precision"] = "this CPU has no bf16 hardware and emulates it"
+    notes += [
+        f"{one.name}: not in custom, as the defaults do not take it: {left_out[one.field]}"
+        for one in found
+        if one.field in left_out
+    ]
+    return [replace(one, in_custom=one.field not in left_out) for one in found], notes
 
 
 def _ratios(cells: list[Cell], base: list[Cell], field: str, *, inverse: bool = False) -> list[float] | None:
@@ -218,9 +226,7 @@ def _write(
             proof = proofs.get(row.name)
             lines.append(
                 [
-                    {"alone": "alone, against legacy", "removed": "in custom, against without it"}.get(
-                        row.part, row.part
-                    ),
+                    PART_NAMES.get(row.part, row.part),
                     row.name,
                     shown(speed) if speed else _why_not(ours, base),
                     shown(memory) if memory else "",
@@ -301,7 +307,11 @@ def _entry(
 
 def _picture(record: dict[str, Any], size: Size, device: str) -> str:
     groups = {"alone": 0, "removed": 1, "ladder": 2}
-    legend = ("alone, against legacy", "in custom, against custom without it", "ladder from legacy to custom")
+    legend = (
+        "alone, against legacy",
+        "custom with it, against custom without it",
+        "ladder from legacy to custom",
+    )
     data = [
         Bar(entry["name"], groups[entry["part"]], tuple(entry["values"]))
         for entry in record["results"]

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from custom_bert.bench import __main__ as main_module
 from custom_bert.bench import ablation, speed
 from custom_bert.bench.__main__ import main
 from custom_bert.bench.equality import prove
@@ -41,11 +42,11 @@ def test_every_improvement_names_a_setting_of_the_configuration() -> None:
     assert {one.setting for one in SWITCHED} <= to_flat(TrainConfig()).keys()
 
 
-def test_what_the_hardware_has_not_is_measured_alone_only() -> None:
+def test_what_the_hardware_has_not_is_off_the_ladder() -> None:
     switched = [replace(one, in_custom=one.field != "precision") for one in SWITCHED]
     rows = ablation.rows_for(switched, AG_NEWS)
     parts = {row.part for row in rows if "mixed precision" in row.name}
-    assert parts == {"alone"} and ablation.custom_recipe(switched).precision == "fp32"
+    assert parts == {"alone", "removed"} and ablation.custom_recipe(switched).precision == "fp32"
 
 
 @pytest.mark.parametrize("one", [o for o in SWITCHED if o.field != "compile"], ids=lambda o: o.field)
@@ -133,6 +134,33 @@ def test_the_record_the_table_and_the_picture(tmp_path: Path, monkeypatch: pytes
     assert "does not fit into memory" in table and "4.00 (4.00 to 4.00)" in table and "a note" in table
     picture = out.with_suffix(".svg").read_text()
     assert picture.startswith("<svg") and "uniform-length batching" in picture and "4.00" in picture
+
+
+def test_the_parts_are_those_that_the_command_offers() -> None:
+    assert main_module.PARTS == ablation.PARTS
+
+
+@pytest.mark.parametrize("parts", [("speed",), ("lengths",), ("learning",)])
+def test_parts_can_be_measured_apart(parts: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: set[str] = set()
+
+    def measured(switches: Any, workload: Any, **_: Any) -> dict[str, Any]:
+        asked.add("speed" if workload is AG_NEWS else "lengths")
+        return {"tokens_per_second": 1.0, "step_mb": 1.0}
+
+    def compared(*_: Any, **__: Any) -> dict[str, Any]:
+        asked.add("learning")
+        return {}
+
+    monkeypatch.setattr(ablation, "_available", lambda device: (list(SWITCHED), []))
+    monkeypatch.setattr(ablation, "prove", lambda one, device: None)
+    monkeypatch.setattr(ablation, "measure", measured)
+    monkeypatch.setattr(ablation.convergence, "compare", compared)
+    out = tmp_path / "record.json"
+    ablation.run(
+        device="cpu", quick=False, size=None, repeats=1, parts=parts, out=out, tell=lambda line: None
+    )
+    assert asked == set(parts) and out.exists()
 
 
 def test_a_record_is_never_overwritten(tmp_path: Path) -> None:
