@@ -140,8 +140,10 @@ def run(
     cells: dict[str, dict[str, list[Cell]]] = {w.name: {} for w in workloads}
     learned: dict[str, Any] = {}
 
+    command = _command(out, device, quick, parts)
+
     def save() -> None:
-        _write(out, switched, proofs, cells, learned, notes, size, device, quick)
+        _write(out, switched, proofs, cells, learned, notes, size, device, command)
 
     for repeat in range(repeats):
         for workload in workloads:
@@ -203,7 +205,7 @@ def _write(
     notes: list[str],
     size: Size,
     device: str,
-    quick: bool,
+    command: str,
 ) -> None:
     table = [
         f"Encoder `{size}`, vocabulary {VOCABULARY:,}, dropout {DROPOUT}, no attention dropout, whole "
@@ -258,7 +260,7 @@ def _write(
     record = write_record(
         out,
         question=QUESTION,
-        command=_command(out, device, quick),
+        command=command,
         table=table,
         size=size,
         results=entries,
@@ -279,8 +281,10 @@ def _verdict(proof: Proof | None) -> str:
     return f"{'yes' if proof.holds else 'NO'}: {proof.difference:.0e}, {proof.what}"
 
 
-def _command(out: Path, device: str, quick: bool) -> str:
+def _command(out: Path, device: str, quick: bool, parts: Collection[Part]) -> str:
     words = ["custom-bert", "bench", "ablation", "--device", device, *(["--quick"] if quick else [])]
+    if set(parts) != set(PARTS):
+        words += ["--only", *parts]
     return shlex.join([*words, "--out", out.name])
 
 
