@@ -179,7 +179,11 @@ def _available(device: str) -> tuple[list[Improvement], list[str]]:
     compiles, why = choose_compile(torch.device(device))
     left_out = {} if compiles else {"compile": f"off by default: {why}"}
     if chosen == "fp32":
-        left_out["precision"] = "this CPU has no bf16 hardware and emulates it"
+        found = [one for one in found if one.field != "precision"]
+        notes.append(
+            "mixed precision: not measured: this CPU has no bf16 hardware and emulates it, 35 times slower where "
+            "it was tried"
+        )
     notes += [
         f"{one.name}: not in custom, as the defaults do not take it: {left_out[one.field]}"
         for one in found
