@@ -181,8 +181,8 @@ def _available(device: str) -> tuple[list[Improvement], list[str]]:
     if chosen == "fp32":
         found = [one for one in found if one.field != "precision"]
         notes.append(
-            "mixed precision: not measured: this CPU has no bf16 hardware and emulates it, 35 times slower where "
-            "it was tried"
+            "mixed precision: not measured: this CPU has no bf16 hardware and emulates it, 35 times slower "
+            "where it was tried"
         )
     notes += [
         f"{one.name}: not in custom, as the defaults do not take it: {left_out[one.field]}"
