@@ -70,6 +70,7 @@ def ablation(record: dict[str, Any]) -> list[str]:
 
 TABLES: dict[str, tuple[str, Callable[[dict[str, Any]], list[str]]]] = {
     "accuracy": ("accuracy_cpu2avx2_202611.json", accuracy),
+    "ablation": ("ablation_cpu2avx2_202611.json", ablation),
     "peers": ("peers_256x4_cpu2avx2_202611.json", peers),
 }
 """Table -> its record, and what makes the one of the other."""
