@@ -140,7 +140,7 @@ def main() -> None:
     write_record(
         options.out,
         question=QUESTION,
-        command=f"python benchmarks/million_lines.py --lines {options.lines}",
+        command=f"python benchmarks/million_lines.py --lines {options.lines} --minutes {options.minutes:g}",
         table=table,
         lines=options.lines,
         bytes=size,
