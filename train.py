@@ -8,9 +8,9 @@ train_model(config)
 import sys
 from pathlib import Path
 
-from custom_bert.threads import sleep_while_waiting
+from custom_bert.threads import spin_briefly
 
-sleep_while_waiting()  # before torch is imported: threads that wait do not spin
+spin_briefly()  # before torch is imported: threads that wait soon sleep
 
 from custom_bert.training.loop import train_model  # noqa: E402
 

@@ -25,7 +25,7 @@ from custom_bert.config import TrainConfig
 from custom_bert.config_sources import ALIASES
 from custom_bert.config_sources import load as load_config
 from custom_bert.errors import RunError, UserError, WriteError, nearest
-from custom_bert.threads import sleep_while_waiting
+from custom_bert.threads import spin_briefly
 
 Device = Literal["cpu", "cuda"]
 
@@ -246,7 +246,7 @@ COMMANDS: dict[str, type[Any]] = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command; returns the exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    sleep_while_waiting()
+    spin_briefly()
     try:
         if not arguments or arguments[0] in ("-h", "--help"):
             print(_overview())

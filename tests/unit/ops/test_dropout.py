@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from custom_bert.ops.dropout import Dropout, drop
+from custom_bert.ops.dropout import Dropout, drop, rounded
 
-ROWS, WIDTH = 400, 250  # not a multiple of the four elements that share a draw, row by row
+ROWS, WIDTH = 400, 250  # not a multiple of the eight elements that share a draw, row by row
 
 
 def drawn(rate: float, seed: int = 0, shape: tuple[int, ...] = (ROWS, WIDTH)) -> torch.Tensor:
@@ -13,23 +13,28 @@ def drawn(rate: float, seed: int = 0, shape: tuple[int, ...] = (ROWS, WIDTH)) ->
     return drop(torch.ones(shape, dtype=torch.float64), rate)
 
 
-@pytest.mark.parametrize("rate", [0.0, 0.1, 0.2, 0.5, 0.9])
+@pytest.mark.parametrize("rate", [0.0, 0.001, 0.01, 0.1, 0.2, 0.5, 0.9])
 def test_the_share_and_the_scale_are_the_rates(rate: float) -> None:
-    out = drawn(rate)
+    bits, dropped = rounded(rate)
+    asked, rate = rate, dropped / (1 << bits)
+    assert rate == pytest.approx(asked, rel=0.02)
+    out = drawn(asked)
     kept = out[out > 0]
-    assert torch.allclose(kept, torch.full_like(kept, 1 / (1 - rate)), rtol=1e-3)
+    assert torch.allclose(kept, torch.full_like(kept, 1 / (1 - rate)), rtol=1e-6)
     assert out.mean().item() == pytest.approx(1.0, abs=4 * (rate / (1 - rate) / out.numel()) ** 0.5)
     error = (rate * (1 - rate) / out.numel()) ** 0.5
     assert abs((out == 0).double().mean().item() - rate) <= 4 * error
 
 
-def test_elements_of_one_draw_are_independent() -> None:
-    lanes = (drawn(0.3) == 0).double().view(-1, 4)
-    correlations = torch.corrcoef(lanes.T) - torch.eye(4)
-    assert correlations.abs().max() < 4 / len(lanes) ** 0.5
+@pytest.mark.parametrize(("rate", "sharing"), [(0.3, 8), (0.01, 4)])
+def test_elements_of_one_draw_are_independent(rate: float, sharing: int) -> None:
+    assert rounded(rate)[0] == 64 // sharing
+    lanes = (drawn(rate) == 0).double().view(-1, sharing)
+    correlations = torch.corrcoef(lanes.T) - torch.eye(sharing)
+    assert correlations.abs().max() < 4.5 / len(lanes) ** 0.5
     neighbours = torch.corrcoef(torch.stack([lanes[1:, 0], lanes[:-1, 0]]))[0, 1]
     assert abs(neighbours) < 4 / len(lanes) ** 0.5
-    assert torch.allclose(lanes.mean(0), torch.full((4,), 0.3, dtype=torch.float64), atol=0.02)
+    assert torch.allclose(lanes.mean(0), torch.full((sharing,), rate, dtype=torch.float64), atol=0.02)
 
 
 def test_the_gradient_passes_where_the_value_did() -> None:
