@@ -313,7 +313,7 @@ def from_text(text: str, annotation: Any) -> Any:
     return text
 
 
-_RANGES: dict[str, tuple[float, float, str]] = {
+RANGES: dict[str, tuple[float, float, str]] = {
     "data.val_fraction": (1e-6, 0.9, "between 0 and 0.9"),
     "data.max_length": (3, 1 << 20, "at least 3"),
     "model.vocab_size": (100, 1 << 22, "between 100 and 4,194,304"),
@@ -361,8 +361,8 @@ def check(config: TrainConfig) -> list[str]:
         except ValueError as error:
             faults.append(f"{name}: {error}, got {value!r}")
             continue
-        if name in _RANGES and value is not None:
-            low, high, words = _RANGES[name]
+        if name in RANGES and value is not None:
+            low, high, words = RANGES[name]
             if not low <= value <= high:
                 faults.append(f"{name} must be {words}, got {value}")
     if faults:
@@ -385,6 +385,8 @@ def check(config: TrainConfig) -> list[str]:
             "model.attention_dropout: packed batches have no kernel with dropout; "
             "set it to 0 or batch.plan to uniform_length"
         )
+    if config.optim.freeze_layers and not model.init_from:
+        faults.append("optim.freeze_layers: nothing is trained yet; set model.init_from, or leave it out")
     if config.optim.r_drop and model.hidden_dropout == 0 and not model.attention_dropout:
         faults.append(
             "optim.r_drop compares two passes under dropout; raise model.hidden_dropout or set it to 0"

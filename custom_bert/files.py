@@ -179,6 +179,7 @@ def rename_directory(source: Path, target: Path) -> None:
                 os.fsync(descriptor)
             finally:
                 os.close(descriptor)
+        os.chmod(source, 0o777 & ~_umask())  # as mkdir would have it; a temporary directory is its owner's
         os.rename(source, target)
         _sync_directory(target.parent)
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, cast
 
 from custom_bert.config import (
+    RANGES,
     Activation,
     Mlp,
     ModelConfig,
@@ -244,9 +245,28 @@ def encoder_config(
     return config
 
 
+_MORE_RANGES: dict[str, tuple[float, float]] = {
+    "vocab_size": (1, 1 << 22),
+    "max_position_embeddings": (1, 1 << 20),
+    "position_offset": (0, 1 << 22),
+    "type_vocab_size": (0, 1 << 16),
+    "norm_eps": (0, 1),
+    "hidden_size": (1, 1 << 16),
+}
+"""Of the fields that a user cannot set, or not so freely."""
+
+
 def check_encoder(config: EncoderConfig) -> list[str]:
     """Faults of an architecture whose fields are all known, one line each."""
     faults = []
+    for name, value in vars(config).items():
+        low, high = _MORE_RANGES.get(name) or RANGES.get(f"model.{name}", (0, 0, ""))[:2]
+        if high and not low <= value <= high:
+            faults.append(f"{name} is {value}, not between {low} and {high}")
+    if not 0 <= config.pad_token_id < max(1, config.vocab_size):
+        faults.append(f"pad_token_id {config.pad_token_id} is not in a vocabulary of {config.vocab_size}")
+    if faults:
+        return faults
     if config.hidden_size % config.num_attention_heads:
         faults.append(
             f"model.hidden_size {config.hidden_size} is not divisible by "
@@ -256,6 +276,4 @@ def check_encoder(config: EncoderConfig) -> list[str]:
         faults.append(f"model.position rope needs an even head width, got {config.head_dim}")
     if config.position == "sinusoidal" and config.hidden_size % 2:
         faults.append(f"model.position sinusoidal needs an even width, got {config.hidden_size}")
-    if config.head == "bert" and config.pooling != "cls":
-        faults.append("model.pooling: the legacy preset's head reads the first token; use cls")
     return faults

@@ -132,5 +132,5 @@ FAMILY = Family(
     ),
     config=_config,
     read=_read,
-    dropped=("bert.embeddings.position_ids", "cls.*"),
+    dropped=("bert.embeddings.position_ids", "cls.*", "qa_outputs.*"),
 )

@@ -83,5 +83,6 @@ FAMILY = Family(
         "vocab_transform.*",
         "vocab_layer_norm.*",
         "vocab_projector.*",
+        "qa_outputs.*",
     ),
 )

@@ -19,6 +19,15 @@ FAMILIES: dict[str, Family] = {
 """By `model_type` of config.json."""
 
 
+def inexpressible(config: EncoderConfig) -> str | None:
+    """What of an architecture its family's class in transformers cannot express, or None."""
+    try:
+        family_of(config).config(config, 1)
+    except ValueError as error:
+        return str(error)
+    return None
+
+
 def family_of(config: EncoderConfig) -> Family:
     """The family whose class has the form of our head; RoBERTa's two differ by where the norms stand."""
     if config.head == "roberta" and config.norm == "pre":

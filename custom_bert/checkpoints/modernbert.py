@@ -39,6 +39,10 @@ def _config(config: EncoderConfig, num_labels: int) -> dict[str, Any]:
         "mlp_dropout": config.hidden_dropout,
         "attention_dropout": config.attention_dropout,
         "local_attention": config.local_attention or 2 * config.max_position_embeddings,
+        # for transformers 4, which reads these three instead of the two below
+        "global_attn_every_n_layers": config.global_attn_every_n_layers if config.local_attention else 1,
+        "global_rope_theta": config.rope_theta,
+        "local_rope_theta": config.local_rope_theta,
         "layer_types": ["sliding_attention" if is_local else "full_attention" for is_local in local],
         "rope_parameters": {
             "full_attention": {"rope_type": "default", "rope_theta": config.rope_theta},
@@ -91,20 +95,25 @@ def _read(keys: Keys) -> dict[str, Any]:
 def _rotation_and_layers(keys: Keys, layers: int) -> tuple[int, float, float]:
     """(layers from one global one to the next, its rotary base, the local layers'), in either of the forms in
     which they are published."""
-    rope = keys.get("rope_parameters", dict, {})
-    bases = []
+    rope, bases = keys.get("rope_parameters", dict, {}), []
+    strange = sorted(rope.keys() - {"full_attention", "sliding_attention"})
+    if strange:
+        raise ValueError(f"rope_parameters.{strange[0]}: known are full_attention and sliding_attention")
     for kind, older, default in (
         ("full_attention", "global_rope_theta", 160_000.0),
         ("sliding_attention", "local_rope_theta", 10_000.0),
     ):
-        one = rope.get(kind, {})
-        if one.get("rope_type", "default") != "default":
-            raise ValueError(f"rope_parameters.{kind}.rope_type is {one['rope_type']!r}; known is 'default'")
-        bases.append(float(one.get("rope_theta", keys.get(older, float, default))))
+        one = Keys({} if rope.get(kind) is None else keys.part("rope_parameters", kind))
+        rotation = one.get("rope_type", str, "default")
+        if rotation != "default":
+            raise ValueError(f"rope_parameters.{kind}.rope_type is {rotation!r}; known is 'default'")
+        bases.append(one.get("rope_theta", float, keys.get(older, float, default)))
     kinds = keys.get("layer_types", list, [])
     if not kinds:
         return keys.get("global_attn_every_n_layers", int, 3), bases[0], bases[1]
     keys.get("global_attn_every_n_layers", int, 3)
+    if len(kinds) != layers:
+        raise ValueError(f"layer_types has {len(kinds)} entries for {layers} layers")
     whole = [i for i, kind in enumerate(kinds) if kind == "full_attention"]
     every = whole[1] - whole[0] if len(whole) > 1 else max(1, len(kinds))
     wanted = ["sliding_attention" if i % every else "full_attention" for i in range(layers)]
@@ -133,5 +142,5 @@ FAMILY = Family(
     ),
     config=_config,
     read=_read,
-    dropped=("decoder.*",),
+    dropped=("decoder.*", "qa_outputs.*"),
 )

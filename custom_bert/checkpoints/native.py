@@ -17,12 +17,11 @@ from pathlib import Path
 from typing import get_type_hints
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor
 
 from custom_bert import files
+from custom_bert.checkpoints.published_files import parse_tensors
 from custom_bert.config import coerce
 from custom_bert.data.tokenizer import TextTokenizer, load_tokenizer
 from custom_bert.errors import DataError, RunError, did_you_mean
@@ -107,8 +106,12 @@ def load_checkpoint(directory: str | Path) -> Checkpoint:
     weights = directory / "model.safetensors"
     if not weights.exists():
         raise RunError(f"{directory}: no model.safetensors; the run has not been evaluated yet")
-    tensors = _read_tensors(weights)
-    _check_size(directory, config, num_labels)
+    try:
+        content = weights.read_bytes()
+    except OSError as error:
+        raise RunError(f"{weights}: cannot read: {error.strerror}") from error
+    tensors = parse_tensors(weights, content)
+    check_size(directory, config, num_labels, len(content))
     with torch.device("meta"):
         model = SequenceClassifier(config, num_labels)
     _check_tensors(weights, tensors, model)
@@ -117,10 +120,19 @@ def load_checkpoint(directory: str | Path) -> Checkpoint:
     return Checkpoint(model.eval(), tokenizer, tuple(labels), max_length)
 
 
-def _check_size(directory: Path, config: EncoderConfig, num_labels: int) -> None:
-    """Refuses an architecture far beyond the weights, before anything of its size is made."""
+def check_size(directory: Path, config: EncoderConfig, num_labels: int, held: int) -> None:
+    """Refuses an architecture far beyond the weights, before anything of its size is made.
+
+    Args:
+        directory: for messages.
+        config: the architecture.
+        num_labels: of its head.
+        held: bytes of the weights that there are.
+
+    Raises:
+        RunError: naming both sizes.
+    """
     wanted = 4 * config.num_parameters(num_labels)
-    held = (directory / "model.safetensors").stat().st_size
     if wanted > 4 * held + (1 << 20):
         raise RunError(
             f"{directory / 'config.json'}: describes {wanted:,} bytes of weights, but model.safetensors "
@@ -158,21 +170,13 @@ def _read_config(directory: Path) -> tuple[EncoderConfig, int, int]:
         raise RunError(f"{path}: {error}") from error
     config = EncoderConfig(**fields)
     faults = check_encoder(config)
-    sizes = [v for k, v in fields.items() if k.startswith(("num_", "hidden_size", "vocab", "inter"))]
-    if faults or min(sizes) < 1 or num_labels < 1 or not max_length >= 3:
-        raise RunError(f"{path}: {faults[0] if faults else 'a size is not positive'}")
-    if max(max_length, config.max_position_embeddings) > LONGEST:
-        raise RunError(f"{path}: more than {LONGEST:,} positions")
+    if not 1 <= num_labels <= 1 << 24:
+        faults.append(f"num_labels is {num_labels}")
+    if not 3 <= max_length <= LONGEST:
+        faults.append(f"max_length is {max_length}, not between 3 and {LONGEST}")
+    if faults:
+        raise RunError(f"{path}: {faults[0]}")
     return config, num_labels, max_length
-
-
-def _read_tensors(path: Path) -> dict[str, Tensor]:
-    try:
-        return load_tensors(path.read_bytes())
-    except OSError as error:
-        raise RunError(f"{path}: cannot read: {error.strerror}") from error
-    except SafetensorError as error:
-        raise RunError(f"{path}: damaged: {error}") from error
 
 
 def _check_tensors(path: Path, tensors: dict[str, Tensor], model: SequenceClassifier) -> None:

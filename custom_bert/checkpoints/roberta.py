@@ -44,5 +44,5 @@ FAMILY = Family(
     ),
     config=_config,
     read=_read,
-    dropped=("roberta.embeddings.position_ids", "roberta.pooler.*", "lm_head.*"),
+    dropped=("roberta.embeddings.position_ids", "roberta.pooler.*", "lm_head.*", "qa_outputs.*"),
 )

@@ -43,5 +43,5 @@ FAMILY = Family(
     ),
     config=_config,
     read=_read,
-    dropped=(f"{PREFIX}.embeddings.position_ids", f"{PREFIX}.pooler.*", "lm_head.*"),
+    dropped=(f"{PREFIX}.embeddings.position_ids", f"{PREFIX}.pooler.*", "lm_head.*", "qa_outputs.*"),
 )

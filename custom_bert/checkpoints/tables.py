@@ -61,6 +61,14 @@ class Keys:
         except ValueError as error:
             raise ValueError(f"{key}: {error}, got {value!r}") from error
 
+    def part(self, key: str, inner: str) -> dict[str, Any]:
+        """An object inside an object.
+
+        Raises:
+            ValueError: if it is missing or none.
+        """
+        return Keys(self.get(key, dict)).get(inner, dict)  # type: ignore[no-any-return]
+
     def activation(self, key: str) -> str:
         """Our name of an activation.
 
@@ -161,21 +169,27 @@ def from_hugging_face(
         state: theirs.
         shapes: our names and shapes, as of a model on the meta device.
 
+    Returns:
+        Tensors that are one of theirs share its memory.
+
     Raises:
-        ValueError: listing tensors that are missing, left over, or of another shape.
+        ValueError: naming tensors that are missing, left over, or of another shape.
     """
     names = correspondence(family, shapes)
-    wanted = [name for theirs in names.values() for name in theirs]
-    missing, extra = sorted(set(wanted) - state.keys()), sorted(state.keys() - set(wanted))
-    if missing or extra:
-        raise ValueError(f"{family.model_type}: missing {missing or 'none'}, left over {extra or 'none'}")
-    out = {
-        ours: torch.cat([state[name] for name in theirs]) if len(theirs) > 1 else state[theirs[0]].clone()
-        for ours, theirs in names.items()
-    }
-    wrong = [f"{n} {tuple(t.shape)} for {tuple(shapes[n])}" for n, t in out.items() if t.shape != shapes[n]]
-    if wrong:
-        raise ValueError(f"{family.model_type}: other shapes: {', '.join(wrong)}")
+    wanted = {name for theirs in names.values() for name in theirs}
+    missing, extra = sorted(wanted - state.keys()), sorted(state.keys() - wanted)
+    if extra:
+        raise ValueError(f"{family.model_type}: no place for the tensors {', '.join(extra)}")
+    if missing:
+        raise ValueError(f"{family.model_type}: the tensors {', '.join(missing)} are missing")
+    out = {}
+    for ours, theirs in names.items():
+        rows, *rest = shapes[ours]
+        for name in theirs:
+            part = (rows // len(theirs), *rest)
+            if state[name].shape != part:
+                raise ValueError(f"{name} is {tuple(state[name].shape)}, but config.json describes {part}")
+        out[ours] = torch.cat([state[name] for name in theirs]) if len(theirs) > 1 else state[theirs[0]]
     return out
 
 

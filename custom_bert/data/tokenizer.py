@@ -216,12 +216,14 @@ def from_vocab(
     return TextTokenizer(tokenizer, name)
 
 
-def load_tokenizer(path: str | Path, *, lowercase: bool = True) -> TextTokenizer:
+def load_tokenizer(
+    path: str | Path, *, lowercase: bool = True, strip_accents: bool = False, split_chinese: bool = True
+) -> TextTokenizer:
     """Reads a `tokenizer.json`, or a `vocab.txt` of BERT WordPiece tokens, one a line.
 
     Args:
         path: the file.
-        lowercase: fold case, for vocab.txt; a tokenizer.json says so itself.
+        lowercase, strip_accents, split_chinese: of a vocab.txt; a tokenizer.json says so itself.
 
     Raises:
         DataError: if the file is missing, is neither form, or lacks a special token.
@@ -236,10 +238,16 @@ def load_tokenizer(path: str | Path, *, lowercase: bool = True) -> TextTokenizer
     except UnicodeDecodeError as error:
         raise DataError(str(path), f"not valid UTF-8 at byte {error.start + 1}") from error
     if path.suffix != ".json":
-        tokens = content.split("\n")
-        while tokens and not tokens[-1].strip():
+        tokens = [token.rstrip("\r") for token in content.split("\n")]
+        while tokens and not tokens[-1]:
             tokens.pop()
-        return from_vocab([token.rstrip("\r") for token in tokens], lowercase=lowercase, name=str(path))
+        return from_vocab(
+            tokens,
+            lowercase=lowercase,
+            strip_accents=strip_accents,
+            split_chinese=split_chinese,
+            name=str(path),
+        )
     try:
         json.loads(content)
         tokenizer = Tokenizer.from_str(content)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import torch
@@ -87,7 +88,10 @@ class Encoder:
 
         Raises:
             TypeError: if `texts` is a single string.
+            ValueError: if `pooling` is neither mean nor cls.
         """
+        if pooling not in get_args(Pooling):
+            raise ValueError(f"pooling must be {' or '.join(get_args(Pooling))}, got {pooling!r}")
         pooled = _Pooled(self.model, pooling)
         found = [
             compute(pooled, self.tokenizer, window, max_length=self.max_length, device=self.device)

@@ -54,7 +54,7 @@ def export_hugging_face(run: str | Path, out: str | Path) -> list[str]:
     folder = files.temporary_directory(out.absolute().parent, out.name)
     try:
         _write(folder, checkpoint, family, config, run, out.name)
-        verdict = verify(folder, checkpoint)
+        verdict = verify(folder, checkpoint, family.classifier)
         files.rename_directory(folder, out)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
@@ -147,7 +147,14 @@ def _measured(run: Path) -> list[str]:
         return []
     record = files.read_run_json(run, "run.json")
     try:
-        data, validation = record["data"], record["validation"]
+        data = record["data"]
+        if record["status"] != "finished":
+            return [
+                f"Training on {data['train_examples']:,} texts ({data['train_tokens']:,} tokens) was "
+                f"{record['status']}; these are the best weights until then.",
+                "",
+            ]
+        validation = record["validation"]
         return [
             f"Trained on {data['train_examples']:,} texts ({data['train_tokens']:,} tokens). On "
             f"{data['val_examples']:,} validation texts: accuracy {validation['accuracy']:.4f}, macro-F1 "

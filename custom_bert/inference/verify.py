@@ -18,8 +18,13 @@ LARGEST = 1e-4
 """Difference of a logit that is rounding."""
 
 
-def verify(folder: Path, checkpoint: Checkpoint) -> str:
+def verify(folder: Path, checkpoint: Checkpoint, classifier: str) -> str:
     """Opens `folder` with transformers and compares token ids and logits of random texts.
+
+    Args:
+        folder: the export.
+        checkpoint: ours.
+        classifier: the class of transformers that it should open as.
 
     Returns:
         One line: what was compared, or why nothing was.
@@ -29,7 +34,14 @@ def verify(folder: Path, checkpoint: Checkpoint) -> str:
     """
     if importlib.util.find_spec("transformers") is None:
         return "not verified: transformers is not installed"
-    import transformers
+    try:
+        import transformers
+
+        known = hasattr(transformers, classifier)
+    except Exception as error:  # a broken installation raises anything
+        return f"not verified: transformers cannot be imported: {_first_line(error)}"
+    if not known:
+        return f"not verified: transformers {transformers.__version__} has no {classifier}"
 
     before = transformers.logging.get_verbosity()
     transformers.logging.set_verbosity_error()  # type: ignore[no-untyped-call]
@@ -37,6 +49,11 @@ def verify(folder: Path, checkpoint: Checkpoint) -> str:
         auto: Any = transformers.AutoModelForSequenceClassification
         model, report = auto.from_pretrained(str(folder), output_loading_info=True)
         tokenizer: Any = transformers.AutoTokenizer.from_pretrained(str(folder))
+    except Exception as error:
+        raise RunError(
+            f"transformers {transformers.__version__} cannot open the export: {_first_line(error)}; update "
+            f"it, or export where it is not installed"
+        ) from error
     finally:
         transformers.logging.set_verbosity(before)
     strange = {kind: sorted(keys) for kind, keys in report.items() if keys}
@@ -59,6 +76,10 @@ def verify(folder: Path, checkpoint: Checkpoint) -> str:
         f"verified with transformers {transformers.__version__}: every tensor found its place; {len(texts)} "
         f"texts have the same token ids, and logits within {worst:.0e}"
     )
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 def random_texts(checkpoint: Checkpoint) -> list[str]:

@@ -49,9 +49,13 @@ def token_budget(tokens: int, *, fitting: int = 1 << 30) -> tuple[int, str]:
         fitting: rows that fit; see `fitting_rows`.
     """
     wanted = min(8192, max(512, 2 ** round(math.log2(3.3 * math.sqrt(max(1, tokens))))))
+    return _fitting(wanted, fitting, _training_tokens(tokens))
+
+
+def _fitting(wanted: int, fitting: int, reason: str) -> tuple[int, str]:
     if wanted > fitting:
         return fitting, f"a step of {wanted:,} rows could take more than {MEMORY_SHARE:.0%} of the memory"
-    return wanted, _training_tokens(tokens)
+    return wanted, reason
 
 
 MEMORY_SHARE = 0.25
@@ -137,26 +141,45 @@ def learning_rate(hidden_size: int, *, pretrained: bool) -> tuple[float, str]:
 
 
 def finetune_learning_rate(hidden_size: int) -> tuple[float, str]:
-    """Peak learning rate for the labels where a trained encoder is the start: smaller for wider models."""
-    return _by_width(1.2e-4, hidden_size), f"a trained encoder of width {hidden_size}"
+    """Peak learning rate for the labels where a trained encoder is the start: 2e-4 at a width of 384 (measured,
+    docs/LOG.md), falling with width ** 1.5 to the 7e-5 that 768 bears, and at most 4e-4."""
+    rate = min(4e-4, 2e-4 * (384 / hidden_size) ** 1.5)
+    return round(rate, 6), f"a trained encoder of width {hidden_size}"
 
 
-def finetune_epochs(tokens: int) -> tuple[int, str]:
-    """Passes over the labelled data where a trained encoder is the start: about 600,000 tokens in all, from 8
-    passes down to 3 (2 above 5 million tokens)."""
+def finetune_token_budget(mean_tokens: float, *, fitting: int = 1 << 30) -> tuple[int, str]:
+    """Rows of a batch where a trained encoder is the start: about 32 texts, a power of two from 256 to 8,192,
+    and no more than fit into memory. Larger batches learn as much per pass as their steps allow, which is
+    less (docs/LOG.md)."""
+    wanted = min(8192, max(256, 2 ** round(math.log2(FINETUNE_TEXTS * max(1.0, mean_tokens)))))
+    reason = f"about {FINETUNE_TEXTS} texts of {mean_tokens:.0f} tokens in the mean"
+    return _fitting(wanted, fitting, reason)
+
+
+FINETUNE_TEXTS = 32
+"""Texts of a batch when a trained encoder is fine-tuned (Devlin et al. 2018, appendix A.3: 16 or 32)."""
+
+
+def finetune_epochs(tokens: int, *, texts: int) -> tuple[int, str]:
+    """Passes over the labelled data where a trained encoder is the start: about 250,000 tokens in all, from 4
+    passes down to 3 (2 above 5 million tokens), and up to 20 where there would be fewer than 200 batches."""
     least = 2 if tokens > 5_000_000 else 3
-    return min(8, max(least, round(600_000 / max(1, tokens)))), _training_tokens(tokens)
+    by_tokens = min(4, max(least, round(250_000 / max(1, tokens))))
+    by_steps = min(20, math.ceil(200 * FINETUNE_TEXTS / max(1, texts)))
+    return max(by_tokens, by_steps), f"{texts:,} texts, {_training_tokens(tokens)}"
 
 
 def layer_lr_decay(*, trained: bool) -> tuple[float, str]:
     """Factor of the learning rate from one layer to the next below."""
     if trained:
-        return 0.9, "a trained encoder: what is near the words changes least"
+        return 0.95, "a trained encoder: what is near the words changes least"
     return 1.0, "from scratch"
 
 
-def pretrain_learning_rate(hidden_size: int) -> tuple[float, str]:
-    """Peak learning rate of pretraining: smaller for wider models."""
+def pretrain_learning_rate(hidden_size: int, *, trained: bool) -> tuple[float, str]:
+    """Peak learning rate of pretraining: smaller for wider models, and for a trained encoder that goes on."""
+    if trained:
+        return finetune_learning_rate(hidden_size)
     return _by_width(1e-3, hidden_size), f"a width of {hidden_size}"
 
 

@@ -62,7 +62,7 @@ def decide_start(todo: Decisions, say: Callable[[str], None]) -> Pretrained | No
         if config.optim.embedding_init == "checkpoint":
             raise ConfigError(["config: optim.embedding_init: checkpoint needs model.init_from"])
         return None
-    pretrained = load_pretrained(locate(config.model.init_from), source=config.model.init_from)
+    pretrained = load_pretrained(locate(config.model.init_from, say), source=config.model.init_from)
     for note in pretrained.notes:
         say(f"{pretrained.source}: {note}")
     encoder, faults = pretrained.encoder, []
@@ -219,6 +219,7 @@ def decide_model(
         faults = check_encoder(encoder)
         if faults:
             raise ConfigError([f"config: {fault}" for fault in faults])
+        todo.log.append(Choice("preset", config.preset, "of training; the architecture is the checkpoint's"))
         for item in dataclasses.fields(config.model):
             if item.name not in ("size", "init_from") and getattr(config.model, item.name) is None:
                 todo.set(f"model.{item.name}", getattr(encoder, item.name), "as trained")
@@ -253,12 +254,18 @@ def decide_training(
     device: torch.device,
 ) -> None:
     """Batches, learning rate, passes, regularisation: by rules on the data."""
-    tokens = int(train.lengths_N.sum())
+    tokens, texts = int(train.lengths_N.sum()), max(1, len(train.lengths_N))
+    mean, trained = tokens / texts, todo.config.model.init_from is not None
     if todo.config.batch.plan == "padded":
         todo.default("batch.batch_size", (32, "the padded plan's default"))
     else:
         fitting = choices.fitting_rows(encoder.bytes_per_row(MASK_RATE), machine.memory_of(device))
-        todo.default("batch.token_budget", choices.token_budget(tokens, fitting=fitting))
+        budget = (
+            choices.finetune_token_budget(mean, fitting=fitting)
+            if trained
+            else choices.token_budget(tokens, fitting=fitting)
+        )
+        todo.default("batch.token_budget", budget)
     if tokenizer.mask_id is None:
         if todo.asked.optim.pretrain_epochs:
             raise ConfigError(
@@ -267,22 +274,39 @@ def decide_training(
         todo.set("optim.pretrain_epochs", 0, "the tokenizer has no [MASK] token")
     start = todo.config.optim.embedding_init or "random"
     todo.default("optim.embedding_lr_factor", choices.embedding_lr_factor(start))
-    mean = tokens / max(1, len(train.lengths_N))
     todo.default("optim.token_dropout", choices.token_dropout(mean))
     rate = todo.config.optim.token_dropout or 0.0
-    trained = todo.config.model.init_from is not None
-    epochs = choices.finetune_epochs(tokens) if trained else choices.epochs(tokens, token_dropout=rate)
-    todo.default("optim.epochs", epochs)
+    todo.default(
+        "optim.epochs",
+        choices.finetune_epochs(tokens, texts=texts)
+        if trained
+        else choices.epochs(tokens, token_dropout=rate),
+    )
     todo.default("optim.layer_lr_decay", choices.layer_lr_decay(trained=trained))
     dropout = max(encoder.hidden_dropout, encoder.attention_dropout)
     todo.default("optim.r_drop", choices.r_drop(tokens, dropout=dropout))
+    if todo.config.optim.r_drop and not dropout:
+        raise ConfigError(
+            [
+                "config: optim.r_drop compares two passes under dropout, and the checkpoint has none; set "
+                "model.hidden_dropout, or optim.r_drop to 0"
+            ]
+        )
     todo.default("optim.pretrain_epochs", choices.pretrain_epochs(tokens))
     pretrained = bool(todo.config.optim.pretrain_epochs)
     if pretrained:
-        todo.default("optim.pretrain_lr", choices.pretrain_learning_rate(encoder.hidden_size))
+        todo.default(
+            "optim.pretrain_lr", choices.pretrain_learning_rate(encoder.hidden_size, trained=trained)
+        )
     if trained:
         todo.default("optim.lr", choices.finetune_learning_rate(encoder.hidden_size))
     todo.default("optim.lr", choices.learning_rate(encoder.hidden_size, pretrained=pretrained))
+
+
+def _lowercase_elsewhere(config: TrainConfig) -> str:
+    if config.model.init_from:
+        return f"the tokenizer of {config.model.init_from} says so itself"
+    return "a tokenizer.json says so itself" if str(config.data.tokenizer or "").endswith(".json") else ""
 
 
 def unread(asked: TrainConfig, config: TrainConfig, dataset: Dataset) -> list[str]:
@@ -297,9 +321,7 @@ def unread(asked: TrainConfig, config: TrainConfig, dataset: Dataset) -> list[st
         else "there are no rotary local layers",
         "model.global_attn_every_n_layers": "" if local else "model.local_attention is 0",
         "data.val_fraction": "" if dataset.was_divided else "there are validation files",
-        "data.lowercase": (
-            "a tokenizer.json says so itself" if str(config.data.tokenizer or "").endswith(".json") else ""
-        ),
+        "data.lowercase": _lowercase_elsewhere(config),
         "optim.pretrain_lr": "" if config.optim.pretrain_epochs else "optim.pretrain_epochs is 0",
         "runtime.compile_mode": "" if config.runtime.compile else "runtime.compile is off",
     }

@@ -116,6 +116,7 @@ def build(prepared: Prepared, reporter: Reporter) -> State:
     if prepared.pretrained:
         missing, unknown = model.load_state_dict(prepared.pretrained.state, strict=False)
         assert not unknown and all(name.startswith("head.") for name in missing)
+        prepared.pretrained.state.clear()  # a second copy of the weights, for the whole run
     model.encoder.freeze(config.optim.freeze_layers)
     if config.optim.embedding_init == "ppmi":
         start_from_cooccurrences(model.encoder, prepared)

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from custom_bert import config as configuration
+from custom_bert.checkpoints.families import inexpressible
 from custom_bert.checkpoints.pretrained import Pretrained
 from custom_bert.config import Plan, TrainConfig
 from custom_bert.data.batching import plan_batches
@@ -66,6 +67,7 @@ class Prepared:
         choices: what was decided, in order.
         warnings: about the data, one line each.
         truncation: how many texts were cut, and by how much, by split.
+        pretrained: the trained encoder that is the start, if any; `build` empties its `state`.
     """
 
     config: TrainConfig
@@ -209,6 +211,7 @@ def prepare(config: TrainConfig, say: Callable[[str], None]) -> Prepared:
         (
             *dataset.warnings,
             *_more_warnings(dataset, truncation, max_length),
+            *_not_exported(encoder),
             *unread(config, todo.config, dataset),
         ),
         truncation,
@@ -224,6 +227,11 @@ def prepare(config: TrainConfig, say: Callable[[str], None]) -> Prepared:
     )
     todo.default("optim.eval_every", every)
     return dataclasses.replace(prepared, config=todo.config, choices=tuple(todo.log))
+
+
+def _not_exported(encoder: EncoderConfig) -> list[str]:
+    fault = inexpressible(encoder)
+    return [f"custom-bert export will refuse this run: {fault}"] if fault else []
 
 
 def _more_warnings(dataset: Dataset, truncation: dict[str, StoreInfo], max_length: int) -> list[str]:

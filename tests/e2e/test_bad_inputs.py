@@ -898,15 +898,21 @@ DAMAGED: dict[str, tuple[str, Callable[[bytes], bytes] | bytes | None, int, str]
     ),
     "a width beyond the weights": (
         "config.json",
-        lambda content: re.sub(rb'"hidden_size": \d+', b'"hidden_size": 1099511627776', content),
+        lambda content: re.sub(rb'"hidden_size": \d+', b'"hidden_size": 65536', content),
         66,
         "DIR/run/config.json: describes ",
     ),
     "layers beyond the weights": (
         "config.json",
-        lambda content: re.sub(rb'"num_hidden_layers": \d+', b'"num_hidden_layers": 1000000000', content),
+        lambda content: re.sub(rb'"num_hidden_layers": \d+', b'"num_hidden_layers": 1024', content),
         66,
         "DIR/run/config.json: describes ",
+    ),
+    "a billion layers": (
+        "config.json",
+        lambda content: re.sub(rb'"num_hidden_layers": \d+', b'"num_hidden_layers": 1000000000', content),
+        66,
+        "DIR/run/config.json: num_hidden_layers is 1000000000, not between 1 and 1024",
     ),
     "a number of 400 digits": (
         "config.json",
@@ -922,7 +928,7 @@ DAMAGED: dict[str, tuple[str, Callable[[bytes], bytes] | bytes | None, int, str]
             re.sub(rb'"position": "\w+"', b'"position": "sinusoidal"', re.sub(rb",\s+", b", ", content)),
         ),
         66,
-        "DIR/run/config.json: more than 1,048,576 positions",
+        "DIR/run/config.json: max_position_embeddings is 1000000000, not between 1 and 1048576",
     ),
 }
 

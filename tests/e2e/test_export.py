@@ -119,6 +119,44 @@ def test_without_transformers_it_is_written_and_said_so(
     assert {path.name for path in (tmp_path / "out").iterdir()} == FILES
 
 
+def test_an_interrupted_run_is_exported_and_says_so(runs: dict[Preset, Path], tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(runs["custom"], run)
+    record = json.loads((run / "run.json").read_text())
+    del record["validation"]
+    (run / "run.json").write_text(json.dumps({**record, "status": "interrupted"}))
+    out = exported(run, tmp_path / "out")
+    assert "was interrupted; these are the best weights until then" in (out / "README.md").read_text()
+
+
+def test_others_may_read_an_export_as_the_umask_has_it(runs: dict[Preset, Path], tmp_path: Path) -> None:
+    plain = tmp_path / "plain"
+    plain.mkdir()
+    out = exported(runs["custom"], tmp_path / "out")
+    assert out.stat().st_mode == plain.stat().st_mode
+
+
+def test_a_transformers_that_is_older_or_broken_is_told(
+    runs: dict[Preset, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    transformers = pytest.importorskip("transformers", reason="transformers is not installed")
+
+    def fails(*_: Any, **__: Any) -> Any:
+        raise KeyError("modernbert\nand a long text")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(transformers.AutoModelForSequenceClassification, "from_pretrained", fails)
+        with pytest.raises(RunError, match=r"cannot open the export: .*modernbert") as caught:
+            export.export_hugging_face(runs["custom"], tmp_path / "a")
+        assert "\n" not in str(caught.value)
+    monkeypatch.setattr(verify, "hasattr", lambda *_: False, raising=False)
+    said = export.export_hugging_face(runs["custom"], tmp_path / "b")[1]
+    assert said == (
+        f"not verified: transformers {transformers.__version__} has no "
+        f"RobertaPreLayerNormForSequenceClassification"
+    )
+
+
 @pytest.mark.parametrize("mistake", ["swapped tensors", "a missing tensor", "another tokenizer", "no class"])
 def test_an_export_that_differs_is_refused_and_leaves_nothing(
     mistake: str, runs: dict[Preset, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch

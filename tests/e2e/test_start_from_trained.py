@@ -63,7 +63,7 @@ def test_every_choice_for_a_trained_encoder_is_made_and_told(data: Path, publish
     found = prepared(start(data, published))
     reasons = {choice.name: choice.reason for choice in found.choices}
     assert reasons["model.norm"] == "as trained" and found.encoder.num_hidden_layers == 3
-    assert "trained encoder" in reasons["optim.lr"] and found.config.optim.layer_lr_decay == 0.9
+    assert "trained encoder" in reasons["optim.lr"] and found.config.optim.layer_lr_decay == 0.95
     assert found.config.optim.embedding_init == "checkpoint"
     assert (found.config.optim.token_dropout, found.config.optim.pretrain_epochs) == (0, 0)
     assert found.config.data.max_length == 32
@@ -107,6 +107,50 @@ def test_what_it_has_may_be_repeated_and_dropout_and_pooling_are_free(data: Path
     found = prepared(start(data, published, **{"model.norm": "pre", "model.hidden_dropout": 0.3}))
     assert found.encoder.hidden_dropout == 0.3
     assert prepared(start(data, published, **{"model.pooling": "mean"})).encoder.pooling == "mean"
+
+
+def test_going_on_with_masked_language_takes_the_small_rate(data: Path, published: Path) -> None:
+    found = prepared(start(data, published, **{"optim.pretrain_epochs": 2}))
+    assert found.config.optim.pretrain_lr == found.config.optim.lr
+    reason = next(choice.reason for choice in found.choices if choice.name == "optim.pretrain_lr")
+    assert "a trained encoder" in reason
+
+
+def test_what_has_no_effect_or_cannot_be_exported_is_told(data: Path, published: Path) -> None:
+    found = prepared(start(data, published, **{"data.lowercase": False, "model.pooling": "mean"}))
+    assert any(line.startswith("data.lowercase False has no effect") for line in found.warnings)
+    assert any("export will refuse this run" in line and "pooling" in line for line in found.warnings)
+    plain = prepared(start(data, published))
+    assert not any("export" in line or "lowercase" in line for line in plain.warnings)
+    assert ("preset", "of training; the architecture is the checkpoint's") in {
+        (choice.name, choice.reason) for choice in plain.choices
+    }
+
+
+def test_r_drop_needs_dropout(data: Path, published: Path) -> None:
+    given = start(data, published, **{"optim.r_drop": 1.0, "model.hidden_dropout": 0.0})
+    with pytest.raises(ConfigError, match=r"optim\.r_drop"):
+        prepared(given)
+    config = json.loads((published / "config.json").read_text())
+    bare = published.parent / "bare"
+    shutil.copytree(published, bare, dirs_exist_ok=True)
+    for key in ("hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout"):
+        config[key] = 0.0
+    (bare / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ConfigError, match="the checkpoint has none"):
+        prepared(start(data, bare, **{"optim.r_drop": 1.0}))
+
+
+def test_freezing_needs_something_trained(data: Path) -> None:
+    with pytest.raises(ConfigError, match=r"optim\.freeze_layers: nothing is trained yet"):
+        from_mapping({**settings(data, None), "optim.freeze_layers": 1})
+
+
+def test_the_checkpoints_weights_are_not_kept_twice(data: Path, published: Path) -> None:
+    found = prepared(start(data, published))
+    assert found.pretrained is not None and found.pretrained.state
+    build(found, Reporter())
+    assert not found.pretrained.state
 
 
 def test_frozen_layers_keep_their_weights(data: Path, run: Path, tmp_path: Path) -> None:
@@ -173,6 +217,34 @@ def test_a_name_that_is_no_directory_is_looked_up_and_told(monkeypatch: pytest.M
         hub.locate("some/model")
     assert asked["name"] == "some/model"
     assert not any(pattern.endswith((".bin", ".py", ".pt")) for pattern in asked["allow_patterns"])
+
+
+def test_the_cache_serves_where_the_hub_cannot_be_reached(
+    published: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import huggingface_hub
+
+    def behind_a_proxy(name: str, *, local_files_only: bool = False, **_: Any) -> str:
+        if local_files_only and name == "some/cached":
+            return str(published)
+        raise ConnectionResetError("the proxy says no\nand more")
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", behind_a_proxy)
+    said: list[str] = []
+    assert hub.locate("some/cached", said.append) == published
+    assert said == ["some/cached: no such directory here; asking the Hugging Face Hub"]
+    with pytest.raises(RunError, match=r"cannot be reached \(the proxy says no\); download"):
+        hub.locate("some/other")
+
+
+def test_a_pickle_on_the_hub_is_refused_with_the_way_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import huggingface_hub
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda name, **_: str(tmp_path))
+    with pytest.raises(RunError, match=r"no model\.safetensors of it; if it has a pickle, convert it"):
+        hub.locate("some/model")
 
 
 def test_a_fetched_checkpoint_is_its_directory(published: Path, monkeypatch: pytest.MonkeyPatch) -> None:

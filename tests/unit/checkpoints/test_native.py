@@ -44,7 +44,7 @@ def test_loading_gives_the_written_weights_in_evaluation_mode(run: Path) -> None
         ({"surprise": 1}, "expected exactly the keys"),
         ({"format": "other"}, "not a custom-bert/1 configuration"),
         ({"num_labels": True}, "expected a number"),
-        ({"max_length": -3}, "not positive"),
+        ({"max_length": -3}, "max_length is -3, not between 3 and"),
         ({"num_labels": 4}, "expected 4 labels"),
         ({"encoder": {"hidden_sise": 3}}, "unknown key 'hidden_sise' .did you mean 'hidden_size'"),
         ({"encoder": {"hidden_size": 64}}, "expected float32"),

@@ -169,7 +169,7 @@ def test_roberta_positions_start_after_the_padding_id() -> None:
 @pytest.mark.parametrize(
     ("preset", "changes", "words"),
     [
-        ("legacy", {"pooling": "mean"}, "use cls"),
+        ("legacy", {"hidden_dropout": 1.5}, "hidden_dropout is 1.5, not between 0 and 0.95"),
         ("custom", {"hidden_size": 33}, "not divisible"),
         ("modern", {"hidden_size": 34}, "even head width"),
     ],

@@ -44,6 +44,14 @@ def test_more_data_means_larger_batches_models_and_vocabularies() -> None:
         assert values == sorted(values)
 
 
+def test_fine_tuning_takes_about_32_texts_a_batch_and_never_too_few_batches() -> None:
+    for mean, budget in ((3, 256), (12, 512), (50, 2048), (250, 8192), (2000, 8192)):
+        assert choices.finetune_token_budget(mean)[0] == budget
+    assert choices.finetune_token_budget(250, fitting=1024)[0] == 1024
+    found = [choices.finetune_epochs(12 * texts, texts=texts)[0] for texts in (50, 500, 5_000, 500_000)]
+    assert found == [20, 13, 4, 2]
+
+
 @pytest.mark.parametrize("rule", [choices.epochs, choices.token_budget, choices.shape, choices.vocab_size])
 def test_every_rule_gives_its_reason(rule) -> None:  # type: ignore[no-untyped-def]
     assert "80,000" in rule(80_000)[1]
@@ -54,7 +62,10 @@ def test_wider_models_take_smaller_steps() -> None:
         rates = [choices.learning_rate(width, pretrained=pretrained)[0] for width in (128, 256, 768)]
         assert rates == sorted(rates, reverse=True) and len(set(rates)) == 3
     assert choices.learning_rate(256, pretrained=True)[0] < choices.learning_rate(256, pretrained=False)[0]
-    assert choices.pretrain_learning_rate(128)[0] > choices.pretrain_learning_rate(768)[0]
+    for trained in (True, False):
+        narrow, wide = (choices.pretrain_learning_rate(width, trained=trained)[0] for width in (128, 768))
+        assert narrow > wide
+    assert choices.pretrain_learning_rate(256, trained=True)[0] == choices.finetune_learning_rate(256)[0]
 
 
 def test_huge_data_needs_no_pretraining() -> None:

@@ -1,0 +1,227 @@
+"""How accurate, fast and large is fine-tuning a trained encoder, against Hugging Face's Trainer?
+
+    python benchmarks/finetune.py --checkpoint DIR --data FOLDER --sets trec banking77 sst2:10000
+
+FOLDER holds one folder a set, with the four data files; SET:N takes N training lines, drawn once. Ours runs
+at its defaults, nothing tuned per set. The peer gets the same checkpoint, training lines, epochs, learning
+rate and largest length, and its best settings on a CPU: fused AdamW, lengths grouped and padded to a multiple
+of 8, no attention dropout, eager attention in bf16 where the CPU computes it, else SDPA in fp32; it evaluates
+after every epoch and keeps its best, as ours does. Seconds are of training with its evaluations; texts are
+tokenised before. Each measurement is a fresh process, sides in turn.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from custom_bert.bench.measure import answer_as_child, in_child, markdown, shown, spread, write_record
+
+QUESTION = "Fine-tuning a trained encoder, against Hugging Face's Trainer at its best"
+SIDES = ("ours", "hf")
+LIBRARY_DEFAULTS = {"ours": {}, "hf": {"GOMP_SPINCOUNT": "300000"}}
+"""As in peers.py: the peer's threads wait as torch's OpenMP library has them wait by itself."""
+BATCH = 32
+
+
+def lines(path: Path) -> list[str]:
+    """The lines of a data file."""
+    return path.read_bytes().decode().removesuffix("\n").split("\n")
+
+
+def sample(source: Path, count: int | None, target: Path) -> Path:
+    """A copy of a set with `count` of its training lines; the set itself where all are wanted."""
+    if count is None:
+        return source
+    target.mkdir()
+    rows = None
+    for name in ("train_dataset", "train_labels", "val_dataset", "val_labels"):
+        found = lines(source / f"{name}.txt")
+        if name.startswith("train"):
+            if rows is None:
+                rows = np.random.Generator(np.random.PCG64(0)).permutation(len(found))[:count]
+            found = [found[i] for i in rows]
+        (target / f"{name}.txt").write_text("".join(f"{line}\n" for line in found), encoding="utf-8")
+    return target
+
+
+def ours(arguments: dict[str, Any]) -> dict[str, Any]:
+    """Trains with defaults."""
+    from custom_bert import train_model
+    from custom_bert.data.dataset import in_directory
+
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "run"
+        settings = {**in_directory(arguments["folder"]), "model.init_from": arguments["checkpoint"]}
+        settings |= {"seed": arguments["seed"], "data.cache_dir": f"{folder}/cache", "out": str(out)}
+        result = train_model(settings)
+        record = json.loads((out / "run.json").read_text())
+        metrics = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    config = record["config"]
+    return {
+        "accuracy": result.accuracy,
+        "last_accuracy": [m for m in metrics if m["kind"] == "eval"][-1]["accuracy"],
+        "seconds": result.seconds,
+        "epochs": config["optim.epochs"],
+        "lr": config["optim.lr"],
+        "max_length": config["data.max_length"],
+        "precision": config["runtime.precision"],
+    }
+
+
+def hf(arguments: dict[str, Any]) -> dict[str, Any]:
+    """transformers' Trainer from the same checkpoint."""
+    import torch
+    import transformers
+
+    from custom_bert import machine
+
+    torch.set_num_threads(machine.cores())
+    folder, half = Path(arguments["folder"]), machine.has_cpu_bf16()
+    tokenizer: Any = transformers.AutoTokenizer.from_pretrained(arguments["checkpoint"])
+    labels = sorted(set(lines(folder / "train_labels.txt")))
+    ids = {label: i for i, label in enumerate(labels)}
+
+    def examples(split: str) -> list[dict[str, Any]]:
+        texts = lines(folder / f"{split}_dataset.txt")
+        encoded = tokenizer(texts, truncation=True, max_length=arguments["max_length"])["input_ids"]
+        known = zip(encoded, lines(folder / f"{split}_labels.txt"), strict=True)
+        return [{"input_ids": e, "attention_mask": [1] * len(e), "labels": ids[label]} for e, label in known]
+
+    model = transformers.AutoModelForSequenceClassification.from_pretrained(
+        arguments["checkpoint"],
+        num_labels=len(labels),
+        attention_probs_dropout_prob=0.0,
+        attn_implementation="eager" if half else "sdpa",
+    )
+    with tempfile.TemporaryDirectory() as out:
+        trainer = transformers.Trainer(
+            model=model,
+            args=transformers.TrainingArguments(
+                output_dir=out,
+                report_to="none",
+                disable_tqdm=True,
+                logging_strategy="no",
+                use_cpu=True,
+                seed=arguments["seed"],
+                bf16=half,
+                optim="adamw_torch_fused",
+                train_sampling_strategy="group_by_length",
+                per_device_train_batch_size=BATCH,
+                per_device_eval_batch_size=2 * BATCH,
+                num_train_epochs=arguments["epochs"],
+                learning_rate=arguments["lr"],
+                warmup_steps=0.1,
+                weight_decay=0.01,
+                eval_strategy="epoch",
+                save_strategy="best",
+                metric_for_best_model="accuracy",
+                save_total_limit=1,
+            ),
+            train_dataset=examples("train"),  # type: ignore[arg-type]
+            eval_dataset=examples("val"),  # type: ignore[arg-type]
+            data_collator=transformers.DataCollatorWithPadding(tokenizer, pad_to_multiple_of=8),
+            compute_metrics=lambda p: {"accuracy": float((p.predictions.argmax(-1) == p.label_ids).mean())},
+        )
+        begun = time.perf_counter()
+        trainer.train()
+        seconds = time.perf_counter() - begun
+    found = [log["eval_accuracy"] for log in trainer.state.log_history if "eval_accuracy" in log]
+    return {
+        "accuracy": max(found),
+        "last_accuracy": found[-1],
+        "seconds": seconds,
+        "epochs": arguments["epochs"],
+        "lr": arguments["lr"],
+        "precision": "bf16" if half else "fp32",
+    }
+
+
+def table_of(raw: dict[str, dict[str, list[dict[str, Any]]]]) -> list[str]:
+    """A row a set: accuracies of both, and ratios seed by seed."""
+    head = ["set", "seeds", "epochs", "ours, %", "theirs, %", "ours at the last step, %"]
+    head += ["theirs at the last step, %", "speed, ours / theirs", "peak memory, ours / theirs"]
+    rows = []
+    for name, sides in raw.items():
+        pairs = list(zip(sides["ours"], sides["hf"], strict=False))
+        if not pairs:
+            continue
+        percent = {
+            (side, key): shown([100 * pair[i][key] for pair in pairs], 1)
+            for i, side in enumerate(SIDES)
+            for key in ("accuracy", "last_accuracy")
+        }
+        rows.append(
+            [
+                name,
+                len(pairs),
+                pairs[0][0]["epochs"],
+                percent["ours", "accuracy"],
+                percent["hf", "accuracy"],
+                percent["ours", "last_accuracy"],
+                percent["hf", "last_accuracy"],
+                shown([b["seconds"] / a["seconds"] for a, b in pairs]),
+                shown([a["peak_mb"] / b["peak_mb"] for a, b in pairs]),
+            ]
+        )
+    return markdown(head, rows)
+
+
+def results_of(raw: dict[str, dict[str, list[dict[str, Any]]]]) -> list[dict[str, Any]]:
+    """Speed by set, as a record states it."""
+    found = []
+    for name, sides in raw.items():
+        pairs = list(zip(sides["ours"], sides["hf"], strict=False))
+        if pairs:
+            s = spread([b["seconds"] / a["seconds"] for a, b in pairs])
+            ratio = {f"ratio_{key}": s[key] for key in ("median", "min", "max")}
+            found.append({"id": f"fine-tuning, {name}", **ratio, "repeats": len(pairs)})
+    return found
+
+
+def main() -> None:
+    """Interleaves the sides; the record is complete after each pair."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--checkpoint", type=Path, required=True)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--sets", nargs="+", required=True, help="NAME, or NAME:LINES")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/finetune.json"))
+    options = parser.parse_args()
+    raw: dict[str, dict[str, list[dict[str, Any]]]] = {s: {side: [] for side in SIDES} for s in options.sets}
+    with tempfile.TemporaryDirectory() as cut:
+        for seed in range(options.seeds):
+            for wanted in options.sets:
+                name, _, count = wanted.partition(":")
+                target = Path(cut) / f"{name}-{seed}"
+                folder = sample(options.data / name, int(count) if count else None, target)
+                arguments = {"folder": str(folder.resolve()), "seed": seed}
+                arguments["checkpoint"] = str(options.checkpoint.resolve())
+                for side in SIDES:
+                    found = in_child([__file__], side, arguments, environment=LIBRARY_DEFAULTS[side])
+                    raw[wanted][side].append(found)
+                    said = f"{found['accuracy']:.4f} in {found['seconds']:.0f} s, {found['peak_mb']:,} MB"
+                    print(f"{wanted}, seed {seed}, {side}: {said}", flush=True)
+                    arguments |= {key: found[key] for key in ("epochs", "lr", "max_length") if key in found}
+                write_record(
+                    options.out,
+                    question=QUESTION,
+                    command=f"python benchmarks/finetune.py --checkpoint DIR --data FOLDER --sets "
+                    f"{' '.join(options.sets)}",
+                    table=table_of(raw),
+                    checkpoint=options.checkpoint.name,
+                    results=results_of(raw),
+                    raw=raw,
+                )
+
+
+if __name__ == "__main__":
+    if not answer_as_child(sys.argv[1:], {"ours": ours, "hf": hf}):
+        main()

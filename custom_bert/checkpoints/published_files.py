@@ -1,0 +1,105 @@
+"""The files of a published checkpoint's directory: regular files directly inside it, JSON and safetensors."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load as load_tensors
+from torch import Tensor
+
+from custom_bert.errors import RunError
+
+WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
+
+
+def read(directory: Path, name: str) -> bytes:
+    """The bytes of a regular file directly inside the directory. A link may lead to a file elsewhere: so the
+    hub's cache keeps them.
+
+    Raises:
+        RunError: if there is none, or the name leads out of the directory.
+    """
+    path = directory / name
+    if Path(name).name != name or name in (".", ".."):
+        raise RunError(f"{directory}: the file name {name!r} leaves the directory")
+    try:
+        if not path.is_file():
+            raise RunError(f"{path}: no such file")
+        return path.read_bytes()
+    except OSError as error:
+        raise RunError(f"{path}: cannot read: {error.strerror}") from error
+
+
+def read_json(directory: Path, name: str) -> dict[str, Any]:
+    """The object in a JSON file.
+
+    Raises:
+        RunError: if it cannot be read, or holds something else.
+    """
+    try:
+        value = json.loads(read(directory, name).decode("utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise RunError(f"{directory / name}: not valid JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise RunError(f"{directory / name}: expected an object")
+    return value
+
+
+def parse_tensors(path: Path, content: bytes) -> dict[str, Tensor]:
+    """The tensors of a safetensors file.
+
+    Args:
+        path: for messages.
+        content: its bytes.
+
+    Raises:
+        RunError: if it is damaged, or holds a type that torch does not have.
+    """
+    try:
+        return load_tensors(content)
+    except (SafetensorError, ValueError) as error:
+        raise RunError(f"{path}: damaged: {error}") from error
+    except KeyError as error:
+        raise RunError(f"{path}: tensors of type {error}, which torch does not have") from error
+
+
+def read_weights(directory: Path) -> tuple[dict[str, Tensor], str]:
+    """Every tensor of the directory's safetensors files, and the sha256 of their bytes in order.
+
+    Raises:
+        RunError: if there are none, or one is damaged.
+    """
+    found: dict[str, Tensor] = {}
+    digest = hashlib.sha256()
+    for name in _weight_files(directory):
+        content = read(directory, name)
+        digest.update(content)
+        part = parse_tensors(directory / name, content)
+        twice = sorted(part.keys() & found.keys())
+        if twice:
+            raise RunError(f"{directory / name}: {twice[0]} stands in another shard too")
+        found |= part
+    return found, digest.hexdigest()
+
+
+def _weight_files(directory: Path) -> list[str]:
+    if (directory / WEIGHTS).exists():
+        return [WEIGHTS]
+    if not (directory / INDEX).exists():
+        pickled = sorted(p.name for p in directory.glob("*.bin"))
+        what = (
+            f"{pickled[0]} is a pickle, which can run code; {CONVERT}" if pickled else f"expected {WEIGHTS}"
+        )
+        raise RunError(f"{directory}: no safetensors weights; {what}")
+    shards = read_json(directory, INDEX).get("weight_map")
+    if not isinstance(shards, dict) or not all(isinstance(name, str) for name in shards.values()):
+        raise RunError(f"{directory / INDEX}: expected a weight_map of file names")
+    return sorted(set(shards.values()))
+
+
+CONVERT = "convert it with transformers: AutoModel.from_pretrained(DIR).save_pretrained(DIR)"
+"""The way out of a checkpoint that is a pickle."""

@@ -1,0 +1,108 @@
+"""The tokenizer of a published checkpoint: tokenizer.json, or the older files of BERT and RoBERTa."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
+
+from custom_bert.checkpoints.published_files import read, read_json
+from custom_bert.data.tokenizer import TextTokenizer, load_tokenizer
+from custom_bert.errors import DataError, RunError
+
+WORD_PIECE = ("BertTokenizer", "DistilBertTokenizer")
+BYTE_LEVEL = ("RobertaTokenizer",)
+"""Classes of tokenizer_config.json that the older files describe whole, also with Fast at the end."""
+
+FIXED: dict[str, tuple[Any, ...]] = {
+    "word_tokenizer_type": ("basic",),
+    "subword_tokenizer_type": ("wordpiece",),
+    "do_basic_tokenize": (True,),
+    "do_word_tokenize": (True,),
+    "do_subword_tokenize": (True,),
+    "never_split": ([],),
+}
+"""Settings of a WordPiece tokenizer that split texts otherwise than BERT, and the values that do not."""
+
+WAY_OUT = "save it with transformers: AutoTokenizer.from_pretrained(DIR).save_pretrained(DIR)"
+
+
+def read_tokenizer(directory: Path, config: dict[str, Any]) -> TextTokenizer:
+    """The tokenizer of a checkpoint's directory.
+
+    Args:
+        directory: the files.
+        config: of config.json, which may name the tokenizer's class.
+
+    Raises:
+        RunError: if there is none, it is damaged, or it splits texts in a way that its files do not tell.
+    """
+    try:
+        if (directory / "tokenizer.json").is_file():
+            return load_tokenizer(directory / "tokenizer.json")
+        settings: dict[str, Any] = {}
+        if (directory / "tokenizer_config.json").exists():
+            settings = read_json(directory, "tokenizer_config.json")
+        kind = settings.get("tokenizer_class") or config.get("tokenizer_class")
+        if (directory / "vocab.txt").is_file():
+            _refuse(directory, "vocab.txt", kind, WORD_PIECE, settings)
+            return _word_piece(directory, settings)
+        if (directory / "vocab.json").is_file() and (directory / "merges.txt").is_file():
+            _refuse(directory, "vocab.json and merges.txt", kind, BYTE_LEVEL, settings)
+            return _byte_level(directory, settings)
+    except DataError as error:
+        raise RunError(str(error)) from error
+    raise RunError(
+        f"{directory}: no tokenizer; expected tokenizer.json, vocab.txt, or vocab.json and merges.txt"
+    )
+
+
+def _refuse(
+    directory: Path, files: str, kind: object, known: tuple[str, ...], settings: dict[str, Any]
+) -> None:
+    """Refuses what would split texts in another way than these files alone say."""
+    if kind is not None and str(kind).removesuffix("Fast") not in known:
+        raise RunError(
+            f"{directory}: tokenizer_class is {kind!r}, of which {files} is not the whole; {WAY_OUT}"
+        )
+    for key, values in FIXED.items():
+        value = settings.get(key)
+        if value is not None and value not in values:
+            raise RunError(
+                f"{directory / 'tokenizer_config.json'}: {key} is {value!r}; known is {values[0]!r}"
+            )
+    if (directory / "added_tokens.json").is_file() and read_json(directory, "added_tokens.json"):
+        raise RunError(f"{directory}: added_tokens.json adds to {files}; {WAY_OUT}")
+
+
+def _word_piece(directory: Path, settings: dict[str, Any]) -> TextTokenizer:
+    lowercase = bool(settings.get("do_lower_case", True))
+    accents = settings.get("strip_accents")
+    return load_tokenizer(
+        directory / "vocab.txt",
+        lowercase=lowercase,
+        strip_accents=lowercase if accents is None else bool(accents),
+        split_chinese=bool(settings.get("tokenize_chinese_chars", True)),
+    )
+
+
+def _byte_level(directory: Path, settings: dict[str, Any]) -> TextTokenizer:
+    """Byte-level BPE (Radford et al. 2019), as RoBERTa published it."""
+    for name in ("vocab.json", "merges.txt"):
+        read(directory, name)  # a regular file, readable
+    try:
+        model = models.BPE.from_file(str(directory / "vocab.json"), str(directory / "merges.txt"))
+    except Exception as error:  # the library raises bare Exception
+        raise RunError(f"{directory}: vocab.json and merges.txt do not fit: {error}") from error
+    tokenizer = Tokenizer(model)
+    space = bool(settings.get("add_prefix_space", False))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=space)
+    tokenizer.decoder = decoders.ByteLevel()
+    special = [
+        token for token in ("<s>", "<pad>", "</s>", "<unk>") if tokenizer.token_to_id(token) is not None
+    ]
+    tokenizer.add_special_tokens(special)
+    if tokenizer.token_to_id("<mask>") is not None:
+        tokenizer.add_special_tokens([AddedToken("<mask>", lstrip=True, special=True)])
+    return TextTokenizer(tokenizer, str(directory))
