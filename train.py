@@ -8,9 +8,9 @@ train_model(config)
 import sys
 from pathlib import Path
 
-from custom_bert.threads import spin_briefly
+from custom_bert.process import prepare_process
 
-spin_briefly()  # before torch is imported: threads that wait soon sleep
+prepare_process()  # before torch is imported, whose libraries read it once
 
 from custom_bert.training.loop import train_model  # noqa: E402
 

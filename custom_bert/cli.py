@@ -21,11 +21,11 @@ import tyro
 
 from custom_bert import __version__, files
 from custom_bert import config as configuration
-from custom_bert.config import TrainConfig
+from custom_bert.config import Precision, TrainConfig
 from custom_bert.config_sources import ALIASES
 from custom_bert.config_sources import load as load_config
 from custom_bert.errors import RunError, UserError, WriteError, nearest
-from custom_bert.threads import spin_briefly
+from custom_bert.process import prepare_process
 
 Device = Literal["cpu", "cuda"]
 
@@ -80,12 +80,16 @@ class Evaluate:
     """Print one JSON object."""
     device: Device | None = None
     """None: cuda if there is one, else cpu."""
+    precision: Precision = "fp32"
+    """Of matrix products: fp32 as an exported model has it, bf16 or fp16 where the device computes it."""
 
     def run(self) -> None:
         from custom_bert.inference.evaluate import evaluate_run
         from custom_bert.report import score_lines
 
-        scores, labels = evaluate_run(self.run_directory, self.data, split=self.split, device=self.device)
+        scores, labels = evaluate_run(
+            self.run_directory, self.data, split=self.split, device=self.device, precision=self.precision
+        )
         if self.json:
             print(json.dumps(scores.as_dict(labels), ensure_ascii=False))
         else:
@@ -106,13 +110,15 @@ class Predict:
     """The probability of every label; without --json as label<TAB>probability pairs, best first."""
     device: Device | None = None
     """None: cuda if there is one, else cpu."""
+    precision: Precision = "fp32"
+    """Of matrix products: fp32 as an exported model has it, bf16 or fp16 where the device computes it."""
 
     def run(self) -> None:
         from custom_bert.data.text import STANDARD_INPUT, LineReader
         from custom_bert.inference.classifier import Classifier
 
         reader = LineReader(STANDARD_INPUT if self.texts == "-" else self.texts)
-        classifier = Classifier.load(self.run_directory, device=self.device)
+        classifier = Classifier.load(self.run_directory, device=self.device, precision=self.precision)
 
         def lines() -> Iterator[str]:
             for block in reader.blocks():
@@ -246,7 +252,7 @@ COMMANDS: dict[str, type[Any]] = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command; returns the exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    spin_briefly()
+    prepare_process()
     try:
         if not arguments or arguments[0] in ("-h", "--help"):
             print(_overview())

@@ -31,6 +31,7 @@ Plan = Literal["padded", "uniform_length", "packed"]
 Kernel = Literal["naive", "dense", "grouped", "varlen"]
 Precision = Literal["fp32", "bf16", "fp16"]
 Metric = Literal["accuracy", "macro_f1"]
+LongTexts = Literal["head", "head_tail"]
 
 KERNELS_WITH_DROPOUT: tuple[Kernel, ...] = ("naive", "dense")
 """The attention kernels that can drop attention weights; the others have no such operation."""
@@ -52,6 +53,9 @@ class DataConfig:
     """Share of the training lines to set aside when there are no validation files (stratified, seeded)."""
     max_length: int | None = None
     """Tokens of a text that are kept, [CLS] and [SEP] included. None: the preset's."""
+    long_texts: LongTexts = "head"
+    """What is kept of a longer text: its head, or head_tail: a quarter from its head, the rest from its end
+    (Sun et al. 2019, arXiv 1905.05583)."""
     tokenizer: str | None = None
     """A vocab.txt or tokenizer.json to use. None: a WordPiece vocabulary is trained on the training texts."""
     lowercase: bool = True

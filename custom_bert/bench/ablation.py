@@ -21,9 +21,9 @@ from custom_bert.bench.speed import DROPOUT, VOCABULARY, measure
 from custom_bert.bench.switches import LEGACY, Improvement, Switches, improvements
 from custom_bert.bench.workloads import AG_NEWS, LENGTHS, Workload
 from custom_bert.config import Precision, Size
+from custom_bert.precision import choose_precision
 from custom_bert.training.choices import token_dropout
 from custom_bert.training.compile import choose_compile, compiler_fault
-from custom_bert.training.precision import choose_precision
 
 QUESTION = "What each improvement buys: speed, memory, and what it changes"
 Part = Literal["speed", "lengths", "learning"]

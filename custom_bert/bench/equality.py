@@ -22,8 +22,8 @@ from custom_bert.bench.workloads import AG_NEWS, SyntheticTexts
 from custom_bert.config import ModelConfig
 from custom_bert.data.batching import plan_batches
 from custom_bert.models.heads import SequenceClassifier
+from custom_bert.precision import MixedPrecision
 from custom_bert.training.compile import compile_layers
-from custom_bert.training.precision import MixedPrecision
 from custom_bert.training.step import Classification
 
 EXAMPLES = 24

@@ -21,7 +21,7 @@ from typing import Any
 import torch
 
 from custom_bert import files, machine
-from custom_bert.threads import spin_briefly
+from custom_bert.process import prepare_process
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -58,7 +58,7 @@ def in_child(
         answer, log = Path(folder) / "answer.json", Path(folder) / "log.txt"
         command = [sys.executable, *program, "--child", task, json.dumps(arguments), str(answer)]
         variables = {**os.environ, **(environment or {})}
-        spin_briefly(variables)
+        prepare_process(variables)
         begun = time.perf_counter()
         with log.open("w") as stream:
             process = subprocess.Popen(

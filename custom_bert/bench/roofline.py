@@ -24,8 +24,8 @@ from custom_bert.bench.speed import DROPOUT, PROGRAM, batches, build_model, defa
 from custom_bert.bench.switches import Switches
 from custom_bert.bench.workloads import AG_NEWS
 from custom_bert.config import ModelConfig
+from custom_bert.precision import DTYPES, MixedPrecision
 from custom_bert.training.optim import make_optimizer
-from custom_bert.training.precision import DTYPES, MixedPrecision
 from custom_bert.training.step import Classification, train_step
 
 QUESTION = "Share of the machine's matrix products that a whole training step reaches"

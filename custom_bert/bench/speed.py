@@ -25,10 +25,10 @@ from custom_bert.data.batching import plan_batches
 from custom_bert.data.loader import prefetch
 from custom_bert.data.token_dropout import TokenDropout
 from custom_bert.models.heads import SequenceClassifier
+from custom_bert.precision import MixedPrecision, choose_precision
 from custom_bert.presets import encoder_config
 from custom_bert.training.compile import compile_layers
 from custom_bert.training.optim import make_optimizer
-from custom_bert.training.precision import MixedPrecision, choose_precision
 from custom_bert.training.step import Classification, train_step
 
 PROGRAM = ("-m", "custom_bert.bench")

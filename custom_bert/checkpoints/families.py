@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from custom_bert.checkpoints import bert, distilbert, modernbert, roberta, roberta_prelayernorm
 from custom_bert.checkpoints.tables import Family
+from custom_bert.config import LongTexts
 from custom_bert.presets import EncoderConfig
 
 FAMILIES: dict[str, Family] = {
@@ -19,8 +20,10 @@ FAMILIES: dict[str, Family] = {
 """By `model_type` of config.json."""
 
 
-def inexpressible(config: EncoderConfig) -> str | None:
-    """What of an architecture its family's class in transformers cannot express, or None."""
+def inexpressible(config: EncoderConfig, long_texts: LongTexts) -> str | None:
+    """What transformers cannot express of an architecture and of how long texts are cut, or None."""
+    if long_texts != "head":
+        return f"data.long_texts is {long_texts}, and its tokenizers keep the head of a long text"
     try:
         family_of(config).config(config, 1)
     except ValueError as error:

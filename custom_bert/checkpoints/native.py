@@ -22,7 +22,7 @@ from torch import Tensor
 
 from custom_bert import files
 from custom_bert.checkpoints.published_files import parse_tensors
-from custom_bert.config import coerce
+from custom_bert.config import LongTexts, coerce
 from custom_bert.data.tokenizer import TextTokenizer, load_tokenizer
 from custom_bert.errors import DataError, RunError, did_you_mean
 from custom_bert.models.heads import SequenceClassifier
@@ -43,12 +43,14 @@ class Checkpoint:
         tokenizer: its tokenizer.
         labels: names of the C logits.
         max_length: tokens kept of a text.
+        long_texts: which ones of a longer text.
     """
 
     model: SequenceClassifier
     tokenizer: TextTokenizer
     labels: tuple[str, ...]
     max_length: int
+    long_texts: LongTexts = "head"
 
 
 def write_description(
@@ -57,6 +59,7 @@ def write_description(
     tokenizer: TextTokenizer,
     labels: tuple[str, ...],
     max_length: int,
+    long_texts: LongTexts = "head",
 ) -> None:
     """Writes config.json, tokenizer.json and labels.json, all but the weights."""
     files.write_json(
@@ -65,6 +68,7 @@ def write_description(
             "format": FORMAT,
             "num_labels": len(labels),
             "max_length": max_length,
+            "long_texts": long_texts,
             "encoder": dataclasses.asdict(config),
         },
     )
@@ -85,7 +89,7 @@ def load_checkpoint(directory: str | Path) -> Checkpoint:
         RunError: if it is missing, incomplete, of another format, or damaged.
     """
     directory = Path(directory)
-    config, num_labels, max_length = _read_config(directory)
+    config, num_labels, max_length, long_texts = _read_config(directory)
     labels = files.read_run_json(directory, "labels.json")
     if not isinstance(labels, list) or not all(isinstance(label, str) for label in labels):
         raise RunError(f"{directory / 'labels.json'}: expected a list of strings")
@@ -117,7 +121,7 @@ def load_checkpoint(directory: str | Path) -> Checkpoint:
     _check_tensors(weights, tensors, model)
     model.load_state_dict(tensors, strict=True, assign=True)
     _restore_buffers(model, config)
-    return Checkpoint(model.eval(), tokenizer, tuple(labels), max_length)
+    return Checkpoint(model.eval(), tokenizer, tuple(labels), max_length, long_texts)
 
 
 def check_size(directory: Path, config: EncoderConfig, num_labels: int, held: int) -> None:
@@ -149,12 +153,12 @@ def _restore_buffers(model: SequenceClassifier, config: EncoderConfig) -> None:
         model.encoder.embeddings.sinusoids = table
 
 
-def _read_config(directory: Path) -> tuple[EncoderConfig, int, int]:
+def _read_config(directory: Path) -> tuple[EncoderConfig, int, int, LongTexts]:
     path, value = directory / "config.json", files.read_run_json(directory, "config.json")
     outer = {"format", "num_labels", "max_length", "encoder"}
     if not isinstance(value, dict) or value.get("format") != FORMAT:
         raise RunError(f"{path}: not a {FORMAT} configuration")
-    if value.keys() != outer or not isinstance(value["encoder"], dict):
+    if value.keys() - {"long_texts"} != outer or not isinstance(value["encoder"], dict):
         raise RunError(f"{path}: expected exactly the keys {', '.join(sorted(outer))}")
     types = get_type_hints(EncoderConfig)
     given = value["encoder"]
@@ -166,6 +170,7 @@ def _read_config(directory: Path) -> tuple[EncoderConfig, int, int]:
         fields = {key: coerce(given[key], types[key]) for key in types}
         num_labels = coerce(value["num_labels"], int)
         max_length = coerce(value["max_length"], int)
+        long_texts: LongTexts = coerce(value.get("long_texts", "head"), LongTexts)  # older runs have none
     except ValueError as error:
         raise RunError(f"{path}: {error}") from error
     config = EncoderConfig(**fields)
@@ -176,7 +181,7 @@ def _read_config(directory: Path) -> tuple[EncoderConfig, int, int]:
         faults.append(f"max_length is {max_length}, not between 3 and {LONGEST}")
     if faults:
         raise RunError(f"{path}: {faults[0]}")
-    return config, num_labels, max_length
+    return config, num_labels, max_length, long_texts
 
 
 def _check_tensors(path: Path, tensors: dict[str, Tensor], model: SequenceClassifier) -> None:

@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from custom_bert import files
+from custom_bert.config import LongTexts
 from custom_bert.data.text import LineReader
 from custom_bert.data.tokenizer import CHARACTERS_PER_TOKEN, TextTokenizer
 from custom_bert.errors import DataError, WriteError
@@ -103,6 +104,7 @@ def open_store(
     tokenizer: TextTokenizer,
     *,
     max_length: int,
+    long_texts: LongTexts = "head",
     cache: Path,
     progress: Callable[[int], None] | None = None,
 ) -> TokenStore:
@@ -113,6 +115,7 @@ def open_store(
         texts_sha256: of its bytes, as they were checked.
         tokenizer: turns lines into ids.
         max_length: tokens kept of each text.
+        long_texts: which ones of a longer text.
         cache: root of the cache directory.
         progress: called with the number of lines done.
 
@@ -121,10 +124,12 @@ def open_store(
         WriteError: if the cache cannot be written.
     """
     identity = f"{FORMAT} {CHARACTERS_PER_TOKEN} {texts_sha256} {tokenizer.sha256} {max_length}"
+    if long_texts != "head":
+        identity += f" {long_texts}"
     directory = cache / "tokens" / hashlib.sha256(identity.encode()).hexdigest()[:32]
     info = _complete(directory)
     if info is None:
-        info = _build(directory, texts_path, texts_sha256, tokenizer, max_length, progress)
+        info = _build(directory, texts_path, texts_sha256, tokenizer, max_length, long_texts, progress)
     return TokenStore(directory, info)
 
 
@@ -150,6 +155,7 @@ def _build(
     texts_sha256: str,
     tokenizer: TextTokenizer,
     max_length: int,
+    long_texts: LongTexts,
     progress: Callable[[int], None] | None,
 ) -> StoreInfo:
     dtype = "<u2" if tokenizer.vocab_size <= 1 << 16 else "<u4"
@@ -160,7 +166,7 @@ def _build(
         with files.writing(temporary / "ids.bin") as stream:
             for block in reader.blocks():
                 for start in range(0, len(block), 4096):
-                    arrays, lost = tokenizer.encode(block[start : start + 4096], max_length)
+                    arrays, lost = tokenizer.encode(block[start : start + 4096], max_length, long_texts)
                     ids = np.concatenate(arrays)
                     stream.write(ids.astype(dtype).tobytes())
                     lengths.append(np.fromiter(map(len, arrays), dtype=np.int64, count=len(arrays)))

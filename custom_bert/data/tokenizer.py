@@ -16,6 +16,7 @@ import numpy as np
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 from tokenizers.processors import TemplateProcessing
 
+from custom_bert.config import LongTexts
 from custom_bert.errors import DataError
 
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
@@ -23,6 +24,10 @@ SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
 CHARACTERS_PER_TOKEN = 64
 """A text is cut to this many characters per token of max_length before it is tokenised."""
+
+HEAD_SHARE = 4
+"""head_tail keeps one in so many tokens from the head, the others from the end: 128 and 382 of 510 in the
+paper."""
 
 TRAINING_CHARACTERS = 100_000_000
 """A vocabulary is trained on at most about this much text, lines taken at equal distances."""
@@ -100,21 +105,38 @@ class TextTokenizer:
         """Of `to_json`."""
         return hashlib.sha256(self.to_json().encode()).hexdigest()
 
-    def encode(self, texts: Sequence[str], max_length: int) -> tuple[list[np.ndarray], np.ndarray]:
+    def encode(
+        self, texts: Sequence[str], max_length: int, long_texts: LongTexts = "head"
+    ) -> tuple[list[np.ndarray], np.ndarray]:
         """Token ids of each text, at most `max_length`, and the tokens that each lost.
+
+        Args:
+            texts: any.
+            max_length: tokens kept of a text, the start and end token included; at least 3.
+            long_texts: which tokens of a longer text are kept.
 
         Returns:
             One int64 array per text, and (N,) int64 of lost tokens. Of a text that was cut to
             `CHARACTERS_PER_TOKEN * max_length` characters the loss is at least 1, and a lower bound.
         """
         cap, room = CHARACTERS_PER_TOKEN * max_length, max_length - 2
-        capped = [text if len(text) <= cap else text[:cap] for text in texts]
+        head = room if long_texts == "head" else room // HEAD_SHARE
+        capped = [text if len(text) <= cap else _ends(text, cap, long_texts) for text in texts]
         arrays, lost = [], np.zeros(len(texts), dtype=np.int64)
         for i, encoding in enumerate(self.backend.encode_batch_fast(capped, add_special_tokens=False)):
             ids = encoding.ids
             lost[i] = max(len(ids) - room, int(len(texts[i]) > cap))
-            arrays.append(np.array([self.cls_id, *ids[:room], self.sep_id], dtype=np.int64))
+            if len(ids) > room:
+                ids = ids[:head] + ids[len(ids) - (room - head) :]
+            arrays.append(np.array([self.cls_id, *ids, self.sep_id], dtype=np.int64))
         return arrays, lost
+
+
+def _ends(text: str, cap: int, long_texts: LongTexts) -> str:
+    """The characters from which the kept tokens are taken."""
+    if long_texts == "head":
+        return text[:cap]
+    return f"{text[: cap // 2]} {text[-(cap // 2) :]}"
 
 
 def train_tokenizer(

@@ -11,9 +11,11 @@ import numpy as np
 import torch
 
 from custom_bert.checkpoints.native import Checkpoint, load_checkpoint
+from custom_bert.config import Precision
 from custom_bert.inference.in_order import compute, windows
 from custom_bert.machine import choose_device
 from custom_bert.metrics import ConfusionMatrix, Scores
+from custom_bert.precision import choose_precision
 
 
 @dataclass(frozen=True)
@@ -30,33 +32,40 @@ class Prediction:
 
 
 class Classifier:
-    """A model directory, ready to predict. Computes in fp32, so labels equal an exported model's.
+    """A model directory, ready to predict.
 
     Args:
         checkpoint: as loaded; use `Classifier.load` for a directory.
         device: where to run.
+        precision: of matrix products. fp32 gives an exported model's labels; bf16 is faster where the
+            processor computes it, and a label changes where two are within its rounding.
     """
 
-    def __init__(self, checkpoint: Checkpoint, device: torch.device) -> None:
+    def __init__(self, checkpoint: Checkpoint, device: torch.device, precision: Precision = "fp32") -> None:
+        self.precision = precision
         self.labels = checkpoint.labels
-        self.max_length = checkpoint.max_length
+        self.max_length, self.long_texts = checkpoint.max_length, checkpoint.long_texts
         self.tokenizer = checkpoint.tokenizer
         self.device = device
         self.model = checkpoint.model.to(device).eval()
 
     @staticmethod
-    def load(directory: str | Path, *, device: str | None = None) -> Classifier:
+    def load(
+        directory: str | Path, *, device: str | None = None, precision: Precision = "fp32"
+    ) -> Classifier:
         """Loads what `custom-bert train` wrote.
 
         Args:
             directory: the run directory.
             device: "cpu" or "cuda"; None takes cuda if there is one.
+            precision: see `Classifier`.
 
         Raises:
             RunError: if the directory is missing, incomplete or damaged.
-            ConfigError: if the device is not there.
+            ConfigError: if the device is not there, or does not compute the precision.
         """
-        return Classifier(load_checkpoint(directory), choose_device(device)[0])
+        where = choose_device(device)[0]
+        return Classifier(load_checkpoint(directory), where, choose_precision(precision, where)[0])
 
     def predict(self, texts: Iterable[str]) -> list[Prediction]:
         """The most probable label of each text, in input order.
@@ -112,6 +121,12 @@ class Classifier:
         """(n, C) probabilities of the texts of a window at a time."""
         for window in windows(texts):
             logits_NC = compute(
-                self.model, self.tokenizer, window, max_length=self.max_length, device=self.device
+                self.model,
+                self.tokenizer,
+                window,
+                max_length=self.max_length,
+                long_texts=self.long_texts,
+                device=self.device,
+                precision=self.precision,
             )
             yield torch.from_numpy(logits_NC).softmax(-1).numpy()

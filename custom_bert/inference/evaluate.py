@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 
 from custom_bert import config as configuration
-from custom_bert.config import TrainConfig
+from custom_bert.config import Precision, TrainConfig
 from custom_bert.config_sources import from_mapping
 from custom_bert.data.dataset import check_aligned, in_directory, read_dataset
 from custom_bert.data.text import LineReader, status_of
@@ -20,7 +20,12 @@ from custom_bert.metrics import Scores
 
 
 def evaluate_run(
-    run: str | Path, data: str | Path, *, split: Literal["val", "train"], device: str | None = None
+    run: str | Path,
+    data: str | Path,
+    *,
+    split: Literal["val", "train"],
+    device: str | None = None,
+    precision: Precision = "fp32",
 ) -> tuple[Scores, list[str]]:
     """Metrics of a run's model on a folder of data files.
 
@@ -31,7 +36,7 @@ def evaluate_run(
         run: run directory.
         data: folder with the data files.
         split: "val" or "train".
-        device: as for `Classifier.load`.
+        device, precision: as for `Classifier.load`.
 
     Returns:
         The metrics and the labels, in the order of the classes.
@@ -40,7 +45,7 @@ def evaluate_run(
         RunError: if the run cannot be loaded, or the rows that it set aside cannot be told.
         DataError: if the data cannot be used, or holds a label that the model does not know.
     """
-    classifier = Classifier.load(run, device=device)
+    classifier = Classifier.load(run, device=device, precision=precision)
     if status_of(Path(data)) is None:
         raise DataError(str(data), "no such folder; expected one with the data files")
     paths = configuration.replace(TrainConfig(), in_directory(data)).data

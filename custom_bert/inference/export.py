@@ -18,7 +18,7 @@ from tokenizers import Tokenizer
 from tokenizers.processors import TemplateProcessing
 
 from custom_bert import __version__, files
-from custom_bert.checkpoints.families import family_of
+from custom_bert.checkpoints.families import family_of, inexpressible
 from custom_bert.checkpoints.native import Checkpoint, load_checkpoint
 from custom_bert.checkpoints.tables import Family, to_hugging_face
 from custom_bert.data.tokenizer import TextTokenizer
@@ -45,10 +45,10 @@ def export_hugging_face(run: str | Path, out: str | Path) -> list[str]:
     checkpoint = load_checkpoint(run)
     encoder = checkpoint.model.encoder.config
     family = family_of(encoder)
-    try:
-        config = family.config(encoder, len(checkpoint.labels))
-    except ValueError as error:
-        raise RunError(f"{run}: {error}; the defaults of every preset can be exported") from error
+    fault = inexpressible(encoder, checkpoint.long_texts)
+    if fault:
+        raise RunError(f"{run}: {fault}; the defaults of every preset can be exported")
+    config = family.config(encoder, len(checkpoint.labels))
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise WriteError(f"{out}: exists already and is not overwritten")
     folder = files.temporary_directory(out.absolute().parent, out.name)

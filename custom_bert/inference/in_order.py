@@ -10,9 +10,11 @@ import torch
 from torch import nn
 
 from custom_bert.batch import Batch
+from custom_bert.config import LongTexts, Precision
 from custom_bert.data.batching import EVALUATION_PADDING, by_length, near_equal_slots
 from custom_bert.data.tokenizer import TextTokenizer
 from custom_bert.models.evaluate import outputs_of, rows_in_order
+from custom_bert.precision import MixedPrecision
 
 WINDOW = 4096
 """Texts that are tokenised, sorted by length and computed together; bounds memory."""
@@ -40,7 +42,9 @@ def compute(
     texts: Sequence[str],
     *,
     max_length: int,
+    long_texts: LongTexts = "head",
     device: torch.device,
+    precision: Precision = "fp32",
 ) -> np.ndarray:
     """(N, K) fp32, row i for text i.
 
@@ -49,9 +53,11 @@ def compute(
         tokenizer: the model's.
         texts: at least one.
         max_length: tokens kept of a text.
+        long_texts: which ones of a longer text.
         device: where the model is.
+        precision: of matrix products.
     """
-    sequences, _ = tokenizer.encode(texts, max_length)
+    sequences, _ = tokenizer.encode(texts, max_length, long_texts)
     lengths_N = np.fromiter(map(len, sequences), dtype=np.int64, count=len(sequences))
     batches = (
         Batch.build(
@@ -62,4 +68,5 @@ def compute(
         )
         for indices in by_length(lengths_N, TOKEN_BUDGET)
     )
-    return rows_in_order(outputs_of(model, batches, device=device), len(texts))
+    autocast = MixedPrecision(precision, device).autocast
+    return rows_in_order(outputs_of(model, batches, device=device, autocast=autocast), len(texts))

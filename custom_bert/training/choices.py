@@ -141,7 +141,7 @@ def learning_rate(hidden_size: int, *, pretrained: bool) -> tuple[float, str]:
 
 
 def finetune_learning_rate(hidden_size: int) -> tuple[float, str]:
-    """Peak learning rate for the labels where a trained encoder is the start: 2e-4 at a width of 384 (measured,
+    """Peak learning rate where a trained encoder is the start: 2e-4 at a width of 384 (measured,
     docs/LOG.md), falling with width ** 1.5 to the 7e-5 that 768 bears, and at most 4e-4."""
     rate = min(4e-4, 2e-4 * (384 / hidden_size) ** 1.5)
     return round(rate, 6), f"a trained encoder of width {hidden_size}"
@@ -161,10 +161,9 @@ FINETUNE_TEXTS = 32
 
 
 def finetune_epochs(tokens: int, *, texts: int) -> tuple[int, str]:
-    """Passes over the labelled data where a trained encoder is the start: about 250,000 tokens in all, from 4
-    passes down to 3 (2 above 5 million tokens), and up to 20 where there would be fewer than 200 batches."""
-    least = 2 if tokens > 5_000_000 else 3
-    by_tokens = min(4, max(least, round(250_000 / max(1, tokens))))
+    """Passes over the labelled data where a trained encoder is the start: 4, 3 above a million tokens and 2
+    above 5 million, and up to 20 where there would be fewer than 200 batches."""
+    by_tokens = 4 if tokens <= 1_000_000 else 3 if tokens <= 5_000_000 else 2
     by_steps = min(20, math.ceil(200 * FINETUNE_TEXTS / max(1, texts)))
     return max(by_tokens, by_steps), f"{texts:,} texts, {_training_tokens(tokens)}"
 

@@ -24,11 +24,11 @@ from custom_bert.data.text import LineReader
 from custom_bert.data.tokenizer import TextTokenizer, load_tokenizer, train_tokenizer
 from custom_bert.errors import ConfigError, DataError
 from custom_bert.ops.attention import choose_kernel
+from custom_bert.precision import DTYPES, choose_precision
 from custom_bert.presets import TRAINING, EncoderConfig, check_encoder, encoder_config
 from custom_bert.training import choices
 from custom_bert.training.choices import Choice
 from custom_bert.training.compile import choose_compile
-from custom_bert.training.precision import DTYPES, choose_precision
 
 
 @dataclass

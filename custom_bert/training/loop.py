@@ -22,6 +22,7 @@ from custom_bert.config import TrainConfig
 from custom_bert.config_sources import load as load_config
 from custom_bert.errors import UserError
 from custom_bert.models.heads import SequenceClassifier
+from custom_bert.precision import MixedPrecision
 from custom_bert.training import choices
 from custom_bert.training.compile import compile_layers, compiler_fault, fusion_line, graphs_compiled
 from custom_bert.training.embedding_init import start_from_cooccurrences
@@ -37,7 +38,6 @@ from custom_bert.training.phases import (
     steps_per_epoch,
     time_passes,
 )
-from custom_bert.training.precision import MixedPrecision
 from custom_bert.training.prepare import Prepared, prepare
 from custom_bert.training.run import RunDirectory, claim, default_directory, sibling
 from custom_bert.training.schedule import lr_factor

@@ -19,8 +19,8 @@ from custom_bert.data.masking import MASK_RATE, Masker
 from custom_bert.models.heads import SequenceClassifier
 from custom_bert.models.masked_lm import MaskedLanguageModel
 from custom_bert.ops.losses import balanced_weights
+from custom_bert.precision import MixedPrecision
 from custom_bert.training.optim import make_optimizer, share_by_depth
-from custom_bert.training.precision import MixedPrecision
 from custom_bert.training.prepare import Prepared
 from custom_bert.training.step import Classification, MaskedLanguage, Objective
 

@@ -15,7 +15,7 @@ import torch
 from custom_bert import config as configuration
 from custom_bert.checkpoints.families import inexpressible
 from custom_bert.checkpoints.pretrained import Pretrained
-from custom_bert.config import Plan, TrainConfig
+from custom_bert.config import LongTexts, Plan, TrainConfig
 from custom_bert.data.batching import plan_batches
 from custom_bert.data.dataset import Dataset, read_dataset
 from custom_bert.data.findings import counted
@@ -185,7 +185,14 @@ def prepare(config: TrainConfig, say: Callable[[str], None]) -> Prepared:
     assert max_length is not None
 
     def store(file_texts: str, sha256: str) -> TokenStore:
-        return open_store(file_texts, sha256, tokenizer, max_length=max_length, cache=cache, progress=None)
+        return open_store(
+            file_texts,
+            sha256,
+            tokenizer,
+            max_length=max_length,
+            long_texts=config.data.long_texts,
+            cache=cache,
+        )
 
     train_store = store(dataset.train_file.texts_path, dataset.train_file.texts_sha256)
     val_store = (
@@ -210,8 +217,8 @@ def prepare(config: TrainConfig, say: Callable[[str], None]) -> Prepared:
         (),
         (
             *dataset.warnings,
-            *_more_warnings(dataset, truncation, max_length),
-            *_not_exported(encoder),
+            *_more_warnings(dataset, truncation, max_length, config.data.long_texts),
+            *_not_exported(encoder, config.data.long_texts),
             *unread(config, todo.config, dataset),
         ),
         truncation,
@@ -229,20 +236,23 @@ def prepare(config: TrainConfig, say: Callable[[str], None]) -> Prepared:
     return dataclasses.replace(prepared, config=todo.config, choices=tuple(todo.log))
 
 
-def _not_exported(encoder: EncoderConfig) -> list[str]:
-    fault = inexpressible(encoder)
+def _not_exported(encoder: EncoderConfig, long_texts: LongTexts) -> list[str]:
+    fault = inexpressible(encoder, long_texts)
     return [f"custom-bert export will refuse this run: {fault}"] if fault else []
 
 
-def _more_warnings(dataset: Dataset, truncation: dict[str, StoreInfo], max_length: int) -> list[str]:
+def _more_warnings(
+    dataset: Dataset, truncation: dict[str, StoreInfo], max_length: int, long_texts: LongTexts
+) -> list[str]:
     warnings = []
+    kept = "" if long_texts == "head" else ", a quarter from the head and the rest from the end"
     for split, info in truncation.items():
         path = (dataset.train_file if split == "train" else dataset.val_file).texts_path
         if info.truncated:
             share = info.lost_tokens / (info.tokens + info.lost_tokens)
             warnings.append(
                 f"{path}: {counted(info.truncated, 'text')} of {info.texts:,} cut to "
-                f"{max_length} tokens, {share:.1%} of all tokens lost"
+                f"{max_length} tokens{kept}, {share:.1%} of all tokens lost"
             )
         if info.unknown > 0.05 * info.tokens:
             warnings.append(

@@ -136,6 +136,7 @@ class RunDirectory:
             prepared.tokenizer,
             prepared.dataset.labels,
             prepared.max_length,
+            prepared.config.data.long_texts,
         )
         self.update("running")
 

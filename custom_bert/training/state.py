@@ -10,8 +10,8 @@ from torch import Tensor
 
 from custom_bert.errors import UserError
 from custom_bert.models.heads import SequenceClassifier
+from custom_bert.precision import MixedPrecision
 from custom_bert.training.phases import Phase
-from custom_bert.training.precision import MixedPrecision
 
 
 @dataclass

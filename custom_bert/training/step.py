@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from custom_bert.batch import Batch
 from custom_bert.ops.losses import cross_entropy_sum, r_drop_sum, target_weight
-from custom_bert.training.precision import MixedPrecision
+from custom_bert.precision import MixedPrecision
 
 
 class Objective(Protocol):

@@ -208,6 +208,23 @@ def test_what_the_family_cannot_express_is_refused_with_the_way_out(data: Path, 
     assert not (tmp_path / "out").exists()
 
 
+def test_a_run_on_heads_and_tails_is_not_exported_and_predicts_by_them(data: Path, tmp_path: Path) -> None:
+    changes = {"data.long_texts": "head_tail", "data.max_length": 8, "optim.epochs": 1}
+    train_model(settings(data, tmp_path / "run", **changes))
+    with pytest.raises(RunError, match=r"data\.long_texts is head_tail, and its tokenizers keep the head"):
+        export.export_hugging_face(tmp_path / "run", tmp_path / "out")
+    ours = Classifier.load(tmp_path / "run")
+    first, last = "cat dog bird fish cow horse", "tax bank loan rate fund bond"
+    there, back, same = ours.predict_proba([f"{first} {last}", f"{last} {first}", f"{first} x y z {last}"])
+    assert abs(there - back).max() > 1e-4  # both ends are read
+    assert abs(there - same).max() < 1e-6  # the middle is not
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert config["long_texts"] == "head_tail"
+    del config["long_texts"]  # as runs before had it
+    (tmp_path / "run" / "config.json").write_text(json.dumps(config))
+    assert Classifier.load(tmp_path / "run").long_texts == "head"
+
+
 def test_a_tokenizer_that_frames_no_text_is_exported_with_our_frame(
     runs: dict[Preset, Path], tmp_path: Path
 ) -> None:

@@ -121,6 +121,26 @@ def test_one_line_out_for_one_line_in(
         assert len(row.split("\t")) == 6 and row.split("\t")[:2] == line.split("\t")
 
 
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_the_precision_of_predictions_is_a_switch(
+    precision: Any, run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    texts, _ = examples(60, seed=5)
+    exact = Classifier.load(run).predict_proba(texts)
+    found = Classifier.load(run, precision=precision).predict_proba(texts)
+    difference = np.abs(found - exact).max()
+    assert difference == 0 if precision == "fp32" else 0 < difference < 0.02
+    write_lines(tmp_path / "texts.txt", texts)
+    assert main(["predict", str(run), str(tmp_path / "texts.txt"), "--precision", precision]) == 0
+    said = [float(line.split("\t")[1]) for line in capsys.readouterr().out.splitlines()]
+    assert np.abs(np.array(said) - found.max(axis=1)).max() < 1e-5
+
+
+def test_predictions_in_fp16_on_a_cpu_are_refused(run: Path) -> None:
+    with pytest.raises(ConfigError, match="fp16 is 10 x slower"):
+        Classifier.load(run, device="cpu", precision="fp16")
+
+
 def test_predict_reads_standard_input(run: Path) -> None:
     command = [sys.executable, "-m", "custom_bert", "predict", str(run)]
     done = subprocess.run(

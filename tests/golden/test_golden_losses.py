@@ -22,9 +22,9 @@ from custom_bert.data.batching import plan_batches
 from custom_bert.data.masking import Masker
 from custom_bert.models.heads import SequenceClassifier
 from custom_bert.models.masked_lm import MaskedLanguageModel
+from custom_bert.precision import MixedPrecision
 from custom_bert.presets import encoder_config
 from custom_bert.training.optim import make_optimizer, set_lr
-from custom_bert.training.precision import MixedPrecision
 from custom_bert.training.schedule import lr_factor
 from custom_bert.training.step import Classification, MaskedLanguage, train_step
 

@@ -169,6 +169,32 @@ def test_at_most_max_length_tokens_are_kept_and_the_others_counted(texts: list[s
         assert "".join(kept) == letters[: max_length - 2]
 
 
+@settings(deadline=None, derandomize=True, database=None, max_examples=200)
+@given(st.lists(st.text("abc", max_size=40), min_size=1, max_size=5), st.integers(3, 30))
+def test_head_and_tail_keep_both_ends_in_order(texts: list[str], max_length: int) -> None:
+    spaced = [" ".join(text) for text in texts]
+    arrays, lost = LETTER_TOKENS.encode(spaced, max_length, "head_tail")
+    heads, lost_heads = LETTER_TOKENS.encode(spaced, max_length)
+    room = max_length - 2
+    assert lost.tolist() == lost_heads.tolist()
+    for text, ids, head in zip(texts, arrays, heads, strict=True):
+        kept = "".join(LETTER_TOKENS.backend.id_to_token(i) for i in ids[1:-1].tolist())
+        quarter = room // 4
+        assert kept == (text if len(text) <= room else text[:quarter] + text[len(text) - (room - quarter) :])
+        if len(text) <= room:
+            assert ids.tolist() == head.tolist()
+
+
+def test_head_and_tail_of_a_text_beyond_the_character_cap() -> None:
+    text = "a " * 4000 + "b " * 4000
+    (ids,), (lost,) = LETTER_TOKENS.encode([text], 10, "head_tail")
+    kept = [LETTER_TOKENS.backend.id_to_token(i) for i in ids[1:-1].tolist()]
+    assert kept == ["a", "a", *"bbbbbb"] and lost > 0
+    middle = "a " * 10 + "x" * 100_000 + " b" * 10
+    (ids,), _ = LETTER_TOKENS.encode([middle], 10, "head_tail")
+    assert [LETTER_TOKENS.backend.id_to_token(i) for i in ids[1:-1].tolist()] == ["a", "a", *"bbbbbb"]
+
+
 def test_an_empty_text_is_a_start_and_an_end() -> None:
     arrays, lost = LETTER_TOKENS.encode(["", " \u3000"], 16)
     assert [ids.tolist() for ids in arrays] == [[2, 3], [2, 3]] and lost.tolist() == [0, 0]

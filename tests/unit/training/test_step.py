@@ -11,9 +11,9 @@ from custom_bert.batch import Batch
 from custom_bert.config import ModelConfig
 from custom_bert.models.heads import SequenceClassifier
 from custom_bert.models.masked_lm import MaskedLanguageModel
+from custom_bert.precision import MixedPrecision
 from custom_bert.presets import encoder_config
 from custom_bert.training.optim import full_rate, make_optimizer, parameter_groups, set_lr, share_by_depth
-from custom_bert.training.precision import MixedPrecision
 from custom_bert.training.step import Classification, MaskedLanguage, train_step
 
 CPU = torch.device("cpu")

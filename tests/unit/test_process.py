@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from custom_bert.bench.measure import in_child
-from custom_bert.threads import OTHERS, SPINS
+from custom_bert.process import KERNELS, OTHERS, SPINS, prepare_process
 
 ROOT = Path(__file__).resolve().parents[2]
 TRAIN = "import train"
@@ -36,9 +36,18 @@ def test_programs_decide_and_imports_do_not(code: str, given: dict[str, str], fo
     assert spins_after(code, given) == found
 
 
+def test_few_kernels_are_kept_unless_the_user_says_otherwise() -> None:
+    found: dict[str, str] = {}
+    prepare_process(found)
+    assert found == {SPINS: "1000", KERNELS: "64"}
+    given = {KERNELS: "7", OTHERS: "ACTIVE"}
+    prepare_process(given)
+    assert given == {KERNELS: "7", OTHERS: "ACTIVE"}
+
+
 def test_train_py_decides_before_torch_is_imported() -> None:
     source = (ROOT / "train.py").read_text()
-    assert source.index("spin_briefly()") < source.index("training.loop")
+    assert source.index("prepare_process()") < source.index("training.loop")
 
 
 def test_measuring_processes_wait_as_the_product_does(
