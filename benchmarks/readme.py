@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import re
+import statistics
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -46,6 +47,25 @@ def peers(record: dict[str, Any]) -> list[str]:
     return rows
 
 
+def finetune(record: dict[str, Any]) -> list[str]:
+    """One row a set: both accuracies, and ours over theirs."""
+    rows = ["| set | seeds | passes | ours, % | Trainer, % | speed | peak memory |", "|" + "---|" * 7]
+
+    def spread(values: list[float], digits: int) -> str:
+        middle = f"{statistics.median(values):.{digits}f}"
+        return f"{middle} ({min(values):.{digits}f} to {max(values):.{digits}f})" if values[1:] else middle
+
+    for name, sides in record["raw"].items():
+        pairs = list(zip(sides["ours"], sides["hf"], strict=False))
+        if pairs:
+            us, them = ([100 * one["accuracy"] for one in side] for side in zip(*pairs, strict=True))
+            speed = spread([b["seconds"] / a["seconds"] for a, b in pairs], 2)
+            memory = spread([a["peak_mb"] / b["peak_mb"] for a, b in pairs], 2)
+            cells = [name, len(pairs), pairs[0][0]["epochs"], spread(us, 1), spread(them, 1), speed, memory]
+            rows.append(f"| {' | '.join(map(str, cells))} |")
+    return rows
+
+
 def ablation(record: dict[str, Any]) -> list[str]:
     """One row an improvement, on AG News's lengths; then everything at once."""
     found = {
@@ -72,6 +92,8 @@ TABLES: dict[str, tuple[str, Callable[[dict[str, Any]], list[str]]]] = {
     "accuracy": ("accuracy_cpu2avx2_202611.json", accuracy),
     "ablation": ("ablation_cpu2avx2_202611.json", ablation),
     "peers": ("peers_256x4_cpu2avx2_202611.json", peers),
+    "peers_bf16": ("peers_256x4_cpu2_202611.json", peers),
+    "finetune": ("finetune_minilm_cpu2_202611.json", finetune),
 }
 """Table -> its record, and what makes the one of the other."""
 
