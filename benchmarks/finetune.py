@@ -23,11 +23,12 @@ from typing import Any
 import numpy as np
 
 from custom_bert.bench.measure import answer_as_child, in_child, markdown, shown, spread, write_record
+from custom_bert.process import LIBRARY_DEFAULTS
 
 QUESTION = "Fine-tuning a trained encoder, against Hugging Face's Trainer at its best"
 SIDES = ("ours", "hf")
-LIBRARY_DEFAULTS = {"ours": {}, "hf": {"GOMP_SPINCOUNT": "300000"}}
-"""As in peers.py: the peer's threads wait as torch's OpenMP library has them wait by itself."""
+ENVIRONMENT = {"ours": {}, "hf": LIBRARY_DEFAULTS}
+"""As in peers.py."""
 BATCH = 32
 
 
@@ -205,7 +206,7 @@ def main() -> None:
                 arguments = {"folder": str(folder.resolve()), "seed": seed}
                 arguments["checkpoint"] = str(options.checkpoint.resolve())
                 for side in SIDES:
-                    found = in_child([__file__], side, arguments, environment=LIBRARY_DEFAULTS[side])
+                    found = in_child([__file__], side, arguments, environment=ENVIRONMENT[side])
                     raw[wanted][side].append(found)
                     said = f"{found['accuracy']:.4f} in {found['seconds']:.0f} s, {found['peak_mb']:,} MB"
                     print(f"{wanted}, seed {seed}, {side}: {said}", flush=True)

@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 
 from custom_bert.bench.measure import answer_as_child, in_child, markdown, shown, spread, write_record
+from custom_bert.process import LIBRARY_DEFAULTS
 
 MAX_LENGTH, VOCABULARY = 256, 16_000
 WARM_STEPS = 8
@@ -40,9 +41,8 @@ SIDES: dict[str, dict[str, Any]] = {
     "ours, legacy preset": {"who": "ours", "preset": "legacy"},
     "HF fp32 eager, padded to 256": {"who": "hf", "batch": 32, "dropout": 0.1, "pad": True},
 }
-LIBRARY_DEFAULTS = {"ours": {}, "hf": {"GOMP_SPINCOUNT": "300000"}}
-"""custom-bert makes waiting threads sleep; the peer keeps what torch's OpenMP library does by itself,
-which is 2 % faster on a quiet machine."""
+ENVIRONMENT = {"ours": {}, "hf": LIBRARY_DEFAULTS}
+"""custom-bert sets how threads wait and what oneDNN keeps; the peer keeps what the libraries do."""
 BASELINE = "HF defaults"
 COMPARISONS = {
     "C1: ours at its defaults against HF at its defaults": ("ours, defaults", "HF defaults"),
@@ -295,7 +295,7 @@ def main() -> None:
             for side in options.sides:
                 arguments = {**common, **SIDES[side]}
                 who = arguments.pop("who")
-                found = in_child([__file__], who, arguments, environment=LIBRARY_DEFAULTS[who])
+                found = in_child([__file__], who, arguments, environment=ENVIRONMENT[who])
                 raw[side].append(found)
                 print(f"{repeat + 1} {side}: {found['tokens_per_second']:,.0f} tokens/s", flush=True)
             if BASELINE in raw:

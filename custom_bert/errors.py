@@ -10,6 +10,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 
+def first_line(error: Exception) -> str:
+    """What another library's error says, in one line; its class where it says nothing."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
 class UserError(Exception):
     """A mistake that the user can mend. `str(error)` is the message, one line for each fault."""
 

@@ -16,6 +16,10 @@ KERNELS = "ONEDNN_PRIMITIVE_CACHE_CAPACITY"
 """oneDNN, which multiplies bf16 matrices on a CPU, keeps so many kernels, each made for one shape."""
 
 
+LIBRARY_DEFAULTS = {SPINS: "300000", KERNELS: "1024"}
+"""What the libraries do by themselves: for a peer in a comparison."""
+
+
 def prepare_process(environment: MutableMapping[str, str] = os.environ) -> None:
     """Sets what the user has not set. For the start of a program: importing the package changes nothing.
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from custom_bert.checkpoints.published_files import CONVERT
-from custom_bert.errors import RunError
+from custom_bert.errors import RunError, first_line
 
 FILES = (
     "config.json",
@@ -59,13 +59,12 @@ def _fetched(name: str) -> Path:
     except (RepositoryNotFoundError, HFValidationError) as error:
         raise RunError(f"{name}: no such directory here, and no such public checkpoint on the hub") from error
     except HfHubHTTPError as error:
-        raise RunError(f"{name}: the hub answers: {str(error).splitlines()[0]}") from error
+        raise RunError(f"{name}: the hub answers: {first_line(error)}") from error
     except Exception as error:  # offline mode, no network, a proxy: each HTTP library has its own
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         try:
             return Path(snapshot_download(name, allow_patterns=list(FILES), local_files_only=True))
         except Exception:
             raise RunError(
                 f"{name}: no such directory here, not in the hub's cache, and the hub cannot be reached "
-                f"({reason}); download it elsewhere and give its directory"
+                f"({first_line(error)}); download it elsewhere and give its directory"
             ) from error

@@ -11,7 +11,7 @@ import torch
 
 from custom_bert.batch import Batch
 from custom_bert.checkpoints.native import Checkpoint
-from custom_bert.errors import RunError
+from custom_bert.errors import RunError, first_line
 
 TEXTS = 32
 LARGEST = 1e-4
@@ -39,7 +39,7 @@ def verify(folder: Path, checkpoint: Checkpoint, classifier: str) -> str:
 
         known = hasattr(transformers, classifier)
     except Exception as error:  # a broken installation raises anything
-        return f"not verified: transformers cannot be imported: {_first_line(error)}"
+        return f"not verified: transformers cannot be imported: {first_line(error)}"
     if not known:
         return f"not verified: transformers {transformers.__version__} has no {classifier}"
 
@@ -51,7 +51,7 @@ def verify(folder: Path, checkpoint: Checkpoint, classifier: str) -> str:
         tokenizer: Any = transformers.AutoTokenizer.from_pretrained(str(folder))
     except Exception as error:
         raise RunError(
-            f"transformers {transformers.__version__} cannot open the export: {_first_line(error)}; update "
+            f"transformers {transformers.__version__} cannot open the export: {first_line(error)}; update "
             f"it, or export where it is not installed"
         ) from error
     finally:
@@ -76,10 +76,6 @@ def verify(folder: Path, checkpoint: Checkpoint, classifier: str) -> str:
         f"verified with transformers {transformers.__version__}: every tensor found its place; {len(texts)} "
         f"texts have the same token ids, and logits within {worst:.0e}"
     )
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 def random_texts(checkpoint: Checkpoint) -> list[str]:

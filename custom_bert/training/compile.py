@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from custom_bert.errors import ConfigError
+from custom_bert.errors import ConfigError, first_line
 from custom_bert.models.encoder import Encoder
 from custom_bert.models.layers import EncoderLayer
 
@@ -29,7 +29,7 @@ def compiler_fault(device: torch.device) -> str | None:
     try:
         torch.compile(add)(probe)
     except Exception as error:  # whatever a missing toolchain raises
-        return (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+        return first_line(error)[:200]
     return None
 
 
