@@ -35,7 +35,7 @@ def get_config():
             # "max_minutes": 10,
         },
         "runtime": {
-            # "attention": "dense",  # naive | dense (SDPA, flash attention) | grouped | varlen
+            # "attention": "dense",  # naive | matmul | dense (SDPA, flash attention) | grouped | varlen
             # "precision": "bf16",  # bf16 | fp16 (mixed precision) | fp32
             # "compile": True,  # fuse kernels with torch.compile
         },

@@ -27,6 +27,12 @@ from torch import Tensor
 GROUP = 12
 """Sequences that the grouped kernel attends together; 8 to 16 measured alike on a CPU."""
 
+LENGTHS = 16
+"""Rectangles of the matmul kernel are multiples of so many tokens long."""
+
+SIMILAR = 1.5
+"""Blocks share a rectangle while the longest is at most so many times the shortest."""
+
 
 @dataclass(frozen=True)
 class Group:
@@ -75,6 +81,34 @@ class Block:
     count: int
     length: int
     padded: bool
+
+
+@dataclass(frozen=True)
+class Rectangle:
+    """Consecutive blocks of similar length, as the matmul kernel copies them.
+
+    Attributes:
+        blocks: each, and its first row in the batch.
+        count: sequences, with phantoms that make the number round.
+        length: rows of each, a round number.
+        hidden_N11S: (count, 1, 1, S) float32, 0 where a row is a token, else the smallest number; None where
+            all are tokens.
+    """
+
+    blocks: tuple[tuple[Block, int], ...]
+    count: int
+    length: int
+    hidden_N11S: Tensor | None
+
+    @property
+    def first(self) -> int:
+        """Index of the first sequence."""
+        return self.blocks[0][0].first
+
+    @property
+    def num_sequences(self) -> int:
+        """Sequences without phantoms."""
+        return sum(block.count for block, _ in self.blocks)
 
 
 @dataclass(frozen=True)
@@ -176,6 +210,34 @@ class Layout:
         return Grouping(
             torch.from_numpy(gather).to(device), torch.from_numpy(scatter).to(device), tuple(groups)
         )
+
+    @cached_property
+    def rectangles(self) -> tuple[Rectangle, ...]:
+        """The blocks in rectangles of few different shapes: round lengths, round numbers of sequences."""
+        starts = itertools.accumulate((block.count * block.length for block in self.blocks), initial=0)
+        groups: list[list[tuple[Block, int]]] = []
+        shortest = longest = 0
+        for block, start in zip(self.blocks, starts, strict=False):
+            shortest, longest = min(shortest, block.length), max(longest, block.length)
+            if not groups or longest > max(SIMILAR * shortest, LENGTHS):
+                groups.append([])
+                shortest = longest = block.length
+            groups[-1].append((block, start))
+        return tuple(self._rectangle(group) for group in groups)
+
+    def _rectangle(self, blocks: list[tuple[Block, int]]) -> Rectangle:
+        first, real = blocks[0][0].first, sum(block.count for block, _ in blocks)
+        length = round_up(max(block.length for block, _ in blocks), LENGTHS)
+        # steps of an eighth to a quarter: 1 to 7, 8, 10, 12, 14, 16, 20, ...
+        count = round_up(real, 1 << max(0, real.bit_length() - 3))
+        lengths = self.lengths_N[first : first + real]
+        hidden = None
+        if count > real or bool((lengths < length).any()):
+            lengths = torch.cat([lengths, lengths.new_zeros(count - real)])
+            beyond = torch.arange(length, device=lengths.device) >= lengths[:, None]
+            hidden = torch.zeros(count, length, device=lengths.device)
+            hidden = hidden.masked_fill_(beyond, torch.finfo(torch.float32).min)[:, None, None, :]
+        return Rectangle(tuple(blocks), count, length, hidden)
 
     def to(self, device: torch.device) -> Layout:
         """The same layout with its tensors on `device`."""
@@ -295,6 +357,11 @@ class Batch:
             num_tokens=int(lengths.sum()),
             indices=np.empty(0, dtype=np.int64) if indices is None else indices,
         )
+
+
+def round_up(value: int, step: int) -> int:
+    """The next multiple of `step`."""
+    return -(-value // step) * step
 
 
 def _blocks(lengths_N: np.ndarray, slots_N: np.ndarray) -> tuple[Block, ...]:

@@ -28,12 +28,12 @@ Activation = Literal["gelu", "gelu_tanh", "relu"]
 Mlp = Literal["plain", "gated"]
 Pooling = Literal["cls", "mean"]
 Plan = Literal["padded", "uniform_length", "packed"]
-Kernel = Literal["naive", "dense", "grouped", "varlen"]
+Kernel = Literal["naive", "matmul", "dense", "grouped", "varlen"]
 Precision = Literal["fp32", "bf16", "fp16"]
 Metric = Literal["accuracy", "macro_f1"]
 LongTexts = Literal["head", "head_tail"]
 
-KERNELS_WITH_DROPOUT: tuple[Kernel, ...] = ("naive", "dense")
+KERNELS_WITH_DROPOUT: tuple[Kernel, ...] = ("naive", "matmul", "dense")
 """The attention kernels that can drop attention weights; the others have no such operation."""
 
 
@@ -100,7 +100,7 @@ class ModelConfig:
     hidden_dropout: float | None = None
     """Dropout of embeddings, sublayer outputs and the classification head."""
     attention_dropout: float = 0.0
-    """Dropout of attention weights. Only the naive and dense kernels have it."""
+    """Dropout of attention weights. Only the naive, matmul and dense kernels have it."""
     local_attention: int | None = None
     """Width of the local attention window in tokens, 0 for none: |i - j| <= local_attention // 2."""
     global_attn_every_n_layers: int | None = None
@@ -382,7 +382,7 @@ def check(config: TrainConfig) -> list[str]:
     if model.attention_dropout and runtime.attention and runtime.attention not in KERNELS_WITH_DROPOUT:
         faults.append(
             f"model.attention_dropout: the {runtime.attention} kernel has no dropout; "
-            f"set it to 0 or runtime.attention to naive or dense"
+            f"set it to 0 or runtime.attention to naive, matmul or dense"
         )
     if model.attention_dropout and config.batch.plan == "packed" and runtime.attention is None:
         faults.append(

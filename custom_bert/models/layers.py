@@ -101,7 +101,7 @@ class SelfAttention(nn.Module):
         if rope is not None:
             cos, sin = rope
             q, k = apply_rope(q, cos[rows_N], sin[rows_N]), apply_rope(k, cos, sin)
-        return first_token_attention(q, k, v, layout, window=self.window, dropout=dropout)
+        return first_token_attention(q, k, v, layout, kernel=self.kernel, window=self.window, dropout=dropout)
 
 
 class Mlp(nn.Module):

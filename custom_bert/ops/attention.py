@@ -6,6 +6,7 @@ Each kernel computes softmax(Q K^T / sqrt(K)) V inside every sequence, optionall
 | kernel | layout | what it is | memory grows with |
 |---|---|---|---|
 | naive | any | the formula spelled out, block by block, any dtype: the reference | the length's square |
+| matmul | any | the formula in few products of few shapes; windows as dense | the length's square |
 | dense | any | torch's scaled_dot_product_attention, block by block; windows in chunks | the length |
 | grouped | any | length-sorted groups, gathered, padded inside a group only | the length |
 | varlen | packed, CUDA, fp16 or bf16 | flash attention over cu_seqlens | the length |
@@ -24,8 +25,9 @@ from custom_bert.batch import GROUP, Layout
 from custom_bert.config import Kernel
 from custom_bert.ops import kernels
 from custom_bert.ops.kernels import MATMUL_UP_TO
+from custom_bert.ops.matmul_attention import matmul_attention
 
-KERNELS_BY_BLOCK: tuple[Kernel, ...] = ("naive", "dense")
+KERNELS_BY_BLOCK: tuple[Kernel, ...] = ("naive", "matmul", "dense")
 """The kernels that take a batch block by block."""
 
 FEW_BLOCKS = 8
@@ -58,7 +60,7 @@ def choose_kernel(
         device: "cpu" or "cuda".
         dtype: of queries, keys and values as the kernel sees them.
         padded: whether any slot holds padding.
-        dropout: whether attention weights are dropped; then only naive and dense can be chosen.
+        dropout: whether attention weights are dropped; then only naive, matmul and dense can be chosen.
         windowed: whether attention is confined to a window shorter than the longest slot.
     """
     few_blocks = few_blocks or dropout
@@ -77,7 +79,7 @@ def choose_kernel(
     if windowed:
         return Choice("dense", f"a window on a {device.upper()}: chunks of queries against the keys in reach")
     if dtype is torch.bfloat16 and max_seqlen <= MATMUL_UP_TO:
-        return Choice("naive", f"bf16 matmuls beat SDPA on a CPU up to {MATMUL_UP_TO} tokens in training")
+        return Choice("matmul", f"bf16 matmuls beat SDPA on a CPU up to {MATMUL_UP_TO} tokens in training")
     return Choice("dense", f"near-equal lengths on a {device.upper()}: SDPA")
 
 
@@ -103,7 +105,7 @@ def attention(
         layout: where the sequences lie.
         kernel: overrides the rule of `choose_kernel`.
         window: attend to |i - j| <= window only; -1 for all.
-        dropout: probability of dropping an attention weight; naive and dense only.
+        dropout: probability of dropping an attention weight; naive, matmul and dense only.
 
     Returns:
         (T, H, K). Rows of padding are not defined.
@@ -125,10 +127,12 @@ def attention(
         ).kernel
     if kernel == "naive":
         return kernels.naive(q_THK, k_THK, v_THK, layout, window, dropout)
-    if kernel == "dense":
+    if kernel == "matmul" and window < 0:
+        return matmul_attention(q_THK, k_THK, v_THK, layout, dropout)
+    if kernel in ("matmul", "dense"):
         return kernels.dense(q_THK, k_THK, v_THK, layout, window, dropout)
     if dropout:
-        raise ValueError(f"the {kernel} kernel has no attention dropout; use naive or dense")
+        raise ValueError(f"the {kernel} kernel has no attention dropout; use naive, matmul or dense")
     if kernel == "grouped":
         return kernels.grouped(q_THK, k_THK, v_THK, layout, window)
     return kernels.varlen(q_THK, k_THK, v_THK, layout, window)
@@ -140,7 +144,14 @@ def can_attend_from_first(layout: Layout, kernel: Kernel | None) -> bool:
 
 
 def first_token_attention(
-    q_NHK: Tensor, k_THK: Tensor, v_THK: Tensor, layout: Layout, *, window: int = -1, dropout: float = 0.0
+    q_NHK: Tensor,
+    k_THK: Tensor,
+    v_THK: Tensor,
+    layout: Layout,
+    *,
+    kernel: Kernel | None = None,
+    window: int = -1,
+    dropout: float = 0.0,
 ) -> Tensor:
     """What `attention` gives for the first token of each sequence, from the queries of those alone.
 
@@ -150,12 +161,17 @@ def first_token_attention(
         q_NHK: (N, H, K) queries of the first tokens.
         k_THK, v_THK: (T, H, K) keys and values of all rows.
         layout: where the sequences lie.
+        kernel: matmul for few products of few shapes, which is the rule in bf16 on a CPU.
         window: attend to the tokens up to this distance only; -1 for all.
         dropout: probability of dropping an attention weight.
 
     Returns:
         (N, H, K).
     """
+    if kernel is None and k_THK.dtype is torch.bfloat16 and k_THK.device.type == "cpu":
+        kernel = "matmul"
+    if kernel == "matmul" and window < 0:
+        return matmul_attention(q_NHK, k_THK, v_THK, layout, dropout, first=True)
     reach = slice(None) if window < 0 else slice(window + 1)
     outs = []
     blocks = zip(layout.blocks, layout.split(k_THK), layout.split(v_THK), layout.key_masks, strict=True)

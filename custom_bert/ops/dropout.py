@@ -33,14 +33,17 @@ def drop(x: Tensor, rate: float) -> Tensor:
         x: of any shape and floating type.
         rate: 0 or more, below 1.
     """
-    if x.device.type != "cpu":
-        return F.dropout(x, rate)
+    return x * drop_factors(x, rate) if x.device.type == "cpu" else F.dropout(x, rate)
+
+
+def drop_factors(x: Tensor, rate: float) -> Tensor:
+    """What `drop` multiplies the elements of a CPU tensor by: 0, or 1 / (1 - rate)."""
     bits, dropped = rounded(rate)
     levels = 1 << bits
     draws = torch.empty(-(-x.numel() * bits // 64), dtype=torch.int64).random_(-(1 << 63), None)
     lanes = draws.view(BITS[bits])[: x.numel()].view(x.shape)
     # compared in place, so that it stays an integer: a bool's conversion to bf16 takes 8 times as long
-    return x * lanes.ge_(dropped - levels // 2).to(x.dtype).mul_(levels / (levels - dropped))
+    return lanes.ge_(dropped - levels // 2).to(x.dtype).mul_(levels / (levels - dropped))
 
 
 class Dropout(nn.Dropout):

@@ -572,7 +572,7 @@ SETTINGS: dict[str, tuple[dict[str, Any] | str, list[str]]] = {
         {"attention_dropout": 0.1, "attention": "grouped"},
         [
             "model.attention_dropout: the grouped kernel has no dropout; "
-            "set it to 0 or runtime.attention to naive or dense"
+            "set it to 0 or runtime.attention to naive, matmul or dense"
         ],
     ),
     "dropout with packed batches": (

@@ -39,7 +39,7 @@ def test_programs_decide_and_imports_do_not(code: str, given: dict[str, str], fo
 def test_few_kernels_are_kept_unless_the_user_says_otherwise() -> None:
     found: dict[str, str] = {}
     prepare_process(found)
-    assert found == {SPINS: "1000", KERNELS: "64"}
+    assert found == {SPINS: "1000", KERNELS: "256"}
     given = {KERNELS: "7", OTHERS: "ACTIVE"}
     prepare_process(given)
     assert given == {KERNELS: "7", OTHERS: "ACTIVE"}

@@ -1,5 +1,7 @@
 """Kernels agree with the formula in fp64, forward and backward, for every layout and window."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import torch
@@ -10,8 +12,15 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from custom_bert.batch import Batch, Layout
 from custom_bert.config import Kernel
-from custom_bert.ops.attention import MATMUL_UP_TO, attention, choose_kernel, has_few_blocks
+from custom_bert.ops.attention import (
+    MATMUL_UP_TO,
+    attention,
+    choose_kernel,
+    first_token_attention,
+    has_few_blocks,
+)
 from custom_bert.ops.kernels import CHUNK
+from custom_bert.ops.matmul_attention import matmul_attention
 
 HEADS, WIDTH = 2, 8
 
@@ -65,7 +74,7 @@ def test_kernels_agree_forward_and_backward(lengths: list[int], kind: str, fille
     layout = layout_of(lengths, slots, filler)
     wanted = run("naive", layout, torch.float64, window)
     assert (wanted[0] - alone(layout, window)).abs().max() <= 1e-12
-    for kernel in ("naive", "dense", "grouped"):
+    for kernel in ("naive", "matmul", "dense", "grouped"):
         for name, found, exact in zip(
             "oqkv", run(kernel, layout, torch.float32, window), wanted, strict=True
         ):
@@ -112,7 +121,7 @@ def test_memory_grows_with_the_length_not_its_square(
     assert seen.elements >= HEADS * layout.num_rows * 1500
 
 
-@pytest.mark.parametrize("kernel", ["naive", "dense", "grouped"])
+@pytest.mark.parametrize("kernel", ["naive", "matmul", "dense", "grouped"])
 def test_rows_of_filler_and_their_gradients_are_finite(kernel: Kernel) -> None:
     layout = layout_of([3, 3, 2], np.array([3, 3, 4]), filler=6)
     q, k, v = inputs(layout, torch.float32)
@@ -122,10 +131,10 @@ def test_rows_of_filler_and_their_gradients_are_finite(kernel: Kernel) -> None:
     assert (out[-6:] == 0).all()
 
 
-@pytest.mark.parametrize("kernel", ["dense", "grouped"])
+@pytest.mark.parametrize("kernel", ["matmul", "dense", "grouped"])
 @pytest.mark.parametrize("window", [-1, 3])
 def test_bf16_errors_are_at_most_four_times_the_formulas_own(kernel: Kernel, window: int) -> None:
-    layout = layout_of([5, 12, 20, 9, 1], 20 if kernel == "dense" else None)
+    layout = layout_of([5, 12, 20, 9, 1], None if kernel == "grouped" else 20)
     exact = run("naive", layout, torch.float64, window)
     own = run("naive", layout, torch.bfloat16, window)
     found = run(kernel, layout, torch.bfloat16, window)
@@ -134,7 +143,7 @@ def test_bf16_errors_are_at_most_four_times_the_formulas_own(kernel: Kernel, win
 
 
 def test_a_sequence_does_not_depend_on_its_neighbours() -> None:
-    for kernel in ("naive", "grouped"):
+    for kernel in ("naive", "matmul", "grouped"):
         together = layout_of([6, 9, 4], None)
         q, k, v = (x.detach() for x in inputs(together, torch.float64))
         out = attention(q, k, v, together, kernel=kernel)  # type: ignore[arg-type]
@@ -146,7 +155,7 @@ def test_a_sequence_does_not_depend_on_its_neighbours() -> None:
 @pytest.mark.parametrize(
     ("few", "length", "device", "dtype", "kernel"),
     [
-        (True, 64, "cpu", torch.bfloat16, "naive"),
+        (True, 64, "cpu", torch.bfloat16, "matmul"),
         (True, MATMUL_UP_TO + 1, "cpu", torch.bfloat16, "dense"),
         (True, 64, "cpu", torch.float32, "dense"),
         (False, 64, "cpu", torch.float32, "grouped"),
@@ -172,7 +181,7 @@ def test_batches_with_a_block_for_every_sequence_are_gathered() -> None:
 def test_the_rule_never_chooses_what_a_kernel_cannot_do(device: str, dtype: torch.dtype, few: bool) -> None:
     for length in (8, 5000):
         rule = {"few_blocks": few, "max_seqlen": length, "device": device, "dtype": dtype}
-        assert choose_kernel(**rule, dropout=True).kernel in ("naive", "dense")  # type: ignore[arg-type]
+        assert choose_kernel(**rule, dropout=True).kernel in ("matmul", "dense")  # type: ignore[arg-type]
         assert choose_kernel(**rule, padded=True).kernel != "varlen"  # type: ignore[arg-type]
 
 
@@ -204,3 +213,68 @@ def test_windows_take_the_kernel_that_costs_what_the_window_costs() -> None:
         assert found.kernel == kernel
     half = {**rule, "device": "cuda", "dtype": torch.float16, "dropout": True}
     assert choose_kernel(**half).kernel == "dense"  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("kernel", [None, "matmul"])
+@pytest.mark.parametrize("window", [-1, 4])
+@pytest.mark.parametrize("slots", [None, 25])
+def test_first_tokens_alone_give_what_all_give(kernel: Kernel | None, window: int, slots: int | None) -> None:
+    layout = layout_of([3, 17, 18, 18, 24, 1, 1], slots, filler=3)
+    wanted = run_first(lambda q, k, v: attention(q, k, v, layout, window=window)[layout.first_N], layout)
+
+    def first(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        return first_token_attention(q[layout.first_N], k, v, layout, kernel=kernel, window=window)
+
+    for found, exact in zip(run_first(first, layout), wanted, strict=True):
+        assert (found - exact).abs().max() <= 1e-12
+
+
+def run_first(attend: Callable[[Tensor, Tensor, Tensor], Tensor], layout: Layout) -> list[Tensor]:
+    q, k, v = inputs(layout, torch.float64)
+    out = attend(q, k, v)
+    (out * torch.linspace(-1, 1, out.numel()).view(out.shape)).sum().backward()
+    return [x.detach() for x in (out, q.grad, k.grad, v.grad)]  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("first", [False, True])
+def test_the_written_out_backward_is_the_derivative_with_dropout(first: bool) -> None:
+    layout = layout_of([3, 5, 5, 2], np.array([4, 5, 5, 2]), filler=1)
+    q, k, v = inputs(layout, torch.float64)
+    real_T = layout.sequence_T < len(layout.lengths_N)
+
+    def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        torch.manual_seed(3)
+        asks = q[layout.first_N] if first else q
+        out = matmul_attention(asks, k, v, layout, 0.4, first=first)
+        return out if first else out[real_T]
+
+    assert torch.autograd.gradcheck(attend, (q, k, v))
+    assert not torch.equal(attend(q, k, v), matmul_attention(q, k, v, layout, 0.0)[real_T]) or first
+
+
+class Products(TorchDispatchMode):
+    """Collects the shapes of batched products."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.shapes: set[tuple[torch.Size, torch.Size]] = set()
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
+        if func is torch.ops.aten.bmm.default:
+            self.shapes.add((args[0].shape, args[1].shape))
+        return func(*args, **(kwargs or {}))
+
+
+def test_batches_of_many_lengths_multiply_few_shapes() -> None:
+    generator = np.random.Generator(np.random.PCG64(0))
+    counts = {}
+    for kernel in ("naive", "matmul"):
+        with Products() as seen:
+            for _ in range(100):
+                low = int(generator.integers(8, 120))
+                lengths = np.sort(generator.integers(low, low + 3, 2048 // (low + 2)))
+                layout = layout_of(lengths.tolist(), None)
+                q, k, v = inputs(layout, torch.float32)
+                attention(q, k, v, layout, kernel=kernel).sum().backward()  # type: ignore[arg-type]
+        counts[kernel] = len(seen.shapes)
+    assert counts["matmul"] <= 100 < 600 < counts["naive"], counts
