@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from custom_bert.batch import Batch
 from custom_bert.config import Kernel
 from custom_bert.models.layers import EncoderLayer, Read, RopeTables, make_norm
+from custom_bert.models.token_embedding import TokenEmbedding
 from custom_bert.ops.dropout import Dropout
 from custom_bert.ops.rope import rope_tables
 from custom_bert.presets import EncoderConfig
@@ -28,7 +29,7 @@ class Embeddings(nn.Module):
         super().__init__()
         width = config.hidden_size
         self.offset = config.position_offset
-        self.token = nn.Embedding(config.vocab_size, width)
+        self.token = TokenEmbedding(config.vocab_size, width)
         self.position = (
             nn.Embedding(config.max_position_embeddings + self.offset, width)
             if config.position == "learned"

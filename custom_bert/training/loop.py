@@ -43,6 +43,7 @@ from custom_bert.training.run import RunDirectory, claim, default_directory, sib
 from custom_bert.training.schedule import lr_factor
 from custom_bert.training.state import State
 from custom_bert.training.step import train_step
+from custom_bert.training.tokens_in_use import train_tokens_in_use
 
 
 def train_model(
@@ -120,6 +121,7 @@ def build(prepared: Prepared, reporter: Reporter) -> State:
     model.encoder.freeze(config.optim.freeze_layers)
     if config.optim.embedding_init == "ppmi":
         start_from_cooccurrences(model.encoder, prepared)
+    train_tokens_in_use(model.encoder, prepared, reporter.say)
     phases = [pretraining(prepared, model)] if config.optim.pretrain_epochs else []
     phases.append(classification(prepared, model))
     state = State(model, phases, MixedPrecision(config.runtime.precision, device))

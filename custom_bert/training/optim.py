@@ -32,7 +32,8 @@ def parameter_groups(
     Returns:
         Groups with `lr_factor`, by which `set_lr` multiplies the learning rate.
     """
-    tables = {id(m.weight) for m in model.modules() if isinstance(m, nn.Embedding)}
+    embeddings = [m for m in model.modules() if isinstance(m, nn.Embedding)]
+    tables = {id(table) for module in embeddings for table in module.parameters()}
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
@@ -72,7 +73,7 @@ def share_by_depth(layers: int, decay: float, embeddings: float) -> Callable[[st
         if name.startswith("encoder.layers."):
             return float(decay ** (layers - int(name.split(".")[2])))
         if name.startswith("encoder.embeddings."):
-            token = name == "encoder.embeddings.token.weight"
+            token = name.startswith("encoder.embeddings.token.")
             return float(decay ** (layers + 1)) * (embeddings if token else 1.0)
         return 1.0
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from training_runs import settings, write_data
+from training_runs import settings, write_data, write_lines
 
 from custom_bert import train_model
 from custom_bert.checkpoints import hub
@@ -47,6 +47,23 @@ def start(data: Path, init_from: Path | str, out: Path | None = None, **changes:
 
 def prepared(given: dict[str, Any]) -> Prepared:
     return prepare(from_mapping(given), lambda line: None)
+
+
+def test_only_vectors_of_tokens_that_the_texts_hold_are_trained(
+    data: Path, tmp_path: Path, run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    few = tmp_path / "few"
+    few.mkdir()
+    for split in ("train", "val"):
+        labels = (data / f"{split}_labels.txt").read_text().splitlines()
+        write_lines(few / f"{split}_labels.txt", labels)
+        write_lines(few / f"{split}_dataset.txt", [f"again {label}" for label in labels])
+    result = train_model(start(few, run, tmp_path / "out"))
+    assert "token vectors are trained" in capsys.readouterr().out
+    name = "encoder.embeddings.token.weight"
+    before, after = (load_checkpoint(path).model.state_dict()[name] for path in (run, result.directory))
+    moved = (before != after).any(1)
+    assert 0 < int(moved.sum()) < 0.5 * len(moved)
 
 
 @pytest.mark.parametrize("source", ["run", "published"])

@@ -1,0 +1,46 @@
+"""Confines training to the token vectors that occur in the training texts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+
+from custom_bert.models.encoder import Encoder
+from custom_bert.training.prepare import Prepared
+
+WORTH = 0.9
+"""Share of the table from which on training the whole of it is simpler."""
+
+TEXTS = 4096
+"""Texts that are looked through at a time."""
+
+
+def train_tokens_in_use(encoder: Encoder, prepared: Prepared, say: Callable[[str], None]) -> None:
+    """Leaves the vectors of other tokens out of gradients and optimizer, where there are enough of them.
+
+    They would not move: no text gives them a gradient, and token vectors do not decay. Predicting masked
+    tokens gives one to every vector, so that a run that does so trains all of them.
+    """
+    table = encoder.embeddings.token
+    if prepared.config.optim.pretrain_epochs or not table.weight.requires_grad:
+        return
+    ids_U = tokens_in_use(prepared)
+    if len(ids_U) > WORTH * table.num_embeddings:
+        return
+    table.train_only(torch.from_numpy(ids_U))
+    say(
+        f"{len(ids_U):,} of {table.num_embeddings:,} token vectors are trained; "
+        f"the texts do not hold the others, which would stay as they are"
+    )
+
+
+def tokens_in_use(prepared: Prepared) -> np.ndarray:
+    """(U,) rising int64 ids of the tokens of the training texts, special tokens included."""
+    used_V = np.zeros(prepared.encoder.vocab_size, dtype=bool)
+    used_V[[*prepared.tokenizer.special_ids, prepared.tokenizer.pad_id]] = True
+    store, rows = prepared.train.store, prepared.train.rows_N.tolist()
+    for start in range(0, len(rows), TEXTS):
+        used_V[np.concatenate([store[row] for row in rows[start : start + TEXTS]])] = True
+    return np.flatnonzero(used_V)
