@@ -228,7 +228,7 @@ class Layout:
     def _rectangle(self, blocks: list[tuple[Block, int]]) -> Rectangle:
         first, real = blocks[0][0].first, sum(block.count for block, _ in blocks)
         length = round_up(max(block.length for block, _ in blocks), LENGTHS)
-        # steps of an eighth to a quarter: 1 to 7, 8, 10, 12, 14, 16, 20, ...
+        # steps of an eighth to a quarter: 1 to 8, 10, 12, 14, 16, 20, ...
         count = round_up(real, 1 << max(0, real.bit_length() - 3))
         lengths = self.lengths_N[first : first + real]
         hidden = None

@@ -28,7 +28,8 @@ def _as_write_error(path: Path) -> Iterator[None]:
         raise WriteError(f"{path}: cannot write: {error.strerror or error}") from error
 
 
-def _sync_directory(path: Path) -> None:
+def _sync(path: Path) -> None:
+    """Makes a file's content, or a directory's names, durable."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -80,8 +81,8 @@ def check_writable(path: Path) -> None:
 
 
 @contextmanager
-def writing(path: Path, *, replace: bool = True) -> Iterator[BinaryIO]:
-    """Opens a temporary file for writing bytes; on a clean exit it becomes `path`.
+def replacing(path: Path, *, replace: bool = True) -> Iterator[Path]:
+    """Makes an empty temporary file for somebody else to fill; on a clean exit it becomes `path`.
 
     Args:
         path: the final name. Its directory must exist.
@@ -94,22 +95,28 @@ def writing(path: Path, *, replace: bool = True) -> Iterator[BinaryIO]:
         if not replace and path.exists():
             raise WriteError(f"{path}: exists already and is not overwritten")
         descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+        os.close(descriptor)
         try:
-            with os.fdopen(descriptor, "wb") as stream:
-                yield stream
-                stream.flush()
-                os.fsync(stream.fileno())
+            yield Path(name)
+            _sync(Path(name))
             os.chmod(name, 0o666 & ~_umask())
             if replace:
                 os.replace(name, path)
             else:
                 os.link(name, path)  # fails if somebody made the file meanwhile
                 os.unlink(name)
-            _sync_directory(path.parent)
+            _sync(path.parent)
         except BaseException:
             if os.path.exists(name):
                 os.unlink(name)
             raise
+
+
+@contextmanager
+def writing(path: Path, *, replace: bool = True) -> Iterator[BinaryIO]:
+    """Opens a temporary file for writing bytes; on a clean exit it becomes `path`. See `replacing`."""
+    with replacing(path, replace=replace) as temporary, open(temporary, "wb") as stream:
+        yield stream
 
 
 def _umask() -> int:
@@ -174,14 +181,10 @@ def rename_directory(source: Path, target: Path) -> None:
     """
     with _as_write_error(target):
         for file in source.iterdir():
-            descriptor = os.open(file, os.O_RDONLY)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
+            _sync(file)
         os.chmod(source, 0o777 & ~_umask())  # as mkdir would have it; a temporary directory is its owner's
         os.rename(source, target)
-        _sync_directory(target.parent)
+        _sync(target.parent)
 
 
 def temporary_directory(parent: Path, prefix: str) -> Path:

@@ -1,8 +1,10 @@
-"""What a program sets before torch is there, whose libraries read it once: how threads wait, what is kept."""
+"""The process: what its libraries read once, before torch is there; memory that it hands back."""
 
 from __future__ import annotations
 
+import ctypes
 import os
+import sys
 from collections.abc import MutableMapping
 
 SPINS = "GOMP_SPINCOUNT"
@@ -27,9 +29,17 @@ def prepare_process(environment: MutableMapping[str, str] = os.environ) -> None:
     one busy process; no turns at all cost a fifth of it on a quiet machine where steps are short. 1,000 turns
     cost 5 % there, and beside a busy process keep 0.85 of what sleeping at once reaches (docs/LOG.md).
 
-    Products of a run have about 150 shapes, since attention rounds its own (`ops.matmul_attention`): 256
+    Products of a run have about 120 shapes, since attention rounds its own (`ops.matmul_attention`): 128
     kernels are kept. Evaluations of many lengths fill the library's own 1,024, for 185 MB and nothing.
     """
     if OTHERS not in environment:
         environment.setdefault(SPINS, "1000")
-    environment.setdefault(KERNELS, "256")
+    environment.setdefault(KERNELS, "128")
+
+
+def release_memory() -> None:
+    """Hands freed memory back to the system where the C library, glibc, would keep it for later."""
+    if sys.platform == "linux":
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # musl has none, and keeps less
+        if trim is not None:
+            trim(0)

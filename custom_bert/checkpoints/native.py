@@ -17,18 +17,22 @@ from pathlib import Path
 from typing import get_type_hints
 
 import torch
-from safetensors.torch import save as save_tensors
+from safetensors import SafetensorError
+from safetensors.torch import save_file
 from torch import Tensor
 
 from custom_bert import files
 from custom_bert.checkpoints.published_files import parse_tensors
 from custom_bert.config import LongTexts, coerce
 from custom_bert.data.tokenizer import TextTokenizer, load_tokenizer
-from custom_bert.errors import DataError, RunError, did_you_mean
+from custom_bert.errors import DataError, RunError, WriteError, did_you_mean
 from custom_bert.models.heads import SequenceClassifier
+from custom_bert.models.outline import from_tensors, outline
 from custom_bert.presets import EncoderConfig, check_encoder
 
 FORMAT = "custom-bert/1"
+
+WEIGHTS = "model.safetensors"
 
 LONGEST = 1 << 20
 """Positions that a configuration may ask for, as in `data.max_length`."""
@@ -77,9 +81,37 @@ def write_description(
 
 
 def write_weights(directory: Path, state: dict[str, Tensor]) -> None:
-    """Writes model.safetensors; the tensors' values are taken as they are, on the CPU."""
+    """Writes model.safetensors from the tensors where they are, without a second copy in memory.
+
+    Raises:
+        WriteError: if the system refuses.
+    """
+    write_tensors(directory / WEIGHTS, state)
+
+
+def write_tensors(path: Path, state: dict[str, Tensor], metadata: dict[str, str] | None = None) -> None:
+    """Writes a safetensors file. See `write_weights`."""
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
-    files.write_bytes(directory / "model.safetensors", save_tensors(tensors))
+    with files.replacing(path) as temporary:
+        try:
+            save_file(tensors, temporary, metadata)
+        except SafetensorError as error:
+            raise WriteError(f"{path}: cannot write: {error}") from error
+
+
+def read_weights(directory: Path) -> dict[str, Tensor]:
+    """The tensors of model.safetensors.
+
+    Raises:
+        RunError: if there is none yet, or it is damaged.
+    """
+    path = directory / WEIGHTS
+    if not path.exists():
+        raise RunError(f"{directory}: no {WEIGHTS}; the run has not been evaluated yet")
+    try:
+        return parse_tensors(path, path.read_bytes())
+    except OSError as error:
+        raise RunError(f"{path}: cannot read: {error.strerror}") from error
 
 
 def load_checkpoint(directory: str | Path) -> Checkpoint:
@@ -107,20 +139,10 @@ def load_checkpoint(directory: str | Path) -> Checkpoint:
             f"{directory / 'tokenizer.json'}: {tokenizer.vocab_size} entries, "
             f"but the model has vectors for {config.vocab_size}"
         )
-    weights = directory / "model.safetensors"
-    if not weights.exists():
-        raise RunError(f"{directory}: no model.safetensors; the run has not been evaluated yet")
-    try:
-        content = weights.read_bytes()
-    except OSError as error:
-        raise RunError(f"{weights}: cannot read: {error.strerror}") from error
-    tensors = parse_tensors(weights, content)
-    check_size(directory, config, num_labels, len(content))
-    with torch.device("meta"):
-        model = SequenceClassifier(config, num_labels)
-    _check_tensors(weights, tensors, model)
-    model.load_state_dict(tensors, strict=True, assign=True)
-    _restore_buffers(model, config)
+    tensors = read_weights(directory)
+    check_size(directory, config, num_labels, sum(tensor.nbytes for tensor in tensors.values()))
+    _check_tensors(directory / WEIGHTS, tensors, outline(config, num_labels))
+    model = from_tensors(config, num_labels, tensors)
     return Checkpoint(model.eval(), tokenizer, tuple(labels), max_length, long_texts)
 
 
@@ -142,15 +164,6 @@ def check_size(directory: Path, config: EncoderConfig, num_labels: int, held: in
             f"{directory / 'config.json'}: describes {wanted:,} bytes of weights, but model.safetensors "
             f"has {held:,}"
         )
-
-
-def _restore_buffers(model: SequenceClassifier, config: EncoderConfig) -> None:
-    """Buffers that are computed, not stored (the sinusoids), were built on the meta device."""
-    if any(buffer.is_meta for buffer in model.buffers()):
-        from custom_bert.models.encoder import sinusoids
-
-        table = sinusoids(config.max_position_embeddings, config.hidden_size)
-        model.encoder.embeddings.sinusoids = table
 
 
 def _read_config(directory: Path) -> tuple[EncoderConfig, int, int, LongTexts]:

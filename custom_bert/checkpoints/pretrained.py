@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_type_hints
 
-import torch
 from torch import Tensor
 
 from custom_bert.checkpoints.families import FAMILIES
@@ -28,7 +27,7 @@ from custom_bert.checkpoints.tables import Family, Keys, correspondence, from_hu
 from custom_bert.config import coerce
 from custom_bert.data.tokenizer import TextTokenizer
 from custom_bert.errors import RunError
-from custom_bert.models.heads import SequenceClassifier
+from custom_bert.models.outline import outline
 from custom_bert.presets import EncoderConfig, check_encoder
 
 HARMLESS = frozenset(
@@ -133,8 +132,7 @@ def _ours(
     directory: Path, family: Family, encoder: EncoderConfig, tensors: dict[str, Tensor], notes: list[str]
 ) -> dict[str, Tensor]:
     """Their tensors under our names, each accounted for; appends to `notes` what was done."""
-    with torch.device("meta"):
-        model = SequenceClassifier(encoder, 1)
+    model = outline(encoder, 1)
     shapes = {name: tensor.shape for name, tensor in model.state_dict().items()}
     table = correspondence(family, shapes)
     places = {theirs for names in table.values() for theirs in names}

@@ -13,13 +13,12 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import save as save_tensors
 from tokenizers import Tokenizer
 from tokenizers.processors import TemplateProcessing
 
 from custom_bert import __version__, files
 from custom_bert.checkpoints.families import family_of, inexpressible
-from custom_bert.checkpoints.native import Checkpoint, load_checkpoint
+from custom_bert.checkpoints.native import WEIGHTS, Checkpoint, load_checkpoint, write_tensors
 from custom_bert.checkpoints.tables import Family, to_hugging_face
 from custom_bert.data.tokenizer import TextTokenizer
 from custom_bert.errors import RunError, WriteError
@@ -80,8 +79,7 @@ def _write(
         },
     )
     state = {key: tensor.contiguous() for key, tensor in checkpoint.model.state_dict().items()}
-    tensors = save_tensors(to_hugging_face(family, state), metadata={"format": "pt"})
-    files.write_bytes(folder / "model.safetensors", tensors)
+    write_tensors(folder / WEIGHTS, to_hugging_face(family, state), metadata={"format": "pt"})
     files.write_text(folder / "tokenizer.json", _tokenizer_json(tokenizer))
     files.write_json(
         folder / "tokenizer_config.json",

@@ -104,7 +104,7 @@ class Encoder(nn.Module):
             x_TD = layer(x_TD, batch.layout, tables.get(layer.attn.is_local), wanted if last else None)
         if wanted is not None and not self.skip_unread:
             x_TD = x_TD[wanted.rows_R]
-        out_RD: Tensor = self.final_norm(x_TD)
+        out_RD: Tensor = self.final_norm(x_TD if wanted is None else x_TD[: wanted.count])
         return out_RD
 
     @staticmethod
@@ -112,9 +112,9 @@ class Encoder(nn.Module):
         if read == "all":
             return None
         if read == "first":
-            return Read(batch.layout.first_N, first=True)
+            return Read.of(batch.layout.first_N, first=True)
         assert batch.masked_rows_M is not None, "the batch has no masked rows"
-        return Read(batch.masked_rows_M, first=False)
+        return Read.of(batch.masked_rows_M, first=False)
 
     def _rope(self, positions_T: Tensor) -> dict[bool, RopeTables]:
         """Tables for global layers (False) and, where there are local ones, for those (True)."""

@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from custom_bert.batch import Layout
+from custom_bert.batch import Layout, round_up
 from custom_bert.config import Activation, Kernel
 from custom_bert.ops.attention import attention, can_attend_from_first, first_token_attention
 from custom_bert.ops.dropout import Dropout
@@ -20,18 +21,30 @@ from custom_bert.presets import EncoderConfig
 
 RopeTables = tuple[Tensor, Tensor]
 
+READ = 32
+"""Rows that are read are filled up to a multiple of this, so that their products have few shapes too."""
+
 
 @dataclass(frozen=True)
 class Read:
     """The rows whose output is read, where that is not all of them: what other rows would need is left out.
 
     Attributes:
-        rows_R: (R,) indices of rows.
+        rows_R: (R,) indices of rows, repetitions at the end included.
+        count: rows that are read; what follows makes the number round, so that products have few shapes.
         first: whether they are the first token of every sequence, in order.
     """
 
     rows_R: Tensor
+    count: int
     first: bool
+
+    @staticmethod
+    def of(rows_R: Tensor, *, first: bool) -> Read:
+        """Of rows without repetitions."""
+        count = len(rows_R)
+        more = rows_R.new_zeros(round_up(count, READ) - count)
+        return Read(torch.cat([rows_R, more]), count, first)
 
 
 ACTIVATIONS: dict[Activation, Callable[[Tensor], Tensor]] = {
@@ -73,7 +86,7 @@ class SelfAttention(nn.Module):
         base, if there are any."""
         dropout = self.dropout if self.training else 0.0
         if read is not None and read.first and can_attend_from_first(layout, self.kernel):
-            out_RHK = self._from_first(x_TD, layout, rope, read.rows_R, dropout)
+            out_RHK = self._from_first(x_TD, layout, rope, read, dropout)
         else:
             q, k, v = self._heads(self.qkv(x_TD), 3).unbind(1)
             if rope is not None:
@@ -89,19 +102,21 @@ class SelfAttention(nn.Module):
         return x.view(len(x), parts, self.num_heads, -1)
 
     def _from_first(
-        self, x_TD: Tensor, layout: Layout, rope: RopeTables | None, rows_N: Tensor, dropout: float
+        self, x_TD: Tensor, layout: Layout, rope: RopeTables | None, read: Read, dropout: float
     ) -> Tensor:
-        """Queries of first tokens alone, keys and values of all: (T, D) -> (N, H, K)."""
+        """Queries of first tokens alone, keys and values of all: (T, D) -> (R, H, K)."""
         width = x_TD.shape[1]
         weight_q, weight_kv = self.qkv.weight[:width], self.qkv.weight[width:]
         bias = self.qkv.bias
         bias_q, bias_kv = (None, None) if bias is None else (bias[:width], bias[width:])
-        (q,) = self._heads(F.linear(x_TD[rows_N], weight_q, bias_q), 1).unbind(1)
+        (q,) = self._heads(F.linear(x_TD[read.rows_R], weight_q, bias_q), 1).unbind(1)
         k, v = self._heads(F.linear(x_TD, weight_kv, bias_kv), 2).unbind(1)
         if rope is not None:
             cos, sin = rope
-            q, k = apply_rope(q, cos[rows_N], sin[rows_N]), apply_rope(k, cos, sin)
-        return first_token_attention(q, k, v, layout, kernel=self.kernel, window=self.window, dropout=dropout)
+            q, k = apply_rope(q, cos[read.rows_R], sin[read.rows_R]), apply_rope(k, cos, sin)
+        q_NHK = q[: read.count]
+        out_NHK = first_token_attention(q_NHK, k, v, layout, window=self.window, dropout=dropout)
+        return F.pad(out_NHK, (0, 0, 0, 0, 0, len(q) - read.count))
 
 
 class Mlp(nn.Module):

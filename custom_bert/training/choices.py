@@ -187,19 +187,20 @@ def _by_width(rate: float, hidden_size: int) -> float:
 
 
 def eval_every(
-    steps_per_epoch: int, num_epochs: int, *, training_tokens: int, validation_tokens: int
+    steps_per_epoch: int, num_epochs: int, *, trained: bool, training_tokens: int, validation_tokens: int
 ) -> tuple[int, str]:
-    """Steps between evaluations: one an epoch, but at least 10 and at most 20 in a run; fewer, at least 4,
-    where they would take more than about a fifth of the time.
+    """Steps between evaluations: one an epoch, but at least 10 (of a trained encoder, which learns evenly, 4)
+    and at most 20 in a run; fewer, at least 4, where they would take more than about a fifth of the time.
 
     Args:
         steps_per_epoch: optimizer steps.
         num_epochs: passes over the training texts.
+        trained: whether a trained encoder is the start.
         training_tokens: of one pass.
         validation_tokens: of one evaluation, which costs a third of a training pass of as many.
     """
     total = steps_per_epoch * num_epochs
-    wanted = min(20, max(10, num_epochs))
+    wanted = min(20, max(4 if trained else 10, num_epochs))
     affordable = int(EVALUATION_SHARE * 3 * training_tokens * num_epochs / max(1, validation_tokens))
     if affordable >= wanted:
         return max(1, -(-total // wanted)), f"{total:,} steps in all"

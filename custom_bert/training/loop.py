@@ -22,6 +22,7 @@ from custom_bert.config import TrainConfig
 from custom_bert.config_sources import load as load_config
 from custom_bert.errors import UserError
 from custom_bert.models.heads import SequenceClassifier
+from custom_bert.models.outline import from_tensors
 from custom_bert.precision import MixedPrecision
 from custom_bert.training import choices
 from custom_bert.training.compile import compile_layers, compiler_fault, fusion_line, graphs_compiled
@@ -86,8 +87,7 @@ def train_model(
     run = RunDirectory(directory, prepared)
     started = time.perf_counter()
     try:
-        for phase in state.phases:
-            fit(state, phase, prepared, run, reporter)
+        _fit_all(state, prepared, run, reporter)
     except KeyboardInterrupt:
         reporter.stop()
         interrupted(state, run, reporter)
@@ -110,14 +110,16 @@ def build(prepared: Prepared, reporter: Reporter) -> State:
     assert config.runtime.precision is not None
     torch.manual_seed(config.seed)
     torch.use_deterministic_algorithms(config.runtime.deterministic)
-    model = SequenceClassifier(prepared.encoder, len(prepared.dataset.labels)).to(device).train()
+    num_labels, pretrained = len(prepared.dataset.labels), prepared.pretrained
+    if pretrained:
+        model = from_tensors(prepared.encoder, num_labels, pretrained.state)
+        pretrained.state.clear()
+    else:
+        model = SequenceClassifier(prepared.encoder, num_labels)
+    model = model.to(device).train()
     model.encoder.set_kernel(config.runtime.attention)
     assert config.runtime.skip_unread is not None
     model.encoder.skip_unread = config.runtime.skip_unread
-    if prepared.pretrained:
-        missing, unknown = model.load_state_dict(prepared.pretrained.state, strict=False)
-        assert not unknown and all(name.startswith("head.") for name in missing)
-        prepared.pretrained.state.clear()  # a second copy of the weights, for the whole run
     model.encoder.freeze(config.optim.freeze_layers)
     if config.optim.embedding_init == "ppmi":
         start_from_cooccurrences(model.encoder, prepared)
@@ -142,6 +144,11 @@ def _compile(state: State, prepared: Prepared, reporter: Reporter) -> None:
     first, _, fused = timed(3)
     state.fused = True
     reporter.say(fusion_line(eager, first, fused))
+
+
+def _fit_all(state: State, prepared: Prepared, run: RunDirectory, reporter: Reporter) -> None:
+    for phase in state.phases:
+        fit(state, phase, prepared, run, reporter)
 
 
 def fit(state: State, phase: Phase, prepared: Prepared, run: RunDirectory, reporter: Reporter) -> None:

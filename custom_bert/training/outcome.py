@@ -9,19 +9,20 @@ from pathlib import Path
 from typing import Any
 
 from custom_bert.batch import Batch
-from custom_bert.checkpoints.native import write_weights
+from custom_bert.checkpoints.native import read_weights, write_weights
 from custom_bert.data.batching import EVALUATION_PADDING, by_length
 from custom_bert.data.loader import prefetch
 from custom_bert.errors import RunError
 from custom_bert.metrics import Scores
 from custom_bert.models.evaluate import Evaluation, evaluate
+from custom_bert.process import release_memory
 from custom_bert.report import score_lines
 from custom_bert.training.log import Reporter, duration
 from custom_bert.training.prepare import Prepared
 from custom_bert.training.run import RunDirectory
 from custom_bert.training.state import State
 
-EVALUATION_TOKENS = 8192
+EVALUATION_TOKENS = 2048
 """Rows of an evaluation batch."""
 
 
@@ -68,8 +69,7 @@ def evaluate_now(state: State, prepared: Prepared, run: RunDirectory, reporter: 
     better = metric > state.best_metric
     if better:
         state.best_metric, state.best_step = metric, state.step
-        state.best_weights = {k: v.detach().cpu().clone() for k, v in state.model.state_dict().items()}
-        write_weights(run.path, state.best_weights)
+        write_weights(run.path, state.model.state_dict())
     record = {
         "kind": "eval",
         "step": state.step,
@@ -91,7 +91,9 @@ def finish(
     state: State, prepared: Prepared, run: RunDirectory, reporter: Reporter, seconds: float
 ) -> TrainResult:
     """Puts the best weights back, evaluates them as `custom-bert evaluate` will, and closes the run."""
-    state.model.load_state_dict(state.best_weights)
+    state.phases.clear()  # gradients and moments make room for what is read and evaluated
+    release_memory()
+    state.model.load_state_dict(read_weights(run.path))
     state.model.encoder.set_kernel(None)
     state.model.encoder.skip_unread = True
     found: Evaluation = evaluate(

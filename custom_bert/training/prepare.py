@@ -229,6 +229,7 @@ def prepare(config: TrainConfig, say: Callable[[str], None]) -> Prepared:
     every = choices.eval_every(
         steps,
         todo.config.optim.epochs or 1,
+        trained=pretrained is not None,
         training_tokens=int(train.kept_lengths(prepared.token_dropout, 0).sum()),
         validation_tokens=int(val.lengths_N.sum()),
     )

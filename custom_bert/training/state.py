@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from torch import Tensor
 
 from custom_bert.errors import UserError
 from custom_bert.models.heads import SequenceClassifier
@@ -23,7 +22,7 @@ class State:
         phases: what is still to be trained.
         precision: autocast and loss scaling.
         step, epoch: of the present phase.
-        best_metric, best_step, best_weights: of the best evaluation so far.
+        best_metric, best_step: of the best evaluation so far, whose weights the run directory holds.
         fused: whether layers are compiled.
     """
 
@@ -34,7 +33,6 @@ class State:
     epoch: float = 0.0
     best_metric: float = -1.0
     best_step: int = 0
-    best_weights: dict[str, Tensor] = field(default_factory=dict)
     fused: bool = False
 
     def kept(self) -> dict[str, Any]:

@@ -100,13 +100,17 @@ def test_r_drop_is_for_small_data_and_needs_dropout() -> None:
 
 def test_evaluations_are_at_most_about_twenty() -> None:
     for steps, epochs in ((30, 30), (500, 12), (5000, 1), (1, 1), (40, 2)):
-        every, _ = choices.eval_every(steps, epochs, training_tokens=1_000_000, validation_tokens=100)
+        every, _ = choices.eval_every(
+            steps, epochs, trained=False, training_tokens=1_000_000, validation_tokens=100
+        )
         assert every >= 1 and steps * epochs / every <= 21
+    fine_tuning, _ = choices.eval_every(100, 3, trained=True, training_tokens=10**6, validation_tokens=100)
+    assert fine_tuning == 75  # four in a run
 
 
 def test_large_validation_sets_are_read_less_often() -> None:
     found = {
-        tokens: choices.eval_every(500, 2, training_tokens=1_000_000, validation_tokens=tokens)
+        tokens: choices.eval_every(500, 2, trained=False, training_tokens=1_000_000, validation_tokens=tokens)
         for tokens in (0, 100_000, 200_000, 1_000_000)
     }
     assert [every for every, _ in found.values()] == [100, 100, 167, 250]

@@ -1,0 +1,54 @@
+"""Models that take over tensors: their shapes and names first, at no cost, then the tensors themselves."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+
+from custom_bert.models.encoder import initialise, sinusoids
+from custom_bert.models.heads import ClassificationHead, SequenceClassifier
+from custom_bert.presets import EncoderConfig
+
+
+def from_tensors(config: EncoderConfig, num_labels: int, tensors: dict[str, Tensor]) -> SequenceClassifier:
+    """A classifier that takes over the tensors, of which those of the head may be missing; it draws these.
+
+    Args:
+        config: the architecture.
+        num_labels: C.
+        tensors: by the names of its state dict.
+    """
+    model = outline(config, num_labels)
+    model.head = ClassificationHead(config, num_labels)
+    initialise(model.head, config)
+    missing, unknown = model.load_state_dict(tensors, strict=False, assign=True)
+    assert not unknown and all(name.startswith("head.") for name in missing)
+    embeddings = model.encoder.embeddings
+    if embeddings.sinusoidal:  # computed, not stored
+        embeddings.sinusoids = sinusoids(config.max_position_embeddings, config.hidden_size)
+    return model
+
+
+def outline(config: EncoderConfig, num_labels: int) -> SequenceClassifier:
+    """A classifier on the meta device, of which no value was drawn."""
+    with torch.device("meta"), _NothingDrawn():
+        return SequenceClassifier(config, num_labels)
+
+
+class _NothingDrawn(TorchFunctionMode):
+    """Leaves weights as they are where they would be drawn.
+
+    The first draw on the meta device loads a second of torch's Python, and 70 MB of it.
+    """
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        tensor = kwargs.get("tensor", args[0] if args else None)
+        name = getattr(func, "__name__", "")
+        changes = name.endswith("_") and not name.startswith("__") and name != "requires_grad_"
+        if changes and isinstance(tensor, Tensor) and tensor.is_meta:
+            return tensor
+        return func(*args, **kwargs)
