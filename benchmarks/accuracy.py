@@ -20,14 +20,10 @@ from pathlib import Path
 from typing import Any
 
 from custom_bert.bench.measure import answer_as_child, in_child, markdown, write_record
+from custom_bert.bench.sets import lines
 
 SETS = ("trec", "ag_news", "sst2", "banking77", "20ng", "zh_chnsenticorp_htl")
 QUESTION = "Accuracy of the default settings from scratch"
-
-
-def lines(folder: Path, name: str) -> list[str]:
-    """The lines of a data file."""
-    return (folder / name).read_bytes().decode().removesuffix("\n").split("\n")
 
 
 def ours(arguments: dict[str, Any]) -> dict[str, Any]:
@@ -71,8 +67,8 @@ def tfidf(arguments: dict[str, Any]) -> dict[str, Any]:
     from sklearn.metrics import f1_score
 
     folder = Path(arguments["folder"])
-    texts, labels = lines(folder, "train_dataset.txt"), lines(folder, "train_labels.txt")
-    val_texts, val_labels = lines(folder, "val_dataset.txt"), lines(folder, "val_labels.txt")
+    texts, labels = lines(folder, "train_dataset"), lines(folder, "train_labels")
+    val_texts, val_labels = lines(folder, "val_dataset"), lines(folder, "val_labels")
     vectorizer = (
         TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True)
         if has_spaces(texts)
@@ -100,8 +96,8 @@ def fasttext(arguments: dict[str, Any]) -> dict[str, Any]:
     import floret
 
     folder = Path(arguments["folder"])
-    texts, labels = lines(folder, "train_dataset.txt"), lines(folder, "train_labels.txt")
-    val_texts, val_labels = lines(folder, "val_dataset.txt"), lines(folder, "val_labels.txt")
+    texts, labels = lines(folder, "train_dataset"), lines(folder, "train_labels")
+    val_texts, val_labels = lines(folder, "val_dataset"), lines(folder, "val_labels")
     spaced = has_spaces(texts)
     ids = {label: i for i, label in enumerate(sorted(set(labels)))}
 

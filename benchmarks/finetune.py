@@ -20,9 +20,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from custom_bert.bench.measure import answer_as_child, in_child, markdown, shown, spread, write_record
+from custom_bert.bench.sets import lines, sample
 from custom_bert.process import LIBRARY_DEFAULTS
 
 QUESTION = "Fine-tuning a trained encoder, against Hugging Face's Trainer at its best"
@@ -30,27 +29,6 @@ SIDES = ("ours", "hf")
 ENVIRONMENT = {"ours": {}, "hf": LIBRARY_DEFAULTS}
 """As in peers.py."""
 BATCH = 32
-
-
-def lines(path: Path) -> list[str]:
-    """The lines of a data file."""
-    return path.read_bytes().decode().removesuffix("\n").split("\n")
-
-
-def sample(source: Path, count: int | None, target: Path) -> Path:
-    """A copy of a set with `count` of its training lines; the set itself where all are wanted."""
-    if count is None:
-        return source
-    target.mkdir()
-    rows = None
-    for name in ("train_dataset", "train_labels", "val_dataset", "val_labels"):
-        found = lines(source / f"{name}.txt")
-        if name.startswith("train"):
-            if rows is None:
-                rows = np.random.Generator(np.random.PCG64(0)).permutation(len(found))[:count]
-            found = [found[i] for i in rows]
-        (target / f"{name}.txt").write_text("".join(f"{line}\n" for line in found), encoding="utf-8")
-    return target
 
 
 def ours(arguments: dict[str, Any]) -> dict[str, Any]:
@@ -87,13 +65,13 @@ def hf(arguments: dict[str, Any]) -> dict[str, Any]:
     torch.set_num_threads(machine.cores())
     folder, half = Path(arguments["folder"]), machine.has_cpu_bf16()
     tokenizer: Any = transformers.AutoTokenizer.from_pretrained(arguments["checkpoint"])
-    labels = sorted(set(lines(folder / "train_labels.txt")))
+    labels = sorted(set(lines(folder, "train_labels")))
     ids = {label: i for i, label in enumerate(labels)}
 
     def examples(split: str) -> list[dict[str, Any]]:
-        texts = lines(folder / f"{split}_dataset.txt")
+        texts = lines(folder, f"{split}_dataset")
         encoded = tokenizer(texts, truncation=True, max_length=arguments["max_length"])["input_ids"]
-        known = zip(encoded, lines(folder / f"{split}_labels.txt"), strict=True)
+        known = zip(encoded, lines(folder, f"{split}_labels"), strict=True)
         return [{"input_ids": e, "attention_mask": [1] * len(e), "labels": ids[label]} for e, label in known]
 
     model = transformers.AutoModelForSequenceClassification.from_pretrained(

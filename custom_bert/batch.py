@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -250,6 +250,27 @@ class Layout:
 
 
 @dataclass(frozen=True)
+class Windows:
+    """What sequences are that are windows of longer texts.
+
+    Attributes:
+        text_N: (N,) int64 the text of each sequence, ascending.
+        start_N: (N,) int64 array, the token of the text at which it starts.
+        num_texts: N or fewer.
+    """
+
+    text_N: Tensor
+    start_N: np.ndarray
+    num_texts: int
+
+    def mean(self, x_NC: Tensor) -> Tensor:
+        """(N, C) of sequences -> (texts, C), the mean of each text's windows, in fp32 at least."""
+        x_NC = x_NC.to(torch.promote_types(x_NC.dtype, torch.float32))
+        sums = x_NC.new_zeros(self.num_texts, x_NC.shape[1]).index_add(0, self.text_N, x_NC)
+        return sums / torch.bincount(self.text_N, minlength=self.num_texts)[:, None]
+
+
+@dataclass(frozen=True)
 class Batch:
     """Token rows, their positions and their layout, with labels if there are any.
 
@@ -257,11 +278,12 @@ class Batch:
         input_ids_T: (T,) int64.
         positions_T: (T,) int64, rising within each sequence, from 0 at its first token.
         layout: where sequences lie.
-        labels_N: (N,) int64, or None.
+        labels_N: (N,) int64, or None; where sequences are windows, one of each text.
         num_tokens: real tokens, without padding.
         indices: of the examples, in the batch's order; empty where nobody needs them.
         masked_rows_M: (M,) int64 rows whose tokens a language model predicts, or None.
         targets_M: (M,) int64 the tokens that stood there.
+        windows: of which texts the sequences are windows; None where each is a text.
     """
 
     input_ids_T: Tensor
@@ -272,6 +294,7 @@ class Batch:
     indices: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=np.int64))
     masked_rows_M: Tensor | None = None
     targets_M: Tensor | None = None
+    windows: Windows | None = None
 
     @property
     def num_rows(self) -> int:
@@ -283,6 +306,11 @@ class Batch:
         """N."""
         return len(self.layout.lengths_N)
 
+    @property
+    def num_texts(self) -> int:
+        """Sequences, or the texts that they are windows of."""
+        return self.num_sequences if self.windows is None else self.windows.num_texts
+
     def to(self, device: torch.device) -> Batch:
         """The same batch on `device`, copied asynchronously from pinned memory."""
         if device.type == "cpu":
@@ -291,6 +319,9 @@ class Batch:
         def move(tensor: Tensor | None) -> Tensor | None:
             return None if tensor is None else tensor.to(device, non_blocking=True)
 
+        windows = self.windows
+        if windows is not None:
+            windows = replace(windows, text_N=windows.text_N.to(device, non_blocking=True))
         return Batch(
             self.input_ids_T.to(device, non_blocking=True),
             self.positions_T.to(device, non_blocking=True),
@@ -300,6 +331,7 @@ class Batch:
             self.indices,
             move(self.masked_rows_M),
             move(self.targets_M),
+            windows,
         )
 
     @staticmethod
@@ -312,6 +344,7 @@ class Batch:
         pad_token_id: int = 0,
         labels: np.ndarray | None = None,
         indices: np.ndarray | None = None,
+        texts: tuple[np.ndarray, np.ndarray] | None = None,
         pin_memory: bool = False,
     ) -> Batch:
         """Lays sequences of token ids out as a batch.
@@ -323,8 +356,9 @@ class Batch:
                 packs without padding.
             rows: T; filler follows the last slot. None ends with the last slot.
             pad_token_id: fills padding and filler rows.
-            labels: (N,) class indices.
-            indices: (N,) of the examples, kept as they are.
+            labels: (N,) class indices; of texts, where sequences are windows.
+            indices: of the examples, kept as they are; of texts, where sequences are windows.
+            texts: of which text each sequence is a window, and from which token on; None where each is one.
             pin_memory: allocate page-locked memory, for asynchronous copies to a GPU.
         """
         lengths = np.fromiter((len(s) for s in sequences), dtype=np.int64, count=len(sequences))
@@ -356,6 +390,7 @@ class Batch:
             labels_N=None if labels is None else tensor(labels.astype(np.int64)),
             num_tokens=int(lengths.sum()),
             indices=np.empty(0, dtype=np.int64) if indices is None else indices,
+            windows=None if texts is None else Windows(tensor(texts[0]), texts[1], int(texts[0].max()) + 1),
         )
 
 

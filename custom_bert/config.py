@@ -31,7 +31,7 @@ Plan = Literal["padded", "uniform_length", "packed"]
 Kernel = Literal["naive", "matmul", "dense", "grouped", "varlen"]
 Precision = Literal["fp32", "bf16", "fp16"]
 Metric = Literal["accuracy", "macro_f1"]
-LongTexts = Literal["head", "head_tail"]
+LongTexts = Literal["head", "head_tail", "windows"]
 
 KERNELS_WITH_DROPOUT: tuple[Kernel, ...] = ("naive", "matmul", "dense")
 """The attention kernels that can drop attention weights; the others have no such operation."""
@@ -54,8 +54,9 @@ class DataConfig:
     max_length: int | None = None
     """Tokens of a text that are kept, [CLS] and [SEP] included. None: the preset's."""
     long_texts: LongTexts = "head"
-    """What is kept of a longer text: its head, or head_tail: a quarter from its head, the rest from its end
-    (Sun et al. 2019, arXiv 1905.05583)."""
+    """What becomes of a longer text. head: its head is kept; head_tail: a quarter from its head, the rest
+    from its end (Sun et al. 2019, arXiv 1905.05583); windows: all of it, in up to 16 windows whose logits are
+    averaged."""
     tokenizer: str | None = None
     """A vocab.txt or tokenizer.json to use. None: a WordPiece vocabulary is trained on the training texts."""
     lowercase: bool = True

@@ -10,6 +10,7 @@ import queue
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol
 
 import numpy as np
@@ -18,6 +19,8 @@ from custom_bert.batch import Batch
 from custom_bert.config import Plan
 from custom_bert.data.batching import EVALUATION_PADDING, near_equal_slots, num_rows, training_slots
 from custom_bert.data.token_dropout import TokenDropout
+from custom_bert.data.windows import Cut, whole
+from custom_bert.data.windows import cut as cut_texts
 
 AHEAD = 4
 """Batches that are ready before they are asked for."""
@@ -35,6 +38,21 @@ class TokenisedTexts(Protocol):
 
 
 @dataclass(frozen=True)
+class EncodedTexts:
+    """Texts in memory, as `TextTokenizer.encode` gives them."""
+
+    sequences: Sequence[np.ndarray]
+
+    @cached_property
+    def lengths_N(self) -> np.ndarray:
+        """(N,) tokens of each text."""
+        return np.fromiter(map(len, self.sequences), dtype=np.int64, count=len(self.sequences))
+
+    def __getitem__(self, row: int) -> np.ndarray:
+        return self.sequences[row]
+
+
+@dataclass(frozen=True)
 class BatchBuilder:
     """Turns indices of a split into a batch.
 
@@ -44,6 +62,7 @@ class BatchBuilder:
         labels_N: (N,) label id of each example, or None.
         pad_token_id: fills padding.
         pin_memory: for asynchronous copies to a GPU.
+        window: tokens of the windows in which longer texts are read; None where there are no longer ones.
     """
 
     store: TokenisedTexts
@@ -51,17 +70,29 @@ class BatchBuilder:
     labels_N: np.ndarray | None
     pad_token_id: int
     pin_memory: bool = False
+    window: int | None = None
 
-    @property
+    @cached_property
     def lengths_N(self) -> np.ndarray:
-        """(N,) tokens of each example."""
-        return np.asarray(self.store.lengths_N[self.rows_N])
+        """(N,) tokens of each example, of all of its windows if there are several."""
+        cut = self._cut(np.arange(len(self.rows_N)))
+        return cut.sums(cut.length_W, len(self.rows_N))
 
     def kept_lengths(self, dropout: TokenDropout | None, epoch: int) -> np.ndarray:
         """(N,) tokens of each example that an epoch trains on."""
         if dropout is None:
             return self.lengths_N
-        return dropout.lengths(self.lengths_N, np.arange(len(self.rows_N)), epoch)
+        cut = self._cut(np.arange(len(self.rows_N)))
+        return cut.sums(dropout.lengths(cut.length_W, cut.text_W, epoch, cut.start_W), len(self.rows_N))
+
+    def windows_of_texts(self) -> np.ndarray:
+        """(N,) windows of each example."""
+        cut = self._cut(np.arange(len(self.rows_N)))
+        return cut.sums(np.ones_like(cut.text_W), len(self.rows_N))
+
+    def _cut(self, indices: np.ndarray) -> Cut:
+        lengths_N = np.asarray(self.store.lengths_N[self.rows_N[indices]])
+        return whole(lengths_N) if self.window is None else cut_texts(lengths_N, self.window)
 
     def build(
         self,
@@ -84,35 +115,40 @@ class BatchBuilder:
             epoch: from 0.
         """
         indices = np.repeat(indices, copies)
-        lengths_N, positions = self.lengths_N[indices], None
+        cut = self._cut(indices)
+        lengths_W, positions = cut.length_W, None
         if dropout is not None:
-            positions = dropout.positions(lengths_N, indices, epoch)
-            lengths_N = np.array([len(kept) for kept in positions])
-        slots_N = training_slots(lengths_N, plan, max_length)
-        return self._laid_out(indices, slots_N, num_rows(slots_N, plan), positions)
+            positions = dropout.positions(lengths_W, indices[cut.text_W], epoch, cut.start_W)
+            lengths_W = np.array([len(kept) for kept in positions])
+        slots_W = training_slots(lengths_W, plan, max_length)
+        return self._laid_out(indices, cut, slots_W, num_rows(slots_W, plan), positions)
 
     def build_for_evaluation(self, indices: np.ndarray, *, padding: float = EVALUATION_PADDING) -> Batch:
         """The batch of some examples in falling order of length, as `by_length` gives them."""
-        return self._laid_out(indices, near_equal_slots(self.lengths_N[indices], padding), None, None)
+        cut = self._cut(indices)
+        return self._laid_out(indices, cut, near_equal_slots(cut.length_W, padding), None, None)
 
     def _laid_out(
         self,
         indices: np.ndarray,
+        cut: Cut,
         slots: np.ndarray,
         rows: int | None,
         positions: Sequence[np.ndarray] | None,
     ) -> Batch:
         texts = [self.store[row] for row in self.rows_N[indices].tolist()]
+        sequences = [cut.window(i, texts[text]) for i, text in enumerate(cut.text_W.tolist())]
         if positions is not None:
-            texts = [text[kept] for text, kept in zip(texts, positions, strict=True)]
+            sequences = [ids[kept] for ids, kept in zip(sequences, positions, strict=True)]
         return Batch.build(
-            texts,
+            sequences,
             positions=positions,
             slots=slots,
             rows=rows,
             pad_token_id=self.pad_token_id,
             labels=None if self.labels_N is None else self.labels_N[indices],
             indices=indices,
+            texts=None if len(sequences) == len(texts) else (cut.text_W, cut.start_W),
             pin_memory=self.pin_memory,
         )
 

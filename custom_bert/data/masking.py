@@ -53,6 +53,8 @@ class Masker:
         """
         ids_T, positions_T = batch.input_ids_T.numpy(), batch.positions_T.numpy()
         example_T, ordinary_T = self._ordinary(batch)
+        if batch.windows is not None:  # a token draws by its place in the text
+            positions_T = positions_T + np.append(batch.windows.start_N, 0)[batch.layout.sequence_T.numpy()]
         rows_M = np.flatnonzero(ordinary_T & (self._draw(epoch, example_T, positions_T, 0) < self.rate))
         if not len(rows_M):
             rows_M = np.flatnonzero(ordinary_T)[:1]
@@ -78,7 +80,10 @@ class Masker:
         sequence_T = batch.layout.sequence_T.numpy()
         within_T = sequence_T < batch.num_sequences
         ordinary_T = within_T & ~np.isin(batch.input_ids_T.numpy(), self.special_ids)
-        return np.append(batch.indices, 0)[sequence_T], ordinary_T
+        indices = batch.indices
+        if batch.windows is not None:
+            indices = indices[batch.windows.text_N.numpy()]
+        return np.append(indices, 0)[sequence_T], ordinary_T
 
     def _draw(self, epoch: int, example: np.ndarray, position: np.ndarray, stream: int) -> np.ndarray:
         return uniform(self.seed, epoch, example, position, stream=stream)

@@ -17,6 +17,7 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 from tokenizers.processors import TemplateProcessing
 
 from custom_bert.config import LongTexts
+from custom_bert.data.windows import MOST
 from custom_bert.errors import DataError
 
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
@@ -116,11 +117,13 @@ class TextTokenizer:
             long_texts: which tokens of a longer text are kept.
 
         Returns:
-            One int64 array per text, and (N,) int64 of lost tokens. Of a text that was cut to
-            `CHARACTERS_PER_TOKEN * max_length` characters the loss is at least 1, and a lower bound.
+            One int64 array per text, and (N,) int64 of lost tokens. With windows an array holds what all
+            windows of the text hold, once, between one start and one end token; see `data.windows`. Of a text
+            that was cut to `CHARACTERS_PER_TOKEN` characters a token the loss is at least 1, a lower bound.
         """
-        cap, room = CHARACTERS_PER_TOKEN * max_length, max_length - 2
-        head = room if long_texts == "head" else room // HEAD_SHARE
+        room = (max_length - 2) * (MOST if long_texts == "windows" else 1)
+        cap = CHARACTERS_PER_TOKEN * (room + 2)
+        head = room // HEAD_SHARE if long_texts == "head_tail" else room
         capped = [text if len(text) <= cap else _ends(text, cap, long_texts) for text in texts]
         arrays, lost = [], np.zeros(len(texts), dtype=np.int64)
         for i, encoding in enumerate(self.backend.encode_batch_fast(capped, add_special_tokens=False)):
@@ -134,7 +137,7 @@ class TextTokenizer:
 
 def _ends(text: str, cap: int, long_texts: LongTexts) -> str:
     """The characters from which the kept tokens are taken."""
-    if long_texts == "head":
+    if long_texts != "head_tail":
         return text[:cap]
     return f"{text[: cap // 2]} {text[-(cap // 2) :]}"
 

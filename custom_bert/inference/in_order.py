@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from custom_bert.batch import Batch
 from custom_bert.config import LongTexts, Precision
-from custom_bert.data.batching import EVALUATION_PADDING, by_length, near_equal_slots
+from custom_bert.data.batching import by_length
+from custom_bert.data.loader import BatchBuilder, EncodedTexts
 from custom_bert.data.tokenizer import TextTokenizer
 from custom_bert.models.evaluate import outputs_of, rows_in_order
 from custom_bert.precision import MixedPrecision
@@ -58,15 +58,10 @@ def compute(
         precision: of matrix products.
     """
     sequences, _ = tokenizer.encode(texts, max_length, long_texts)
-    lengths_N = np.fromiter(map(len, sequences), dtype=np.int64, count=len(sequences))
-    batches = (
-        Batch.build(
-            [sequences[i] for i in indices],
-            slots=near_equal_slots(lengths_N[indices], EVALUATION_PADDING),
-            pad_token_id=tokenizer.pad_id,
-            indices=indices,
-        )
-        for indices in by_length(lengths_N, TOKEN_BUDGET)
+    window = max_length if long_texts == "windows" else None
+    builder = BatchBuilder(
+        EncodedTexts(sequences), np.arange(len(sequences)), None, tokenizer.pad_id, window=window
     )
+    batches = map(builder.build_for_evaluation, by_length(builder.lengths_N, TOKEN_BUDGET))
     autocast = MixedPrecision(precision, device).autocast
     return rows_in_order(outputs_of(model, batches, device=device, autocast=autocast), len(texts))

@@ -33,7 +33,7 @@ def outputs_of(
     """Each batch with the model's output (N, K) in fp32, in evaluation mode; the model's mode is put back.
 
     Args:
-        model: maps a `Batch` to (N, K): logits, or vectors.
+        model: maps a `Batch` to (N, K): logits, or vectors, of each text.
         batches: on any device.
         device: where the model is.
         autocast: makes the context of a forward pass; fp32 by default.
@@ -64,7 +64,7 @@ def evaluate(
     for batch, logits_NC in outputs_of(model, batches, device=device, autocast=autocast):
         assert batch.labels_N is not None, "evaluation needs labels"
         loss += cross_entropy_sum(logits_NC, batch.labels_N)
-        examples += batch.num_sequences
+        examples += batch.num_texts
         matrix.add(batch.labels_N.cpu().numpy(), logits_NC.argmax(-1).cpu().numpy())
     return Evaluation(matrix.scores(), float(loss) / max(examples, 1))
 

@@ -90,7 +90,7 @@ class SequenceClassifier(nn.Module):
         initialise(self.head, config)
 
     def forward(self, batch: Batch) -> Tensor:
-        """Logits, (N, C)."""
+        """Logits, (N, C); of windows, the mean of each text's."""
         if self.config.pooling == "cls":
             pooled_ND = self.encoder(batch, "first")
         else:
@@ -98,4 +98,4 @@ class SequenceClassifier(nn.Module):
         count = len(pooled_ND)
         more = round_up(count, READ) - count
         logits_NC: Tensor = self.head(F.pad(pooled_ND, (0, 0, 0, more)))[:count]
-        return logits_NC
+        return logits_NC if batch.windows is None else batch.windows.mean(logits_NC)

@@ -164,6 +164,11 @@ def introduction(prepared: Prepared, directory: Path) -> list[str]:
         f"{len(data.train_rows):,} training and {len(data.val_rows):,} validation texts, "
         f"{len(data.labels)} labels; {parameters / 1e6:.1f} M parameters; run directory {directory}"
     )
+    if config.data.long_texts == "windows":
+        windows_N = prepared.train.windows_of_texts()
+        several = windows_N[windows_N > 1]
+        mean = f", {several.mean():.1f} each in the mean" if len(several) else ""
+        lines.append(f"{len(several):,} training texts are longer and are read in windows{mean}")
     by_preset = f"preset {config.preset}"
     settled = [f"{c.name} {_shown(c.value)}" for c in prepared.choices if c.reason == by_preset]
     lines += textwrap.wrap(f"{by_preset}: {', '.join(settled)}", 100, subsequent_indent="  ")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -78,6 +79,7 @@ def evaluate_now(state: State, prepared: Prepared, run: RunDirectory, reporter: 
         "accuracy": found.scores.accuracy,
         "macro_f1": found.scores.macro_f1,
         "best": better,
+        "run_seconds": round(time.perf_counter() - state.started, 3),
     }
     run.log.write(record)
     reporter.say(

@@ -24,6 +24,7 @@ from custom_bert.data.loader import BatchBuilder
 from custom_bert.data.store import StoreInfo, TokenStore, cache_root, open_store
 from custom_bert.data.token_dropout import TokenDropout
 from custom_bert.data.tokenizer import TextTokenizer
+from custom_bert.data.windows import MOST
 from custom_bert.presets import EncoderConfig
 from custom_bert.training import choices
 from custom_bert.training.choices import Choice
@@ -201,8 +202,14 @@ def prepare(config: TrainConfig, say: Callable[[str], None]) -> Prepared:
         else store(dataset.val_file.texts_path, dataset.val_file.texts_sha256)
     )
     pin = device.type == "cuda"
-    train = BatchBuilder(train_store, dataset.train_rows, dataset.train_label_ids, tokenizer.pad_id, pin)
-    val = BatchBuilder(val_store, dataset.val_rows, dataset.val_label_ids, tokenizer.pad_id, pin)
+    window = max_length if config.data.long_texts == "windows" else None
+    train, val = (
+        BatchBuilder(store, rows, labels, tokenizer.pad_id, pin, window)
+        for store, rows, labels in (
+            (train_store, dataset.train_rows, dataset.train_label_ids),
+            (val_store, dataset.val_rows, dataset.val_label_ids),
+        )
+    )
     encoder = decide_model(todo, tokenizer, train, pretrained)
     decide_training(todo, train, encoder, tokenizer, device)
     truncation = {"train": train_store.info} | ({} if dataset.was_divided else {"val": val_store.info})
@@ -242,18 +249,25 @@ def _not_exported(encoder: EncoderConfig, long_texts: LongTexts) -> list[str]:
     return [f"custom-bert export will refuse this run: {fault}"] if fault else []
 
 
+KEPT: dict[LongTexts, str] = {
+    "head": "{max_length} tokens",
+    "head_tail": "{max_length} tokens, a quarter from the head and the rest from the end",
+    "windows": f"{MOST} windows of {{max_length}} tokens",
+}
+
+
 def _more_warnings(
     dataset: Dataset, truncation: dict[str, StoreInfo], max_length: int, long_texts: LongTexts
 ) -> list[str]:
     warnings = []
-    kept = "" if long_texts == "head" else ", a quarter from the head and the rest from the end"
+    kept = KEPT[long_texts].format(max_length=max_length)
     for split, info in truncation.items():
         path = (dataset.train_file if split == "train" else dataset.val_file).texts_path
         if info.truncated:
             share = info.lost_tokens / (info.tokens + info.lost_tokens)
             warnings.append(
                 f"{path}: {counted(info.truncated, 'text')} of {info.texts:,} cut to "
-                f"{max_length} tokens{kept}, {share:.1%} of all tokens lost"
+                f"{kept}, {share:.1%} of all tokens lost"
             )
         if info.unknown > 0.05 * info.tokens:
             warnings.append(

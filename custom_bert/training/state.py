@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,7 @@ class State:
         step, epoch: of the present phase.
         best_metric, best_step: of the best evaluation so far, whose weights the run directory holds.
         fused: whether layers are compiled.
+        started: when it was made, by `time.perf_counter`.
     """
 
     model: SequenceClassifier
@@ -34,6 +36,7 @@ class State:
     best_metric: float = -1.0
     best_step: int = 0
     fused: bool = False
+    started: float = field(default_factory=time.perf_counter)
 
     def kept(self) -> dict[str, Any]:
         """What an unfinished run holds, for run.json."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from training_runs import examples, settings, write_data
+from training_runs import examples, settings, write_data, write_lines
 
 from custom_bert import Classifier, train_model
 from custom_bert.checkpoints.native import load_checkpoint
@@ -15,6 +15,7 @@ from custom_bert.cli import main
 from custom_bert.config import Preset
 from custom_bert.errors import RunError
 from custom_bert.inference import export, verify
+from custom_bert.inference.evaluate import evaluate_run
 
 PRESETS: tuple[Preset, ...] = ("legacy", "custom", "modern")
 FILES = {"config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "README.md"}
@@ -223,6 +224,30 @@ def test_a_run_on_heads_and_tails_is_not_exported_and_predicts_by_them(data: Pat
     del config["long_texts"]  # as runs before had it
     (tmp_path / "run" / "config.json").write_text(json.dumps(config))
     assert Classifier.load(tmp_path / "run").long_texts == "head"
+
+
+def test_windows_find_what_the_head_does_not_hold(data: Path, tmp_path: Path) -> None:
+    """Texts whose last word decides, behind more tokens than the model reads at once."""
+    late = tmp_path / "late"
+    late.mkdir()
+    for split in ("train", "val"):
+        texts = (data / f"{split}_dataset.txt").read_text().splitlines()
+        write_lines(late / f"{split}_dataset.txt", [" ".join(["again"] * 20) + f" {text}" for text in texts])
+        shutil.copy(data / f"{split}_labels.txt", late)
+    changes = {"data.max_length": 12, "data.cache_dir": str(tmp_path / "cache")}
+    head = train_model(settings(late, tmp_path / "head", **changes))
+    both = {**changes, "optim.epochs": 8, "optim.pretrain_epochs": 1, "data.long_texts": "windows"}
+    result = train_model(settings(late, tmp_path / "run", **both))
+    assert head.accuracy < 0.5 and result.accuracy > 0.9
+
+    scores, _ = evaluate_run(tmp_path / "run", late, split="val")
+    assert scores.accuracy == result.accuracy
+    with pytest.raises(RunError, match=r"data\.long_texts is windows, and its tokenizers keep the head"):
+        export.export_hugging_face(tmp_path / "run", tmp_path / "out")
+    ours = Classifier.load(tmp_path / "run")
+    text = (late / "val_dataset.txt").read_text().splitlines()[0]
+    (batched, *_), (alone,) = ours.predict_proba([text, "cat", text + " bank"]), ours.predict_proba([text])
+    assert abs(batched - alone).max() < 1e-6
 
 
 def test_a_tokenizer_that_frames_no_text_is_exported_with_our_frame(

@@ -24,6 +24,7 @@ from custom_bert.data.tokenizer import (
     load_tokenizer,
     train_tokenizer,
 )
+from custom_bert.data.windows import MOST
 from custom_bert.errors import DataError
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -338,3 +339,13 @@ def test_what_is_no_tokenizer_is_refused(
     if content is not None:
         (tmp_path / name).write_bytes(content)
     assert fault(tmp_path / name).startswith(f"DIR/{name}: {reason}")
+
+
+def test_windows_keep_sixteen_windows_of_a_text() -> None:
+    text = " ".join("abcdefgh" * 30)
+    (ids,), (lost,) = LETTER_TOKENS.encode([text], 10, "windows")
+    assert len(ids) == 8 * MOST + 2 and lost == 240 - 8 * MOST
+    (ids,), (lost,) = LETTER_TOKENS.encode([text[:199]], 10, "windows")
+    assert len(ids) == 102 and lost == 0
+    (_,), (lost,) = LETTER_TOKENS.encode(["a" * 10**6], 10, "windows")
+    assert lost >= 1

@@ -1,0 +1,237 @@
+"""How fast is prediction on a CPU, against Hugging Face's pipeline and sentence-transformers?
+
+    python benchmarks/prediction.py --run RUN --texts FILE --lines 5000
+    python benchmarks/prediction.py --run RUN --texts FILE --encoder DIR
+
+RUN is a run directory of a classifier that exports; FILE has a text a line. Ours loads the run, the peer its
+export, so that both have the same weights and must give the same labels. The pipeline runs in fp32 and in
+bf16, each with the batch size that was fastest on the first 500 texts. With --encoder DIR, a directory in
+sentence-transformers' layout, its embeddings are timed beside ours as well. Seconds are of all texts,
+tokenisation included, after a warm-up on the first 200; loading is not. Each measurement is a fresh process,
+sides in turn.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from custom_bert.bench.measure import answer_as_child, in_child, markdown, shown, spread, write_record
+from custom_bert.data.text import LineReader
+from custom_bert.process import LIBRARY_DEFAULTS
+
+QUESTION = "Texts a second of prediction, against Hugging Face's pipeline and sentence-transformers"
+BATCHES = (8, 16, 32, 64, 128)
+"""Batch sizes that the pipeline is tuned over."""
+WARM_UP, TUNING = 200, 500
+"""Texts."""
+
+
+def texts_of(arguments: dict[str, Any]) -> list[str]:
+    """The first lines of the file."""
+    reader, texts = LineReader(arguments["texts"]), []
+    for block in reader.blocks():
+        texts += block
+        if len(texts) >= arguments["lines"]:
+            break
+    return texts[: arguments["lines"]]
+
+
+def timed(work: Callable[[Sequence[str]], Any], texts: Sequence[str]) -> tuple[Any, float]:
+    """What the work gives for all texts, and its seconds, after a warm-up."""
+    work(texts[:WARM_UP])
+    begun = time.perf_counter()
+    found = work(texts)
+    return found, time.perf_counter() - begun
+
+
+def ours(arguments: dict[str, Any]) -> dict[str, Any]:
+    """`Classifier.predict`."""
+    from custom_bert import Classifier
+
+    classifier = Classifier.load(arguments["run"], precision=arguments["precision"])
+    texts = texts_of(arguments)
+    found, seconds = timed(classifier.predict, texts)
+    return {"labels": [one.label for one in found], "seconds": seconds}
+
+
+def pipeline(arguments: dict[str, Any]) -> dict[str, Any]:
+    """transformers' text-classification pipeline."""
+    import torch
+    import transformers
+
+    from custom_bert import machine
+
+    torch.set_num_threads(machine.cores())
+    made: Any = transformers.pipeline(
+        "text-classification",
+        model=arguments["export"],
+        dtype={"fp32": torch.float32, "bf16": torch.bfloat16}[arguments["precision"]],
+        device="cpu",
+    )
+    texts = texts_of(arguments)
+
+    def classify(part: Sequence[str], size: int) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = made(list(part), batch_size=size, truncation=True)
+        return found
+
+    rates = {size: timed(lambda part, size=size: classify(part, size), texts[:TUNING])[1] for size in BATCHES}
+    best = min(rates, key=lambda size: rates[size])
+    found, seconds = timed(lambda part: classify(part, best), texts)
+    return {"labels": [one["label"] for one in found], "seconds": seconds, "batch_size": best}
+
+
+def embeddings(arguments: dict[str, Any]) -> dict[str, Any]:
+    """`Encoder.embed`."""
+    from custom_bert import Encoder
+
+    encoder = Encoder.load(arguments["encoder"])
+    vectors, seconds = timed(encoder.embed, texts_of(arguments))
+    np.save(arguments["vectors"], vectors)
+    return {"seconds": seconds}
+
+
+def sentence_transformers(arguments: dict[str, Any]) -> dict[str, Any]:
+    """sentence-transformers' `encode`, in fp32; it sorts by length itself."""
+    import torch
+    from sentence_transformers import SentenceTransformer
+
+    from custom_bert import machine
+
+    torch.set_num_threads(machine.cores())
+    model: Any = SentenceTransformer(arguments["encoder"], device="cpu")
+    texts = texts_of(arguments)
+
+    def encode(part: Sequence[str], size: int) -> Any:
+        return model.encode(list(part), batch_size=size, normalize_embeddings=True)
+
+    rates = {size: timed(lambda part, size=size: encode(part, size), texts[:TUNING])[1] for size in BATCHES}
+    best = min(rates, key=lambda size: rates[size])
+    vectors, seconds = timed(lambda part: encode(part, best), texts)
+    np.save(arguments["vectors"], vectors)
+    return {"seconds": seconds, "batch_size": best}
+
+
+Side = tuple[Callable[[dict[str, Any]], dict[str, Any]], dict[str, Any], dict[str, str]]
+TASKS = {task.__name__: task for task in (ours, pipeline, embeddings, sentence_transformers)}
+CLASSIFIERS: dict[str, Side] = {
+    "ours, fp32": (ours, {"precision": "fp32"}, {}),
+    "ours, bf16": (ours, {"precision": "bf16"}, {}),
+    "pipeline, fp32": (pipeline, {"precision": "fp32"}, LIBRARY_DEFAULTS),
+    "pipeline, bf16": (pipeline, {"precision": "bf16"}, LIBRARY_DEFAULTS),
+}
+ENCODERS: dict[str, Side] = {
+    "ours, embeddings": (embeddings, {}, {}),
+    "sentence-transformers": (sentence_transformers, {}, LIBRARY_DEFAULTS),
+}
+COMPARISONS = (
+    ("C7: fp32 against the pipeline in fp32", "ours, fp32", "pipeline, fp32"),
+    ("C7: bf16 against the pipeline in fp32", "ours, bf16", "pipeline, fp32"),
+    ("bf16 against the pipeline in bf16", "ours, bf16", "pipeline, bf16"),
+    ("embeddings in fp32 against sentence-transformers", "ours, embeddings", "sentence-transformers"),
+)
+
+Raw = dict[str, list[dict[str, Any]]]
+
+
+def ratios(raw: Raw) -> dict[str, list[float]]:
+    """Speed of one side over another's, round by round."""
+    return {
+        name: [b["seconds"] / a["seconds"] for a, b in zip(raw[one], raw[other], strict=False)]
+        for name, one, other in COMPARISONS
+        if raw.get(one) and raw.get(other)
+    }
+
+
+def table_of(raw: Raw, lines: int) -> list[str]:
+    """Comparisons, then sides."""
+    compared = [[name, shown(values), len(values)] for name, values in ratios(raw).items()]
+    sides = [
+        [
+            side,
+            shown([lines / one["seconds"] for one in found], 0),
+            f"{spread([one['peak_mb'] for one in found])['median']:,.0f} MB",
+            found[0].get("batch_size", "by tokens"),
+            f"{found[0]['agreement']:.2%}" if "agreement" in found[0] else found[0].get("largest_gap", ""),
+        ]
+        for side, found in raw.items()
+        if found
+    ]
+    head = ["side", "texts/s (this run)", "peak memory", "batch size", "agrees with the fp32 peer"]
+    return [
+        *markdown(["comparison", "speed, ours / theirs", "repeats"], compared),
+        "",
+        *markdown(head, sides),
+    ]
+
+
+def main() -> None:
+    """Interleaves the sides; the record is complete after each round."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--run", type=Path, required=True)
+    parser.add_argument("--texts", type=Path, required=True)
+    parser.add_argument("--lines", type=int, default=5000)
+    parser.add_argument("--encoder", type=Path)
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/prediction.json"))
+    options = parser.parse_args()
+    from custom_bert.inference.export import export_hugging_face
+
+    sides = CLASSIFIERS | (ENCODERS if options.encoder else {})
+    raw: Raw = {side: [] for side in sides}
+    with tempfile.TemporaryDirectory() as folder:
+        export_hugging_face(options.run, Path(folder) / "export")
+        given = {
+            "run": str(options.run.resolve()),
+            "export": f"{folder}/export",
+            "texts": str(options.texts.resolve()),
+            "lines": options.lines,
+            "encoder": str(options.encoder.resolve()) if options.encoder else "",
+        }
+        wanted_labels: list[str] = []
+        for repeat in range(options.repeats):
+            for side, (task, changes, environment) in sides.items():
+                arguments = {**given, **changes, "vectors": f"{folder}/{task.__name__}.npy"}
+                found = in_child([__file__], task.__name__, arguments, environment=environment)
+                found["given_labels"] = found.pop("labels", None)
+                if side == "pipeline, fp32":
+                    wanted_labels = found["given_labels"]
+                raw[side].append(found)
+                rate = options.lines / found["seconds"]
+                print(f"{repeat + 1} {side}: {rate:,.0f} texts/s, {found['peak_mb']:,} MB", flush=True)
+            for found in (found for side in raw.values() for found in side):
+                labels = found.pop("given_labels", None)
+                if labels:
+                    found["agreement"] = float(
+                        np.mean([a == b for a, b in zip(labels, wanted_labels, strict=True)])
+                    )
+            if options.encoder:
+                a, b = (np.load(f"{folder}/{name}.npy") for name in ("embeddings", "sentence_transformers"))
+                raw["ours, embeddings"][-1]["largest_gap"] = float(abs(a - b).max())
+            write_record(
+                options.out,
+                question=QUESTION,
+                command=f"python benchmarks/prediction.py --run RUN --texts FILE --lines {options.lines}",
+                table=table_of(raw, options.lines),
+                results=[
+                    {
+                        "id": name,
+                        **{f"ratio_{key}": value for key, value in spread(values).items()},
+                        "repeats": len(values),
+                    }
+                    for name, values in ratios(raw).items()
+                ],
+                raw=raw,
+            )
+
+
+if __name__ == "__main__":
+    if not answer_as_child(sys.argv[1:], TASKS):
+        main()

@@ -1,0 +1,100 @@
+"""Windows read every token of a text, next to none twice; their batches count texts as texts."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from custom_bert.config import ModelConfig, Plan
+from custom_bert.data.loader import BatchBuilder, EncodedTexts
+from custom_bert.data.masking import Masker
+from custom_bert.data.token_dropout import TokenDropout
+from custom_bert.data.windows import cut, whole
+from custom_bert.models.heads import SequenceClassifier
+from custom_bert.presets import encoder_config
+
+CLS, SEP, MAX = 2, 3, 10
+LENGTHS = np.array([5, 10, 11, 26, 19, 3])
+
+
+def builder(lengths: np.ndarray, window: int | None = MAX) -> BatchBuilder:
+    """Texts of tokens 10, 11, 12, ..."""
+    texts = [np.array([CLS, *range(10, 8 + n), SEP]) for n in lengths.tolist()]
+    rows = np.arange(len(texts))
+    return BatchBuilder(EncodedTexts(texts), rows, rows % 3, pad_token_id=0, window=window)
+
+
+@given(st.lists(st.integers(2, 100), min_size=1, max_size=20), st.integers(3, 30))
+def test_every_token_is_read_in_as_few_equal_windows_as_it_takes(lengths: list[int], longest: int) -> None:
+    found = cut(np.array(lengths), longest)
+    assert (found.length_W <= longest).all()
+    for text, length in enumerate(lengths):
+        mine = found.text_W == text
+        starts, sizes = found.start_W[mine], found.length_W[mine] - 2
+        assert len(set(sizes.tolist())) == 1
+        assert len(starts) == max(1, -(-(length - 2) // (longest - 2)))
+        ids = np.array([CLS, *range(10, 8 + length), SEP])
+        windows = [found.window(i, ids) for i in np.flatnonzero(mine).tolist()]
+        assert all(w[0] == CLS and w[-1] == SEP for w in windows)
+        assert sorted({int(i) for w in windows for i in w[1:-1]}) == ids[1:-1].tolist()
+        assert sizes.sum() < length - 2 + len(starts)
+
+
+def test_texts_that_fit_are_left_as_they_are() -> None:
+    short = np.array([2, 3, 10])
+    for found, wanted in zip(vars(cut(short, 10)).values(), vars(whole(short)).values(), strict=True):
+        assert (found == wanted).all()
+    batch = builder(short).build(np.arange(3), "uniform_length", MAX)
+    assert batch.windows is None and batch.num_texts == 3
+
+
+@pytest.mark.parametrize("plan", ["uniform_length", "packed", "padded"])
+@pytest.mark.parametrize("rate", [0.0, 0.4])
+def test_a_batch_of_windows_has_a_label_a_text_and_the_planned_tokens(plan: Plan, rate: float) -> None:
+    texts, dropout = builder(LENGTHS), TokenDropout(rate, 0) if rate else None
+    indices = np.array([3, 4, 0])
+    batch = texts.build(indices, plan, MAX, dropout=dropout, epoch=1)
+    assert batch.windows is not None and batch.labels_N is not None
+    assert batch.windows.text_N.tolist() == [0, 0, 0, 1, 1, 1, 2] and batch.num_texts == 3
+    assert batch.labels_N.tolist() == [0, 1, 0]
+    assert batch.num_tokens == texts.kept_lengths(dropout, 1)[indices].sum()
+    assert texts.windows_of_texts().tolist() == [1, 1, 2, 3, 3, 1]
+    if not rate:
+        inside = batch.input_ids_T[batch.layout.sequence_T < batch.num_sequences]
+        assert set(inside[inside >= 10].tolist()) == set(range(10, 34))
+
+
+def test_copies_of_a_text_stand_side_by_side_with_all_their_windows() -> None:
+    batch = builder(LENGTHS).build(np.array([2, 0]), "uniform_length", MAX, copies=2)
+    assert batch.windows is not None and batch.labels_N is not None
+    assert batch.windows.text_N.tolist() == [0, 0, 1, 1, 2, 3] and batch.labels_N.tolist() == [2, 2, 0, 0]
+
+
+@pytest.mark.parametrize("pooling", ["cls", "mean"])
+def test_a_texts_logits_are_the_mean_of_its_windows_logits(pooling: str) -> None:
+    config = encoder_config(
+        "custom",
+        ModelConfig(num_attention_heads=2, pooling=pooling),  # type: ignore[arg-type]
+        vocab_size=60,
+        pad_token_id=0,
+        max_length=MAX,
+        default_shape=(32, 2),
+    )
+    torch.manual_seed(0)
+    model = SequenceClassifier(config, 3).double().eval()
+    texts = builder(LENGTHS)
+    found = model(texts.build_for_evaluation(np.argsort(-LENGTHS)))
+    for row, text in enumerate(np.argsort(-LENGTHS).tolist()):
+        pieces = cut(LENGTHS[[text]], MAX)
+        windows = [pieces.window(i, texts.store[text]) for i in range(len(pieces.text_W))]
+        alone = BatchBuilder(EncodedTexts(windows), np.arange(len(windows)), None, pad_token_id=0)
+        each = [model(alone.build_for_evaluation(np.array([i])))[0] for i in range(len(windows))]
+        assert torch.allclose(found[row], torch.stack(each).mean(0), atol=1e-10)
+
+
+def test_tokens_of_one_text_draw_their_masks_apart() -> None:
+    masker = Masker(mask_id=4, special_ids=(0, CLS, SEP, 4), vocab_size=60, rate=0.5, seed=0)
+    batch = builder(np.array([402]), window=52).build(np.array([0]), "uniform_length", 52)
+    hidden = (masker.mask(batch, 0).input_ids_T != batch.input_ids_T)[: 8 * 52].view(8, 52)
+    assert len({tuple(row.tolist()) for row in hidden}) == 8
