@@ -2,12 +2,12 @@
 
     python benchmarks/finetune.py --checkpoint DIR --data FOLDER --sets trec banking77 sst2:10000
 
-FOLDER holds one folder a set, with the four data files; SET:N takes N training lines, drawn once. Ours runs
-at its defaults, nothing tuned per set. The peer gets the same checkpoint, training lines, epochs, learning
-rate and largest length, and its best settings on a CPU: fused AdamW, lengths grouped and padded to a multiple
-of 8, no attention dropout, eager attention in bf16 where the CPU computes it, else SDPA in fp32; it evaluates
-after every epoch and keeps its best, as ours does. Seconds are of training with its evaluations; texts are
-tokenised before. Each measurement is a fresh process, sides in turn.
+FOLDER holds one folder a set, with the four data files; SET:N takes N training lines, drawn once, and SET:N:V
+V validation lines too. Ours runs at its defaults, nothing tuned per set. The peer gets the same checkpoint,
+training lines, epochs, learning rate and largest length, and its best settings on a CPU: fused AdamW, lengths
+grouped and padded to a multiple of 8, no attention dropout, eager attention in bf16 where the CPU computes it,
+else SDPA in fp32; it evaluates after every epoch and keeps its best. Seconds are of training with its
+evaluations; texts are tokenised before. Each measurement is a fresh process, sides in turn.
 """
 
 from __future__ import annotations
@@ -170,7 +170,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--checkpoint", type=Path, required=True)
     parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--sets", nargs="+", required=True, help="NAME, or NAME:LINES")
+    parser.add_argument("--sets", nargs="+", required=True, help="NAME, NAME:TRAIN or NAME:TRAIN:VAL")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/finetune.json"))
     options = parser.parse_args()
@@ -178,9 +178,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as cut:
         for seed in range(options.seeds):
             for wanted in options.sets:
-                name, _, count = wanted.partition(":")
-                target = Path(cut) / f"{name}-{seed}"
-                folder = sample(options.data / name, int(count) if count else None, target)
+                name, *counts = wanted.split(":")
+                train, val = (int(count) if count else None for count in [*counts, "", ""][:2])
+                folder = sample(options.data / name, train, val, Path(cut) / f"{name}-{seed}")
                 arguments = {"folder": str(folder.resolve()), "seed": seed}
                 arguments["checkpoint"] = str(options.checkpoint.resolve())
                 for side in SIDES:

@@ -5,10 +5,10 @@
 
 RUN is a run directory of a classifier that exports; FILE has a text a line. Ours loads the run, the peer its
 export, so that both have the same weights and must give the same labels. The pipeline runs in fp32 and in
-bf16, each with the batch size that was fastest on the first 500 texts. With --encoder DIR, a directory in
-sentence-transformers' layout, its embeddings are timed beside ours as well. Seconds are of all texts,
-tokenisation included, after a warm-up on the first 200; loading is not. Each measurement is a fresh process,
-sides in turn.
+bf16, each with the batch size that was fastest in the first round, on the first 500 texts. With --encoder
+DIR, a directory in sentence-transformers' layout, its embeddings are timed beside ours as well. Seconds are
+of all texts, tokenisation included, after a warm-up on the first 200; loading is not. Each measurement is a
+fresh process, sides in turn.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,12 @@ def timed(work: Callable[[Sequence[str]], Any], texts: Sequence[str]) -> tuple[A
     return found, time.perf_counter() - begun
 
 
+def fastest(work: Callable[[Sequence[str], int], Any], texts: Sequence[str]) -> int:
+    """The batch size with which the first texts take the least time."""
+    seconds = {size: timed(partial(work, size=size), texts[:TUNING])[1] for size in BATCHES}
+    return min(seconds, key=lambda size: seconds[size])
+
+
 def ours(arguments: dict[str, Any]) -> dict[str, Any]:
     """`Classifier.predict`."""
     from custom_bert import Classifier
@@ -82,8 +89,7 @@ def pipeline(arguments: dict[str, Any]) -> dict[str, Any]:
         found: list[dict[str, Any]] = made(list(part), batch_size=size, truncation=True)
         return found
 
-    rates = {size: timed(lambda part, size=size: classify(part, size), texts[:TUNING])[1] for size in BATCHES}
-    best = min(rates, key=lambda size: rates[size])
+    best = arguments["batch_size"] or fastest(classify, texts)
     found, seconds = timed(lambda part: classify(part, best), texts)
     return {"labels": [one["label"] for one in found], "seconds": seconds, "batch_size": best}
 
@@ -112,8 +118,7 @@ def sentence_transformers(arguments: dict[str, Any]) -> dict[str, Any]:
     def encode(part: Sequence[str], size: int) -> Any:
         return model.encode(list(part), batch_size=size, normalize_embeddings=True)
 
-    rates = {size: timed(lambda part, size=size: encode(part, size), texts[:TUNING])[1] for size in BATCHES}
-    best = min(rates, key=lambda size: rates[size])
+    best = arguments["batch_size"] or fastest(encode, texts)
     vectors, seconds = timed(lambda part: encode(part, best), texts)
     np.save(arguments["vectors"], vectors)
     return {"seconds": seconds, "batch_size": best}
@@ -159,7 +164,7 @@ def table_of(raw: Raw, lines: int) -> list[str]:
             shown([lines / one["seconds"] for one in found], 0),
             f"{spread([one['peak_mb'] for one in found])['median']:,.0f} MB",
             found[0].get("batch_size", "by tokens"),
-            f"{found[0]['agreement']:.2%}" if "agreement" in found[0] else found[0].get("largest_gap", ""),
+            _agreement(found[0]),
         ]
         for side, found in raw.items()
         if found
@@ -170,6 +175,12 @@ def table_of(raw: Raw, lines: int) -> list[str]:
         "",
         *markdown(head, sides),
     ]
+
+
+def _agreement(found: dict[str, Any]) -> str:
+    if "agreement" in found:
+        return f"{found['agreement']:.2%} of labels"
+    return f"vectors to {found['largest_gap']:.0e}" if "largest_gap" in found else ""
 
 
 def main() -> None:
@@ -199,6 +210,7 @@ def main() -> None:
         for repeat in range(options.repeats):
             for side, (task, changes, environment) in sides.items():
                 arguments = {**given, **changes, "vectors": f"{folder}/{task.__name__}.npy"}
+                arguments["batch_size"] = raw[side][0].get("batch_size") if raw[side] else None
                 found = in_child([__file__], task.__name__, arguments, environment=environment)
                 found["given_labels"] = found.pop("labels", None)
                 if side == "pipeline, fp32":

@@ -219,7 +219,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         for wanted in options.sets:
             name, target, *count = wanted.split(":")
-            folder = sample(options.data / name, int(count[0]) if count else None, Path(scratch) / name)
+            train = int(count[0]) if count else None
+            folder = sample(options.data / name, train, None, Path(scratch) / name)
             raw[name], targets[name] = {side: [] for side in SIDES}, float(target)
             common = {"folder": str(folder.resolve()), "cache": f"{scratch}/cache", "target": float(target)}
             common |= {"budget": options.budget, "epochs": options.epochs}

@@ -6,26 +6,33 @@ from pathlib import Path
 
 import numpy as np
 
-NAMES = ("train_dataset", "train_labels", "val_dataset", "val_labels")
-"""The four files of a set, without the ending .txt."""
-
 
 def lines(folder: Path, name: str) -> list[str]:
-    """The lines of one of a set's files."""
+    """The lines of one of a set's files, named without the ending .txt."""
     return (folder / f"{name}.txt").read_bytes().decode().removesuffix("\n").split("\n")
 
 
-def sample(source: Path, count: int | None, target: Path) -> Path:
-    """A copy of a set with `count` of its training lines, drawn once; the set itself where all are wanted."""
-    if count is None:
+def sample(source: Path, train: int | None, val: int | None, target: Path) -> Path:
+    """A copy of a set with some of its training and validation lines, drawn once; None takes all.
+
+    Args:
+        source: folder of the set.
+        train, val: lines.
+        target: a folder that is made, unless all lines are wanted.
+
+    Returns:
+        The folder.
+    """
+    if train is None and val is None:
         return source
     target.mkdir()
-    rows = None
-    for name in NAMES:
-        found = lines(source, name)
-        if name.startswith("train"):
-            if rows is None:
-                rows = np.random.Generator(np.random.PCG64(0)).permutation(len(found))[:count]
-            found = [found[i] for i in rows]
-        (target / f"{name}.txt").write_text("".join(f"{line}\n" for line in found), encoding="utf-8")
+    for split, count in (("train", train), ("val", val)):
+        labels = lines(source, f"{split}_labels")
+        rows = np.random.Generator(np.random.PCG64(0)).permutation(len(labels))[:count]
+        for name, found in (
+            (f"{split}_dataset", lines(source, f"{split}_dataset")),
+            (f"{split}_labels", labels),
+        ):
+            chosen = found if count is None else [found[i] for i in rows.tolist()]
+            (target / f"{name}.txt").write_text("".join(f"{line}\n" for line in chosen), encoding="utf-8")
     return target
