@@ -5,8 +5,8 @@
 FOLDER holds one folder a set, with the four data files; SET:N takes N training lines, drawn once, and SET:N:V
 V validation lines too. Ours runs at its defaults, nothing tuned per set. The peer gets the same checkpoint,
 training lines, epochs, learning rate and largest length, and its best settings on a CPU: fused AdamW, lengths
-grouped and padded to a multiple of 8, no attention dropout, eager attention in bf16 where the CPU computes it,
-else SDPA in fp32; it evaluates after every epoch and keeps its best. Seconds are of training with its
+grouped and padded to a multiple of 8, no attention dropout, eager attention in bf16 where the CPU computes
+it, else SDPA in fp32; it evaluates after every epoch and keeps its best. Seconds are of training with its
 evaluations; texts are tokenised before. Each measurement is a fresh process, sides in turn.
 """
 

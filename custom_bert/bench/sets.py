@@ -27,12 +27,10 @@ def sample(source: Path, train: int | None, val: int | None, target: Path) -> Pa
         return source
     target.mkdir()
     for split, count in (("train", train), ("val", val)):
-        labels = lines(source, f"{split}_labels")
-        rows = np.random.Generator(np.random.PCG64(0)).permutation(len(labels))[:count]
-        for name, found in (
-            (f"{split}_dataset", lines(source, f"{split}_dataset")),
-            (f"{split}_labels", labels),
-        ):
-            chosen = found if count is None else [found[i] for i in rows.tolist()]
-            (target / f"{name}.txt").write_text("".join(f"{line}\n" for line in chosen), encoding="utf-8")
+        for name in (f"{split}_dataset", f"{split}_labels"):
+            found = lines(source, name)
+            if count is not None:
+                rows = np.random.Generator(np.random.PCG64(0)).permutation(len(found))[:count]
+                found = [found[i] for i in rows.tolist()]
+            (target / f"{name}.txt").write_text("".join(f"{line}\n" for line in found), encoding="utf-8")
     return target

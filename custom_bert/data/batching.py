@@ -14,6 +14,7 @@ multiple of `ROW_MULTIPLE` is filler, and counts as padding.
 from __future__ import annotations
 
 import bisect
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -25,9 +26,13 @@ OPEN_BATCHES = 8
 ROW_MULTIPLE = 64
 """Batches under a token budget have a multiple of this many rows: few shapes, so few compiled kernels."""
 
-EVALUATION_PADDING = 0.2
+EVALUATION_PADDING = 0.1
 """Padding that a block may hold in evaluation and prediction, where a few texts of many lengths shall not
 make many blocks; training plans have enough texts of each length to do without."""
+
+
+EVALUATION_ROWS = {"cpu": 2048, "cuda": 16_384}
+"""Rows of a batch of evaluation and prediction, by device: more are slower on a CPU and take more memory."""
 
 
 def plan_batches(
@@ -63,27 +68,40 @@ def by_length(lengths_N: np.ndarray, token_budget: int) -> list[np.ndarray]:
     """Batches of sorted lengths under a token budget, longest first, without any randomness: for
     evaluation and prediction, which put results back into input order by index."""
     order = np.argsort(-lengths_N, kind="stable")
-    slots_N = near_equal_slots(lengths_N[order], EVALUATION_PADDING)
-    batches, start, rows = [], 0, 0
-    for i, slot in enumerate(slots_N.tolist()):
-        if rows + slot > token_budget and i > start:
+    batches, start, rows, run = [], 0, 0, _Run()
+    for i, length in enumerate(lengths_N[order].tolist()):
+        run = run.followed_by(length, EVALUATION_PADDING)
+        if rows + run.slot > token_budget and i > start:
             batches.append(order[start:i])
-            start, rows = i, 0
-        rows += slot
+            start, rows, run = i, 0, _Run().followed_by(length, EVALUATION_PADDING)
+        rows += run.slot
     return [*batches, order[start:]] if len(order) else []
 
 
 def near_equal_slots(lengths_N: np.ndarray, padding: float) -> np.ndarray:
     """(N,) slots for examples in this order: each run is as long as its first, and ends before its share of
     padding would exceed `padding` or an example is longer."""
-    slots_N, start, tokens = lengths_N.copy(), 0, 0
+    slots_N, run = np.empty_like(lengths_N), _Run()
     for i, length in enumerate(lengths_N.tolist()):
-        rows = (i + 1 - start) * int(slots_N[start])
-        if length > slots_N[start] or tokens + length < rows * (1 - padding):
-            start, tokens = i, 0
-        slots_N[i] = slots_N[start]
-        tokens += length
+        run = run.followed_by(length, padding)
+        slots_N[i] = run.slot
     return slots_N
+
+
+@dataclass(frozen=True)
+class _Run:
+    """Slots of one length, and the tokens in them."""
+
+    slot: int = 0
+    count: int = 0
+    tokens: int = 0
+
+    def followed_by(self, length: int, padding: float) -> _Run:
+        """The run with one more example, or a new one that begins with it."""
+        count, tokens = self.count + 1, self.tokens + length
+        if length > self.slot or tokens < count * self.slot * (1 - padding):
+            return _Run(length, 1, length)
+        return _Run(self.slot, count, tokens)
 
 
 def training_slots(lengths_N: np.ndarray, plan: Plan, max_length: int) -> np.ndarray:

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from custom_bert.config import LongTexts, Precision
-from custom_bert.data.batching import by_length
+from custom_bert.data.batching import EVALUATION_ROWS, by_length
 from custom_bert.data.loader import BatchBuilder, EncodedTexts
 from custom_bert.data.tokenizer import TextTokenizer
 from custom_bert.models.evaluate import outputs_of, rows_in_order
@@ -18,9 +18,6 @@ from custom_bert.precision import MixedPrecision
 
 WINDOW = 4096
 """Texts that are tokenised, sorted by length and computed together; bounds memory."""
-
-TOKEN_BUDGET = 8192
-"""Rows of a batch."""
 
 
 def windows(texts: Iterable[str]) -> Iterator[list[str]]:
@@ -62,6 +59,6 @@ def compute(
     builder = BatchBuilder(
         EncodedTexts(sequences), np.arange(len(sequences)), None, tokenizer.pad_id, window=window
     )
-    batches = map(builder.build_for_evaluation, by_length(builder.lengths_N, TOKEN_BUDGET))
+    batches = map(builder.build_for_evaluation, by_length(builder.lengths_N, EVALUATION_ROWS[device.type]))
     autocast = MixedPrecision(precision, device).autocast
     return rows_in_order(outputs_of(model, batches, device=device, autocast=autocast), len(texts))

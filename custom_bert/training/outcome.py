@@ -11,7 +11,7 @@ from typing import Any
 
 from custom_bert.batch import Batch
 from custom_bert.checkpoints.native import read_weights, write_weights
-from custom_bert.data.batching import EVALUATION_PADDING, by_length
+from custom_bert.data.batching import EVALUATION_PADDING, EVALUATION_ROWS, by_length
 from custom_bert.data.loader import prefetch
 from custom_bert.errors import RunError
 from custom_bert.metrics import Scores
@@ -22,9 +22,6 @@ from custom_bert.training.log import Reporter, duration
 from custom_bert.training.prepare import Prepared
 from custom_bert.training.run import RunDirectory
 from custom_bert.training.state import State
-
-EVALUATION_TOKENS = 2048
-"""Rows of an evaluation batch."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +48,7 @@ class TrainResult:
 
 def validation_batches(prepared: Prepared) -> Iterator[Batch]:
     """The validation rows, longest first."""
-    plan = by_length(prepared.val.lengths_N, EVALUATION_TOKENS)
+    plan = by_length(prepared.val.lengths_N, EVALUATION_ROWS[prepared.device.type])
     padding = 0.0 if prepared.config.runtime.attention == "varlen" else EVALUATION_PADDING
     return prefetch(plan, partial(prepared.val.build_for_evaluation, padding=padding))
 

@@ -9,6 +9,7 @@ import pytest
 import torch
 from real_checkpoints import data_set, lines_of, minilm
 
+from custom_bert import Encoder
 from custom_bert.batch import Batch
 from custom_bert.checkpoints.pretrained import load_pretrained
 from custom_bert.data.batching import by_length, near_equal_slots
@@ -132,3 +133,12 @@ def rows_of(batch: Batch) -> list[slice]:
     """The rows of each sequence of a batch, padding left out."""
     firsts, lengths = batch.layout.first_N.tolist(), batch.layout.lengths_N.tolist()
     return [slice(first, first + length) for first, length in zip(firsts, lengths, strict=True)]
+
+
+def test_embeddings_are_sentence_transformers(tmp_path: Path) -> None:
+    library = pytest.importorskip("sentence_transformers", reason="sentence-transformers is not installed")
+    texts = [*lines_of(data_set("ag_news", tmp_path))[:300], "", "one", "word " * 400]
+    theirs = library.SentenceTransformer(str(minilm()), device="cpu")
+    wanted = theirs.encode(texts)  # the model's last module brings vectors to length 1
+    ours = Encoder.load(minilm(), max_length=theirs.max_seq_length).embed(texts)
+    assert ours.shape == wanted.shape and np.abs(ours - wanted).max() <= 1e-5

@@ -35,7 +35,7 @@ LAYERS = {
     "__main__": 7,
 }
 SIBLINGS = {("models", "data"), ("data", "models"), ("training", "inference"), ("inference", "training")}
-EXTRAS = {"transformers", "accelerate", "sklearn", "scipy", "tensorboard", "pytest"}
+EXTRAS = {"transformers", "accelerate", "sklearn", "scipy", "sentence_transformers", "tensorboard", "pytest"}
 OPTIONAL = {("inference/verify.py", "transformers")}
 """Imported where it is installed, and done without where it is not."""
 
