@@ -193,7 +193,7 @@ def main() -> None:
                     options.out,
                     question=QUESTION,
                     command=f"python benchmarks/finetune.py --checkpoint DIR --data FOLDER --sets "
-                    f"{' '.join(options.sets)}",
+                    f"{' '.join(options.sets)} --seeds {options.seeds}",
                     table=table_of(raw),
                     checkpoint=options.checkpoint.name,
                     results=results_of(raw),

@@ -66,7 +66,7 @@ def ours(arguments: dict[str, Any]) -> dict[str, Any]:
     classifier = Classifier.load(arguments["run"], precision=arguments["precision"])
     texts = texts_of(arguments)
     found, seconds = timed(classifier.predict, texts)
-    return {"labels": [one.label for one in found], "seconds": seconds}
+    return {"labels": [one.label for one in found], "seconds": seconds, "texts": len(texts)}
 
 
 def pipeline(arguments: dict[str, Any]) -> dict[str, Any]:
@@ -91,7 +91,8 @@ def pipeline(arguments: dict[str, Any]) -> dict[str, Any]:
 
     best = arguments["batch_size"] or fastest(classify, texts)
     found, seconds = timed(lambda part: classify(part, best), texts)
-    return {"labels": [one["label"] for one in found], "seconds": seconds, "batch_size": best}
+    labels = [one["label"] for one in found]
+    return {"labels": labels, "seconds": seconds, "texts": len(texts), "batch_size": best}
 
 
 def embeddings(arguments: dict[str, Any]) -> dict[str, Any]:
@@ -99,9 +100,10 @@ def embeddings(arguments: dict[str, Any]) -> dict[str, Any]:
     from custom_bert import Encoder
 
     encoder = Encoder.load(arguments["encoder"])
-    vectors, seconds = timed(encoder.embed, texts_of(arguments))
+    texts = texts_of(arguments)
+    vectors, seconds = timed(encoder.embed, texts)
     np.save(arguments["vectors"], vectors)
-    return {"seconds": seconds}
+    return {"seconds": seconds, "texts": len(texts)}
 
 
 def sentence_transformers(arguments: dict[str, Any]) -> dict[str, Any]:
@@ -121,7 +123,7 @@ def sentence_transformers(arguments: dict[str, Any]) -> dict[str, Any]:
     best = arguments["batch_size"] or fastest(encode, texts)
     vectors, seconds = timed(lambda part: encode(part, best), texts)
     np.save(arguments["vectors"], vectors)
-    return {"seconds": seconds, "batch_size": best}
+    return {"seconds": seconds, "texts": len(texts), "batch_size": best}
 
 
 Side = tuple[Callable[[dict[str, Any]], dict[str, Any]], dict[str, Any], dict[str, str]]
@@ -155,13 +157,13 @@ def ratios(raw: Raw) -> dict[str, list[float]]:
     }
 
 
-def table_of(raw: Raw, lines: int) -> list[str]:
+def table_of(raw: Raw) -> list[str]:
     """Comparisons, then sides."""
     compared = [[name, shown(values), len(values)] for name, values in ratios(raw).items()]
     sides = [
         [
             side,
-            shown([lines / one["seconds"] for one in found], 0),
+            shown([one["texts"] / one["seconds"] for one in found], 0),
             f"{spread([one['peak_mb'] for one in found])['median']:,.0f} MB",
             found[0].get("batch_size", "by tokens"),
             _agreement(found[0]),
@@ -216,7 +218,7 @@ def main() -> None:
                 if side == "pipeline, fp32":
                     wanted_labels = found["given_labels"]
                 raw[side].append(found)
-                rate = options.lines / found["seconds"]
+                rate = found["texts"] / found["seconds"]
                 print(f"{repeat + 1} {side}: {rate:,.0f} texts/s, {found['peak_mb']:,} MB", flush=True)
             for found in (found for side in raw.values() for found in side):
                 labels = found.pop("given_labels", None)
@@ -230,8 +232,9 @@ def main() -> None:
             write_record(
                 options.out,
                 question=QUESTION,
-                command=f"python benchmarks/prediction.py --run RUN --texts FILE --lines {options.lines}",
-                table=table_of(raw, options.lines),
+                command=f"python benchmarks/prediction.py --run RUN --texts FILE --lines {options.lines}"
+                f"{' --encoder DIR' if options.encoder else ''} --repeats {options.repeats}",
+                table=table_of(raw),
                 results=[
                     {
                         "id": name,

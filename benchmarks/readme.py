@@ -38,12 +38,13 @@ def accuracy(record: dict[str, Any]) -> list[str]:
     return rows
 
 
-def peers(record: dict[str, Any]) -> list[str]:
-    """Ours over theirs."""
+def comparisons(record: dict[str, Any]) -> list[str]:
+    """Ours over theirs; an encoder's size, which ends an id, stands beside the table."""
     rows = ["| comparison | speed, ours / theirs | repeats |", "|---|---|---|"]
     for one in record["results"]:
         ratio = f"{one['ratio_median']:.2f} ({one['ratio_min']:.2f} to {one['ratio_max']:.2f})"
-        rows.append(f"| {one['id'].rpartition(', ')[0]} | {ratio} | {one['repeats']} |")
+        name = re.sub(r", \d+x\d+$", "", one["id"])
+        rows.append(f"| {name} | {ratio} | {one['repeats']} |")
     return rows
 
 
@@ -91,8 +92,9 @@ def ablation(record: dict[str, Any]) -> list[str]:
 TABLES: dict[str, tuple[str, Callable[[dict[str, Any]], list[str]]]] = {
     "accuracy": ("accuracy_cpu2avx2_202611.json", accuracy),
     "ablation": ("ablation_cpu2avx2_202611.json", ablation),
-    "peers": ("peers_256x4_cpu2avx2_202611.json", peers),
-    "peers_bf16": ("peers_256x4_cpu2_202611.json", peers),
+    "peers": ("peers_256x4_cpu2avx2_202611.json", comparisons),
+    "peers_bf16": ("peers_256x4_cpu2_202611.json", comparisons),
+    "prediction": ("prediction_minilm_cpu2_202611.json", comparisons),
     "finetune": ("finetune_minilm_cpu2_202611.json", finetune),
 }
 """Table -> its record, and what makes the one of the other."""

@@ -52,7 +52,7 @@ class DataConfig:
     val_fraction: float = 0.1
     """Share of the training lines to set aside when there are no validation files (stratified, seeded)."""
     max_length: int | None = None
-    """Tokens of a text that are kept, [CLS] and [SEP] included. None: the preset's."""
+    """Tokens of a text that are kept, or of each window, [CLS] and [SEP] included. None: the preset's."""
     long_texts: LongTexts = "head"
     """What becomes of a longer text. head: its head is kept; head_tail: a quarter from its head, the rest
     from its end (Sun et al. 2019, arXiv 1905.05583); windows: all of it, in up to 16 windows whose logits are

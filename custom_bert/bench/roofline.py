@@ -103,7 +103,8 @@ def run(*, device: str, quick: bool, repeats: int | None, out: Path, tell: Calla
         out: the record's path.
         tell: called with a line for each measurement.
     """
-    switches = replace(defaults_here(torch.device(device)), skip_unread=False)  # the formula counts all rows
+    defaults = defaults_here(torch.device(device), AG_NEWS.max_length)
+    switches = replace(defaults, skip_unread=False)  # the formula counts all rows
     raw: dict[str, list[dict[str, Any]]] = {}
     for _ in range(1 if quick else repeats or 5):
         for shape in SHAPES[:1] if quick else SHAPES:

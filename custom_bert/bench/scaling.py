@@ -44,8 +44,7 @@ def run(*, device: str, quick: bool, repeats: int | None, out: Path, tell: Calla
         out: the record's path.
         tell: called with a line for each measurement.
     """
-    custom = defaults_here(torch.device(device))
-    recipes = {"custom": custom, "legacy": LEGACY}
+    custom = defaults_here(torch.device(device), AG_NEWS.max_length)
     lengths = LENGTHS[:1] if quick else LENGTHS
     sizes = SIZES[:1] if quick else SIZES
     threads = sorted({1, machine.cores()}) if device == "cpu" else []
@@ -62,7 +61,8 @@ def run(*, device: str, quick: bool, repeats: int | None, out: Path, tell: Calla
             "seconds": 0 if quick else 3,
         }
         for workload in lengths:
-            for name, switches in recipes.items():
+            ours = defaults_here(torch.device(device), workload.max_length)
+            for name, switches in {"custom": ours, "legacy": LEGACY}.items():
                 cell = measure(switches, workload, size="tiny" if quick else "mini", **common)
                 note("length", f"{name}, {workload.max_length}", cell)
         for size in sizes:

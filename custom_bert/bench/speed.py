@@ -25,7 +25,8 @@ from custom_bert.data.batching import plan_batches
 from custom_bert.data.loader import prefetch
 from custom_bert.data.token_dropout import TokenDropout
 from custom_bert.models.heads import SequenceClassifier
-from custom_bert.precision import MixedPrecision, choose_precision
+from custom_bert.ops.attention import choose_kernel
+from custom_bert.precision import DTYPES, MixedPrecision, choose_precision
 from custom_bert.presets import encoder_config
 from custom_bert.training.compile import compile_layers
 from custom_bert.training.optim import make_optimizer
@@ -139,13 +140,17 @@ def _train(arguments: dict[str, Any], device: torch.device) -> dict[str, Any]:
     }
 
 
-def defaults_here(device: torch.device) -> Switches:
-    """What the defaults take on this machine, as far as it changes no result."""
+def defaults_here(device: torch.device, max_length: int) -> Switches:
+    """What the defaults take on this machine for texts up to `max_length`, as far as it changes no result."""
+    precision = choose_precision(None, device)[0]
+    kernel = choose_kernel(
+        few_blocks=True, max_seqlen=max_length, device=device.type, dtype=DTYPES[precision]
+    )
     return replace(
         LEGACY,
-        attention="dense",
+        attention=kernel.kernel,
         norm="pre",
-        precision=choose_precision(None, device)[0],
+        precision=precision,
         plan="uniform_length",
         skip_unread=True,
     )

@@ -22,7 +22,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from custom_bert import files
-from custom_bert.checkpoints.published_files import parse_tensors
+from custom_bert.checkpoints.published_files import WEIGHTS, parse_tensors
 from custom_bert.config import LongTexts, coerce
 from custom_bert.data.tokenizer import TextTokenizer, load_tokenizer
 from custom_bert.errors import DataError, RunError, WriteError, did_you_mean
@@ -31,8 +31,6 @@ from custom_bert.models.outline import from_tensors, outline
 from custom_bert.presets import EncoderConfig, check_encoder
 
 FORMAT = "custom-bert/1"
-
-WEIGHTS = "model.safetensors"
 
 LONGEST = 1 << 20
 """Positions that a configuration may ask for, as in `data.max_length`."""
@@ -46,8 +44,8 @@ class Checkpoint:
         model: in fp32, on the CPU, in evaluation mode.
         tokenizer: its tokenizer.
         labels: names of the C logits.
-        max_length: tokens kept of a text.
-        long_texts: which ones of a longer text.
+        max_length: tokens kept of a text, or of each window.
+        long_texts: what becomes of a longer text.
     """
 
     model: SequenceClassifier
@@ -99,7 +97,7 @@ def write_tensors(path: Path, state: dict[str, Tensor], metadata: dict[str, str]
             raise WriteError(f"{path}: cannot write: {error}") from error
 
 
-def read_weights(directory: Path) -> dict[str, Tensor]:
+def read_run_weights(directory: Path) -> dict[str, Tensor]:
     """The tensors of model.safetensors.
 
     Raises:
@@ -139,7 +137,7 @@ def load_checkpoint(directory: str | Path) -> Checkpoint:
             f"{directory / 'tokenizer.json'}: {tokenizer.vocab_size} entries, "
             f"but the model has vectors for {config.vocab_size}"
         )
-    tensors = read_weights(directory)
+    tensors = read_run_weights(directory)
     check_size(directory, config, num_labels, sum(tensor.nbytes for tensor in tensors.values()))
     _check_tensors(directory / WEIGHTS, tensors, outline(config, num_labels))
     model = from_tensors(config, num_labels, tensors)

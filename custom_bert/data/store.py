@@ -24,6 +24,7 @@ from custom_bert import files
 from custom_bert.config import LongTexts
 from custom_bert.data.text import LineReader
 from custom_bert.data.tokenizer import CHARACTERS_PER_TOKEN, TextTokenizer
+from custom_bert.data.windows import MOST
 from custom_bert.errors import DataError, WriteError
 
 FORMAT = 2
@@ -126,6 +127,8 @@ def open_store(
     identity = f"{FORMAT} {CHARACTERS_PER_TOKEN} {texts_sha256} {tokenizer.sha256} {max_length}"
     if long_texts != "head":
         identity += f" {long_texts}"
+    if long_texts == "windows":
+        identity += f" {MOST}"
     directory = cache / "tokens" / hashlib.sha256(identity.encode()).hexdigest()[:32]
     info = _complete(directory)
     if info is None:

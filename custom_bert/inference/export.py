@@ -18,7 +18,8 @@ from tokenizers.processors import TemplateProcessing
 
 from custom_bert import __version__, files
 from custom_bert.checkpoints.families import family_of, inexpressible
-from custom_bert.checkpoints.native import WEIGHTS, Checkpoint, load_checkpoint, write_tensors
+from custom_bert.checkpoints.native import Checkpoint, load_checkpoint, write_tensors
+from custom_bert.checkpoints.published_files import WEIGHTS
 from custom_bert.checkpoints.tables import Family, to_hugging_face
 from custom_bert.data.tokenizer import TextTokenizer
 from custom_bert.errors import RunError, WriteError

@@ -49,8 +49,8 @@ def compute(
         model: maps a `Batch` to (N, K).
         tokenizer: the model's.
         texts: at least one.
-        max_length: tokens kept of a text.
-        long_texts: which ones of a longer text.
+        max_length: tokens kept of a text, or of each window.
+        long_texts: what becomes of a longer text.
         device: where the model is.
         precision: of matrix products.
     """

@@ -22,8 +22,9 @@ def from_tensors(config: EncoderConfig, num_labels: int, tensors: dict[str, Tens
         tensors: by the names of its state dict.
     """
     model = outline(config, num_labels)
-    model.head = ClassificationHead(config, num_labels)
-    initialise(model.head, config)
+    if any(f"head.{name}" not in tensors for name in model.head.state_dict()):
+        model.head = ClassificationHead(config, num_labels)
+        initialise(model.head, config)
     missing, unknown = model.load_state_dict(tensors, strict=False, assign=True)
     assert not unknown and all(name.startswith("head.") for name in missing)
     embeddings = model.encoder.embeddings

@@ -48,7 +48,8 @@ class _Attention(torch.autograd.Function):
             scores_BSS = torch.bmm(q_BSK, k_BSK.transpose(1, 2))
             if rectangle.hidden_N11S is not None:
                 by_sequence = scores_BSS.view(rectangle.count, -1, *scores_BSS.shape[1:])
-                by_sequence += rectangle.hidden_N11S.to(scores_BSS.dtype)
+                lowest = torch.finfo(scores_BSS.dtype).min  # in half precision fp32's is -inf
+                by_sequence += rectangle.hidden_N11S.to(scores_BSS.dtype).clamp(min=lowest)
             weights_BSS = scores_BSS.softmax(-1)
             factors_BSS = drop_factors(weights_BSS, dropout) if dropout else None
             read_BSS = weights_BSS if factors_BSS is None else weights_BSS * factors_BSS

@@ -144,6 +144,10 @@ def decide_machine(todo: Decisions) -> torch.device:
         raise ConfigError(
             [f"config: model.attention_dropout: the {kernel} kernel has no dropout; set it to 0"]
         )
+    if kernel == "matmul" and device.type != "cpu":
+        raise ConfigError(
+            ["config: runtime.attention: matmul is made for a CPU; leave it out, or take dense"]
+        )
     if kernel == "varlen" and (device.type != "cuda" or precision == "fp32" or plan != "packed"):
         raise ConfigError(
             ["config: runtime.attention: varlen needs CUDA, bf16 or fp16, and batch.plan packed"]

@@ -206,7 +206,7 @@ class Board:
     def add(self, record: dict[str, Any]) -> None:
         """Adds the numbers of a record of metrics.jsonl."""
         for key, value in record.items():
-            if isinstance(value, float) and key not in ("epoch", "seconds"):
+            if isinstance(value, float) and key not in ("epoch", "seconds", "run_seconds"):
                 self._writer.add_scalar(f"{record['kind']}/{key}", value, record["step"])
 
     def close(self) -> None:

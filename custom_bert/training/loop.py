@@ -88,6 +88,8 @@ def train_model(
     started = time.perf_counter()
     try:
         _fit_all(state, prepared, run, reporter)
+        reporter.stop()
+        return finish(state, prepared, run, reporter, time.perf_counter() - started)
     except KeyboardInterrupt:
         reporter.stop()
         interrupted(state, run, reporter)
@@ -100,8 +102,6 @@ def train_model(
             run.log.close()
             run.update("interrupted", **state.kept())
         raise
-    reporter.stop()
-    return finish(state, prepared, run, reporter, time.perf_counter() - started)
 
 
 def build(prepared: Prepared, reporter: Reporter) -> State:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from custom_bert.batch import Batch
-from custom_bert.checkpoints.native import read_weights, write_weights
+from custom_bert.checkpoints.native import read_run_weights, write_weights
 from custom_bert.data.batching import EVALUATION_PADDING, EVALUATION_ROWS, by_length
 from custom_bert.data.loader import prefetch
 from custom_bert.errors import RunError
@@ -66,8 +66,8 @@ def evaluate_now(state: State, prepared: Prepared, run: RunDirectory, reporter: 
     metric = float(getattr(found.scores, prepared.config.optim.metric))
     better = metric > state.best_metric
     if better:
-        state.best_metric, state.best_step = metric, state.step
         write_weights(run.path, state.model.state_dict())
+        state.best_metric, state.best_step = metric, state.step  # not before they are there
     record = {
         "kind": "eval",
         "step": state.step,
@@ -92,7 +92,7 @@ def finish(
     """Puts the best weights back, evaluates them as `custom-bert evaluate` will, and closes the run."""
     state.phases.clear()  # gradients and moments make room for what is read and evaluated
     release_memory()
-    state.model.load_state_dict(read_weights(run.path))
+    state.model.load_state_dict(read_run_weights(run.path))
     state.model.encoder.set_kernel(None)
     state.model.encoder.skip_unread = True
     found: Evaluation = evaluate(

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from custom_bert import config as configuration
+from custom_bert import machine
 from custom_bert.checkpoints.families import inexpressible
 from custom_bert.checkpoints.pretrained import Pretrained
 from custom_bert.config import LongTexts, Plan, TrainConfig
@@ -21,6 +22,7 @@ from custom_bert.data.dataset import Dataset, read_dataset
 from custom_bert.data.findings import counted
 from custom_bert.data.labels import label_counts
 from custom_bert.data.loader import BatchBuilder
+from custom_bert.data.masking import MASK_RATE
 from custom_bert.data.store import StoreInfo, TokenStore, cache_root, open_store
 from custom_bert.data.token_dropout import TokenDropout
 from custom_bert.data.tokenizer import TextTokenizer
@@ -226,6 +228,7 @@ def prepare(config: TrainConfig, say: Callable[[str], None]) -> Prepared:
             *dataset.warnings,
             *_more_warnings(dataset, truncation, max_length, config.data.long_texts),
             *_not_exported(encoder, config.data.long_texts),
+            *_too_long(todo.config, encoder, train, device),
             *unread(config, todo.config, dataset),
         ),
         truncation,
@@ -242,6 +245,24 @@ def prepare(config: TrainConfig, say: Callable[[str], None]) -> Prepared:
     )
     todo.default("optim.eval_every", every)
     return dataclasses.replace(prepared, config=todo.config, choices=tuple(todo.log))
+
+
+def _too_long(
+    config: TrainConfig, encoder: EncoderConfig, train: BatchBuilder, device: torch.device
+) -> list[str]:
+    """A text with all of its windows shares a step, which no token budget bounds."""
+    if train.window is None or not len(train.rows_N):
+        return []
+    texts = (config.batch.batch_size or 1) if config.batch.plan == "padded" else 1
+    copies = 2 if config.optim.r_drop else 1
+    rows = int(np.sort(train.windows_of_texts())[-texts:].sum()) * train.window * copies
+    fitting = choices.fitting_rows(encoder.bytes_per_row(MASK_RATE), machine.memory_of(device))
+    if rows <= fitting:
+        return []
+    return [
+        f"the longest texts make steps of up to {rows:,} rows, and {fitting:,} fit into "
+        f"{choices.MEMORY_SHARE:.0%} of the memory; a smaller data.max_length or batch.batch_size helps"
+    ]
 
 
 def _not_exported(encoder: EncoderConfig, long_texts: LongTexts) -> list[str]:

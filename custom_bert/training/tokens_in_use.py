@@ -26,8 +26,8 @@ def train_tokens_in_use(encoder: Encoder, prepared: Prepared, say: Callable[[str
     table = encoder.embeddings.token
     if prepared.config.optim.pretrain_epochs or not table.weight.requires_grad:
         return
-    ids_U = tokens_in_use(prepared)
-    if len(ids_U) > WORTH * table.num_embeddings:
+    ids_U = tokens_in_use(prepared, most=int(WORTH * table.num_embeddings))
+    if ids_U is None:
         return
     table.train_only(torch.from_numpy(ids_U))
     say(
@@ -36,11 +36,14 @@ def train_tokens_in_use(encoder: Encoder, prepared: Prepared, say: Callable[[str
     )
 
 
-def tokens_in_use(prepared: Prepared) -> np.ndarray:
-    """(U,) rising int64 ids of the tokens of the training texts, special tokens included."""
+def tokens_in_use(prepared: Prepared, most: int) -> np.ndarray | None:
+    """(U,) rising int64 ids of the tokens of the training texts, special tokens included; None if there are
+    more than `most`, which a look at the first texts mostly tells."""
     used_V = np.zeros(prepared.encoder.vocab_size, dtype=bool)
     used_V[[*prepared.tokenizer.special_ids, prepared.tokenizer.pad_id]] = True
     store, rows = prepared.train.store, prepared.train.rows_N.tolist()
     for start in range(0, len(rows), TEXTS):
         used_V[np.concatenate([store[row] for row in rows[start : start + TEXTS]])] = True
+        if np.count_nonzero(used_V) > most:
+            return None
     return np.flatnonzero(used_V)

@@ -58,6 +58,10 @@ def test_only_vectors_of_tokens_that_the_texts_hold_are_trained(
         labels = (data / f"{split}_labels.txt").read_text().splitlines()
         write_lines(few / f"{split}_labels.txt", labels)
         write_lines(few / f"{split}_dataset.txt", [f"again {label}" for label in labels])
+    state = build(prepared(start(few, run)), Reporter())
+    table = state.model.encoder.embeddings.token
+    moving = [p for group in state.phases[-1].optimizer.param_groups for p in group["params"]]
+    assert any(p is table.rows for p in moving) and all(p is not table.weight for p in moving)
     result = train_model(start(few, run, tmp_path / "out"))
     assert "token vectors are trained" in capsys.readouterr().out
     name = "encoder.embeddings.token.weight"

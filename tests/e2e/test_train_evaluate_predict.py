@@ -17,8 +17,12 @@ import pytest
 from training_runs import arguments, examples, settings, write_data, write_lines
 
 from custom_bert import Classifier, TrainConfig, train_model
+from custom_bert.checkpoints.native import write_weights
 from custom_bert.cli import main
-from custom_bert.errors import ConfigError, RunError, UserError
+from custom_bert.config_sources import from_mapping
+from custom_bert.errors import ConfigError, RunError, UserError, WriteError
+from custom_bert.training import choices
+from custom_bert.training.prepare import prepare
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -528,3 +532,43 @@ def test_mps_is_refused_in_one_line(data: Path, tmp_path: Path, capsys: pytest.C
 def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--version"]) == 0
     assert re.fullmatch(r"custom-bert \d+\.\d+\.\d+\n", capsys.readouterr().out)
+
+
+def test_weights_that_cannot_be_written_are_not_called_kept(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk that fills up at the first evaluation leaves the directory free, later the weights before."""
+    writes = []
+
+    def write(directory: Path, state: object) -> None:
+        writes.append(directory)
+        if len(writes) > allowed:
+            raise WriteError(f"{directory}: cannot write: No space left on device")
+        write_weights(directory, state)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("custom_bert.training.outcome.write_weights", write)
+    allowed = 0
+    with pytest.raises(WriteError, match="No space left"):
+        train_model(settings(data, tmp_path / "run"))
+    assert not (tmp_path / "run").exists()
+    allowed = 2
+    with pytest.raises(WriteError, match="No space left"):
+        train_model(settings(data, tmp_path / "run"))
+    record = json.loads((tmp_path / "run" / "run.json").read_text())
+    evaluations = [
+        json.loads(line)
+        for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
+        if '"eval"' in line
+    ]
+    assert record["status"] == "interrupted" and record["best_step"] == evaluations[-1]["step"]
+    assert Classifier.load(tmp_path / "run").labels
+
+
+def test_windows_that_may_not_fit_into_memory_are_told(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = settings(data, tmp_path / "run", **{"data.long_texts": "windows", "data.max_length": 6})
+    assert not any("longest texts" in line for line in prepare(from_mapping(given), print).warnings)
+    monkeypatch.setattr(choices, "fitting_rows", lambda bytes_per_row, memory: 8)
+    (told,) = (line for line in prepare(from_mapping(given), print).warnings if "longest texts" in line)
+    assert re.search(r"steps of up to \d\d rows, and 8 fit into 25% of the memory", told)

@@ -20,7 +20,9 @@ CPU = torch.device("cpu")
 def test_the_formula_counts_what_torch_counts() -> None:
     """Encoder layers of texts of two lengths, forward and backward, by torch's own counter."""
     lengths, width, layers = [16, 16, 40], 128, 3
-    switches = roofline.replace(defaults_here(CPU), skip_unread=False, precision="fp32", attention="naive")
+    switches = roofline.replace(
+        defaults_here(CPU, 256), skip_unread=False, precision="fp32", attention="naive"
+    )
     wishes = ModelConfig(hidden_size=width, num_hidden_layers=layers, hidden_dropout=0.0)
     model = build_model(switches, 64, wishes)
     batch = Batch.build([torch.arange(5, 5 + n).numpy() for n in lengths])
@@ -36,7 +38,7 @@ def test_bare_products_have_a_rate() -> None:
 
 
 def test_a_child_gives_a_share() -> None:
-    switches = asdict(defaults_here(CPU)) | {"skip_unread": False, "precision": "fp32"}
+    switches = asdict(defaults_here(CPU, 256)) | {"skip_unread": False, "precision": "fp32"}
     found = roofline.reach({"device": "cpu", "switches": switches, "shape": (64, 1), "steps": 2})
     assert 0 < found["share"] < 1.5
     assert found["share"] == pytest.approx(found["step_gflops"] / found["gemm_gflops"])

@@ -235,7 +235,7 @@ def run_first(attend: Callable[[Tensor, Tensor, Tensor], Tensor], layout: Layout
     return [x.detach() for x in (out, q.grad, k.grad, v.grad)]  # type: ignore[union-attr]
 
 
-def test_first_tokens_in_bf16_are_as_exact_as_the_formula() -> None:
+def test_first_tokens_in_bf16_err_at_most_twice_as_far_as_the_formula() -> None:
     layout = layout_of([40, 40, 41], None)
     exact, own = run("naive", layout, torch.float64), run("naive", layout, torch.bfloat16)
     q, k, v = inputs(layout, torch.bfloat16)
