@@ -141,7 +141,9 @@ class RunDirectory:
         self.update("running")
 
     def update(self, status: Status, **results: Any) -> None:
-        """Writes run.json with a new status and whatever is known by now."""
+        """Writes run.json with a new status and whatever is known by now; a finished run stays finished."""
+        if self._record["status"] == "finished":  # Ctrl-C, say, while the result is printed
+            return
         self._record |= {"status": status, **results}
         if status != "running":
             self._record["ended"] = _now()

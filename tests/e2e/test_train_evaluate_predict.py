@@ -572,3 +572,27 @@ def test_windows_that_may_not_fit_into_memory_are_told(
     monkeypatch.setattr(choices, "fitting_rows", lambda bytes_per_row, memory: 8)
     (told,) = (line for line in prepare(from_mapping(given), print).warnings if "longest texts" in line)
     assert re.search(r"steps of up to \d\d rows, and 8 fit into 25% of the memory", told)
+
+
+def test_ctrl_c_while_the_result_is_printed_leaves_a_finished_run(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("custom_bert.training.outcome.score_lines", stop)
+    with pytest.raises(KeyboardInterrupt):
+        train_model(settings(data, tmp_path / "run"))
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["status"] == "finished"
+
+
+def test_an_error_in_the_last_evaluation_does_not_leave_a_run_that_seems_to_run(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(directory: Path) -> None:
+        raise RunError(f"{directory}: cannot read")
+
+    monkeypatch.setattr("custom_bert.training.outcome.read_run_weights", fail)
+    with pytest.raises(RunError, match="cannot read"):
+        train_model(settings(data, tmp_path / "run"))
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["status"] == "interrupted"
