@@ -20,7 +20,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from custom_bert.bench.measure import answer_as_child, in_child, markdown, shown, spread, write_record
+from custom_bert.bench.measure import answer_as_child, in_child, markdown, ratio_row, shown, write_record
 from custom_bert.bench.sets import lines, sample
 from custom_bert.process import LIBRARY_DEFAULTS
 
@@ -159,9 +159,8 @@ def results_of(raw: dict[str, dict[str, list[dict[str, Any]]]]) -> list[dict[str
     for name, sides in raw.items():
         pairs = list(zip(sides["ours"], sides["hf"], strict=False))
         if pairs:
-            s = spread([b["seconds"] / a["seconds"] for a, b in pairs])
-            ratio = {f"ratio_{key}": s[key] for key in ("median", "min", "max")}
-            found.append({"id": f"fine-tuning, {name}", **ratio, "repeats": len(pairs)})
+            ratios = [b["seconds"] / a["seconds"] for a, b in pairs]
+            found.append(ratio_row(f"fine-tuning, {name}", ratios))
     return found
 
 

@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from custom_bert.bench.measure import answer_as_child, in_child, markdown, shown, spread, write_record
+from custom_bert.bench.measure import answer_as_child, in_child, markdown, ratio_row, shown, write_record
 from custom_bert.process import LIBRARY_DEFAULTS
 
 MAX_LENGTH, VOCABULARY = 256, 16_000
@@ -229,12 +229,7 @@ def comparisons(raw: dict[str, list[dict[str, Any]]]) -> dict[str, list[float]]:
 
 def results_of(raw: dict[str, list[dict[str, Any]]], size: str) -> list[dict[str, Any]]:
     """The comparisons as a record states them."""
-    found = []
-    for name, ratios in comparisons(raw).items():
-        s = spread(ratios)
-        ratio = {f"ratio_{key}": s[key] for key in ("median", "min", "max")}
-        found.append({"id": f"{name}, {size}", **ratio, "repeats": len(ratios)})
-    return found
+    return [ratio_row(f"{name}, {size}", ratios) for name, ratios in comparisons(raw).items()]
 
 
 def comparison_table(raw: dict[str, list[dict[str, Any]]]) -> list[str]:

@@ -24,7 +24,15 @@ from typing import Any
 
 import numpy as np
 
-from custom_bert.bench.measure import answer_as_child, in_child, markdown, shown, spread, write_record
+from custom_bert.bench.measure import (
+    answer_as_child,
+    in_child,
+    markdown,
+    ratio_row,
+    shown,
+    spread,
+    write_record,
+)
 from custom_bert.data.text import LineReader
 from custom_bert.process import LIBRARY_DEFAULTS
 
@@ -235,14 +243,7 @@ def main() -> None:
                 command=f"python benchmarks/prediction.py --run RUN --texts FILE --lines {options.lines}"
                 f"{' --encoder DIR' if options.encoder else ''} --repeats {options.repeats}",
                 table=table_of(raw),
-                results=[
-                    {
-                        "id": name,
-                        **{f"ratio_{key}": value for key, value in spread(values).items()},
-                        "repeats": len(values),
-                    }
-                    for name, values in ratios(raw).items()
-                ],
+                results=[ratio_row(name, values) for name, values in ratios(raw).items()],
                 raw=raw,
             )
 

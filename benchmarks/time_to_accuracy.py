@@ -23,7 +23,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from custom_bert.bench.measure import answer_as_child, in_child, markdown, shown, spread, write_record
+from custom_bert.bench.measure import answer_as_child, in_child, markdown, ratio_row, shown, write_record
 from custom_bert.bench.sets import sample
 from custom_bert.process import LIBRARY_DEFAULTS
 
@@ -198,14 +198,11 @@ def results_of(raw: Raw) -> list[dict[str, Any]]:
     for name, sides in raw.items():
         for side in SIDES[1:]:
             if values := ratios(sides, side):
-                s = spread(values)
-                ratio = {f"ratio_{key}": s[key] for key in ("median", "min", "max")}
                 bounds = {
                     "lower_bound": not all(one["reached"] for one in sides[side]),
                     "upper_bound": not all(one["reached"] for one in sides["ours"]),
                 }
-                row = {"id": f"C5: {name}, against {side}", **ratio, "repeats": len(values)}
-                found.append({**row, **bounds})
+                found.append({**ratio_row(f"C5: {name}, against {side}", values), **bounds})
     return found
 
 

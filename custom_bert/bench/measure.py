@@ -109,6 +109,15 @@ def shown(values: Sequence[float], digits: int = 2) -> str:
     return f"{s['median']:.{digits}f} ({s['min']:.{digits}f} to {s['max']:.{digits}f})"
 
 
+def ratio_row(name: str, ratios: Sequence[float]) -> dict[str, Any]:
+    """A comparison as a record's `results` state it."""
+    return {
+        "id": name,
+        **{f"ratio_{key}": value for key, value in spread(ratios).items()},
+        "repeats": len(ratios),
+    }
+
+
 def commit() -> str:
     """The commit that is measured, with a + if the package's files differ from it; the version if there is
     no repository."""

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from custom_bert.batch import round_up
 from custom_bert.config import Plan
 
 OPEN_BATCHES = 8
@@ -114,7 +115,7 @@ def training_slots(lengths_N: np.ndarray, plan: Plan, max_length: int) -> np.nda
 def num_rows(slots_N: np.ndarray, plan: Plan) -> int:
     """T: rows of a batch with these slots, filler included."""
     used = int(slots_N.sum())
-    return used if plan == "padded" else -(-used // ROW_MULTIPLE) * ROW_MULTIPLE
+    return used if plan == "padded" else round_up(used, ROW_MULTIPLE)
 
 
 def padding_share(lengths_N: np.ndarray, batches: list[np.ndarray], plan: Plan, max_length: int) -> float:

@@ -15,9 +15,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from custom_bert.batch import Batch, Layout, round_up
+from custom_bert.batch import Batch, Layout
 from custom_bert.models.encoder import Encoder, initialise
-from custom_bert.models.layers import READ
+from custom_bert.models.layers import filled_up
 from custom_bert.ops.dropout import Dropout
 from custom_bert.presets import EncoderConfig, Head
 
@@ -95,7 +95,5 @@ class SequenceClassifier(nn.Module):
             pooled_ND = self.encoder(batch, "first")
         else:
             pooled_ND = mean_pool(self.encoder(batch), batch.layout)
-        count = len(pooled_ND)
-        more = round_up(count, READ) - count
-        logits_NC: Tensor = self.head(F.pad(pooled_ND, (0, 0, 0, more)))[:count]
+        logits_NC: Tensor = self.head(filled_up(pooled_ND))[: len(pooled_ND)]
         return logits_NC if batch.windows is None else batch.windows.mean(logits_NC)

@@ -47,6 +47,11 @@ class Read:
         return Read(torch.cat([rows_R, more]), count, first)
 
 
+def filled_up(x_RD: Tensor) -> Tensor:
+    """Rows of zeros at the end make the number of rows a multiple of `READ`."""
+    return F.pad(x_RD, (0, 0, 0, round_up(len(x_RD), READ) - len(x_RD)))
+
+
 ACTIVATIONS: dict[Activation, Callable[[Tensor], Tensor]] = {
     "gelu": F.gelu,  # Hendrycks and Gimpel 2016, arXiv 1606.08415, with erf
     "gelu_tanh": lambda x: F.gelu(x, approximate="tanh"),

@@ -9,9 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from custom_bert.batch import Batch, round_up
+from custom_bert.batch import Batch
 from custom_bert.models.encoder import Encoder, initialise
-from custom_bert.models.layers import READ
+from custom_bert.models.layers import filled_up
 
 
 class MaskedLanguageModel(nn.Module):
@@ -34,7 +34,5 @@ class MaskedLanguageModel(nn.Module):
     def forward(self, batch: Batch) -> Tensor:
         """Logits of the batch's masked rows, (M, V)."""
         hidden_MD = self.encoder(batch, "masked")
-        count = len(hidden_MD)
-        hidden_RD = F.pad(hidden_MD, (0, 0, 0, round_up(count, READ) - count))
-        hidden_RD = self.norm(F.gelu(self.dense(hidden_RD)))
-        return F.linear(hidden_RD, self.encoder.embeddings.token.weight, self.bias)[:count]
+        hidden_RD = self.norm(F.gelu(self.dense(filled_up(hidden_MD))))
+        return F.linear(hidden_RD, self.encoder.embeddings.token.weight, self.bias)[: len(hidden_MD)]
