@@ -72,12 +72,14 @@ class Block:
 
     Attributes:
         first: index of its first sequence.
+        row: its first row.
         count: sequences.
         length: rows of each slot.
         padded: whether any slot holds padding.
     """
 
     first: int
+    row: int
     count: int
     length: int
     padded: bool
@@ -88,27 +90,26 @@ class Rectangle:
     """Consecutive blocks of similar length, as the matmul kernel copies them.
 
     Attributes:
-        blocks: each, and its first row in the batch.
+        blocks: in order.
+        key_masks: of each block, as in `Layout.key_masks`.
         count: sequences, with phantoms that make the number round.
         length: rows of each, a round number.
-        hidden_N11S: (count, 1, 1, S) float32, 0 where a row is a token, else the smallest number; None where
-            all are tokens.
     """
 
-    blocks: tuple[tuple[Block, int], ...]
+    blocks: tuple[Block, ...]
+    key_masks: tuple[Tensor | None, ...]
     count: int
     length: int
-    hidden_N11S: Tensor | None
 
     @property
     def first(self) -> int:
         """Index of the first sequence."""
-        return self.blocks[0][0].first
+        return self.blocks[0].first
 
     @property
     def num_sequences(self) -> int:
         """Sequences without phantoms."""
-        return sum(block.count for block, _ in self.blocks)
+        return sum(block.count for block in self.blocks)
 
 
 @dataclass(frozen=True)
@@ -214,30 +215,23 @@ class Layout:
     @cached_property
     def rectangles(self) -> tuple[Rectangle, ...]:
         """The blocks in rectangles of few different shapes: round lengths, round numbers of sequences."""
-        starts = itertools.accumulate((block.count * block.length for block in self.blocks), initial=0)
-        groups: list[list[tuple[Block, int]]] = []
+        groups: list[list[int]] = []
         shortest = longest = 0
-        for block, start in zip(self.blocks, starts, strict=False):
+        for i, block in enumerate(self.blocks):
             shortest, longest = min(shortest, block.length), max(longest, block.length)
             if not groups or longest > max(SIMILAR * shortest, LENGTHS):
                 groups.append([])
                 shortest = longest = block.length
-            groups[-1].append((block, start))
-        return tuple(self._rectangle(group) for group in groups)
+            groups[-1].append(i)
+        return tuple(self._rectangle(slice(group[0], group[-1] + 1)) for group in groups)
 
-    def _rectangle(self, blocks: list[tuple[Block, int]]) -> Rectangle:
-        first, real = blocks[0][0].first, sum(block.count for block, _ in blocks)
-        length = round_up(max(block.length for block, _ in blocks), LENGTHS)
+    def _rectangle(self, which: slice) -> Rectangle:
+        blocks = self.blocks[which]
+        real = sum(block.count for block in blocks)
         # steps of an eighth to a quarter: 1 to 8, 10, 12, 14, 16, 20, ...
         count = round_up(real, 1 << max(0, real.bit_length() - 3))
-        lengths = self.lengths_N[first : first + real]
-        hidden = None
-        if count > real or bool((lengths < length).any()):
-            lengths = torch.cat([lengths, lengths.new_zeros(count - real)])
-            beyond = torch.arange(length, device=lengths.device) >= lengths[:, None]
-            hidden = torch.zeros(count, length, device=lengths.device)
-            hidden = hidden.masked_fill_(beyond, torch.finfo(torch.float32).min)[:, None, None, :]
-        return Rectangle(tuple(blocks), count, length, hidden)
+        length = round_up(max(block.length for block in blocks), LENGTHS)
+        return Rectangle(blocks, self.key_masks[which], count, length)
 
     def to(self, device: torch.device) -> Layout:
         """The same layout with its tensors on `device`."""
@@ -386,7 +380,7 @@ class Batch:
         return Batch(
             input_ids_T=tensor(ids_T),
             positions_T=tensor(steps_T),
-            layout=Layout(tensor(cu_seqlens), tensor(lengths), _blocks(lengths, slots_N), rows),
+            layout=Layout(tensor(cu_seqlens), tensor(lengths), _blocks(lengths, cu_seqlens), rows),
             labels_N=None if labels is None else tensor(labels.astype(np.int64)),
             num_tokens=int(lengths.sum()),
             indices=np.empty(0, dtype=np.int64) if indices is None else indices,
@@ -399,10 +393,17 @@ def round_up(value: int, step: int) -> int:
     return -(-value // step) * step
 
 
-def _blocks(lengths_N: np.ndarray, slots_N: np.ndarray) -> tuple[Block, ...]:
+def _blocks(lengths_N: np.ndarray, cu_seqlens: np.ndarray) -> tuple[Block, ...]:
     """Runs of equal slots."""
+    slots_N = np.diff(cu_seqlens)
     starts = np.flatnonzero(np.diff(slots_N, prepend=-1)).tolist()
     return tuple(
-        Block(first, end - first, int(slots_N[first]), bool((lengths_N[first:end] < slots_N[first]).any()))
+        Block(
+            first,
+            int(cu_seqlens[first]),
+            end - first,
+            int(slots_N[first]),
+            padded=bool((lengths_N[first:end] < slots_N[first]).any()),
+        )
         for first, end in itertools.pairwise([*starts, len(slots_N)])
     )

@@ -93,10 +93,11 @@ class SelfAttention(nn.Module):
         if read is not None and read.first and can_attend_from_first(layout, self.kernel):
             out_RHK = self._from_first(x_TD, layout, rope, read, dropout)
         else:
-            q, k, v = self._heads(self.qkv(x_TD), 3).unbind(1)
+            qkv_T3HK = self._heads(self.qkv(x_TD), 3)
             if rope is not None:
-                q, k = apply_rope(q, *rope), apply_rope(k, *rope)
-            out_RHK = attention(q, k, v, layout, kernel=self.kernel, window=self.window, dropout=dropout)
+                q, k, v = qkv_T3HK.unbind(1)
+                qkv_T3HK = torch.stack([apply_rope(q, *rope), apply_rope(k, *rope), v], dim=1)
+            out_RHK = attention(qkv_T3HK, layout, kernel=self.kernel, window=self.window, dropout=dropout)
             if read is not None:
                 out_RHK = out_RHK[read.rows_R]
         out_RD: Tensor = self.out(out_RHK.flatten(1))

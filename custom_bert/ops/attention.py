@@ -90,9 +90,7 @@ def has_few_blocks(layout: Layout) -> bool:
 
 
 def attention(
-    q_THK: Tensor,
-    k_THK: Tensor,
-    v_THK: Tensor,
+    qkv_T3HK: Tensor,
     layout: Layout,
     *,
     kernel: Kernel | None = None,
@@ -102,7 +100,7 @@ def attention(
     """Softmax attention of each sequence to itself (Vaswani et al. 2017, arXiv 1706.03762).
 
     Args:
-        q_THK, k_THK, v_THK: (T, H, K) queries, keys and values.
+        qkv_T3HK: (T, 3, H, K) queries, keys and values.
         layout: where the sequences lie.
         kernel: overrides the rule of `choose_kernel`.
         window: attend to |i - j| <= window only; -1 for all.
@@ -120,23 +118,23 @@ def attention(
         kernel = choose_kernel(
             few_blocks=has_few_blocks(layout),
             max_seqlen=layout.max_seqlen,
-            device=q_THK.device.type,
-            dtype=q_THK.dtype,
+            device=qkv_T3HK.device.type,
+            dtype=qkv_T3HK.dtype,
             padded=layout.padded,
             dropout=dropout > 0,
             windowed=window >= 0,
         ).kernel
     if kernel == "naive":
-        return kernels.naive(q_THK, k_THK, v_THK, layout, window, dropout)
+        return kernels.naive(qkv_T3HK, layout, window, dropout)
     if kernel == "matmul" and window < 0:
-        return matmul_attention(q_THK, k_THK, v_THK, layout, dropout)
+        return matmul_attention(qkv_T3HK, layout, dropout)
     if kernel in ("matmul", "dense"):
-        return kernels.dense(q_THK, k_THK, v_THK, layout, window, dropout)
+        return kernels.dense(qkv_T3HK, layout, window, dropout)
     if dropout:
         raise ValueError(f"the {kernel} kernel has no attention dropout; use naive, matmul or dense")
     if kernel == "grouped":
-        return kernels.grouped(q_THK, k_THK, v_THK, layout, window)
-    return kernels.varlen(q_THK, k_THK, v_THK, layout, window)
+        return kernels.grouped(qkv_T3HK, layout, window)
+    return kernels.varlen(qkv_T3HK, layout, window)
 
 
 def can_attend_from_first(layout: Layout, kernel: Kernel | None) -> bool:

@@ -38,7 +38,7 @@ def softmax_attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, drop
     return out
 
 
-def naive(q: Tensor, k: Tensor, v: Tensor, layout: Layout, window: int, dropout: float) -> Tensor:
+def naive(qkv_T3HK: Tensor, layout: Layout, window: int, dropout: float) -> Tensor:
     """The formula, block by block. The reference: a window is a mask over the whole square."""
 
     def attend(q: Tensor, k: Tensor, v: Tensor, key_mask: Tensor | None, window: int) -> Tensor:
@@ -48,12 +48,12 @@ def naive(q: Tensor, k: Tensor, v: Tensor, layout: Layout, window: int, dropout:
             key_mask = near if key_mask is None else key_mask & near
         return softmax_attention(q, k, v, key_mask, dropout)
 
-    return _by_block(q, k, v, layout, window, attend)
+    return _by_block(qkv_T3HK, layout, window, attend)
 
 
-def dense(q: Tensor, k: Tensor, v: Tensor, layout: Layout, window: int, dropout: float) -> Tensor:
+def dense(qkv_T3HK: Tensor, layout: Layout, window: int, dropout: float) -> Tensor:
     """torch's scaled_dot_product_attention, or chunks inside a window, block by block."""
-    return _by_block(q, k, v, layout, window, partial(_attend, dropout=dropout))
+    return _by_block(qkv_T3HK, layout, window, partial(_attend, dropout=dropout))
 
 
 def _attend(
@@ -66,16 +66,14 @@ def _attend(
 
 
 def _by_block(
-    q: Tensor,
-    k: Tensor,
-    v: Tensor,
+    qkv_T3HK: Tensor,
     layout: Layout,
     window: int,
     attend: Callable[[Tensor, Tensor, Tensor, Tensor | None, int], Tensor],
 ) -> Tensor:
     """`attend` on each block's (N, H, S, K) views of queries, keys and values."""
     outs = []
-    blocks = zip(*map(layout.split, (q, k, v)), layout.key_masks, strict=True)
+    blocks = zip(*map(layout.split, qkv_T3HK.unbind(1)), layout.key_masks, strict=True)
     for q_NSHK, k_NSHK, v_NSHK, key_mask in blocks:
         near = window if window < q_NSHK.shape[1] - 1 else -1
         out = attend(q_NSHK.transpose(1, 2), k_NSHK.transpose(1, 2), v_NSHK.transpose(1, 2), key_mask, near)
@@ -133,10 +131,9 @@ class _Rows(torch.autograd.Function):
         return torch.cat([grad, grad.new_zeros(1, *grad.shape[1:])])[inverse], None, None
 
 
-def grouped(q: Tensor, k: Tensor, v: Tensor, layout: Layout, window: int) -> Tensor:
+def grouped(qkv_T3HK: Tensor, layout: Layout, window: int) -> Tensor:
     """Sequences of similar length gathered into groups; the formula on short ones, `dense` on long ones."""
-    plan, heads = layout.grouping, q.shape[1]
-    qkv_T3HK = torch.stack([q, k, v], dim=1)
+    plan, heads = layout.grouping, qkv_T3HK.shape[2]
     gathered: Tensor = _Rows.apply(qkv_T3HK, plan.gather_P, plan.scatter_T)  # type: ignore[no-untyped-call]
     outs = []
     for group in plan.groups:
@@ -153,7 +150,7 @@ def grouped(q: Tensor, k: Tensor, v: Tensor, layout: Layout, window: int) -> Ten
     return back
 
 
-def varlen(q: Tensor, k: Tensor, v: Tensor, layout: Layout, window: int) -> Tensor:
+def varlen(qkv_T3HK: Tensor, layout: Layout, window: int) -> Tensor:
     """Flash attention over cu_seqlens.
 
     Raises:
@@ -161,7 +158,7 @@ def varlen(q: Tensor, k: Tensor, v: Tensor, layout: Layout, window: int) -> Tens
     """
     if layout.padded:
         raise ValueError("the varlen kernel needs packed batches without padding")
-    if q.device.type != "cuda" or q.dtype not in (torch.float16, torch.bfloat16):
+    if qkv_T3HK.device.type != "cuda" or qkv_T3HK.dtype not in (torch.float16, torch.bfloat16):
         raise ValueError("the varlen kernel needs fp16 or bf16 on a CUDA device")
     from torch.nn.attention.varlen import varlen_attn
 
@@ -169,6 +166,7 @@ def varlen(q: Tensor, k: Tensor, v: Tensor, layout: Layout, window: int) -> Tens
     if layout.num_filler_rows:  # a sequence of its own: every row of the output is computed
         cu_seqlens = torch.cat([cu_seqlens, cu_seqlens.new_full((1,), layout.num_rows)])
         longest = max(longest, layout.num_filler_rows)
+    q, k, v = qkv_T3HK.unbind(1)
     out = varlen_attn(q, k, v, cu_seqlens, cu_seqlens, longest, longest, window_size=(window, window))
     assert isinstance(out, Tensor)
     return out

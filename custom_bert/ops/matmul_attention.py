@@ -5,34 +5,34 @@ near-equal lengths have next to no padding, but a new shape nearly each, so that
 multiplying (docs/LOG.md). Attention copies its operands anyway; here it copies them into rectangles of round
 lengths and counts (`Layout.rectangles`), and neighbouring lengths share one.
 
-Shapes: T rows, N sequences of a rectangle, S tokens of each, H heads, K head width, B = N x H.
+Shapes: T rows, N sequences of a rectangle, S tokens of each, H heads, K head width, B = N x H; X tensors are
+moved at once, 3 for queries, keys and values.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from custom_bert.batch import Layout, Rectangle
+from custom_bert.batch import Block, Layout, Rectangle
 from custom_bert.ops.dropout import drop_factors
 
 
-def matmul_attention(q_THK: Tensor, k_THK: Tensor, v_THK: Tensor, layout: Layout, dropout: float) -> Tensor:
+def matmul_attention(qkv_T3HK: Tensor, layout: Layout, dropout: float) -> Tensor:
     """Softmax attention of each sequence to itself.
 
     Args:
-        q_THK, k_THK, v_THK: (T, H, K) queries, keys and values.
+        qkv_T3HK: (T, 3, H, K) queries, keys and values.
         layout: where the sequences lie.
         dropout: probability of dropping an attention weight.
 
     Returns:
         (T, H, K); filler rows are zeros.
     """
-    out: Tensor = _Attention.apply(q_THK, k_THK, v_THK, layout, dropout)  # type: ignore[no-untyped-call]
+    out: Tensor = _Attention.apply(qkv_T3HK, layout, dropout)  # type: ignore[no-untyped-call]
     return out
 
 
@@ -40,72 +40,97 @@ class _Attention(torch.autograd.Function):
     """Forward and backward written out: autograd would transpose, copy and keep more than they need."""
 
     @staticmethod
-    def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, layout: Layout, dropout: float) -> Tensor:
-        out, kept = torch.zeros_like(q), []
+    def forward(ctx: Any, qkv: Tensor, layout: Layout, dropout: float) -> Tensor:
+        out_T1HK, kept = _rows_of(layout, qkv[:, :1]), []
         for rectangle in layout.rectangles:
-            q_BSK, k_BSK, v_BSK = (_copied_in(x, rectangle) for x in (q, k, v))
-            q_BSK *= _scale(q)
-            scores_BSS = torch.bmm(q_BSK, k_BSK.transpose(1, 2))
-            if rectangle.hidden_N11S is not None:
-                by_sequence = scores_BSS.view(rectangle.count, -1, *scores_BSS.shape[1:])
-                lowest = torch.finfo(scores_BSS.dtype).min  # in half precision fp32's is -inf
-                by_sequence += rectangle.hidden_N11S.to(scores_BSS.dtype).clamp(min=lowest)
-            weights_BSS = scores_BSS.softmax(-1)
+            qkv_3BSK = _copied_in(qkv, rectangle)
+            q_BSK, k_BSK, v_BSK = qkv_3BSK
+            q_BSK *= _scale(qkv)
+            weights_BSS = _hidden(torch.bmm(q_BSK, k_BSK.transpose(1, 2)), rectangle).softmax(-1)
             factors_BSS = drop_factors(weights_BSS, dropout) if dropout else None
             read_BSS = weights_BSS if factors_BSS is None else weights_BSS * factors_BSS
-            _copy_out(torch.bmm(read_BSS, v_BSK), out, rectangle)
-            kept += [q_BSK, k_BSK, v_BSK, weights_BSS, factors_BSS]
+            _copy_out(torch.bmm(read_BSS, v_BSK)[None], out_T1HK, rectangle)
+            kept += [qkv_3BSK, weights_BSS, factors_BSS]
         ctx.save_for_backward(*kept)
         ctx.layout = layout
-        return out
+        return out_T1HK.squeeze(1)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        grad_q, grad_k, grad_v = (torch.zeros_like(grad) for _ in range(3))
+        grad_T1HK = grad[:, None]
+        grad_qkv_T3HK = _rows_of(ctx.layout, grad_T1HK.expand(-1, 3, -1, -1))
         kept = iter(ctx.saved_tensors)
         for rectangle in ctx.layout.rectangles:
-            q_BSK, k_BSK, v_BSK, weights_BSS, factors_BSS = (next(kept) for _ in range(5))
-            grad_BSK = _copied_in(grad, rectangle)
+            qkv_3BSK, weights_BSS, factors_BSS = (next(kept) for _ in range(3))
+            q_BSK, k_BSK, v_BSK = qkv_3BSK
+            (grad_BSK,) = _copied_in(grad_T1HK, rectangle)
             read_BSS = weights_BSS if factors_BSS is None else weights_BSS * factors_BSS
-            _copy_out(torch.bmm(read_BSS.transpose(1, 2), grad_BSK), grad_v, rectangle)
             slope_BSS = torch.bmm(grad_BSK, v_BSK.transpose(1, 2))
             if factors_BSS is not None:
                 slope_BSS *= factors_BSS
             slope_BSS = torch._softmax_backward_data(slope_BSS, weights_BSS, -1, weights_BSS.dtype)
-            _copy_out(torch.bmm(slope_BSS, k_BSK).mul_(_scale(grad)), grad_q, rectangle)
-            _copy_out(torch.bmm(slope_BSS.transpose(1, 2), q_BSK), grad_k, rectangle)
-        return grad_q, grad_k, grad_v, None, None
+            grads_3BSK = torch.empty_like(qkv_3BSK)
+            torch.bmm(slope_BSS, k_BSK, out=grads_3BSK[0]).mul_(_scale(grad))
+            torch.bmm(slope_BSS.transpose(1, 2), q_BSK, out=grads_3BSK[1])
+            torch.bmm(read_BSS.transpose(1, 2), grad_BSK, out=grads_3BSK[2])
+            _copy_out(grads_3BSK, grad_qkv_T3HK, rectangle)
+        return grad_qkv_T3HK, None, None
 
 
 def _scale(x: Tensor) -> float:
     return float(x.shape[-1] ** -0.5)
 
 
-def _copied_in(x_THK: Tensor, rectangle: Rectangle) -> Tensor:
-    """(T, H, K) -> the rectangle's (B, S, K), zeros where it holds no row."""
-    to_NHSK = x_THK.new_empty(rectangle.count, x_THK.shape[1], rectangle.length, x_THK.shape[2])
-    to_NHSK[rectangle.num_sequences :] = 0
-    for rows_NHSK, at in _places(x_THK, rectangle):
-        length = rows_NHSK.shape[2]
-        to_NHSK[at, :, :length] = rows_NHSK
-        to_NHSK[at, :, length:] = 0
-    return to_NHSK.flatten(0, 1)
+def _hidden(scores_BSS: Tensor, rectangle: Rectangle) -> Tensor:
+    """The same scores, the smallest number where a key is no token. Nobody reads what phantoms get."""
+    scores_NHSS = torch.unflatten(scores_BSS, 0, (rectangle.count, -1))
+    lowest = torch.finfo(scores_BSS.dtype).min
+    for block, mask in zip(rectangle.blocks, rectangle.key_masks, strict=True):
+        of_block = scores_NHSS[_place(block, rectangle)]
+        if block.length < rectangle.length:
+            of_block[..., block.length :] = lowest
+        if mask is not None:
+            of_block[..., : block.length].masked_fill_(~mask, lowest)
+    return scores_BSS
 
 
-def _copy_out(x_BSK: Tensor, to_THK: Tensor, rectangle: Rectangle) -> None:
+def _rows_of(layout: Layout, like: Tensor) -> Tensor:
+    """Memory for every row, contiguous; zeros in filler, which no rectangle holds."""
+    rows = like.new_empty(like.shape)
+    if layout.num_filler_rows:
+        rows[-layout.num_filler_rows :] = 0
+    return rows
+
+
+def _copied_in(x_TXHK: Tensor, rectangle: Rectangle) -> Tensor:
+    """(T, X, H, K) -> the rectangle's (X, B, S, K), zeros where it holds no row."""
+    _, num, heads, width = x_TXHK.shape
+    to_XNHSK = x_TXHK.new_empty(num, rectangle.count, heads, rectangle.length, width)
+    if rectangle.num_sequences < rectangle.count:
+        to_XNHSK[:, rectangle.num_sequences :] = 0
+    for block in rectangle.blocks:
+        place_XNHSK = to_XNHSK[:, _place(block, rectangle)]
+        place_XNHSK[..., : block.length, :] = _rows(x_TXHK, block)
+        if block.length < rectangle.length:
+            place_XNHSK[..., block.length :, :] = 0
+    return to_XNHSK.flatten(1, 2)
+
+
+def _copy_out(x_XBSK: Tensor, to_TXHK: Tensor, rectangle: Rectangle) -> None:
     """The way back, into the rows of `to`."""
-    x_NHSK = torch.unflatten(x_BSK, 0, (rectangle.count, -1))
-    for rows_NHSK, at in _places(to_THK, rectangle):
-        rows_NHSK.copy_(x_NHSK[at, :, : rows_NHSK.shape[2]])
+    x_XNHSK = torch.unflatten(x_XBSK, 1, (rectangle.count, -1))
+    for block in rectangle.blocks:
+        _rows(to_TXHK, block).copy_(x_XNHSK[:, _place(block, rectangle), :, : block.length])
 
 
-def _places(x_THK: Tensor, rectangle: Rectangle) -> Iterator[tuple[Tensor, slice]]:
-    """Each block's rows as a view (N, H, S, K), and which of the rectangle's sequences they are."""
-    for block, row in rectangle.blocks:
-        rows = x_THK[row : row + block.count * block.length]
-        at = block.first - rectangle.first
-        yield (
-            torch.unflatten(rows, 0, (block.count, block.length)).transpose(1, 2),
-            slice(at, at + block.count),
-        )
+def _rows(x_TXHK: Tensor, block: Block) -> Tensor:
+    """A block's rows as a view, (X, N, H, S, K)."""
+    rows = x_TXHK[block.row : block.row + block.count * block.length]
+    return torch.unflatten(rows, 0, (block.count, block.length)).permute(2, 0, 3, 1, 4)
+
+
+def _place(block: Block, rectangle: Rectangle) -> slice:
+    """Which of the rectangle's sequences are the block's."""
+    at = block.first - rectangle.first
+    return slice(at, at + block.count)

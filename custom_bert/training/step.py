@@ -81,10 +81,12 @@ class StepResult:
     Attributes:
         loss: mean over the step's targets.
         grad_norm: of all gradients together, before clipping.
+        skipped: 1 where loss or norm is not finite, so that the step left weights and moments alone; else 0.
     """
 
     loss: Tensor
     grad_norm: Tensor
+    skipped: Tensor
 
 
 def train_step(
@@ -99,11 +101,13 @@ def train_step(
     """Forward and backward over the microbatches, clipping, and the update.
 
     The loss of every microbatch is divided by the count of the whole step, so that how examples are
-    divided among microbatches changes nothing but memory.
+    divided among microbatches changes nothing but memory. Where the loss or the norm is not finite, the
+    update does nothing; the device decides that by itself, so that the host never waits for it.
 
     Args:
         model: maps a `Batch` to what the objective wants.
-        optimizer: its gradients are cleared afterwards.
+        optimizer: a fused one, which takes what the gradients are to be divided by, and whether to skip, as
+            tensors; its gradients are cleared afterwards.
         microbatches: with targets, on the model's device.
         objective: the loss.
         precision: autocast and loss scaling.
@@ -117,9 +121,14 @@ def train_step(
         loss = objective.loss_sum(output, batch) / total
         precision.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
         losses.append(loss.detach())
+    loss = torch.stack(losses).sum()
     precision.scaler.unscale_(optimizer)
-    grad_norm = nn.utils.clip_grad_norm_(model.parameters(), clip_norm, foreach=True)
+    gradients = [p.grad for p in model.parameters() if p.grad is not None]
+    grad_norm = nn.utils.get_total_norm(gradients, foreach=True)
+    skipped = (~(loss + grad_norm).isfinite()).float()
+    optimizer.grad_scale = (grad_norm / clip_norm).clamp(min=1).float()  # type: ignore[attr-defined]
+    optimizer.found_inf = skipped  # type: ignore[attr-defined]
     precision.scaler.step(optimizer)
     precision.scaler.update()
     optimizer.zero_grad(set_to_none=True)
-    return StepResult(torch.stack(losses).sum(), grad_norm)
+    return StepResult(loss, grad_norm, skipped)

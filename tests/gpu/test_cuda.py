@@ -31,7 +31,8 @@ def test_varlen_agrees_with_the_formula(dtype: torch.dtype, window: int) -> None
         ("varlen", "varlen", dtype),
     ):
         q, k, v = (x.to(kind).requires_grad_() for x in exact)
-        out = attention(q, k, v, batch.layout, kernel=kernel, window=window)  # type: ignore[arg-type]
+        qkv = torch.stack([q, k, v], dim=1)
+        out = attention(qkv, batch.layout, kernel=kernel, window=window)  # type: ignore[arg-type]
         (out * probe.to(kind)).sum().backward()
         found[name] = [x.detach().double() for x in (out, q.grad, k.grad, v.grad)]  # type: ignore[union-attr]
     for e, o, f in zip(found["exact"], found["own"], found["varlen"], strict=True):

@@ -78,15 +78,15 @@ def leaking() -> Iterator[None]:
     """All sequences of a packed batch attend to each other."""
     original = layers.attention
 
-    def one_sequence(q: Tensor, k: Tensor, v: Tensor, layout: Layout, **options: Any) -> Tensor:
+    def one_sequence(qkv: Tensor, layout: Layout, **options: Any) -> Tensor:
         rows = layout.num_rows
         whole = Layout(
             torch.tensor([0, rows], dtype=torch.int32),
             torch.tensor([rows]),
-            (Block(0, 1, rows, padded=False),),
+            (Block(0, 0, 1, rows, padded=False),),
             rows,
         )
-        return original(q, k, v, whole, **options)
+        return original(qkv, whole, **options)
 
     layers.attention = one_sequence
     try:

@@ -80,7 +80,7 @@ def test_groups_hold_every_token_once_and_lead_back(lengths: list[int], padded: 
 
 def test_equal_lengths_are_one_block_without_padding() -> None:
     layout = Batch.build([np.ones(4), np.ones(4)]).layout
-    assert layout.blocks == (Block(0, 2, 4, padded=False),) and layout.key_masks == (None,)
+    assert layout.blocks == (Block(0, 0, 2, 4, padded=False),) and layout.key_masks == (None,)
 
 
 def test_a_slot_or_a_batch_that_is_too_small_is_our_mistake() -> None:

@@ -1,6 +1,7 @@
 """Kernels agree with the formula in fp64, forward and backward, for every layout and window."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -39,11 +40,15 @@ def inputs(layout: Layout, dtype: torch.dtype) -> list[Tensor]:
     ]
 
 
+def attend(q: Tensor, k: Tensor, v: Tensor, layout: Layout, **options: Any) -> Tensor:
+    return attention(torch.stack([q, k, v], dim=1), layout, **options)
+
+
 def run(kernel: Kernel, layout: Layout, dtype: torch.dtype, window: int = -1) -> list[Tensor]:
     """Output and the gradients of q, k and v, of real rows."""
     q, k, v = inputs(layout, dtype)
     real_T = layout.sequence_T < len(layout.lengths_N)
-    out = attention(q, k, v, layout, kernel=kernel, window=window)
+    out = attend(q, k, v, layout, kernel=kernel, window=window)
     probe = torch.randn(out.shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64).to(dtype)
     (out[real_T] * probe[real_T]).sum().backward()
     return [x.detach().double()[real_T] for x in (out, q.grad, k.grad, v.grad)]  # type: ignore[union-attr]
@@ -114,10 +119,10 @@ def test_memory_grows_with_the_length_not_its_square(
     layout = layout_of(lengths, slots)
     q, k, v = inputs(layout, torch.float32)
     with Largest() as seen:
-        attention(q, k, v, layout, kernel=kernel, window=window).sum().backward()
+        attend(q, k, v, layout, kernel=kernel, window=window).sum().backward()
     assert 0 < seen.elements <= 4 * HEADS * layout.num_rows * 3 * CHUNK < HEADS * layout.num_rows * 1500
     with Largest() as seen:  # the measure itself notices a square
-        attention(q, k, v, layout, kernel="naive", window=window).sum().backward()
+        attend(q, k, v, layout, kernel="naive", window=window).sum().backward()
     assert seen.elements >= HEADS * layout.num_rows * 1500
 
 
@@ -125,7 +130,7 @@ def test_memory_grows_with_the_length_not_its_square(
 def test_rows_of_filler_and_their_gradients_are_finite(kernel: Kernel) -> None:
     layout = layout_of([3, 3, 2], np.array([3, 3, 4]), filler=6)
     q, k, v = inputs(layout, torch.float32)
-    out = attention(q, k, v, layout, kernel=kernel)
+    out = attend(q, k, v, layout, kernel=kernel)
     out.sum().backward()
     assert all(x.isfinite().all() for x in (out, q.grad, k.grad, v.grad) if x is not None)
     assert (out[-6:] == 0).all()
@@ -146,9 +151,9 @@ def test_a_sequence_does_not_depend_on_its_neighbours() -> None:
     for kernel in ("naive", "matmul", "grouped"):
         together = layout_of([6, 9, 4], None)
         q, k, v = (x.detach() for x in inputs(together, torch.float64))
-        out = attention(q, k, v, together, kernel=kernel)  # type: ignore[arg-type]
+        out = attend(q, k, v, together, kernel=kernel)
         single = layout_of([9], None)
-        alone_out = attention(q[6:15], k[6:15], v[6:15], single, kernel=kernel)  # type: ignore[arg-type]
+        alone_out = attend(q[6:15], k[6:15], v[6:15], single, kernel=kernel)
         assert (out[6:15] - alone_out).abs().max() <= 1e-12
 
 
@@ -190,18 +195,18 @@ def test_attention_weights_are_dropped_whatever_the_layout() -> None:
     assert not has_few_blocks(layout)
     q, k, v = inputs(layout, torch.float32)
     torch.manual_seed(0)
-    dropped = attention(q, k, v, layout, dropout=0.5)
-    assert not torch.allclose(dropped, attention(q, k, v, layout))
+    dropped = attend(q, k, v, layout, dropout=0.5)
+    assert not torch.allclose(dropped, attend(q, k, v, layout))
 
 
 def test_what_a_kernel_cannot_do_is_refused() -> None:
     packed, padded = layout_of([3, 4], None), layout_of([3, 4], 6)
     with pytest.raises(ValueError, match="no attention dropout"):
-        attention(*inputs(packed, torch.float32), packed, kernel="grouped", dropout=0.1)
+        attend(*inputs(packed, torch.float32), packed, kernel="grouped", dropout=0.1)
     with pytest.raises(ValueError, match="without padding"):
-        attention(*inputs(padded, torch.float32), padded, kernel="varlen")
+        attend(*inputs(padded, torch.float32), padded, kernel="varlen")
     with pytest.raises(ValueError, match="CUDA"):
-        attention(*inputs(packed, torch.float32), packed, kernel="varlen")
+        attend(*inputs(packed, torch.float32), packed, kernel="varlen")
 
 
 def test_windows_take_the_kernel_that_costs_what_the_window_costs() -> None:
@@ -219,7 +224,7 @@ def test_windows_take_the_kernel_that_costs_what_the_window_costs() -> None:
 @pytest.mark.parametrize("slots", [None, 25])
 def test_first_tokens_alone_give_what_all_give(window: int, slots: int | None) -> None:
     layout = layout_of([3, 17, 18, 18, 24, 1, 1], slots, filler=3)
-    wanted = run_first(lambda q, k, v: attention(q, k, v, layout, window=window)[layout.first_N], layout)
+    wanted = run_first(lambda q, k, v: attend(q, k, v, layout, window=window)[layout.first_N], layout)
 
     def first(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         return first_token_attention(q[layout.first_N], k, v, layout, window=window)
@@ -228,9 +233,9 @@ def test_first_tokens_alone_give_what_all_give(window: int, slots: int | None) -
         assert (found - exact).abs().max() <= 1e-12
 
 
-def run_first(attend: Callable[[Tensor, Tensor, Tensor], Tensor], layout: Layout) -> list[Tensor]:
+def run_first(function: Callable[[Tensor, Tensor, Tensor], Tensor], layout: Layout) -> list[Tensor]:
     q, k, v = inputs(layout, torch.float64)
-    out = attend(q, k, v)
+    out = function(q, k, v)
     (out * torch.linspace(-1, 1, out.numel()).view(out.shape)).sum().backward()
     return [x.detach() for x in (out, q.grad, k.grad, v.grad)]  # type: ignore[union-attr]
 
@@ -249,12 +254,12 @@ def test_the_written_out_backward_is_the_derivative_with_dropout() -> None:
     q, k, v = inputs(layout, torch.float64)
     real_T = layout.sequence_T < len(layout.lengths_N)
 
-    def attend(q: Tensor, k: Tensor, v: Tensor, dropout: float = 0.4) -> Tensor:
+    def dropped(q: Tensor, k: Tensor, v: Tensor, dropout: float = 0.4) -> Tensor:
         torch.manual_seed(3)
-        return matmul_attention(q, k, v, layout, dropout)[real_T]
+        return matmul_attention(torch.stack([q, k, v], dim=1), layout, dropout)[real_T]
 
-    assert torch.autograd.gradcheck(attend, (q, k, v))
-    assert not torch.allclose(attend(q, k, v), attend(q, k, v, 0.0))
+    assert torch.autograd.gradcheck(dropped, (q, k, v))
+    assert not torch.allclose(dropped(q, k, v), dropped(q, k, v, 0.0))
 
 
 class Products(TorchDispatchMode):
@@ -265,7 +270,7 @@ class Products(TorchDispatchMode):
         self.shapes: set[tuple[torch.Size, torch.Size]] = set()
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
-        if func is torch.ops.aten.bmm.default:
+        if func in (torch.ops.aten.bmm.default, torch.ops.aten.bmm.out):
             self.shapes.add((args[0].shape, args[1].shape))
         return func(*args, **(kwargs or {}))
 
@@ -280,6 +285,6 @@ def test_batches_of_many_lengths_multiply_few_shapes() -> None:
                 lengths = np.sort(generator.integers(low, low + 3, 2048 // (low + 2)))
                 layout = layout_of(lengths.tolist(), None)
                 q, k, v = inputs(layout, torch.float32)
-                attention(q, k, v, layout, kernel=kernel).sum().backward()  # type: ignore[arg-type]
+                attend(q, k, v, layout, kernel=kernel).sum().backward()  # type: ignore[arg-type]
         counts[kernel] = len(seen.shapes)
     assert counts["matmul"] <= 100 < 600 < counts["naive"], counts

@@ -54,7 +54,12 @@ class Recorder(torch.optim.SGD):
 
     def step(self, closure=None) -> None:  # type: ignore[no-untyped-def, override]
         groups = self.param_groups
-        self.gradients = [p.grad.clone() for g in groups for p in g["params"] if p.grad is not None]
+        self.gradients = [
+            p.grad / self.grad_scale  # type: ignore[attr-defined]
+            for g in groups
+            for p in g["params"]
+            if p.grad is not None
+        ]
 
 
 def gradients(
@@ -216,3 +221,63 @@ def test_mixed_precision_keeps_fp32_weights_and_gradients() -> None:
     )
     assert {p.dtype for p in model.parameters()} == {torch.float32}
     assert {g.dtype for g in optimizer.gradients} == {torch.float32}
+
+
+def test_clipping_is_torchs() -> None:
+    found = []
+    for clip_norm in (1e9, 0.05):
+        ours, torchs = make_model(), make_model()
+        optimizers = [make_optimizer(model, lr=0.01, weight_decay=0.1) for model in (ours, torchs)]
+        batches = microbatches([[0, 1, 2], [3, 4, 5]], None)
+        for _ in range(3):
+            step = train_step(
+                ours,
+                optimizers[0],
+                batches,
+                Classification(),
+                precision=MixedPrecision("fp32", CPU),
+                clip_norm=clip_norm,
+            )
+            loss = sum(Classification().loss_sum(torchs(batch), batch) / 6 for batch in batches)
+            assert isinstance(loss, Tensor)
+            loss.backward()  # type: ignore[no-untyped-call]
+            norm = nn.utils.clip_grad_norm_(torchs.parameters(), clip_norm)
+            optimizers[1].step()
+            optimizers[1].zero_grad()
+            assert float(step.grad_norm) == pytest.approx(float(norm), rel=1e-5)
+        for a, b in zip(ours.parameters(), torchs.parameters(), strict=True):
+            assert (a - b).abs().max() <= 1e-5  # torch adds 1e-6 to the norm
+        found.append(torch.cat([p.detach().flatten() for p in ours.parameters()]))
+    assert not torch.allclose(*found)
+
+
+@pytest.mark.parametrize("where", ["loss", "gradient"])
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_step_that_is_not_finite_changes_nothing(where: str, value: float) -> None:
+    model = make_model()
+    optimizer = make_optimizer(model, lr=0.01, weight_decay=0.1)
+    options = {"precision": MixedPrecision("fp32", CPU), "clip_norm": 1.0}
+
+    @dataclasses.dataclass(frozen=True)
+    class Broken(Classification):
+        def loss_sum(self, output: Tensor, batch: Batch) -> Tensor:
+            loss = super().loss_sum(output, batch)
+            return loss + value if where == "loss" else loss
+
+    def steps(objective: Classification) -> Tensor:
+        (batch,) = microbatches([[0, 1, 2]], None)
+        return train_step(model, optimizer, [batch], objective, **options).skipped  # type: ignore[arg-type]
+
+    assert float(steps(Classification())) == 0
+    kept = [p.detach().clone() for p in model.parameters()]
+    moments = {p: {k: v.clone() for k, v in s.items()} for p, s in optimizer.state.items()}
+    hook = model.encoder.layers[0].mlp.up.weight.register_hook(  # type: ignore[union-attr, operator]
+        lambda grad: grad.index_fill(0, torch.tensor([1]), value) if where == "gradient" else grad
+    )
+    assert float(steps(Broken())) == 1
+    hook.remove()
+    assert all(torch.equal(a, b) for a, b in zip(kept, model.parameters(), strict=True))
+    for parameter, state in moments.items():
+        assert all(torch.equal(optimizer.state[parameter][key], value) for key, value in state.items())
+    assert float(steps(Classification())) == 0
+    assert not all(torch.equal(a, b) for a, b in zip(kept, model.parameters(), strict=True))
