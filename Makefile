@@ -1,4 +1,4 @@
-# setup train test check bench docs: each makes .venv if it is not there.
+# setup train test check bench torture docs: each makes .venv if it is not there.
 #
 #   make setup TORCH_INDEX=https://download.pytorch.org/whl/cpu   another build of torch
 #   make setup PYTHON=python3.12                                  another Python
@@ -10,7 +10,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: setup train test check bench docs format gpu clean
+.PHONY: setup train test check bench torture docs format gpu clean
 
 setup: $(READY)
 
@@ -54,6 +54,10 @@ bench: $(READY)
 	$(BIN)/python benchmarks/accuracy.py --data "$(DATA)"
 	$(BIN)/python benchmarks/peers.py --data "$(DATA)/ag_news"
 	$(BIN)/python benchmarks/million_lines.py
+
+# every experiment of docs/reliability.md, about an hour; started again it goes on
+torture: $(READY)
+	PYTHONPATH=tests $(BIN)/python -m torture --out benchmarks/results/reliability.json
 
 # the tests that need a CUDA device
 gpu: $(READY)

@@ -1,11 +1,12 @@
-"""How fast is prediction on a CPU, against Hugging Face's pipeline and sentence-transformers?
+"""How fast is prediction on a CPU, against Hugging Face's pipeline, ONNX Runtime and sentence-transformers?
 
     python benchmarks/prediction.py --run RUN --texts FILE --lines 5000
     python benchmarks/prediction.py --run RUN --texts FILE --encoder DIR
 
 RUN is a run directory of a classifier that exports; FILE has a text a line. Ours loads the run, the peer its
 export, so that both have the same weights and must give the same labels. The pipeline runs in fp32 and in
-bf16, each with the batch size that was fastest in the first round, on the first 500 texts. With --encoder
+bf16, each with the batch size that was fastest in the first round, on the first 500 texts. ONNX Runtime has the
+export in fp32 and in dynamic int8, and texts sorted by length, which no pipeline of its does. With --encoder
 DIR, a directory in sentence-transformers' layout, its embeddings are timed beside ours as well. Seconds are
 of all texts, tokenisation included, after a warm-up on the first 200; loading is not. Each measurement is a
 fresh process, sides in turn.
@@ -103,6 +104,65 @@ def pipeline(arguments: dict[str, Any]) -> dict[str, Any]:
     return {"labels": labels, "seconds": seconds, "texts": len(texts), "batch_size": best}
 
 
+def make_onnx(arguments: dict[str, Any]) -> dict[str, Any]:
+    """The export as ONNX, in fp32 and with int8 weights and activations (dynamic)."""
+    import torch
+    import transformers
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    model = transformers.AutoModelForSequenceClassification.from_pretrained(arguments["export"]).eval()
+    model.config.return_dict = False
+    ids = torch.ones(2, 16, dtype=torch.long)
+    batch, length = torch.export.Dim("batch"), torch.export.Dim("length")
+    torch.onnx.export(
+        model,
+        (ids, torch.ones_like(ids)),
+        arguments["onnx"] + "/fp32.onnx",
+        input_names=["input_ids", "attention_mask"],
+        output_names=["logits"],
+        dynamic_shapes={"input_ids": (batch, length), "attention_mask": (batch, length)},
+        dynamo=True,
+    )
+    quantize_dynamic(
+        arguments["onnx"] + "/fp32.onnx", arguments["onnx"] + "/int8.onnx", weight_type=QuantType.QInt8
+    )
+    return {}
+
+
+def onnx_runtime(arguments: dict[str, Any]) -> dict[str, Any]:
+    """ONNX Runtime's session, with the export's own tokenizer."""
+    import onnxruntime
+    import transformers
+
+    from custom_bert import machine
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = machine.cores()
+    session = onnxruntime.InferenceSession(f"{arguments['onnx']}/{arguments['precision']}.onnx", options)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(arguments["export"])
+    labels = transformers.AutoConfig.from_pretrained(arguments["export"]).id2label
+    texts = texts_of(arguments)
+
+    def classify(part: Sequence[str], size: int) -> list[str]:
+        encoded = tokenizer(list(part), truncation=True)["input_ids"]
+        order = sorted(range(len(part)), key=lambda i: -len(encoded[i]))
+        found = [""] * len(part)
+        for start in range(0, len(order), size):
+            rows = order[start : start + size]
+            ids = np.zeros((len(rows), len(encoded[rows[0]])), dtype=np.int64)
+            mask = np.zeros_like(ids)
+            for row, i in enumerate(rows):
+                ids[row, : len(encoded[i])], mask[row, : len(encoded[i])] = encoded[i], 1
+            (logits,) = session.run(None, {"input_ids": ids, "attention_mask": mask})
+            for i, best in zip(rows, logits.argmax(-1).tolist(), strict=True):
+                found[i] = labels[best]
+        return found
+
+    best = arguments["batch_size"] or fastest(classify, texts)
+    found, seconds = timed(lambda part: classify(part, best), texts)
+    return {"labels": found, "seconds": seconds, "texts": len(texts), "batch_size": best}
+
+
 def embeddings(arguments: dict[str, Any]) -> dict[str, Any]:
     """`Encoder.embed`."""
     from custom_bert import Encoder
@@ -135,12 +195,14 @@ def sentence_transformers(arguments: dict[str, Any]) -> dict[str, Any]:
 
 
 Side = tuple[Callable[[dict[str, Any]], dict[str, Any]], dict[str, Any], dict[str, str]]
-TASKS = {task.__name__: task for task in (ours, pipeline, embeddings, sentence_transformers)}
+TASKS = {task.__name__: task for task in (ours, pipeline, make_onnx, onnx_runtime, embeddings, sentence_transformers)}
 CLASSIFIERS: dict[str, Side] = {
     "ours, fp32": (ours, {"precision": "fp32"}, {}),
     "ours, bf16": (ours, {"precision": "bf16"}, {}),
     "pipeline, fp32": (pipeline, {"precision": "fp32"}, LIBRARY_DEFAULTS),
     "pipeline, bf16": (pipeline, {"precision": "bf16"}, LIBRARY_DEFAULTS),
+    "ONNX Runtime, fp32": (onnx_runtime, {"precision": "fp32"}, LIBRARY_DEFAULTS),
+    "ONNX Runtime, int8": (onnx_runtime, {"precision": "int8"}, LIBRARY_DEFAULTS),
 }
 ENCODERS: dict[str, Side] = {
     "ours, embeddings": (embeddings, {}, {}),
@@ -150,6 +212,8 @@ COMPARISONS = (
     ("C7: fp32 against the pipeline in fp32", "ours, fp32", "pipeline, fp32"),
     ("C7: bf16 against the pipeline in fp32", "ours, bf16", "pipeline, fp32"),
     ("bf16 against the pipeline in bf16", "ours, bf16", "pipeline, bf16"),
+    ("fp32 against ONNX Runtime in fp32", "ours, fp32", "ONNX Runtime, fp32"),
+    ("C7: bf16 against ONNX Runtime in int8", "ours, bf16", "ONNX Runtime, int8"),
     ("embeddings in fp32 against sentence-transformers", "ours, embeddings", "sentence-transformers"),
 )
 
@@ -212,10 +276,12 @@ def main() -> None:
         given = {
             "run": str(options.run.resolve()),
             "export": f"{folder}/export",
+            "onnx": folder,
             "texts": str(options.texts.resolve()),
             "lines": options.lines,
             "encoder": str(options.encoder.resolve()) if options.encoder else "",
         }
+        in_child([__file__], "make_onnx", given)
         wanted_labels: list[str] = []
         for repeat in range(options.repeats):
             for side, (task, changes, environment) in sides.items():

@@ -1,4 +1,5 @@
-"""Writes the README's tables from the records, so that every figure in them is one that was measured.
+"""Writes the tables of README.md and docs/reliability.md from the records, so that every figure in them was
+measured.
 
     python benchmarks/readme.py            # or --check: say whether the README is up to date
 
@@ -18,7 +19,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
-README = ROOT / "README.md"
+PAGES = (ROOT / "README.md", ROOT / "docs" / "reliability.md")
 
 
 def accuracy(record: dict[str, Any]) -> list[str]:
@@ -89,6 +90,17 @@ def ablation(record: dict[str, Any]) -> list[str]:
     return rows
 
 
+def reliability(record: dict[str, Any]) -> list[str]:
+    """One row an experiment."""
+    rows = ["| id | promise | trials | failures | 95 % bound | counted |", "|" + "---|" * 6]
+    for one in record["results"]:
+        counts = ", ".join(f"{count:,} {name}" for name, count in sorted(one["counts"].items()))
+        bound = f"{100 * one['upper_bound']:.1f} %"
+        cells = [one["id"], one["promise"], f"{one['trials']:,}", one["failures"], bound, counts]
+        rows.append(f"| {' | '.join(map(str, cells))} |")
+    return rows
+
+
 TABLES: dict[str, tuple[str, Callable[[dict[str, Any]], list[str]]]] = {
     "accuracy": ("accuracy_cpu2avx2_202611.json", accuracy),
     "ablation": ("ablation_cpu2avx2_202611.json", ablation),
@@ -96,12 +108,13 @@ TABLES: dict[str, tuple[str, Callable[[dict[str, Any]], list[str]]]] = {
     "peers_bf16": ("peers_256x4_cpu2_202611.json", comparisons),
     "prediction": ("prediction_minilm_cpu2_202611.json", comparisons),
     "finetune": ("finetune_minilm_cpu2_202611.json", finetune),
+    "reliability": ("reliability.json", reliability),
 }
 """Table -> its record, and what makes the one of the other."""
 
 
 def filled(text: str) -> str:
-    """The README with its tables made anew.
+    """A page with its tables made anew.
 
     Raises:
         ValueError: if it marks a table that no record is known for.
@@ -110,7 +123,7 @@ def filled(text: str) -> str:
     def replaced(match: re.Match[str]) -> str:
         name = match.group(1)
         if name not in TABLES:
-            raise ValueError(f"README.md marks the table {name!r}; known are {', '.join(TABLES)}")
+            raise ValueError(f"a page marks the table {name!r}; known are {', '.join(TABLES)}")
         file, make = TABLES[name]
         lines = make(json.loads((RESULTS / file).read_text(encoding="utf-8")))
         return "\n".join([f"<!-- {name} -->", *lines, "<!-- end -->"])
@@ -123,14 +136,16 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--check", action="store_true", help="change nothing")
     options = parser.parse_args()
-    before = README.read_text(encoding="utf-8")
-    after = filled(before)
-    if options.check and before != after:
-        print("README.md: its tables are not those of the records; python benchmarks/readme.py writes them")
-        return 1
-    if not options.check:
-        README.write_text(after, encoding="utf-8")
-    return 0
+    code = 0
+    for page in PAGES:
+        before = page.read_text(encoding="utf-8")
+        after = filled(before)
+        if not options.check:
+            page.write_text(after, encoding="utf-8")
+        elif before != after:
+            print(f"{page.name}: its tables are not those of the records; python benchmarks/readme.py writes them")
+            code = 1
+    return code
 
 
 if __name__ == "__main__":

@@ -145,15 +145,19 @@ class CheckData:
 
     directory: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="DATA")]
     """Folder with the data files."""
+    json: tyro.conf.FlagCreatePairsOff[bool] = False
+    """Print one JSON object, with the line numbers of everything found."""
 
     def run(self) -> None:
         from custom_bert.data.dataset import in_directory, read_dataset
-        from custom_bert.data.findings import describe
+        from custom_bert.data.findings import as_json, describe
 
         config = configuration.replace(TrainConfig(), in_directory(self.directory))
         dataset = read_dataset(config.data)
-        for line in describe(dataset):
-            print(line)
+        if self.json:
+            print(json.dumps(as_json(dataset), ensure_ascii=False))
+        else:
+            print("\n".join(describe(dataset)))
 
 
 @dataclass(frozen=True, kw_only=True)

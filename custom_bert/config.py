@@ -204,6 +204,9 @@ class RuntimeConfig:
     """CPU threads. None: the cores that this process may use."""
     deterministic: bool = False
     """Refuse operations whose result may differ between runs (torch.use_deterministic_algorithms)."""
+    checkpoint_every: int | None = None
+    """Optimizer steps between checkpoints, from which the same command continues; 0 for none but after a
+    request to end. None: every 15 seconds or more, so that saving takes at most 3 % of the time."""
     log_every: int | None = None
     """Optimizer steps between log lines. None: about 100 lines in a run."""
     tensorboard: bool = False
@@ -352,6 +355,7 @@ RANGES: dict[str, tuple[float, float, str]] = {
     "optim.patience": (1, 1 << 40, "at least 1"),
     "optim.max_minutes": (1e-3, 1e6, "above 0"),
     "runtime.threads": (1, 1024, "between 1 and 1,024"),
+    "runtime.checkpoint_every": (0, 1 << 40, "0 or more"),
     "runtime.log_every": (1, 1 << 40, "at least 1"),
     "seed": (0, (1 << 63) - 1, "between 0 and 2**63 - 1"),
 }

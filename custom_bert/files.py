@@ -1,17 +1,21 @@
 """Every write of the product goes through this module, and every reading of a run's JSON.
 
-A file is written under a temporary name in its own directory, flushed to the disk and renamed, so a
-reader sees the old content or the new, never a torn one. Standard library only.
+A file is written under a temporary name in its own directory, flushed to the disk and renamed, so a reader
+sees the old content or the new, never a torn one; a directory of several files gets its name last. What may
+remain after a power cut is a temporary name, which the next start removes. Standard library only.
 """
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
-import tempfile
+import re
+import secrets
+import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -19,51 +23,343 @@ from custom_bert.errors import RunError, WriteError
 
 CHUNK = 1 << 20
 
+LITTER = re.compile(r"\..+\.[0-9a-f]{8}\.tmp")
+"""Names of what is not complete yet."""
+
+
+class System:
+    """The system's calls that change a disk, one each, so that a test can stand between."""
+
+    def open(self, path: Path, flags: int) -> int:
+        """A descriptor; new files have the permissions that the umask leaves."""
+        return os.open(path, flags | getattr(os, "O_BINARY", 0), 0o666)
+
+    def write(self, descriptor: int, data: memoryview) -> int:
+        """Bytes written, maybe fewer than there are."""
+        return os.write(descriptor, data)
+
+    def truncate(self, descriptor: int, size: int) -> None:
+        """Cuts a file."""
+        os.ftruncate(descriptor, size)
+
+    def fsync(self, descriptor: int) -> None:
+        """Makes a file's content, or a directory's names, durable."""
+        os.fsync(descriptor)
+
+    def close(self, descriptor: int) -> None:
+        """Closes a descriptor."""
+        os.close(descriptor)
+
+    def replace(self, source: Path, target: Path) -> None:
+        """Renames; a file at `target` is replaced."""
+        os.replace(source, target)
+
+    def rename(self, source: Path, target: Path) -> None:
+        """Renames a directory; only an empty one at `target` is replaced."""
+        os.rename(source, target)
+
+    def link(self, source: Path, target: Path) -> None:
+        """Another name of the same file; fails if `target` exists."""
+        os.link(source, target)
+
+    def unlink(self, path: Path) -> None:
+        """Removes a name."""
+        os.unlink(path)
+
+    def mkdir(self, path: Path) -> None:
+        """Makes a directory."""
+        os.mkdir(path)
+
+    def rmdir(self, path: Path) -> None:
+        """Removes an empty directory."""
+        os.rmdir(path)
+
+
+system = System()
+"""What every write below goes through."""
+
 
 @contextmanager
 def _as_write_error(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise WriteError(f"{path}: cannot write: {error.strerror or error}") from error
+        code = errno.errorcode.get(error.errno or 0, "")
+        reason = f"{error.strerror} ({code})" if error.strerror and code else str(error)
+        raise WriteError(f"{path}: cannot write: {reason}") from error
 
 
-def _sync(path: Path) -> None:
-    """Makes a file's content, or a directory's names, durable."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+class Sink:
+    """A new file while it is written.
+
+    Attributes:
+        size: bytes so far.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor, self._digest, self.size = descriptor, hashlib.sha256(), 0
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        """Appends bytes, all of them."""
+        rest = memoryview(data).cast("B")
+        self._digest.update(rest)
+        self.size += len(rest)
+        while rest:
+            rest = rest[system.write(self._descriptor, rest) :]
+
+    @property
+    def sha256(self) -> str:
+        """Of the bytes so far, in hexadecimal."""
+        return self._digest.hexdigest()
 
 
-def read_run_json(directory: Path, name: str) -> Any:
-    """The content of a JSON file of a run directory.
+@contextmanager
+def creating(path: Path) -> Iterator[Sink]:
+    """Writes a file that does not exist yet, under its own name: for files of a directory that has none yet.
 
     Raises:
-        RunError: if the directory or the file is missing, or the file is damaged.
+        WriteError: if the system refuses, or if the file exists.
     """
-    path = directory / name
-    if not directory.is_dir():
-        raise RunError(f"{directory}: no such run directory")
+    with _as_write_error(path):
+        descriptor = system.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+        try:
+            yield Sink(descriptor)
+            system.fsync(descriptor)
+        finally:
+            system.close(descriptor)
+
+
+@contextmanager
+def writing(path: Path, *, replace: bool = True) -> Iterator[Sink]:
+    """Writes a file that is there when it is complete, and not before.
+
+    Args:
+        path: the name. Its directory must exist.
+        replace: whether an existing file may be replaced. Without it an existing file is an error.
+
+    Raises:
+        WriteError: if the system refuses, or if the file exists and `replace` is false.
+    """
+    with _as_write_error(path):
+        if not replace and path.exists():
+            raise WriteError(f"{path}: exists already and is not overwritten")
+        temporary = _temporary(path)
+        try:
+            with creating(temporary) as sink:
+                yield sink
+            if replace:
+                system.replace(temporary, path)
+            else:
+                system.link(temporary, path)  # fails if somebody made the file meanwhile
+                system.unlink(temporary)
+            _sync_directory(path.parent)
+        except BaseException:
+            with suppress(OSError):
+                system.unlink(temporary)
+            raise
+
+
+def write_bytes(path: Path, content: bytes, *, replace: bool = True) -> None:
+    """Writes `content` to `path`, atomically and durably. See `writing`."""
+    with writing(path, replace=replace) as sink:
+        sink.write(content)
+
+
+def write_text(path: Path, content: str, *, replace: bool = True) -> None:
+    """Writes `content` as UTF-8 with the line ends that it has. See `writing`."""
+    write_bytes(path, content.encode("utf-8"), replace=replace)
+
+
+def write_json(path: Path, value: Any, *, replace: bool = True) -> None:
+    """Writes `value` as indented JSON (non-ASCII characters as they are). See `writing`."""
+    content = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
+    write_text(path, content + "\n", replace=replace)
+
+
+def put(source: Path, target: Path) -> None:
+    """Gives a complete file a second name, replacing what has it: a link where the file system has links, else
+    a copy.
+
+    Raises:
+        WriteError: if the system refuses.
+    """
+    with _as_write_error(target):
+        temporary = _temporary(target)
+        try:
+            _link_or_copy(source, temporary)
+            system.replace(temporary, target)
+            _sync_directory(target.parent)
+        except BaseException:
+            with suppress(OSError):
+                system.unlink(temporary)
+            raise
+
+
+def put_new(source: Path, target: Path) -> None:
+    """`put` for a directory that has no name yet."""
+    with _as_write_error(target):
+        _link_or_copy(source, target)
+
+
+def _link_or_copy(source: Path, target: Path) -> None:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise RunError(f"{directory}: not a complete run directory: it holds no {name}") from error
+        system.link(source, target)
     except OSError as error:
-        raise RunError(f"{path}: cannot read: {error.strerror}") from error
-    except ValueError as error:
-        raise RunError(f"{path}: not valid JSON: {error}") from error
+        if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.EXDEV):
+            raise
+        with open(source, "rb") as stream, creating(target) as sink:
+            while chunk := stream.read(CHUNK):
+                sink.write(chunk)
+
+
+class LineLog:
+    """A file that grows by one JSON object a line; each line is handed to the system at once.
+
+    Args:
+        path: created, or cut to `keep` bytes if it exists.
+        keep: what stays of it.
+    """
+
+    def __init__(self, path: Path, *, keep: int = 0) -> None:
+        self.path = path
+        self._descriptor = -1
+        with _as_write_error(path):
+            descriptor = system.open(path, os.O_WRONLY | os.O_CREAT)
+            try:
+                self.size = min(keep, os.fstat(descriptor).st_size)
+                system.truncate(descriptor, self.size)
+                os.lseek(descriptor, self.size, os.SEEK_SET)
+            except BaseException:
+                os.close(descriptor)
+                raise
+            self._descriptor = descriptor
+
+    def write(self, record: dict[str, Any]) -> None:
+        """Appends one object.
+
+        Raises:
+            WriteError: if the system refuses.
+        """
+        line = json.dumps(record, ensure_ascii=False, allow_nan=False).encode() + b"\n"
+        with _as_write_error(self.path):
+            rest = memoryview(line)
+            while rest:
+                rest = rest[system.write(self._descriptor, rest) :]
+        self.size += len(line)
+
+    def sync(self) -> None:
+        """Makes the lines so far durable."""
+        with _as_write_error(self.path):
+            system.fsync(self._descriptor)
+
+    def close(self) -> None:
+        """Flushes to the disk and closes; a second call does nothing."""
+        if self._descriptor >= 0:
+            descriptor, self._descriptor = self._descriptor, -1
+            with _as_write_error(self.path):
+                try:
+                    system.fsync(descriptor)
+                finally:
+                    system.close(descriptor)
 
 
 def make_directory(path: Path) -> None:
-    """Creates `path` and its parents; an existing directory is fine.
+    """Creates `path` and its parents, durably; an existing directory is fine.
 
     Raises:
         WriteError: if the system refuses, or a file stands in the way.
     """
     with _as_write_error(path):
-        path.mkdir(parents=True, exist_ok=True)
+        missing = [p for p in (path, *path.absolute().parents) if not p.exists()]
+        for directory in reversed(missing):
+            with suppress(FileExistsError):  # made by another process meanwhile
+                system.mkdir(directory)
+                _sync_directory(directory.absolute().parent)
+        if not path.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+
+
+@contextmanager
+def new_directory(target: Path) -> Iterator[Path]:
+    """A directory under a temporary name beside `target`; on a clean exit it gets its name.
+
+    Files are to be made in it by `creating` or by `put_new`.
+
+    Raises:
+        WriteError: if the system refuses; an empty or missing `target` is the only one allowed.
+    """
+    make_directory(target.absolute().parent)
+    temporary = _temporary(target)
+    try:
+        with _as_write_error(target):
+            system.mkdir(temporary)
+        yield temporary
+        with _as_write_error(target):
+            _sync_directory(temporary)
+            system.rename(temporary, target)
+            _sync_directory(target.absolute().parent)
+    except BaseException:
+        with suppress(WriteError):
+            remove_directory(temporary)
+        raise
+
+
+def remove_directory(path: Path) -> None:
+    """Removes a directory and what is in it; one that is not there is fine. Links are removed, not followed.
+
+    It loses its name first, so that nobody finds half of it.
+
+    Raises:
+        WriteError: if the system refuses.
+    """
+    with _as_write_error(path):
+        if not path.is_dir() or path.is_symlink():
+            return
+        if not LITTER.fullmatch(path.name):
+            temporary = _temporary(path)
+            system.rename(path, temporary)
+            path = temporary
+        for entry in list(os.scandir(path)):
+            if entry.is_dir(follow_symlinks=False):
+                remove_directory(Path(entry.path))
+            else:
+                system.unlink(Path(entry.path))
+        system.rmdir(path)
+
+
+def remove_if_empty(path: Path) -> None:
+    """Removes a directory that holds nothing; another one stays.
+
+    Raises:
+        WriteError: if the system refuses.
+    """
+    with _as_write_error(path):
+        if path.is_dir() and not any(path.iterdir()):
+            system.rmdir(path)
+
+
+def remove_file(path: Path) -> None:
+    """Removes a file; one that is not there is fine.
+
+    Raises:
+        WriteError: if the system refuses.
+    """
+    with _as_write_error(path), suppress(FileNotFoundError):
+        system.unlink(path)
+
+
+def remove_litter(directory: Path) -> None:
+    """Removes what interrupted writes left in a directory that nobody else writes into.
+
+    Raises:
+        WriteError: if the system refuses.
+    """
+    for entry in list(os.scandir(directory)):
+        if LITTER.fullmatch(entry.name):
+            if entry.is_dir(follow_symlinks=False):
+                remove_directory(Path(entry.path))
+            else:
+                remove_file(Path(entry.path))
 
 
 def check_writable(path: Path) -> None:
@@ -81,123 +377,139 @@ def check_writable(path: Path) -> None:
 
 
 @contextmanager
-def replacing(path: Path, *, replace: bool = True) -> Iterator[Path]:
-    """Makes an empty temporary file for somebody else to fill; on a clean exit it becomes `path`.
-
-    Args:
-        path: the final name. Its directory must exist.
-        replace: whether an existing file may be replaced. Without it an existing file is an error.
+def locked(directory: Path) -> Iterator[None]:
+    """Holds a directory for this process; the system lets go of it when the process ends, however it ends.
 
     Raises:
-        WriteError: if the system refuses, or if the file exists and `replace` is false.
+        RunError: if another process holds it.
     """
-    with _as_write_error(path):
-        if not replace and path.exists():
-            raise WriteError(f"{path}: exists already and is not overwritten")
-        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
-        os.close(descriptor)
+    import fcntl
+
+    with _as_write_error(directory):
+        descriptor = os.open(directory, os.O_RDONLY)
+    try:
         try:
-            yield Path(name)
-            _sync(Path(name))
-            os.chmod(name, 0o666 & ~_umask())
-            if replace:
-                os.replace(name, path)
-            else:
-                os.link(name, path)  # fails if somebody made the file meanwhile
-                os.unlink(name)
-            _sync(path.parent)
-        except BaseException:
-            if os.path.exists(name):
-                os.unlink(name)
-            raise
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise RunError(
+                f"{directory}: another process trains into it; wait for it, or choose another --out"
+            ) from None
+        except OSError as error:
+            raise RunError(f"{directory}: cannot be locked: {error.strerror}") from error
+        yield
+    finally:
+        os.close(descriptor)
 
 
-@contextmanager
-def writing(path: Path, *, replace: bool = True) -> Iterator[BinaryIO]:
-    """Opens a temporary file for writing bytes; on a clean exit it becomes `path`. See `replacing`."""
-    with replacing(path, replace=replace) as temporary, open(temporary, "wb") as stream:
-        yield stream
+LARGEST_JSON = 1 << 26
+"""Bytes of a JSON file that describes something."""
 
 
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
-
-
-def write_bytes(path: Path, content: bytes, *, replace: bool = True) -> None:
-    """Writes `content` to `path`, atomically and durably. See `writing`."""
-    with writing(path, replace=replace) as stream:
-        stream.write(content)
-
-
-def write_text(path: Path, content: str, *, replace: bool = True) -> None:
-    """Writes `content` as UTF-8 with the line ends that it has. See `writing`."""
-    write_bytes(path, content.encode("utf-8"), replace=replace)
-
-
-def write_json(path: Path, value: Any, *, replace: bool = True) -> None:
-    """Writes `value` as indented JSON (non-ASCII characters as they are). See `writing`."""
-    content = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
-    write_text(path, content + "\n", replace=replace)
-
-
-class LineLog:
-    """A file that grows by one JSON object a line; each line is handed to the system at once.
-
-    Args:
-        path: created, or emptied if it exists.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        with _as_write_error(path):
-            self._stream = open(path, "w", encoding="utf-8")
-
-    def write(self, record: dict[str, Any]) -> None:
-        """Appends one object.
-
-        Raises:
-            WriteError: if the system refuses.
-        """
-        with _as_write_error(self.path):
-            self._stream.write(json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n")
-            self._stream.flush()
-
-    def close(self) -> None:
-        """Flushes to the disk and closes; a second call does nothing."""
-        with _as_write_error(self.path):
-            if not self._stream.closed:
-                self._stream.flush()
-                os.fsync(self._stream.fileno())
-                self._stream.close()
-
-
-def rename_directory(source: Path, target: Path) -> None:
-    """Renames a finished temporary directory to its final name and makes the rename durable.
+def read_run_json(directory: Path, name: str) -> Any:
+    """The content of a JSON file of a run directory: a regular file, no link.
 
     Raises:
-        WriteError: if the system refuses; an empty or missing `target` is the only one allowed.
+        RunError: if the directory or the file is missing, or the file is damaged.
     """
-    with _as_write_error(target):
-        for file in source.iterdir():
-            _sync(file)
-        os.chmod(source, 0o777 & ~_umask())  # as mkdir would have it; a temporary directory is its owner's
-        os.rename(source, target)
-        _sync(target.parent)
+    path = directory / name
+    if not directory.is_dir():
+        raise RunError(f"{directory}: no such run directory")
+    try:
+        with open_regular(path) as stream:
+            content = _at_most(stream, LARGEST_JSON)
+        return parse_json(content)
+    except FileNotFoundError as error:
+        raise RunError(f"{directory}: not a complete run directory: it holds no {name}") from error
+    except OSError as error:
+        raise RunError(f"{path}: cannot read: {error.strerror}") from error
+    except ValueError as error:
+        raise RunError(f"{path}: not valid JSON: {error}") from error
 
 
-def temporary_directory(parent: Path, prefix: str) -> Path:
-    """A new empty directory in `parent`, for `rename_directory` to give its final name."""
-    make_directory(parent)
-    with _as_write_error(parent):
-        return Path(tempfile.mkdtemp(prefix=f".{prefix}.", suffix=".tmp", dir=parent))
+def parse_json(content: bytes) -> Any:
+    """Strict JSON: UTF-8, no name twice in an object, no NaN, no endless nesting.
+
+    Raises:
+        ValueError: saying what is wrong.
+    """
+    try:
+        return json.loads(content.decode("utf-8"), object_pairs_hook=_distinct, parse_constant=_no_constant)
+    except RecursionError:
+        raise ValueError("nested too deep") from None
 
 
-def sha256_of(path: Path) -> str:
-    """The sha256 of a file's bytes, in hexadecimal."""
+def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        twice = next(key for i, (key, _) in enumerate(pairs) if key in (k for k, _ in pairs[:i]))
+        raise ValueError(f"the key {twice!r} stands there twice")
+    return found
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"{name} is no number")
+
+
+def read_at_most(path: Path, limit: int) -> bytes:
+    """The bytes of a file, through a link if it is one.
+
+    Raises:
+        OSError: if it is no regular file, or larger.
+    """
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+    with open(descriptor, "rb") as stream:
+        _check_regular(descriptor, path)
+        return _at_most(stream, limit)
+
+
+def _at_most(stream: BinaryIO, limit: int) -> bytes:
+    content = stream.read(limit + 1)
+    if len(content) > limit:
+        raise OSError(errno.EFBIG, f"larger than {limit:,} bytes")
+    return content
+
+
+def _check_regular(descriptor: int, path: Path) -> None:
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        raise OSError(errno.EINVAL, "not a regular file", str(path))
+
+
+def open_regular(path: Path) -> BinaryIO:
+    """Opens a regular file that is no link for reading.
+
+    Raises:
+        OSError: if there is none, or it is something else.
+    """
+    try:
+        flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+        descriptor = os.open(path, flags)
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise OSError(errno.ELOOP, "a link, not a regular file", str(path)) from None
+        raise
+    try:
+        _check_regular(descriptor, path)
+        return open(descriptor, "rb")
+    except BaseException:
+        os.close(descriptor)
+        raise
+
+
+def sha256_of(stream: BinaryIO) -> str:
+    """The sha256 of what is left of a stream, in hexadecimal."""
     digest = hashlib.sha256()
-    with open(path, "rb") as stream:
-        while chunk := stream.read(CHUNK):
-            digest.update(chunk)
+    while chunk := stream.read(CHUNK):
+        digest.update(chunk)
     return digest.hexdigest()
+
+
+def _temporary(path: Path) -> Path:
+    return path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+
+
+def _sync_directory(path: Path) -> None:
+    descriptor = system.open(path, os.O_RDONLY)
+    try:
+        system.fsync(descriptor)
+    finally:
+        system.close(descriptor)

@@ -17,15 +17,14 @@ from pathlib import Path
 from typing import get_type_hints
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import save_file
 from torch import Tensor
 
 from custom_bert import files
-from custom_bert.checkpoints.published_files import WEIGHTS, parse_tensors
+from custom_bert.checkpoints.published_files import WEIGHTS
+from custom_bert.checkpoints.tensor_files import parse_tensors, write_tensors
 from custom_bert.config import LongTexts, coerce
 from custom_bert.data.tokenizer import TextTokenizer, load_tokenizer
-from custom_bert.errors import DataError, RunError, WriteError, did_you_mean
+from custom_bert.errors import DataError, RunError, did_you_mean
 from custom_bert.models.heads import SequenceClassifier
 from custom_bert.models.outline import from_tensors, outline
 from custom_bert.presets import EncoderConfig, check_encoder
@@ -78,23 +77,18 @@ def write_description(
     files.write_json(directory / "labels.json", list(labels))
 
 
-def write_weights(directory: Path, state: dict[str, Tensor]) -> None:
+def write_weights(directory: Path, state: dict[str, Tensor]) -> tuple[int, str]:
     """Writes model.safetensors from the tensors where they are, without a second copy in memory.
+
+    Returns:
+        Its size and sha256.
 
     Raises:
         WriteError: if the system refuses.
     """
-    write_tensors(directory / WEIGHTS, state)
-
-
-def write_tensors(path: Path, state: dict[str, Tensor], metadata: dict[str, str] | None = None) -> None:
-    """Writes a safetensors file. See `write_weights`."""
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
-    with files.replacing(path) as temporary:
-        try:
-            save_file(tensors, temporary, metadata)
-        except SafetensorError as error:
-            raise WriteError(f"{path}: cannot write: {error}") from error
+    with files.writing(directory / WEIGHTS) as sink:
+        write_tensors(sink, state)
+    return sink.size, sink.sha256
 
 
 def read_run_weights(directory: Path) -> dict[str, Tensor]:
@@ -104,10 +98,11 @@ def read_run_weights(directory: Path) -> dict[str, Tensor]:
         RunError: if there is none yet, or it is damaged.
     """
     path = directory / WEIGHTS
-    if not path.exists():
-        raise RunError(f"{directory}: no {WEIGHTS}; the run has not been evaluated yet")
     try:
-        return parse_tensors(path, path.read_bytes())
+        with files.open_regular(path) as stream:
+            return parse_tensors(path, stream.read())
+    except FileNotFoundError as error:
+        raise RunError(f"{directory}: no {WEIGHTS}; the run has not been evaluated yet") from error
     except OSError as error:
         raise RunError(f"{path}: cannot read: {error.strerror}") from error
 

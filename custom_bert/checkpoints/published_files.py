@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError
-from safetensors.torch import load as load_tensors
 from torch import Tensor
 
+from custom_bert import files
+from custom_bert.checkpoints.tensor_files import parse_tensors
 from custom_bert.errors import RunError
+from custom_bert.files import parse_json
 
+LARGEST_FILE = 1 << 40
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 
 
 def read(directory: Path, name: str) -> bytes:
-    """The bytes of a regular file directly inside the directory. A link may lead to a file elsewhere: so the
-    hub's cache keeps them.
+    """The bytes of a regular file directly inside the directory. A link may lead to another one there, or to a
+    blob of the hub's cache, which keeps its files so.
 
     Raises:
         RunError: if there is none, or the name leads out of the directory.
@@ -29,7 +30,12 @@ def read(directory: Path, name: str) -> bytes:
     try:
         if not path.is_file():
             raise RunError(f"{path}: no such file")
-        return path.read_bytes()
+        if path.is_symlink():
+            folder, real = directory.resolve(), path.resolve()
+            blobs = folder.parent.parent / "blobs" if folder.parent.name == "snapshots" else folder
+            if real.parent not in (folder, blobs):
+                raise RunError(f"{path}: a link that leads out of the directory")
+        return files.read_at_most(path, LARGEST_FILE)
     except OSError as error:
         raise RunError(f"{path}: cannot read: {error.strerror}") from error
 
@@ -41,30 +47,12 @@ def read_json(directory: Path, name: str) -> dict[str, Any]:
         RunError: if it cannot be read, or holds something else.
     """
     try:
-        value = json.loads(read(directory, name).decode("utf-8"))
-    except (ValueError, RecursionError) as error:
+        value = parse_json(read(directory, name))
+    except ValueError as error:
         raise RunError(f"{directory / name}: not valid JSON: {error}") from error
     if not isinstance(value, dict):
         raise RunError(f"{directory / name}: expected an object")
     return value
-
-
-def parse_tensors(path: Path, content: bytes) -> dict[str, Tensor]:
-    """The tensors of a safetensors file.
-
-    Args:
-        path: for messages.
-        content: its bytes.
-
-    Raises:
-        RunError: if it is damaged, or holds a type that torch does not have.
-    """
-    try:
-        return load_tensors(content)
-    except (SafetensorError, ValueError) as error:
-        raise RunError(f"{path}: damaged: {error}") from error
-    except KeyError as error:
-        raise RunError(f"{path}: tensors of type {error}, which torch does not have") from error
 
 
 def read_weights(directory: Path) -> tuple[dict[str, Tensor], str]:

@@ -35,6 +35,7 @@ class TextFile:
         label_ids_N: (N,) int32 index into the data set's labels.
         hashes_N: (N,) int64 of each text: equal texts have equal hashes (in this process).
         characters: of all texts.
+        empty_lines: lines (from 1) of texts without a character that shows.
     """
 
     texts_path: str
@@ -44,6 +45,7 @@ class TextFile:
     label_ids_N: np.ndarray
     hashes_N: np.ndarray
     characters: int
+    empty_lines: tuple[int, ...] = ()
 
     def __len__(self) -> int:
         return len(self.label_ids_N)
@@ -218,7 +220,14 @@ def _read_pair(
     if empty:
         warnings.append(f"{texts_path}: {counted(len(empty), 'empty text')}{at_lines(empty)}")
     return TextFile(
-        texts_path, labels_path, texts.sha256, label_reader.sha256, label_ids, all_hashes, characters
+        texts_path,
+        labels_path,
+        texts.sha256,
+        label_reader.sha256,
+        label_ids,
+        all_hashes,
+        characters,
+        tuple(empty),
     )
 
 

@@ -13,7 +13,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -147,7 +146,14 @@ def _complete(directory: Path) -> StoreInfo | None:
 
 def _digest(directory: Path, info: StoreInfo) -> str:
     """Of the arrays and the description. Reading it costs less than hashing the texts at every start."""
-    arrays = [files.sha256_of(directory / name) for name in ("ids.bin", "offsets.bin")]
+    arrays = []
+    for name in ("ids.bin", "offsets.bin"):
+        with files.open_regular(directory / name) as stream:
+            arrays.append(files.sha256_of(stream))
+    return _digest_of(arrays, info)
+
+
+def _digest_of(arrays: list[str], info: StoreInfo) -> str:
     counts = asdict(replace(info, sha256=""))
     return hashlib.sha256(json.dumps([arrays, counts], sort_keys=True).encode()).hexdigest()
 
@@ -163,35 +169,36 @@ def _build(
 ) -> StoreInfo:
     dtype = "<u2" if tokenizer.vocab_size <= 1 << 16 else "<u4"
     reader = LineReader(texts_path)
-    temporary = files.temporary_directory(cache_directory(directory.parent), directory.name)
+    cache_directory(directory.parent)
+    if directory.exists() and _complete(directory) is None:
+        files.remove_directory(directory)  # torn or damaged
     try:
-        lengths, truncated, lost_tokens, unknown = [np.zeros(1, dtype=np.int64)], 0, 0, 0
-        with files.writing(temporary / "ids.bin") as stream:
-            for block in reader.blocks():
-                for start in range(0, len(block), 4096):
-                    arrays, lost = tokenizer.encode(block[start : start + 4096], max_length, long_texts)
-                    ids = np.concatenate(arrays)
-                    stream.write(ids.astype(dtype).tobytes())
-                    lengths.append(np.fromiter(map(len, arrays), dtype=np.int64, count=len(arrays)))
-                    truncated += int((lost > 0).sum())
-                    lost_tokens += int(lost.sum())
-                    unknown += int((ids == tokenizer.unknown_id).sum())
-                if progress:
-                    progress(reader.num_lines)
-        if reader.sha256 != texts_sha256:
-            raise DataError(texts_path, "the file changed while it was read; start again")
-        offsets = np.cumsum(np.concatenate(lengths))
-        files.write_bytes(temporary / "offsets.bin", offsets.astype("<i8").tobytes())
-        info = StoreInfo(len(offsets) - 1, int(offsets[-1]), dtype, truncated, lost_tokens, unknown)
-        info = replace(info, sha256=_digest(temporary, info))
-        files.write_json(temporary / "store.json", asdict(info))
-        if directory.exists() and _complete(directory) is None:
-            shutil.rmtree(directory, ignore_errors=True)  # a damaged store
-        try:
-            files.rename_directory(temporary, directory)
-        except WriteError:
-            if _complete(directory) is None:  # not merely built by another process meanwhile
-                raise
-        return info
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        with files.new_directory(directory) as folder:
+            lengths, truncated, lost_tokens, unknown = [np.zeros(1, dtype=np.int64)], 0, 0, 0
+            with files.creating(folder / "ids.bin") as ids_file:
+                for block in reader.blocks():
+                    for start in range(0, len(block), 4096):
+                        arrays, lost = tokenizer.encode(block[start : start + 4096], max_length, long_texts)
+                        ids = np.concatenate(arrays)
+                        ids_file.write(ids.astype(dtype).tobytes())
+                        lengths.append(np.fromiter(map(len, arrays), dtype=np.int64, count=len(arrays)))
+                        truncated += int((lost > 0).sum())
+                        lost_tokens += int(lost.sum())
+                        unknown += int((ids == tokenizer.unknown_id).sum())
+                    if progress:
+                        progress(reader.num_lines)
+            if reader.sha256 != texts_sha256:
+                raise DataError(texts_path, "the file changed while it was read; start again")
+            offsets = np.cumsum(np.concatenate(lengths))
+            with files.creating(folder / "offsets.bin") as offsets_file:
+                offsets_file.write(offsets.astype("<i8").tobytes())
+            info = StoreInfo(len(offsets) - 1, int(offsets[-1]), dtype, truncated, lost_tokens, unknown)
+            info = replace(info, sha256=_digest_of([ids_file.sha256, offsets_file.sha256], info))
+            with files.creating(folder / "store.json") as sink:
+                sink.write(json.dumps(asdict(info), indent=2).encode() + b"\n")
+    except WriteError:
+        found = _complete(directory)
+        if found is None:  # not merely built by another process meanwhile
+            raise
+        return found
+    return info

@@ -8,7 +8,6 @@ here and handed over in a fixed order (`test_training_twice_gives_the_same_vocab
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -16,7 +15,9 @@ import numpy as np
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 from tokenizers.processors import TemplateProcessing
 
+from custom_bert import files
 from custom_bert.config import LongTexts
+from custom_bert.data.tokenizer_json import checked
 from custom_bert.data.windows import MOST
 from custom_bert.errors import DataError
 
@@ -32,6 +33,9 @@ paper."""
 
 TRAINING_CHARACTERS = 100_000_000
 """A vocabulary is trained on at most about this much text, lines taken at equal distances."""
+
+LARGEST_FILE = 1 << 28
+"""Bytes of a tokenizer's file."""
 
 UNLIKELY = "\U00010348\u03fb"
 """A word that few vocabularies know."""
@@ -257,7 +261,7 @@ def load_tokenizer(
     if not path.is_file():
         raise DataError(str(path), "no such tokenizer file; expected a vocab.txt or tokenizer.json")
     try:
-        content = path.read_bytes().decode("utf-8-sig")
+        content = files.read_at_most(path, LARGEST_FILE).decode("utf-8-sig")
     except OSError as error:
         raise DataError(str(path), f"cannot read: {error.strerror}") from error
     except UnicodeDecodeError as error:
@@ -274,8 +278,7 @@ def load_tokenizer(
             name=str(path),
         )
     try:
-        json.loads(content)
-        tokenizer = Tokenizer.from_str(content)
+        tokenizer = Tokenizer.from_str(checked(content.encode()))
     except Exception as error:  # the library raises bare Exception
         raise DataError(str(path), f"not a tokenizer.json: {error}") from error
     return TextTokenizer(tokenizer, str(path))

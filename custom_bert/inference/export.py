@@ -9,7 +9,6 @@ directory gets its name.
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +17,10 @@ from tokenizers.processors import TemplateProcessing
 
 from custom_bert import __version__, files
 from custom_bert.checkpoints.families import family_of, inexpressible
-from custom_bert.checkpoints.native import Checkpoint, load_checkpoint, write_tensors
+from custom_bert.checkpoints.native import Checkpoint, load_checkpoint
 from custom_bert.checkpoints.published_files import WEIGHTS
 from custom_bert.checkpoints.tables import Family, to_hugging_face
+from custom_bert.checkpoints.tensor_files import write_tensors
 from custom_bert.data.tokenizer import TextTokenizer
 from custom_bert.errors import RunError, WriteError
 from custom_bert.inference.verify import verify
@@ -51,14 +51,9 @@ def export_hugging_face(run: str | Path, out: str | Path) -> list[str]:
     config = family.config(encoder, len(checkpoint.labels))
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise WriteError(f"{out}: exists already and is not overwritten")
-    folder = files.temporary_directory(out.absolute().parent, out.name)
-    try:
+    with files.new_directory(out) as folder:
         _write(folder, checkpoint, family, config, run, out.name)
         verdict = verify(folder, checkpoint, family.classifier)
-        files.rename_directory(folder, out)
-    except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
-        raise
     return [f"{out}: {family.classifier}, {len(checkpoint.labels)} labels", verdict]
 
 
@@ -80,7 +75,8 @@ def _write(
         },
     )
     state = {key: tensor.contiguous() for key, tensor in checkpoint.model.state_dict().items()}
-    write_tensors(folder / WEIGHTS, to_hugging_face(family, state), metadata={"format": "pt"})
+    with files.creating(folder / WEIGHTS) as sink:
+        write_tensors(sink, to_hugging_face(family, state), metadata={"format": "pt"})
     files.write_text(folder / "tokenizer.json", _tokenizer_json(tokenizer))
     files.write_json(
         folder / "tokenizer_config.json",

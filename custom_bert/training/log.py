@@ -66,8 +66,9 @@ class Reporter:
 
     def progress(self, record: dict[str, Any], total: int, remaining: float) -> None:
         """Shows a training record of metrics.jsonl."""
+        loss = "not finite" if record["loss"] is None else f"{record['loss']:.4f}"
         numbers = (
-            f"loss {record['loss']:.4f}  lr {record['lr']:.2e}  "
+            f"loss {loss}  lr {record['lr']:.2e}  "
             f"{record['tokens_per_second']:,.0f} tokens/s  padding {record['padding']:.1%}"
         )
         if self._bar is not None:
@@ -91,22 +92,26 @@ class Speed:
 
     Only training is on the clock: `pause` and `resume` go around everything else.
 
+    Args:
+        tokens, rows: counted since the last reading, before this process.
+
     Attributes:
         seconds: of training so far.
         waited: of these, seconds spent waiting for batches.
+        tokens, rows: since the last reading.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, tokens: int = 0, rows: int = 0) -> None:
         self.seconds = self.waited = 0.0
-        self._tokens = self._rows = 0
+        self.tokens, self.rows = tokens, rows
         self._waited_mark = 0.0
         self._mark = 0.0
         self._since = time.perf_counter()
 
     def add(self, tokens: int, rows: int) -> None:
         """Counts a batch."""
-        self._tokens += tokens
-        self._rows += rows
+        self.tokens += tokens
+        self.rows += rows
 
     def waiting_for(self, items: Iterable[T]) -> Iterator[T]:
         """The items, with the time that each took to come."""
@@ -134,11 +139,11 @@ class Speed:
         self.resume()
         elapsed = max(self.seconds - self._mark, 1e-9)
         found = {
-            "tokens_per_second": self._tokens / elapsed,
-            "padding": 1 - self._tokens / self._rows if self._rows else 0.0,
+            "tokens_per_second": self.tokens / elapsed,
+            "padding": 1 - self.tokens / self.rows if self.rows else 0.0,
             "data_wait": min(1.0, (self.waited - self._waited_mark) / elapsed),
         }
-        self._mark, self._waited_mark, self._tokens, self._rows = self.seconds, self.waited, 0, 0
+        self._mark, self._waited_mark, self.tokens, self.rows = self.seconds, self.waited, 0, 0
         return found
 
 

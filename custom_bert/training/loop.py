@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from types import ModuleType
@@ -15,19 +16,19 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
-
-from custom_bert import files
+from custom_bert import files, signals
 from custom_bert.config import TrainConfig
 from custom_bert.config_sources import load as load_config
-from custom_bert.errors import UserError
+from custom_bert.errors import UserError, WriteError
 from custom_bert.models.heads import SequenceClassifier
 from custom_bert.models.outline import from_tensors
 from custom_bert.precision import MixedPrecision
-from custom_bert.training import choices
+from custom_bert.signals import Requests
+from custom_bert.training import checkpoint, choices
 from custom_bert.training.compile import compile_layers, compiler_fault, fusion_line, graphs_compiled
 from custom_bert.training.embedding_init import start_from_cooccurrences
 from custom_bert.training.log import Board, Reporter, Speed, duration, introduction, require_tensorboard
+from custom_bert.training.memory import halvings_needed, step_within_memory
 from custom_bert.training.optim import set_lr
 from custom_bert.training.outcome import TrainResult, as_finished, evaluate_now, finish, interrupted
 from custom_bert.training.phases import (
@@ -40,10 +41,9 @@ from custom_bert.training.phases import (
     time_passes,
 )
 from custom_bert.training.prepare import Prepared, prepare
-from custom_bert.training.run import RunDirectory, claim, default_directory, sibling
+from custom_bert.training.run import RunDirectory, claim, default_directory, hold, sibling
 from custom_bert.training.schedule import lr_factor
-from custom_bert.training.state import State
-from custom_bert.training.step import train_step
+from custom_bert.training.state import Diverged, State
 from custom_bert.training.tokens_in_use import train_tokens_in_use
 
 
@@ -58,11 +58,13 @@ def train_model(
         fresh: train in a numbered sibling if the directory holds a run.
 
     Returns:
-        Metrics of the kept weights and where they are. A finished run is not repeated.
+        Metrics of the kept weights and where they are. A finished run is not repeated; an unfinished one is
+        continued from its last checkpoint.
 
     Raises:
         UserError: for anything that the user has to mend; its text is one line a fault.
-        KeyboardInterrupt: after Ctrl-C, when what was evaluated is safe.
+        KeyboardInterrupt: after Ctrl-C, when a checkpoint is written.
+        SystemExit: after SIGTERM, likewise.
     """
     reporter = Reporter()
     config = load_config(config, note=reporter.say)
@@ -76,32 +78,66 @@ def train_model(
     directory = Path(prepared.config.out or default_directory(prepared))
     if fresh:
         directory = sibling(directory)
-    finished = claim(directory, prepared)
-    if finished is not None:
-        return as_finished(directory, finished, reporter)
+    with hold(directory):
+        return _train_in(directory, prepared, reporter)
+
+
+def _train_in(directory: Path, prepared: Prepared, reporter: Reporter) -> TrainResult:
+    record = claim(directory, prepared)
+    if record is not None and record.get("status") == "finished":
+        checkpoint.discard(directory)  # in case that was interrupted
+        return as_finished(directory, record, reporter)
     for line in introduction(prepared, directory):
         reporter.say(line)
 
+    halvings = halvings_needed(prepared)
     state = build(prepared, reporter)
+    state.progress.halvings = halvings
+    if halvings:
+        reporter.warn(f"the largest batches do not fit into memory; each is computed in {2**halvings} parts")
+    run = RunDirectory(directory, prepared, record)
+    if record is None or not _continue(state, prepared, run, reporter):
+        run.open_log(keep=0)
     _announce(state, prepared, reporter)
-    run = RunDirectory(directory, prepared)
-    started = time.perf_counter()
     try:
-        _fit_all(state, prepared, run, reporter)
-        reporter.stop()
-        return finish(state, prepared, run, reporter, time.perf_counter() - started)
-    except KeyboardInterrupt:
-        reporter.stop()
-        interrupted(state, run, reporter)
+        with signals.noted() as requests:
+            try:
+                _fit_all(state, prepared, run, reporter, requests)
+                reporter.stop()
+                return finish(state, prepared, run, reporter, requests)
+            except signals.StopRequested:
+                reporter.stop()
+                interrupted(state, run, reporter)
+                requests.obey()
+                raise
+    except (KeyboardInterrupt, SystemExit):
         raise
     except BaseException as error:
         reporter.stop()
-        if isinstance(error, UserError) and state.best_step == 0:
-            run.discard()  # the directory is free for another attempt
-        else:
-            run.log.close()
-            run.update("interrupted", **state.kept())
+        with suppress(WriteError):  # the first fault is the one to tell
+            nothing_saved = isinstance(error, UserError) and not checkpoint.exists(directory)
+            if state.progress.best_step == 0 and (isinstance(error, Diverged) or nothing_saved):
+                run.discard()  # the directory is free for another attempt
+            else:
+                run.log.close()
+                run.update("interrupted", **state.kept())
         raise
+
+
+def _continue(state: State, prepared: Prepared, run: RunDirectory, reporter: Reporter) -> bool:
+    """Takes an unfinished run up where its newest checkpoint stands; False if it has none."""
+    saved = checkpoint.newest(run.path, prepared.identity_hash(), reporter.warn)
+    if saved is None:
+        reporter.say(f"{run.path}: this run was not finished and has no checkpoint; it begins again")
+        return False
+    for difference in checkpoint.differences(saved.machine, checkpoint.domain(state)):
+        reporter.warn(f"since the checkpoint the {difference}: the result will not be the same bit for bit")
+    checkpoint.restore(saved, run.path, state)
+    run.best = saved.entries.get(checkpoint.BEST)
+    run.open_log(keep=state.progress.log_bytes)
+    where = f"step {state.progress.step:,} of {state.phase.name}ing"
+    reporter.say(f"{run.path}: continues after {where}, from {saved.path.name}")
+    return True
 
 
 def build(prepared: Prepared, reporter: Reporter) -> State:
@@ -146,83 +182,129 @@ def _compile(state: State, prepared: Prepared, reporter: Reporter) -> None:
     reporter.say(fusion_line(eager, first, fused))
 
 
-def _fit_all(state: State, prepared: Prepared, run: RunDirectory, reporter: Reporter) -> None:
-    for phase in state.phases:
-        fit(state, phase, prepared, run, reporter)
+def _fit_all(
+    state: State, prepared: Prepared, run: RunDirectory, reporter: Reporter, requests: Requests
+) -> None:
+    for phase in range(state.progress.phase, len(state.phases)):
+        if phase > state.progress.phase:
+            state.progress.enter(phase)
+        fit(state, prepared, run, reporter, requests)
+        state.phase.optimizer.state.clear()  # moments make room for those of the next phase
 
 
-def fit(state: State, phase: Phase, prepared: Prepared, run: RunDirectory, reporter: Reporter) -> None:
-    """The loop: step, log, evaluate, until the schedule ends or the metric stops improving."""
-    optim, classifies = prepared.config.optim, phase.name == "train"
+def fit(state: State, prepared: Prepared, run: RunDirectory, reporter: Reporter, requests: Requests) -> None:
+    """The loop of a phase: step, log, evaluate, save, until the schedule ends or the metric stops improving.
+
+    Raises:
+        StopRequested: after a request to end, when a checkpoint of the last step is written.
+        UserError: if training diverges.
+    """
+    optim, phase, progress = prepared.config.optim, state.phase, state.progress
     assert optim.eval_every is not None
+    classifies = phase.name == "train"
     total = phase.epochs * steps_per_epoch(phase, prepared)
     log_every = prepared.config.runtime.log_every or choices.log_every(total)
     limit = _time_limit(state, phase, prepared)
     board = Board(run.path) if prepared.config.runtime.tensorboard else None
-    losses: list[Tensor] = []
+    pace = checkpoint.Pace(prepared.config.runtime.checkpoint_every)
     config = prepared.encoder
     state.model.encoder.set_dropout(
         config.hidden_dropout if phase.dropout else 0.0, config.attention_dropout if phase.dropout else 0.0
     )
-    state.step, state.epoch = 0, 0.0
-    speed, started = Speed(), time.perf_counter()
+    checkpoint.begin_moments(phase.model, phase.optimizer)
+    speed, started = Speed(progress.tokens, progress.rows), time.perf_counter() - progress.phase_seconds
+
+    def save() -> None:
+        speed.pause()
+        begun = time.perf_counter()
+        progress.seconds, progress.phase_seconds = state.seconds, begun - started
+        progress.tokens, progress.rows = speed.tokens, speed.rows
+        run.log.sync()
+        progress.log_bytes = run.log.size
+        checkpoint.save(run.path, state, prepared.identity_hash(), run.best)
+        cost = time.perf_counter() - begun
+        progress.saving_seconds += cost
+        pace.saved(cost)
+        speed.resume()
+
+    def evaluate() -> None:
+        speed.pause()
+        record = evaluate_now(state, prepared, run, reporter, requests)
+        speed.resume()
+        if board:
+            board.add(record)
+        progress.evaluation_due = False
+        stale = progress.step - progress.best_step
+        if optim.patience and stale >= optim.patience and not progress.ended:
+            reporter.say(f"stopped: {optim.metric} has not improved for {stale:,} steps")
+            progress.ended = True
+
     reporter.start(phase.name, total)
-    for step in speed.waiting_for(steps_of(phase, prepared)):
-        progress = min(1.0, max(step.progress, (time.perf_counter() - started) / limit))
-        middle = max(0.0, progress - 0.5 / total)
-        lr = phase.lr * lr_factor(middle, warmup=optim.warmup, schedule=optim.schedule)
-        set_lr(phase.optimizer, lr)
-        microbatches = [batch.to(prepared.device) for batch in step.microbatches]
-        result = train_step(
-            phase.model,
-            phase.optimizer,
-            microbatches,
-            phase.objective,
-            precision=state.precision,
-            clip_norm=optim.clip_norm,
-        )
-        state.step, state.epoch = state.step + 1, step.epoch
-        losses.append(result.loss)
-        speed.add(sum(b.num_tokens for b in microbatches), sum(b.num_rows for b in microbatches))
-        ends = step.last or progress >= 1
+    try:
+        if progress.evaluation_due:
+            evaluate()
+        steps = () if progress.ended else steps_of(phase, prepared, progress.epochs_done, progress.steps_done)
+        for step in speed.waiting_for(requests.between(steps)):
+            done = min(1.0, max(step.progress, (time.perf_counter() - started) / limit))
+            middle = max(0.0, done - 0.5 / total)
+            lr = phase.lr * lr_factor(middle, warmup=optim.warmup, schedule=optim.schedule)
+            set_lr(phase.optimizer, lr)
+            result, batches = step_within_memory(
+                state,
+                phase,
+                step,
+                device=prepared.device,
+                clip_norm=optim.clip_norm,
+                warn=reporter.warn,
+            )
+            progress.step, progress.epoch = progress.step + 1, step.epoch
+            progress.epochs_done, progress.steps_done = step.epochs_done, step.steps_done
+            progress.ended = step.last or done >= 1
+            state.losses.append(result.loss)
+            state.skips.append(result.skipped)
+            speed.add(sum(b.num_tokens for b in batches), sum(b.num_rows for b in batches))
 
-        if state.step % log_every == 0 or ends:
-            elapsed = time.perf_counter() - started
-            record = {
-                "kind": phase.name,
-                "step": state.step,
-                "epoch": round(state.epoch, 4),
-                "loss": state.finite(float(torch.stack(losses).mean())),
-                "lr": lr,
-                "grad_norm": _or_none(float(result.grad_norm)),
-                **speed.read(),
-                "seconds": round(elapsed, 3),
-                **({"graphs": graphs_compiled()} if state.fused else {}),
-            }
-            losses.clear()
-            run.log.write(record)
-            reporter.progress(record, total, remaining=elapsed * (1 - progress) / max(progress, 1e-9))
-            if board:
-                board.add(record)
-        reporter.advance(state.step, total)
+            logs = progress.step % log_every == 0 or progress.ended
+            if logs or prepared.device.type == "cpu":  # elsewhere reading waits for the device
+                state.count_skips()
+            if logs:
+                elapsed = time.perf_counter() - started
+                record = {
+                    "kind": phase.name,
+                    "step": progress.step,
+                    "epoch": round(progress.epoch, 4),
+                    "loss": _or_none(float(torch.stack(state.losses).nanmean())),
+                    "lr": lr,
+                    "grad_norm": _or_none(float(result.grad_norm)),
+                    "skipped": progress.skipped,
+                    **speed.read(),
+                    "seconds": round(elapsed, 3),
+                    **({"graphs": graphs_compiled()} if state.fused else {}),
+                }
+                state.losses.clear()
+                run.log.write(record)
+                reporter.progress(record, total, remaining=elapsed * (1 - done) / max(done, 1e-9))
+                if board:
+                    board.add(record)
+            reporter.advance(progress.step, total)
 
-        if classifies and (state.step % optim.eval_every == 0 or ends):
-            speed.pause()
-            record = evaluate_now(state, prepared, run, reporter)
-            speed.resume()
-            if board:
-                board.add(record)
-            stale = state.step - state.best_step
-            if optim.patience and stale >= optim.patience:
-                reporter.say(f"stopped: {optim.metric} has not improved for {stale:,} steps")
+            if classifies and (progress.step % optim.eval_every == 0 or progress.ended):
+                progress.evaluation_due = True
+                evaluate()
+            if progress.ended:
                 break
-        if ends:
-            break
-    reporter.stop()
+            if pace.due(progress.step):
+                save()
+    except signals.StopRequested:
+        if progress.phase or progress.step:
+            save()
+        raise
+    finally:
+        reporter.stop()
+        if board:
+            board.close()
     waited = speed.waited / max(speed.seconds, 1e-9)
     reporter.say(f"{phase.name}ing took {duration(speed.seconds)}, {waited:.1%} of it waiting for batches")
-    if board:
-        board.close()
 
 
 def _time_limit(state: State, phase: Phase, prepared: Prepared) -> float:
@@ -235,7 +317,9 @@ def _time_limit(state: State, phase: Phase, prepared: Prepared) -> float:
 
 def _announce(state: State, prepared: Prepared, reporter: Reporter) -> None:
     """Says how many steps are to come and how long they will take, before the first."""
-    expected = sum(estimate_seconds(phase, prepared, state.precision) for phase in state.phases)
+    phases = state.phases[state.progress.phase :]
+    parts = 2**state.progress.halvings
+    expected = sum(estimate_seconds(phase, prepared, state.precision, parts) for phase in phases)
     minutes = prepared.config.optim.max_minutes
     note = ""
     if minutes is not None and expected > 60 * minutes:
@@ -243,11 +327,11 @@ def _announce(state: State, prepared: Prepared, reporter: Reporter) -> None:
     plans = [
         f"{'pretraining' if phase.name == 'pretrain' else 'training'} {phase.epochs} epochs, "
         f"{phase.epochs * steps_per_epoch(phase, prepared):,} steps"
-        for phase in state.phases
+        for phase in phases
     ]
     reporter.say(f"{'; '.join(plans)}; about {duration(expected)}{note}")
 
 
 def _or_none(value: float) -> float | None:
-    """JSON has no infinity; a gradient norm is infinite where fp16 overflowed and the step was skipped."""
+    """JSON has no infinity; loss or gradient norm are not finite where the step was skipped."""
     return value if np.isfinite(value) else None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -10,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from custom_bert.batch import Batch
-from custom_bert.checkpoints.native import read_run_weights, write_weights
+from custom_bert.checkpoints.native import read_run_weights
 from custom_bert.data.batching import EVALUATION_PADDING, EVALUATION_ROWS, by_length
 from custom_bert.data.loader import prefetch
 from custom_bert.errors import RunError
@@ -18,6 +17,8 @@ from custom_bert.metrics import Scores
 from custom_bert.models.evaluate import Evaluation, evaluate
 from custom_bert.process import release_memory
 from custom_bert.report import score_lines
+from custom_bert.signals import Requests
+from custom_bert.training import checkpoint
 from custom_bert.training.log import Reporter, duration
 from custom_bert.training.prepare import Prepared
 from custom_bert.training.run import RunDirectory
@@ -53,43 +54,56 @@ def validation_batches(prepared: Prepared) -> Iterator[Batch]:
     return prefetch(plan, partial(prepared.val.build_for_evaluation, padding=padding))
 
 
-def evaluate_now(state: State, prepared: Prepared, run: RunDirectory, reporter: Reporter) -> dict[str, Any]:
-    """Evaluates in training precision, and keeps the weights if they are the best so far."""
+def evaluate_now(
+    state: State, prepared: Prepared, run: RunDirectory, reporter: Reporter, requests: Requests
+) -> dict[str, Any]:
+    """Evaluates in training precision, and keeps the weights if they are the best so far.
+
+    Raises:
+        StopRequested: if there is a request to end meanwhile.
+        UserError: if the loss is not finite.
+    """
+    progress = state.progress
     found = evaluate(
         state.model,
-        validation_batches(prepared),
+        requests.between(validation_batches(prepared)),
         len(prepared.dataset.labels),
         device=prepared.device,
         autocast=state.precision.autocast,
     )
     loss = state.finite(found.loss)  # before anything is kept
     metric = float(getattr(found.scores, prepared.config.optim.metric))
-    better = metric > state.best_metric
+    better = metric > progress.best_metric
     if better:
-        write_weights(run.path, state.model.state_dict())
-        state.best_metric, state.best_step = metric, state.step  # not before they are there
+        run.keep_best(state.model.state_dict())
+        progress.best_metric, progress.best_step = metric, progress.step  # not before they are there
     record = {
         "kind": "eval",
-        "step": state.step,
-        "epoch": round(state.epoch, 4),
+        "step": progress.step,
+        "epoch": round(progress.epoch, 4),
         "loss": loss,
         "accuracy": found.scores.accuracy,
         "macro_f1": found.scores.macro_f1,
         "best": better,
-        "run_seconds": round(time.perf_counter() - state.started, 3),
+        "run_seconds": round(state.seconds, 3),
     }
     run.log.write(record)
     reporter.say(
-        f"epoch {state.epoch:.2f}  validation: accuracy {found.scores.accuracy:.4f}  "
+        f"epoch {progress.epoch:.2f}  validation: accuracy {found.scores.accuracy:.4f}  "
         f"macro-F1 {found.scores.macro_f1:.4f}  loss {found.loss:.4f}{'  (best)' if better else ''}"
     )
     return record
 
 
 def finish(
-    state: State, prepared: Prepared, run: RunDirectory, reporter: Reporter, seconds: float
+    state: State, prepared: Prepared, run: RunDirectory, reporter: Reporter, requests: Requests
 ) -> TrainResult:
-    """Puts the best weights back, evaluates them as `custom-bert evaluate` will, and closes the run."""
+    """Puts the best weights back, evaluates them as `custom-bert evaluate` will, and closes the run.
+
+    Raises:
+        StopRequested: if there is a request to end meanwhile; the checkpoints are still there.
+    """
+    progress, seconds = state.progress, state.seconds
     state.phases.clear()  # gradients and moments make room for what is read and evaluated
     release_memory()
     state.model.load_state_dict(read_run_weights(run.path))
@@ -97,7 +111,7 @@ def finish(
     state.model.encoder.skip_unread = True
     found: Evaluation = evaluate(
         state.model,
-        validation_batches(prepared),
+        requests.between(validation_batches(prepared)),
         len(prepared.dataset.labels),
         device=prepared.device,
     )
@@ -105,21 +119,23 @@ def finish(
     run.log.close()
     run.update(
         "finished",
-        steps=state.step,
-        best_step=state.best_step,
+        steps=progress.step,
+        best_step=progress.best_step,
         seconds=round(seconds, 2),
+        saving_seconds=round(progress.saving_seconds, 2),
         validation={"loss": found.loss, **scores.as_dict(labels)},
     )
+    checkpoint.discard(run.path)
     reporter.say("")
     for line in score_lines(scores, labels):
         reporter.say(line)
     reporter.say("")
     reporter.say(
-        f"{run.path}: weights of step {state.best_step:,} (best {prepared.config.optim.metric}), "
+        f"{run.path}: weights of step {progress.best_step:,} (best {prepared.config.optim.metric}), "
         f"trained in {duration(seconds)}"
     )
     return TrainResult(
-        run.path, scores.accuracy, scores.macro_f1, state.best_step, state.step, seconds, scores
+        run.path, scores.accuracy, scores.macro_f1, progress.best_step, progress.step, seconds, scores
     )
 
 
@@ -149,14 +165,19 @@ def as_finished(directory: Path, record: dict[str, Any], reporter: Reporter) -> 
 
 
 def interrupted(state: State, run: RunDirectory, reporter: Reporter) -> None:
-    """After Ctrl-C: keeps the best weights so far, or nothing if there are none, and says which."""
-    if state.best_step == 0:
+    """After a request to end: says what is kept, and how it goes on; nothing is, before the first step."""
+    progress = state.progress
+    if not (progress.phase or progress.step):
         run.discard()
-        reporter.say("interrupted before the first evaluation: nothing is kept")
+        reporter.say("interrupted before the first step: nothing is kept")
         return
     run.log.close()
     run.update("interrupted", **state.kept())
+    ready = (
+        f"; the weights of step {progress.best_step:,} are ready for evaluate and predict"
+        if progress.best_step
+        else ""
+    )
     reporter.say(
-        f"interrupted at step {state.step:,}: {run.path} keeps the weights of step "
-        f"{state.best_step:,}, ready for evaluate and predict"
+        f"interrupted after step {progress.step:,}: the same command continues {run.path} from there{ready}"
     )

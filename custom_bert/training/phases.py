@@ -61,12 +61,17 @@ class Step:
 
     Attributes:
         microbatches: on the CPU.
+        drawn_in: the pass that they belong to, from 0.
+        epochs_done, steps_done: whole passes of the phase, and steps of the pass after those.
         progress: share of the phase.
         epoch: passes over the data.
         last: whether the phase ends with it.
     """
 
     microbatches: list[Batch]
+    drawn_in: int
+    epochs_done: int
+    steps_done: int
     progress: float
     epoch: float
     last: bool
@@ -152,21 +157,33 @@ def steps_per_epoch(phase: Phase, prepared: Prepared) -> int:
     return -(-len(phase.plan(0)) // prepared.config.batch.accumulation)
 
 
-def steps_of(phase: Phase, prepared: Prepared) -> Iterator[Step]:
-    """The phase's optimizer steps in order; batches are prepared ahead by a thread."""
+def steps_of(phase: Phase, prepared: Prepared, epochs_done: int = 0, steps_done: int = 0) -> Iterator[Step]:
+    """The phase's optimizer steps in order; batches are prepared ahead by a thread.
+
+    Args:
+        phase: what is trained.
+        prepared: on what.
+        epochs_done, steps_done: whole passes, and steps of the pass after those, that are left out; that
+            takes no time.
+    """
     accumulation = prepared.config.batch.accumulation
-    for epoch in range(phase.epochs):
+    for epoch in range(epochs_done, phase.epochs):
         plan = phase.plan(epoch)
         steps = -(-len(plan) // accumulation)
-        batches = prefetch(plan, partial(_built, phase, epoch))
-        for index in range(steps):
+        begin, steps_done = steps_done, 0
+        batches = prefetch(plan[begin * accumulation :], partial(_built, phase, epoch))
+        for index in range(begin, steps):
             count = min(accumulation, len(plan) - index * accumulation)
             done = epoch + (index + 1) / steps
+            ends = index == steps - 1
             yield Step(
                 [next(batches) for _ in range(count)],
+                drawn_in=epoch,
+                epochs_done=epoch + ends,
+                steps_done=0 if ends else index + 1,
                 progress=done / phase.epochs,
                 epoch=done,
-                last=epoch == phase.epochs - 1 and index == steps - 1,
+                last=epoch == phase.epochs - 1 and ends,
             )
 
 
@@ -174,19 +191,30 @@ def _built(phase: Phase, epoch: int, indices: np.ndarray) -> Batch:
     return phase.build(indices, epoch)
 
 
-def estimate_seconds(phase: Phase, prepared: Prepared, precision: MixedPrecision) -> float:
-    """Expected time of a phase, from one batch's forward and backward pass; leaves no trace."""
+def estimate_seconds(phase: Phase, prepared: Prepared, precision: MixedPrecision, parts: int = 1) -> float:
+    """Expected time of a phase, from one batch's forward and backward pass; leaves no trace.
+
+    Args:
+        phase: what is trained.
+        prepared: on what.
+        precision: of the passes.
+        parts: in which a batch is computed.
+    """
     plan, lengths_N = phase.plan(0), prepared.train.lengths_N
     # the padded plan costs by texts, the others by tokens
     costs_N = np.ones_like(lengths_N) if prepared.plan == "padded" else lengths_N
     batches = sum(int(costs_N[indices].sum()) for indices in plan) / int(costs_N[plan[0]].sum())
-    _, seconds = time_passes(phase, prepared, precision, 2)  # the first pays for allocations
-    return seconds * batches * phase.epochs * OVERHEAD
+    _, seconds = time_passes(phase, prepared, precision, 2, parts)  # the first pays for allocations
+    return seconds * parts * batches * phase.epochs * OVERHEAD
 
 
-def time_passes(phase: Phase, prepared: Prepared, precision: MixedPrecision, count: int) -> list[float]:
-    """Seconds of each of `count` forward and backward passes of a phase's first batch; leaves no trace."""
-    batch = phase.build(phase.plan(0)[0], 0).to(prepared.device)
+def time_passes(
+    phase: Phase, prepared: Prepared, precision: MixedPrecision, count: int, parts: int = 1
+) -> list[float]:
+    """Seconds of each of `count` forward and backward passes of a phase's first batch, or of the first of its
+    parts; leaves no trace."""
+    indices = phase.plan(0)[0]
+    batch = phase.build(indices[: -(-len(indices) // parts)], 0).to(prepared.device)
     on_gpu = [prepared.device] if prepared.device.type == "cuda" else []
     found = []
     with torch.random.fork_rng(devices=on_gpu):

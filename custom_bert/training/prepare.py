@@ -50,10 +50,13 @@ NOT_IDENTITY = (
     "data.tokenizer",
     "data.cache_dir",
     "model.init_from",
+    "runtime.checkpoint_every",
     "runtime.log_every",
     "runtime.tensorboard",
+    "runtime.threads",
 )
-"""Fields that do not decide what is learned; the files that paths lead to count by their content."""
+"""Fields that do not decide what is learned, beyond rounding; the files that paths lead to count by their
+content."""
 
 
 @dataclass(frozen=True)

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
+from torch import Tensor
+
 from custom_bert import __version__, files, machine
 from custom_bert import config as configuration
-from custom_bert.checkpoints.native import write_description
+from custom_bert.checkpoints.native import write_description, write_weights
+from custom_bert.checkpoints.published_files import WEIGHTS
 from custom_bert.errors import RunError, WriteError
+from custom_bert.training import checkpoint
 from custom_bert.training.prepare import Prepared
 
 Status = Literal["running", "interrupted", "finished"]
@@ -48,10 +53,10 @@ def read_record(directory: Path) -> dict[str, Any] | None:
     if not _holds_something(directory):
         return None
     try:
-        record = json.loads((directory / "run.json").read_text(encoding="utf-8"))
+        record = files.read_run_json(directory, "run.json")
         if not isinstance(record, dict):
-            raise ValueError("not an object")
-    except (OSError, ValueError) as error:
+            raise RunError("not an object")
+    except RunError as error:
         raise RunError(
             f"{directory}: exists and is not a run directory (no readable run.json); "
             f"choose another with --out"
@@ -59,14 +64,32 @@ def read_record(directory: Path) -> dict[str, Any] | None:
     return record
 
 
-def claim(directory: Path, prepared: Prepared) -> dict[str, Any] | None:
-    """Decides what a training command may do with a directory.
-
-    Returns:
-        The record of a finished run of the same identity, or None if training may start there.
+@contextmanager
+def hold(directory: Path) -> Iterator[None]:
+    """Makes a directory if there is none, and keeps other trainers out of it; it goes again if it stays empty.
 
     Raises:
-        RunError: if another run, or an unfinished one, is there.
+        RunError: if another process trains into it.
+        WriteError: if the system refuses.
+    """
+    created = not directory.exists()
+    files.make_directory(directory)
+    try:
+        with files.locked(directory):
+            yield
+    finally:
+        if created:
+            files.remove_if_empty(directory)
+
+
+def claim(directory: Path, prepared: Prepared) -> dict[str, Any] | None:
+    """Decides what a training command may do with a directory that it holds.
+
+    Returns:
+        The record of a run of the same identity, finished or to be continued; None for an empty directory.
+
+    Raises:
+        RunError: if another run is there.
     """
     record = read_record(directory)
     if record is None:
@@ -80,12 +103,7 @@ def claim(directory: Path, prepared: Prepared) -> dict[str, Any] | None:
             f"{directory}: holds another run ({'; '.join(differences)}); "
             f"choose another --out, or --fresh for a numbered sibling"
         )
-    if record.get("status") != "finished":
-        raise RunError(
-            f"{directory}: holds a run of this configuration that did not finish "
-            f"({record.get('status')}); --fresh trains again in a numbered sibling"
-        )
-    if not (directory / "model.safetensors").is_file():
+    if record.get("status") == "finished" and not (directory / WEIGHTS).is_file():
         raise RunError(
             f"{directory}: this run is finished, but its model.safetensors is missing; "
             f"--fresh trains again in a numbered sibling"
@@ -109,18 +127,29 @@ class RunDirectory:
     """A directory that this process trains into.
 
     Args:
-        path: must not hold a run.
+        path: held by this process.
         prepared: what is trained.
+        record: of the run that is continued, if one is.
+
+    Attributes:
+        log: metrics.jsonl, once `open_log` was called.
+        best: size and sha256 of the best weights, if there are any.
     """
 
-    def __init__(self, path: Path, prepared: Prepared) -> None:
+    log: files.LineLog
+
+    def __init__(self, path: Path, prepared: Prepared, record: dict[str, Any] | None = None) -> None:
         self.path = path
-        self._created = not path.exists()
-        files.make_directory(path)
+        self.best: tuple[int, str] | None = None
+        for folder in (path, path / checkpoint.FOLDER):
+            if folder.is_dir():
+                files.remove_litter(folder)
+        before = record or {}
         self._record: dict[str, Any] = {
             "status": "running",
             "custom_bert": __version__,
-            "started": _now(),
+            "started": before.get("started", _now()),
+            "continued": [*before.get("continued", []), _now()] if record else [],
             "argv": sys.argv,
             "identity": prepared.identity(),
             "config": configuration.to_flat(prepared.config),
@@ -129,7 +158,6 @@ class RunDirectory:
             "encoder": asdict(prepared.encoder),
             "machine": machine.description(prepared.device),
         }
-        self.log = files.LineLog(path / "metrics.jsonl")
         write_description(
             path,
             prepared.encoder,
@@ -139,6 +167,17 @@ class RunDirectory:
             prepared.config.data.long_texts,
         )
         self.update("running")
+
+    def open_log(self, keep: int) -> None:
+        """Opens metrics.jsonl, of which so many bytes are of steps before the present one."""
+        path = self.path / "metrics.jsonl"
+        self.log = files.LineLog(path, keep=keep)
+        if self.log.size < keep:
+            raise RunError(f"{path}: cut since the checkpoint; --fresh trains again in a numbered sibling")
+
+    def keep_best(self, weights: dict[str, Tensor]) -> None:
+        """Writes model.safetensors."""
+        self.best = write_weights(self.path, weights)
 
     def update(self, status: Status, **results: Any) -> None:
         """Writes run.json with a new status and whatever is known by now; a finished run stays finished."""
@@ -152,10 +191,9 @@ class RunDirectory:
     def discard(self) -> None:
         """Removes what this run wrote, when nothing of it is of use; other files stay."""
         self.log.close()
-        for name in ("metrics.jsonl", "config.json", "tokenizer.json", "labels.json", "run.json"):
-            (self.path / name).unlink(missing_ok=True)
-        if self._created and not any(self.path.iterdir()):
-            self.path.rmdir()
+        checkpoint.discard(self.path)
+        for name in ("metrics.jsonl", "config.json", "tokenizer.json", "labels.json", WEIGHTS, "run.json"):
+            files.remove_file(self.path / name)
 
 
 def _now() -> str:

@@ -7,11 +7,74 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from custom_bert.errors import UserError
 from custom_bert.models.heads import SequenceClassifier
 from custom_bert.precision import MixedPrecision
 from custom_bert.training.phases import Phase
+
+SKIPPED_IN_A_ROW = 3
+"""Steps that are not finite, one after the other, after which training has diverged."""
+
+SKIPPED_WHILE_SCALING = 20
+"""The same in fp16, whose loss scale starts at 65,536 and is halved at each such step."""
+
+
+class Diverged(UserError):
+    """Training that more steps would not bring back."""
+
+
+@dataclass(kw_only=True)
+class Progress:
+    """Where a run stands: plain numbers, which a checkpoint holds as they are.
+
+    Attributes:
+        phase: index of the present phase.
+        epochs_done: whole passes of the phase.
+        steps_done: optimizer steps of the pass after those.
+        step: optimizer steps of the phase.
+        epoch: passes of the phase.
+        seconds: of all phases, up to the moment of writing.
+        phase_seconds: of the present phase.
+        saving_seconds: of all phases, spent on writing checkpoints.
+        best_metric, best_step: of the best evaluation so far, whose weights the run directory holds.
+        evaluation_due: whether the last step is still to be evaluated.
+        ended: whether the phase ends with the last step.
+        skipped: steps of the phase whose loss or gradient was not finite.
+        skipped_in_a_row: of these, the last ones.
+        halvings: how often batches are halved, for memory.
+        tokens, rows: of the steps since the last record of metrics.jsonl.
+        log_bytes: length of metrics.jsonl.
+        scale, scale_steps: fp16's loss scale and how many steps it has held; 0 for other types.
+    """
+
+    phase: int = 0
+    epochs_done: int = 0
+    steps_done: int = 0
+    step: int = 0
+    epoch: float = 0.0
+    seconds: float = 0.0
+    phase_seconds: float = 0.0
+    saving_seconds: float = 0.0
+    best_metric: float = -1.0
+    best_step: int = 0
+    evaluation_due: bool = False
+    ended: bool = False
+    skipped: int = 0
+    skipped_in_a_row: int = 0
+    halvings: int = 0
+    tokens: int = 0
+    rows: int = 0
+    log_bytes: int = 0
+    scale: float = 0.0
+    scale_steps: int = 0
+
+    def enter(self, phase: int) -> None:
+        """Begins another phase; what belongs to the whole run stays."""
+        kept = {name: getattr(self, name) for name in ("seconds", "saving_seconds", "log_bytes", "halvings")}
+        self.__init__(phase=phase, **kept)  # type: ignore[misc]
 
 
 @dataclass
@@ -20,37 +83,71 @@ class State:
 
     Attributes:
         model: the classifier.
-        phases: what is still to be trained.
+        phases: what is trained, in order.
         precision: autocast and loss scaling.
-        step, epoch: of the present phase.
-        best_metric, best_step: of the best evaluation so far, whose weights the run directory holds.
+        progress: where the run stands.
+        losses: of the steps since the last record of metrics.jsonl.
+        skips: of the last steps, whether each was left out; on the device until `count_skips` reads them.
         fused: whether layers are compiled.
-        started: when it was made, by `time.perf_counter`.
+        started: when this process began, by `time.perf_counter`, less what earlier ones took.
     """
 
     model: SequenceClassifier
     phases: list[Phase]
     precision: MixedPrecision
-    step: int = 0
-    epoch: float = 0.0
-    best_metric: float = -1.0
-    best_step: int = 0
+    progress: Progress = field(default_factory=Progress)
+    losses: list[Tensor] = field(default_factory=list)
+    skips: list[Tensor] = field(default_factory=list)
     fused: bool = False
     started: float = field(default_factory=time.perf_counter)
 
+    @property
+    def phase(self) -> Phase:
+        """The present one."""
+        return self.phases[self.progress.phase]
+
+    @property
+    def seconds(self) -> float:
+        """Of the run so far, in all processes that trained it."""
+        return time.perf_counter() - self.started
+
     def kept(self) -> dict[str, Any]:
         """What an unfinished run holds, for run.json."""
-        return {"steps": self.step, "best_step": self.best_step, "best_metric": max(0.0, self.best_metric)}
+        progress = self.progress
+        return {
+            "steps": progress.step,
+            "best_step": progress.best_step,
+            "best_metric": max(0.0, progress.best_metric),
+        }
 
-    def finite(self, loss: float) -> float:
-        """The loss.
+    def count_skips(self) -> None:
+        """Reads `skips`.
 
         Raises:
-            UserError: if it is not finite; the message says what is kept.
+            Diverged: if too many steps in a row were left out.
+        """
+        progress = self.progress
+        for skipped in torch.stack(self.skips).tolist() if self.skips else []:
+            progress.skipped += int(skipped)
+            progress.skipped_in_a_row = progress.skipped_in_a_row + 1 if skipped else 0
+            allowed = SKIPPED_WHILE_SCALING if self.precision.scaler.is_enabled() else SKIPPED_IN_A_ROW
+            if progress.skipped_in_a_row >= allowed:
+                raise self._diverged(
+                    f"loss or gradient were not finite in {allowed} steps up to step {progress.step:,}"
+                )
+        self.skips.clear()
+
+    def finite(self, loss: float) -> float:
+        """The loss of an evaluation.
+
+        Raises:
+            Diverged: if it is not finite; the message says what is kept.
         """
         if not np.isfinite(loss):
-            kept = f"; the weights of step {self.best_step:,} are kept" if self.best_step else ""
-            raise UserError(
-                f"the loss is {loss} at step {self.step:,}: training diverged; lower optim.lr{kept}"
-            )
+            raise self._diverged(f"the loss is {loss} at step {self.progress.step:,}")
         return loss
+
+    def _diverged(self, what: str) -> Diverged:
+        best = self.progress.best_step
+        kept = f"; the weights of step {best:,} are kept" if best else ""
+        return Diverged(f"{what}: training diverged; lower optim.lr{kept}")

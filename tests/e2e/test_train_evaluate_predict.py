@@ -398,7 +398,7 @@ def ctrl_c() -> Iterator[None]:
 
 @pytest.mark.skipif(os.name != "posix", reason="signals")
 @pytest.mark.usefixtures("ctrl_c")
-def test_ctrl_c_keeps_the_last_evaluated_weights_and_says_where(data: Path, tmp_path: Path) -> None:
+def test_ctrl_c_keeps_the_last_evaluated_weights_and_a_checkpoint_and_says_where(data: Path, tmp_path: Path) -> None:
     values = settings(data, tmp_path / "run", **{"optim.epochs": 5000})
     command = [sys.executable, "-u", "-m", "custom_bert", "train", *arguments(values)]
     with subprocess.Popen(
@@ -415,11 +415,10 @@ def test_ctrl_c_keeps_the_last_evaluated_weights_and_says_where(data: Path, tmp_
         process.send_signal(signal.SIGINT)
         rest, errors = process.communicate(timeout=60)
     assert process.returncode == 130 and "Traceback" not in errors
-    assert f"{tmp_path}/run keeps the weights of step" in rest
+    assert f"the same command continues {tmp_path}/run from there; the weights of step" in rest
     assert json.loads((tmp_path / "run" / "run.json").read_text())["status"] == "interrupted"
     assert Classifier.load(tmp_path / "run").predict(["a dog barks"])
-    with pytest.raises(RunError, match="did not finish"):
-        train_model(values)
+    assert len(list((tmp_path / "run" / "checkpoints").iterdir())) == 1
 
 
 def test_a_diverging_loss_is_one_line_and_the_run_is_marked(
@@ -540,13 +539,13 @@ def test_weights_that_cannot_be_written_are_not_called_kept(
     """A disk that fills up at the first evaluation leaves the directory free, later the weights before."""
     writes = []
 
-    def write(directory: Path, state: object) -> None:
+    def write(directory: Path, state: object) -> tuple[int, str]:
         writes.append(directory)
         if len(writes) > allowed:
             raise WriteError(f"{directory}: cannot write: No space left on device")
-        write_weights(directory, state)  # type: ignore[arg-type]
+        return write_weights(directory, state)  # type: ignore[arg-type]
 
-    monkeypatch.setattr("custom_bert.training.outcome.write_weights", write)
+    monkeypatch.setattr("custom_bert.training.run.write_weights", write)
     allowed = 0
     with pytest.raises(WriteError, match="No space left"):
         train_model(settings(data, tmp_path / "run"))

@@ -42,7 +42,7 @@ def test_a_file_made_meanwhile_is_not_replaced(tmp_path: Path) -> None:
 def test_a_refused_write_is_one_line_with_the_path(tmp_path: Path) -> None:
     with pytest.raises(WriteError) as caught:
         files.write_text(tmp_path / "missing" / "a.txt", "x")
-    assert str(caught.value) == f"{tmp_path}/missing/a.txt: cannot write: No such file or directory"
+    assert str(caught.value) == f"{tmp_path}/missing/a.txt: cannot write: No such file or directory (ENOENT)"
     (tmp_path / "file").write_text("x")
     with pytest.raises(WriteError, match="cannot write"):
         files.make_directory(tmp_path / "file" / "below")
@@ -89,11 +89,11 @@ def test_the_line_log_is_readable_after_every_line(tmp_path: Path) -> None:
 
 
 def test_a_directory_gets_its_name_only_when_complete(tmp_path: Path) -> None:
-    temporary = files.temporary_directory(tmp_path, "store")
-    files.write_text(temporary / "a", "x")
-    files.rename_directory(temporary, tmp_path / "final")
+    with files.new_directory(tmp_path / "final") as folder:
+        files.write_text(folder / "a", "x")
+        assert not (tmp_path / "final").exists()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["final"]
-    other = files.temporary_directory(tmp_path, "store")
-    with pytest.raises(WriteError):
-        files.rename_directory(other, tmp_path / "final")
+    with pytest.raises(WriteError), files.new_directory(tmp_path / "final"):
+        pass
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["final"]
     assert (tmp_path / "final" / "a").read_text() == "x"

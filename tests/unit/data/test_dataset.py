@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from data_files import read, sentences, write_set
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from custom_bert.cli import main
 from custom_bert.data import findings, labels
 from custom_bert.data.dataset import divide, in_directory
 from custom_bert.data.findings import at_lines, counted, describe
@@ -405,3 +407,18 @@ def test_many_labels_cost_no_more_than_few(tmp_path: Path) -> None:
 
 def test_the_module_names_its_limits() -> None:
     assert (labels.MAX_LABELS, labels.MAX_LABEL_CHARACTERS, findings.RARE) == (65_536, 1_000, 3)
+
+
+def test_programs_are_told_every_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    texts = ["a", "b", "a", "", "b", "c", "a"]
+    labels = ["yes", "no", "yes", "no", "yes", "yes", "no"]
+    write_set(tmp_path, texts, labels, ["new", "b", "c"], ["yes", "no", "yes"])
+    assert main(["check-data", str(tmp_path), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    train = found["files"]["train"]
+    assert train["duplicates"] == [[1, 3], [2, 5], [1, 7]] and train["conflicts"] == [[2, 5], [1, 7]]
+    assert train["empty_texts"] == [4] and train["lines"] == 7
+    assert found["leaks"] == [[2, 2], [3, 6]] and found["labels"] == {"no": 3, "yes": 4}
+    assert not found["divided"] and any("more than one label" in one for one in found["warnings"])
+    assert main(["check-data", str(tmp_path)]) == 0
+    assert "3 training lines repeat an earlier text (lines 3, 5, 7)" in capsys.readouterr().out

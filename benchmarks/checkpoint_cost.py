@@ -1,0 +1,83 @@
+"""What share of a run's time do checkpoints take at the default interval?
+
+    python benchmarks/checkpoint_cost.py --data FOLDER
+
+FOLDER holds the four files of one set. Each size trains for some minutes in a fresh process; the run itself
+counts the seconds that it spends on saving, so that no second run and no noise stand between.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from custom_bert.bench.measure import answer_as_child, in_child, markdown, shown, spread, write_record
+
+QUESTION = "Share of a run's time that checkpoints take at the default interval"
+SIZES = ("256x4", "768x12")
+
+
+def train(arguments: dict[str, Any]) -> dict[str, Any]:
+    """One run, cut off after some minutes; saving of weights after an evaluation is not counted as saving."""
+    from custom_bert import train_model
+    from custom_bert.data.dataset import in_directory
+
+    width, layers = map(int, arguments["size"].split("x"))
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "run"
+        settings = {**in_directory(arguments["folder"]), "out": str(out), "data.cache_dir": arguments["cache"]}
+        settings |= {"model.hidden_size": width, "model.num_hidden_layers": layers}
+        settings |= {"optim.max_minutes": arguments["minutes"], "optim.epochs": 1000, "optim.eval_every": 10**9}
+        train_model({**settings, "optim.pretrain_epochs": 0, "optim.embedding_init": "random"})
+        record = json.loads((out / "run.json").read_text())
+        weights = (out / "model.safetensors").stat().st_size
+    return {
+        "share": record["saving_seconds"] / record["seconds"],
+        "saving_seconds": record["saving_seconds"],
+        "seconds": record["seconds"],
+        "weights_mb": weights / 1e6,
+    }
+
+
+def main() -> None:
+    """The record is complete after each size."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--sizes", nargs="+", default=list(SIZES), help="width x layers")
+    parser.add_argument("--minutes", type=float, default=3.0, help="of each run")
+    parser.add_argument("--repeats", type=int, default=1)
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/checkpoint_cost.json"))
+    options = parser.parse_args()
+    raw: dict[str, list[dict[str, Any]]] = {}
+    with tempfile.TemporaryDirectory() as cache:
+        for size in options.sizes:
+            for _ in range(options.repeats):
+                arguments = {"folder": str(options.data.resolve()), "cache": cache, "size": size}
+                found = in_child([__file__], "train", {**arguments, "minutes": options.minutes})
+                raw.setdefault(size, []).append(found)
+                print(f"{size}: {found['share']:.1%} of {found['seconds']:.0f} s", flush=True)
+            rows, results = [], []
+            for name, runs in raw.items():
+                shares = [run["share"] for run in runs]
+                weights = f"{runs[0]['weights_mb']:.0f} MB"
+                rows.append([name, weights, shown([100 * share for share in shares]), len(runs)])
+                ratios = {f"ratio_{key}": value for key, value in spread(shares).items()}
+                results.append({"id": f"A12, {name}", **ratios, "repeats": len(runs)})
+            write_record(
+                options.out,
+                question=QUESTION,
+                command=f"python benchmarks/checkpoint_cost.py --data FOLDER --minutes {options.minutes:g} "
+                f"--sizes {' '.join(options.sizes)} --repeats {options.repeats}",
+                table=markdown(["encoder", "weights", "share of the time, %", "runs"], rows),
+                results=results,
+                raw=raw,
+            )
+
+
+if __name__ == "__main__":
+    if not answer_as_child(sys.argv[1:], {"train": train}):
+        main()

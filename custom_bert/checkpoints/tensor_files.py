@@ -1,0 +1,78 @@
+"""safetensors files, written from the tensors where they lie and read into memory; never mapped, never pickled.
+
+The library writes from a second copy in memory, or by itself beside `files.py`, without making anything
+durable; the format (https://github.com/huggingface/safetensors, "Format") takes a few lines. It reads.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load as load_tensors
+from torch import Tensor
+
+from custom_bert.errors import RunError
+from custom_bert.files import Sink
+
+NAMES = {
+    torch.float64: "F64",
+    torch.float32: "F32",
+    torch.float16: "F16",
+    torch.bfloat16: "BF16",
+    torch.int64: "I64",
+    torch.uint8: "U8",
+}
+"""The format's names of the types that we write."""
+
+ALIGNMENT = 8
+"""Bytes of which the header's length is a multiple."""
+
+
+def write_tensors(sink: Sink, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> None:
+    """Writes a safetensors file; one tensor at a time is copied, and only if it is not contiguous on the CPU.
+
+    Args:
+        sink: where to; see `files.writing` and `files.creating`.
+        tensors: by name.
+        metadata: for the header.
+    """
+    header: dict[str, object] = {"__metadata__": dict(metadata)} if metadata else {}
+    at = 0
+    for name, tensor in tensors.items():
+        end = at + tensor.numel() * tensor.element_size()
+        header[name] = {
+            "dtype": NAMES[tensor.dtype],
+            "shape": list(tensor.shape),
+            "data_offsets": [at, end],
+        }
+        at = end
+    text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % ALIGNMENT)
+    sink.write(len(text).to_bytes(8, "little"))
+    sink.write(text)
+    for tensor in tensors.values():
+        flat = tensor.detach().cpu().contiguous().reshape(-1)
+        if flat.numel():
+            sink.write(memoryview(flat.view(torch.uint8).numpy()))
+
+
+def parse_tensors(path: Path, content: bytes) -> dict[str, Tensor]:
+    """The tensors of a safetensors file.
+
+    Args:
+        path: for messages.
+        content: its bytes.
+
+    Raises:
+        RunError: if it is damaged, or holds a type that torch does not have.
+    """
+    try:
+        return load_tensors(content)
+    except (SafetensorError, ValueError) as error:
+        raise RunError(f"{path}: damaged: {error}") from error
+    except KeyError as error:
+        raise RunError(f"{path}: tensors of type {error}, which torch does not have") from error

@@ -1,0 +1,79 @@
+"""Requests to end: Ctrl-C and SIGTERM are noted at once and obeyed where a run can be continued."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import TypeVar
+
+T = TypeVar("T")
+
+NAMES = ("SIGINT", "SIGTERM")
+
+
+class StopRequested(BaseException):
+    """Raised where a request to end interrupts something that can be done again."""
+
+
+class Requests:
+    """Whether somebody wants the process to end.
+
+    Attributes:
+        number: of the signal; 0 while nobody does.
+    """
+
+    def __init__(self) -> None:
+        self.number = 0
+
+    def note(self, number: int, frame: FrameType | None = None) -> None:
+        """Notes a signal; a second one ends the process at once. What is on the disk is complete at any time."""
+        if self.number:
+            os._exit(128 + number)
+        self.number = number
+
+    def between(self, items: Iterable[T]) -> Iterator[T]:
+        """The items.
+
+        Raises:
+            StopRequested: before an item, once there is a request.
+        """
+        for item in items:
+            if self.number:
+                raise StopRequested
+            yield item
+
+    def obey(self) -> None:
+        """Ends as the signal asks.
+
+        Raises:
+            KeyboardInterrupt: after Ctrl-C.
+            SystemExit: after SIGTERM, with the code 143.
+        """
+        if self.number == signal.SIGINT:
+            raise KeyboardInterrupt
+        raise SystemExit(128 + self.number)
+
+
+@contextmanager
+def noted() -> Iterator[Requests]:
+    """Notes requests to end instead of obeying them; the handlers from before come back at the end.
+
+    A signal that the process ignores stays ignored, as a shell wants it for jobs in the background. Only the
+    main thread can have handlers: in another one nothing is noted.
+    """
+    requests = Requests()
+    before = {}
+    if threading.current_thread() is threading.main_thread():
+        for name in NAMES:
+            number = getattr(signal, name, None)
+            if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
+                before[number] = signal.signal(number, requests.note)
+    try:
+        yield requests
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,333 @@
+"""Checkpoints of a run that is not finished: complete and verified, or not there.
+
+    runs/x/checkpoints/000007-train-120/
+        state.json              where the run stands (`state.Progress`), and on which machine it got there
+        model.safetensors       weights, random generators, losses that are not logged yet
+        optimizer.safetensors   AdamW's moments and step counts
+        best.safetensors        the run's best weights so far; another name of the file in the run directory
+        manifest.json           names, sizes and hashes of the others, written last
+
+What depends on (seed, epoch, example) alone, as the order of batches, masks and token dropout do, is not
+stored: continuing takes no time, and skips no data.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, get_type_hints
+
+import torch
+from torch import Tensor, nn
+
+from custom_bert import __version__, files, machine
+from custom_bert.checkpoints import manifest
+from custom_bert.checkpoints.published_files import WEIGHTS
+from custom_bert.checkpoints.tensor_files import parse_tensors, write_tensors
+from custom_bert.config import coerce
+from custom_bert.errors import RunError
+from custom_bert.training.state import Progress, State
+
+FORMAT = "custom-bert-checkpoint/1"
+FOLDER = "checkpoints"
+KEEP = 2
+"""Checkpoints that stay: the newest, and one in case a disk spoils it."""
+
+SHARE = 0.03
+"""Of the time, what saving may take by default."""
+
+SECONDS = 15.0
+"""Between two checkpoints, at least, by default."""
+
+NAMES = re.compile(r"\d{6,}-(pretrain|train)-\d+")
+"""Of checkpoints: a number that rises from one to the next, the phase, its step."""
+
+DOMAIN = ("custom_bert", "torch", "processor", "cpu_capability", "device", "threads")
+"""What has to be the same for the same bits."""
+
+MODEL, OPTIMIZER, STATE, BEST = "model.safetensors", "optimizer.safetensors", "state.json", "best.safetensors"
+
+
+@dataclass(frozen=True)
+class Saved:
+    """A checkpoint that was read and verified.
+
+    Attributes:
+        path: its directory.
+        progress: where the run stood.
+        machine: of `DOMAIN`.
+        entries: its manifest.
+    """
+
+    path: Path
+    progress: Progress
+    machine: Mapping[str, Any]
+    entries: manifest.Entries
+
+
+class Pace:
+    """When the next checkpoint is due.
+
+    Args:
+        every: optimizer steps from one to the next; 0 for none, None for as often as `SHARE` of the time
+            allows, and `SECONDS` apart at least.
+    """
+
+    def __init__(self, every: int | None) -> None:
+        self._every, self._cost, self._last = every, 0.0, time.perf_counter()
+
+    def due(self, step: int) -> bool:
+        """Whether to save after this step of the phase."""
+        if self._every is not None:
+            return self._every > 0 and step % self._every == 0
+        return time.perf_counter() - self._last >= max(SECONDS, self._cost / SHARE)
+
+    def saved(self, seconds: float) -> None:
+        """Notes a checkpoint and what it cost."""
+        self._cost, self._last = seconds, time.perf_counter()
+
+
+def save(run: Path, state: State, identity: str, best: tuple[int, str] | None) -> Path:
+    """Writes a checkpoint of the present moment and removes all but the newest `KEEP`.
+
+    Args:
+        run: the run directory, which this process has to itself.
+        state: what to write.
+        identity: of the run.
+        best: size and sha256 of the best weights in the run directory, if there are any.
+
+    Raises:
+        WriteError: if the system refuses; checkpoints from before are as they were.
+    """
+    progress = state.progress
+    before = _directories(run)
+    number = 1 + int(before[0].name.partition("-")[0]) if before else 1
+    target = run / FOLDER / f"{number:06d}-{state.phase.name}-{progress.step}"
+    scaler = state.precision.scaler
+    if scaler.is_enabled():
+        progress.scale, progress.scale_steps = scaler.get_scale(), scaler._get_growth_tracker()
+    about = {
+        "format": FORMAT,
+        "identity": identity,
+        "machine": domain(state),
+        "progress": dataclasses.asdict(progress),
+    }
+    with files.new_directory(target) as folder:
+        entries = {}
+        with files.creating(folder / STATE) as sink:
+            sink.write(json.dumps(about, indent=1, sort_keys=True, allow_nan=False).encode() + b"\n")
+        entries[STATE] = (sink.size, sink.sha256)
+        for name, tensors in ((MODEL, _weights(state)), (OPTIMIZER, _moments(state))):
+            with files.creating(folder / name) as sink:
+                write_tensors(sink, tensors)
+            entries[name] = (sink.size, sink.sha256)
+        if progress.best_step and best:
+            files.put_new(run / WEIGHTS, folder / BEST)
+            entries[BEST] = best
+        manifest.write_manifest(folder, entries)
+    for old in before[KEEP - 1 :]:
+        files.remove_directory(old)
+    return target
+
+
+def newest(run: Path, identity: str, warn: Callable[[str], None]) -> Saved | None:
+    """The newest checkpoint that is whole, or None.
+
+    Args:
+        run: the run directory.
+        identity: of the run.
+        warn: told of each that is not.
+    """
+    for directory in _directories(run):
+        try:
+            return _read(directory, identity)
+        except RunError as error:
+            warn(f"{error}; the checkpoint before it is taken")
+    return None
+
+
+def exists(run: Path) -> bool:
+    """Whether there is a checkpoint, whole or not."""
+    return bool(_directories(run))
+
+
+def discard(run: Path) -> None:
+    """Removes all checkpoints, and what interrupted writes left of others.
+
+    Raises:
+        WriteError: if the system refuses.
+    """
+    for directory in _directories(run):
+        files.remove_directory(directory)
+    if (run / FOLDER).is_dir():
+        files.remove_litter(run / FOLDER)
+        files.remove_if_empty(run / FOLDER)
+
+
+def restore(saved: Saved, run: Path, state: State) -> None:
+    """Brings a state as `build` makes it, and the run's best weights, to where the checkpoint was.
+
+    Raises:
+        RunError: if the checkpoint is of another model.
+    """
+    progress = saved.progress
+    if progress.phase >= len(state.phases):
+        raise RunError(f"{saved.path}: the run has {len(state.phases)} phases, not {progress.phase + 1}")
+    state.progress = progress
+    state.started = time.perf_counter() - progress.seconds
+    found = _tensors(saved.path / MODEL)
+    device = next(state.model.parameters()).device
+    state.losses = list(found.pop("losses").to(device).unbind(0))
+    restore_random({k: found.pop(k) for k in list(found) if k.startswith("random.")})
+    _load(saved.path / MODEL, found, state)
+    begin_moments(state.phase.model, state.phase.optimizer)
+    with torch.no_grad():
+        moments = _moments(state)
+        stored = _tensors(saved.path / OPTIMIZER)
+        _check(saved.path / OPTIMIZER, stored, moments)
+        for name, tensor in moments.items():
+            tensor.copy_(stored[name])
+        for step, parameter in zip(stored["steps"], _trained(state), strict=True):
+            state.phase.optimizer.state[parameter]["step"].copy_(step)
+    scaler = state.precision.scaler
+    if scaler.is_enabled():
+        scaler.load_state_dict(
+            {**scaler.state_dict(), "scale": progress.scale, "_growth_tracker": progress.scale_steps}
+        )
+    if BEST in saved.entries:
+        files.put(saved.path / BEST, run / WEIGHTS)
+
+
+def domain(state: State) -> dict[str, Any]:
+    """What this process computes with, as far as bits depend on it."""
+    device = next(state.model.parameters()).device
+    facts = {"custom_bert": __version__, **machine.description(device)}
+    return {name: facts[name] for name in DOMAIN}
+
+
+def differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """What has changed, in words."""
+    return [
+        f"{name.replace('_', ' ')} was {then.get(name)}, is {now.get(name)}"
+        for name in DOMAIN
+        if then.get(name) != now.get(name)
+    ]
+
+
+def random_state(device: torch.device) -> dict[str, Tensor]:
+    """Of the generators that dropout draws from, by name."""
+    found = {"random.cpu": torch.get_rng_state()}
+    if device.type == "cuda":
+        found["random.cuda"] = torch.cuda.get_rng_state(device)
+    return found
+
+
+def restore_random(found: Mapping[str, Tensor]) -> None:
+    """The way back from `random_state`."""
+    torch.set_rng_state(found["random.cpu"])
+    if "random.cuda" in found and torch.cuda.is_available():
+        torch.cuda.set_rng_state(found["random.cuda"])
+
+
+def begin_moments(model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+    """Makes AdamW's moments, which it would make in its first step: so that running out of memory cannot
+    divide that step, and so that a checkpoint has somewhere to go."""
+    for parameter in model.parameters():
+        if parameter.requires_grad and parameter not in optimizer.state:
+            optimizer.state[parameter] = {
+                "step": torch.zeros((), dtype=torch.float32, device=parameter.device),
+                "exp_avg": torch.zeros_like(parameter, memory_format=torch.preserve_format),
+                "exp_avg_sq": torch.zeros_like(parameter, memory_format=torch.preserve_format),
+            }
+
+
+def _directories(run: Path) -> list[Path]:
+    """Newest first; what has another name is not ours."""
+    folder = run / FOLDER
+    found = [path for path in folder.iterdir() if NAMES.fullmatch(path.name)] if folder.is_dir() else []
+    return sorted(found, key=lambda path: path.name, reverse=True)
+
+
+def _read(directory: Path, identity: str) -> Saved:
+    entries = manifest.verify(directory)
+    path = directory / STATE
+    if not {STATE, MODEL, OPTIMIZER} <= entries.keys() <= {STATE, MODEL, OPTIMIZER, BEST}:
+        raise RunError(f"{directory}: not the files of a checkpoint")
+    try:
+        with files.open_regular(path) as stream:
+            value = files.parse_json(stream.read())
+        if value["format"] != FORMAT or value.keys() != {"format", "identity", "machine", "progress"}:
+            raise ValueError(f"not a {FORMAT} checkpoint")
+        given, types = value["progress"], get_type_hints(Progress)
+        if given.keys() != types.keys() or not isinstance(value["machine"], dict):
+            raise ValueError("its keys are not those of this version")
+        progress = Progress(**{key: coerce(given[key], types[key]) for key in types})
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise RunError(f"{path}: damaged: {error}") from error
+    if value["identity"] != identity:
+        raise RunError(f"{path}: the checkpoint of another run")
+    if min(v for k, v in given.items() if k != "best_metric") < 0:
+        raise RunError(f"{path}: damaged: a number is negative")
+    return Saved(directory, progress, value["machine"], entries)
+
+
+def _weights(state: State) -> dict[str, Tensor]:
+    """Of the classifier and of what the phase trains beside it, with what else is no plain number."""
+    device = next(state.model.parameters()).device
+    losses = torch.stack(state.losses).float() if state.losses else torch.zeros(0)
+    return {**_parameters(state), **random_state(device), "losses": losses}
+
+
+def _parameters(state: State) -> dict[str, Tensor]:
+    found = {f"classifier.{name}": tensor for name, tensor in state.model.state_dict().items()}
+    if state.phase.model is not state.model:
+        beside = state.phase.model.state_dict()
+        found |= {f"beside.{k}": tensor for k, tensor in beside.items() if not k.startswith("encoder.")}
+    return found
+
+
+def _trained(state: State) -> list[nn.Parameter]:
+    return [parameter for parameter in state.phase.model.parameters() if parameter.requires_grad]
+
+
+def _moments(state: State) -> dict[str, Tensor]:
+    """AdamW's, by the parameter's name; `steps` are those of all parameters in order, a copy."""
+    found, steps = {}, []
+    for name, parameter in state.phase.model.named_parameters():
+        if parameter.requires_grad:
+            moments = state.phase.optimizer.state[parameter]
+            found[f"exp_avg.{name}"], found[f"exp_avg_sq.{name}"] = moments["exp_avg"], moments["exp_avg_sq"]
+            steps.append(moments["step"])
+    return {**found, "steps": torch.stack(steps)}
+
+
+def _tensors(path: Path) -> dict[str, Tensor]:
+    try:
+        with files.open_regular(path) as stream:
+            return parse_tensors(path, stream.read())
+    except OSError as error:
+        raise RunError(f"{path}: cannot read: {error.strerror}") from error
+
+
+def _check(path: Path, found: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> None:
+    for name in sorted(wanted.keys() ^ found.keys()):
+        raise RunError(f"{path}: the tensor {name} is {'unknown' if name in found else 'missing'}")
+    for name, tensor in wanted.items():
+        if found[name].shape != tensor.shape or found[name].dtype != tensor.dtype:
+            raise RunError(f"{path}: {name} is {found[name].dtype} {tuple(found[name].shape)}")
+
+
+def _load(path: Path, found: dict[str, Tensor], state: State) -> None:
+    _check(path, found, _parameters(state))
+
+    def part(prefix: str) -> dict[str, Tensor]:
+        return {k.removeprefix(prefix): tensor for k, tensor in found.items() if k.startswith(prefix)}
+
+    state.model.load_state_dict(part("classifier."))
+    if state.phase.model is not state.model:
+        state.phase.model.load_state_dict(part("beside."), strict=False)  # the names are checked

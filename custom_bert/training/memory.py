@@ -1,0 +1,135 @@
+"""Steps within the memory that there is: budgeted before the first one, because the system's own answer to too
+much is to kill the process; and where an allocator refuses all the same, batches are halved, with the same
+result but for dropout's draws and rounding."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import torch
+
+from custom_bert import machine
+from custom_bert.batch import Batch
+from custom_bert.data.masking import MASK_RATE
+from custom_bert.errors import ConfigError, UserError
+from custom_bert.training.checkpoint import random_state, restore_random
+from custom_bert.training.phases import Phase, Step
+from custom_bert.training.prepare import Prepared
+from custom_bert.training.state import State
+from custom_bert.training.step import StepResult, train_step
+
+ALLOCATORS = ("can't allocate memory", "not enough memory", "out of memory")
+"""What torch's allocators say; the one for CPUs has no error class of its own."""
+
+
+SHARE = 0.9
+"""Of the memory, what a run may take by its own estimate."""
+
+BYTES = 16
+"""Of a parameter: its value, its gradient and AdamW's two moments, in fp32."""
+
+
+def halvings_needed(prepared: Prepared) -> int:
+    """How often batches have to be halved for the largest to fit into memory, by estimate.
+
+    Raises:
+        ConfigError: if the model alone does not fit.
+    """
+    encoder, config, memory = prepared.encoder, prepared.config, machine.memory_of(prepared.device)
+    fixed = BYTES * encoder.num_parameters(len(prepared.dataset.labels))
+    room = SHARE * memory - fixed
+    if room <= 0:
+        raise ConfigError(
+            [
+                f"model.size: weights, gradients and moments take {fixed / 1e9:.1f} GB of the "
+                f"{memory / 1e9:.1f} GB that there are; choose a smaller one"
+            ]
+        )
+    lengths_N, plan = prepared.train.lengths_N, prepared.epoch_plan(config.seed, 0, None)
+    if prepared.plan == "padded":
+        rows = max(map(len, plan)) * prepared.max_length
+    else:
+        rows = max(int(lengths_N[indices].sum()) for indices in plan)
+    rows *= 2 if config.optim.r_drop else 1
+    masked = MASK_RATE if config.optim.pretrain_epochs else 0.0
+    return max(0, math.ceil(math.log2(rows * encoder.bytes_per_row(masked) / room)))
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an allocator raised it."""
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+        return True
+    return isinstance(error, RuntimeError) and any(words in str(error) for words in ALLOCATORS)
+
+
+def step_within_memory(
+    state: State,
+    phase: Phase,
+    step: Step,
+    *,
+    device: torch.device,
+    clip_norm: float,
+    warn: Callable[[str], None],
+) -> tuple[StepResult, list[Batch]]:
+    """`train_step`; where memory runs out, once more from the same random state with halves of the batches,
+    and with such halves from then on.
+
+    Args:
+        state: of the run; holds how often batches are halved.
+        phase: what is trained; its optimizer's moments are there, so that only forward and backward passes
+            allocate, which leave weights alone.
+        step: batches on the CPU.
+        device: of the model.
+        clip_norm: largest gradient norm.
+        warn: told of a halving.
+
+    Returns:
+        What the step measured, and its batches.
+
+    Raises:
+        UserError: if a single text does not fit.
+    """
+    while True:
+        batches = halved(phase, step, state.progress.halvings)
+        before = random_state(device)
+        try:
+            on_device = [batch.to(device) for batch in batches]
+            result = train_step(
+                phase.model,
+                phase.optimizer,
+                on_device,
+                phase.objective,
+                precision=state.precision,
+                clip_norm=clip_norm,
+            )
+            return result, on_device
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
+                raise
+        # out of the handler, whose frames hold the tensors that there was no room for
+        phase.optimizer.zero_grad(set_to_none=True)
+        restore_random(before)
+        if device.type == "cuda":
+            torch.cuda.empty_cache()
+        rows = max(batch.num_rows for batch in batches)
+        if all(len(np.unique(batch.indices)) == 1 for batch in batches):
+            raise UserError(
+                f"a text of {rows:,} tokens does not fit into memory; lower data.max_length or model.size"
+            )
+        state.progress.halvings += 1
+        warn(f"a batch of {rows:,} tokens does not fit into memory; from now on batches are halved")
+
+
+def halved(phase: Phase, step: Step, times: int) -> list[Batch]:
+    """The step's batches, each in up to 2 ** times parts."""
+    if not times:
+        return step.microbatches
+    parts = []
+    for batch in step.microbatches:
+        _, first = np.unique(batch.indices, return_index=True)  # R-Drop has each example twice
+        examples = batch.indices[np.sort(first)]
+        count = min(len(examples), 2**times)
+        parts += [phase.build(part, step.drawn_in) for part in np.array_split(examples, count)]
+    return parts

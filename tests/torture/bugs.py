@@ -1,0 +1,263 @@
+"""I1: bugs planted in a copy of the package; each has to be caught by the tests that are named beside it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from torture.experiment import Experiment, Trial
+
+ROOT = Path(__file__).resolve().parents[2]
+QUICK = "tests/torture/test_quick.py"
+
+
+@dataclass(frozen=True)
+class Bug:
+    """A change of one place.
+
+    Attributes:
+        what: in words.
+        file: below the package.
+        old, new: the text that is there once, and what takes its place.
+        test: a test file, with `-k` and an expression after a space.
+    """
+
+    what: str
+    file: str
+    old: str
+    new: str
+    test: str
+
+
+BUGS = (
+    Bug(
+        "new files are not flushed",
+        "files.py",
+        "            yield Sink(descriptor)\n            system.fsync(descriptor)\n",
+        "            yield Sink(descriptor)\n",
+        f"{QUICK} -k A5",
+    ),
+    Bug(
+        "directories are not flushed",
+        "files.py",
+        "        system.fsync(descriptor)\n    finally:\n        system.close(descriptor)\n",
+        "        pass\n    finally:\n        system.close(descriptor)\n",
+        f"{QUICK} -k A5",
+    ),
+    Bug(
+        "hashes are not compared",
+        "checkpoints/manifest.py",
+        "if found != size or files.sha256_of(stream) != digest:",
+        "if found != size:",
+        f"{QUICK} -k A6",
+    ),
+    Bug(
+        "the oldest checkpoint is taken",
+        "training/checkpoint.py",
+        "key=lambda path: path.name, reverse=True)",
+        "key=lambda path: path.name)",
+        "tests/unit/training/test_checkpoint.py",
+    ),
+    Bug(
+        "dropout begins anew",
+        "training/checkpoint.py",
+        '    torch.set_rng_state(found["random.cpu"])\n',
+        "",
+        f"{QUICK} -k A9",
+    ),
+    Bug(
+        "a step is done twice after a stop",
+        "training/phases.py",
+        "steps_done=0 if ends else index + 1,",
+        "steps_done=0 if ends else index,",
+        f"{QUICK} -k A9",
+    ),
+    Bug(
+        "moments begin anew",
+        "training/checkpoint.py",
+        "            tensor.copy_(stored[name])\n",
+        "            pass\n",
+        f"{QUICK} -k A9",
+    ),
+    Bug(
+        "AdamW's step count begins anew",
+        "training/checkpoint.py",
+        '["step"].copy_(step)',
+        '["step"].copy_(0 * step)',
+        f"{QUICK} -k A9",
+    ),
+    Bug(
+        "two trainers share a directory",
+        "files.py",
+        "fcntl.LOCK_EX | fcntl.LOCK_NB",
+        "fcntl.LOCK_SH | fcntl.LOCK_NB",
+        "tests/unit/training/test_checkpoint.py -k trained_into",
+    ),
+    Bug(
+        "litter stays",
+        "files.py",
+        "        if LITTER.fullmatch(entry.name):\n",
+        "        if False:\n",
+        f"{QUICK} -k A2",
+    ),
+    Bug(
+        "SIGTERM ends with success",
+        "signals.py",
+        "raise SystemExit(128 + self.number)",
+        "raise SystemExit(0)",
+        "tests/unit/test_signals.py",
+    ),
+    Bug(
+        "the loss is divided by batches",
+        "training/step.py",
+        "objective.loss_sum(output, batch) / total",
+        "objective.loss_sum(output, batch) / len(microbatches)",
+        "tests/unit/training/test_step.py",
+    ),
+    Bug(
+        "steps that are not finite count",
+        "training/step.py",
+        "optimizer.found_inf = skipped ",
+        "optimizer.found_inf = 0 * skipped ",
+        "tests/unit/training/test_step.py",
+    ),
+    Bug(
+        "biases decay",
+        "training/optim.py",
+        "parameter.dim() >= 2 and",
+        "parameter.dim() >= 1 and",
+        "tests/unit/training/test_step.py",
+    ),
+    Bug(
+        "the warm-up is left out",
+        "training/schedule.py",
+        "return progress / warmup",
+        "return 1.0",
+        "tests/unit/training/test_schedule.py",
+    ),
+    Bug(
+        "padding is attended to and tokens are not",
+        "ops/matmul_attention.py",
+        "masked_fill_(~mask, lowest)",
+        "masked_fill_(mask, lowest)",
+        "tests/unit/ops/test_attention.py",
+    ),
+    Bug(
+        "keys beyond a block are attended to",
+        "ops/matmul_attention.py",
+        "            of_block[..., block.length :] = lowest\n",
+        "            pass\n",
+        "tests/unit/ops/test_attention.py",
+    ),
+    Bug(
+        "queries are not scaled",
+        "ops/kernels.py",
+        "scores = (q * q.shape[-1] ** -0.5)",
+        "scores = q",
+        "tests/unit/ops/test_attention.py",
+    ),
+    Bug(
+        "dropout does not make up for what it drops",
+        "ops/dropout.py",
+        ".mul_(levels / (levels - dropped))",
+        "",
+        "tests/unit/ops/test_dropout.py",
+    ),
+    Bug(
+        "positions rotate the wrong way",
+        "ops/rope.py",
+        "torch.cat([-second, first], dim=-1)",
+        "torch.cat([second, -first], dim=-1)",
+        "tests/unit/ops/test_losses_and_rope.py",
+    ),
+    Bug(
+        "special tokens are masked",
+        "data/masking.py",
+        "ordinary_T = within_T & ~np.isin(batch.input_ids_T.numpy(), self.special_ids)",
+        "ordinary_T = within_T",
+        "tests/unit/data/test_masking.py",
+    ),
+    Bug(
+        "an error of the loader is swallowed",
+        "data/loader.py",
+        "            put(error)\n",
+        "            return\n",
+        "tests/unit/data/test_loader.py",
+    ),
+    Bug(
+        "a torn token store is trusted",
+        "data/store.py",
+        "info.format == FORMAT and info.sha256 == _digest(directory, info)",
+        "info.format == FORMAT",
+        "tests/unit/data/test_store.py",
+    ),
+    Bug(
+        "labels are numbered by first sight",
+        "data/dataset.py",
+        "    order = sorted(labels)\n",
+        "    order = list(labels)\n",
+        "tests/unit/data/test_dataset.py",
+    ),
+    Bug(
+        "the last line is lost",
+        "data/text.py",
+        "        if pending:\n",
+        "        if False:\n",
+        "tests/unit/data/test_text.py",
+    ),
+    Bug(
+        "predictions come in the order of length",
+        "models/evaluate.py",
+        "        rows[batch.indices] = values\n",
+        "        rows[: len(values)] = values\n",
+        "tests/e2e/test_train_evaluate_predict.py",
+    ),
+    Bug(
+        "the worst weights are kept",
+        "training/outcome.py",
+        "better = metric > progress.best_metric",
+        "better = metric < progress.best_metric or not progress.best_step",
+        "tests/e2e/test_train_evaluate_predict.py",
+    ),
+)
+
+
+def prepare_nothing(shared: Path) -> None:
+    """Every bug's place must be there, once: else it is no bug."""
+    for bug in BUGS:
+        count = (ROOT / "custom_bert" / bug.file).read_text().count(bug.old)
+        assert count == 1, f"{bug.what}: found {count} times in {bug.file}"
+
+
+def caught(trial: Trial) -> None:
+    """The named tests fail in a copy with the bug."""
+    bug = BUGS[trial.number]
+    copy = trial.directory / "copy"
+    leave_out = shutil.ignore_patterns(".git", ".venv", "__pycache__", ".*_cache", "runs", "data")
+    shutil.copytree(ROOT, copy, ignore=leave_out, symlinks=True, dirs_exist_ok=True)
+    shutil.copytree(ROOT / "custom_bert" / "data", copy / "custom_bert" / "data", dirs_exist_ok=True)
+    tests = ROOT / "tests" / "unit" / "data"
+    shutil.copytree(tests, copy / "tests" / "unit" / "data", dirs_exist_ok=True)
+    path = copy / "custom_bert" / bug.file
+    path.write_text(path.read_text().replace(bug.old, bug.new))
+    file, *selection = bug.test.split(" ")
+    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", file, *selection]
+    environment = {**os.environ, "PYTHONPATH": str(copy)}
+    done = subprocess.run(command, cwd=copy, env=environment, capture_output=True, text=True)
+    assert done.returncode == 1, f"{bug.what}: {bug.test} ended with {done.returncode}\n{done.stdout[-1500:]}"
+
+
+EXPERIMENTS = (
+    Experiment(
+        "I1",
+        f"{len(BUGS)} planted bugs: each caught by the test named for it",
+        1,
+        len(BUGS),
+        prepare_nothing,
+        caught,
+    ),
+)

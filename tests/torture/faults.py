@@ -1,0 +1,339 @@
+"""A2 to A6: a save that is killed, refused, cut off by a full disk or a power cut, and files that a disk
+spoils. The old checkpoint or the new one is there afterwards, whole; never neither."""
+
+from __future__ import annotations
+
+import errno
+import os
+import resource
+import shutil
+import signal
+from collections.abc import Callable
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from custom_bert import files
+from custom_bert.checkpoints.published_files import WEIGHTS
+from custom_bert.errors import WriteError
+from custom_bert.training import checkpoint
+from custom_bert.training.run import RunDirectory
+from torture.disk import Disk, Recorder
+from torture.experiment import Experiment, Trial
+from torture.runs import ended, forked, prepare_data, recipe, stopped_state, train
+
+ERRORS = (errno.ENOSPC, errno.EIO, errno.EROFS, errno.EACCES)
+CALLS = (
+    "open",
+    "write",
+    "truncate",
+    "fsync",
+    "close",
+    "replace",
+    "rename",
+    "link",
+    "unlink",
+    "mkdir",
+    "rmdir",
+)
+
+
+FLUSHES = 8
+"""Of a save: the best weights and their directory, four files, the checkpoint's directory and its parent."""
+
+
+class Faulty(files.System):
+    """Calls `fault` before and after each call of the system's, with the number of the call; a fault that
+    returns a number stands for the bytes that a write took."""
+
+    def __init__(self, fault: Callable[[int, str, bool], int | None]) -> None:
+        self.calls = 0
+        self._fault = fault
+        for name in CALLS:
+            setattr(self, name, self._between(name))
+
+    def _between(self, name: str) -> Callable[..., Any]:
+        real = getattr(files.System(), name)
+
+        def call(*arguments: Any) -> Any:
+            number, self.calls = self.calls, self.calls + 1
+            short = self._fault(number, name, False)
+            if short is not None and name == "write":
+                arguments = (arguments[0], arguments[1][: max(1, len(arguments[1]) // short)])
+            result = real(*arguments)
+            self._fault(number, name, True)
+            return result
+
+        return call
+
+
+@contextmanager
+def through(system: files.System) -> Any:
+    """Every write goes through another system."""
+    real, files.system = files.system, system
+    try:
+        yield system
+    finally:
+        files.system = real
+
+
+def prepare_save(shared: Path) -> None:
+    """A run that was stopped between two checkpoints, and how many calls the next save takes."""
+    prepare_data(shared)
+
+    def stop(step: int) -> None:
+        if step == 30:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        train(recipe(shared, shared / "stopped"), shared / "stopped.log", stop)
+    except KeyboardInterrupt:
+        pass
+    finally:
+        signal.signal(signal.SIGINT, before)
+    copy = shared / "counted"
+    shutil.copytree(shared / "stopped", copy)
+    with through(Faulty(lambda *_: None)) as system:
+        save_next(shared, copy)
+    (shared / "calls").write_text(str(system.calls))
+
+
+def save_next(shared: Path, run: Path) -> None:
+    """What training writes after its next step: better weights, and a checkpoint."""
+    with stopped_state(shared, run) as (state, prepared):
+        saved = checkpoint.newest(run, prepared.identity_hash(), complain)
+        assert saved is not None
+        checkpoint.restore(saved, run, state)
+        directory = RunDirectory.__new__(RunDirectory)
+        directory.path, directory.best = run, saved.entries.get(checkpoint.BEST)
+        state.progress.step += 1
+        directory.keep_best(state.model.state_dict())
+        state.progress.best_step = state.progress.step
+        checkpoint.save(run, state, prepared.identity_hash(), directory.best)
+
+
+def complain(line: str) -> None:
+    """For where nothing may be damaged."""
+    raise AssertionError(line)
+
+
+def state_of(shared: Path, run: Path) -> int:
+    """The step of the checkpoint that a next start takes; it is whole, and so are the best weights."""
+    with stopped_state(shared, run) as (state, prepared):
+        saved = checkpoint.newest(run, prepared.identity_hash(), complain)
+        assert saved is not None, "neither the old nor the new checkpoint"
+        checkpoint.restore(saved, run, state)
+        RunDirectory(run, prepared, {"started": "before"})
+    litter = [p for p in run.rglob("*") if files.LITTER.fullmatch(p.name)]
+    assert not litter, litter
+    return saved.progress.step
+
+
+def copied(trial: Trial) -> tuple[Path, int]:
+    """The stopped run, its own copy, and its step."""
+    run = trial.directory / "run"
+    shutil.copytree(trial.shared / "stopped", run)
+    return run, state_of(trial.shared, run)
+
+
+def calls(trial: Trial) -> int:
+    """Of a save."""
+    return int((trial.shared / "calls").read_text())
+
+
+def killed_in_a_save(trial: Trial) -> None:
+    """Dies before or after the n-th call, for every n."""
+    run, step = copied(trial)
+    number, after = trial.number // 2 % calls(trial), bool(trial.number % 2)
+
+    def fault(call: int, name: str, done: bool) -> None:
+        if (call, done) == (number, after):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def work() -> None:
+        with through(Faulty(fault)):
+            save_next(trial.shared, run)
+
+    errors = trial.directory / "errors"
+    assert ended(forked(work, errors), errors) == -signal.SIGKILL
+    assert state_of(trial.shared, run) in (step, step + 1)
+
+
+def refused_in_a_save(trial: Trial) -> None:
+    """The n-th call fails with every error, or writes less than it was given."""
+    run, step = copied(trial)
+    number, kind = divmod(trial.number, len(ERRORS) + 1)
+    number %= calls(trial)
+    code = (*ERRORS, 0)[kind]
+
+    def fault(call: int, name: str, done: bool) -> int | None:
+        if call == number and not done:
+            if code:
+                raise OSError(code, os.strerror(code))
+            return 2
+        return None
+
+    try:
+        with through(Faulty(fault)):
+            save_next(trial.shared, run)
+        assert not code, f"{errno.errorcode[code]} went unnoticed"
+    except WriteError as error:
+        assert code, f"a short write is no error: {error}"
+        words = str(error)
+        assert "\n" not in words and str(run) in words and errno.errorcode[code] in words, words
+    found = state_of(trial.shared, run)
+    assert found == step + 1 if not code else found in (step, step + 1)
+
+
+def full_disk(trial: Trial) -> None:
+    """A limit on the size of files, which the kernel enforces."""
+    run, step = copied(trial)
+    largest = max(p.stat().st_size for p in run.rglob("*") if p.is_file())
+    limit = int(largest * (trial.number + 1) / 66)
+
+    def work() -> None:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+        try:
+            save_next(trial.shared, run)
+        except WriteError as error:
+            words = str(error)
+            assert "\n" not in words and str(run) in words and "EFBIG" in words, words
+            raise SystemExit(74) from None
+
+    errors = trial.directory / "errors"
+    assert ended(forked(work, errors), errors) == 74
+    assert state_of(trial.shared, run) == step
+
+
+def power_cut(trial: Trial) -> None:
+    """After a random call the power goes: what was not made durable is lost, torn, or there by chance."""
+    run, step = copied(trial)
+    disk = Disk(run)
+    with through(Recorder(disk)):
+        save_next(trial.shared, run)
+    for _ in range(20):
+        after = disk.materialise(trial.directory / "after", trial.random)
+        check_after_the_cut(trial.shared, disk, after, step)
+        shutil.rmtree(after)
+        trial.note("states")
+
+
+def power_cut_without_a_flush(trial: Trial) -> None:
+    """The control: without the n-th flush some power cut has to lose something, or nothing would be seen."""
+    run, step = copied(trial)
+    disk = Disk(run)
+    with through(Recorder(disk, without=trial.number)) as recorder:
+        save_next(trial.shared, run)
+    assert recorder.flushes == FLUSHES, recorder.flushes
+    for _ in range(400):
+        after = disk.materialise(trial.directory / "after", trial.random)
+        try:
+            check_after_the_cut(trial.shared, disk, after, step)
+        except AssertionError:
+            return
+        finally:
+            shutil.rmtree(after)
+    raise AssertionError(f"the {trial.number + 1}. flush can be left out unnoticed")
+
+
+def check_after_the_cut(shared: Path, disk: Disk, after: Path, step: int) -> None:
+    """The old checkpoint or the new one; the new one, with its weights, if the save had returned."""
+    weights = (after / WEIGHTS).read_bytes()
+    found = state_of(shared, after)
+    assert found in (step, step + 1), found
+    if disk.cut_at_the_end:
+        assert found == step + 1, "the save had returned"
+        assert weights == (disk.root / WEIGHTS).read_bytes(), "the best weights had been written"
+
+
+def spoilt(trial: Trial) -> None:
+    """A bit, the end, a name: the newest checkpoint is taken for damaged, and the one before it serves."""
+    run = trial.directory / "run"
+    shutil.copytree(trial.shared / "stopped", run)
+    with stopped_state(trial.shared, run) as (state, prepared):
+        newest, before = sorted((run / checkpoint.FOLDER).iterdir(), reverse=True)
+        spoil(newest, before, trial.random)
+        said: list[str] = []
+        saved = checkpoint.newest(run, prepared.identity_hash(), said.append)
+        assert saved is not None and saved.path == before, "the damage went unnoticed"
+        assert len(said) == 1 and "\n" not in said[0] and str(newest) in said[0], said
+        checkpoint.restore(saved, run, state)
+
+
+def spoil(newest: Path, before: Path, random: np.random.Generator) -> None:
+    """Damages a checkpoint in one of seven ways."""
+    names = sorted(path.name for path in newest.iterdir())
+    path = newest / names[random.integers(len(names))]
+    content = bytearray(path.read_bytes())
+    path.unlink() if path.name == checkpoint.BEST else None  # a link: its other name stays as it is
+    way = random.integers(7)
+    if way <= 1:
+        content[random.integers(len(content))] ^= 1 << int(random.integers(8))
+        path.write_bytes(content)
+    elif way == 2:
+        path.write_bytes(content[: random.integers(len(content))])
+    elif way == 3:
+        path.write_bytes(content + bytes(int(random.integers(1, 9))))
+    elif way == 4:
+        path.write_bytes((before / path.name).read_bytes() if path.name != checkpoint.BEST else b"")
+    elif way == 5:
+        path.unlink(missing_ok=True)
+    else:
+        path.write_bytes(content)
+        (newest / "extra").write_bytes(b"")
+
+
+EXPERIMENTS = (
+    Experiment(
+        "A2",
+        "SIGKILL before and after each call of a save: the old checkpoint or the new, no litter",
+        8,
+        200,
+        prepare_save,
+        killed_in_a_save,
+    ),
+    Experiment(
+        "A3",
+        "each call of a save refused by ENOSPC, EIO, EROFS, EACCES, or a short write: one line, old or new",
+        20,
+        500,
+        prepare_save,
+        refused_in_a_save,
+    ),
+    Experiment(
+        "A4",
+        "a limit on file sizes, 64 sizes: one line, the old checkpoint unchanged",
+        4,
+        64,
+        prepare_save,
+        full_disk,
+    ),
+    Experiment(
+        "A5",
+        "power cuts, 20 states each: what was not flushed is lost or torn; old or new",
+        2,
+        100,
+        prepare_save,
+        power_cut,
+    ),
+    Experiment(
+        "A5, control",
+        "without any one flush, a power cut is noticed",
+        2,
+        FLUSHES,
+        prepare_save,
+        power_cut_without_a_flush,
+    ),
+    Experiment(
+        "A6",
+        "bit flips, cuts, additions, swapped, missing and extra files: detected, the one before serves",
+        40,
+        3000,
+        prepare_save,
+        spoilt,
+    ),
+)

@@ -1,0 +1,15 @@
+"""All experiments, in the order in which they run."""
+
+from __future__ import annotations
+
+from torture import arithmetic, bugs, faults, hostile, kills, noise
+from torture.experiment import Experiment
+
+EXPERIMENTS: tuple[Experiment, ...] = (
+    *kills.EXPERIMENTS,
+    *faults.EXPERIMENTS,
+    *arithmetic.EXPERIMENTS,
+    *noise.EXPERIMENTS,
+    *hostile.EXPERIMENTS,
+    *bugs.EXPERIMENTS,
+)

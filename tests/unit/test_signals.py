@@ -1,0 +1,70 @@
+"""Requests to end: noted, obeyed where a run can be continued; the second ends at once."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from custom_bert import signals
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_request_is_noted_and_obeyed(number: signal.Signals) -> None:
+    before = signal.signal(number, signal.default_int_handler)
+    try:
+        with signals.noted() as requests:
+            assert list(requests.between([1, 2])) == [1, 2]
+            os.kill(os.getpid(), number)
+            with pytest.raises(signals.StopRequested):
+                list(requests.between([1, 2]))
+        assert signal.getsignal(number) is signal.default_int_handler
+        with pytest.raises(KeyboardInterrupt if number == signal.SIGINT else SystemExit) as caught:
+            requests.obey()
+        if number == signal.SIGTERM:
+            assert caught.value.code == 143  # type: ignore[attr-defined]
+    finally:
+        signal.signal(number, before)
+
+
+def test_a_second_request_ends_at_once() -> None:
+    code = (
+        "import os, signal, time\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "from custom_bert import signals\n"
+        "with signals.noted() as requests:\n"
+        "    os.kill(os.getpid(), signal.SIGINT)\n"
+        "    print(requests.number, flush=True)\n"
+        "    os.kill(os.getpid(), signal.SIGTERM)\n"
+        "    time.sleep(30)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, timeout=20)
+    assert done.returncode == 143 and done.stdout == "2\n"
+
+
+def test_what_is_ignored_stays_ignored() -> None:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with signals.noted() as requests:
+            os.kill(os.getpid(), signal.SIGINT)
+            assert not requests.number
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def test_other_threads_note_nothing() -> None:
+    found = []
+
+    def work() -> None:
+        with signals.noted() as requests:
+            found.append(requests.number)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert found == [0]

@@ -1,0 +1,98 @@
+"""Memory is budgeted before the first step, and where it runs out, batches are halved."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from training_runs import settings, write_data
+
+from custom_bert import machine, train_model
+from custom_bert.config_sources import from_mapping
+from custom_bert.errors import ConfigError, UserError
+from custom_bert.training import loop, memory
+from custom_bert.training.log import Reporter
+from custom_bert.training.phases import steps_of
+from custom_bert.training.prepare import Prepared, prepare
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_data(tmp_path_factory.mktemp("memory") / "data", train=90, val=30)
+
+
+def prepared(data: Path, **changes: Any) -> Prepared:
+    return prepare(from_mapping(settings(data, None, **changes)), lambda line: None)
+
+
+def test_what_fits_is_not_halved_and_what_does_not_is_halved_until_it_does(
+    data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = prepared(data)
+    assert memory.halvings_needed(one) == 0
+    fixed = memory.BYTES * one.encoder.num_parameters(3)
+    plan = one.epoch_plan(0, 0, None)
+    largest = max(int(one.train.lengths_N[indices].sum()) for indices in plan)
+    step = largest * one.encoder.bytes_per_row(0.0)
+    for share, halvings in ((1.01, 0), (0.99, 1), (0.26, 2), (0.24, 3)):
+        monkeypatch.setattr(machine, "memory_of", lambda _, s=share: int((fixed + s * step) / memory.SHARE))
+        assert memory.halvings_needed(one) == halvings
+    monkeypatch.setattr(machine, "memory_of", lambda _: fixed)
+    with pytest.raises(ConfigError, match=r"model\.size: weights, gradients and moments take"):
+        memory.halvings_needed(one)
+
+
+def test_a_run_that_does_not_fit_is_told_and_trains_in_parts(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole = train_model(settings(data, tmp_path / "whole"))
+    monkeypatch.setattr(loop, "halvings_needed", lambda prepared: 2)
+    parts = train_model(settings(data, tmp_path / "parts"))
+    assert "the largest batches do not fit into memory; each is computed in 4 parts" in capsys.readouterr().out
+    assert parts.steps == whole.steps and parts.accuracy == pytest.approx(whole.accuracy, abs=0.1)
+
+
+@pytest.mark.parametrize("changes", [{}, {"optim.r_drop": 1.0, "model.hidden_dropout": 0.1}])
+def test_halves_hold_the_same_examples_once(data: Path, changes: dict[str, Any]) -> None:
+    one = prepared(data, **changes)
+    state = loop.build(one, Reporter())
+    for step in steps_of(state.phases[0], one):
+        for times in (1, 2, 9):
+            parts = memory.halved(state.phases[0], step, times)
+            assert len(parts) > len(step.microbatches) or all(len(set(b.indices)) == 1 for b in parts)
+            found, wanted = (
+                np.concatenate([b.indices for b in batches]) for batches in (parts, step.microbatches)
+            )
+            assert sorted(found) == sorted(wanted)
+            assert sum(b.num_tokens for b in parts) == sum(b.num_tokens for b in step.microbatches)
+
+
+def test_allocators_are_told_from_other_errors() -> None:
+    cpu = RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory: you tried")
+    assert memory.is_out_of_memory(cpu) and memory.is_out_of_memory(MemoryError())
+    assert memory.is_out_of_memory(torch.OutOfMemoryError("CUDA out of memory."))
+    assert not memory.is_out_of_memory(RuntimeError("expected scalar type Float"))
+
+
+def test_a_text_that_does_not_fit_alone_is_one_line(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*arguments: Any, **options: Any) -> None:
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+
+    monkeypatch.setattr(memory, "train_step", fail)
+    with pytest.raises(UserError, match=r"a text of \d+ tokens does not fit into memory; lower data\.max_length"):
+        train_model(settings(data, tmp_path / "run"))
+    assert not (tmp_path / "run").exists()
+
+
+def test_other_errors_keep_their_traceback(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*arguments: Any, **options: Any) -> None:
+        raise RuntimeError("expected scalar type Float")
+
+    monkeypatch.setattr(memory, "train_step", fail)
+    with pytest.raises(RuntimeError, match="scalar type"):
+        train_model(settings(data, tmp_path / "run"))
