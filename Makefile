@@ -1,4 +1,4 @@
-# setup train test check bench torture docs: each makes .venv if it is not there.
+# setup train test check bench torture sbom docs: each makes .venv if it is not there.
 #
 #   make setup TORCH_INDEX=https://download.pytorch.org/whl/cpu   another build of torch
 #   make setup PYTHON=python3.12                                  another Python
@@ -10,7 +10,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: setup train test check bench torture docs format gpu clean
+.PHONY: setup train test check bench torture sbom docs format gpu clean
 
 setup: $(READY)
 
@@ -58,6 +58,10 @@ bench: $(READY)
 # every experiment of docs/reliability.md, about an hour; started again it goes on
 torture: $(READY)
 	PYTHONPATH=tests $(BIN)/python -m torture --out benchmarks/results/reliability.json
+
+# what is installed, for those who have to know it: CycloneDX JSON
+sbom: $(READY)
+	$(BIN)/cyclonedx-py environment --output-reproducible --output-file sbom.json $(BIN)/python
 
 # the tests that need a CUDA device
 gpu: $(READY)

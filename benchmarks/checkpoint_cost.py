@@ -29,9 +29,17 @@ def train(arguments: dict[str, Any]) -> dict[str, Any]:
     width, layers = map(int, arguments["size"].split("x"))
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "run"
-        settings = {**in_directory(arguments["folder"]), "out": str(out), "data.cache_dir": arguments["cache"]}
+        settings = {
+            **in_directory(arguments["folder"]),
+            "out": str(out),
+            "data.cache_dir": arguments["cache"],
+        }
         settings |= {"model.hidden_size": width, "model.num_hidden_layers": layers}
-        settings |= {"optim.max_minutes": arguments["minutes"], "optim.epochs": 1000, "optim.eval_every": 10**9}
+        settings |= {
+            "optim.max_minutes": arguments["minutes"],
+            "optim.epochs": 1000,
+            "optim.eval_every": 10**9,
+        }
         train_model({**settings, "optim.pretrain_epochs": 0, "optim.embedding_init": "random"})
         record = json.loads((out / "run.json").read_text())
         weights = (out / "model.safetensors").stat().st_size

@@ -3,13 +3,13 @@
     python benchmarks/prediction.py --run RUN --texts FILE --lines 5000
     python benchmarks/prediction.py --run RUN --texts FILE --encoder DIR
 
-RUN is a run directory of a classifier that exports; FILE has a text a line. Ours loads the run, the peer its
-export, so that both have the same weights and must give the same labels. The pipeline runs in fp32 and in
-bf16, each with the batch size that was fastest in the first round, on the first 500 texts. ONNX Runtime has the
-export in fp32 and in dynamic int8, and texts sorted by length, which no pipeline of its does. With --encoder
-DIR, a directory in sentence-transformers' layout, its embeddings are timed beside ours as well. Seconds are
-of all texts, tokenisation included, after a warm-up on the first 200; loading is not. Each measurement is a
-fresh process, sides in turn.
+RUN is a run directory of a classifier that exports; FILE has a text a line. Ours loads the run, the peer
+its export, so that both have the same weights and must give the same labels. The pipeline runs in fp32
+and in bf16, each with the batch size that was fastest in the first round, on the first 500 texts. ONNX
+Runtime has the export in fp32 and in dynamic int8, and texts sorted by length, which no pipeline of its
+does. With --encoder DIR, a directory in sentence-transformers' layout, its embeddings are timed beside
+ours as well. Seconds are of all texts, tokenisation included, after a warm-up on the first 200; loading
+is not. Each measurement is a fresh process, sides in turn.
 """
 
 from __future__ import annotations
@@ -195,7 +195,10 @@ def sentence_transformers(arguments: dict[str, Any]) -> dict[str, Any]:
 
 
 Side = tuple[Callable[[dict[str, Any]], dict[str, Any]], dict[str, Any], dict[str, str]]
-TASKS = {task.__name__: task for task in (ours, pipeline, make_onnx, onnx_runtime, embeddings, sentence_transformers)}
+TASKS = {
+    task.__name__: task
+    for task in (ours, pipeline, make_onnx, onnx_runtime, embeddings, sentence_transformers)
+}
 CLASSIFIERS: dict[str, Side] = {
     "ours, fp32": (ours, {"precision": "fp32"}, {}),
     "ours, bf16": (ours, {"precision": "bf16"}, {}),

@@ -143,7 +143,10 @@ def main() -> int:
         if not options.check:
             page.write_text(after, encoding="utf-8")
         elif before != after:
-            print(f"{page.name}: its tables are not those of the records; python benchmarks/readme.py writes them")
+            print(
+                f"{page.name}: its tables are not those of the records; "
+                f"python benchmarks/readme.py writes them"
+            )
             code = 1
     return code
 

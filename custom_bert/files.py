@@ -14,6 +14,7 @@ import os
 import re
 import secrets
 import stat
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -120,13 +121,18 @@ def creating(path: Path) -> Iterator[Sink]:
     Raises:
         WriteError: if the system refuses, or if the file exists.
     """
-    with _as_write_error(path):
-        descriptor = system.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
-        try:
-            yield Sink(descriptor)
-            system.fsync(descriptor)
-        finally:
-            system.close(descriptor)
+    with _as_write_error(path), _created(path) as sink:
+        yield sink
+
+
+@contextmanager
+def _created(path: Path) -> Iterator[Sink]:
+    descriptor = system.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+    try:
+        yield Sink(descriptor)
+        system.fsync(descriptor)
+    finally:
+        system.close(descriptor)
 
 
 @contextmanager
@@ -145,7 +151,7 @@ def writing(path: Path, *, replace: bool = True) -> Iterator[Sink]:
             raise WriteError(f"{path}: exists already and is not overwritten")
         temporary = _temporary(path)
         try:
-            with creating(temporary) as sink:
+            with _created(temporary) as sink:
                 yield sink
             if replace:
                 system.replace(temporary, path)
@@ -177,13 +183,15 @@ def write_json(path: Path, value: Any, *, replace: bool = True) -> None:
 
 
 def put(source: Path, target: Path) -> None:
-    """Gives a complete file a second name, replacing what has it: a link where the file system has links, else
-    a copy.
+    """Gives a complete file a second name, replacing what has it: a link where the file system has links,
+    else a copy.
 
     Raises:
         WriteError: if the system refuses.
     """
     with _as_write_error(target):
+        if target.exists() and os.path.samefile(source, target):
+            return  # renaming one name of a file to another does nothing, and leaves both
         temporary = _temporary(target)
         try:
             _link_or_copy(source, temporary)
@@ -205,9 +213,9 @@ def _link_or_copy(source: Path, target: Path) -> None:
     try:
         system.link(source, target)
     except OSError as error:
-        if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.EXDEV):
+        if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK, errno.EXDEV):
             raise
-        with open(source, "rb") as stream, creating(target) as sink:
+        with open(source, "rb") as stream, _created(target) as sink:
             while chunk := stream.read(CHUNK):
                 sink.write(chunk)
 
@@ -288,7 +296,8 @@ def new_directory(target: Path) -> Iterator[Path]:
     Raises:
         WriteError: if the system refuses; an empty or missing `target` is the only one allowed.
     """
-    make_directory(target.absolute().parent)
+    target = target.absolute()
+    make_directory(target.parent)
     temporary = _temporary(target)
     try:
         with _as_write_error(target):
@@ -297,7 +306,7 @@ def new_directory(target: Path) -> Iterator[Path]:
         with _as_write_error(target):
             _sync_directory(temporary)
             system.rename(temporary, target)
-            _sync_directory(target.absolute().parent)
+            _sync_directory(target.parent)
     except BaseException:
         with suppress(WriteError):
             remove_directory(temporary)
@@ -348,14 +357,21 @@ def remove_file(path: Path) -> None:
         system.unlink(path)
 
 
-def remove_litter(directory: Path) -> None:
-    """Removes what interrupted writes left in a directory that nobody else writes into.
+def remove_litter(directory: Path, *, older_than: float = 0.0) -> None:
+    """Removes what interrupted writes left in a directory.
+
+    Args:
+        directory: nobody else writes into it, or `older_than` is more than a write takes.
+        older_than: seconds since the last change.
 
     Raises:
         WriteError: if the system refuses.
     """
     for entry in list(os.scandir(directory)):
-        if LITTER.fullmatch(entry.name):
+        if (
+            LITTER.fullmatch(entry.name)
+            and time.time() - entry.stat(follow_symlinks=False).st_mtime >= older_than
+        ):
             if entry.is_dir(follow_symlinks=False):
                 remove_directory(Path(entry.path))
             else:
@@ -390,12 +406,15 @@ def locked(directory: Path) -> Iterator[None]:
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise RunError(
-                f"{directory}: another process trains into it; wait for it, or choose another --out"
-            ) from None
+            held = os.path.samestat(os.fstat(descriptor), os.stat(directory))
+        except (BlockingIOError, FileNotFoundError):  # or removed by one that had held it
+            held = False
         except OSError as error:
             raise RunError(f"{directory}: cannot be locked: {error.strerror}") from error
+        if not held:
+            raise RunError(
+                f"{directory}: another process trains into it; wait for it, or choose another --out"
+            )
         yield
     finally:
         os.close(descriptor)
@@ -439,10 +458,11 @@ def parse_json(content: bytes) -> Any:
 
 
 def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        twice = next(key for i, (key, _) in enumerate(pairs) if key in (k for k, _ in pairs[:i]))
-        raise ValueError(f"the key {twice!r} stands there twice")
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in found:
+            raise ValueError(f"the key {key[:40]!r} stands there twice")
+        found[key] = value
     return found
 
 

@@ -15,6 +15,9 @@ import torch
 
 from custom_bert.errors import ConfigError
 
+ALLOCATORS = ("can't allocate memory", "not enough memory", "out of memory")
+"""What torch's allocators say; the one for CPUs has no error class of its own."""
+
 
 def cores() -> int:
     """CPU cores that this process may use: affinity and the container's quota respected."""
@@ -38,6 +41,13 @@ def memory_of(device: torch.device) -> int:
     if device.type == "cuda":
         return int(torch.cuda.get_device_properties(device).total_memory)
     return memory_bytes()
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an allocator raised it."""
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+        return True
+    return isinstance(error, RuntimeError) and any(words in str(error) for words in ALLOCATORS)
 
 
 def has_cpu_bf16() -> bool:

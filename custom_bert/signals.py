@@ -30,7 +30,7 @@ class Requests:
         self.number = 0
 
     def note(self, number: int, frame: FrameType | None = None) -> None:
-        """Notes a signal; a second one ends the process at once. What is on the disk is complete at any time."""
+        """Notes a signal; a second one ends the process at once, since what is on the disk is complete."""
         if self.number:
             os._exit(128 + number)
         self.number = number

@@ -23,7 +23,8 @@ from custom_bert import files
 from custom_bert.checkpoints.published_files import WEIGHTS
 from custom_bert.checkpoints.tensor_files import parse_tensors, write_tensors
 from custom_bert.config import LongTexts, coerce
-from custom_bert.data.tokenizer import TextTokenizer, load_tokenizer
+from custom_bert.data.labels import is_label, short_label
+from custom_bert.data.tokenizer import LARGEST_FILE, TextTokenizer, parse_tokenizer
 from custom_bert.errors import DataError, RunError, did_you_mean
 from custom_bert.models.heads import SequenceClassifier
 from custom_bert.models.outline import from_tensors, outline
@@ -118,15 +119,15 @@ def load_checkpoint(directory: str | Path) -> Checkpoint:
     labels = files.read_run_json(directory, "labels.json")
     if not isinstance(labels, list) or not all(isinstance(label, str) for label in labels):
         raise RunError(f"{directory / 'labels.json'}: expected a list of strings")
+    for label in labels:
+        if not is_label(label):
+            raise RunError(f"{directory / 'labels.json'}: {short_label(label)} cannot be a label")
     if len(labels) != num_labels:
         raise RunError(f"{directory / 'labels.json'}: expected {num_labels} labels, got {len(labels)}")
     if len(set(labels)) != num_labels:
         twice = next(label for label in labels if labels.count(label) > 1)
         raise RunError(f"{directory / 'labels.json'}: the label {twice!r} stands there twice")
-    try:
-        tokenizer = load_tokenizer(directory / "tokenizer.json")
-    except DataError as error:
-        raise RunError(str(error)) from error
+    tokenizer = _read_tokenizer(directory / "tokenizer.json")
     if tokenizer.vocab_size > config.vocab_size:
         raise RunError(
             f"{directory / 'tokenizer.json'}: {tokenizer.vocab_size} entries, "
@@ -137,6 +138,18 @@ def load_checkpoint(directory: str | Path) -> Checkpoint:
     _check_tensors(directory / WEIGHTS, tensors, outline(config, num_labels))
     model = from_tensors(config, num_labels, tensors)
     return Checkpoint(model.eval(), tokenizer, tuple(labels), max_length, long_texts)
+
+
+def _read_tokenizer(path: Path) -> TextTokenizer:
+    try:
+        with files.open_regular(path) as stream:
+            return parse_tokenizer(path, stream.read(LARGEST_FILE))
+    except FileNotFoundError as error:
+        raise RunError(f"{path}: no such tokenizer file") from error
+    except OSError as error:
+        raise RunError(f"{path}: cannot read: {error.strerror}") from error
+    except DataError as error:
+        raise RunError(str(error)) from error
 
 
 def check_size(directory: Path, config: EncoderConfig, num_labels: int, held: int) -> None:

@@ -18,8 +18,8 @@ WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 
 
 def read(directory: Path, name: str) -> bytes:
-    """The bytes of a regular file directly inside the directory. A link may lead to another one there, or to a
-    blob of the hub's cache, which keeps its files so.
+    """The bytes of a regular file directly inside the directory. A link may lead to another one there, or to
+    a blob of the hub's cache, which keeps its files so.
 
     Raises:
         RunError: if there is none, or the name leads out of the directory.

@@ -8,7 +8,8 @@ from typing import Any
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 
 from custom_bert.checkpoints.published_files import read, read_json
-from custom_bert.data.tokenizer import TextTokenizer, load_tokenizer
+from custom_bert.data.tokenizer import TextTokenizer, library_errors, parse_tokenizer
+from custom_bert.data.tokenizer_json import check_model
 from custom_bert.errors import DataError, RunError
 
 WORD_PIECE = ("BertTokenizer", "DistilBertTokenizer")
@@ -25,6 +26,8 @@ FIXED: dict[str, tuple[Any, ...]] = {
 }
 """Settings of a WordPiece tokenizer that split texts otherwise than BERT, and the values that do not."""
 
+NO_AFFIXES = {"continuing_subword_prefix": None, "end_of_word_suffix": None}
+
 WAY_OUT = "save it with transformers: AutoTokenizer.from_pretrained(DIR).save_pretrained(DIR)"
 
 
@@ -40,7 +43,7 @@ def read_tokenizer(directory: Path, config: dict[str, Any]) -> TextTokenizer:
     """
     try:
         if (directory / "tokenizer.json").is_file():
-            return load_tokenizer(directory / "tokenizer.json")
+            return parse_tokenizer(directory / "tokenizer.json", read(directory, "tokenizer.json"))
         settings: dict[str, Any] = {}
         if (directory / "tokenizer_config.json").exists():
             settings = read_json(directory, "tokenizer_config.json")
@@ -79,8 +82,9 @@ def _refuse(
 def _word_piece(directory: Path, settings: dict[str, Any]) -> TextTokenizer:
     lowercase = bool(settings.get("do_lower_case", True))
     accents = settings.get("strip_accents")
-    return load_tokenizer(
+    return parse_tokenizer(
         directory / "vocab.txt",
+        read(directory, "vocab.txt"),
         lowercase=lowercase,
         strip_accents=lowercase if accents is None else bool(accents),
         split_chinese=bool(settings.get("tokenize_chinese_chars", True)),
@@ -89,13 +93,17 @@ def _word_piece(directory: Path, settings: dict[str, Any]) -> TextTokenizer:
 
 def _byte_level(directory: Path, settings: dict[str, Any]) -> TextTokenizer:
     """Byte-level BPE (Radford et al. 2019), as RoBERTa published it."""
-    for name in ("vocab.json", "merges.txt"):
-        read(directory, name)  # a regular file, readable
+    what = "vocab.json and merges.txt do not fit"
     try:
-        model = models.BPE.from_file(str(directory / "vocab.json"), str(directory / "merges.txt"))
-    except Exception as error:  # the library raises bare Exception
-        raise RunError(f"{directory}: vocab.json and merges.txt do not fit: {error}") from error
-    tokenizer = Tokenizer(model)
+        lines = read(directory, "merges.txt").decode("utf-8").split("\n")
+        merges = [line for line in lines if line and not line.startswith("#version")]
+        vocabulary = read_json(directory, "vocab.json")
+        check_model({"type": "BPE", "unk_token": None, **NO_AFFIXES, "vocab": vocabulary, "merges": merges})
+        pairs = [(first, second) for first, second in (line.split(" ") for line in merges)]
+    except ValueError as error:
+        raise RunError(f"{directory}: {what}: {error}") from error
+    with library_errors(str(directory), what):
+        tokenizer = Tokenizer(models.BPE(vocabulary, pairs))
     space = bool(settings.get("add_prefix_space", False))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=space)
     tokenizer.decoder = decoders.ByteLevel()

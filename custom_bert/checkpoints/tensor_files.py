@@ -1,4 +1,4 @@
-"""safetensors files, written from the tensors where they lie and read into memory; never mapped, never pickled.
+"""safetensors files, written from the tensors where they lie, read into memory, never mapped.
 
 The library writes from a second copy in memory, or by itself beside `files.py`, without making anything
 durable; the format (https://github.com/huggingface/safetensors, "Format") takes a few lines. It reads.
@@ -32,7 +32,9 @@ ALIGNMENT = 8
 """Bytes of which the header's length is a multiple."""
 
 
-def write_tensors(sink: Sink, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> None:
+def write_tensors(
+    sink: Sink, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None
+) -> None:
     """Writes a safetensors file; one tensor at a time is copied, and only if it is not contiguous on the CPU.
 
     Args:
@@ -57,7 +59,7 @@ def write_tensors(sink: Sink, tensors: Mapping[str, Tensor], metadata: Mapping[s
     for tensor in tensors.values():
         flat = tensor.detach().cpu().contiguous().reshape(-1)
         if flat.numel():
-            sink.write(memoryview(flat.view(torch.uint8).numpy()))
+            sink.write(flat.view(torch.uint8).numpy().data)
 
 
 def parse_tensors(path: Path, content: bytes) -> dict[str, Tensor]:

@@ -116,7 +116,7 @@ def describe(dataset: Dataset) -> list[str]:
 
 
 def as_json(dataset: Dataset) -> dict[str, Any]:
-    """The same for programs, with every line number; `divided` says whether validation lines are set aside."""
+    """The same for programs, with every line number; `divided`: whether validation lines are set aside."""
     files: dict[str, Any] = {}
     for split, file in (("train", dataset.train_file), ("val", dataset.val_file)):
         if split == "train" or not dataset.was_divided:

@@ -35,6 +35,16 @@ def read_labels(
     return np.concatenate(ids), characters
 
 
+def is_label(label: str) -> bool:
+    """Whether training would take it: one line, no tab, text that can be written as UTF-8."""
+    try:
+        _check_label("", label)
+        label.encode("utf-8")
+    except (DataError, UnicodeEncodeError):
+        return False
+    return "\n" not in label
+
+
 def _check_label(where: str, label: str) -> None:
     if not label.strip():
         raise DataError(where, "empty label; write one or remove the line")

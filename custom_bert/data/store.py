@@ -28,6 +28,9 @@ from custom_bert.errors import DataError, WriteError
 
 FORMAT = 2
 
+ABANDONED = 24 * 3600.0
+"""Seconds after which nobody is still writing a store."""
+
 
 @dataclass(frozen=True)
 class StoreInfo:
@@ -169,7 +172,7 @@ def _build(
 ) -> StoreInfo:
     dtype = "<u2" if tokenizer.vocab_size <= 1 << 16 else "<u4"
     reader = LineReader(texts_path)
-    cache_directory(directory.parent)
+    files.remove_litter(cache_directory(directory.parent), older_than=ABANDONED)
     if directory.exists() and _complete(directory) is None:
         files.remove_directory(directory)  # torn or damaged
     try:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ from custom_bert import files
 from custom_bert.config import LongTexts
 from custom_bert.data.tokenizer_json import checked
 from custom_bert.data.windows import MOST
-from custom_bert.errors import DataError
+from custom_bert.errors import DataError, first_line
 
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 """BERT's, with ids 0 to 4 in a trained vocabulary."""
@@ -43,6 +44,25 @@ UNLIKELY = "\U00010348\u03fb"
 MIN_FREQUENCY = 2
 ALPHABET_SHARE = 0.5
 """Share of the vocabulary that single characters may take, each in its two forms (`x`, `##x`)."""
+
+
+@contextmanager
+def library_errors(where: str, what: str) -> Iterator[None]:
+    """Turns what the library raises, bare exceptions and panics, into an error of one line.
+
+    Raises:
+        DataError: instead.
+    """
+    try:
+        yield
+    except DataError:
+        raise
+    except Exception as error:
+        raise DataError(where, f"{what}: {first_line(error)}") from error
+    except BaseException as error:
+        if type(error).__name__ != "PanicException":  # of no module that could be imported
+            raise
+        raise DataError(where, f"{what}: {first_line(error)}") from error
 
 
 class TextTokenizer:
@@ -69,10 +89,8 @@ class TextTokenizer:
         highest = max(tokenizer.get_vocab(with_added_tokens=True).values())
         if highest >= self.vocab_size:
             raise DataError(name, f"token id {highest} in a vocabulary of {self.vocab_size} entries")
-        try:
+        with library_errors(name, "cannot encode an unknown word"):
             tokenizer.encode(UNLIKELY, add_special_tokens=False)
-        except Exception as error:  # the library raises bare Exception
-            raise DataError(name, f"cannot encode an unknown word: {error}") from error
 
     @property
     def special_ids(self) -> list[int]:
@@ -261,9 +279,25 @@ def load_tokenizer(
     if not path.is_file():
         raise DataError(str(path), "no such tokenizer file; expected a vocab.txt or tokenizer.json")
     try:
-        content = files.read_at_most(path, LARGEST_FILE).decode("utf-8-sig")
+        content = files.read_at_most(path, LARGEST_FILE)
     except OSError as error:
         raise DataError(str(path), f"cannot read: {error.strerror}") from error
+    return parse_tokenizer(
+        path, content, lowercase=lowercase, strip_accents=strip_accents, split_chinese=split_chinese
+    )
+
+
+def parse_tokenizer(
+    path: Path,
+    data: bytes,
+    *,
+    lowercase: bool = True,
+    strip_accents: bool = False,
+    split_chinese: bool = True,
+) -> TextTokenizer:
+    """`load_tokenizer` of a file's bytes; its name says which form it has."""
+    try:
+        content = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise DataError(str(path), f"not valid UTF-8 at byte {error.start + 1}") from error
     if path.suffix != ".json":
@@ -277,8 +311,6 @@ def load_tokenizer(
             split_chinese=split_chinese,
             name=str(path),
         )
-    try:
+    with library_errors(str(path), "not a tokenizer.json"):
         tokenizer = Tokenizer.from_str(checked(content.encode()))
-    except Exception as error:  # the library raises bare Exception
-        raise DataError(str(path), f"not a tokenizer.json: {error}") from error
     return TextTokenizer(tokenizer, str(path))

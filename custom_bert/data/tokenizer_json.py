@@ -1,8 +1,8 @@
-"""tokenizer.json as data: what the `tokenizers` library reads, from a closed list, with values that it can bear.
+"""tokenizer.json as data: parts from a closed list, with values that the `tokenizers` library can bear.
 
-The library takes the file as it comes; of 6,000 spoilt ones 42 made it panic, 5 ended the process, and 25 gave
-ids beyond the vocabulary. So every part is looked at first, and what is not known is refused. Truncation and
-padding are left out: they are no part of how a text is divided.
+The library takes the file as it comes; of 6,000 spoilt ones 42 made it panic, 5 ended the process, and 25
+gave ids beyond the vocabulary. So every part is looked at first, and what is not known is refused. Truncation
+and padding are left out: they are no part of how a text is divided.
 """
 
 from __future__ import annotations
@@ -14,6 +14,9 @@ from typing import Any
 from custom_bert.files import parse_json
 
 LARGEST_ID = 1 << 22
+GROWTH = 64
+"""Times as long as it was, a normalised text may be by its replacements."""
+
 LONGEST = 1 << 16
 """Characters of a string that a tokenizer would hold."""
 
@@ -31,20 +34,29 @@ def checked(content: bytes) -> str:
         raise ValueError("expected an object")
     unknown = value.keys() - TOP
     if unknown:
-        raise ValueError(f"unknown key {min(unknown)!r}")
+        raise ValueError(f"unknown key {_shown(min(unknown))}")
     if "model" not in value:
         raise ValueError("the key 'model' is missing")
-    _model(value["model"], "model")
+    value["model"] = _with_type(value["model"])
+    check_model(value["model"])
     vocabulary = _vocabulary_of(value["model"])
     _added(value.get("added_tokens") or [], vocabulary)
     for key, kinds in PARTS.items():
         if value.get(key) is not None:
             _part(kinds)(value[key], key)
+    _check_templates(value.get("post_processor"))
+    _check_growth(value.get("normalizer"))
     ids = set(vocabulary.values()) | {one["id"] for one in value.get("added_tokens") or []}
     for token_id in _template_ids(value.get("post_processor")):
         if token_id not in ids:
             raise ValueError(f"post_processor: the id {token_id} is not in the vocabulary")
     return json.dumps({**value, "truncation": None, "padding": None}, ensure_ascii=False)
+
+
+def _shown(value: Any) -> str:
+    """For a message of one line."""
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
 
 
 def _text(value: Any, where: str) -> None:
@@ -75,6 +87,12 @@ def _one_of(*words: str) -> Check:
             raise ValueError(f"{where}: expected one of {', '.join(words)}")
 
     return check
+
+
+def _null(value: Any, where: str) -> None:
+    """For what would make encoding random."""
+    if value is not None:
+        raise ValueError(f"{where}: expected null")
 
 
 def _or_null(inner: Check) -> Check:
@@ -114,7 +132,7 @@ def _fields(value: Any, fields: Mapping[str, Check], where: str, optional: froze
     if not isinstance(value, dict):
         raise ValueError(f"{where}: expected an object")
     for key in sorted(value.keys() - fields.keys() - {"type"}):
-        raise ValueError(f"{where}: unknown key {key!r}")
+        raise ValueError(f"{where}: unknown key {_shown(key)}")
     for key in sorted(fields.keys() - value.keys() - optional):
         raise ValueError(f"{where}: the key {key!r} is missing")
     for key in fields.keys() & value.keys():
@@ -129,7 +147,7 @@ def _part(kinds: Mapping[str, Mapping[str, Check]], depth: int = 0) -> Check:
     def check(value: Any, where: str) -> None:
         kind = value.get("type") if isinstance(value, dict) else None
         if not isinstance(kind, str) or kind not in kinds:
-            raise ValueError(f"{where}: unknown type {kind!r}")
+            raise ValueError(f"{where}: unknown type {_shown(kind)}")
         if kind == "Sequence":
             if depth > 3:
                 raise ValueError(f"{where}: too deep")
@@ -162,16 +180,17 @@ def _character(value: Any, where: str) -> None:
 METASPACE["replacement"] = _character
 
 
-def _template(value: Any, where: str) -> None:
-    _list(_piece)(value, where)
+def _template(*sequences: str) -> Check:
+    """Of a text, or of two: the library does not look whether there is a second."""
+    return _list(lambda one, where: _piece(one, where, sequences))
 
 
-def _piece(value: Any, where: str) -> None:
+def _piece(value: Any, where: str, sequences: tuple[str, ...]) -> None:
     """{"SpecialToken": {"id": "[CLS]", "type_id": 0}} or {"Sequence": {"id": "A", "type_id": 0}}"""
     if not isinstance(value, dict) or len(value) != 1 or not value.keys() <= {"SpecialToken", "Sequence"}:
         raise ValueError(f"{where}: expected a SpecialToken or a Sequence")
     ((kind, inner),) = value.items()
-    names = _text if kind == "SpecialToken" else _one_of("A", "B")
+    names = _text if kind == "SpecialToken" else _one_of(*sequences)
     _fields(inner, {"id": names, "type_id": _number(0, 255)}, where, frozenset())
 
 
@@ -181,9 +200,9 @@ def _frame(value: Any, where: str) -> None:
         raise ValueError(f"{where}: expected an object")
     for name, one in value.items():
         fields = {"id": _text, "ids": _list(_number(0, LARGEST_ID)), "tokens": _list(_text)}
-        _fields(one, fields, f"{where}.{name}", frozenset())
+        _fields(one, fields, f"{where}.{_shown(name)}", frozenset())
         if one["id"] != name or not len(one["ids"]) == len(one["tokens"]) > 0:
-            raise ValueError(f"{where}.{name}: ids and tokens do not belong together")
+            raise ValueError(f"{where}.{_shown(name)}: ids and tokens do not belong together")
 
 
 PARTS: dict[str, dict[str, dict[str, Check]]] = {
@@ -224,7 +243,11 @@ PARTS: dict[str, dict[str, dict[str, Check]]] = {
         "BertProcessing": BERT_FRAME,
         "RobertaProcessing": {**BERT_FRAME, "trim_offsets": _bool, "add_prefix_space": _bool},
         "ByteLevel": BYTE_LEVEL,
-        "TemplateProcessing": {"single": _template, "pair": _template, "special_tokens": _frame},
+        "TemplateProcessing": {
+            "single": _template("A"),
+            "pair": _template("A", "B"),
+            "special_tokens": _frame,
+        },
     },
     "decoder": {
         "Sequence": {"decoders": _text},
@@ -247,19 +270,19 @@ def _vocabulary(value: Any, where: str) -> None:
     for token, token_id in value.items():
         _text(token, where)
         if type(token_id) is not int or not 0 <= token_id <= LARGEST_ID:
-            raise ValueError(f"{where}: {token!r} has the id {token_id!r}")
+            raise ValueError(f"{where}: {_shown(token)} has the id {_shown(token_id)}")
     if len(set(value.values())) != len(value):
         raise ValueError(f"{where}: an id stands there twice")
 
 
 def _merges(value: Any, where: str) -> None:
-    """"a b" or ["a", "b"]"""
+    """ "a b" or ["a", "b"]"""
     if not isinstance(value, list) or len(value) > LARGEST_ID:
         raise ValueError(f"{where}: expected a list of merges")
     for one in value:
         parts = one.split(" ") if isinstance(one, str) else one
         if not isinstance(parts, list) or len(parts) != 2 or not all(isinstance(p, str) and p for p in parts):
-            raise ValueError(f"{where}: {one!r} is no merge of two tokens")
+            raise ValueError(f"{where}: {_shown(one)} is no merge of two tokens")
 
 
 def _pieces(value: Any, where: str) -> None:
@@ -267,8 +290,13 @@ def _pieces(value: Any, where: str) -> None:
     if not isinstance(value, list) or not value or len(value) > LARGEST_ID:
         raise ValueError(f"{where}: expected tokens and their scores")
     for one in value:
-        if not isinstance(one, list) or len(one) != 2 or type(one[1]) not in (int, float) or abs(one[1]) > 1e6:
-            raise ValueError(f"{where}: {one!r} is no token with a score")
+        if (
+            not isinstance(one, list)
+            or len(one) != 2
+            or type(one[1]) not in (int, float)
+            or abs(one[1]) > 1e6
+        ):
+            raise ValueError(f"{where}: {_shown(one)} is no token with a score")
         _text(one[0], where)
 
 
@@ -276,12 +304,12 @@ MODELS: dict[str, dict[str, Check]] = {
     "WordPiece": {
         "unk_token": _text,
         "continuing_subword_prefix": _text,
-        "max_input_chars_per_word": _number(1, 1 << 20),
+        "max_input_chars_per_word": _number(1, 1000),
         "vocab": _vocabulary,
     },
     "WordLevel": {"vocab": _vocabulary, "unk_token": _text},
     "BPE": {
-        "dropout": _one_of(None),  # type: ignore[arg-type]
+        "dropout": _null,
         "unk_token": _or_null(_text),
         "continuing_subword_prefix": _or_null(_text),
         "end_of_word_suffix": _or_null(_text),
@@ -297,10 +325,25 @@ NEWER = frozenset({"ignore_merges", "byte_fallback", "dropout", "fuse_unk", "max
 """Keys of models that older files do not have."""
 
 
-def _model(value: Any, where: str) -> None:
+def _with_type(model: Any) -> Any:
+    """Older files leave the model's type to its other keys, as BERT's own does."""
+    if not isinstance(model, dict) or "type" in model:
+        return model
+    for key, kind in (("merges", "BPE"), ("max_input_chars_per_word", "WordPiece"), ("unk_id", "Unigram")):
+        if key in model:
+            return {"type": kind, **model}
+    return {"type": "WordLevel", **model}
+
+
+def check_model(value: Any, where: str = "model") -> None:
+    """A model as tokenizer.json describes it: closed keys, distinct ids, merges of tokens that there are.
+
+    Raises:
+        ValueError: saying what is wrong.
+    """
     kind = value.get("type") if isinstance(value, dict) else None
     if not isinstance(kind, str) or kind not in MODELS:
-        raise ValueError(f"{where}: unknown type {kind!r}")
+        raise ValueError(f"{where}: unknown type {_shown(kind)}")
     _fields(value, MODELS[kind], where, NEWER)
     if kind == "Unigram" and (value.get("unk_id") or 0) >= len(value["vocab"]):
         raise ValueError(f"{where}: unk_id is beyond the vocabulary")
@@ -308,10 +351,14 @@ def _model(value: Any, where: str) -> None:
         vocabulary, prefix = value["vocab"], value.get("continuing_subword_prefix") or ""
         for one in value["merges"]:
             first, second = one.split(" ") if isinstance(one, str) else one
+            if not second.startswith(prefix):
+                raise ValueError(f"{where}: the second token of the merge {_shown(one)} lacks {prefix!r}")
             joined = first + second.removeprefix(prefix)
             for token in (first, second, joined):
                 if token not in vocabulary:
-                    raise ValueError(f"{where}: the merge {one!r} needs {token!r}, which has no id")
+                    raise ValueError(
+                        f"{where}: the merge {_shown(one)} needs {_shown(token)}, which has no id"
+                    )
 
 
 def _vocabulary_of(model: dict[str, Any]) -> dict[str, int]:
@@ -340,9 +387,40 @@ def _added(value: Any, vocabulary: dict[str, int]) -> None:
         if not one["content"]:
             raise ValueError(f"{where}: an empty token")
         if vocabulary.get(one["content"], one["id"]) != one["id"]:
-            raise ValueError(f"{where}: {one['content']!r} has another id in the vocabulary")
+            raise ValueError(f"{where}: {_shown(one['content'])} has another id in the vocabulary")
         if by_id.setdefault(one["id"], one["content"]) != one["content"]:
-            raise ValueError(f"{where}: the id {one['id']} belongs to {by_id[one['id']]!r}")
+            raise ValueError(f"{where}: the id {one['id']} belongs to {_shown(by_id[one['id']])}")
+
+
+def _check_growth(value: Any) -> None:
+    """Replacements one after the other may each make a text longer."""
+    growth = 1
+    for one in _parts(value):
+        growth *= max(1, len(one.get("content", "")), 1 + len(one.get("prepend", "")))
+    if growth > GROWTH:
+        raise ValueError(f"normalizer: replacements make a text up to {growth:,} times as long")
+
+
+def _parts(value: Any) -> list[dict[str, Any]]:
+    if value is None:
+        return []
+    if value["type"] == "Sequence":
+        return [part for one in value["normalizers"] for part in _parts(one)]
+    return [value]
+
+
+def _check_templates(value: Any) -> None:
+    """A template's special tokens are those that it defines."""
+    if value is None:
+        return
+    if value["type"] == "Sequence":
+        for one in value["processors"]:
+            _check_templates(one)
+    if value["type"] == "TemplateProcessing":
+        for piece in [*value["single"], *value["pair"]]:
+            name = piece["SpecialToken"]["id"] if "SpecialToken" in piece else None
+            if name is not None and name not in value["special_tokens"]:
+                raise ValueError(f"post_processor: the special token {_shown(name)} is not defined")
 
 
 def _template_ids(value: Any) -> list[int]:

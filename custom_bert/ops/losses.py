@@ -55,11 +55,12 @@ def r_drop_sum(logits_NC: Tensor, labels_N: Tensor, *, class_weights_C: Tensor |
     return apart_N.sum()
 
 
-def target_weight(labels_N: Tensor, class_weights_C: Tensor | None = None) -> float:
-    """What `cross_entropy_sum` is divided by: the examples, or the sum of their classes' weights."""
+def target_weight(labels_N: Tensor, class_weights_C: Tensor | None = None) -> Tensor | float:
+    """What `cross_entropy_sum` is divided by: the examples, or the sum of their classes' weights, which stays
+    on its device so that nobody waits for it."""
     if class_weights_C is None:
         return float(len(labels_N))
-    return float(class_weights_C[labels_N.to(class_weights_C.device)].sum())
+    return class_weights_C[labels_N].sum()
 
 
 def balanced_weights(counts_C: Tensor) -> Tensor:

@@ -35,9 +35,6 @@ from custom_bert.training.state import Progress, State
 
 FORMAT = "custom-bert-checkpoint/1"
 FOLDER = "checkpoints"
-KEEP = 2
-"""Checkpoints that stay: the newest, and one in case a disk spoils it."""
-
 SHARE = 0.03
 """Of the time, what saving may take by default."""
 
@@ -93,7 +90,7 @@ class Pace:
 
 
 def save(run: Path, state: State, identity: str, best: tuple[int, str] | None) -> Path:
-    """Writes a checkpoint of the present moment and removes all but the newest `KEEP`.
+    """Writes a checkpoint of the present moment and removes all but it and the last whole one before.
 
     Args:
         run: the run directory, which this process has to itself.
@@ -106,7 +103,7 @@ def save(run: Path, state: State, identity: str, best: tuple[int, str] | None) -
     """
     progress = state.progress
     before = _directories(run)
-    number = 1 + int(before[0].name.partition("-")[0]) if before else 1
+    number = 1 + _number(before[0]) if before else 1
     target = run / FOLDER / f"{number:06d}-{state.phase.name}-{progress.step}"
     scaler = state.precision.scaler
     if scaler.is_enabled():
@@ -130,23 +127,33 @@ def save(run: Path, state: State, identity: str, best: tuple[int, str] | None) -
             files.put_new(run / WEIGHTS, folder / BEST)
             entries[BEST] = best
         manifest.write_manifest(folder, entries)
-    for old in before[KEEP - 1 :]:
-        files.remove_directory(old)
+    for old in before:
+        if old != state.saved_in:
+            files.remove_directory(old)
+    state.saved, state.saved_in = (progress.step, progress.evaluation_due), target
     return target
 
 
 def newest(run: Path, identity: str, warn: Callable[[str], None]) -> Saved | None:
-    """The newest checkpoint that is whole, or None.
+    """The newest checkpoint that is whole, or None where there is none.
 
     Args:
         run: the run directory.
         identity: of the run.
         warn: told of each that is not.
+
+    Raises:
+        RunError: if there are checkpoints and none is whole.
     """
-    for directory in _directories(run):
+    directories = _directories(run)
+    for directory in directories:
         try:
             return _read(directory, identity)
         except RunError as error:
+            if directory == directories[-1]:
+                raise RunError(
+                    f"{error}; no checkpoint of this run is left: --fresh trains again in a numbered sibling"
+                ) from error
             warn(f"{error}; the checkpoint before it is taken")
     return None
 
@@ -179,6 +186,8 @@ def restore(saved: Saved, run: Path, state: State) -> None:
     if progress.phase >= len(state.phases):
         raise RunError(f"{saved.path}: the run has {len(state.phases)} phases, not {progress.phase + 1}")
     state.progress = progress
+    state.saved_in = saved.path
+    state.saved = (progress.step, progress.evaluation_due)
     state.started = time.perf_counter() - progress.seconds
     found = _tensors(saved.path / MODEL)
     device = next(state.model.parameters()).device
@@ -250,7 +259,11 @@ def _directories(run: Path) -> list[Path]:
     """Newest first; what has another name is not ours."""
     folder = run / FOLDER
     found = [path for path in folder.iterdir() if NAMES.fullmatch(path.name)] if folder.is_dir() else []
-    return sorted(found, key=lambda path: path.name, reverse=True)
+    return sorted(found, key=_number, reverse=True)
+
+
+def _number(directory: Path) -> int:
+    return int(directory.name.partition("-")[0])
 
 
 def _read(directory: Path, identity: str) -> Saved:

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import torch
+
 from custom_bert import files, signals
 from custom_bert.config import TrainConfig
 from custom_bert.config_sources import load as load_config
@@ -43,7 +44,7 @@ from custom_bert.training.phases import (
 from custom_bert.training.prepare import Prepared, prepare
 from custom_bert.training.run import RunDirectory, claim, default_directory, hold, sibling
 from custom_bert.training.schedule import lr_factor
-from custom_bert.training.state import Diverged, State
+from custom_bert.training.state import DivergedError, State
 from custom_bert.training.tokens_in_use import train_tokens_in_use
 
 
@@ -97,7 +98,7 @@ def _train_in(directory: Path, prepared: Prepared, reporter: Reporter) -> TrainR
         reporter.warn(f"the largest batches do not fit into memory; each is computed in {2**halvings} parts")
     run = RunDirectory(directory, prepared, record)
     if record is None or not _continue(state, prepared, run, reporter):
-        run.open_log(keep=0)
+        run.open_log(0, reporter.warn)
     _announce(state, prepared, reporter)
     try:
         with signals.noted() as requests:
@@ -107,6 +108,10 @@ def _train_in(directory: Path, prepared: Prepared, reporter: Reporter) -> TrainR
                 return finish(state, prepared, run, reporter, requests)
             except signals.StopRequested:
                 reporter.stop()
+                if state.progress.ended and state.saved != _position(state):
+                    # all that is left is to evaluate the best weights, which takes no moments
+                    checkpoint.begin_moments(state.phase.model, state.phase.optimizer)
+                    _save(state, prepared, run)
                 interrupted(state, run, reporter)
                 requests.obey()
                 raise
@@ -116,7 +121,7 @@ def _train_in(directory: Path, prepared: Prepared, reporter: Reporter) -> TrainR
         reporter.stop()
         with suppress(WriteError):  # the first fault is the one to tell
             nothing_saved = isinstance(error, UserError) and not checkpoint.exists(directory)
-            if state.progress.best_step == 0 and (isinstance(error, Diverged) or nothing_saved):
+            if state.progress.best_step == 0 and (isinstance(error, DivergedError) or nothing_saved):
                 run.discard()  # the directory is free for another attempt
             else:
                 run.log.close()
@@ -134,7 +139,7 @@ def _continue(state: State, prepared: Prepared, run: RunDirectory, reporter: Rep
         reporter.warn(f"since the checkpoint the {difference}: the result will not be the same bit for bit")
     checkpoint.restore(saved, run.path, state)
     run.best = saved.entries.get(checkpoint.BEST)
-    run.open_log(keep=state.progress.log_bytes)
+    run.open_log(state.progress.log_bytes, reporter.warn)
     where = f"step {state.progress.step:,} of {state.phase.name}ing"
     reporter.say(f"{run.path}: continues after {where}, from {saved.path.name}")
     return True
@@ -188,6 +193,7 @@ def _fit_all(
     for phase in range(state.progress.phase, len(state.phases)):
         if phase > state.progress.phase:
             state.progress.enter(phase)
+            state.saved = None  # the step counts anew
         fit(state, prepared, run, reporter, requests)
         state.phase.optimizer.state.clear()  # moments make room for those of the next phase
 
@@ -213,18 +219,13 @@ def fit(state: State, prepared: Prepared, run: RunDirectory, reporter: Reporter,
     )
     checkpoint.begin_moments(phase.model, phase.optimizer)
     speed, started = Speed(progress.tokens, progress.rows), time.perf_counter() - progress.phase_seconds
+    state.phase_started = started
 
     def save() -> None:
         speed.pause()
-        begun = time.perf_counter()
-        progress.seconds, progress.phase_seconds = state.seconds, begun - started
+        state.count_skips()
         progress.tokens, progress.rows = speed.tokens, speed.rows
-        run.log.sync()
-        progress.log_bytes = run.log.size
-        checkpoint.save(run.path, state, prepared.identity_hash(), run.best)
-        cost = time.perf_counter() - begun
-        progress.saving_seconds += cost
-        pace.saved(cost)
+        pace.saved(_save(state, prepared, run))
         speed.resume()
 
     def evaluate() -> None:
@@ -296,7 +297,7 @@ def fit(state: State, prepared: Prepared, run: RunDirectory, reporter: Reporter,
             if pace.due(progress.step):
                 save()
     except signals.StopRequested:
-        if progress.phase or progress.step:
+        if state.saved != _position(state) and (progress.phase or progress.step):
             save()
         raise
     finally:
@@ -305,6 +306,22 @@ def fit(state: State, prepared: Prepared, run: RunDirectory, reporter: Reporter,
             board.close()
     waited = speed.waited / max(speed.seconds, 1e-9)
     reporter.say(f"{phase.name}ing took {duration(speed.seconds)}, {waited:.1%} of it waiting for batches")
+
+
+def _position(state: State) -> tuple[int, bool]:
+    return state.progress.step, state.progress.evaluation_due
+
+
+def _save(state: State, prepared: Prepared, run: RunDirectory) -> float:
+    """Writes a checkpoint; returns the seconds that it took."""
+    progress, begun = state.progress, time.perf_counter()
+    progress.seconds, progress.phase_seconds = state.seconds, begun - state.phase_started
+    run.log.sync()
+    progress.log_bytes = run.log.size
+    checkpoint.save(run.path, state, prepared.identity_hash(), run.best)
+    cost = time.perf_counter() - begun
+    progress.saving_seconds += cost
+    return cost
 
 
 def _time_limit(state: State, phase: Phase, prepared: Prepared) -> float:

@@ -1,6 +1,6 @@
-"""Steps within the memory that there is: budgeted before the first one, because the system's own answer to too
-much is to kill the process; and where an allocator refuses all the same, batches are halved, with the same
-result but for dropout's draws and rounding."""
+"""Steps within the memory that there is: budgeted before the first one, because the system's own answer to
+too much is to kill the process; and where an allocator refuses all the same, batches are halved, with the
+same result but for dropout's draws, rounding, and that every part predicts one masked token at least."""
 
 from __future__ import annotations
 
@@ -19,10 +19,6 @@ from custom_bert.training.phases import Phase, Step
 from custom_bert.training.prepare import Prepared
 from custom_bert.training.state import State
 from custom_bert.training.step import StepResult, train_step
-
-ALLOCATORS = ("can't allocate memory", "not enough memory", "out of memory")
-"""What torch's allocators say; the one for CPUs has no error class of its own."""
-
 
 SHARE = 0.9
 """Of the memory, what a run may take by its own estimate."""
@@ -55,13 +51,6 @@ def halvings_needed(prepared: Prepared) -> int:
     rows *= 2 if config.optim.r_drop else 1
     masked = MASK_RATE if config.optim.pretrain_epochs else 0.0
     return max(0, math.ceil(math.log2(rows * encoder.bytes_per_row(masked) / room)))
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an allocator raised it."""
-    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
-        return True
-    return isinstance(error, RuntimeError) and any(words in str(error) for words in ALLOCATORS)
 
 
 def step_within_memory(
@@ -106,7 +95,7 @@ def step_within_memory(
             )
             return result, on_device
         except (MemoryError, RuntimeError) as error:
-            if not is_out_of_memory(error):
+            if not machine.is_out_of_memory(error):
                 raise
         # out of the handler, whose frames hold the tensors that there was no room for
         phase.optimizer.zero_grad(set_to_none=True)

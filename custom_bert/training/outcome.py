@@ -101,11 +101,10 @@ def finish(
     """Puts the best weights back, evaluates them as `custom-bert evaluate` will, and closes the run.
 
     Raises:
-        StopRequested: if there is a request to end meanwhile; the checkpoints are still there.
+        StopRequested: if there is a request to end meanwhile.
     """
     progress, seconds = state.progress, state.seconds
-    state.phases.clear()  # gradients and moments make room for what is read and evaluated
-    release_memory()
+    release_memory()  # moments are gone, and make room for what is read and evaluated
     state.model.load_state_dict(read_run_weights(run.path))
     state.model.encoder.set_kernel(None)
     state.model.encoder.skip_unread = True

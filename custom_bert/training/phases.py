@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from custom_bert import machine
 from custom_bert.batch import Batch
 from custom_bert.config import require
 from custom_bert.data.loader import prefetch
@@ -204,8 +205,15 @@ def estimate_seconds(phase: Phase, prepared: Prepared, precision: MixedPrecision
     # the padded plan costs by texts, the others by tokens
     costs_N = np.ones_like(lengths_N) if prepared.plan == "padded" else lengths_N
     batches = sum(int(costs_N[indices].sum()) for indices in plan) / int(costs_N[plan[0]].sum())
-    _, seconds = time_passes(phase, prepared, precision, 2, parts)  # the first pays for allocations
-    return seconds * parts * batches * phase.epochs * OVERHEAD
+    while True:
+        try:
+            _, seconds = time_passes(phase, prepared, precision, 2, parts)  # the first pays for allocations
+            return seconds * parts * batches * phase.epochs * OVERHEAD
+        except (MemoryError, RuntimeError) as error:
+            if not machine.is_out_of_memory(error) or parts >= len(plan[0]):
+                raise
+        phase.optimizer.zero_grad(set_to_none=True)
+        parts *= 2
 
 
 def time_passes(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -66,7 +66,9 @@ def read_record(directory: Path) -> dict[str, Any] | None:
 
 @contextmanager
 def hold(directory: Path) -> Iterator[None]:
-    """Makes a directory if there is none, and keeps other trainers out of it; it goes again if it stays empty.
+    """Makes a directory if there is none, and keeps other trainers out; it goes again if it stays empty.
+
+    What interrupted writes left in it is removed, if it is a run's or holds nothing else.
 
     Raises:
         RunError: if another process trains into it.
@@ -74,12 +76,17 @@ def hold(directory: Path) -> Iterator[None]:
     """
     created = not directory.exists()
     files.make_directory(directory)
-    try:
-        with files.locked(directory):
+    with files.locked(directory):
+        names = [path.name for path in directory.iterdir()]
+        if "run.json" in names or all(map(files.LITTER.fullmatch, names)):
+            for folder in (directory, directory / checkpoint.FOLDER):
+                if folder.is_dir():
+                    files.remove_litter(folder)
+        try:
             yield
-    finally:
-        if created:
-            files.remove_if_empty(directory)
+        finally:
+            if created:
+                files.remove_if_empty(directory)
 
 
 def claim(directory: Path, prepared: Prepared) -> dict[str, Any] | None:
@@ -141,9 +148,7 @@ class RunDirectory:
     def __init__(self, path: Path, prepared: Prepared, record: dict[str, Any] | None = None) -> None:
         self.path = path
         self.best: tuple[int, str] | None = None
-        for folder in (path, path / checkpoint.FOLDER):
-            if folder.is_dir():
-                files.remove_litter(folder)
+        self._is_new = record is None
         before = record or {}
         self._record: dict[str, Any] = {
             "status": "running",
@@ -158,6 +163,7 @@ class RunDirectory:
             "encoder": asdict(prepared.encoder),
             "machine": machine.description(prepared.device),
         }
+        self.update("running")  # first: by it a next start knows the directory as a run's
         write_description(
             path,
             prepared.encoder,
@@ -166,14 +172,13 @@ class RunDirectory:
             prepared.max_length,
             prepared.config.data.long_texts,
         )
-        self.update("running")
 
-    def open_log(self, keep: int) -> None:
+    def open_log(self, keep: int, warn: Callable[[str], None]) -> None:
         """Opens metrics.jsonl, of which so many bytes are of steps before the present one."""
         path = self.path / "metrics.jsonl"
         self.log = files.LineLog(path, keep=keep)
         if self.log.size < keep:
-            raise RunError(f"{path}: cut since the checkpoint; --fresh trains again in a numbered sibling")
+            warn(f"{path}: {keep - self.log.size:,} bytes of earlier steps are missing")
 
     def keep_best(self, weights: dict[str, Tensor]) -> None:
         """Writes model.safetensors."""
@@ -189,9 +194,14 @@ class RunDirectory:
         files.write_json(self.path / "run.json", self._record)
 
     def discard(self) -> None:
-        """Removes what this run wrote, when nothing of it is of use; other files stay."""
+        """Removes what this process wrote, when nothing of it is of use; other files stay, and so does all of
+        a run that was continued."""
         self.log.close()
+        if not self._is_new:
+            self.update("interrupted")
+            return
         checkpoint.discard(self.path)
+        files.remove_directory(self.path / "tensorboard")
         for name in ("metrics.jsonl", "config.json", "tokenizer.json", "labels.json", WEIGHTS, "run.json"):
             files.remove_file(self.path / name)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,7 @@ SKIPPED_WHILE_SCALING = 20
 """The same in fp16, whose loss scale starts at 65,536 and is halved at each such step."""
 
 
-class Diverged(UserError):
+class DivergedError(UserError):
     """Training that more steps would not bring back."""
 
 
@@ -88,6 +89,9 @@ class State:
         progress: where the run stands.
         losses: of the steps since the last record of metrics.jsonl.
         skips: of the last steps, whether each was left out; on the device until `count_skips` reads them.
+        saved: step, and whether its evaluation was due, of the checkpoint that was written or read last.
+        saved_in: its directory.
+        phase_started: when the present phase began, by `time.perf_counter`, less what earlier processes took.
         fused: whether layers are compiled.
         started: when this process began, by `time.perf_counter`, less what earlier ones took.
     """
@@ -98,6 +102,9 @@ class State:
     progress: Progress = field(default_factory=Progress)
     losses: list[Tensor] = field(default_factory=list)
     skips: list[Tensor] = field(default_factory=list)
+    saved: tuple[int, bool] | None = None
+    saved_in: Path | None = None
+    phase_started: float = field(default_factory=time.perf_counter)
     fused: bool = False
     started: float = field(default_factory=time.perf_counter)
 
@@ -124,7 +131,7 @@ class State:
         """Reads `skips`.
 
         Raises:
-            Diverged: if too many steps in a row were left out.
+            DivergedError: if too many steps in a row were left out.
         """
         progress = self.progress
         for skipped in torch.stack(self.skips).tolist() if self.skips else []:
@@ -141,13 +148,13 @@ class State:
         """The loss of an evaluation.
 
         Raises:
-            Diverged: if it is not finite; the message says what is kept.
+            DivergedError: if it is not finite; the message says what is kept.
         """
         if not np.isfinite(loss):
             raise self._diverged(f"the loss is {loss} at step {self.progress.step:,}")
         return loss
 
-    def _diverged(self, what: str) -> Diverged:
+    def _diverged(self, what: str) -> DivergedError:
         best = self.progress.best_step
         kept = f"; the weights of step {best:,} are kept" if best else ""
-        return Diverged(f"{what}: training diverged; lower optim.lr{kept}")
+        return DivergedError(f"{what}: training diverged; lower optim.lr{kept}")

@@ -20,7 +20,7 @@ class Objective(Protocol):
     def loss_sum(self, output: Tensor, batch: Batch) -> Tensor:
         """Sum of the losses of a batch's targets, given the model's output."""
 
-    def weight(self, batch: Batch) -> float:
+    def weight(self, batch: Batch) -> Tensor | float:
         """The batch's part of the normaliser."""
 
 
@@ -53,7 +53,7 @@ class Classification:
             loss = loss + self.r_drop / 2 * apart
         return loss
 
-    def weight(self, batch: Batch) -> float:
+    def weight(self, batch: Batch) -> Tensor | float:
         """Texts, or the sum of their classes' weights."""
         assert batch.labels_N is not None, "training needs labels"
         return target_weight(batch.labels_N, self.class_weights_C)

@@ -736,7 +736,7 @@ COMMAND_LINES: dict[str, tuple[str, int, str]] = {
     "init in place of a file": (
         "init DIR/val_labels.txt",
         74,
-        "DIR/val_labels.txt: cannot write: File exists",
+        "DIR/val_labels.txt: cannot write: Not a directory (ENOTDIR)",
     ),
     "sample data over data": (
         "sample-data DIR",

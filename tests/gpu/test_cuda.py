@@ -9,7 +9,13 @@ from training_runs import settings, write_data
 
 from custom_bert import Classifier, train_model
 from custom_bert.batch import Batch
+from custom_bert.config_sources import from_mapping
 from custom_bert.ops.attention import attention
+from custom_bert.training.log import Reporter
+from custom_bert.training.loop import build
+from custom_bert.training.phases import steps_of
+from custom_bert.training.prepare import prepare
+from custom_bert.training.step import train_step
 
 pytestmark = [
     pytest.mark.gpu,
@@ -47,3 +53,33 @@ def test_every_preset_and_plan_trains(tmp_path: Path, preset: str, plan: str) ->
     result = train_model(settings(data, tmp_path / "run", **changes, **{"optim.epochs": 8}))
     assert result.accuracy > 0.6
     assert Classifier.load(tmp_path / "run", device="cpu").predict(["a dog barks"])
+
+
+@pytest.mark.parametrize("weights", ["none", "balanced"])
+@pytest.mark.parametrize("plan", ["uniform_length", "packed", "padded"])
+def test_a_step_never_waits_for_the_device(tmp_path: Path, plan: str, weights: str) -> None:
+    data = write_data(tmp_path / "data")
+    changes = {"runtime.precision": "bf16", "runtime.device": "cuda", "batch.plan": plan}
+    changes |= {"optim.class_weights": weights}
+    prepared = prepare(from_mapping(settings(data, None, **changes)), lambda line: None)
+    state = build(prepared, Reporter())
+    phase = state.phases[-1]
+    batches = [
+        [b.to(prepared.device) for b in step.microbatches]
+        for step, _ in zip(steps_of(phase, prepared), range(6), strict=False)
+    ]
+    torch.cuda.synchronize()
+    try:
+        for number, microbatches in enumerate(batches):
+            if number == 2:  # the first steps allocate
+                torch.cuda.set_sync_debug_mode("error")
+            train_step(
+                phase.model,
+                phase.optimizer,
+                microbatches,
+                phase.objective,
+                precision=state.precision,
+                clip_norm=1.0,
+            )
+    finally:
+        torch.cuda.set_sync_debug_mode("default")

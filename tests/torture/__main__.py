@@ -80,7 +80,7 @@ def main() -> int:
     parser.add_argument("--out", type=Path, help="the record; continued if it is of the same seed and commit")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    wanted = [e for e in EXPERIMENTS if not options.only or set(e.id.split(", ")) & set(options.only)]
+    wanted = [e for e in EXPERIMENTS if not options.only or e.id in options.only]
     if not wanted:
         print(f"error: no such experiment; there are {', '.join(e.id for e in EXPERIMENTS)}", file=sys.stderr)
         return 64

@@ -37,15 +37,15 @@ BUGS = (
     Bug(
         "new files are not flushed",
         "files.py",
-        "            yield Sink(descriptor)\n            system.fsync(descriptor)\n",
-        "            yield Sink(descriptor)\n",
+        "        yield Sink(descriptor)\n        system.fsync(descriptor)\n",
+        "        yield Sink(descriptor)\n",
         f"{QUICK} -k A5",
     ),
     Bug(
         "directories are not flushed",
         "files.py",
-        "        system.fsync(descriptor)\n    finally:\n        system.close(descriptor)\n",
-        "        pass\n    finally:\n        system.close(descriptor)\n",
+        "    descriptor = system.open(path, os.O_RDONLY)\n    try:\n        system.fsync(descriptor)\n",
+        "    descriptor = system.open(path, os.O_RDONLY)\n    try:\n        pass\n",
         f"{QUICK} -k A5",
     ),
     Bug(
@@ -58,8 +58,8 @@ BUGS = (
     Bug(
         "the oldest checkpoint is taken",
         "training/checkpoint.py",
-        "key=lambda path: path.name, reverse=True)",
-        "key=lambda path: path.name)",
+        "key=_number, reverse=True)",
+        "key=_number)",
         "tests/unit/training/test_checkpoint.py",
     ),
     Bug(
@@ -100,8 +100,8 @@ BUGS = (
     Bug(
         "litter stays",
         "files.py",
-        "        if LITTER.fullmatch(entry.name):\n",
-        "        if False:\n",
+        "            LITTER.fullmatch(entry.name)\n            and time",
+        "            not entry.name\n            and time",
         f"{QUICK} -k A2",
     ),
     Bug(
@@ -172,7 +172,7 @@ BUGS = (
         "ops/rope.py",
         "torch.cat([-second, first], dim=-1)",
         "torch.cat([second, -first], dim=-1)",
-        "tests/unit/ops/test_losses_and_rope.py",
+        "tests/parity/test_transformers.py -k modern",
     ),
     Bug(
         "special tokens are masked",
@@ -234,21 +234,39 @@ def prepare_nothing(shared: Path) -> None:
 
 
 def caught(trial: Trial) -> None:
-    """The named tests fail in a copy with the bug."""
+    """The named tests fail in a copy with the bug; the last trial is a copy without any, where all pass."""
+    if trial.number == len(BUGS):
+        for test in dict.fromkeys(bug.test for bug in BUGS):
+            done = tested(copied(trial.directory / test.replace("/", " ")), test)
+            assert done.returncode == 0, f"{test} fails by itself\n{done.stdout[-1500:]}"
+        return
     bug = BUGS[trial.number]
-    copy = trial.directory / "copy"
+    copy = copied(trial.directory)
+    path = copy / "custom_bert" / bug.file
+    path.write_text(path.read_text().replace(bug.old, bug.new))
+    done = tested(copy, bug.test)
+    assert done.returncode == 1, f"{bug.what}: {bug.test} ended with {done.returncode}\n{done.stdout[-1500:]}"
+
+
+def copied(directory: Path) -> Path:
+    """The repository, its code and tests."""
+    copy = directory / "copy"
     leave_out = shutil.ignore_patterns(".git", ".venv", "__pycache__", ".*_cache", "runs", "data")
     shutil.copytree(ROOT, copy, ignore=leave_out, symlinks=True, dirs_exist_ok=True)
     shutil.copytree(ROOT / "custom_bert" / "data", copy / "custom_bert" / "data", dirs_exist_ok=True)
     tests = ROOT / "tests" / "unit" / "data"
     shutil.copytree(tests, copy / "tests" / "unit" / "data", dirs_exist_ok=True)
-    path = copy / "custom_bert" / bug.file
-    path.write_text(path.read_text().replace(bug.old, bug.new))
-    file, *selection = bug.test.split(" ")
+    return copy
+
+
+def tested(copy: Path, test: str) -> subprocess.CompletedProcess[str]:
+    """What pytest says of a test there."""
+    file, *selection = test.split(" ")
     command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", file, *selection]
     environment = {**os.environ, "PYTHONPATH": str(copy)}
-    done = subprocess.run(command, cwd=copy, env=environment, capture_output=True, text=True)
-    assert done.returncode == 1, f"{bug.what}: {bug.test} ended with {done.returncode}\n{done.stdout[-1500:]}"
+    return subprocess.run(
+        command, cwd=copy, env=environment, capture_output=True, text=True, check=False, timeout=600
+    )
 
 
 EXPERIMENTS = (
@@ -256,7 +274,7 @@ EXPERIMENTS = (
         "I1",
         f"{len(BUGS)} planted bugs: each caught by the test named for it",
         1,
-        len(BUGS),
+        len(BUGS) + 1,
         prepare_nothing,
         caught,
     ),

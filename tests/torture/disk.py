@@ -1,4 +1,4 @@
-"""A model of what a power cut leaves: files and directory entries that were flushed, and any part of the rest.
+"""A model of what a power cut leaves: files and directory entries that were flushed, any part of the rest.
 
 Every call that changes the disk is recorded. A cut after any of them leaves of each file that was written
 since its last flush the old content, the new, a part of it, or zeros; and of each directory's entries that
@@ -128,7 +128,9 @@ class Disk:
             top = inner
         return top, parts[-1] if parts else ""
 
-    def _open(self, top: Directory, opened: dict[int, File | Directory], fd: int, path: str, new: bool) -> None:
+    def _open(
+        self, top: Directory, opened: dict[int, File | Directory], fd: int, path: str, new: bool
+    ) -> None:
         directory, name = self._find(top, path)
         if new:
             file = File()

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from training_runs import write_data
 
 from custom_bert.checkpoints.native import load_checkpoint
 from custom_bert.checkpoints.tensor_files import parse_tensors
@@ -23,7 +24,6 @@ from custom_bert.data.tokenizer import load_tokenizer
 from custom_bert.errors import UserError
 from torture.experiment import Experiment, Trial
 from torture.runs import ended, forked, recipe, train
-from training_runs import write_data
 
 Spoil = Callable[[Path], None]
 
@@ -224,10 +224,10 @@ def cases() -> dict[str, Spoil]:
         found[f"labels.json: {name}"] = _json(LABELS, labels)  # type: ignore[no-untyped-call]
     for name, change in {
         "an unknown model": _set("model", "type", to="Evil"),
-        "an id beyond the model": lambda v: _set("model", "vocab", "more", to=1 << 21)(v),
-        "an id of -1": lambda v: _set("model", "vocab", "more", to=-1)(v),
-        "an id twice": lambda v: _set("model", "vocab", "more", to=3)(v),
-        "a fraction as an id": lambda v: _set("model", "vocab", "more", to=1.5)(v),
+        "an id beyond the model": _set("model", "vocab", "more", to=1 << 21),
+        "an id of -1": _set("model", "vocab", "more", to=-1),
+        "an id twice": _set("model", "vocab", "more", to=3),
+        "a fraction as an id": _set("model", "vocab", "more", to=1.5),
         "a regular expression": _set(
             "pre_tokenizer",
             to={"type": "Split", "pattern": {"Regex": "(a+)+$"}, "behavior": "Isolated", "invert": False},
@@ -239,7 +239,7 @@ def cases() -> dict[str, Spoil]:
             "post_processor",
             to={"type": "BertProcessing", "sep": ["[SEP]", 99_999], "cls": ["[CLS]", 2]},
         ),
-        "half a character": lambda v: _set("model", "vocab", "\ud800", to=40)(v),
+        "half a character": _set("model", "vocab", "\ud800", to=40),
         "no vocabulary": _set("model", "vocab", to={}),
         "an added token of no letters": lambda v: {
             **v,
@@ -287,7 +287,11 @@ def refused(trial: Trial) -> None:
 
     def watch(event: str, arguments: tuple[Any, ...]) -> None:
         if event == "open" and isinstance(arguments[0], (str, bytes)):
-            path = os.path.realpath(os.fsdecode(arguments[0]))
+            path = os.fsdecode(arguments[0])
+            if arguments[2] & os.O_NOFOLLOW:  # told before it is refused
+                path = os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path))
+            else:
+                path = os.path.realpath(path)
             if str(trial.directory) in path and not path.startswith(str(run) + os.sep):
                 opened.append(path)
         elif event in ("subprocess.Popen", "os.system", "os.exec", "socket.connect", "pickle.find_class"):
@@ -336,7 +340,18 @@ def mutated(content: bytes, random: np.random.Generator) -> bytes:
         elif way == 2:
             found[at:at] = found[at : at + int(random.integers(1, 20))]
         elif way == 3:
-            words = (b"-1", b"1e999", b"null", b"{}", b"[]", b'""', b"4294967296", b"true", b"\\ud800", b"NaN")
+            words = (
+                b"-1",
+                b"1e999",
+                b"null",
+                b"{}",
+                b"[]",
+                b'""',
+                b"4294967296",
+                b"true",
+                b"\\ud800",
+                b"NaN",
+            )
             found[at:at] = words[random.integers(len(words))]
         else:
             digits = [i for i, b in enumerate(found[:20_000]) if 48 <= b <= 57]
@@ -385,7 +400,7 @@ def load_and_encode(path: Path) -> None:
     tokenizer = load_tokenizer(path)
     texts = ["the cat sleeps 123", "", "\u0000\ud7ff é 价格 [MASK] ##x", "a" * 5000]
     arrays, _ = tokenizer.encode(texts, 32)
-    assert all((0 <= ids).all() and (ids < tokenizer.vocab_size).all() for ids in arrays)
+    assert all((ids >= 0).all() and (ids < tokenizer.vocab_size).all() for ids in arrays)
 
 
 def load_config(path: Path) -> None:
@@ -407,7 +422,7 @@ EXPERIMENTS = (
         refused,
     ),
     Experiment(
-        "F3, safetensors",
+        "F3-safetensors",
         f"spoilt model.safetensors, {BATCH} each: one line or tensors",
         5,
         1000,
@@ -415,7 +430,7 @@ EXPERIMENTS = (
         fuzzed(WEIGHTS, load_tensors),
     ),
     Experiment(
-        "F3, config.json",
+        "F3-config",
         f"spoilt config.json, {BATCH} each: one line",
         2,
         100,
@@ -423,7 +438,7 @@ EXPERIMENTS = (
         fuzzed(CONFIG, load_config),
     ),
     Experiment(
-        "F3, tokenizer.json",
+        "F3-tokenizer",
         f"spoilt tokenizer.json, {BATCH} each: one line, or ids of the vocabulary",
         2,
         100,

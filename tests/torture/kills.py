@@ -6,13 +6,15 @@ import json
 import os
 import signal
 import time
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from custom_bert import files
 from custom_bert.errors import RunError
 from custom_bert.training import checkpoint
 from torture.experiment import Experiment, Trial
-from torture.runs import assert_whole, ended, forked, prepare_data, recipe, timed, train, wait
+from torture.runs import LABELS_ALONE, assert_whole, ended, forked, prepare_data, recipe, timed, train, wait
 
 STEPS = 60
 """Optimizer steps of the run that is stopped at each of them."""
@@ -72,7 +74,7 @@ def asked_to_end(trial: Trial) -> None:
     assert_whole(trial.shared, run, log)
 
 
-def stopped_at_a_step(trial: Trial) -> None:
+def stopped_at_a_step(trial: Trial, **changes: Any) -> None:
     """A request to end in step n, for every n, and the same command again."""
     run, log = trial.directory / "run", trial.directory / "log"
 
@@ -82,19 +84,19 @@ def stopped_at_a_step(trial: Trial) -> None:
 
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        train(recipe(trial.shared, run), log, stop)
+        train(recipe(trial.shared, run, **changes), log, stop)
     except KeyboardInterrupt:
         trial.note("stops")
     finally:
         signal.signal(signal.SIGINT, before)
     assert json.loads((run / "run.json").read_text())["status"] == "interrupted"
-    train(recipe(trial.shared, run), log)
+    train(recipe(trial.shared, run, **changes), log)
     assert_whole(trial.shared, run, log)
 
 
-def prepare_every_step(shared: Path) -> None:
+def prepare_every_step(shared: Path, **changes: Any) -> None:
     """Checks that the run has as many steps as there are trials."""
-    prepare_data(shared)
+    prepare_data(shared, **changes)
     steps = len((shared / "whole.log").read_text().splitlines())
     assert steps >= STEPS, steps
 
@@ -122,7 +124,7 @@ def two_trainers(trial: Trial) -> None:
 
 EXPERIMENTS = (
     Experiment(
-        "A1, A10",
+        "A1-A10",
         "SIGKILL at random times, the same command again: the same bits, each example once an epoch",
         12,
         300,
@@ -144,6 +146,14 @@ EXPERIMENTS = (
         STEPS - 1,
         prepare_every_step,
         stopped_at_a_step,
+    ),
+    Experiment(
+        "A9-labels",
+        "the same without masked language modelling, with R-Drop, of the token vectors in use",
+        3,
+        STEPS - 1,
+        partial(prepare_every_step, **LABELS_ALONE),
+        partial(stopped_at_a_step, **LABELS_ALONE),
     ),
     Experiment(
         "A11", "two trainers in one directory: exactly one proceeds", 2, 20, prepare_data, two_trainers

@@ -11,7 +11,19 @@ from custom_bert.errors import UserError
 from torture.experiment import Experiment, Trial, nothing
 
 NAMES = ("train_texts", "train_labels", "val_texts", "val_labels")
-WORDS = (b"yes", b"no", b"a text", b"", b" ", b"\t", b"\xef\xbb\xbf", b"\r", b"\x00", b"\xff\xfe", "é".encode())
+WORDS = (
+    b"yes",
+    b"no",
+    b"a text",
+    b"",
+    b" ",
+    b"\t",
+    b"\xef\xbb\xbf",
+    b"\r",
+    b"\x00",
+    b"\xff\xfe",
+    "é".encode(),
+)
 BATCH = 100
 """Sets of files in a trial."""
 

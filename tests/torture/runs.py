@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from training_runs import settings, write_data
 
 from custom_bert.config_sources import from_mapping
 from custom_bert.training import loop
 from custom_bert.training.log import Reporter
 from custom_bert.training.prepare import Prepared, prepare
 from custom_bert.training.state import State
-from training_runs import settings, write_data
 
 WALL_CLOCK = ("seconds", "run_seconds", "tokens_per_second", "data_wait")
 """What metrics.jsonl holds that no two runs share."""
@@ -41,8 +41,8 @@ def recipe(shared: Path, out: Path, **changes: Any) -> dict[str, Any]:
             "batch.plan": "uniform_length",
             "batch.token_budget": 128,
             "batch.accumulation": 2,
-            "optim.pretrain_epochs": 2,
-            "optim.epochs": 3,
+            "optim.pretrain_epochs": 5,
+            "optim.epochs": 9,
             "optim.token_dropout": 0.2,
             "optim.eval_every": 7,
             "runtime.log_every": 3,
@@ -52,10 +52,14 @@ def recipe(shared: Path, out: Path, **changes: Any) -> dict[str, Any]:
     )
 
 
-def prepare_data(shared: Path) -> None:
+LABELS_ALONE = {"optim.pretrain_epochs": 0, "optim.epochs": 16, "optim.r_drop": 0.5}
+"""What most users train: token vectors in use alone, each text twice."""
+
+
+def prepare_data(shared: Path, **changes: Any) -> None:
     """The data, its tokens, and the fingerprint of a run that nobody breaks."""
     write_data(shared / "data", train=90, val=30)
-    train(recipe(shared, shared / "whole"), shared / "whole.log")
+    train(recipe(shared, shared / "whole", **changes), shared / "whole.log")
     (shared / "whole.json").write_text(json.dumps(fingerprint(shared / "whole", shared / "whole.log")))
 
 
@@ -66,8 +70,8 @@ def whole(shared: Path) -> dict[str, Any]:
 
 
 def train(config: dict[str, Any], log: Path, each_step: Callable[[int], None] | None = None) -> None:
-    """`train_model`, which also writes into `log` what each step saw and what AdamW's moments were at the last
-    evaluation."""
+    """`train_model`, which also writes into `log` what each step saw, and beside it what AdamW's moments were
+    at the last evaluation."""
     from custom_bert import train_model
 
     steps = 0
@@ -76,7 +80,7 @@ def train(config: dict[str, Any], log: Path, each_step: Callable[[int], None] | 
     def step(state: State, phase: Any, step: Any, **options: Any) -> Any:
         nonlocal steps
         result = real_step(state, phase, step, **options)
-        ids = [int(i) for batch in step.microbatches for i in batch.indices]
+        ids = sorted({int(i) for batch in step.microbatches for i in batch.indices})
         with log.open("a") as stream:
             stream.write(json.dumps([phase.name, step.drawn_in, state.progress.step, ids]) + "\n")
         steps += 1
@@ -87,7 +91,7 @@ def train(config: dict[str, Any], log: Path, each_step: Callable[[int], None] | 
     def evaluate(state: State, *arguments: Any) -> Any:
         record = real_evaluate(state, *arguments)
         digest = hashlib.sha256()
-        for parameter in state.phase.model.parameters():
+        for parameter in (p for p in state.phase.model.parameters() if p.requires_grad):
             for name in ("step", "exp_avg", "exp_avg_sq"):
                 digest.update(state.phase.optimizer.state[parameter][name].numpy().tobytes())
         log.with_suffix(".moments").write_text(digest.hexdigest())
@@ -134,7 +138,7 @@ def assert_whole(shared: Path, run: Path, log: Path) -> None:
 
 
 def forked(work: Callable[[], None], errors: Path) -> int:
-    """A child that has torch loaded already, doing `work`; its process id. What it raises stands in `errors`."""
+    """A child that has torch loaded already, doing `work`; its process id. `errors` tells what it raises."""
     child = os.fork()
     if child:
         return child

@@ -1,5 +1,6 @@
 """Writes are atomic: the old content or the new, no litter, one line when the system refuses."""
 
+import errno
 import json
 import os
 from pathlib import Path
@@ -97,3 +98,35 @@ def test_a_directory_gets_its_name_only_when_complete(tmp_path: Path) -> None:
         pass
     assert sorted(path.name for path in tmp_path.iterdir()) == ["final"]
     assert (tmp_path / "final" / "a").read_text() == "x"
+
+
+def test_a_second_name_replaces_and_leaves_no_litter(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("a")
+    (tmp_path / "b").write_text("b")
+    for _ in range(2):  # the second time both are names of one file already
+        files.put(tmp_path / "a", tmp_path / "b")
+        assert (tmp_path / "b").read_text() == "a" and os.path.samefile(tmp_path / "a", tmp_path / "b")
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b"]
+
+
+def test_where_there_are_no_links_a_second_name_is_a_copy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class NoLinks(files.System):
+        def link(self, source: Path, target: Path) -> None:
+            raise OSError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(files, "system", NoLinks())
+    (tmp_path / "a").write_text("a")
+    files.put(tmp_path / "a", tmp_path / "b")
+    assert (tmp_path / "b").read_text() == "a" and not os.path.samefile(tmp_path / "a", tmp_path / "b")
+
+
+def test_directories_are_removed_without_following_links(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "x").write_text("x")
+    (tmp_path / "old" / "inner").mkdir(parents=True)
+    (tmp_path / "old" / "link").symlink_to(tmp_path / "mine")
+    files.remove_directory(tmp_path / "old")
+    files.remove_directory(tmp_path / "never there")
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["mine", "x"]

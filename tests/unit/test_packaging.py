@@ -1,7 +1,11 @@
 """The public surface, and what a wheel carries."""
 
+import ast
+import itertools
+import re
 import subprocess
 import sys
+import tomllib
 import zipfile
 from pathlib import Path
 
@@ -40,3 +44,37 @@ def test_a_wheel_carries_the_package_the_templates_and_nothing_else(tmp_path: Pa
     shipped = {name for name in names if name.endswith(".py")}
     written = {str(p.relative_to(ROOT)) for p in (ROOT / "custom_bert").rglob("*.py")}
     assert shipped == written
+
+
+RUN_TIME = {"torch", "numpy", "tokenizers", "huggingface_hub", "safetensors", "rich", "tyro"}
+"""What a user installs. A new name here is a decision, not an accident."""
+
+OPTIONAL = {"inference/verify.py": {"transformers"}}
+
+
+def test_the_run_time_dependencies_are_these() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert {re.split(r"[<>=~!;\[ ]", one)[0] for one in project["dependencies"]} == RUN_TIME
+
+
+def test_nothing_else_is_imported() -> None:
+    for path in sorted((ROOT / "custom_bert").rglob("*.py")):
+        names = set()
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                names |= {alias.name.split(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom):
+                names.add(str(node.module).split(".")[0])
+        foreign = names - set(sys.stdlib_module_names) - {"custom_bert"} - RUN_TIME
+        name = str(path.relative_to(ROOT / "custom_bert"))
+        assert foreign == OPTIONAL.get(name, set()), f"{name} imports {foreign}"
+
+
+def test_every_constraint_is_exact_and_every_requirement_has_one() -> None:
+    lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    pinned = {line.split("==")[0].lower().replace("_", "-") for line in lines if not line.startswith("#")}
+    assert all("==" in line or line.startswith("#") for line in lines)
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    wanted = [*project["dependencies"], *itertools.chain(*project["optional-dependencies"].values())]
+    names = {re.split(r"[<>=~!;\[ ]", one)[0].lower().replace("_", "-") for one in wanted}
+    assert names - {"custom-bert"} <= pinned

@@ -43,7 +43,8 @@ def test_a_second_request_ends_at_once() -> None:
         "    os.kill(os.getpid(), signal.SIGTERM)\n"
         "    time.sleep(30)\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, timeout=20)
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, cwd=ROOT, timeout=20)
     assert done.returncode == 143 and done.stdout == "2\n"
 
 

@@ -190,7 +190,7 @@ def test_a_cache_that_cannot_be_written_is_told_with_the_setting(tmp_path: Path)
     with pytest.raises(WriteError) as raised:
         opened(tmp_path)
     assert str(raised.value) == (
-        f"{tmp_path}/cache/tokens: cannot write: Not a directory; "
+        f"{tmp_path}/cache/tokens: cannot write: Not a directory (ENOTDIR); "
         f"set data.cache_dir to a directory that can be written"
     )
 
@@ -201,7 +201,7 @@ def test_a_file_in_the_stores_place_is_an_error_not_a_traceback(tmp_path: Path) 
         path.unlink()
     store.directory.rmdir()
     store.directory.write_bytes(b"in the way")
-    with pytest.raises(WriteError, match="cannot write: Not a directory"):
+    with pytest.raises(WriteError, match="cannot write: Not a directory \\(ENOTDIR\\)"):
         opened(tmp_path)
 
 

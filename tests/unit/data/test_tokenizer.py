@@ -329,8 +329,8 @@ def test_a_repeated_token_is_told_with_both_lines(tmp_path: Path) -> None:
         ("vocab.txt", b"[PAD]\n\xff\n", "not valid UTF-8 at byte 7"),
         ("t.json", b"", "not a tokenizer.json: Expecting value: line 1 column 1 (char 0)"),
         ("t.json", b"[PAD]\n", "not a tokenizer.json: Expecting value: line 1 column 2 (char 1)"),
-        ("t.json", b"[]", "not a tokenizer.json: invalid type: sequence, expected struct Tokenizer"),
-        ("t.json", b'{"version": "1.0"}', "not a tokenizer.json: Model missing"),
+        ("t.json", b"[]", "not a tokenizer.json: expected an object"),
+        ("t.json", b'{"version": "1.0"}', "not a tokenizer.json: the key 'model' is missing"),
     ],
 )
 def test_what_is_no_tokenizer_is_refused(

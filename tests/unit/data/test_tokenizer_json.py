@@ -1,4 +1,4 @@
-"""tokenizer.json: what published ones hold is taken unchanged; the rest is refused before the library sees it."""
+"""tokenizer.json: what published ones hold is taken unchanged; the rest never reaches the library."""
 
 import json
 from collections.abc import Callable
@@ -86,7 +86,7 @@ for _ in range(10):
         (spoilt(word_piece, model__vocab={"a": True}), "model.vocab: 'a' has the id True"),
         (spoilt(word_piece, model__vocab={"\ud800": 1}), "model.vocab: half a character"),
         (spoilt(word_piece, model__max_input_chars_per_word=-1), "expected a whole number from 1"),
-        (spoilt(byte_level, model__dropout=0.1), "model.dropout: expected one of"),
+        (spoilt(byte_level, model__dropout=0.1), "model.dropout: expected null"),
         (spoilt(byte_level, model__merges=[["a", "b", "c"]]), "is no merge of two tokens"),
         (spoilt(byte_level, model__merges=[["qq", "zz"]]), "needs 'qq', which has no id"),
         (spoilt(unigram, model__unk_id=99), "unk_id is beyond the vocabulary"),
@@ -94,7 +94,7 @@ for _ in range(10):
         (spoilt(word_piece, pre_tokenizer=REGEX), "regular expressions are refused"),
         (spoilt(word_piece, normalizer=DEEP), "too deep"),
         (spoilt(word_piece, normalizer={"type": "Precompiled"}), "normalizer: unknown type 'Precompiled'"),
-        (spoilt(word_piece, post_processor__special_tokens={}), None),
+        (spoilt(word_piece, post_processor__special_tokens={}), "the special token '[CLS]' is not defined"),
         (
             spoilt(byte_level, post_processor__sep=["</s>", 99_999]),
             "post_processor: the id 99999 is not in the vocabulary",
@@ -104,10 +104,10 @@ for _ in range(10):
         (b"[" * 100_000, "nested too deep"),
     ],
 )
-def test_what_is_not_known_is_refused(content: bytes, reason: str | None) -> None:
+def test_what_is_not_known_is_refused(content: bytes, reason: str) -> None:
     with pytest.raises(ValueError) as caught:
-        Tokenizer.from_str(checked(content)) if reason is None else checked(content)
-    assert reason is None or reason in str(caught.value)
+        checked(content)
+    assert reason in str(caught.value)
 
 
 def test_added_tokens_agree_with_the_vocabulary() -> None:
