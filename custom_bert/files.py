@@ -434,9 +434,7 @@ def read_run_json(directory: Path, name: str) -> Any:
     if not directory.is_dir():
         raise RunError(f"{directory}: no such run directory")
     try:
-        with open_regular(path) as stream:
-            content = _at_most(stream, LARGEST_JSON)
-        return parse_json(content)
+        return parse_json(read_regular(path))
     except FileNotFoundError as error:
         raise RunError(f"{directory}: not a complete run directory: it holds no {name}") from error
     except OSError as error:
@@ -470,6 +468,16 @@ def _no_constant(name: str) -> Any:
     raise ValueError(f"{name} is no number")
 
 
+def read_regular(path: Path, limit: int = LARGEST_JSON) -> bytes:
+    """The bytes of a regular file that is no link.
+
+    Raises:
+        OSError: if it is something else, or larger.
+    """
+    with open_regular(path) as stream:
+        return _at_most(stream, limit)
+
+
 def read_at_most(path: Path, limit: int) -> bytes:
     """The bytes of a file, through a link if it is one.
 
@@ -483,10 +491,9 @@ def read_at_most(path: Path, limit: int) -> bytes:
 
 
 def _at_most(stream: BinaryIO, limit: int) -> bytes:
-    content = stream.read(limit + 1)
-    if len(content) > limit:
+    if os.fstat(stream.fileno()).st_size > limit:
         raise OSError(errno.EFBIG, f"larger than {limit:,} bytes")
-    return content
+    return stream.read()
 
 
 def _check_regular(descriptor: int, path: Path) -> None:

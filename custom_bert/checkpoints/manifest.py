@@ -43,8 +43,7 @@ def verify(directory: Path) -> Entries:
     """
     path = directory / NAME
     try:
-        with files.open_regular(path) as stream:
-            written = stream.read(LARGEST)
+        written = files.read_regular(path, LARGEST)
         entries = _parsed(written)
         if entries is None or _spelled(entries) != written:
             raise RunError(f"{path}: damaged")

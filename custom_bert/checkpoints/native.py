@@ -142,8 +142,7 @@ def load_checkpoint(directory: str | Path) -> Checkpoint:
 
 def _read_tokenizer(path: Path) -> TextTokenizer:
     try:
-        with files.open_regular(path) as stream:
-            return parse_tokenizer(path, stream.read(LARGEST_FILE))
+        return parse_tokenizer(path, files.read_regular(path, LARGEST_FILE))
     except FileNotFoundError as error:
         raise RunError(f"{path}: no such tokenizer file") from error
     except OSError as error:

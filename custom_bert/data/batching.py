@@ -3,7 +3,7 @@
 | plan | batches | padding |
 |---|---|---|
 | padded | random, a fixed number of examples, each padded to max_length | most of it, for short texts |
-| uniform_length | neighbours in length under a token budget, in random order | at most 1 % |
+| uniform_length | neighbours in length among some random examples, under a token budget | at most 1 % |
 | packed | random, a token budget filled best-fit | at most 1 % |
 
 Every plan has every example exactly once. Under a token budget the last rows of a batch go to the longest
@@ -23,6 +23,10 @@ from custom_bert.config import Plan
 
 OPEN_BATCHES = 8
 """Batches that packing keeps open while it looks for the best fit."""
+
+COMPANY = 50
+"""Batches of neighbours in length are drawn from random parts of so many batches: texts of one length alone
+are no fair sample of the classes (docs/LOG.md)."""
 
 ROW_MULTIPLE = 64
 """Batches under a token budget have a multiple of this many rows: few shapes, so few compiled kernels."""
@@ -127,12 +131,27 @@ def padding_share(lengths_N: np.ndarray, batches: list[np.ndarray], plan: Plan, 
 def _uniform_length(
     lengths_N: np.ndarray, token_budget: int, limit: int, generator: np.random.Generator
 ) -> list[np.ndarray]:
-    """From the longest example down; the last rows of each batch go to the longest that still fit.
+    """Examples in random order are cut into parts of `COMPANY` batches; inside a part, batches hold neighbours
+    in length. What does not fill a batch there is batched together at the end.
 
-    Batches come in random order, or training would see all long texts first. Examples of one length change
-    their company from epoch to epoch.
+    Batches come in random order, or training would see all long texts first.
     """
     shuffled = generator.permutation(len(lengths_N))
+    ends = np.cumsum(lengths_N[shuffled])
+    part_N = (ends - 1) // (COMPANY * token_budget)
+    batches, rest = [], []
+    for part in np.split(shuffled, np.flatnonzero(np.diff(part_N)) + 1):
+        *full, last = _by_neighbours(lengths_N, part, token_budget, limit) or [part]
+        batches += full
+        rest.append(last)
+    batches += _by_neighbours(lengths_N, np.concatenate(rest), token_budget, limit)
+    return [batches[i] for i in generator.permutation(len(batches))]
+
+
+def _by_neighbours(
+    lengths_N: np.ndarray, shuffled: np.ndarray, token_budget: int, limit: int
+) -> list[np.ndarray]:
+    """From the longest example down; the last rows of each batch go to the longest that still fit."""
     order = shuffled[np.argsort(lengths_N[shuffled], kind="stable")]
     if not len(order):
         return []
@@ -150,7 +169,7 @@ def _uniform_length(
             if not len(waiting[length]):
                 del lengths[at - 1]
         batches.append(np.concatenate(members))
-    return [batches[i] for i in generator.permutation(len(batches))]
+    return batches
 
 
 def _packed(

@@ -272,8 +272,7 @@ def _read(directory: Path, identity: str) -> Saved:
     if not {STATE, MODEL, OPTIMIZER} <= entries.keys() <= {STATE, MODEL, OPTIMIZER, BEST}:
         raise RunError(f"{directory}: not the files of a checkpoint")
     try:
-        with files.open_regular(path) as stream:
-            value = files.parse_json(stream.read())
+        value = files.parse_json(files.read_regular(path))
         if value["format"] != FORMAT or value.keys() != {"format", "identity", "machine", "progress"}:
             raise ValueError(f"not a {FORMAT} checkpoint")
         given, types = value["progress"], get_type_hints(Progress)

@@ -881,7 +881,7 @@ DAMAGED: dict[str, tuple[str, Callable[[bytes], bytes] | bytes | None, int, str]
         "tokenizer.json",
         None,
         66,
-        "DIR/run/tokenizer.json: no such tokenizer file; expected a vocab.txt or tokenizer.json",
+        "DIR/run/tokenizer.json: no such tokenizer file",
     ),
     "an empty tokenizer.json": (
         "tokenizer.json",
