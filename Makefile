@@ -2,15 +2,17 @@
 #
 #   make setup TORCH_INDEX=https://download.pytorch.org/whl/cpu   another build of torch
 #   make setup PYTHON=python3.12                                  another Python
+#   make setup LOCKED=1                                           every file but torch's compared with its hash
 
 PYTHON ?= python3
 TORCH_INDEX ?=
+LOCKED ?=
 DATA ?=
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: setup train test check bench torture sbom docs format gpu clean
+.PHONY: setup train test check bench torture lock sbom docs format gpu clean
 
 setup: $(READY)
 
@@ -27,6 +29,8 @@ $(READY): pyproject.toml constraints.txt
 	  else $(BIN)/python -m pip install --quiet -c constraints.txt torch; fi
 	@$(BIN)/python -W ignore -c 'import torch; print("torch==" + torch.__version__)' > $(VENV)/torch.txt
 	@grep -v '^torch==' constraints.txt > $(VENV)/constraints.txt
+	@if test -n "$(LOCKED)"; \
+	  then $(BIN)/python -m pip install --quiet --require-hashes --no-deps -r requirements.lock; fi
 	$(BIN)/python -m pip install --quiet -c $(VENV)/constraints.txt -c $(VENV)/torch.txt -e '.[dev]'
 	@touch $@
 
@@ -58,6 +62,14 @@ bench: $(READY)
 # every experiment of docs/reliability.md, about an hour; started again it goes on
 torture: $(READY)
 	PYTHONPATH=tests $(BIN)/python -m torture --out benchmarks/results/reliability.json
+
+# requirements.lock anew, from pyproject.toml and constraints.txt; needs uv
+lock:
+	{ sed '/^#/!d' requirements.lock; uv pip compile pyproject.toml --extra dev -c constraints.txt --universal \
+	  --python-version 3.11 --generate-hashes --no-header --no-annotate --quiet --no-emit-package torch; } \
+	  | $(PYTHON) -c 'import re, sys; parts = re.split(r"\n(?=\S)", sys.stdin.read()); \
+	  print("\n".join(p for p in parts if not re.match("(nvidia-|cuda-|triton)", p)).rstrip())' > requirements.new
+	mv requirements.new requirements.lock
 
 # what is installed, for those who have to know it: CycloneDX JSON
 sbom: $(READY)

@@ -78,3 +78,21 @@ def test_every_constraint_is_exact_and_every_requirement_has_one() -> None:
     wanted = [*project["dependencies"], *itertools.chain(*project["optional-dependencies"].values())]
     names = {re.split(r"[<>=~!;\[ ]", one)[0].lower().replace("_", "-") for one in wanted}
     assert names - {"custom-bert"} <= pinned
+
+
+def test_the_lock_has_the_versions_of_the_constraints_and_hashes() -> None:
+    pinned = dict(
+        line.split("==")
+        for line in (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+        if not line.startswith("#")
+    )
+    lock = (ROOT / "requirements.lock").read_text(encoding="utf-8")
+    parts = [part for part in re.split(r"\n(?=[^\s#])", lock) if not part.startswith("#")]
+    locked = {}
+    for part in parts:
+        name, version = re.match(r"([a-z0-9_.-]+)==([^\s;]+)", part).groups()  # type: ignore[union-attr]
+        locked[name] = version
+        assert re.search(r"--hash=sha256:[0-9a-f]{64}", part), f"{name} has no hash"
+    for name, version in pinned.items():
+        if name != "torch":
+            assert locked[name.lower().replace("_", "-")] == version, name
