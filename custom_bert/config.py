@@ -155,8 +155,9 @@ class OptimConfig:
     """Peak learning rate of those passes. None: by the model's width."""
     warmup: float = 0.1
     """Share of all steps during which the learning rate rises linearly from 0."""
-    schedule: Literal["cosine", "linear"] = "cosine"
-    """How the learning rate falls after the warm-up, to 0 at the last step."""
+    schedule: Literal["cosine", "linear"] | None = None
+    """How the learning rate falls after the warm-up, to 0 at the last step. None: linear for a trained encoder,
+    else cosine."""
     weight_decay: float | None = None
     """AdamW's decoupled decay of matrices; biases, norms and embeddings have none. None: the preset's."""
     clip_norm: float = 1.0

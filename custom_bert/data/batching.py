@@ -131,8 +131,8 @@ def padding_share(lengths_N: np.ndarray, batches: list[np.ndarray], plan: Plan, 
 def _uniform_length(
     lengths_N: np.ndarray, token_budget: int, limit: int, generator: np.random.Generator
 ) -> list[np.ndarray]:
-    """Examples in random order are cut into parts of `COMPANY` batches; inside a part, batches hold neighbours
-    in length. What does not fill a batch there is batched together at the end.
+    """Examples in random order are cut into parts of `COMPANY` batches; inside a part, batches hold
+    neighbours in length. What does not fill a batch there is batched together at the end.
 
     Batches come in random order, or training would see all long texts first.
     """

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 
 @dataclass(frozen=True)
@@ -148,10 +148,10 @@ def finetune_learning_rate(hidden_size: int) -> tuple[float, str]:
 
 
 def finetune_token_budget(mean_tokens: float, *, fitting: int = 1 << 30) -> tuple[int, str]:
-    """Rows of a batch where a trained encoder is the start: about 32 texts, a power of two from 256 to 8,192,
+    """Rows of a batch where a trained encoder is the start: about 32 texts, a multiple of 64, 256 to 8,192,
     and no more than fit into memory. Larger batches learn as much per pass as their steps allow, which is
     less (docs/LOG.md)."""
-    wanted = min(8192, max(256, 2 ** round(math.log2(FINETUNE_TEXTS * max(1.0, mean_tokens)))))
+    wanted = min(8192, max(256, 64 * round(FINETUNE_TEXTS * mean_tokens / 64)))
     reason = f"about {FINETUNE_TEXTS} texts of {mean_tokens:.0f} tokens in the mean"
     return _fitting(wanted, fitting, reason)
 
@@ -166,6 +166,13 @@ def finetune_epochs(tokens: int, *, texts: int) -> tuple[int, str]:
     by_tokens = 4 if tokens <= 1_000_000 else 3 if tokens <= 5_000_000 else 2
     by_steps = min(20, math.ceil(200 * FINETUNE_TEXTS / max(1, texts)))
     return max(by_tokens, by_steps), f"{texts:,} texts, {_training_tokens(tokens)}"
+
+
+def schedule(*, trained: bool) -> tuple[Literal["cosine", "linear"], str]:
+    """How the learning rate falls."""
+    if trained:
+        return "linear", "a trained encoder, as in Devlin et al. 2018"
+    return "cosine", "from scratch"
 
 
 def layer_lr_decay(*, trained: bool) -> tuple[float, str]:

@@ -287,6 +287,7 @@ def decide_training(
         else choices.epochs(tokens, token_dropout=rate),
     )
     todo.default("optim.layer_lr_decay", choices.layer_lr_decay(trained=trained))
+    todo.default("optim.schedule", choices.schedule(trained=trained))
     dropout = max(encoder.hidden_dropout, encoder.attention_dropout)
     todo.default("optim.r_drop", choices.r_drop(tokens, dropout=dropout))
     if todo.config.optim.r_drop and not dropout:

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from custom_bert import files, signals
-from custom_bert.config import TrainConfig
+from custom_bert.config import TrainConfig, require
 from custom_bert.config_sources import load as load_config
 from custom_bert.errors import UserError, WriteError
 from custom_bert.models.heads import SequenceClassifier
@@ -248,7 +248,7 @@ def fit(state: State, prepared: Prepared, run: RunDirectory, reporter: Reporter,
         for step in speed.waiting_for(requests.between(steps)):
             done = min(1.0, max(step.progress, (time.perf_counter() - started) / limit))
             middle = max(0.0, done - 0.5 / total)
-            lr = phase.lr * lr_factor(middle, warmup=optim.warmup, schedule=optim.schedule)
+            lr = phase.lr * lr_factor(middle, warmup=optim.warmup, schedule=require(optim.schedule))
             set_lr(phase.optimizer, lr)
             result, batches = step_within_memory(
                 state,

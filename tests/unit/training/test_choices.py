@@ -45,7 +45,7 @@ def test_more_data_means_larger_batches_models_and_vocabularies() -> None:
 
 
 def test_fine_tuning_takes_about_32_texts_a_batch_and_never_too_few_batches() -> None:
-    for mean, budget in ((3, 256), (12, 512), (50, 2048), (250, 8192), (2000, 8192)):
+    for mean, budget in ((3, 256), (12, 384), (50, 1600), (250, 8000), (2000, 8192)):
         assert choices.finetune_token_budget(mean)[0] == budget
     assert choices.finetune_token_budget(250, fitting=1024)[0] == 1024
     found = [choices.finetune_epochs(12 * texts, texts=texts)[0] for texts in (50, 500, 5_000, 500_000)]
