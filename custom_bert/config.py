@@ -156,8 +156,8 @@ class OptimConfig:
     warmup: float = 0.1
     """Share of all steps during which the learning rate rises linearly from 0."""
     schedule: Literal["cosine", "linear"] | None = None
-    """How the learning rate falls after the warm-up, to 0 at the last step. None: linear for a trained encoder,
-    else cosine."""
+    """How the learning rate falls after the warm-up, to 0 at the last step. None: linear for a trained
+    encoder, else cosine."""
     weight_decay: float | None = None
     """AdamW's decoupled decay of matrices; biases, norms and embeddings have none. None: the preset's."""
     clip_norm: float = 1.0
