@@ -284,12 +284,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         return int(end.code or 0)
     except KeyboardInterrupt:
         return 130
-    except PermissionError as error:  # wherever the system refuses
-        print(f"error: {error.filename}: {error.strerror}", file=sys.stderr)
-        return 74
     except BrokenPipeError:  # the reader went away, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
+    except OSError as error:  # wherever the system refuses
+        print(f"error: {error.filename or 'output'}: {error.strerror or error}", file=sys.stderr)
+        return 74
 
 
 def _parse(name: str, arguments: list[str]) -> Any:

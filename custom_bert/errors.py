@@ -15,6 +15,12 @@ def first_line(error: BaseException) -> str:
     return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
+def shown(name: object) -> str:
+    """A name from somebody else's file, in quotes, on one line, at most 80 characters of it."""
+    text = repr(name)
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
 class UserError(Exception):
     """A mistake that the user can mend. `str(error)` is the message, one line for each fault."""
 

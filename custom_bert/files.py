@@ -2,12 +2,14 @@
 
 A file is written under a temporary name in its own directory, flushed to the disk and renamed, so a reader
 sees the old content or the new, never a torn one; a directory of several files gets its name last. What may
-remain after a power cut is a temporary name, which the next start removes. Standard library only.
+remain after a power cut is a temporary name: a run removes those in its directory when it starts, the cache
+those of the day before. Standard library only.
 """
 
 from __future__ import annotations
 
 import errno
+import fcntl
 import hashlib
 import json
 import os
@@ -45,7 +47,11 @@ class System:
 
     def fsync(self, descriptor: int) -> None:
         """Makes a file's content, or a directory's names, durable."""
-        os.fsync(descriptor)
+        full = getattr(fcntl, "F_FULLFSYNC", None)  # on macOS fsync leaves the drive's cache
+        if full is None:
+            os.fsync(descriptor)
+        else:
+            fcntl.fcntl(descriptor, full)
 
     def close(self, descriptor: int) -> None:
         """Closes a descriptor."""
@@ -156,13 +162,24 @@ def writing(path: Path, *, replace: bool = True) -> Iterator[Sink]:
             if replace:
                 system.replace(temporary, path)
             else:
-                system.link(temporary, path)  # fails if somebody made the file meanwhile
-                system.unlink(temporary)
+                _name(temporary, path)
             _sync_directory(path.parent)
         except BaseException:
             with suppress(OSError):
                 system.unlink(temporary)
             raise
+
+
+def _name(temporary: Path, path: Path) -> None:
+    """Gives a complete file its name, if nobody made one of that name meanwhile."""
+    try:
+        system.link(temporary, path)
+    except OSError as error:
+        if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.ENOSYS):
+            raise
+        with _created(path) as sink:  # where the file system has no links
+            copy_into(temporary, sink)
+    system.unlink(temporary)
 
 
 def write_bytes(path: Path, content: bytes, *, replace: bool = True) -> None:
@@ -182,42 +199,11 @@ def write_json(path: Path, value: Any, *, replace: bool = True) -> None:
     write_text(path, content + "\n", replace=replace)
 
 
-def put(source: Path, target: Path) -> None:
-    """Gives a complete file a second name, replacing what has it: a link where the file system has links,
-    else a copy.
-
-    Raises:
-        WriteError: if the system refuses.
-    """
-    with _as_write_error(target):
-        if target.exists() and os.path.samefile(source, target):
-            return  # renaming one name of a file to another does nothing, and leaves both
-        temporary = _temporary(target)
-        try:
-            _link_or_copy(source, temporary)
-            system.replace(temporary, target)
-            _sync_directory(target.parent)
-        except BaseException:
-            with suppress(OSError):
-                system.unlink(temporary)
-            raise
-
-
-def put_new(source: Path, target: Path) -> None:
-    """`put` for a directory that has no name yet."""
-    with _as_write_error(target):
-        _link_or_copy(source, target)
-
-
-def _link_or_copy(source: Path, target: Path) -> None:
-    try:
-        system.link(source, target)
-    except OSError as error:
-        if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK, errno.EXDEV):
-            raise
-        with open(source, "rb") as stream, _created(target) as sink:
-            while chunk := stream.read(CHUNK):
-                sink.write(chunk)
+def copy_into(source: Path, sink: Sink) -> None:
+    """Appends a file's bytes."""
+    with open_regular(source) as stream:
+        while chunk := stream.read(CHUNK):
+            sink.write(chunk)
 
 
 class LineLog:
@@ -367,15 +353,17 @@ def remove_litter(directory: Path, *, older_than: float = 0.0) -> None:
     Raises:
         WriteError: if the system refuses.
     """
-    for entry in list(os.scandir(directory)):
-        if (
-            LITTER.fullmatch(entry.name)
-            and time.time() - entry.stat(follow_symlinks=False).st_mtime >= older_than
-        ):
-            if entry.is_dir(follow_symlinks=False):
-                remove_directory(Path(entry.path))
-            else:
-                remove_file(Path(entry.path))
+    with _as_write_error(directory):
+        for entry in list(os.scandir(directory)):
+            if not LITTER.fullmatch(entry.name):
+                continue
+            with suppress(FileNotFoundError):  # whoever wrote it has just completed or removed it
+                if time.time() - entry.stat(follow_symlinks=False).st_mtime < older_than:
+                    continue
+                if entry.is_dir(follow_symlinks=False):
+                    remove_directory(Path(entry.path))
+                else:
+                    remove_file(Path(entry.path))
 
 
 def check_writable(path: Path) -> None:
@@ -399,8 +387,6 @@ def locked(directory: Path) -> Iterator[None]:
     Raises:
         RunError: if another process holds it.
     """
-    import fcntl
-
     with _as_write_error(directory):
         descriptor = os.open(directory, os.O_RDONLY)
     try:
@@ -424,8 +410,8 @@ LARGEST_JSON = 1 << 26
 """Bytes of a JSON file that describes something."""
 
 
-def read_run_json(directory: Path, name: str) -> Any:
-    """The content of a JSON file of a run directory: a regular file, no link.
+def read_run_json(directory: Path, name: str, limit: int = LARGEST_JSON) -> Any:
+    """The content of a JSON file of a run directory: a regular file, no link, of at most `limit` bytes.
 
     Raises:
         RunError: if the directory or the file is missing, or the file is damaged.
@@ -434,7 +420,7 @@ def read_run_json(directory: Path, name: str) -> Any:
     if not directory.is_dir():
         raise RunError(f"{directory}: no such run directory")
     try:
-        return parse_json(read_regular(path))
+        return parse_json(read_regular(path, limit))
     except FileNotFoundError as error:
         raise RunError(f"{directory}: not a complete run directory: it holds no {name}") from error
     except OSError as error:

@@ -44,6 +44,13 @@ class MixedPrecision:
         self.device_type = device.type
         self.scaler = torch.amp.GradScaler(device.type, enabled=precision == "fp16")
 
+    def forget(self) -> None:
+        """Leaves a step that did not come to its end; the loss scale stays."""
+        if self.scaler.is_enabled():
+            scale = self.scaler.state_dict()
+            self.scaler = torch.amp.GradScaler(self.device_type)
+            self.scaler.load_state_dict(scale)
+
     def autocast(self) -> torch.autocast:
         """The context for forward passes; does nothing in fp32."""
         return torch.autocast(self.device_type, dtype=self.dtype, enabled=self.dtype is not torch.float32)

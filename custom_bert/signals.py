@@ -31,6 +31,8 @@ class Requests:
 
     def note(self, number: int, frame: FrameType | None = None) -> None:
         """Notes a signal; a second one ends the process at once, since what is on the disk is complete."""
+        if self.number and number == signal.SIGINT:
+            raise KeyboardInterrupt  # not os._exit, which would end a notebook
         if self.number:
             os._exit(128 + number)
         self.number = number
@@ -70,7 +72,8 @@ def noted() -> Iterator[Requests]:
     if threading.current_thread() is threading.main_thread():
         for name in NAMES:
             number = getattr(signal, name, None)
-            if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
+            # None: a handler that is not Python's, which could not be put back
+            if number is not None and signal.getsignal(number) not in (signal.SIG_IGN, None):
                 before[number] = signal.signal(number, requests.note)
     try:
         yield requests

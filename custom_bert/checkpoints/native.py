@@ -12,6 +12,7 @@ are refused with one line.
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import get_type_hints
@@ -92,16 +93,25 @@ def write_weights(directory: Path, state: dict[str, Tensor]) -> tuple[int, str]:
     return sink.size, sink.sha256
 
 
-def read_run_weights(directory: Path) -> dict[str, Tensor]:
+def read_run_weights(
+    directory: Path, *, limit: int = 1 << 40, written: tuple[int, str] | None = None
+) -> dict[str, Tensor]:
     """The tensors of model.safetensors.
+
+    Args:
+        directory: of the run.
+        limit: bytes that it may have at most.
+        written: size and sha256 that it has to have.
 
     Raises:
         RunError: if there is none yet, or it is damaged.
     """
     path = directory / WEIGHTS
     try:
-        with files.open_regular(path) as stream:
-            return parse_tensors(path, stream.read())
+        content = files.read_regular(path, limit)
+        if written and written != (len(content), hashlib.sha256(content).hexdigest()):
+            raise RunError(f"{path}: damaged: its content is not what was written")
+        return parse_tensors(path, content)
     except FileNotFoundError as error:
         raise RunError(f"{directory}: no {WEIGHTS}; the run has not been evaluated yet") from error
     except OSError as error:
@@ -133,7 +143,8 @@ def load_checkpoint(directory: str | Path) -> Checkpoint:
             f"{directory / 'tokenizer.json'}: {tokenizer.vocab_size} entries, "
             f"but the model has vectors for {config.vocab_size}"
         )
-    tensors = read_run_weights(directory)
+    wanted = 4 * config.num_parameters(num_labels)
+    tensors = read_run_weights(directory, limit=2 * wanted + (1 << 20))
     check_size(directory, config, num_labels, sum(tensor.nbytes for tensor in tensors.values()))
     _check_tensors(directory / WEIGHTS, tensors, outline(config, num_labels))
     model = from_tensors(config, num_labels, tensors)
@@ -172,7 +183,7 @@ def check_size(directory: Path, config: EncoderConfig, num_labels: int, held: in
 
 
 def _read_config(directory: Path) -> tuple[EncoderConfig, int, int, LongTexts]:
-    path, value = directory / "config.json", files.read_run_json(directory, "config.json")
+    path, value = directory / "config.json", files.read_run_json(directory, "config.json", 1 << 20)
     outer = {"format", "num_labels", "max_length", "encoder"}
     if not isinstance(value, dict) or value.get("format") != FORMAT:
         raise RunError(f"{path}: not a {FORMAT} configuration")

@@ -11,13 +11,15 @@ from torch import Tensor
 from custom_bert import files
 from custom_bert.checkpoints.tensor_files import parse_tensors
 from custom_bert.errors import RunError
-from custom_bert.files import parse_json
+from custom_bert.files import LARGEST_JSON, parse_json
 
-LARGEST_FILE = 1 << 40
+LARGEST_WEIGHTS = 1 << 40
+"""Bytes of a file of weights."""
+
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 
 
-def read(directory: Path, name: str) -> bytes:
+def read(directory: Path, name: str, limit: int = LARGEST_JSON) -> bytes:
     """The bytes of a regular file directly inside the directory. A link may lead to another one there, or to
     a blob of the hub's cache, which keeps its files so.
 
@@ -35,7 +37,7 @@ def read(directory: Path, name: str) -> bytes:
             blobs = folder.parent.parent / "blobs" if folder.parent.name == "snapshots" else folder
             if real.parent not in (folder, blobs):
                 raise RunError(f"{path}: a link that leads out of the directory")
-        return files.read_at_most(path, LARGEST_FILE)
+        return files.read_at_most(path, limit)
     except OSError as error:
         raise RunError(f"{path}: cannot read: {error.strerror}") from error
 
@@ -64,7 +66,7 @@ def read_weights(directory: Path) -> tuple[dict[str, Tensor], str]:
     found: dict[str, Tensor] = {}
     digest = hashlib.sha256()
     for name in _weight_files(directory):
-        content = read(directory, name)
+        content = read(directory, name, LARGEST_WEIGHTS)
         digest.update(content)
         part = parse_tensors(directory / name, content)
         twice = sorted(part.keys() & found.keys())

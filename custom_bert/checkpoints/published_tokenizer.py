@@ -8,7 +8,7 @@ from typing import Any
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 
 from custom_bert.checkpoints.published_files import read, read_json
-from custom_bert.data.tokenizer import TextTokenizer, library_errors, parse_tokenizer
+from custom_bert.data.tokenizer import LARGEST_FILE, TextTokenizer, library_errors, parse_tokenizer
 from custom_bert.data.tokenizer_json import check_model
 from custom_bert.errors import DataError, RunError
 
@@ -43,7 +43,7 @@ def read_tokenizer(directory: Path, config: dict[str, Any]) -> TextTokenizer:
     """
     try:
         if (directory / "tokenizer.json").is_file():
-            return parse_tokenizer(directory / "tokenizer.json", read(directory, "tokenizer.json"))
+            return parse_tokenizer(directory / "tokenizer.json", read(directory, "tokenizer.json", LARGEST_FILE))
         settings: dict[str, Any] = {}
         if (directory / "tokenizer_config.json").exists():
             settings = read_json(directory, "tokenizer_config.json")

@@ -179,9 +179,9 @@ def from_hugging_face(
     wanted = {name for theirs in names.values() for name in theirs}
     missing, extra = sorted(wanted - state.keys()), sorted(state.keys() - wanted)
     if extra:
-        raise ValueError(f"{family.model_type}: no place for the tensors {', '.join(extra)}")
+        raise ValueError(f"{family.model_type}: no place for the tensors {_some(extra)}")
     if missing:
-        raise ValueError(f"{family.model_type}: the tensors {', '.join(missing)} are missing")
+        raise ValueError(f"{family.model_type}: the tensors {_some(missing)} are missing")
     out = {}
     for ours, theirs in names.items():
         rows, *rest = shapes[ours]
@@ -202,3 +202,9 @@ def require(config: EncoderConfig, model_type: str, **wanted: object) -> None:
     ]
     if wrong:
         raise ValueError(f"{model_type} cannot express this model: {'; '.join(wrong)}")
+
+
+def _some(names: list[str]) -> str:
+    """The first of many."""
+    more = f" and {len(names) - 10:,} more" if len(names) > 10 else ""
+    return ", ".join(names[:10]) + more

@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from torch import Tensor
 
-from custom_bert.errors import RunError
+from custom_bert.errors import RunError, first_line, shown
 from custom_bert.files import Sink
 
 NAMES = {
@@ -27,6 +27,9 @@ NAMES = {
     torch.uint8: "U8",
 }
 """The format's names of the types that we write."""
+
+LONGEST_NAME = 300
+"""Characters of a tensor's name."""
 
 ALIGNMENT = 8
 """Bytes of which the header's length is a multiple."""
@@ -73,8 +76,12 @@ def parse_tensors(path: Path, content: bytes) -> dict[str, Tensor]:
         RunError: if it is damaged, or holds a type that torch does not have.
     """
     try:
-        return load_tensors(content)
+        tensors = load_tensors(content)
     except (SafetensorError, ValueError) as error:
-        raise RunError(f"{path}: damaged: {error}") from error
+        raise RunError(f"{path}: damaged: {first_line(error)[:200]}") from error
     except KeyError as error:
         raise RunError(f"{path}: tensors of type {error}, which torch does not have") from error
+    for name in tensors:
+        if not name.isprintable() or len(name) > LONGEST_NAME:
+            raise RunError(f"{path}: damaged: {shown(name)} is no name of a tensor")
+    return tensors

@@ -11,6 +11,7 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from custom_bert.errors import shown
 from custom_bert.files import parse_json
 
 LARGEST_ID = 1 << 22
@@ -34,7 +35,7 @@ def checked(content: bytes) -> str:
         raise ValueError("expected an object")
     unknown = value.keys() - TOP
     if unknown:
-        raise ValueError(f"unknown key {_shown(min(unknown))}")
+        raise ValueError(f"unknown key {shown(min(unknown))}")
     if "model" not in value:
         raise ValueError("the key 'model' is missing")
     value["model"] = _with_type(value["model"])
@@ -51,12 +52,6 @@ def checked(content: bytes) -> str:
         if token_id not in ids:
             raise ValueError(f"post_processor: the id {token_id} is not in the vocabulary")
     return json.dumps({**value, "truncation": None, "padding": None}, ensure_ascii=False)
-
-
-def _shown(value: Any) -> str:
-    """For a message of one line."""
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."
 
 
 def _text(value: Any, where: str) -> None:
@@ -132,7 +127,7 @@ def _fields(value: Any, fields: Mapping[str, Check], where: str, optional: froze
     if not isinstance(value, dict):
         raise ValueError(f"{where}: expected an object")
     for key in sorted(value.keys() - fields.keys() - {"type"}):
-        raise ValueError(f"{where}: unknown key {_shown(key)}")
+        raise ValueError(f"{where}: unknown key {shown(key)}")
     for key in sorted(fields.keys() - value.keys() - optional):
         raise ValueError(f"{where}: the key {key!r} is missing")
     for key in fields.keys() & value.keys():
@@ -147,7 +142,7 @@ def _part(kinds: Mapping[str, Mapping[str, Check]], depth: int = 0) -> Check:
     def check(value: Any, where: str) -> None:
         kind = value.get("type") if isinstance(value, dict) else None
         if not isinstance(kind, str) or kind not in kinds:
-            raise ValueError(f"{where}: unknown type {_shown(kind)}")
+            raise ValueError(f"{where}: unknown type {shown(kind)}")
         if kind == "Sequence":
             if depth > 3:
                 raise ValueError(f"{where}: too deep")
@@ -200,9 +195,9 @@ def _frame(value: Any, where: str) -> None:
         raise ValueError(f"{where}: expected an object")
     for name, one in value.items():
         fields = {"id": _text, "ids": _list(_number(0, LARGEST_ID)), "tokens": _list(_text)}
-        _fields(one, fields, f"{where}.{_shown(name)}", frozenset())
+        _fields(one, fields, f"{where}.{shown(name)}", frozenset())
         if one["id"] != name or not len(one["ids"]) == len(one["tokens"]) > 0:
-            raise ValueError(f"{where}.{_shown(name)}: ids and tokens do not belong together")
+            raise ValueError(f"{where}.{shown(name)}: ids and tokens do not belong together")
 
 
 PARTS: dict[str, dict[str, dict[str, Check]]] = {
@@ -270,7 +265,7 @@ def _vocabulary(value: Any, where: str) -> None:
     for token, token_id in value.items():
         _text(token, where)
         if type(token_id) is not int or not 0 <= token_id <= LARGEST_ID:
-            raise ValueError(f"{where}: {_shown(token)} has the id {_shown(token_id)}")
+            raise ValueError(f"{where}: {shown(token)} has the id {shown(token_id)}")
     if len(set(value.values())) != len(value):
         raise ValueError(f"{where}: an id stands there twice")
 
@@ -282,7 +277,7 @@ def _merges(value: Any, where: str) -> None:
     for one in value:
         parts = one.split(" ") if isinstance(one, str) else one
         if not isinstance(parts, list) or len(parts) != 2 or not all(isinstance(p, str) and p for p in parts):
-            raise ValueError(f"{where}: {_shown(one)} is no merge of two tokens")
+            raise ValueError(f"{where}: {shown(one)} is no merge of two tokens")
 
 
 def _pieces(value: Any, where: str) -> None:
@@ -296,7 +291,7 @@ def _pieces(value: Any, where: str) -> None:
             or type(one[1]) not in (int, float)
             or abs(one[1]) > 1e6
         ):
-            raise ValueError(f"{where}: {_shown(one)} is no token with a score")
+            raise ValueError(f"{where}: {shown(one)} is no token with a score")
         _text(one[0], where)
 
 
@@ -343,7 +338,7 @@ def check_model(value: Any, where: str = "model") -> None:
     """
     kind = value.get("type") if isinstance(value, dict) else None
     if not isinstance(kind, str) or kind not in MODELS:
-        raise ValueError(f"{where}: unknown type {_shown(kind)}")
+        raise ValueError(f"{where}: unknown type {shown(kind)}")
     _fields(value, MODELS[kind], where, NEWER)
     if kind == "Unigram" and (value.get("unk_id") or 0) >= len(value["vocab"]):
         raise ValueError(f"{where}: unk_id is beyond the vocabulary")
@@ -352,12 +347,12 @@ def check_model(value: Any, where: str = "model") -> None:
         for one in value["merges"]:
             first, second = one.split(" ") if isinstance(one, str) else one
             if not second.startswith(prefix):
-                raise ValueError(f"{where}: the second token of the merge {_shown(one)} lacks {prefix!r}")
+                raise ValueError(f"{where}: the second token of the merge {shown(one)} lacks {prefix!r}")
             joined = first + second.removeprefix(prefix)
             for token in (first, second, joined):
                 if token not in vocabulary:
                     raise ValueError(
-                        f"{where}: the merge {_shown(one)} needs {_shown(token)}, which has no id"
+                        f"{where}: the merge {shown(one)} needs {shown(token)}, which has no id"
                     )
 
 
@@ -387,9 +382,9 @@ def _added(value: Any, vocabulary: dict[str, int]) -> None:
         if not one["content"]:
             raise ValueError(f"{where}: an empty token")
         if vocabulary.get(one["content"], one["id"]) != one["id"]:
-            raise ValueError(f"{where}: {_shown(one['content'])} has another id in the vocabulary")
+            raise ValueError(f"{where}: {shown(one['content'])} has another id in the vocabulary")
         if by_id.setdefault(one["id"], one["content"]) != one["content"]:
-            raise ValueError(f"{where}: the id {one['id']} belongs to {_shown(by_id[one['id']])}")
+            raise ValueError(f"{where}: the id {one['id']} belongs to {shown(by_id[one['id']])}")
 
 
 def _check_growth(value: Any) -> None:
@@ -420,7 +415,7 @@ def _check_templates(value: Any) -> None:
         for piece in [*value["single"], *value["pair"]]:
             name = piece["SpecialToken"]["id"] if "SpecialToken" in piece else None
             if name is not None and name not in value["special_tokens"]:
-                raise ValueError(f"post_processor: the special token {_shown(name)} is not defined")
+                raise ValueError(f"post_processor: the special token {shown(name)} is not defined")
 
 
 def _template_ids(value: Any) -> list[int]:

@@ -4,7 +4,7 @@
         state.json              where the run stands (`state.Progress`), and on which machine it got there
         model.safetensors       weights, random generators, losses that are not logged yet
         optimizer.safetensors   AdamW's moments and step counts
-        best.safetensors        the run's best weights so far; another name of the file in the run directory
+        best.safetensors        the run's best weights so far, a copy, so that no two checkpoints share a file
         manifest.json           names, sizes and hashes of the others, written last
 
 What depends on (seed, epoch, example) alone, as the order of batches, masks and token dropout do, is not
@@ -38,13 +38,16 @@ FOLDER = "checkpoints"
 SHARE = 0.03
 """Of the time, what saving may take by default."""
 
+DISK = 200e6
+"""Bytes a second that a disk is taken for, before the first checkpoint tells."""
+
 SECONDS = 15.0
 """Between two checkpoints, at least, by default."""
 
 NAMES = re.compile(r"\d{6,}-(pretrain|train)-\d+")
 """Of checkpoints: a number that rises from one to the next, the phase, its step."""
 
-DOMAIN = ("custom_bert", "torch", "processor", "cpu_capability", "device", "threads")
+DOMAIN = ("custom_bert", "torch", "numpy", "processor", "cpu_capability", "device", "threads")
 """What has to be the same for the same bits."""
 
 MODEL, OPTIMIZER, STATE, BEST = "model.safetensors", "optimizer.safetensors", "state.json", "best.safetensors"
@@ -73,10 +76,11 @@ class Pace:
     Args:
         every: optimizer steps from one to the next; 0 for none, None for as often as `SHARE` of the time
             allows, and `SECONDS` apart at least.
+        size: bytes of a checkpoint, from which the first one's cost is estimated.
     """
 
-    def __init__(self, every: int | None) -> None:
-        self._every, self._cost, self._last = every, 0.0, time.perf_counter()
+    def __init__(self, every: int | None, size: int = 0) -> None:
+        self._every, self._cost, self._last = every, size / DISK, time.perf_counter()
 
     def due(self, step: int) -> bool:
         """Whether to save after this step of the phase."""
@@ -89,7 +93,7 @@ class Pace:
         self._cost, self._last = seconds, time.perf_counter()
 
 
-def save(run: Path, state: State, identity: str, best: tuple[int, str] | None) -> Path:
+def save(run: Path, state: State, identity: str, best: tuple[int, str] | None) -> None:
     """Writes a checkpoint of the present moment and removes all but it and the last whole one before.
 
     Args:
@@ -124,14 +128,16 @@ def save(run: Path, state: State, identity: str, best: tuple[int, str] | None) -
                 write_tensors(sink, tensors)
             entries[name] = (sink.size, sink.sha256)
         if progress.best_step and best:
-            files.put_new(run / WEIGHTS, folder / BEST)
-            entries[BEST] = best
+            with files.creating(folder / BEST) as sink:
+                files.copy_into(run / WEIGHTS, sink)
+            entries[BEST] = (sink.size, sink.sha256)
+            if entries[BEST] != best:
+                raise RunError(f"{run / WEIGHTS}: damaged: its content is not what was written")
         manifest.write_manifest(folder, entries)
     for old in before:
         if old != state.saved_in:
             files.remove_directory(old)
     state.saved, state.saved_in = (progress.step, progress.evaluation_due), target
-    return target
 
 
 def newest(run: Path, identity: str, warn: Callable[[str], None]) -> Saved | None:
@@ -190,6 +196,9 @@ def restore(saved: Saved, run: Path, state: State) -> None:
     state.saved = (progress.step, progress.evaluation_due)
     state.started = time.perf_counter() - progress.seconds
     found = _tensors(saved.path / MODEL)
+    for name in ("losses", *random_state(next(state.model.parameters()).device)):
+        if name not in found:
+            raise RunError(f"{saved.path / MODEL}: the tensor {name} is missing")
     device = next(state.model.parameters()).device
     state.losses = list(found.pop("losses").to(device).unbind(0))
     restore_random({k: found.pop(k) for k in list(found) if k.startswith("random.")})
@@ -209,7 +218,8 @@ def restore(saved: Saved, run: Path, state: State) -> None:
             {**scaler.state_dict(), "scale": progress.scale, "_growth_tracker": progress.scale_steps}
         )
     if BEST in saved.entries:
-        files.put(saved.path / BEST, run / WEIGHTS)
+        with files.writing(run / WEIGHTS) as sink:
+            files.copy_into(saved.path / BEST, sink)
 
 
 def domain(state: State) -> dict[str, Any]:

@@ -44,7 +44,7 @@ from custom_bert.training.phases import (
 from custom_bert.training.prepare import Prepared, prepare
 from custom_bert.training.run import RunDirectory, claim, default_directory, hold, sibling
 from custom_bert.training.schedule import lr_factor
-from custom_bert.training.state import DivergedError, State
+from custom_bert.training.state import State
 from custom_bert.training.tokens_in_use import train_tokens_in_use
 
 
@@ -97,15 +97,16 @@ def _train_in(directory: Path, prepared: Prepared, reporter: Reporter) -> TrainR
     if halvings:
         reporter.warn(f"the largest batches do not fit into memory; each is computed in {2**halvings} parts")
     run = RunDirectory(directory, prepared, record)
-    if record is None or not _continue(state, prepared, run, reporter):
-        run.open_log(0, reporter.warn)
-    _announce(state, prepared, reporter)
     try:
         with signals.noted() as requests:
             try:
+                if record is None or not _continue(state, prepared, run, reporter):
+                    run.open_log(0, reporter.warn)
+                state.progress.halvings = max(halvings, state.progress.halvings)
+                _announce(state, prepared, reporter)
                 _fit_all(state, prepared, run, reporter, requests)
                 reporter.stop()
-                return finish(state, prepared, run, reporter, requests)
+                result = finish(state, prepared, run, reporter, requests)
             except signals.StopRequested:
                 reporter.stop()
                 if state.progress.ended and state.saved != _position(state):
@@ -115,16 +116,19 @@ def _train_in(directory: Path, prepared: Prepared, reporter: Reporter) -> TrainR
                 interrupted(state, run, reporter)
                 requests.obey()
                 raise
+        if requests.number:  # it came when all was done
+            requests.obey()
+        return result
     except (KeyboardInterrupt, SystemExit):
         raise
     except BaseException as error:
         reporter.stop()
         with suppress(WriteError):  # the first fault is the one to tell
-            nothing_saved = isinstance(error, UserError) and not checkpoint.exists(directory)
-            if state.progress.best_step == 0 and (isinstance(error, DivergedError) or nothing_saved):
+            worthless = state.progress.best_step == 0 and not checkpoint.exists(directory)
+            if isinstance(error, UserError) and worthless:
                 run.discard()  # the directory is free for another attempt
             else:
-                run.log.close()
+                run.close_log()
                 run.update("interrupted", **state.kept())
         raise
 
@@ -212,7 +216,8 @@ def fit(state: State, prepared: Prepared, run: RunDirectory, reporter: Reporter,
     log_every = prepared.config.runtime.log_every or choices.log_every(total)
     limit = _time_limit(state, phase, prepared)
     board = Board(run.path) if prepared.config.runtime.tensorboard else None
-    pace = checkpoint.Pace(prepared.config.runtime.checkpoint_every)
+    size = 12 * sum(parameter.numel() for parameter in phase.model.parameters())  # weights and two moments
+    pace = checkpoint.Pace(prepared.config.runtime.checkpoint_every, size)
     config = prepared.encoder
     state.model.encoder.set_dropout(
         config.hidden_dropout if phase.dropout else 0.0, config.attention_dropout if phase.dropout else 0.0

@@ -13,9 +13,9 @@ import torch
 from custom_bert import machine
 from custom_bert.batch import Batch
 from custom_bert.data.masking import MASK_RATE
-from custom_bert.errors import ConfigError, UserError
+from custom_bert.errors import ConfigError
 from custom_bert.training.checkpoint import random_state, restore_random
-from custom_bert.training.phases import Phase, Step
+from custom_bert.training.phases import Phase, Step, text_too_long
 from custom_bert.training.prepare import Prepared
 from custom_bert.training.state import State
 from custom_bert.training.step import StepResult, train_step
@@ -44,13 +44,14 @@ def halvings_needed(prepared: Prepared) -> int:
             ]
         )
     lengths_N, plan = prepared.train.lengths_N, prepared.epoch_plan(config.seed, 0, None)
+    several = [indices for indices in plan if len(indices) > 1]  # one text cannot be divided
     if prepared.plan == "padded":
-        rows = max(map(len, plan)) * prepared.max_length
+        rows = max(map(len, several), default=0) * prepared.max_length
     else:
-        rows = max(int(lengths_N[indices].sum()) for indices in plan)
+        rows = max((int(lengths_N[indices].sum()) for indices in several), default=0)
     rows *= 2 if config.optim.r_drop else 1
     masked = MASK_RATE if config.optim.pretrain_epochs else 0.0
-    return max(0, math.ceil(math.log2(rows * encoder.bytes_per_row(masked) / room)))
+    return max(0, math.ceil(math.log2(max(1, rows) * encoder.bytes_per_row(masked) / room)))
 
 
 def step_within_memory(
@@ -100,13 +101,12 @@ def step_within_memory(
         # out of the handler, whose frames hold the tensors that there was no room for
         phase.optimizer.zero_grad(set_to_none=True)
         restore_random(before)
+        state.precision.forget()
         if device.type == "cuda":
             torch.cuda.empty_cache()
         rows = max(batch.num_rows for batch in batches)
         if all(len(np.unique(batch.indices)) == 1 for batch in batches):
-            raise UserError(
-                f"a text of {rows:,} tokens does not fit into memory; lower data.max_length or model.size"
-            )
+            raise text_too_long(rows)
         state.progress.halvings += 1
         warn(f"a batch of {rows:,} tokens does not fit into memory; from now on batches are halved")
 

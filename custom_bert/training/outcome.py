@@ -105,7 +105,7 @@ def finish(
     """
     progress, seconds = state.progress, state.seconds
     release_memory()  # moments are gone, and make room for what is read and evaluated
-    state.model.load_state_dict(read_run_weights(run.path))
+    state.model.load_state_dict(read_run_weights(run.path, written=run.best))
     state.model.encoder.set_kernel(None)
     state.model.encoder.skip_unread = True
     found: Evaluation = evaluate(
@@ -170,7 +170,7 @@ def interrupted(state: State, run: RunDirectory, reporter: Reporter) -> None:
         run.discard()
         reporter.say("interrupted before the first step: nothing is kept")
         return
-    run.log.close()
+    run.close_log()
     run.update("interrupted", **state.kept())
     ready = (
         f"; the weights of step {progress.best_step:,} are ready for evaluate and predict"
@@ -178,5 +178,5 @@ def interrupted(state: State, run: RunDirectory, reporter: Reporter) -> None:
         else ""
     )
     reporter.say(
-        f"interrupted after step {progress.step:,}: the same command continues {run.path} from there{ready}"
+        f"interrupted after step {progress.step:,}: --out {run.path} and the same settings continue it{ready}"
     )

@@ -17,6 +17,7 @@ from custom_bert.batch import Batch
 from custom_bert.config import require
 from custom_bert.data.loader import prefetch
 from custom_bert.data.masking import MASK_RATE, Masker
+from custom_bert.errors import UserError
 from custom_bert.models.heads import SequenceClassifier
 from custom_bert.models.masked_lm import MaskedLanguageModel
 from custom_bert.ops.losses import balanced_weights
@@ -210,10 +211,19 @@ def estimate_seconds(phase: Phase, prepared: Prepared, precision: MixedPrecision
             _, seconds = time_passes(phase, prepared, precision, 2, parts)  # the first pays for allocations
             return seconds * parts * batches * phase.epochs * OVERHEAD
         except (MemoryError, RuntimeError) as error:
-            if not machine.is_out_of_memory(error) or parts >= len(plan[0]):
+            if not machine.is_out_of_memory(error):
                 raise
+            if parts >= len(plan[0]):
+                raise text_too_long(int(lengths_N[plan[0]].max())) from None
         phase.optimizer.zero_grad(set_to_none=True)
         parts *= 2
+
+
+def text_too_long(tokens: int) -> UserError:
+    """For a text that does not fit into memory by itself."""
+    return UserError(
+        f"a text of {tokens:,} tokens does not fit into memory; lower data.max_length or model.size"
+    )
 
 
 def time_passes(

@@ -30,6 +30,7 @@ def default_directory(prepared: Prepared) -> Path:
 
 def sibling(directory: Path) -> Path:
     """The first of `directory`, `directory-2`, `directory-3`, ... that does not exist or is empty."""
+    directory = directory.absolute() if directory.name in ("", "..") else directory
     number, candidate = 1, directory
     while _holds_something(candidate):
         number += 1
@@ -139,22 +140,20 @@ class RunDirectory:
         record: of the run that is continued, if one is.
 
     Attributes:
-        log: metrics.jsonl, once `open_log` was called.
         best: size and sha256 of the best weights, if there are any.
     """
-
-    log: files.LineLog
 
     def __init__(self, path: Path, prepared: Prepared, record: dict[str, Any] | None = None) -> None:
         self.path = path
         self.best: tuple[int, str] | None = None
+        self._log: files.LineLog | None = None
         self._is_new = record is None
         before = record or {}
         self._record: dict[str, Any] = {
             "status": "running",
             "custom_bert": __version__,
             "started": before.get("started", _now()),
-            "continued": [*before.get("continued", []), _now()] if record else [],
+            "continued": [*_listed(before.get("continued")), _now()] if record else [],
             "argv": sys.argv,
             "identity": prepared.identity(),
             "config": configuration.to_flat(prepared.config),
@@ -176,9 +175,20 @@ class RunDirectory:
     def open_log(self, keep: int, warn: Callable[[str], None]) -> None:
         """Opens metrics.jsonl, of which so many bytes are of steps before the present one."""
         path = self.path / "metrics.jsonl"
-        self.log = files.LineLog(path, keep=keep)
-        if self.log.size < keep:
-            warn(f"{path}: {keep - self.log.size:,} bytes of earlier steps are missing")
+        self._log = files.LineLog(path, keep=keep)
+        if self._log.size < keep:
+            warn(f"{path}: {keep - self._log.size:,} bytes of earlier steps are missing")
+
+    @property
+    def log(self) -> files.LineLog:
+        """metrics.jsonl."""
+        assert self._log is not None, "open_log comes first"
+        return self._log
+
+    def close_log(self) -> None:
+        """Closes metrics.jsonl, if it is open."""
+        if self._log is not None:
+            self._log.close()
 
     def keep_best(self, weights: dict[str, Tensor]) -> None:
         """Writes model.safetensors."""
@@ -196,7 +206,7 @@ class RunDirectory:
     def discard(self) -> None:
         """Removes what this process wrote, when nothing of it is of use; other files stay, and so does all of
         a run that was continued."""
-        self.log.close()
+        self.close_log()
         if not self._is_new:
             self.update("interrupted")
             return
@@ -204,6 +214,10 @@ class RunDirectory:
         files.remove_directory(self.path / "tensorboard")
         for name in ("metrics.jsonl", "config.json", "tokenizer.json", "labels.json", WEIGHTS, "run.json"):
             files.remove_file(self.path / name)
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 def _now() -> str:

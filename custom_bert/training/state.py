@@ -157,4 +157,6 @@ class State:
     def _diverged(self, what: str) -> DivergedError:
         best = self.progress.best_step
         kept = f"; the weights of step {best:,} are kept" if best else ""
+        if self.saved_in is not None:
+            kept += f"; the last checkpoint is {self.saved_in}"
         return DivergedError(f"{what}: training diverged; lower optim.lr{kept}")

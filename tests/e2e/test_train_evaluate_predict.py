@@ -417,7 +417,7 @@ def test_ctrl_c_keeps_the_last_evaluated_weights_and_a_checkpoint_and_says_where
         process.send_signal(signal.SIGINT)
         rest, errors = process.communicate(timeout=60)
     assert process.returncode == 130 and "Traceback" not in errors
-    assert f"the same command continues {tmp_path}/run from there; the weights of step" in rest
+    assert f"--out {tmp_path}/run and the same settings continue it; the weights of step" in rest
     assert json.loads((tmp_path / "run" / "run.json").read_text())["status"] == "interrupted"
     assert Classifier.load(tmp_path / "run").predict(["a dog barks"])
     assert len(list((tmp_path / "run" / "checkpoints").iterdir())) == 1

@@ -41,8 +41,8 @@ CALLS = (
 )
 
 
-FLUSHES = 8
-"""Of a save: the best weights and their directory, four files, the checkpoint's directory and its parent."""
+FLUSHES = 9
+"""Of a save: the best weights and their directory, five files, the checkpoint's directory and its parent."""
 
 MOST_CALLS = 150
 """Of a save; more would leave trials out."""
@@ -275,7 +275,6 @@ def spoil(newest: Path, before: Path, random: np.random.Generator) -> None:
     names = sorted(path.name for path in newest.iterdir())
     path = newest / names[random.integers(len(names))]
     content = bytearray(path.read_bytes())
-    path.unlink() if path.name == checkpoint.BEST else None  # a link: its other name stays as it is
     way = random.integers(7)
     if way <= 1:
         content[random.integers(len(content))] ^= 1 << int(random.integers(8))
@@ -285,7 +284,8 @@ def spoil(newest: Path, before: Path, random: np.random.Generator) -> None:
     elif way == 3:
         path.write_bytes(content + bytes(int(random.integers(1, 9))))
     elif way == 4:
-        path.write_bytes((before / path.name).read_bytes() if path.name != checkpoint.BEST else b"")
+        other = (before / path.name).read_bytes()
+        path.write_bytes(other if other != content else b"")
     elif way == 5:
         path.unlink(missing_ok=True)
     else:

@@ -39,15 +39,30 @@ def random_bytes(random: np.random.Generator) -> bytes:
     return b"".join(word + (b"\n", b"\r\n")[way - 2] for word in words)
 
 
+def aligned(random: np.random.Generator) -> dict[str, bytes]:
+    """A data set, with a byte or none changed."""
+    found = {}
+    for split, count in (("train", int(random.integers(4, 40))), ("val", int(random.integers(1, 9)))):
+        labels = [b"yes", b"no"] + [(b"yes", b"no")[i] for i in random.integers(2, size=count)]
+        texts = [b"text %d %s" % (i, random_bytes(random).translate(None, b"\n\r\x00")) for i in range(len(labels))]
+        for kind, lines in (("texts", texts), ("labels", labels)):
+            content = bytearray(b"\n".join(line.decode("utf-8", "ignore").encode() for line in lines) + b"\n")
+            if random.random() < 0.1:
+                content[random.integers(len(content))] = random.integers(256)
+            found[f"{split}_{kind}"] = bytes(content)
+    return found
+
+
 def garbage(trial: Trial) -> None:
     """A message of ours, or a data set; never another exception."""
-    for _ in range(BATCH):
+    for number in range(BATCH):
         paths: dict[str, str] = {}
+        whole = aligned(trial.random) if number % 2 else {}
         for name in NAMES:
             path = trial.directory / f"{name}.txt"
             path.unlink(missing_ok=True)
-            if trial.random.random() < 0.95:
-                path.write_bytes(random_bytes(trial.random))
+            if whole or trial.random.random() < 0.95:
+                path.write_bytes(whole.get(name) or random_bytes(trial.random))
             paths[name] = str(path)
         try:
             read_dataset(DataConfig(**paths), seed=0)
@@ -102,7 +117,7 @@ EXPERIMENTS = (
     ),
     Experiment(
         "E2",
-        f"random bytes for the four files, {BATCH} sets each: a message that names the file, or a data set",
+        f"random bytes for the four files, or in them, {BATCH} sets each: a message that names the file, or a data set",
         100,
         1000,
         nothing,

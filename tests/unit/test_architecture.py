@@ -91,6 +91,7 @@ FORBIDDEN = {
     "yaml.load",
     "shell=True",
     "allow_pickle=True",
+    "trust_remote_code=True",
 }
 
 

@@ -100,16 +100,7 @@ def test_a_directory_gets_its_name_only_when_complete(tmp_path: Path) -> None:
     assert (tmp_path / "final" / "a").read_text() == "x"
 
 
-def test_a_second_name_replaces_and_leaves_no_litter(tmp_path: Path) -> None:
-    (tmp_path / "a").write_text("a")
-    (tmp_path / "b").write_text("b")
-    for _ in range(2):  # the second time both are names of one file already
-        files.put(tmp_path / "a", tmp_path / "b")
-        assert (tmp_path / "b").read_text() == "a" and os.path.samefile(tmp_path / "a", tmp_path / "b")
-        assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b"]
-
-
-def test_where_there_are_no_links_a_second_name_is_a_copy(
+def test_where_there_are_no_links_a_new_file_is_copied_to_its_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class NoLinks(files.System):
@@ -117,9 +108,11 @@ def test_where_there_are_no_links_a_second_name_is_a_copy(
             raise OSError(errno.EPERM, "Operation not permitted")
 
     monkeypatch.setattr(files, "system", NoLinks())
-    (tmp_path / "a").write_text("a")
-    files.put(tmp_path / "a", tmp_path / "b")
-    assert (tmp_path / "b").read_text() == "a" and not os.path.samefile(tmp_path / "a", tmp_path / "b")
+    files.write_text(tmp_path / "a", "a", replace=False)
+    assert (tmp_path / "a").read_text() == "a"
+    with pytest.raises(WriteError, match="exists already"):
+        files.write_text(tmp_path / "a", "b", replace=False)
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
 
 
 def test_directories_are_removed_without_following_links(tmp_path: Path) -> None:

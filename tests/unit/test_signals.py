@@ -69,3 +69,14 @@ def test_other_threads_note_nothing() -> None:
     thread.start()
     thread.join()
     assert found == [0]
+
+
+def test_a_second_ctrl_c_interrupts_what_runs() -> None:
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt), signals.noted() as requests:
+            os.kill(os.getpid(), signal.SIGINT)
+            assert requests.number == signal.SIGINT
+            os.kill(os.getpid(), signal.SIGINT)
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -13,7 +13,7 @@ import torch
 from training_runs import settings, write_data, write_lines
 
 from custom_bert import files, machine, train_model
-from custom_bert.errors import RunError
+from custom_bert.errors import RunError, UserError
 from custom_bert.training import checkpoint, loop
 from custom_bert.training.checkpoint import Pace
 
@@ -254,3 +254,72 @@ def test_names_that_are_not_checkpoints_stay(data: Path, tmp_path: Path) -> None
     folder.mkdir(parents=True)
     checkpoint.discard(tmp_path / "run")
     assert folder.is_dir() and not checkpoint.exists(tmp_path / "run")
+
+
+def test_the_first_checkpoint_waits_for_what_its_size_will_cost(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+    monkeypatch.setattr(checkpoint.time, "perf_counter", lambda: now)
+    pace = Pace(None, size=int(2 * checkpoint.DISK))
+    now = 2 / checkpoint.SHARE - 1
+    assert not pace.due(1)
+    now += 1
+    assert pace.due(1)
+
+
+def test_checkpoints_of_a_run_that_diverges_stay_and_are_named(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from custom_bert.ops import losses
+    from custom_bert.training import step
+
+    real, calls = losses.cross_entropy_sum, 0
+
+    def broken(*arguments: Any, **options: Any) -> torch.Tensor:
+        nonlocal calls
+        calls += 1
+        return real(*arguments, **options) + (float("nan") if calls > 10 else 0.0  # four are of the estimate)
+
+    monkeypatch.setattr(step, "cross_entropy_sum", broken)
+    changes = {"optim.pretrain_epochs": 3, "runtime.checkpoint_every": 2}
+    with pytest.raises(UserError, match=r"lower optim\.lr; the last checkpoint is .*000004-pretrain-8$"):
+        train_model(settings(data, tmp_path / "run", **changes))
+    assert checkpoint.exists(tmp_path / "run")
+
+
+def test_best_weights_that_a_disk_spoils_are_not_certified(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = loop.finish
+
+    def finish(*arguments: Any) -> Any:
+        path = tmp_path / "run" / "model.safetensors"
+        content = bytearray(path.read_bytes())
+        content[-2] ^= 1
+        path.write_bytes(content)
+        return real(*arguments)
+
+    monkeypatch.setattr(loop, "finish", finish)
+    with pytest.raises(RunError, match=r"model\.safetensors: damaged: its content is not what was written"):
+        train_model(settings(data, tmp_path / "run"))
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["status"] == "interrupted"
+
+
+def test_a_request_in_the_last_evaluation_is_continued_there(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole, values = settings(data, tmp_path / "whole"), settings(data, tmp_path / "run")
+    train_model(whole)
+    real = loop.finish
+
+    def finish(*arguments: Any) -> Any:
+        os.kill(os.getpid(), signal.SIGINT)
+        return real(*arguments)
+
+    monkeypatch.setattr(loop, "finish", finish)
+    with pytest.raises(KeyboardInterrupt):
+        train_model(values)
+    monkeypatch.setattr(loop, "finish", real)
+    capsys.readouterr()
+    train_model(values)
+    assert "validation: accuracy" not in capsys.readouterr().out.partition("continues after")[2].split("label")[0]
+    assert weights(tmp_path / "run") == weights(tmp_path / "whole")
