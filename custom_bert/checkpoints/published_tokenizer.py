@@ -43,7 +43,9 @@ def read_tokenizer(directory: Path, config: dict[str, Any]) -> TextTokenizer:
     """
     try:
         if (directory / "tokenizer.json").is_file():
-            return parse_tokenizer(directory / "tokenizer.json", read(directory, "tokenizer.json", LARGEST_FILE))
+            return parse_tokenizer(
+                directory / "tokenizer.json", read(directory, "tokenizer.json", LARGEST_FILE)
+            )
         settings: dict[str, Any] = {}
         if (directory / "tokenizer_config.json").exists():
             settings = read_json(directory, "tokenizer_config.json")

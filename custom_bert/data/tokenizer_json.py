@@ -351,9 +351,7 @@ def check_model(value: Any, where: str = "model") -> None:
             joined = first + second.removeprefix(prefix)
             for token in (first, second, joined):
                 if token not in vocabulary:
-                    raise ValueError(
-                        f"{where}: the merge {shown(one)} needs {shown(token)}, which has no id"
-                    )
+                    raise ValueError(f"{where}: the merge {shown(one)} needs {shown(token)}, which has no id")
 
 
 def _vocabulary_of(model: dict[str, Any]) -> dict[str, int]:

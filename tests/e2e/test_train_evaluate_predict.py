@@ -589,7 +589,7 @@ def test_ctrl_c_while_the_result_is_printed_leaves_a_finished_run(
 def test_an_error_in_the_last_evaluation_does_not_leave_a_run_that_seems_to_run(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(directory: Path) -> None:
+    def fail(directory: Path, **options: Any) -> None:
         raise RunError(f"{directory}: cannot read")
 
     monkeypatch.setattr("custom_bert.training.outcome.read_run_weights", fail)

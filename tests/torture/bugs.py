@@ -100,8 +100,8 @@ BUGS = (
     Bug(
         "litter stays",
         "files.py",
-        "            LITTER.fullmatch(entry.name)\n            and time",
-        "            not entry.name\n            and time",
+        "            if not LITTER.fullmatch(entry.name):\n",
+        "            if True:\n",
         f"{QUICK} -k A2",
     ),
     Bug(

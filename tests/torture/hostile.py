@@ -256,7 +256,7 @@ def cases() -> dict[str, Spoil]:
         ),
         "a tensor missing": _header(lambda h: dict(list(h.items())[1:])),
         "another name": _header(lambda h: {f"x.{k}": v for k, v in h.items()}),
-        "a name of two lines": _header(lambda h: {"a\nerror: b": list(h.values())[0], **h}),
+        "a name of two lines": _header(lambda h: {"a\nerror: b": next(iter(h.values())), **h}),
         "a name of a million letters": _header(lambda h: {**h, "x" * 10**6: list(h.values())[-1]}),
         "offsets that overlap": _header(
             lambda h: {k: {**v, "data_offsets": [0, v["data_offsets"][1]]} for k, v in h.items()}

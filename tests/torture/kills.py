@@ -69,7 +69,9 @@ def asked_to_end(trial: Trial) -> None:
         assert time.perf_counter() - begun < 10, "took longer than a step and a save"
         # before the first step the signal's own default ends the process
         assert code in (0, 128 + number, -number), code
-        trial.note(f"code {128 + number}" if code == 128 + number else "before the first step or after the last")
+        trial.note(
+            f"code {128 + number}" if code == 128 + number else "before the first step or after the last"
+        )
     assert ended(forked(work, errors), errors) == 0
     assert_whole(trial.shared, run, log)
 

@@ -44,7 +44,9 @@ def aligned(random: np.random.Generator) -> dict[str, bytes]:
     found = {}
     for split, count in (("train", int(random.integers(4, 40))), ("val", int(random.integers(1, 9)))):
         labels = [b"yes", b"no"] + [(b"yes", b"no")[i] for i in random.integers(2, size=count)]
-        texts = [b"text %d %s" % (i, random_bytes(random).translate(None, b"\n\r\x00")) for i in range(len(labels))]
+        texts = [
+            b"text %d %s" % (i, random_bytes(random).translate(None, b"\n\r\x00")) for i in range(len(labels))
+        ]
         for kind, lines in (("texts", texts), ("labels", labels)):
             content = bytearray(b"\n".join(line.decode("utf-8", "ignore").encode() for line in lines) + b"\n")
             if random.random() < 0.1:
@@ -117,7 +119,8 @@ EXPERIMENTS = (
     ),
     Experiment(
         "E2",
-        f"random bytes for the four files, or in them, {BATCH} sets each: a message that names the file, or a data set",
+        f"random bytes for the four files, or in them, {BATCH} sets each: a message that "
+        "names the file, or a data set",
         100,
         1000,
         nothing,

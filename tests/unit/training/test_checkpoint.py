@@ -276,8 +276,8 @@ def test_checkpoints_of_a_run_that_diverges_stay_and_are_named(
 
     def broken(*arguments: Any, **options: Any) -> torch.Tensor:
         nonlocal calls
-        calls += 1
-        return real(*arguments, **options) + (float("nan") if calls > 10 else 0.0  # four are of the estimate)
+        calls += 1  # the estimate makes four
+        return real(*arguments, **options) + (float("nan") if calls > 10 else 0.0)
 
     monkeypatch.setattr(step, "cross_entropy_sum", broken)
     changes = {"optim.pretrain_epochs": 3, "runtime.checkpoint_every": 2}
@@ -321,5 +321,8 @@ def test_a_request_in_the_last_evaluation_is_continued_there(
     monkeypatch.setattr(loop, "finish", real)
     capsys.readouterr()
     train_model(values)
-    assert "validation: accuracy" not in capsys.readouterr().out.partition("continues after")[2].split("label")[0]
+    assert (
+        "validation: accuracy"
+        not in capsys.readouterr().out.partition("continues after")[2].split("label")[0]
+    )
     assert weights(tmp_path / "run") == weights(tmp_path / "whole")
