@@ -96,6 +96,11 @@ def _as_write_error(path: Path) -> Iterator[None]:
         raise WriteError(f"{path}: cannot write: {reason}") from error
 
 
+def _write_all(descriptor: int, rest: memoryview) -> None:
+    while rest:
+        rest = rest[system.write(descriptor, rest) :]
+
+
 class Sink:
     """A new file while it is written.
 
@@ -108,11 +113,10 @@ class Sink:
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         """Appends bytes, all of them."""
-        rest = memoryview(data).cast("B")
-        self._digest.update(rest)
-        self.size += len(rest)
-        while rest:
-            rest = rest[system.write(self._descriptor, rest) :]
+        content = memoryview(data).cast("B")
+        self._digest.update(content)
+        self.size += len(content)
+        _write_all(self._descriptor, content)
 
     @property
     def sha256(self) -> str:
@@ -236,9 +240,7 @@ class LineLog:
         """
         line = json.dumps(record, ensure_ascii=False, allow_nan=False).encode() + b"\n"
         with _as_write_error(self.path):
-            rest = memoryview(line)
-            while rest:
-                rest = rest[system.write(self._descriptor, rest) :]
+            _write_all(self._descriptor, memoryview(line))
         self.size += len(line)
 
     def sync(self) -> None:
@@ -277,7 +279,7 @@ def make_directory(path: Path) -> None:
 def new_directory(target: Path) -> Iterator[Path]:
     """A directory under a temporary name beside `target`; on a clean exit it gets its name.
 
-    Files are to be made in it by `creating` or by `put_new`.
+    Files are to be made in it by `creating`.
 
     Raises:
         WriteError: if the system refuses; an empty or missing `target` is the only one allowed.

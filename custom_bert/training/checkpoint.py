@@ -137,7 +137,7 @@ def save(run: Path, state: State, identity: str, best: tuple[int, str] | None) -
     for old in before:
         if old != state.saved_in:
             files.remove_directory(old)
-    state.saved, state.saved_in = (progress.step, progress.evaluation_due), target
+    state.saved, state.saved_in = state.position, target
 
 
 def newest(run: Path, identity: str, warn: Callable[[str], None]) -> Saved | None:
@@ -192,15 +192,13 @@ def restore(saved: Saved, run: Path, state: State) -> None:
     if progress.phase >= len(state.phases):
         raise RunError(f"{saved.path}: the run has {len(state.phases)} phases, not {progress.phase + 1}")
     state.progress = progress
-    state.saved_in = saved.path
-    state.saved = (progress.step, progress.evaluation_due)
+    state.saved, state.saved_in = state.position, saved.path
     state.started = time.perf_counter() - progress.seconds
     found = _tensors(saved.path / MODEL)
-    for name in ("losses", *random_state(next(state.model.parameters()).device)):
+    for name in ("losses", *random_state(state.device)):
         if name not in found:
             raise RunError(f"{saved.path / MODEL}: the tensor {name} is missing")
-    device = next(state.model.parameters()).device
-    state.losses = list(found.pop("losses").to(device).unbind(0))
+    state.losses = list(found.pop("losses").to(state.device).unbind(0))
     restore_random({k: found.pop(k) for k in list(found) if k.startswith("random.")})
     _load(saved.path / MODEL, found, state)
     begin_moments(state.phase.model, state.phase.optimizer)
@@ -224,8 +222,7 @@ def restore(saved: Saved, run: Path, state: State) -> None:
 
 def domain(state: State) -> dict[str, Any]:
     """What this process computes with, as far as bits depend on it."""
-    device = next(state.model.parameters()).device
-    facts = {"custom_bert": __version__, **machine.description(device)}
+    facts = {"custom_bert": __version__, **machine.description(state.device)}
     return {name: facts[name] for name in DOMAIN}
 
 
@@ -300,9 +297,8 @@ def _read(directory: Path, identity: str) -> Saved:
 
 def _weights(state: State) -> dict[str, Tensor]:
     """Of the classifier and of what the phase trains beside it, with what else is no plain number."""
-    device = next(state.model.parameters()).device
     losses = torch.stack(state.losses).float() if state.losses else torch.zeros(0)
-    return {**_parameters(state), **random_state(device), "losses": losses}
+    return {**_parameters(state), **random_state(state.device), "losses": losses}
 
 
 def _parameters(state: State) -> dict[str, Tensor]:

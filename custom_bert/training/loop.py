@@ -109,7 +109,7 @@ def _train_in(directory: Path, prepared: Prepared, reporter: Reporter) -> TrainR
                 result = finish(state, prepared, run, reporter, requests)
             except signals.StopRequested:
                 reporter.stop()
-                if state.progress.ended and state.saved != _position(state):
+                if state.progress.ended and state.saved != state.position:
                     # all that is left is to evaluate the best weights, which takes no moments
                     checkpoint.begin_moments(state.phase.model, state.phase.optimizer)
                     _save(state, prepared, run)
@@ -302,7 +302,7 @@ def fit(state: State, prepared: Prepared, run: RunDirectory, reporter: Reporter,
             if pace.due(progress.step):
                 save()
     except signals.StopRequested:
-        if state.saved != _position(state) and (progress.phase or progress.step):
+        if state.saved != state.position and (progress.phase or progress.step):
             save()
         raise
     finally:
@@ -311,10 +311,6 @@ def fit(state: State, prepared: Prepared, run: RunDirectory, reporter: Reporter,
             board.close()
     waited = speed.waited / max(speed.seconds, 1e-9)
     reporter.say(f"{phase.name}ing took {duration(speed.seconds)}, {waited:.1%} of it waiting for batches")
-
-
-def _position(state: State) -> tuple[int, bool]:
-    return state.progress.step, state.progress.evaluation_due
 
 
 def _save(state: State, prepared: Prepared, run: RunDirectory) -> float:

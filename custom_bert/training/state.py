@@ -89,7 +89,7 @@ class State:
         progress: where the run stands.
         losses: of the steps since the last record of metrics.jsonl.
         skips: of the last steps, whether each was left out; on the device until `count_skips` reads them.
-        saved: step, and whether its evaluation was due, of the checkpoint that was written or read last.
+        saved: `position` of the checkpoint that was written or read last.
         saved_in: its directory.
         phase_started: when the present phase began, by `time.perf_counter`, less what earlier processes took.
         fused: whether layers are compiled.
@@ -112,6 +112,16 @@ class State:
     def phase(self) -> Phase:
         """The present one."""
         return self.phases[self.progress.phase]
+
+    @property
+    def position(self) -> tuple[int, bool]:
+        """The step of the phase, and whether its evaluation is due: what `saved` is compared with."""
+        return self.progress.step, self.progress.evaluation_due
+
+    @property
+    def device(self) -> torch.device:
+        """Of the model."""
+        return next(self.model.parameters()).device
 
     @property
     def seconds(self) -> float:

@@ -40,7 +40,7 @@ def test_bare_products_have_a_rate() -> None:
 def test_a_child_gives_a_share() -> None:
     switches = asdict(defaults_here(CPU, 256)) | {"skip_unread": False, "precision": "fp32"}
     found = roofline.reach({"device": "cpu", "switches": switches, "shape": (64, 1), "steps": 2})
-    assert 0 < found["share"] < 100
+    assert 0 < found["share"] < 1.5
     assert found["share"] == pytest.approx(found["step_gflops"] / found["gemm_gflops"])
 
 
