@@ -5,6 +5,8 @@ Everything here is constant for a machine and a container, so that choices made 
 
 from __future__ import annotations
 
+import functools
+import hashlib
 import os
 import platform
 import sys
@@ -93,6 +95,16 @@ def description(device: torch.device) -> dict[str, Any]:
         "numpy": numpy.__version__,
         "tokenizers": tokenizers.__version__,
     }
+
+
+@functools.cache
+def source_digest() -> str:
+    """8 hexadecimal digits of this package's source, which a version number does not tell from an edited one."""
+    package = Path(__file__).parent
+    digest = hashlib.sha256()
+    for path in sorted(package.rglob("*.py")):
+        digest.update(f"{path.relative_to(package)}\n".encode() + path.read_bytes())
+    return digest.hexdigest()[:8]
 
 
 def _processor() -> str:

@@ -78,6 +78,11 @@ def load_pretrained(directory: Path, *, source: str | None = None) -> Pretrained
     values = read_json(directory, "config.json")
     if values.get("format") == FORMAT:
         return _own(directory, source)
+    if values.get("auto_map"):
+        raise RunError(
+            f"{directory / 'config.json'}: auto_map names code that comes with the checkpoint and computes "
+            f"something of its own; code is never run"
+        )
     family = FAMILIES.get(str(values.get("model_type")))
     if family is None:
         raise RunError(
@@ -96,7 +101,7 @@ def load_pretrained(directory: Path, *, source: str | None = None) -> Pretrained
     if ignored:
         notes.append(f"config.json: not read: {', '.join(ignored)}")
     state = _ours(directory, family, encoder, tensors, notes)
-    tokenizer = read_tokenizer(directory, values)
+    tokenizer = read_tokenizer(directory, values, encoder.vocab_size)
     if tokenizer.vocab_size > encoder.vocab_size:
         raise RunError(
             f"{directory}: the tokenizer has {tokenizer.vocab_size:,} entries, but the model has vectors for "

@@ -31,12 +31,13 @@ NO_AFFIXES = {"continuing_subword_prefix": None, "end_of_word_suffix": None}
 WAY_OUT = "save it with transformers: AutoTokenizer.from_pretrained(DIR).save_pretrained(DIR)"
 
 
-def read_tokenizer(directory: Path, config: dict[str, Any]) -> TextTokenizer:
+def read_tokenizer(directory: Path, config: dict[str, Any], most: int) -> TextTokenizer:
     """The tokenizer of a checkpoint's directory.
 
     Args:
         directory: the files.
         config: of config.json, which may name the tokenizer's class.
+        most: entries that the model has vectors for.
 
     Raises:
         RunError: if there is none, it is damaged, or it splits texts in a way that its files do not tell.
@@ -52,7 +53,7 @@ def read_tokenizer(directory: Path, config: dict[str, Any]) -> TextTokenizer:
         kind = settings.get("tokenizer_class") or config.get("tokenizer_class")
         if (directory / "vocab.txt").is_file():
             _refuse(directory, "vocab.txt", kind, WORD_PIECE, settings)
-            return _word_piece(directory, settings)
+            return _word_piece(directory, settings, most)
         if (directory / "vocab.json").is_file() and (directory / "merges.txt").is_file():
             _refuse(directory, "vocab.json and merges.txt", kind, BYTE_LEVEL, settings)
             return _byte_level(directory, settings)
@@ -81,12 +82,16 @@ def _refuse(
         raise RunError(f"{directory}: added_tokens.json adds to {files}; {WAY_OUT}")
 
 
-def _word_piece(directory: Path, settings: dict[str, Any]) -> TextTokenizer:
+def _word_piece(directory: Path, settings: dict[str, Any], most: int) -> TextTokenizer:
+    content = read(directory, "vocab.txt")
+    lines = content.rstrip().count(b"\n") + 1
+    if lines > most:  # before a tokenizer of so many is built
+        raise RunError(f"{directory / 'vocab.txt'}: {lines:,} lines, but the model has vectors for {most:,}")
     lowercase = bool(settings.get("do_lower_case", True))
     accents = settings.get("strip_accents")
     return parse_tokenizer(
         directory / "vocab.txt",
-        read(directory, "vocab.txt"),
+        content,
         lowercase=lowercase,
         strip_accents=lowercase if accents is None else bool(accents),
         split_chinese=bool(settings.get("tokenize_chinese_chars", True)),

@@ -47,7 +47,7 @@ SECONDS = 15.0
 NAMES = re.compile(r"\d{6,}-(pretrain|train)-\d+")
 """Of checkpoints: a number that rises from one to the next, the phase, its step."""
 
-DOMAIN = ("custom_bert", "torch", "numpy", "processor", "cpu_capability", "device", "threads")
+DOMAIN = ("custom_bert", "source", "torch", "numpy", "processor", "cpu_capability", "device", "threads")
 """What has to be the same for the same bits."""
 
 MODEL, OPTIMIZER, STATE, BEST = "model.safetensors", "optimizer.safetensors", "state.json", "best.safetensors"
@@ -211,7 +211,7 @@ def restore(saved: Saved, run: Path, state: State) -> None:
         for step, parameter in zip(stored["steps"], _trained(state), strict=True):
             state.phase.optimizer.state[parameter]["step"].copy_(step)
     scaler = state.precision.scaler
-    if scaler.is_enabled():
+    if scaler.is_enabled() and progress.scale:  # 0 if the run was not in fp16 until now
         scaler.load_state_dict(
             {**scaler.state_dict(), "scale": progress.scale, "_growth_tracker": progress.scale_steps}
         )
@@ -222,7 +222,11 @@ def restore(saved: Saved, run: Path, state: State) -> None:
 
 def domain(state: State) -> dict[str, Any]:
     """What this process computes with, as far as bits depend on it."""
-    facts = {"custom_bert": __version__, **machine.description(state.device)}
+    facts = {
+        "custom_bert": __version__,
+        "source": machine.source_digest(),
+        **machine.description(state.device),
+    }
     return {name: facts[name] for name in DOMAIN}
 
 

@@ -28,6 +28,7 @@ from custom_bert.signals import Requests
 from custom_bert.training import checkpoint, choices
 from custom_bert.training.compile import compile_layers, compiler_fault, fusion_line, graphs_compiled
 from custom_bert.training.embedding_init import start_from_cooccurrences
+from custom_bert.training.identity import as_begun
 from custom_bert.training.log import Board, Reporter, Speed, duration, introduction, require_tensorboard
 from custom_bert.training.memory import halvings_needed, step_within_memory
 from custom_bert.training.optim import set_lr
@@ -88,6 +89,8 @@ def _train_in(directory: Path, prepared: Prepared, reporter: Reporter) -> TrainR
     if record is not None and record.get("status") == "finished":
         checkpoint.discard(directory)  # in case that was interrupted
         return as_finished(directory, record, reporter)
+    if record is not None:
+        prepared = as_begun(prepared, record, reporter.warn)
     for line in introduction(prepared, directory):
         reporter.say(line)
 
@@ -135,12 +138,12 @@ def _train_in(directory: Path, prepared: Prepared, reporter: Reporter) -> TrainR
 
 def _continue(state: State, prepared: Prepared, run: RunDirectory, reporter: Reporter) -> bool:
     """Takes an unfinished run up where its newest checkpoint stands; False if it has none."""
-    saved = checkpoint.newest(run.path, prepared.identity_hash(), reporter.warn)
+    saved = checkpoint.newest(run.path, run.identity, reporter.warn)
     if saved is None:
         reporter.say(f"{run.path}: this run was not finished and has no checkpoint; it begins again")
         return False
     for difference in checkpoint.differences(saved.machine, checkpoint.domain(state)):
-        reporter.warn(f"since the checkpoint the {difference}: the result will not be the same bit for bit")
+        reporter.warn(f"since the checkpoint the {difference}: the result may not be the same bit for bit")
     checkpoint.restore(saved, run.path, state)
     run.best = saved.entries.get(checkpoint.BEST)
     run.open_log(state.progress.log_bytes, reporter.warn)
@@ -319,7 +322,7 @@ def _save(state: State, prepared: Prepared, run: RunDirectory) -> float:
     progress.seconds, progress.phase_seconds = state.seconds, begun - state.phase_started
     run.log.sync()
     progress.log_bytes = run.log.size
-    checkpoint.save(run.path, state, prepared.identity_hash(), run.best)
+    checkpoint.save(run.path, state, run.identity, run.best)
     cost = time.perf_counter() - begun
     progress.saving_seconds += cost
     return cost

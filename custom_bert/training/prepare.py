@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +10,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from custom_bert import config as configuration
 from custom_bert import machine
 from custom_bert.checkpoints.families import inexpressible
 from custom_bert.checkpoints.pretrained import Pretrained
@@ -41,29 +38,12 @@ from custom_bert.training.decisions import (
     unread,
 )
 
-NOT_IDENTITY = (
-    "out",
-    "data.train_texts",
-    "data.train_labels",
-    "data.val_texts",
-    "data.val_labels",
-    "data.tokenizer",
-    "data.cache_dir",
-    "model.init_from",
-    "runtime.checkpoint_every",
-    "runtime.log_every",
-    "runtime.tensorboard",
-    "runtime.threads",
-)
-"""Fields that do not decide what is learned, beyond rounding; the files that paths lead to count by their
-content."""
-
-
 @dataclass(frozen=True)
 class Prepared:
     """Everything that training needs, decided and read.
 
     Attributes:
+        asked: the configuration with None where a rule decides.
         config: with every field set that a run uses.
         encoder: the architecture.
         device: where to train.
@@ -76,6 +56,7 @@ class Prepared:
         pretrained: the trained encoder that is the start, if any; `build` empties its `state`.
     """
 
+    asked: TrainConfig
     config: TrainConfig
     encoder: EncoderConfig
     device: torch.device
@@ -119,28 +100,6 @@ class Prepared:
             seed=seed,
             epoch=epoch,
         )
-
-    def identity(self) -> dict[str, Any]:
-        """What makes this run this run: resolved settings, contents of the files, the tokenizer."""
-        settings = configuration.to_flat(self.config)
-        for name in NOT_IDENTITY:
-            del settings[name]
-        data = self.dataset
-        hashes = {
-            "train_texts": data.train_file.texts_sha256,
-            "train_labels": data.train_file.labels_sha256,
-            "val_texts": data.val_file.texts_sha256,
-            "val_labels": data.val_file.labels_sha256,
-            "tokenizer": self.tokenizer.sha256,
-        }
-        if self.pretrained:
-            hashes["init_from"] = self.pretrained.sha256
-        return {"settings": settings, "data": hashes}
-
-    def identity_hash(self) -> str:
-        """12 hexadecimal digits of `identity`."""
-        content = json.dumps(self.identity(), sort_keys=True)
-        return hashlib.sha256(content.encode()).hexdigest()[:12]
 
     def description(self) -> dict[str, Any]:
         """Sizes, hashes and label counts, for run.json."""
@@ -219,6 +178,7 @@ def prepare(config: TrainConfig, say: Callable[[str], None]) -> Prepared:
     decide_training(todo, train, encoder, tokenizer, device)
     truncation = {"train": train_store.info} | ({} if dataset.was_divided else {"val": val_store.info})
     prepared = Prepared(
+        config,
         todo.config,
         encoder,
         device,

@@ -18,14 +18,15 @@ from custom_bert.checkpoints.native import write_description, write_weights
 from custom_bert.checkpoints.published_files import WEIGHTS
 from custom_bert.errors import RunError, WriteError
 from custom_bert.training import checkpoint
+from custom_bert.training.identity import differences, digest, identity
 from custom_bert.training.prepare import Prepared
 
 Status = Literal["running", "interrupted", "finished"]
 
 
 def default_directory(prepared: Prepared) -> Path:
-    """`runs/` and the hash of the resolved configuration and the data."""
-    return Path("runs") / prepared.identity_hash()
+    """`runs/` and the hash of settings and data."""
+    return Path("runs") / digest(identity(prepared))
 
 
 def sibling(directory: Path) -> Path:
@@ -102,13 +103,10 @@ def claim(directory: Path, prepared: Prepared) -> dict[str, Any] | None:
     record = read_record(directory)
     if record is None:
         return None
-    ours, theirs = prepared.identity(), record.get("identity", {})
-    if not isinstance(theirs, dict) or not all(isinstance(theirs.get(part, {}), dict) for part in ours):
-        raise RunError(f"{directory / 'run.json'}: damaged: not the record of a run; choose another --out")
-    differences = _differences(theirs, ours)
-    if differences:
+    found = differences(record, identity(prepared), directory / "run.json")
+    if found:
         raise RunError(
-            f"{directory}: holds another run ({'; '.join(differences)}); "
+            f"{directory}: holds another run ({'; '.join(found)}); "
             f"choose another --out, or --fresh for a numbered sibling"
         )
     if record.get("status") == "finished" and not (directory / WEIGHTS).is_file():
@@ -117,18 +115,6 @@ def claim(directory: Path, prepared: Prepared) -> dict[str, Any] | None:
             f"--fresh trains again in a numbered sibling"
         )
     return record
-
-
-def _differences(theirs: dict[str, Any], ours: dict[str, Any]) -> list[str]:
-    found: list[str] = []
-    for part in ours:
-        old, new = theirs.get(part, {}), ours[part]
-        changed = [key for key in sorted(old.keys() | new.keys()) if old.get(key) != new.get(key)]
-        if part == "settings":
-            found.extend(f"{key} was {old.get(key)}, is {new.get(key)}" for key in changed)
-        else:
-            found.extend(f"{key.replace('_', ' ')} changed" for key in changed)
-    return found[:5] + ([f"and {len(found) - 5} more"] if len(found) > 5 else [])
 
 
 class RunDirectory:
@@ -140,6 +126,7 @@ class RunDirectory:
         record: of the run that is continued, if one is.
 
     Attributes:
+        identity: hash of the run's identity, as it began.
         best: size and sha256 of the best weights, if there are any.
     """
 
@@ -149,13 +136,15 @@ class RunDirectory:
         self._log: files.LineLog | None = None
         self._is_new = record is None
         before = record or {}
+        begun = before.get("identity", identity(prepared))
+        self.identity = digest(begun)
         self._record: dict[str, Any] = {
             "status": "running",
             "custom_bert": __version__,
             "started": before.get("started", _now()),
             "continued": [*_listed(before.get("continued")), _now()] if record else [],
             "argv": sys.argv,
-            "identity": prepared.identity(),
+            "identity": begun,
             "config": configuration.to_flat(prepared.config),
             "choices": [asdict(choice) for choice in prepared.choices],
             "data": prepared.description(),

@@ -20,6 +20,7 @@ from custom_bert import files
 from custom_bert.checkpoints.published_files import WEIGHTS
 from custom_bert.errors import WriteError
 from custom_bert.training import checkpoint
+from custom_bert.training.identity import digest, identity
 from custom_bert.training.run import RunDirectory, hold
 from torture.disk import Disk, Recorder
 from torture.experiment import Experiment, Trial
@@ -108,7 +109,7 @@ def prepare_save(shared: Path) -> None:
 def save_next(shared: Path, run: Path, system: files.System) -> None:
     """What training writes after its next step, through a system: better weights, and a checkpoint."""
     with stopped_state(shared, run) as (state, prepared):
-        saved = checkpoint.newest(run, prepared.identity_hash(), complain)
+        saved = checkpoint.newest(run, digest(identity(prepared)), complain)
         assert saved is not None and checkpoint.BEST in saved.entries
         checkpoint.restore(saved, run, state)
         directory = RunDirectory.__new__(RunDirectory)
@@ -119,7 +120,7 @@ def save_next(shared: Path, run: Path, system: files.System) -> None:
         with through(system):
             directory.keep_best(state.model.state_dict())
             state.progress.best_step = state.progress.step
-            checkpoint.save(run, state, prepared.identity_hash(), directory.best)
+            checkpoint.save(run, state, digest(identity(prepared)), directory.best)
 
 
 def complain(line: str) -> None:
@@ -130,7 +131,7 @@ def complain(line: str) -> None:
 def state_of(shared: Path, run: Path) -> int:
     """The step of the checkpoint that a next start takes; it is whole, and so are the best weights."""
     with stopped_state(shared, run) as (state, prepared):
-        saved = checkpoint.newest(run, prepared.identity_hash(), complain)
+        saved = checkpoint.newest(run, digest(identity(prepared)), complain)
         assert saved is not None, "neither the old nor the new checkpoint"
         checkpoint.restore(saved, run, state)
     with hold(run):
@@ -264,7 +265,7 @@ def spoilt(trial: Trial) -> None:
         newest, before = sorted((run / checkpoint.FOLDER).iterdir(), reverse=True)
         spoil(newest, before, trial.random)
         said: list[str] = []
-        saved = checkpoint.newest(run, prepared.identity_hash(), said.append)
+        saved = checkpoint.newest(run, digest(identity(prepared)), said.append)
         assert saved is not None and saved.path == before, "the damage went unnoticed"
         assert len(said) == 1 and "\n" not in said[0] and str(newest) in said[0], said
         checkpoint.restore(saved, run, state)

@@ -1,41 +1,47 @@
-"""F1, F3: model directories made to harm, and files with spoilt bytes."""
+"""F1: model directories made to harm, a run's and a published checkpoint's."""
 
 from __future__ import annotations
 
-import io
 import json
 import os
-import pickle
 import shutil
 import sys
 import time
-import zipfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
 from training_runs import write_data
 
 from custom_bert.checkpoints.native import load_checkpoint
-from custom_bert.checkpoints.tensor_files import parse_tensors
-from custom_bert.data.tokenizer import load_tokenizer
+from custom_bert.checkpoints.pretrained import load_pretrained
 from custom_bert.errors import UserError
+from custom_bert.inference.export import export_hugging_face
 from torture.experiment import Experiment, Trial
 from torture.runs import ended, forked, recipe, train
+from torture.spoil import (
+    BAD,
+    CONFIG,
+    NUMBERS,
+    TOKENIZER,
+    WEIGHTS,
+    Spoil,
+    content,
+    edit_json,
+    every_file,
+    every_json,
+    every_tokenizer,
+    every_weights,
+    pickled,
+    saved_by_torch,
+    setting,
+    without,
+)
 
-Spoil = Callable[[Path], None]
-
-
-class Marks:
-    """An object whose unpickling leaves a file."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = str(path)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return (open, (self._path, "w"))
+LABELS = "labels.json"
+FILES = (WEIGHTS, CONFIG, LABELS, TOKENIZER)
+INDEX = "model.safetensors.index.json"
 
 
 def prepare_model(shared: Path) -> None:
@@ -45,175 +51,40 @@ def prepare_model(shared: Path) -> None:
     train(recipe(shared, shared / "run", **changes), shared / "log")
 
 
-def _json(name: str, change: Callable[[Any], Any]) -> Spoil:
-    def spoil(run: Path) -> None:
-        value = json.loads((run / name).read_text())
-        (run / name).write_text(json.dumps(change(value)))
-
-    return spoil
-
-
-def _set(*keys: str, to: Any) -> Callable[[Any], Any]:
-    def change(value: Any) -> Any:
-        inner = value
-        for key in keys[:-1]:
-            inner = inner[key]
-        inner[keys[-1]] = to
-        return value
-
-    return change
+def prepare_published(shared: Path) -> None:
+    """The same model as transformers would have it."""
+    prepare_model(shared)
+    errors = shared / "errors"  # a child, so that what verifies the export leaves no trace here
+    exported = forked(lambda: print(export_hugging_face(shared / "run", shared / "published")), errors)
+    assert ended(exported, errors) == 0
+    shutil.rmtree(shared / "run")
+    (shared / "published").rename(shared / "run")
+    load_pretrained(shared / "run")
 
 
-def _without(*keys: str) -> Callable[[Any], Any]:
-    def change(value: Any) -> Any:
-        inner = value
-        for key in keys[:-1]:
-            inner = inner[key]
-        del inner[keys[-1]]
-        return value
-
-    return change
-
-
-def _bytes(name: str, content: bytes) -> Spoil:
-    return lambda run: (run / name).write_bytes(content) and None
-
-
-def _pickled(name: str) -> Spoil:
-    return lambda run: (run / name).write_bytes(pickle.dumps(Marks(run.parent / "ran"))) and None
-
-
-def _zipped(name: str) -> Spoil:
-    """As torch.save writes."""
-
-    def spoil(run: Path) -> None:
-        content = io.BytesIO()
-        with zipfile.ZipFile(content, "w") as archive:
-            archive.writestr("archive/data.pkl", pickle.dumps(Marks(run.parent / "ran")))
-            archive.writestr("archive/version", "3\n")
-        (run / name).write_bytes(content.getvalue())
-
-    return spoil
-
-
-def _link(name: str) -> Spoil:
-    def spoil(run: Path) -> None:
-        outside = run.parent / f"outside-{name}"
-        (run / name).rename(outside)
-        (run / name).symlink_to(outside)
-
-    return spoil
-
-
-def _fifo(name: str) -> Spoil:
-    def spoil(run: Path) -> None:
-        (run / name).unlink()
-        os.mkfifo(run / name)
-
-    return spoil
-
-
-def _directory(name: str) -> Spoil:
-    def spoil(run: Path) -> None:
-        (run / name).unlink()
-        (run / name).mkdir()
-
-    return spoil
-
-
-def _header(change: Callable[[dict[str, Any]], dict[str, Any]]) -> Spoil:
-    """Of model.safetensors."""
-
-    def spoil(run: Path) -> None:
-        content = (run / WEIGHTS).read_bytes()
-        size = int.from_bytes(content[:8], "little")
-        text = json.dumps(change(json.loads(content[8 : 8 + size]))).encode()
-        (run / WEIGHTS).write_bytes(len(text).to_bytes(8, "little") + text + content[8 + size :])
-
-    return spoil
-
-
-def _size(number: int) -> Spoil:
-    def spoil(run: Path) -> None:
-        content = (run / WEIGHTS).read_bytes()
-        (run / WEIGHTS).write_bytes(number.to_bytes(8, "little") + content[8:])
-
-    return spoil
-
-
-def _doubled(name: str) -> Spoil:
-    """The first key of the object, twice."""
-
-    def spoil(run: Path) -> None:
-        value = json.loads((run / name).read_text())
-        key = next(iter(value))
-        (run / name).write_text(f"{{{json.dumps(key)}: {json.dumps(value[key])}, " + json.dumps(value)[1:])
-
-    return spoil
-
-
-def _value(number: float) -> Spoil:
-    """One weight becomes it."""
-
-    def spoil(run: Path) -> None:
-        content = bytearray((run / WEIGHTS).read_bytes())
-        content[-4:] = np.array([number], dtype="<f4").tobytes()
-        (run / WEIGHTS).write_bytes(content)
-
-    return spoil
-
-
-WEIGHTS, CONFIG, LABELS, TOKENIZER = "model.safetensors", "config.json", "labels.json", "tokenizer.json"
-FILES = (WEIGHTS, CONFIG, LABELS, TOKENIZER)
-NUMBERS = (
-    "vocab_size",
-    "hidden_size",
-    "num_hidden_layers",
-    "num_attention_heads",
-    "intermediate_size",
-    "max_position_embeddings",
-)
-BAD: dict[str, Any] = {"-1": -1, "0": 0, "2**40": 1 << 40, "10**30": 10**30, "true": True, '"nan"': "nan"}
-
-
-def cases() -> dict[str, Spoil]:
+def run_cases() -> dict[str, Spoil]:
     """Every way in which a run directory is spoilt, by name."""
     found: dict[str, Spoil] = {}
     for key in NUMBERS:
         for name, value in BAD.items():
-            found[f"config.json: {key} {name}"] = _json(CONFIG, _set("encoder", key, to=value))
-        found[f"config.json: no {key}"] = _json(CONFIG, _without("encoder", key))
+            found[f"config.json: {key} {name}"] = edit_json(CONFIG, setting("encoder", key, to=value))
+        found[f"config.json: no {key}"] = edit_json(CONFIG, without("encoder", key))
     for key in ("num_labels", "max_length"):
         for name, value in BAD.items():
-            found[f"config.json: {key} {name}"] = _json(CONFIG, _set(key, to=value))
+            found[f"config.json: {key} {name}"] = edit_json(CONFIG, setting(key, to=value))
     for name, change in {
-        "auto_map": _set("auto_map", to={"AutoModel": "evil.Model"}),
-        "an unknown preset of norms": _set("encoder", "norm", to="sandwich"),
-        "an unknown activation": _set("encoder", "hidden_act", to="__import__('os')"),
-        "an encoder that is a list": _set("encoder", to=[]),
-        "another format": _set("format", to="custom-bert/99"),
-        "an unknown key": _set("encoder", "trust_remote_code", to=True),
-        "a dropout of 2": _set("encoder", "hidden_dropout", to=2.0),
-        "long_texts unknown": _set("long_texts", to="tail"),
+        "auto_map": setting("auto_map", to={"AutoModel": "evil.Model"}),
+        "an unknown preset of norms": setting("encoder", "norm", to="sandwich"),
+        "an unknown activation": setting("encoder", "hidden_act", to="__import__('os')"),
+        "an encoder that is a list": setting("encoder", to=[]),
+        "another format": setting("format", to="custom-bert/99"),
+        "an unknown key": setting("encoder", "trust_remote_code", to=True),
+        "a dropout of 2": setting("encoder", "hidden_dropout", to=2.0),
+        "long_texts unknown": setting("long_texts", to="tail"),
     }.items():
-        found[f"config.json: {name}"] = _json(CONFIG, change)
-    for file in FILES:
-        found[f"{file}: missing"] = lambda run, file=file: (run / file).unlink()  # type: ignore[misc]
-        found[f"{file}: empty"] = _bytes(file, b"")
-        found[f"{file}: random"] = _bytes(file, bytes(range(256)) * 4)
-        found[f"{file}: a pickle"] = _pickled(file)
-        found[f"{file}: what torch.save writes"] = _zipped(file)
-        found[f"{file}: a link out of the directory"] = _link(file)
-        found[f"{file}: a pipe"] = _fifo(file)
-        found[f"{file}: a directory"] = _directory(file)
-    for file in (CONFIG, LABELS, TOKENIZER):
-        found[f"{file}: nested 100,000 deep"] = _bytes(file, b"[" * 100_000 + b"]" * 100_000)
-        found[f"{file}: NaN"] = _bytes(file, b'{"format": NaN}')
-        found[f"{file}: a number of 10,000 digits"] = _bytes(file, b'{"format": ' + b"9" * 10_000 + b"}")
-        found[f"{file}: UTF-16"] = _bytes(file, '{"format": 1}'.encode("utf-16"))
-        found[f"{file}: null"] = _bytes(file, b"null")
-    for file in (CONFIG, TOKENIZER):
-        found[f"{file}: a key twice"] = _doubled(file)
+        found[f"config.json: {name}"] = edit_json(CONFIG, change)
+    found |= every_file(FILES)
+    found |= every_json((CONFIG, LABELS, TOKENIZER), (CONFIG, TOKENIZER))
     for name, labels in {
         "one too few": lambda labels: labels[:-1],
         "one too many": lambda labels: [*labels, "more"],
@@ -221,70 +92,104 @@ def cases() -> dict[str, Spoil]:
         "a number": lambda labels: [1, *labels[1:]],
         "an object": lambda labels: dict(enumerate(labels)),
     }.items():
-        found[f"labels.json: {name}"] = _json(LABELS, labels)  # type: ignore[no-untyped-call]
+        found[f"labels.json: {name}"] = edit_json(LABELS, labels)  # type: ignore[no-untyped-call]
+    return {**found, **every_tokenizer(), **every_weights()}
+
+
+def published_cases() -> dict[str, Spoil]:
+    """Every way in which a published checkpoint is spoilt, by name."""
+    found: dict[str, Spoil] = {}
+    for key in NUMBERS:
+        for name, value in BAD.items():
+            found[f"config.json: {key} {name}"] = edit_json(CONFIG, setting(key, to=value))
     for name, change in {
-        "an unknown model": _set("model", "type", to="Evil"),
-        "an id beyond the model": _set("model", "vocab", "more", to=1 << 21),
-        "an id of -1": _set("model", "vocab", "more", to=-1),
-        "an id twice": _set("model", "vocab", "more", to=3),
-        "a fraction as an id": _set("model", "vocab", "more", to=1.5),
-        "a regular expression": _set(
-            "pre_tokenizer",
-            to={"type": "Split", "pattern": {"Regex": "(a+)+$"}, "behavior": "Isolated", "invert": False},
-        ),
-        "an unknown normalizer": _set("normalizer", to={"type": "Python", "code": "1"}),
-        "words of any length": _set("model", "max_input_chars_per_word", to=-1),
-        "no unknown token": _set("model", "unk_token", to="[NOWHERE]"),
-        "a frame of unknown ids": _set(
-            "post_processor",
-            to={"type": "BertProcessing", "sep": ["[SEP]", 99_999], "cls": ["[CLS]", 2]},
-        ),
-        "half a character": _set("model", "vocab", "\ud800", to=40),
-        "no vocabulary": _set("model", "vocab", to={}),
-        "an added token of no letters": lambda v: {
-            **v,
-            "added_tokens": [{**v["added_tokens"][0], "content": ""}],
-        },
+        "auto_map": setting("auto_map", to={"AutoModel": "evil.Model"}),
+        "an unknown type of model": setting("model_type", to="evil"),
+        "a type that is a list": setting("model_type", to=["bert"]),
+        "no type": without("model_type"),
+        "a decoder": setting("is_decoder", to=True),
+        "cross attention": setting("add_cross_attention", to=True),
+        "relative positions": setting("position_embedding_type", to="relative_key"),
+        "an unknown activation": setting("hidden_act", to="__import__('os')"),
+        "a dropout of 2": setting("hidden_dropout_prob", to=2.0),
+        "an epsilon that is a word": setting("layer_norm_eps", to="small"),
     }.items():
-        found[f"tokenizer.json: {name}"] = _json(TOKENIZER, change)
-    for name, spoil in {
-        "a header of 2**63 bytes": _size(1 << 63),
-        "a header of 0 bytes": _size(0),
-        "a header of 100 MB": _size(100_000_000),
-        "a tensor too many": _header(
-            lambda h: {**h, "more": {"dtype": "F32", "shape": [0], "data_offsets": [0, 0]}}
-        ),
-        "a tensor missing": _header(lambda h: dict(list(h.items())[1:])),
-        "another name": _header(lambda h: {f"x.{k}": v for k, v in h.items()}),
-        "a name of two lines": _header(lambda h: {"a\nerror: b": next(iter(h.values())), **h}),
-        "a name of a million letters": _header(lambda h: {**h, "x" * 10**6: list(h.values())[-1]}),
-        "offsets that overlap": _header(
-            lambda h: {k: {**v, "data_offsets": [0, v["data_offsets"][1]]} for k, v in h.items()}
-        ),
-        "offsets backwards": _header(
-            lambda h: {k: {**v, "data_offsets": v["data_offsets"][::-1]} for k, v in h.items()}
-        ),
-        "shapes of 2**62": _header(lambda h: {k: {**v, "shape": [1 << 62, 4]} for k, v in h.items()}),
-        "negative shapes": _header(lambda h: {k: {**v, "shape": [-1]} for k, v in h.items()}),
-        "other shapes": _header(lambda h: {k: {**v, "shape": v["shape"][::-1]} for k, v in h.items()}),
-        "integers": _header(lambda h: {k: {**v, "dtype": "I32"} for k, v in h.items()}),
-        "an unknown type": _header(lambda h: {k: {**v, "dtype": "X99"} for k, v in h.items()}),
-        "NaN": _value(float("nan")),
-        "infinity": _value(float("inf")),
+        found[f"config.json: {name}"] = edit_json(CONFIG, change)
+    found |= every_file((WEIGHTS, CONFIG, TOKENIZER))
+    found |= every_json((CONFIG, TOKENIZER), (CONFIG, TOKENIZER))
+    for name, value in {
+        "a parent's file": {"x": "../outside.safetensors"},
+        "an absolute path": {"x": "/etc/passwd"},
+        "a folder's file": {"x": "a/model.safetensors"},
+        "the directory": {"x": "."},
+        "no name": {"x": ""},
+        "a shard that is not there": {"x": "model-00001-of-00002.safetensors"},
+        "a shard that is no safetensors": {"x": CONFIG},
+        "a number": {"x": 7},
+        "a list": ["model.safetensors"],
+        "nothing": {},
     }.items():
-        found[f"model.safetensors: {name}"] = spoil
-    return found
+        found[f"{INDEX}: {name}"] = _sharded(value)
+    for file in ("pytorch_model.bin", "tf_model.h5", "flax_model.msgpack", "model.pt"):
+        found[f"{file}: a pickle and no safetensors"] = _instead(WEIGHTS, pickled(file))
+        found[f"{file}: by torch.save and no safetensors"] = _instead(WEIGHTS, saved_by_torch(file))
+    for name, text in {
+        "empty": b"",
+        "no special tokens": b"a\nb\nc\n",
+        "invalid UTF-8": b"[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\n\xff\xfe\n",
+        "an entry twice": b"[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\na\na\n",
+        "a million entries": b"[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\n"
+        + b"".join(b"%d\n" % i for i in range(10**6)),
+        "a pickle": b"\x80\x04K\x01.",
+    }.items():
+        found[f"vocab.txt: {name}"] = _instead(TOKENIZER, content("vocab.txt", text))
+    for name, (vocabulary, merges) in {
+        "merges of unknown parts": (b'{"<s>": 0, "<pad>": 1, "</s>": 2, "<unk>": 3, "a": 4}', b"x y\n"),
+        "a merge of three": (b'{"<s>": 0, "<pad>": 1, "</s>": 2, "<unk>": 3, "a": 4}', b"a a a\n"),
+        "an id of -1": (b'{"<s>": 0, "<pad>": 1, "</s>": 2, "<unk>": 3, "a": -1}', b""),
+        "an id of 2**40": (b'{"<s>": 0, "<pad>": 1, "</s>": 2, "<unk>": 3, "a": 1099511627776}', b""),
+        "a list": (b'["a"]', b""),
+    }.items():
+        found[f"vocab.json: {name}"] = _instead(TOKENIZER, _byte_level(vocabulary, merges))
+    return {**found, **every_tokenizer(), **every_weights()}
 
 
-CASES = cases()
+def _instead(name: str, spoil: Spoil) -> Spoil:
+    """One file goes, others come."""
+
+    def both(run: Path) -> None:
+        (run / name).unlink()
+        (run / "tokenizer_config.json").unlink()
+        spoil(run)
+
+    return both
 
 
-def refused(trial: Trial) -> None:
+def _sharded(weight_map: Any) -> Spoil:
+    def spoil(run: Path) -> None:
+        (run / WEIGHTS).rename(run.parent / "outside.safetensors")
+        (run / INDEX).write_text(json.dumps({"weight_map": weight_map}))
+
+    return spoil
+
+
+def _byte_level(vocabulary: bytes, merges: bytes) -> Spoil:
+    def spoil(run: Path) -> None:
+        (run / "vocab.json").write_bytes(vocabulary)
+        (run / "merges.txt").write_bytes(merges)
+
+    return spoil
+
+
+RUN_CASES, PUBLISHED_CASES = run_cases(), published_cases()
+
+
+def refused(trial: Trial, cases: dict[str, Spoil], load: Callable[[Path], object]) -> None:
     """One line, soon, in little memory, without running anything or opening anything outside."""
-    name = list(CASES)[trial.number]
+    name = list(cases)[trial.number]
     run = trial.directory / "run"
     shutil.copytree(trial.shared / "run", run)
-    CASES[name](run)
+    cases[name](run)
     opened: list[str] = []
 
     def watch(event: str, arguments: tuple[Any, ...]) -> None:
@@ -304,7 +209,7 @@ def refused(trial: Trial) -> None:
         begun = time.perf_counter()
         before = resident()
         try:
-            load_checkpoint(run)
+            load(run)
         except UserError as error:
             words = str(error)
             assert "\n" not in words and str(run) in words and len(words) < 1000, words
@@ -326,126 +231,21 @@ def resident() -> int:
     return int(line.split()[1]) << 10
 
 
-BATCH = 100
-
-
-def mutated(content: bytes, random: np.random.Generator) -> bytes:
-    """A few bytes changed, removed, doubled, or a number replaced by a worse one."""
-    found = bytearray(content)
-    for _ in range(int(random.integers(1, 5))):
-        at = int(random.integers(max(1, len(found))))
-        way = random.integers(5)
-        if way == 0:
-            found[at : at + 1] = bytes([random.integers(256)])
-        elif way == 1:
-            del found[at : at + int(random.integers(1, 20))]
-        elif way == 2:
-            found[at:at] = found[at : at + int(random.integers(1, 20))]
-        elif way == 3:
-            words = (
-                b"-1",
-                b"1e999",
-                b"null",
-                b"{}",
-                b"[]",
-                b'""',
-                b"4294967296",
-                b"true",
-                b"\\ud800",
-                b"NaN",
-            )
-            found[at:at] = words[random.integers(len(words))]
-        else:
-            digits = [i for i, b in enumerate(found[:20_000]) if 48 <= b <= 57]
-            if digits:
-                found[digits[random.integers(len(digits))]] = 48 + int(random.integers(10))
-    return bytes(found)
-
-
-def fuzzed(name: str, load: Callable[[Path], None]) -> Callable[[Trial], None]:
-    """A trial of `BATCH` spoilt files in a child, which a crash of a library cannot hide in."""
-
-    def trial_of(trial: Trial) -> None:
-        content = (trial.shared / "run" / name).read_bytes()
-        log = trial.directory / "log"
-        shutil.copytree(trial.shared / "run", trial.directory / "whole")
-
-        def work() -> None:
-            for i in range(BATCH):
-                path = trial.directory / name
-                path.write_bytes(mutated(content, trial.random))
-                try:
-                    load(path)
-                    result = "taken"
-                except UserError as error:
-                    assert "\n" not in str(error), str(error)
-                    result = "refused"
-                with log.open("a") as stream:
-                    stream.write(f"{i} {result}\n")
-
-        errors = trial.directory / "errors"
-        code = ended(forked(work, errors), errors, 120.0)
-        assert code == 0, f"the process ended with {code} after {log.read_text().splitlines()[-1:]}"
-        for line in log.read_text().splitlines():
-            trial.note(line.split()[1])
-
-    return trial_of
-
-
-def load_tensors(path: Path) -> None:
-    """Tensors that are taken can be read."""
-    for tensor in parse_tensors(path, path.read_bytes()).values():
-        tensor.flatten()[:1].to(torch.float32)
-
-
-def load_and_encode(path: Path) -> None:
-    """A tokenizer that is taken gives ids of its vocabulary."""
-    tokenizer = load_tokenizer(path)
-    texts = ["the cat sleeps 123", "", "\u0000\ud7ff é 价格 [MASK] ##x", "a" * 5000]
-    arrays, _ = tokenizer.encode(texts, 32)
-    assert all((ids >= 0).all() and (ids < tokenizer.vocab_size).all() for ids in arrays)
-
-
-def load_config(path: Path) -> None:
-    """A configuration, beside the other files of the run."""
-    run = path.parent
-    for name in FILES:
-        if not (run / name).exists():
-            (run / name).write_bytes((run / "whole" / name).read_bytes())
-    load_checkpoint(run)
-
-
 EXPERIMENTS = (
     Experiment(
         "F1",
-        f"{len(CASES)} hostile run directories: one line, 2 s, 100 MB, no code, nothing opened outside",
-        len(CASES),
-        len(CASES),
+        f"{len(RUN_CASES)} hostile run directories: one line, 2 s, 100 MB, no code, nothing opened outside",
+        len(RUN_CASES),
+        len(RUN_CASES),
         prepare_model,
-        refused,
+        partial(refused, cases=RUN_CASES, load=load_checkpoint),
     ),
     Experiment(
-        "F3-safetensors",
-        f"spoilt model.safetensors, {BATCH} each: one line or tensors",
-        5,
-        1000,
-        prepare_model,
-        fuzzed(WEIGHTS, load_tensors),
-    ),
-    Experiment(
-        "F3-config",
-        f"spoilt config.json, {BATCH} each: one line",
-        2,
-        100,
-        prepare_model,
-        fuzzed(CONFIG, load_config),
-    ),
-    Experiment(
-        "F3-tokenizer",
-        f"spoilt tokenizer.json, {BATCH} each: one line, or ids of the vocabulary",
-        2,
-        100,
-        prepare_model,
-        fuzzed(TOKENIZER, load_and_encode),
+        "F1-published",
+        f"{len(PUBLISHED_CASES)} hostile published checkpoints: the same",
+        len(PUBLISHED_CASES),
+        len(PUBLISHED_CASES),
+        prepare_published,
+        partial(refused, cases=PUBLISHED_CASES, load=load_pretrained),
     ),
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from torture import arithmetic, bugs, faults, hostile, kills, noise
+from torture import arithmetic, bugs, faults, fuzz, hostile, kills, noise
 from torture.experiment import Experiment
 
 EXPERIMENTS: tuple[Experiment, ...] = (
@@ -11,5 +11,6 @@ EXPERIMENTS: tuple[Experiment, ...] = (
     *arithmetic.EXPERIMENTS,
     *noise.EXPERIMENTS,
     *hostile.EXPERIMENTS,
+    *fuzz.EXPERIMENTS,
     *bugs.EXPERIMENTS,
 )

@@ -145,12 +145,41 @@ def test_what_bits_depend_on_is_told_and_training_goes_on(
     train_model({**values, "runtime.threads": 2})
     out = capsys.readouterr().out
     assert (
-        "warning: since the checkpoint the threads was 1, is 2: the result will not be the same bit for bit"
+        "warning: since the checkpoint the threads was 1, is 2: the result may not be the same bit for bit"
         in out
     )
     assert "continues after step 5 of training, from 000001-train-5" in out
     facts = machine.description(torch.device("cpu"))
-    assert set(checkpoint.DOMAIN) - {"custom_bert"} <= facts.keys()
+    assert set(checkpoint.DOMAIN) - {"custom_bert", "source"} <= facts.keys()
+
+
+def test_another_machine_finds_the_run_and_keeps_its_plan(
+    data: Path,
+    tmp_path: Path,
+    stop_at: Callable[[int], None],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """What a rule takes from the machine is no part of the run, but its place in the plan counts by it."""
+    monkeypatch.chdir(tmp_path)
+    open_ = dict.fromkeys(("batch.token_budget", "runtime.precision", "optim.eval_every"))
+    values = {**settings(data, None), **open_}
+    with monkeypatch.context() as small:
+        small.setattr(machine, "memory_of", lambda device: 1 << 20)
+        whole = train_model({**values, "out": str(tmp_path / "whole")})
+        stopped(values, stop_at, 5)
+    record = json.loads((whole.directory / "run.json").read_text())
+    budget = record["config"]["batch.token_budget"]
+    capsys.readouterr()
+    result = train_model(values)
+    out = capsys.readouterr().out
+    assert f"warning: batch.token_budget stays {budget}, as the run began; this machine would take 512" in out
+    assert "continues after step 5 of training" in out
+    assert weights(result.directory) == weights(whole.directory)
+    assert train_model(values).steps == 0, "the run is finished"
+    with pytest.raises(RunError, match=rf"batch.token_budget was {budget}, is 512"):
+        train_model({**values, "batch.token_budget": 512, "out": str(result.directory)})
+    assert train_model({**values, "batch.token_budget": budget, "out": str(result.directory)}).steps == 0
 
 
 def test_changed_data_and_settings_are_refused_by_name(
