@@ -1,0 +1,131 @@
+"""What makes a run this run and no other: its settings and the contents of its files; and how two differ."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from custom_bert import config as configuration
+from custom_bert.errors import RunError
+from custom_bert.training.prepare import Prepared
+
+Identity = dict[str, dict[str, Any]]
+"""`settings`, by dotted name, and `data`, hashes."""
+
+ELSEWHERE = (
+    "out",
+    "data.train_texts",
+    "data.train_labels",
+    "data.val_texts",
+    "data.val_labels",
+    "data.tokenizer",
+    "data.cache_dir",
+    "model.init_from",
+    "runtime.checkpoint_every",
+    "runtime.log_every",
+    "runtime.tensorboard",
+    "runtime.threads",
+)
+"""Fields that do not decide what is learned, beyond rounding; the files that paths lead to count by their
+content."""
+
+OF_THE_MACHINE = (
+    "batch.token_budget",
+    "optim.eval_every",
+    "runtime.compile",
+    "runtime.device",
+    "runtime.precision",
+)
+"""Fields that a rule takes from the machine, its memory included, where the user leaves them open: then they are
+no part of the identity, so that another machine finds the run and continues it."""
+
+PLAN = ("batch.token_budget", "optim.eval_every")
+"""Of these, the ones that a run keeps when it is continued, since its place in the plan counts by them."""
+
+
+def identity(prepared: Prepared) -> Identity:
+    """Of a run: resolved settings, contents of the files, the tokenizer."""
+    settings, asked = configuration.to_flat(prepared.config), configuration.to_flat(prepared.asked)
+    for name in ELSEWHERE:
+        del settings[name]
+    for name in OF_THE_MACHINE:
+        settings[name] = asked[name]
+    data = prepared.dataset
+    hashes = {
+        "train_texts": data.train_file.texts_sha256,
+        "train_labels": data.train_file.labels_sha256,
+        "val_texts": data.val_file.texts_sha256,
+        "val_labels": data.val_file.labels_sha256,
+        "tokenizer": prepared.tokenizer.sha256,
+    }
+    if prepared.pretrained:
+        hashes["init_from"] = prepared.pretrained.sha256
+    return {"settings": settings, "data": hashes}
+
+
+def digest(found: Mapping[str, Any]) -> str:
+    """12 hexadecimal digits of an identity."""
+    return hashlib.sha256(json.dumps(found, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def differences(record: Mapping[str, Any], ours: Identity, path: Path) -> list[str]:
+    """What sets a run apart from the one that a directory records, in words.
+
+    Args:
+        record: run.json.
+        ours: of the run that is asked for.
+        path: of run.json.
+
+    Raises:
+        RunError: if it is not the record of a run.
+    """
+    theirs, resolved = record.get("identity", {}), record.get("config", {})
+    if (
+        not isinstance(theirs, dict)
+        or not isinstance(resolved, dict)
+        or not all(isinstance(theirs.get(part, {}), dict) for part in ours)
+    ):
+        raise RunError(f"{path}: damaged: not the record of a run; choose another --out")
+    found: list[str] = []
+    for part in ours:
+        old, new = theirs.get(part, {}), ours[part]
+        for key in sorted(old.keys() | new.keys()):
+            was, is_ = old.get(key), new.get(key)
+            if part == "settings" and key in OF_THE_MACHINE:
+                was = resolved.get(key)  # what it came to
+                if is_ is None or key not in new:
+                    continue
+            if was == is_:
+                continue
+            found.append(
+                f"{key} was {was}, is {is_}" if part == "settings" else f"{key.replace('_', ' ')} changed"
+            )
+    return found[:5] + ([f"and {len(found) - 5} more"] if len(found) > 5 else [])
+
+
+def as_begun(prepared: Prepared, record: Mapping[str, Any], warn: Callable[[str], None]) -> Prepared:
+    """The same run with the plan that it began with, where this machine would plan otherwise.
+
+    Args:
+        prepared: on this machine.
+        record: run.json of the run that is continued.
+        warn: told of each difference.
+
+    Raises:
+        RunError: if the record holds no such settings.
+    """
+    here, begun, changes = configuration.to_flat(prepared.config), record.get("config", {}), {}
+    for name in OF_THE_MACHINE:
+        if name in begun and begun[name] != here[name]:
+            if name in PLAN:
+                if type(begun[name]) is not int or begun[name] < 1:
+                    raise RunError(f"run.json: damaged: {name} {begun[name]!r}; choose another --out")
+                changes[name] = begun[name]
+                warn(f"{name} stays {begun[name]}, as the run began; this machine would take {here[name]}")
+            else:
+                warn(f"{name} was {begun[name]}, is {here[name]}: the result may not be the same bit for bit")
+    return dataclasses.replace(prepared, config=configuration.replace(prepared.config, changes))
