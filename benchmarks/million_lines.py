@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import statistics
 import sys
 import tempfile
 import threading
@@ -56,6 +57,27 @@ def check(arguments: dict[str, Any]) -> dict[str, Any]:
     begun = time.perf_counter()
     dataset = read_dataset(from_mapping(in_directory(arguments["folder"])).data)
     return {"seconds": time.perf_counter() - begun, "lines": len(dataset.train_file)}
+
+
+def long_line(arguments: dict[str, Any]) -> dict[str, Any]:
+    """Seconds that a line of 10 MB adds to reading, checking and tokenising a thousand lines."""
+    from custom_bert.data.tokenizer import train_tokenizer
+
+    words = " ".join(f"word{i % 5000}" for i in range(1_200_000))[:10_000_000]
+    lines = [f"text {i} of a few words" for i in range(1000)]
+    tokenizer = train_tokenizer(lambda: iter([lines]), vocab_size=1000, lowercase=True, characters=30_000)
+    found: dict[str, list[float]] = {"short": [], "long": []}
+    for _ in range(5):
+        for name, texts in (("short", lines), ("long", [*lines[:-1], words])):
+            folder = Path(tempfile.mkdtemp(dir=arguments["folder"]))
+            (folder / "train_dataset.txt").write_text("".join(f"{text}\n" for text in texts))
+            (folder / "train_labels.txt").write_text("".join(f"{i % 2}\n" for i in range(1000)))
+            begun = time.perf_counter()
+            check({"folder": str(folder)})
+            tokenizer.encode(texts, 128)
+            found[name].append(time.perf_counter() - begun)
+    added = statistics.median(found["long"]) - statistics.median(found["short"])
+    return {"seconds": max(0.0, added), "raw": found}
 
 
 def prepare_all(arguments: dict[str, Any]) -> dict[str, Any]:
@@ -117,6 +139,7 @@ def main() -> None:
         arguments = {"folder": str(folder), "cache": f"{base}/cache", "minutes": options.minutes}
         empty = in_child([__file__], "nothing", {})
         checked = in_child([__file__], "check", arguments)
+        line = in_child([__file__], "long_line", arguments)
         first = in_child([__file__], "prepare", arguments)
         second = in_child([__file__], "prepare", arguments)
         trained = in_child([__file__], "train", arguments)
@@ -125,6 +148,7 @@ def main() -> None:
     rows = [
         ["Python with torch imported, nothing done", "", f"{empty['peak_mb']:,} MB"],
         ["read and check", f"{checked['seconds']:.1f} s", f"{checked['peak_mb']:,} MB"],
+        ["a line of 10 MB, in addition", f"{line['seconds']:.2f} s", f"{line['peak_mb']:,} MB"],
         [
             "the same, vocabulary, tokenising, token store",
             f"{first['seconds']:.1f} s",
@@ -144,7 +168,14 @@ def main() -> None:
         table=table,
         lines=options.lines,
         bytes=size,
-        raw={"nothing": empty, "check": checked, "first": first, "second": second, "train": trained},
+        raw={
+            "nothing": empty,
+            "check": checked,
+            "line": line,
+            "first": first,
+            "second": second,
+            "train": trained,
+        },
     )
     print("\n".join(table))
 
@@ -157,6 +188,12 @@ def nothing(arguments: dict[str, Any]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    tasks = {"nothing": nothing, "check": check, "prepare": prepare_all, "train": train}
+    tasks = {
+        "nothing": nothing,
+        "check": check,
+        "long_line": long_line,
+        "prepare": prepare_all,
+        "train": train,
+    }
     if not answer_as_child(sys.argv[1:], tasks):
         main()

@@ -99,7 +99,7 @@ def description(device: torch.device) -> dict[str, Any]:
 
 @functools.cache
 def source_digest() -> str:
-    """8 hexadecimal digits of this package's source, which a version number does not tell from an edited one."""
+    """8 hexadecimal digits of this package's source: a version number does not tell of edits."""
     package = Path(__file__).parent
     digest = hashlib.sha256()
     for path in sorted(package.rglob("*.py")):

@@ -40,8 +40,8 @@ OF_THE_MACHINE = (
     "runtime.device",
     "runtime.precision",
 )
-"""Fields that a rule takes from the machine, its memory included, where the user leaves them open: then they are
-no part of the identity, so that another machine finds the run and continues it."""
+"""Fields that a rule takes from the machine, its memory included, where the user leaves them open: then they
+are no part of the identity, so that another machine finds the run and continues it."""
 
 PLAN = ("batch.token_budget", "optim.eval_every")
 """Of these, the ones that a run keeps when it is continued, since its place in the plan counts by them."""

@@ -38,6 +38,7 @@ from custom_bert.training.decisions import (
     unread,
 )
 
+
 @dataclass(frozen=True)
 class Prepared:
     """Everything that training needs, decided and read.

@@ -274,7 +274,7 @@ def test_a_tokenizer_larger_than_the_embeddings_is_refused(tmp_path: Path) -> No
     published(tmp_path, "bert")
     with (tmp_path / "vocab.txt").open("a") as stream:
         stream.writelines(f"w{i}\n" for i in range(20))
-    with pytest.raises(RunError, match="the tokenizer has 51 entries, but the model has vectors for 40"):
+    with pytest.raises(RunError, match="51 lines, but the model has vectors for 40"):
         load_pretrained(tmp_path)
 
 

@@ -3,7 +3,9 @@ spoils. The old checkpoint or the new one is there afterwards, whole; never neit
 
 from __future__ import annotations
 
+import ctypes
 import errno
+import json
 import os
 import resource
 import shutil
@@ -15,16 +17,17 @@ from typing import Any
 
 import numpy as np
 import torch
+from training_runs import write_data
 
 from custom_bert import files
 from custom_bert.checkpoints.published_files import WEIGHTS
-from custom_bert.errors import WriteError
+from custom_bert.errors import UserError, WriteError
 from custom_bert.training import checkpoint
 from custom_bert.training.identity import digest, identity
 from custom_bert.training.run import RunDirectory, hold
 from torture.disk import Disk, Recorder
 from torture.experiment import Experiment, Trial
-from torture.runs import ended, forked, prepare_data, recipe, stopped_state, train
+from torture.runs import ended, forked, left, prepare_data, recipe, stopped_state, train, whole
 
 ERRORS = (errno.ENOSPC, errno.EIO, errno.EROFS, errno.EACCES)
 CALLS = (
@@ -217,6 +220,147 @@ def full_disk(trial: Trial) -> None:
     assert state_of(trial.shared, run) == step
 
 
+def full_tmpfs(trial: Trial) -> None:
+    """A file system with room for a part of a save; its own kernel code says so."""
+    mount = trial.directory / "mount"
+    mount.mkdir()
+    stopped = trial.shared / "stopped"
+    size = sum(path.stat().st_size for path in stopped.rglob("*") if path.is_file())
+    spare = size * trial.number // 60  # a save takes 26 sixtieths
+
+    def work() -> None:
+        try:
+            mount_tmpfs(mount, 4 * size)
+        except OSError:
+            raise SystemExit(77) from None
+        run, ballast = mount / "run", mount / "ballast"
+        shutil.copytree(stopped, run)
+        step = state_of(trial.shared, run)
+        space = os.statvfs(mount)
+        with ballast.open("wb") as stream:
+            os.posix_fallocate(stream.fileno(), 0, space.f_bavail * space.f_frsize - spare)
+        try:
+            save_next(trial.shared, run, files.System())
+        except WriteError as error:
+            words = str(error)
+            assert "\n" not in words and str(run) in words and "ENOSPC" in words, words
+        else:
+            raise AssertionError(f"{spare:,} bytes were enough for a save")
+        ballast.unlink()
+        assert state_of(trial.shared, run) == step
+
+    errors = trial.directory / "errors"
+    code = ended(forked(work, errors), errors)
+    assert code in (0, 77), code
+    trial.note("refused" if code == 0 else "not mounted: this system allows no tmpfs")
+
+
+def mount_tmpfs(directory: Path, size: int) -> None:
+    """In a mount namespace of this process, which goes with it; needs user namespaces or root.
+
+    Raises:
+        OSError: where the system allows neither.
+    """
+    libc = ctypes.CDLL(None, use_errno=True)
+    user, mounts = os.getuid(), 0x20000  # CLONE_NEWNS
+    if user:
+        mounts |= 0x10000000  # CLONE_NEWUSER
+    if libc.unshare(mounts):
+        raise OSError(ctypes.get_errno(), "unshare")
+    if user:
+        Path("/proc/self/setgroups").write_text("deny")
+        Path("/proc/self/uid_map").write_text(f"0 {user} 1")
+    libc.mount(b"none", b"/", None, 0x44000, None)  # MS_REC | MS_PRIVATE: stays in here
+    if libc.mount(b"tmpfs", str(directory).encode(), b"tmpfs", 0, f"size={size}".encode()):
+        raise OSError(ctypes.get_errno(), "mount")
+
+
+def prepare_short(shared: Path) -> None:
+    """A short run with a cache of its own, what it leaves, and how many calls that takes."""
+    write_data(shared / "data", train=90, val=30)
+    system = Faulty(lambda *_: None)
+    with through(system):
+        train(short(shared, shared), shared / "log")
+    (shared / "calls").write_text(str(system.calls))
+    (shared / "whole.json").write_text(json.dumps(left(shared / "run")))
+
+
+def short(shared: Path, directory: Path) -> dict[str, Any]:
+    """A few steps, two checkpoints, tokens that are cached nowhere else."""
+    return recipe(
+        shared,
+        directory / "run",
+        **{
+            "data.cache_dir": str(directory / "cache"),
+            "optim.pretrain_epochs": 1,
+            "optim.epochs": 2,
+            "runtime.checkpoint_every": 6,
+            "runtime.threads": 1,
+        },
+    )
+
+
+def killed_in_a_command(trial: Trial) -> None:
+    """Dies before or after a call between the first of a command and its last: the tokenizer's cache, the
+    token store, the run's first files, evaluations, checkpoints, the end. The same command ends as if nothing
+    had been."""
+    places = 2 * calls(trial)
+    number, after = divmod(trial.number * places // COMMANDS, 2)
+
+    def fault(call: int, name: str, done: bool) -> None:
+        if (call, done) == (number, bool(after)):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def work() -> None:
+        with through(Faulty(fault)):
+            train(short(trial.shared, trial.directory), trial.directory / "log")
+
+    errors = trial.directory / "errors"
+    assert ended(forked(work, errors), errors) == -signal.SIGKILL
+    ends_as_whole(trial)
+
+
+def refused_in_a_command(trial: Trial) -> None:
+    """The system refuses a call: one line that names the file, and the same command ends well later."""
+    number = trial.number * calls(trial) // COMMANDS
+    code = ERRORS[trial.number % len(ERRORS)]
+
+    def fault(call: int, name: str, done: bool) -> None:
+        if call == number and not done:
+            raise OSError(code, os.strerror(code))
+
+    def work() -> None:
+        try:
+            with through(Faulty(fault)):
+                train(short(trial.shared, trial.directory), trial.directory / "log")
+        except UserError as error:
+            words = str(error)
+            assert "\n" not in words and str(trial.directory) in words and errno.errorcode[code] in words, (
+                words
+            )
+            raise SystemExit(74) from None
+
+    errors = trial.directory / "errors"
+    trial.note("refused" if ended(forked(work, errors), errors) == 74 else "done without")
+    ends_as_whole(trial)
+
+
+def ends_as_whole(trial: Trial) -> None:
+    """The same command, and what it leaves."""
+    again = trial.directory / "errors again"
+    config, log = short(trial.shared, trial.directory), trial.directory / "log"
+    assert ended(forked(lambda: train(config, log), again), again) == 0
+    wanted, found = whole(trial.shared), left(trial.directory / "run")
+    for part, value in wanted.items():
+        assert found[part] == value, f"{part} differ: {found[part]} instead of {value}"
+    litter = [p for p in (trial.directory / "run").rglob("*") if files.LITTER.fullmatch(p.name)]
+    assert not litter, litter
+
+
+COMMANDS = 200
+"""Places of a command that are tried, evenly spread over its calls."""
+
+
 def power_cut(trial: Trial) -> None:
     """After a random call the power goes: what was not made durable is lost, torn, or there by chance."""
     run, step = copied(trial)
@@ -318,6 +462,30 @@ EXPERIMENTS = (
         64,
         prepare_save,
         full_disk,
+    ),
+    Experiment(
+        "A4-tmpfs",
+        "a file system without room for a save, 24 sizes: one line, the old checkpoint unchanged",
+        1,
+        24,
+        prepare_save,
+        full_tmpfs,
+    ),
+    Experiment(
+        "A2-command",
+        "SIGKILL at a call of a whole command, start, cache and end included: the same bits in the end",
+        3,
+        COMMANDS,
+        prepare_short,
+        killed_in_a_command,
+    ),
+    Experiment(
+        "A3-command",
+        "a call of a whole command refused: one line, and the same bits in the end",
+        3,
+        COMMANDS,
+        prepare_short,
+        refused_in_a_command,
     ),
     Experiment(
         "A5",

@@ -5,16 +5,35 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
+import sys
 import time
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from training_runs import arguments
+
 from custom_bert import files
 from custom_bert.errors import RunError
 from custom_bert.training import checkpoint
 from torture.experiment import Experiment, Trial
-from torture.runs import LABELS_ALONE, assert_whole, ended, forked, prepare_data, recipe, timed, train, wait
+from torture.runs import (
+    LABELS_ALONE,
+    assert_whole,
+    ended,
+    forked,
+    left,
+    prepare_data,
+    recipe,
+    timed,
+    train,
+    wait,
+    whole,
+)
+
+ROOT = Path(__file__).resolve().parents[2]
+
 
 STEPS = 60
 """Optimizer steps of the run that is stopped at each of them."""
@@ -47,6 +66,42 @@ def killed(trial: Trial) -> None:
         code = ended(forked(lambda: train(recipe(trial.shared, run), log), errors), errors)
     assert code == 0 and not errors.exists(), errors.read_text() if errors.exists() else code
     assert_whole(trial.shared, run, log)
+
+
+def prepare_commands(shared: Path) -> None:
+    """Also how long a command takes that nobody breaks, and what it leaves."""
+    prepare_data(shared)
+    again = timed(lambda: subprocess.run(command(shared, shared / "again"), check=True, capture_output=True))
+    (shared / "seconds").write_text(str(again))
+
+
+def command(shared: Path, run: Path) -> list[str]:
+    """The command line that trains."""
+    return [sys.executable, "-m", "custom_bert", "train", *arguments(recipe(shared, run))]
+
+
+def killed_commands(trial: Trial) -> None:
+    """SIGKILL at random times of fresh processes: the command line, until it ends by itself."""
+    run, seconds = trial.directory / "run", float((trial.shared / "seconds").read_text())
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    for _ in range(50):
+        child = subprocess.Popen(
+            command(trial.shared, run), env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+        )
+        try:
+            _, errors = child.communicate(timeout=float(trial.random.uniform(0.4, 0.95) * seconds))
+        except subprocess.TimeoutExpired:
+            child.kill()
+            child.communicate()
+            trial.note("kills")
+            continue
+        assert child.returncode == 0, errors
+        break
+    else:
+        subprocess.run(command(trial.shared, run), env=environment, check=True, capture_output=True)
+    wanted, found = whole(trial.shared), left(run)
+    for part, value in found.items():
+        assert value == wanted[part], f"{part} differ: {value} instead of {wanted[part]}"
 
 
 def asked_to_end(trial: Trial) -> None:
@@ -132,6 +187,14 @@ EXPERIMENTS = (
         300,
         prepare_kills,
         killed,
+    ),
+    Experiment(
+        "A1-commands",
+        "the same with the command line, a fresh process each time",
+        1,
+        20,
+        prepare_commands,
+        killed_commands,
     ),
     Experiment(
         "A7",

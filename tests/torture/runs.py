@@ -105,11 +105,21 @@ def train(config: dict[str, Any], log: Path, each_step: Callable[[int], None] | 
         loop.step_within_memory, loop.evaluate_now = real_step, real_evaluate
 
 
-def fingerprint(run: Path, log: Path) -> dict[str, Any]:
-    """Weights, moments, metrics less the wall clock, and which examples each epoch saw, of a finished run."""
+def left(run: Path) -> dict[str, Any]:
+    """What a finished run holds: weights, metrics less the wall clock, results, names of files."""
     record = json.loads((run / "run.json").read_text())
     assert record["status"] == "finished", record["status"]
     metrics = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    return {
+        "weights": hashlib.sha256((run / "model.safetensors").read_bytes()).hexdigest(),
+        "metrics": [{k: v for k, v in one.items() if k not in WALL_CLOCK} for one in metrics],
+        "record": {key: record[key] for key in ("steps", "best_step", "validation")},
+        "files": sorted(path.name for path in run.iterdir()),
+    }
+
+
+def fingerprint(run: Path, log: Path) -> dict[str, Any]:
+    """What is left, moments, and which examples each epoch saw."""
     seen = {}
     for line in log.read_text().splitlines():
         with contextlib.suppress(ValueError):  # a line that a kill tore
@@ -119,12 +129,9 @@ def fingerprint(run: Path, log: Path) -> dict[str, Any]:
     for name, ids in seen.values():
         epochs.setdefault(name, []).extend(ids)
     return {
-        "weights": hashlib.sha256((run / "model.safetensors").read_bytes()).hexdigest(),
+        **left(run),
         "moments": log.with_suffix(".moments").read_text(),
-        "metrics": [{k: v for k, v in one.items() if k not in WALL_CLOCK} for one in metrics],
-        "record": {key: record[key] for key in ("steps", "best_step", "validation")},
         "epochs": {name: sorted(ids) for name, ids in epochs.items()},
-        "files": sorted(path.name for path in run.iterdir()),
     }
 
 
