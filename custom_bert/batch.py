@@ -328,6 +328,22 @@ class Batch:
             windows,
         )
 
+    def cut(self, at_most: int) -> Batch:
+        """The same rows with each sequence in pieces of at most so many tokens, which do not see each other
+        and whose positions count from 0; for running text, without padding and on the CPU."""
+        assert not self.layout.padded and self.labels_N is None and self.windows is None
+        lengths = [
+            part
+            for length in self.layout.lengths_N.tolist()
+            for part in [at_most] * (length // at_most) + [length % at_most] * (length % at_most > 0)
+        ]
+        lengths_N = np.array(lengths, dtype=np.int64)
+        cu_seqlens = np.zeros(len(lengths) + 1, dtype=np.int32)
+        np.cumsum(lengths_N, out=cu_seqlens[1:])
+        blocks = _blocks(lengths_N, cu_seqlens)
+        layout = Layout(torch.from_numpy(cu_seqlens), torch.from_numpy(lengths_N), blocks, self.num_rows)
+        return replace(self, positions_T=self.positions_T % at_most, layout=layout)
+
     @staticmethod
     def build(
         sequences: Sequence[np.ndarray],

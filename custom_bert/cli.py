@@ -1,7 +1,7 @@
 """The command line: custom-bert COMMAND, with a class for each command below.
 
-Options of `train` are the fields of `TrainConfig`, made by tyro. Nothing here imports torch until a command
-needs it. Errors are one line; exit codes are those of `errors.py`, 130 after Ctrl-C.
+Options of `train` and `pretrain` are the fields of `TrainConfig`, made by tyro. Nothing here imports torch
+until a command needs it. Errors are one line; exit codes are those of `errors.py`, 130 after Ctrl-C.
 """
 
 from __future__ import annotations
@@ -52,18 +52,56 @@ class Train:
         from custom_bert.data.dataset import in_directory
         from custom_bert.training.loop import train_model
 
-        given = configuration.to_flat(self.settings)
         changes: dict[str, Any] = {}
         if self.directory is not None:
             changes |= in_directory(self.directory)
         if self.max_minutes is not None:
             changes["optim.max_minutes"] = self.max_minutes
-        for name, value in changes.items():
-            if given[name] not in (value, self.before[name]):
-                option = f"--{name.replace('_', '-')}"
-                other = "--max-minutes" if name == "optim.max_minutes" else f"DATA ({self.directory})"
-                raise UserError(f"{option} {given[name]} and {other} contradict each other; give one")
+        _refuse_contradictions(self.settings, self.before, changes)
         train_model(configuration.replace(self.settings, changes), fresh=self.fresh)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pretrain:
+    """Pretrain an encoder on running text, or adapt a trained one to it."""
+
+    texts: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="TEXT")] = ()
+    """Files of UTF-8 text (.txt, .txt.gz, .txt.zst) or folders of them: a paragraph a line, a blank line
+    between documents."""
+    config: str | None = None
+    """A config.py (with get_config()) or a JSON file; options given here count more."""
+    fresh: tyro.conf.FlagCreatePairsOff[bool] = False
+    """Train in a numbered sibling if the run directory exists."""
+    max_minutes: float | None = None
+    """The same as --optim.max-minutes."""
+    settings: Annotated[TrainConfig, tyro.conf.arg(name=""), tyro.conf.FlagConversionOff] = field(
+        default_factory=TrainConfig
+    )
+    before: tyro.conf.Suppress[Mapping[str, Any]] = field(default_factory=dict)
+    """The settings by name as they were before the command line's options."""
+
+    def run(self) -> None:
+        from custom_bert.training.loop import train_model
+
+        changes: dict[str, Any] = {"objective": "masked_lm"}
+        if self.texts:
+            changes["data.corpus"] = self.texts
+        if self.max_minutes is not None:
+            changes["optim.max_minutes"] = self.max_minutes
+        _refuse_contradictions(self.settings, self.before, changes)
+        train_model(configuration.replace(self.settings, changes), fresh=self.fresh)
+
+
+def _refuse_contradictions(
+    settings: TrainConfig, before: Mapping[str, Any], changes: Mapping[str, Any]
+) -> None:
+    """Raises UserError where a setting is given by its own option and by another one."""
+    given = configuration.to_flat(settings)
+    others = {"optim.max_minutes": "--max-minutes", "data.corpus": "TEXT", "objective": "pretrain"}
+    for name, value in changes.items():
+        if given[name] not in (value, before[name]):
+            option, other = f"--{name.replace('_', '-')}", others.get(name, "DATA")
+            raise UserError(f"{option} {given[name]} and {other} ({value}) contradict each other; give one")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -243,6 +281,7 @@ class Init:
 
 COMMANDS: dict[str, type[Any]] = {
     "train": Train,
+    "pretrain": Pretrain,
     "evaluate": Evaluate,
     "predict": Predict,
     "check-data": CheckData,
@@ -295,10 +334,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _parse(name: str, arguments: list[str]) -> Any:
     command = COMMANDS[name]
     default = None
-    if command is Train:
+    if command in (Train, Pretrain):
         settings = load_config(_config_of(arguments), note=print)
-        _check_settings(arguments)
-        default = Train(settings=settings, before=configuration.to_flat(settings))
+        _check_settings(name, arguments)
+        default = command(settings=settings, before=configuration.to_flat(settings))
     shown = io.StringIO()
     try:
         with contextlib.redirect_stderr(shown):
@@ -324,7 +363,7 @@ def _first_paragraph(box: str) -> str:
 
 
 OWN_OPTIONS = ("config", "fresh", "max_minutes", "help")
-"""Options of `train` that are no settings."""
+"""Options of `train` and `pretrain` that are no settings."""
 
 
 def _options(arguments: list[str]) -> Iterator[tuple[str, str]]:
@@ -343,7 +382,7 @@ def _config_of(arguments: list[str]) -> TrainConfig | str:
     return given[0] if given else TrainConfig()
 
 
-def _check_settings(arguments: list[str]) -> None:
+def _check_settings(command: str, arguments: list[str]) -> None:
     """Says what is wrong with the name or value of a setting in the words that a config file gets."""
     types = configuration.field_types()
     full = {name.rpartition(".")[2]: name for name in types} | {name: name for name in types}
@@ -353,7 +392,9 @@ def _check_settings(arguments: list[str]) -> None:
         if name not in types:
             near = full.get(name) or full.get(ALIASES.get(name, "")) or nearest(name, list(full))
             hint = f" (did you mean --{full.get(near, near).replace('_', '-')}?)" if near else ""
-            raise UserError(f"unknown option --{name.replace('_', '-')}{hint}; see custom-bert train --help")
+            raise UserError(
+                f"unknown option --{name.replace('_', '-')}{hint}; see custom-bert {command} --help"
+            )
         try:
             configuration.coerce(configuration.from_text(text, types[name]), types[name])
         except ValueError as error:

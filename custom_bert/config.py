@@ -32,6 +32,8 @@ Kernel = Literal["naive", "matmul", "dense", "grouped", "varlen"]
 Precision = Literal["fp32", "bf16", "fp16"]
 Metric = Literal["accuracy", "macro_f1"]
 LongTexts = Literal["head", "head_tail", "windows"]
+Objective = Literal["classification", "masked_lm"]
+Schedule = Literal["cosine", "linear", "wsd"]
 
 KERNELS_WITH_DROPOUT: tuple[Kernel, ...] = ("naive", "matmul", "dense")
 """The attention kernels that can drop attention weights; the others have no such operation."""
@@ -41,6 +43,11 @@ KERNELS_WITH_DROPOUT: tuple[Kernel, ...] = ("naive", "matmul", "dense")
 class DataConfig:
     """Files, texts and tokens."""
 
+    corpus: tuple[str, ...] = ()
+    """For masked_lm: files of running text (.txt, .txt.gz, .txt.zst), or folders of them, with a paragraph a
+    line and a blank line between documents."""
+    held_out: float = 0.01
+    """For masked_lm: share of the documents that measures and does not train."""
     train_texts: str = "data/train_dataset.txt"
     """Training texts, UTF-8, one a line."""
     train_labels: str = "data/train_labels.txt"
@@ -126,6 +133,13 @@ class BatchConfig:
     padded, unlimited otherwise."""
     accumulation: int = 1
     """Batches whose gradients are summed for one optimizer step."""
+    warmup: float = 0.0
+    """Share of all steps during which their number rises from 1 to `accumulation`: small steps early learn
+    more from a token (McCandlish et al. 2018, arXiv 1812.06162)."""
+    length_warmup: float = 0.0
+    """For masked_lm: share of all steps during which sequences are cut, into pieces of an eighth of
+    data.max_length, then a quarter, then a half (Li et al. 2021, arXiv 2108.06084); the tokens of a step stay
+    the same."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,13 +165,22 @@ class OptimConfig:
     pretrain_epochs: int | None = None
     """Passes of masked language modelling over the training texts before the labels are learned; 0 for
     none. None: the preset's, or by the number of training tokens."""
+    mask_rate: float = 0.3
+    """Share of the tokens that language modelling hides (Wettig et al. 2022, arXiv 2202.08005: more than
+    BERT's 0.15)."""
+    whole_words: bool = False
+    """Whether language modelling hides all tokens of a word or none."""
     pretrain_lr: float | None = None
     """Peak learning rate of those passes. None: by the model's width."""
     warmup: float = 0.1
     """Share of all steps during which the learning rate rises linearly from 0."""
-    schedule: Literal["cosine", "linear"] | None = None
-    """How the learning rate falls after the warm-up, to 0 at the last step. None: linear for a trained
-    encoder, else cosine."""
+    schedule: Schedule | None = None
+    """How the learning rate falls after the warm-up, to 0 at the last step: along half a cosine, a line, or
+    not at all until the last `decay` share of the steps (wsd: warm-up, stable, decay). None: wsd for
+    masked_lm, linear for a trained encoder, else cosine."""
+    decay: float = 0.2
+    """Share of all steps during which wsd falls, as 1 - sqrt (Haegele et al. 2024, arXiv 2405.18392). Until
+    then a run can be continued with more epochs."""
     weight_decay: float | None = None
     """AdamW's decoupled decay of matrices; biases, norms and embeddings have none. None: the preset's."""
     clip_norm: float = 1.0
@@ -221,6 +244,8 @@ class TrainConfig:
     preset: Preset = "custom"
     """legacy: the original BERT recipe, every optimisation off. custom: pre-norm, fast kernels, near-equal
     lengths. modern: rotary positions, gated MLP, local attention."""
+    objective: Objective = "classification"
+    """classification: texts and labels. masked_lm: an encoder is pretrained on running text, data.corpus."""
     out: str | None = None
     """Run directory. None: runs/ and the hash of the resolved config and the data."""
     seed: int = 0
@@ -284,6 +309,11 @@ def coerce(value: Any, annotation: Any) -> Any:
         if not isinstance(value, bool):
             raise ValueError("expected True or False")
         return value
+    if get_origin(annotation) is tuple:
+        values = (value,) if isinstance(value, (str, Path)) else value
+        if not isinstance(values, (list, tuple)):
+            raise ValueError("expected a list of texts")
+        return tuple(coerce(one, str) for one in values)
     if isinstance(value, bool):
         raise ValueError(f"expected {'a number' if annotation in (int, float) else 'text'}")
     if annotation is int:
@@ -323,6 +353,7 @@ def from_text(text: str, annotation: Any) -> Any:
 
 
 RANGES: dict[str, tuple[float, float, str]] = {
+    "data.held_out": (1e-6, 0.5, "above 0 and at most 0.5"),
     "data.val_fraction": (1e-6, 0.9, "between 0 and 0.9"),
     "data.max_length": (3, 1 << 20, "at least 3"),
     "model.vocab_size": (100, 1 << 22, "between 100 and 4,194,304"),
@@ -339,6 +370,10 @@ RANGES: dict[str, tuple[float, float, str]] = {
     "batch.token_budget": (16, 1 << 24, "at least 16"),
     "batch.batch_size": (1, 1 << 20, "at least 1"),
     "batch.accumulation": (1, 1 << 16, "at least 1"),
+    "batch.warmup": (0, 1, "between 0 and 1"),
+    "batch.length_warmup": (0, 1, "between 0 and 1"),
+    "optim.mask_rate": (0.05, 0.6, "between 0.05 and 0.6"),
+    "optim.decay": (0, 1, "between 0 and 1"),
     "optim.lr": (1e-9, 10, "above 0 and at most 10"),
     "optim.embedding_lr_factor": (0, 100, "between 0 and 100"),
     "optim.layer_lr_decay": (1e-3, 1, "above 0 and at most 1"),
@@ -394,6 +429,14 @@ def check(config: TrainConfig) -> list[str]:
         faults.append(
             "model.attention_dropout: packed batches have no kernel with dropout; "
             "set it to 0 or batch.plan to uniform_length"
+        )
+    if config.objective == "masked_lm" and not config.data.corpus:
+        faults.append("data.corpus: masked_lm needs text files or folders of them")
+    if config.batch.warmup and config.batch.accumulation == 1:
+        faults.append("batch.warmup: every step has one batch; set batch.accumulation, or leave it out")
+    if config.batch.length_warmup and config.batch.plan == "padded":
+        faults.append(
+            "batch.length_warmup cuts sequences that are not padded; set batch.plan to uniform_length"
         )
     if config.optim.freeze_layers and not model.init_from:
         faults.append("optim.freeze_layers: nothing is trained yet; set model.init_from, or leave it out")

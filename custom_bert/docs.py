@@ -79,6 +79,8 @@ def _type(hint: object) -> str:
     options = [o for o in typing.get_args(hint) if o is not type(None)]
     if typing.get_origin(hint) is typing.Literal:
         return ", ".join(map(str, typing.get_args(hint)))
+    if typing.get_origin(hint) is tuple:
+        return "list of texts"
     if options:
         return _type(options[0])
     return {"str": "text", "int": "whole number", "float": "number", "bool": "True or False"}[

@@ -291,14 +291,23 @@ def new_directory(target: Path) -> Iterator[Path]:
         with _as_write_error(target):
             system.mkdir(temporary)
         yield temporary
-        with _as_write_error(target):
-            _sync_directory(temporary)
-            system.rename(temporary, target)
-            _sync_directory(target.parent)
+        rename_directory(temporary, target)
     except BaseException:
         with suppress(WriteError):
             remove_directory(temporary)
         raise
+
+
+def rename_directory(path: Path, target: Path) -> None:
+    """Gives a complete directory its name, durably.
+
+    Raises:
+        WriteError: if the system refuses; an empty or missing `target` is the only one allowed.
+    """
+    with _as_write_error(target):
+        _sync_directory(path)
+        system.rename(path, target)
+        _sync_directory(target.parent)
 
 
 def remove_directory(path: Path) -> None:
@@ -383,8 +392,14 @@ def check_writable(path: Path) -> None:
 
 
 @contextmanager
-def locked(directory: Path) -> Iterator[None]:
+def locked(
+    directory: Path, occupation: str = "trains into it; wait for it, or choose another --out"
+) -> Iterator[None]:
     """Holds a directory for this process; the system lets go of it when the process ends, however it ends.
+
+    Args:
+        directory: that exists.
+        occupation: what another process that holds it does, and the way out, for the message.
 
     Raises:
         RunError: if another process holds it.
@@ -400,9 +415,7 @@ def locked(directory: Path) -> Iterator[None]:
         except OSError as error:
             raise RunError(f"{directory}: cannot be locked: {error.strerror}") from error
         if not held:
-            raise RunError(
-                f"{directory}: another process trains into it; wait for it, or choose another --out"
-            )
+            raise RunError(f"{directory}: another process {occupation}")
         yield
     finally:
         os.close(descriptor)

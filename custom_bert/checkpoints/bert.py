@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from custom_bert.checkpoints.tables import ACTIVATIONS, Family, Keys, Row, require
+from custom_bert.checkpoints.tables import ACTIVATIONS, Family, Keys, MaskedHead, Row, require
 from custom_bert.presets import EncoderConfig
 
 
@@ -133,4 +133,11 @@ FAMILY = Family(
     config=_config,
     read=_read,
     dropped=("bert.embeddings.position_ids", "cls.*", "qa_outputs.*"),
+    masked=MaskedHead(
+        "BertForMaskedLM",
+        dense="cls.predictions.transform.dense",
+        norm="cls.predictions.transform.LayerNorm",
+        bias="cls.predictions.bias",
+        tied=("cls.predictions.decoder.weight", "cls.predictions.decoder.bias"),
+    ),
 )

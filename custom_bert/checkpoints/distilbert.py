@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from custom_bert.checkpoints.bert import LEARNED_POSITIONS
-from custom_bert.checkpoints.tables import ACTIVATIONS, Family, Keys, require
+from custom_bert.checkpoints.tables import ACTIVATIONS, Family, Keys, MaskedHead, require
 from custom_bert.presets import EncoderConfig
 
 LAYER = "distilbert.transformer.layer.{i}"
@@ -84,5 +84,12 @@ FAMILY = Family(
         "vocab_layer_norm.*",
         "vocab_projector.*",
         "qa_outputs.*",
+    ),
+    masked=MaskedHead(
+        "DistilBertForMaskedLM",
+        dense="vocab_transform",
+        norm="vocab_layer_norm",
+        bias="vocab_projector.bias",
+        tied=("vocab_projector.weight",),
     ),
 )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from custom_bert.checkpoints.tables import ACTIVATIONS, Family, Keys, require
+from custom_bert.checkpoints.tables import ACTIVATIONS, Family, Keys, MaskedHead, require
 from custom_bert.presets import EncoderConfig
 
 
@@ -143,4 +143,11 @@ FAMILY = Family(
     config=_config,
     read=_read,
     dropped=("decoder.*", "qa_outputs.*"),
+    masked=MaskedHead(
+        "ModernBertForMaskedLM",
+        dense="head.dense",
+        norm="head.norm",
+        bias="decoder.bias",
+        tied=("decoder.weight",),
+    ),
 )

@@ -3,7 +3,7 @@
     config.json         architecture, max_length and number of labels
     model.safetensors   weights
     tokenizer.json      of the `tokenizers` library
-    labels.json         the label strings, in the order of the logits
+    labels.json         the label strings, in the order of the logits; a pretrained encoder has none
 
 Loading is strict: unknown or missing keys, tensors of another name or shape, and values that are not finite
 are refused with one line.
@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import get_type_hints
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from custom_bert import files
 from custom_bert.checkpoints.published_files import WEIGHTS
@@ -28,10 +28,14 @@ from custom_bert.data.labels import is_label, short_label
 from custom_bert.data.tokenizer import LARGEST_FILE, TextTokenizer, parse_tokenizer
 from custom_bert.errors import DataError, RunError, did_you_mean
 from custom_bert.models.heads import SequenceClassifier
-from custom_bert.models.outline import from_tensors, outline
+from custom_bert.models.masked_lm import MaskedLanguageModel
+from custom_bert.models.outline import from_tensors, language_model_from, language_model_outline, outline
 from custom_bert.presets import EncoderConfig, check_encoder
 
 FORMAT = "custom-bert/1"
+
+MASKED = "masked_lm"
+"""Objective of a directory that holds a pretrained encoder."""
 
 LONGEST = 1 << 20
 """Positions that a configuration may ask for, as in `data.max_length`."""
@@ -56,27 +60,37 @@ class Checkpoint:
     long_texts: LongTexts = "head"
 
 
+@dataclass(frozen=True)
+class EncoderCheckpoint:
+    """A pretrained encoder as it stands in a directory.
+
+    Attributes:
+        model: with its prediction head, in fp32, on the CPU, in evaluation mode.
+        tokenizer: its tokenizer.
+        max_length: tokens of a sequence that it was trained on.
+    """
+
+    model: MaskedLanguageModel
+    tokenizer: TextTokenizer
+    max_length: int
+
+
 def write_description(
     directory: Path,
     config: EncoderConfig,
     tokenizer: TextTokenizer,
-    labels: tuple[str, ...],
+    labels: tuple[str, ...] | None,
     max_length: int,
     long_texts: LongTexts = "head",
 ) -> None:
-    """Writes config.json, tokenizer.json and labels.json, all but the weights."""
-    files.write_json(
-        directory / "config.json",
-        {
-            "format": FORMAT,
-            "num_labels": len(labels),
-            "max_length": max_length,
-            "long_texts": long_texts,
-            "encoder": dataclasses.asdict(config),
-        },
-    )
+    """Writes config.json, tokenizer.json and labels.json, all but the weights; without labels, those of a
+    pretrained encoder."""
+    kind = {"objective": MASKED} if labels is None else {"num_labels": len(labels), "long_texts": long_texts}
+    described = {"format": FORMAT, **kind, "max_length": max_length, "encoder": dataclasses.asdict(config)}
+    files.write_json(directory / "config.json", described)
     files.write_text(directory / "tokenizer.json", tokenizer.to_json())
-    files.write_json(directory / "labels.json", list(labels))
+    if labels is not None:
+        files.write_json(directory / "labels.json", list(labels))
 
 
 def write_weights(directory: Path, state: dict[str, Tensor]) -> tuple[int, str]:
@@ -119,14 +133,19 @@ def read_run_weights(
 
 
 def load_checkpoint(directory: str | Path) -> Checkpoint:
-    """Reads a model directory.
+    """Reads the directory of a classifier.
 
     Raises:
         RunError: if it is missing, incomplete, of another format, or damaged.
     """
     directory = Path(directory)
-    config, num_labels, max_length, long_texts = _read_config(directory)
-    labels = files.read_run_json(directory, "labels.json")
+    described = _read_config(directory)
+    if described.num_labels is None:
+        raise RunError(
+            f"{directory}: a pretrained encoder, which knows no labels; custom-bert train DATA "
+            f"--model.init-from {directory} trains a classifier from it"
+        )
+    labels, num_labels = files.read_run_json(directory, "labels.json"), described.num_labels
     if not isinstance(labels, list) or not all(isinstance(label, str) for label in labels):
         raise RunError(f"{directory / 'labels.json'}: expected a list of strings")
     for label in labels:
@@ -137,18 +156,57 @@ def load_checkpoint(directory: str | Path) -> Checkpoint:
     if len(set(labels)) != num_labels:
         twice = next(label for label in labels if labels.count(label) > 1)
         raise RunError(f"{directory / 'labels.json'}: the label {twice!r} stands there twice")
+    config = described.encoder
+    tokenizer = _tokenizer_of(directory, config)
+    tensors = _tensors_of(directory, config, num_labels, outline(config, num_labels))
+    model = from_tensors(config, num_labels, tensors)
+    return Checkpoint(model.eval(), tokenizer, tuple(labels), described.max_length, described.long_texts)
+
+
+def load_encoder(directory: str | Path) -> EncoderCheckpoint:
+    """Reads the directory of a pretrained encoder.
+
+    Raises:
+        RunError: if it is missing, incomplete, of another format, or damaged.
+    """
+    directory = Path(directory)
+    described = _read_config(directory)
+    if described.num_labels is not None:
+        raise RunError(f"{directory}: holds a classifier, not a pretrained encoder")
+    config = described.encoder
+    tokenizer = _tokenizer_of(directory, config)
+    tensors = _tensors_of(directory, config, 0, language_model_outline(config))
+    return EncoderCheckpoint(language_model_from(config, tensors).eval(), tokenizer, described.max_length)
+
+
+def holds_encoder(directory: Path) -> bool:
+    """Whether it is a pretrained encoder that a directory of ours describes.
+
+    Raises:
+        RunError: if it describes nothing.
+    """
+    return _read_config(directory).num_labels is None
+
+
+def _tokenizer_of(directory: Path, config: EncoderConfig) -> TextTokenizer:
     tokenizer = _read_tokenizer(directory / "tokenizer.json")
     if tokenizer.vocab_size > config.vocab_size:
         raise RunError(
             f"{directory / 'tokenizer.json'}: {tokenizer.vocab_size} entries, "
             f"but the model has vectors for {config.vocab_size}"
         )
-    wanted = 4 * config.num_parameters(num_labels)
+    return tokenizer
+
+
+def _tensors_of(
+    directory: Path, config: EncoderConfig, num_labels: int, model: nn.Module
+) -> dict[str, Tensor]:
+    """Exactly those of a model."""
+    wanted = 4 * (config.num_parameters(num_labels) + config.vocab_size)
     tensors = read_run_weights(directory, limit=2 * wanted + (1 << 20))
     check_size(directory, config, num_labels, sum(tensor.nbytes for tensor in tensors.values()))
-    _check_tensors(directory / WEIGHTS, tensors, outline(config, num_labels))
-    model = from_tensors(config, num_labels, tensors)
-    return Checkpoint(model.eval(), tokenizer, tuple(labels), max_length, long_texts)
+    _check_tensors(directory / WEIGHTS, tensors, model)
+    return tensors
 
 
 def _read_tokenizer(path: Path) -> TextTokenizer:
@@ -182,11 +240,22 @@ def check_size(directory: Path, config: EncoderConfig, num_labels: int, held: in
         )
 
 
-def _read_config(directory: Path) -> tuple[EncoderConfig, int, int, LongTexts]:
+@dataclass(frozen=True)
+class _Described:
+    """What config.json says; a pretrained encoder has no labels."""
+
+    encoder: EncoderConfig
+    num_labels: int | None
+    max_length: int
+    long_texts: LongTexts
+
+
+def _read_config(directory: Path) -> _Described:
     path, value = directory / "config.json", files.read_run_json(directory, "config.json", 1 << 20)
-    outer = {"format", "num_labels", "max_length", "encoder"}
     if not isinstance(value, dict) or value.get("format") != FORMAT:
         raise RunError(f"{path}: not a {FORMAT} configuration")
+    kind = "objective" if "objective" in value else "num_labels"
+    outer = {"format", kind, "max_length", "encoder"}
     if value.keys() - {"long_texts"} != outer or not isinstance(value["encoder"], dict):
         raise RunError(f"{path}: expected exactly the keys {', '.join(sorted(outer))}")
     types = get_type_hints(EncoderConfig)
@@ -197,23 +266,25 @@ def _read_config(directory: Path) -> tuple[EncoderConfig, int, int, LongTexts]:
         raise RunError(f"{path}: the key {key!r} is missing")
     try:
         fields = {key: coerce(given[key], types[key]) for key in types}
-        num_labels = coerce(value["num_labels"], int)
+        num_labels = coerce(value["num_labels"], int) if kind == "num_labels" else None
         max_length = coerce(value["max_length"], int)
         long_texts: LongTexts = coerce(value.get("long_texts", "head"), LongTexts)  # older runs have none
     except ValueError as error:
         raise RunError(f"{path}: {error}") from error
     config = EncoderConfig(**fields)
     faults = check_encoder(config)
-    if not 1 <= num_labels <= 1 << 24:
+    if num_labels is not None and not 1 <= num_labels <= 1 << 24:
         faults.append(f"num_labels is {num_labels}")
+    if num_labels is None and value["objective"] != MASKED:
+        faults.append(f"objective is {value['objective']!r}; known is {MASKED!r}")
     if not 3 <= max_length <= LONGEST:
         faults.append(f"max_length is {max_length}, not between 3 and {LONGEST}")
     if faults:
         raise RunError(f"{path}: {faults[0]}")
-    return config, num_labels, max_length, long_texts
+    return _Described(config, num_labels, max_length, long_texts)
 
 
-def _check_tensors(path: Path, tensors: dict[str, Tensor], model: SequenceClassifier) -> None:
+def _check_tensors(path: Path, tensors: dict[str, Tensor], model: nn.Module) -> None:
     wanted = model.state_dict()
     for name in sorted(wanted.keys() - tensors.keys()):
         raise RunError(f"{path}: the tensor {name} is missing")

@@ -17,17 +17,26 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_type_hints
 
+import torch
 from torch import Tensor
 
 from custom_bert.checkpoints.families import FAMILIES
-from custom_bert.checkpoints.native import FORMAT, check_size, load_checkpoint
+from custom_bert.checkpoints.native import (
+    FORMAT,
+    Checkpoint,
+    EncoderCheckpoint,
+    check_size,
+    holds_encoder,
+    load_checkpoint,
+    load_encoder,
+)
 from custom_bert.checkpoints.published_files import WEIGHTS, read, read_json, read_weights
 from custom_bert.checkpoints.published_tokenizer import read_tokenizer
 from custom_bert.checkpoints.tables import Family, Keys, correspondence, from_hugging_face
-from custom_bert.config import coerce
+from custom_bert.config import Objective, coerce
 from custom_bert.data.tokenizer import TextTokenizer
 from custom_bert.errors import RunError
-from custom_bert.models.outline import outline
+from custom_bert.models.outline import language_model_outline, outline
 from custom_bert.presets import EncoderConfig, check_encoder
 
 HARMLESS = frozenset(
@@ -48,7 +57,8 @@ class Pretrained:
     Attributes:
         source: where it came from.
         encoder: the architecture.
-        state: tensors by our names, fp32: the encoder's, and of the head what it had.
+        state: tensors by our names, fp32: the encoder's, and of the head what it had. The head is the
+            classifier's, or the one that predicts tokens, by what was asked for.
         tokenizer: its tokenizer.
         notes: what was ignored, renamed, converted or dropped, a line each.
         sha256: of the weights as they were read.
@@ -62,12 +72,15 @@ class Pretrained:
     sha256: str
 
 
-def load_pretrained(directory: Path, *, source: str | None = None) -> Pretrained:
+def load_pretrained(
+    directory: Path, *, source: str | None = None, objective: Objective = "classification"
+) -> Pretrained:
     """Reads a checkpoint directory.
 
     Args:
         directory: the files.
         source: what to call it; None for the directory's path.
+        objective: whose head is kept, where the checkpoint has it.
 
     Raises:
         RunError: if something is missing, damaged, left over, or beyond what we compute; one line.
@@ -77,7 +90,7 @@ def load_pretrained(directory: Path, *, source: str | None = None) -> Pretrained
         raise RunError(f"{directory}: no such directory")
     values = read_json(directory, "config.json")
     if values.get("format") == FORMAT:
-        return _own(directory, source)
+        return _own(directory, source, objective)
     if values.get("auto_map"):
         raise RunError(
             f"{directory / 'config.json'}: auto_map names code that comes with the checkpoint and computes "
@@ -100,7 +113,10 @@ def load_pretrained(directory: Path, *, source: str | None = None) -> Pretrained
     ignored = [key for key in keys.ignored() if key not in HARMLESS]
     if ignored:
         notes.append(f"config.json: not read: {', '.join(ignored)}")
-    state = _ours(directory, family, encoder, tensors, notes)
+    if objective == "masked_lm":
+        state = _language_model(directory, family, encoder, tensors, notes)
+    else:
+        state = _classifier(directory, family, encoder, tensors, notes)
     tokenizer = read_tokenizer(directory, values, encoder.vocab_size)
     if tokenizer.vocab_size > encoder.vocab_size:
         raise RunError(
@@ -110,17 +126,21 @@ def load_pretrained(directory: Path, *, source: str | None = None) -> Pretrained
     return Pretrained(source, encoder, state, tokenizer, tuple(notes), digest)
 
 
-def _own(directory: Path, source: str) -> Pretrained:
-    """A run of ours; the last projection belongs to its labels and is left behind."""
-    checkpoint = load_checkpoint(directory)
+def _own(directory: Path, source: str, objective: Objective) -> Pretrained:
+    """A run of ours: an encoder, or a classifier, whose last projection belongs to its labels."""
+    found: Checkpoint | EncoderCheckpoint
+    found = load_encoder(directory) if holds_encoder(directory) else load_checkpoint(directory)
+    encoder = found.model.encoder.config
+    state = found.model.state_dict()
+    same = objective == ("masked_lm" if isinstance(found, EncoderCheckpoint) else "classification")
     state = {
         name: tensor
-        for name, tensor in checkpoint.model.state_dict().items()
-        if not name.startswith("head.projection")
+        for name, tensor in state.items()
+        if name.startswith("encoder.") or (same and not name.startswith("head.projection"))
     }
+    notes = () if same else ("the encoder is taken, and its head left behind",)
     digest = hashlib.sha256(read(directory, WEIGHTS)).hexdigest()
-    encoder = checkpoint.model.encoder.config
-    return Pretrained(source, encoder, state, checkpoint.tokenizer, (), digest)
+    return Pretrained(source, encoder, state, found.tokenizer, notes, digest)
 
 
 def _encoder(fields: dict[str, Any]) -> EncoderConfig:
@@ -133,10 +153,10 @@ def _encoder(fields: dict[str, Any]) -> EncoderConfig:
     return config
 
 
-def _ours(
+def _classifier(
     directory: Path, family: Family, encoder: EncoderConfig, tensors: dict[str, Tensor], notes: list[str]
 ) -> dict[str, Tensor]:
-    """Their tensors under our names, each accounted for; appends to `notes` what was done."""
+    """Their tensors under our classifier's names, each accounted for; appends to `notes` what was done."""
     model = outline(encoder, 1)
     shapes = {name: tensor.shape for name, tensor in model.state_dict().items()}
     table = correspondence(family, shapes)
@@ -149,12 +169,7 @@ def _ours(
     left_out |= tensors.keys() & {name for our in fresh for name in table[our]}
     if left_out:
         notes.append(f"not needed for new labels: {', '.join(sorted(left_out))}")
-    for name, tensor in tensors.items():
-        if name in places and not (tensor.is_floating_point() and bool(tensor.isfinite().all())):
-            raise RunError(f"{directory}: {name} holds values that are not finite numbers")
-    kinds = sorted({str(t.dtype).removeprefix("torch.") for t in tensors.values() if t.is_floating_point()})
-    if kinds != ["float32"]:
-        notes.append(f"weights in {', '.join(kinds)}, converted to float32")
+    _check_values(directory, {name: tensor for name, tensor in tensors.items() if name in places}, notes)
     notes.append(f"newly initialised: {', '.join(fresh)}")
     kept = {name: tensor for name, tensor in tensors.items() if name not in left_out}
     try:
@@ -162,6 +177,66 @@ def _ours(
     except ValueError as error:
         raise RunError(f"{directory}: {error}") from error
     return {our: tensor.float() for our, tensor in state.items()}
+
+
+def _language_model(
+    directory: Path, family: Family, encoder: EncoderConfig, tensors: dict[str, Tensor], notes: list[str]
+) -> dict[str, Tensor]:
+    """Their tensors under the names of our masked language model, each accounted for."""
+    shapes = {name: tensor.shape for name, tensor in language_model_outline(encoder).state_dict().items()}
+    encoder_shapes = {name: shape for name, shape in shapes.items() if name.startswith("encoder.")}
+    table = correspondence(family, encoder_shapes)
+    head = family.masked.names(shapes.keys() - encoder_shapes.keys())
+    classifier = correspondence(
+        family, (k for k in outline(encoder, 1).state_dict() if k.startswith("head."))
+    )
+    places = {theirs for names in table.values() for theirs in names} | set(head.values())
+    tensors = _named(directory, family, tensors, places, notes)
+
+    tied = {name for name in family.masked.tied if name in tensors}
+    for name in tied:
+        original = (
+            table["encoder.embeddings.token.weight"][0] if name.endswith("weight") else family.masked.bias
+        )
+        if original in tensors and not torch.equal(tensors[name], tensors[original]):
+            raise RunError(f"{directory}: {name} is not {original}; a decoder of its own is not supported")
+    others = {theirs for names in classifier.values() for theirs in names} - places
+    left_out = {name for name in tensors if any(fnmatch.fnmatchcase(name, p) for p in family.dropped)}
+    left_out = {*left_out, *(tensors.keys() & others), *tied}
+    left_out = {*left_out, *(name for name in tensors if name.startswith("classifier."))} - places
+    fresh = sorted(name for name, theirs in head.items() if theirs not in tensors)
+    if fresh and len(fresh) < len(head):
+        raise RunError(
+            f"{directory}: {head[fresh[0]]} is missing, and the rest of the prediction head is there"
+        )
+    if left_out - tied:
+        notes.append(f"not needed to predict tokens: {', '.join(sorted(left_out - tied))}")
+    _check_values(directory, {name: tensor for name, tensor in tensors.items() if name in places}, notes)
+    if fresh:
+        notes.append(f"newly initialised: {', '.join(fresh)}")
+    kept = {name: t for name, t in tensors.items() if name not in left_out and name not in head.values()}
+    try:
+        state = from_hugging_face(family, kept, encoder_shapes)
+    except ValueError as error:
+        raise RunError(f"{directory}: {error}") from error
+    for ours, theirs in head.items():
+        if theirs in tensors:
+            if tensors[theirs].shape != shapes[ours]:
+                raise RunError(
+                    f"{directory}: {theirs} is {tuple(tensors[theirs].shape)}, not {tuple(shapes[ours])}"
+                )
+            state[ours] = tensors[theirs]
+    return {our: tensor.float() for our, tensor in state.items()}
+
+
+def _check_values(directory: Path, tensors: dict[str, Tensor], notes: list[str]) -> None:
+    """Refuses what is no finite number; notes what is not fp32."""
+    for name, tensor in tensors.items():
+        if not (tensor.is_floating_point() and bool(tensor.isfinite().all())):
+            raise RunError(f"{directory}: {name} holds values that are not finite numbers")
+    kinds = sorted({str(t.dtype).removeprefix("torch.") for t in tensors.values()})
+    if kinds != ["float32"]:
+        notes.append(f"weights in {', '.join(kinds)}, converted to float32")
 
 
 def _is_fresh(our: str, names: tuple[str, ...], tensors: dict[str, Tensor]) -> bool:

@@ -11,7 +11,7 @@ from custom_bert.checkpoints.bert import (
     post_norm_rows,
     read_common,
 )
-from custom_bert.checkpoints.tables import Family, Keys, require
+from custom_bert.checkpoints.tables import Family, Keys, MaskedHead, require
 from custom_bert.presets import EncoderConfig
 
 
@@ -31,6 +31,15 @@ def _read(keys: Keys) -> dict[str, Any]:
     }
 
 
+MASKED = MaskedHead(
+    "RobertaForMaskedLM",
+    dense="lm_head.dense",
+    norm="lm_head.layer_norm",
+    bias="lm_head.bias",
+    tied=("lm_head.decoder.weight", "lm_head.decoder.bias"),
+)
+"""The prediction head, alike in RoBERTa and its pre-norm form."""
+
 FAMILY = Family(
     model_type="roberta",
     classifier="RobertaForSequenceClassification",
@@ -45,4 +54,5 @@ FAMILY = Family(
     config=_config,
     read=_read,
     dropped=("roberta.embeddings.position_ids", "roberta.pooler.*", "lm_head.*", "qa_outputs.*"),
+    masked=MASKED,
 )

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 from custom_bert.checkpoints.bert import common_config, embedding_rows, layer_rows, read_common
+from custom_bert.checkpoints.roberta import MASKED
 from custom_bert.checkpoints.tables import Family, Keys, require
 from custom_bert.presets import EncoderConfig
 
@@ -44,4 +46,5 @@ FAMILY = Family(
     config=_config,
     read=_read,
     dropped=(f"{PREFIX}.embeddings.position_ids", f"{PREFIX}.pooler.*", "lm_head.*", "qa_outputs.*"),
+    masked=dataclasses.replace(MASKED, model="RobertaPreLayerNormForMaskedLM"),
 )

@@ -99,6 +99,33 @@ class Keys:
 
 
 @dataclass(frozen=True)
+class MaskedHead:
+    """Where a family's masked language model keeps its prediction head.
+
+    Attributes:
+        model: the class.
+        dense, norm: modules.
+        bias: the tensor, of the decoder.
+        tied: tensors that published checkpoints may carry as copies of the token table and of the bias.
+    """
+
+    model: str
+    dense: str
+    norm: str
+    bias: str
+    tied: tuple[str, ...]
+
+    def names(self, our_keys: Iterable[str]) -> dict[str, str]:
+        """Tensors of our prediction head -> theirs."""
+        places = {"dense": self.dense, "norm": self.norm}
+        found = {}
+        for key in our_keys:
+            module, _, kind = key.rpartition(".")
+            found[key] = f"{places[module]}.{kind}" if module else self.bias
+        return found
+
+
+@dataclass(frozen=True)
 class Family:
     """How one Hugging Face family writes down what is ours.
 
@@ -112,6 +139,7 @@ class Family:
         read: the way back: the keys of a published config.json -> fields of `EncoderConfig`; raises
             ValueError for what we do not compute.
         dropped: patterns of tensors that published checkpoints carry and a classifier of ours does not.
+        masked: its masked language model.
     """
 
     model_type: str
@@ -121,6 +149,7 @@ class Family:
     config: Callable[[EncoderConfig, int], dict[str, Any]]
     read: Callable[[Keys], dict[str, Any]]
     dropped: tuple[str, ...]
+    masked: MaskedHead
 
 
 def correspondence(family: Family, our_keys: Iterable[str]) -> dict[str, tuple[str, ...]]:
@@ -157,6 +186,17 @@ def to_hugging_face(family: Family, state: Mapping[str, Tensor]) -> dict[str, Te
         parts = state[ours].chunk(len(theirs), dim=0)
         out |= {name: part.clone() for name, part in zip(theirs, parts, strict=True)}
     return out
+
+
+def masked_to_hugging_face(family: Family, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The state_dict of our masked language model under their names; the decoder is the token table there
+    too."""
+    encoder = {name: tensor for name, tensor in state.items() if name.startswith("encoder.")}
+    names = family.masked.names(state.keys() - encoder.keys())
+    return {
+        **to_hugging_face(family, encoder),
+        **{names[ours]: state[ours].clone() for ours in sorted(names)},
+    }
 
 
 def from_hugging_face(

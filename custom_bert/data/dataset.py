@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -20,7 +21,7 @@ from custom_bert.data.findings import (
     warn_leaks,
     warn_rare,
 )
-from custom_bert.data.labels import check_not_swapped, read_labels, short_label
+from custom_bert.data.labels import check_not_swapped, label_counts, read_labels, short_label
 from custom_bert.data.text import LineReader, leaders, status_of
 from custom_bert.errors import DataError
 
@@ -74,6 +75,32 @@ class Dataset:
     def was_divided(self) -> bool:
         """Whether the validation rows were set aside from the training files."""
         return self.val_file is self.train_file
+
+    def hashes(self) -> dict[str, str]:
+        """What makes this data set this data set."""
+        return {
+            "train_texts": self.train_file.texts_sha256,
+            "train_labels": self.train_file.labels_sha256,
+            "val_texts": self.val_file.texts_sha256,
+            "val_labels": self.val_file.labels_sha256,
+        }
+
+    def description(self) -> dict[str, Any]:
+        """Sizes, hashes and label counts, for run.json."""
+        return {
+            "train_examples": len(self.train_rows),
+            "val_examples": len(self.val_rows),
+            "val_set_aside_from_train": self.was_divided,
+            "files": {
+                path: sha
+                for split in (self.train_file, self.val_file)
+                for path, sha in (
+                    (split.texts_path, split.texts_sha256),
+                    (split.labels_path, split.labels_sha256),
+                )
+            },
+            "labels": label_counts(self.train_label_ids, self.labels),
+        }
 
     @property
     def train_label_ids(self) -> np.ndarray:

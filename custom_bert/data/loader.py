@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import numpy as np
 
@@ -21,6 +21,8 @@ from custom_bert.data.batching import EVALUATION_PADDING, near_equal_slots, num_
 from custom_bert.data.token_dropout import TokenDropout
 from custom_bert.data.windows import Cut, whole
 from custom_bert.data.windows import cut as cut_texts
+
+Item = TypeVar("Item")
 
 AHEAD = 4
 """Batches that are ready before they are asked for."""
@@ -153,8 +155,12 @@ class BatchBuilder:
         )
 
 
-def prefetch(plan: Sequence[np.ndarray], build: Callable[[np.ndarray], Batch]) -> Iterator[Batch]:
+def prefetch(plan: Sequence[Item], build: Callable[[Item], Batch]) -> Iterator[Batch]:
     """The plan's batches in order, built by a thread that stays `AHEAD` of the consumer.
+
+    Args:
+        plan: what each batch is built from.
+        build: builds one.
 
     Raises:
         Whatever `build` raised, at the batch that it concerned.
@@ -172,10 +178,10 @@ def prefetch(plan: Sequence[np.ndarray], build: Callable[[np.ndarray], Batch]) -
 
     def work() -> None:
         try:
-            for indices in plan:
+            for item in plan:
                 if stop.is_set():
                     return
-                put(build(indices))
+                put(build(item))
         except BaseException as error:  # handed over to the consumer, whatever it is
             put(error)
 

@@ -1,4 +1,4 @@
-"""Masking, for language modelling: a pure function of (seed, epoch, example, position).
+"""Masking, for language modelling: a pure function of (seed, epoch, example, position of the token or word).
 
 Nothing else enters: the batch that an example shares, the number of threads, or where a run was resumed.
 
@@ -16,9 +16,6 @@ import torch
 from custom_bert.batch import Batch
 from custom_bert.data.draws import uniform
 
-MASK_RATE = 0.3
-"""Share of tokens masked in pretraining (Wettig et al. 2022, arXiv 2202.08005: above BERT's 15 %)."""
-
 REPLACED, RANDOM = 0.8, 0.1
 """Of the chosen tokens: 80 % become [MASK], 10 % a random token, 10 % stay (Devlin et al. 2018)."""
 
@@ -33,6 +30,8 @@ class Masker:
         vocab_size: V.
         rate: share of ordinary tokens that is chosen.
         seed: of the run.
+        continues_V: (V,) whether a token goes on with a word, where whole words are chosen; None where each
+            token is chosen by itself.
     """
 
     mask_id: int
@@ -40,6 +39,7 @@ class Masker:
     vocab_size: int
     rate: float
     seed: int
+    continues_V: np.ndarray | None = None
 
     def mask(self, batch: Batch, epoch: int) -> Batch:
         """The batch with chosen tokens hidden, as language modelling wants: their rows and ids are targets.
@@ -55,7 +55,8 @@ class Masker:
         example_T, ordinary_T = self._ordinary(batch)
         if batch.windows is not None:  # a token draws by its place in the text
             positions_T = positions_T + np.append(batch.windows.start_N, 0)[batch.layout.sequence_T.numpy()]
-        rows_M = np.flatnonzero(ordinary_T & (self._draw(epoch, example_T, positions_T, 0) < self.rate))
+        chosen_T = self._draw(epoch, example_T, self._words(ids_T, positions_T), 0) < self.rate
+        rows_M = np.flatnonzero(ordinary_T & chosen_T)
         if not len(rows_M):
             rows_M = np.flatnonzero(ordinary_T)[:1]
         targets_M = ids_T[rows_M]
@@ -74,6 +75,14 @@ class Masker:
             masked_rows_M=torch.from_numpy(rows_M),
             targets_M=torch.from_numpy(targets_M),
         )
+
+    def _words(self, ids_T: np.ndarray, positions_T: np.ndarray) -> np.ndarray:
+        """(T,) the position by which each row is chosen: its own, or that of its word's first token."""
+        if self.continues_V is None:
+            return positions_T
+        rows_T = np.arange(len(ids_T))
+        begins_T = ~self.continues_V[ids_T] | (positions_T == 0)
+        return np.asarray(positions_T[np.maximum.accumulate(np.where(begins_T, rows_T, 0))])
 
     def _ordinary(self, batch: Batch) -> tuple[np.ndarray, np.ndarray]:
         """(T,) example of each row, and whether it is a token that may be chosen."""

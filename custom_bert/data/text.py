@@ -7,10 +7,13 @@ does not grow with their size.
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import os
 import stat
+import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import BinaryIO
 
@@ -19,6 +22,8 @@ import numpy as np
 from custom_bert.errors import DataError
 
 STANDARD_INPUT = "/dev/stdin"
+
+ZSTANDARD = b"\x28\xb5\x2f\xfd"
 
 BLOCK = 1 << 22
 """Bytes read at a time."""
@@ -29,14 +34,20 @@ class LineReader:
 
     Args:
         path: the file, or `STANDARD_INPUT`, which is read once and may be empty.
+        unpack: read what a .gz or .zst file holds.
+
+    Attributes:
+        num_lines: read so far.
+        num_bytes: of the file as it is stored, read so far.
 
     Raises:
         DataError: if the file is missing, empty or a directory.
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, *, unpack: bool = False) -> None:
         self.path = Path(path)
-        self.num_lines = 0
+        self.num_lines = self.num_bytes = 0
+        self._unpack = unpack
         self._digest = hashlib.sha256()
         if str(path) == STANDARD_INPUT:
             return
@@ -62,14 +73,16 @@ class LineReader:
             DataError: for bytes that are not UTF-8, NUL bytes, UTF-16, gzip, or lone CR line ends, with
                 the line's number.
         """
-        self.num_lines, self._digest = 0, hashlib.sha256()
+        self.num_lines, self.num_bytes, self._digest = 0, 0, hashlib.sha256()
         is_input = self.path == Path(STANDARD_INPUT)
         try:
-            stream = open(0 if is_input else self.path, "rb")
+            stored = open(0 if is_input else self.path, "rb")
         except OSError as error:
             raise DataError(str(self.path), f"cannot read: {error.strerror}") from error
-        with stream:
+        with stored, unpacked(stored, self.path) if self._unpack else nullcontext(stored) as stream:
             for raw in self._whole_lines(stream):
+                if not is_input:
+                    self.num_bytes = stored.tell()
                 yield self._decode(raw)
         if self.num_lines == 0 and not is_input:
             raise self._empty()  # a byte order mark and nothing else
@@ -80,8 +93,9 @@ class LineReader:
     def _read(self, stream: BinaryIO) -> bytes:
         try:
             chunk = stream.read(BLOCK)
-        except OSError as error:
-            raise DataError(str(self.path), f"cannot read: {error.strerror}") from error
+        except (OSError, EOFError, zlib.error) as error:  # the latter two of a damaged .gz
+            reason = getattr(error, "strerror", None) or str(error)
+            raise DataError(str(self.path), f"cannot read: {reason}") from error
         self._digest.update(chunk)
         return chunk
 
@@ -109,6 +123,8 @@ class LineReader:
             raise DataError(f"{self.path}:1", f"{name} text; save it as UTF-8")
         if chunk.startswith(b"\x1f\x8b"):
             raise DataError(f"{self.path}:1", "gzip data; unpack it first")
+        if chunk.startswith(ZSTANDARD):
+            raise DataError(f"{self.path}:1", "zstandard data; unpack it first")
         if chunk.startswith(b"PK\x03\x04"):
             raise DataError(f"{self.path}:1", "a zip archive or an office document; save it as UTF-8 text")
 
@@ -136,6 +152,32 @@ class LineReader:
             lines = [line[:-1] if line.endswith("\r") else line for line in lines]
         self.num_lines += len(lines)
         return lines
+
+
+@contextmanager
+def unpacked(stream: BinaryIO, path: Path) -> Iterator[BinaryIO]:
+    """What a stream holds: as it is, or as gzip or zstandard had packed it, by the name's ending.
+
+    Raises:
+        DataError: if it is no such file, or zstandard's library is missing.
+    """
+    if path.suffix == ".gz":
+        with gzip.GzipFile(fileobj=stream) as plain:
+            yield plain  # type: ignore[misc]
+    elif path.suffix == ".zst":
+        try:
+            import zstandard
+        except ImportError as error:
+            raise DataError(
+                str(path), "needs the zstandard library; pip install 'custom-bert[zstd]', or unpack it"
+            ) from error
+        try:
+            with zstandard.ZstdDecompressor().stream_reader(stream, read_across_frames=True) as plain:
+                yield plain
+        except zstandard.ZstdError as error:
+            raise DataError(str(path), f"cannot read: {error}") from error
+    else:
+        yield stream
 
 
 def status_of(path: Path) -> os.stat_result | None:

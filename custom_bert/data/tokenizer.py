@@ -8,8 +8,10 @@ here and handed over in a fixed order (`test_training_twice_gives_the_same_vocab
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -155,6 +157,29 @@ class TextTokenizer:
                 ids = ids[:head] + ids[len(ids) - (room - head) :]
             arrays.append(np.array([self.cls_id, *ids, self.sep_id], dtype=np.int64))
         return arrays, lost
+
+    def encode_plain(self, texts: Sequence[str]) -> list[np.ndarray]:
+        """Token ids of each text, all of them, without start and end tokens; int64.
+
+        Args:
+            texts: of bounded length, since the time of a text grows faster than its length.
+        """
+        encodings = self.backend.encode_batch_fast(list(texts), add_special_tokens=False)
+        return [np.array(encoding.ids, dtype=np.int64) for encoding in encodings]
+
+    @cached_property
+    def continues_V(self) -> np.ndarray:
+        """(V,) bool: whether a token goes on with the word of the token before it."""
+        found = np.zeros(self.vocab_size, dtype=bool)
+        model = json.loads(self.backend.to_str())["model"]
+        prefix = model.get("continuing_subword_prefix") or ""
+        for token, token_id in self.backend.get_vocab().items():
+            if model["type"] == "WordPiece":
+                found[token_id] = token.startswith(prefix)
+            else:  # byte-level BPE and SentencePiece mark the first token of a word
+                found[token_id] = not token.startswith(("\u0120", "\u2581"))
+        found[list(self.special_ids)] = False
+        return found
 
 
 def _ends(text: str, cap: int, long_texts: LongTexts) -> str:

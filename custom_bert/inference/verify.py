@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from custom_bert.batch import Batch
-from custom_bert.checkpoints.native import Checkpoint
+from custom_bert.checkpoints.native import Checkpoint, EncoderCheckpoint
 from custom_bert.errors import RunError, first_line
 
 TEXTS = 32
@@ -18,13 +21,13 @@ LARGEST = 1e-4
 """Difference of a logit that is rounding."""
 
 
-def verify(folder: Path, checkpoint: Checkpoint, classifier: str) -> str:
+def verify(folder: Path, checkpoint: Checkpoint | EncoderCheckpoint, name: str) -> str:
     """Opens `folder` with transformers and compares token ids and logits of random texts.
 
     Args:
         folder: the export.
         checkpoint: ours.
-        classifier: the class of transformers that it should open as.
+        name: of the class of transformers that it should open as.
 
     Returns:
         One line: what was compared, or why nothing was.
@@ -37,16 +40,19 @@ def verify(folder: Path, checkpoint: Checkpoint, classifier: str) -> str:
     try:
         import transformers
 
-        known = hasattr(transformers, classifier)
+        known = hasattr(transformers, name)
     except Exception as error:  # a broken installation raises anything
         return f"not verified: transformers cannot be imported: {first_line(error)}"
     if not known:
-        return f"not verified: transformers {transformers.__version__} has no {classifier}"
+        return f"not verified: transformers {transformers.__version__} has no {name}"
 
     before = transformers.logging.get_verbosity()
     transformers.logging.set_verbosity_error()  # type: ignore[no-untyped-call]
     try:
-        auto: Any = transformers.AutoModelForSequenceClassification
+        masked = isinstance(checkpoint, EncoderCheckpoint)
+        auto: Any = (
+            transformers.AutoModelForMaskedLM if masked else transformers.AutoModelForSequenceClassification
+        )
         model, report = auto.from_pretrained(str(folder), output_loading_info=True)
         tokenizer: Any = transformers.AutoTokenizer.from_pretrained(str(folder))
     except Exception as error:
@@ -63,12 +69,11 @@ def verify(folder: Path, checkpoint: Checkpoint, classifier: str) -> str:
     sequences, _ = checkpoint.tokenizer.encode(texts, checkpoint.max_length)
     worst = 0.0
     with torch.inference_mode():
-        ours_NC = checkpoint.model(Batch.build(sequences, pad_token_id=checkpoint.tokenizer.pad_id))
-        for text, ids, ours_C in zip(texts, sequences, ours_NC, strict=True):
+        for text, ids, ours in zip(texts, sequences, _logits(checkpoint, sequences), strict=True):
             inputs = tokenizer(text, truncation=True, return_tensors="pt")
             if inputs["input_ids"][0].tolist() != ids.tolist():
                 raise RunError(f"transformers {transformers.__version__} splits another way: {text!r}")
-            difference = float((model.eval()(**inputs).logits[0] - ours_C).abs().max())
+            difference = float((model.eval()(**inputs).logits[0] - ours).abs().max())
             worst = max(worst, difference)
     if not worst <= LARGEST:
         raise RunError(f"transformers {transformers.__version__} computes logits that differ by {worst:.1e}")
@@ -78,7 +83,17 @@ def verify(folder: Path, checkpoint: Checkpoint, classifier: str) -> str:
     )
 
 
-def random_texts(checkpoint: Checkpoint) -> list[str]:
+def _logits(checkpoint: Checkpoint | EncoderCheckpoint, sequences: Sequence[np.ndarray]) -> Sequence[Tensor]:
+    """Of each text: (C,), or (length, V) of all tokens."""
+    batch = Batch.build(sequences, pad_token_id=checkpoint.tokenizer.pad_id)
+    if isinstance(checkpoint, EncoderCheckpoint):
+        every = torch.arange(batch.num_rows)
+        logits_TV = checkpoint.model(replace(batch, masked_rows_M=every, targets_M=batch.input_ids_T))
+        return torch.split(logits_TV, [len(ids) for ids in sequences])
+    return list(checkpoint.model(batch))
+
+
+def random_texts(checkpoint: Checkpoint | EncoderCheckpoint) -> list[str]:
     """Words of the vocabulary in random order, from none to more than fit; the same at every call."""
     generator = np.random.Generator(np.random.PCG64(0))
     backend, size = checkpoint.tokenizer.backend, checkpoint.tokenizer.vocab_size

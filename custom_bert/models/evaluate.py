@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -67,6 +68,45 @@ def evaluate(
         examples += batch.num_texts
         matrix.add(batch.labels_N.cpu().numpy(), logits_NC.argmax(-1).cpu().numpy())
     return Evaluation(matrix.scores(), float(loss) / max(examples, 1))
+
+
+@dataclass(frozen=True)
+class MaskedEvaluation:
+    """Of hidden tokens.
+
+    Attributes:
+        loss: mean cross-entropy, in nats a token.
+        accuracy: share of them that are predicted.
+        targets: how many.
+    """
+
+    loss: float
+    accuracy: float
+    targets: int
+
+    @property
+    def perplexity(self) -> float:
+        """exp(loss): the pseudo-perplexity of the text under this masking (Salazar et al. 2020, arXiv
+        1910.14659, who hide one token at a time)."""
+        return math.exp(min(self.loss, 700.0))
+
+
+def evaluate_masked(
+    model: nn.Module,
+    batches: Iterable[Batch],
+    *,
+    device: torch.device,
+    autocast: Callable[[], AbstractContextManager[object]] = nullcontext,
+) -> MaskedEvaluation:
+    """Of batches with masked tokens. See `outputs_of`."""
+    loss, right = torch.zeros(2, dtype=torch.float64, device=device).unbind(0)
+    targets = 0
+    for batch, logits_MV in outputs_of(model, batches, device=device, autocast=autocast):
+        assert batch.targets_M is not None, "evaluation needs masked tokens"
+        loss += cross_entropy_sum(logits_MV, batch.targets_M)
+        right += (logits_MV.argmax(-1) == batch.targets_M).sum()
+        targets += len(batch.targets_M)
+    return MaskedEvaluation(float(loss) / max(targets, 1), float(right) / max(targets, 1), targets)
 
 
 def rows_in_order(outputs: Iterable[tuple[Batch, Tensor]], count: int) -> np.ndarray:

@@ -1,5 +1,7 @@
 """Masked language modelling: predicts the hidden tokens, at their rows only, with tied vectors.
 
+The head has the operations of the family's Hugging Face class, so that it loads and exports exactly.
+
 Shapes: T rows, M masked rows, D hidden, V vocabulary.
 """
 
@@ -11,12 +13,13 @@ from torch import Tensor, nn
 
 from custom_bert.batch import Batch
 from custom_bert.models.encoder import Encoder, initialise
-from custom_bert.models.layers import filled_up
+from custom_bert.models.layers import ACTIVATIONS, filled_up
 
 
 class MaskedLanguageModel(nn.Module):
-    """An encoder with BERT's prediction head: dense, gelu, norm, then the token table as the decoder
-    (Devlin et al. 2018; the three families' Hugging Face heads have this form).
+    """An encoder with BERT's prediction head: dense, activation, norm, then the token table as the decoder,
+    with a bias (Devlin et al. 2018; the families' Hugging Face heads have this form). The activation is the
+    encoder's in `bert` and `distilbert`, gelu in the others.
 
     Args:
         encoder: shared, not copied.
@@ -29,10 +32,11 @@ class MaskedLanguageModel(nn.Module):
         self.dense = nn.Linear(config.hidden_size, config.hidden_size, bias=config.bias)
         self.norm = nn.LayerNorm(config.hidden_size, eps=config.norm_eps, bias=config.bias)
         self.bias = nn.Parameter(torch.zeros(config.vocab_size))
+        self.activation = ACTIVATIONS[config.hidden_act if config.head in ("bert", "distilbert") else "gelu"]
         initialise(self.dense, config)
 
     def forward(self, batch: Batch) -> Tensor:
         """Logits of the batch's masked rows, (M, V)."""
         hidden_MD = self.encoder(batch, "masked")
-        hidden_RD = self.norm(F.gelu(self.dense(filled_up(hidden_MD))))
+        hidden_RD = self.norm(self.activation(self.dense(filled_up(hidden_MD))))
         return F.linear(hidden_RD, self.encoder.embeddings.token.weight, self.bias)[: len(hidden_MD)]

@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from custom_bert.models.encoder import initialise, sinusoids
+from custom_bert.models.encoder import Encoder, initialise, sinusoids
 from custom_bert.models.heads import ClassificationHead, SequenceClassifier
+from custom_bert.models.masked_lm import MaskedLanguageModel
 from custom_bert.presets import EncoderConfig
 
 
@@ -27,10 +28,40 @@ def from_tensors(config: EncoderConfig, num_labels: int, tensors: dict[str, Tens
         initialise(model.head, config)
     missing, unknown = model.load_state_dict(tensors, strict=False, assign=True)
     assert not unknown and all(name.startswith("head.") for name in missing)
-    embeddings = model.encoder.embeddings
-    if embeddings.sinusoidal:  # computed, not stored
-        embeddings.sinusoids = sinusoids(config.max_position_embeddings, config.hidden_size)
+    _compute_sinusoids(model.encoder)
     return model
+
+
+def language_model_from(config: EncoderConfig, tensors: dict[str, Tensor]) -> MaskedLanguageModel:
+    """A language model that takes over the tensors, of which those of the prediction head may be missing; it
+    draws these.
+
+    Args:
+        config: the architecture.
+        tensors: by the names of its state dict.
+    """
+    model = language_model_outline(config)
+    if any(name not in tensors for name in model.state_dict() if not name.startswith("encoder.")):
+        with torch.device("meta"), _NothingDrawn():
+            encoder = Encoder(config)
+        model = MaskedLanguageModel(encoder)
+    missing, unknown = model.load_state_dict(tensors, strict=False, assign=True)
+    assert not unknown and not any(name.startswith("encoder.") for name in missing)
+    _compute_sinusoids(model.encoder)
+    return model
+
+
+def language_model_outline(config: EncoderConfig) -> MaskedLanguageModel:
+    """A language model on the meta device, of which no value was drawn."""
+    with torch.device("meta"), _NothingDrawn():
+        return MaskedLanguageModel(Encoder(config))
+
+
+def _compute_sinusoids(encoder: Encoder) -> None:
+    """They are computed, not stored."""
+    if encoder.embeddings.sinusoidal:
+        config = encoder.config
+        encoder.embeddings.sinusoids = sinusoids(config.max_position_embeddings, config.hidden_size)
 
 
 def outline(config: EncoderConfig, num_labels: int) -> SequenceClassifier:

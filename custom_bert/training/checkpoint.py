@@ -300,13 +300,13 @@ def _read(directory: Path, identity: str) -> Saved:
 
 
 def _weights(state: State) -> dict[str, Tensor]:
-    """Of the classifier and of what the phase trains beside it, with what else is no plain number."""
+    """Of the model and of what the phase trains beside it, with what else is no plain number."""
     losses = torch.stack(state.losses).float() if state.losses else torch.zeros(0)
     return {**_parameters(state), **random_state(state.device), "losses": losses}
 
 
 def _parameters(state: State) -> dict[str, Tensor]:
-    found = {f"classifier.{name}": tensor for name, tensor in state.model.state_dict().items()}
+    found = {f"model.{name}": tensor for name, tensor in state.model.state_dict().items()}
     if state.phase.model is not state.model:
         beside = state.phase.model.state_dict()
         found |= {f"beside.{k}": tensor for k, tensor in beside.items() if not k.startswith("encoder.")}
@@ -350,6 +350,6 @@ def _load(path: Path, found: dict[str, Tensor], state: State) -> None:
     def part(prefix: str) -> dict[str, Tensor]:
         return {k.removeprefix(prefix): tensor for k, tensor in found.items() if k.startswith(prefix)}
 
-    state.model.load_state_dict(part("classifier."))
+    state.model.load_state_dict(part("model."))
     if state.phase.model is not state.model:
         state.phase.model.load_state_dict(part("beside."), strict=False)  # the names are checked

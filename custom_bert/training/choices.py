@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
+
+from custom_bert.config import Schedule
 
 
 @dataclass(frozen=True)
@@ -87,6 +89,14 @@ def epochs(tokens: int, *, token_dropout: float = 0.0) -> tuple[int, str]:
     by_steps = min(30, math.ceil(300 * token_budget(tokens)[0] / read))
     reason = _training_tokens(tokens) + (f", {token_dropout:.0%} left out" if token_dropout else "")
     return max(by_tokens, by_steps), reason
+
+
+def corpus_epochs(tokens: int, *, max_minutes: float | None) -> tuple[int, str]:
+    """Passes over running text: 40 million tokens in all, from 40 passes down to one; where the time is
+    limited, so many that the time ends them."""
+    if max_minutes is not None:
+        return 1000, f"until {max_minutes:g} minutes are over"
+    return min(40, max(1, round(40_000_000 / tokens))), _training_tokens(tokens)
 
 
 def pretrain_epochs(tokens: int) -> tuple[int, str]:
@@ -168,7 +178,7 @@ def finetune_epochs(tokens: int, *, texts: int) -> tuple[int, str]:
     return max(by_tokens, by_steps), f"{texts:,} texts, {_training_tokens(tokens)}"
 
 
-def schedule(*, trained: bool) -> tuple[Literal["cosine", "linear"], str]:
+def schedule(*, trained: bool) -> tuple[Schedule, str]:
     """How the learning rate falls."""
     if trained:
         return "linear", "a trained encoder, as in Devlin et al. 2018"
@@ -214,6 +224,19 @@ def eval_every(
     every = max(1, -(-total // max(4, affordable)))
     return every, f"{total:,} steps in all; an evaluation reads {validation_tokens:,} tokens"
 
+
+def corpus_eval_every(token_budget: int, accumulation: int, validation_tokens: int) -> tuple[int, str]:
+    """Steps between evaluations on held-out text, which then take about a twentieth of the time; 50 at
+    least."""
+    training = (
+        validation_tokens / 3 / CORPUS_EVALUATION_SHARE
+    )  # tokens, a passing of which costs 3 times as much
+    every = max(50, math.ceil(training / (token_budget * accumulation)))
+    return every, f"an evaluation reads {validation_tokens:,} tokens"
+
+
+CORPUS_EVALUATION_SHARE = 0.05
+"""Of the time of pretraining that evaluations may take."""
 
 EVALUATION_SHARE = 0.2
 """Of the time of training that evaluations may take, as far as four of them allow."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,12 +16,11 @@ from custom_bert import files, machine
 from custom_bert.checkpoints.hub import locate
 from custom_bert.checkpoints.pretrained import Pretrained, load_pretrained
 from custom_bert.config import KERNELS_WITH_DROPOUT, TrainConfig
+from custom_bert.data.corpus import Corpus
 from custom_bert.data.dataset import Dataset
 from custom_bert.data.loader import BatchBuilder
-from custom_bert.data.masking import MASK_RATE
 from custom_bert.data.store import cache_directory, cache_root
-from custom_bert.data.text import LineReader
-from custom_bert.data.tokenizer import TextTokenizer, load_tokenizer, train_tokenizer
+from custom_bert.data.tokenizer import TRAINING_CHARACTERS, TextTokenizer, load_tokenizer, train_tokenizer
 from custom_bert.errors import ConfigError, DataError
 from custom_bert.ops.attention import choose_kernel
 from custom_bert.precision import DTYPES, choose_precision
@@ -62,7 +61,8 @@ def decide_start(todo: Decisions, say: Callable[[str], None]) -> Pretrained | No
         if config.optim.embedding_init == "checkpoint":
             raise ConfigError(["config: optim.embedding_init: checkpoint needs model.init_from"])
         return None
-    pretrained = load_pretrained(locate(config.model.init_from, say), source=config.model.init_from)
+    directory = locate(config.model.init_from, say)
+    pretrained = load_pretrained(directory, source=config.model.init_from, objective=config.objective)
     for note in pretrained.notes:
         say(f"{pretrained.source}: {note}")
     encoder, faults = pretrained.encoder, []
@@ -113,6 +113,9 @@ def decide_defaults(todo: Decisions, pretrained: Pretrained | None) -> None:
         preset = TRAINING[todo.config.preset]["data.max_length"]
         if limit < preset:
             todo.default("data.max_length", (limit, f"positions of {pretrained.source}"))
+    if todo.config.objective == "masked_lm":
+        for name, value in PRETRAINING.items():
+            todo.default(name, (value, "masked language modelling"))
     for name, value in TRAINING[todo.config.preset].items():
         todo.default(name, (value, f"preset {todo.config.preset}"))
 
@@ -157,7 +160,22 @@ def decide_machine(todo: Decisions) -> torch.device:
     return device
 
 
-def decide_tokenizer(todo: Decisions, dataset: Dataset, say: Callable[[str], None]) -> TextTokenizer:
+@dataclass(frozen=True)
+class Text:
+    """What a vocabulary is trained on.
+
+    Attributes:
+        characters: of it.
+        sha256: of its content.
+        blocks: gives its lines, in lists, as often as it is called.
+    """
+
+    characters: int
+    sha256: str
+    blocks: Callable[[], Iterator[list[str]]]
+
+
+def decide_tokenizer(todo: Decisions, text: Text, say: Callable[[str], None]) -> TextTokenizer:
     """The tokenizer that the user names, an earlier run's of the same text, or a new one."""
     data = todo.config.data
     if data.tokenizer:
@@ -171,21 +189,19 @@ def decide_tokenizer(todo: Decisions, dataset: Dataset, say: Callable[[str], Non
             )
         todo.default("model.vocab_size", (tokenizer.vocab_size, f"entries of {data.tokenizer}"))
         return tokenizer
-    file = dataset.train_file
-    wanted, reason = choices.vocab_size(file.characters)
+    wanted, reason = choices.vocab_size(text.characters)
     if todo.config.model.vocab_size is not None:
         wanted, reason = todo.config.model.vocab_size, "as configured"
-    identity = f"wordpiece/1 {file.texts_sha256} {wanted} {data.lowercase}"
+    identity = f"wordpiece/1 {text.sha256} {wanted} {data.lowercase}"
     name = hashlib.sha256(identity.encode()).hexdigest()[:32] + ".json"
     path = cache_root(data.cache_dir) / "tokenizers" / name
     tokenizer_or_none = _cached(path)
     if tokenizer_or_none is None:
-        say("training a WordPiece vocabulary on the training texts")
+        read = min(text.characters, TRAINING_CHARACTERS)
+        share = f"{read / 1e6:,.1f} of {text.characters / 1e6:,.1f} million characters of the texts"
+        say(f"training a WordPiece vocabulary on {share}")
         tokenizer_or_none = train_tokenizer(
-            lambda: LineReader(file.texts_path).blocks(),
-            vocab_size=wanted,
-            lowercase=data.lowercase,
-            characters=file.characters,
+            text.blocks, vocab_size=wanted, lowercase=data.lowercase, characters=text.characters
         )
         cache_directory(path.parent)
         files.write_text(path, tokenizer_or_none.to_json())
@@ -258,18 +274,24 @@ def decide_training(
     device: torch.device,
 ) -> None:
     """Batches, learning rate, passes, regularisation: by rules on the data."""
+    masked = todo.config.objective == "masked_lm"
     tokens, texts = int(train.lengths_N.sum()), max(1, len(train.lengths_N))
     mean, trained = tokens / texts, todo.config.model.init_from is not None
     if todo.config.batch.plan == "padded":
         todo.default("batch.batch_size", (32, "the padded plan's default"))
     else:
-        fitting = choices.fitting_rows(encoder.bytes_per_row(MASK_RATE), machine.memory_of(device))
+        fitting = choices.fitting_rows(
+            encoder.bytes_per_row(todo.config.optim.mask_rate), machine.memory_of(device)
+        )
         budget = (
             choices.finetune_token_budget(mean, fitting=fitting)
-            if trained
+            if trained and not masked
             else choices.token_budget(tokens, fitting=fitting)
         )
         todo.default("batch.token_budget", budget)
+    if masked:
+        _decide_pretraining(todo, tokens, encoder, tokenizer)
+        return
     if tokenizer.mask_id is None:
         if todo.asked.optim.pretrain_epochs:
             raise ConfigError(
@@ -308,14 +330,52 @@ def decide_training(
     todo.default("optim.lr", choices.learning_rate(encoder.hidden_size, pretrained=pretrained))
 
 
+def _decide_pretraining(
+    todo: Decisions, tokens: int, encoder: EncoderConfig, tokenizer: TextTokenizer
+) -> None:
+    if tokenizer.mask_id is None:
+        raise ConfigError(["config: objective masked_lm: the tokenizer has no [MASK] token"])
+    trained, minutes = todo.config.model.init_from is not None, todo.config.optim.max_minutes
+    todo.default("optim.epochs", choices.corpus_epochs(tokens, max_minutes=minutes))
+    todo.default("optim.lr", choices.pretrain_learning_rate(encoder.hidden_size, trained=trained))
+
+
 def _lowercase_elsewhere(config: TrainConfig) -> str:
     if config.model.init_from:
         return f"the tokenizer of {config.model.init_from} says so itself"
     return "a tokenizer.json says so itself" if str(config.data.tokenizer or "").endswith(".json") else ""
 
 
-def unread(asked: TrainConfig, config: TrainConfig, dataset: Dataset) -> list[str]:
+PRETRAINING: dict[str, Any] = {
+    "data.max_length": 128,
+    "optim.schedule": "wsd",
+    "optim.embedding_lr_factor": 1.0,
+    "optim.layer_lr_decay": 1.0,
+    "optim.pretrain_epochs": 0,
+    "optim.r_drop": 0.0,
+    "optim.token_dropout": 0.0,
+}
+"""Defaults of masked_lm: short sequences and no dropout, as Geiping and Goldstein 2022 (arXiv 2212.14034)
+advise for small budgets; warm-up, stable, decay (Hu et al. 2024, arXiv 2404.06395; ModernBERT)."""
+
+OF_LABELS = (
+    "data.train_texts",
+    "data.train_labels",
+    "data.val_texts",
+    "data.val_labels",
+    "data.val_fraction",
+    "data.long_texts",
+    "optim.label_smoothing",
+    "optim.class_weights",
+    "optim.metric",
+)
+OF_RUNNING_TEXT = ("data.corpus", "data.held_out", "batch.length_warmup")
+"""Settings that one objective alone reads."""
+
+
+def unread(asked: TrainConfig, config: TrainConfig, source: Dataset | Corpus) -> list[str]:
     """Settings that the user has made and that this run does not read."""
+    labelled = isinstance(source, Dataset)
     padded, model, given = config.batch.plan == "padded", config.model, configuration.to_flat(asked)
     local = bool(model.local_attention)
     reasons = {
@@ -325,9 +385,16 @@ def unread(asked: TrainConfig, config: TrainConfig, dataset: Dataset) -> list[st
         if model.position == "rope" and local
         else "there are no rotary local layers",
         "model.global_attn_every_n_layers": "" if local else "model.local_attention is 0",
-        "data.val_fraction": "" if dataset.was_divided else "there are validation files",
+        "data.val_fraction": "there are validation files"
+        if isinstance(source, Dataset) and not source.was_divided
+        else "",
         "data.lowercase": _lowercase_elsewhere(config),
         "optim.pretrain_lr": "" if config.optim.pretrain_epochs else "optim.pretrain_epochs is 0",
+        "optim.decay": "" if config.optim.schedule == "wsd" else f"optim.schedule is {config.optim.schedule}",
+        "optim.mask_rate": "" if config.optim.pretrain_epochs or not labelled else "nothing is masked",
+        "optim.whole_words": "" if config.optim.pretrain_epochs or not labelled else "nothing is masked",
+        **dict.fromkeys(OF_LABELS, "" if labelled else "objective is masked_lm"),
+        **dict.fromkeys(OF_RUNNING_TEXT, "objective is classification" if labelled else ""),
         "runtime.compile_mode": "" if config.runtime.compile else "runtime.compile is off",
     }
     defaults = configuration.to_flat(TrainConfig())

@@ -18,6 +18,7 @@ Identity = dict[str, dict[str, Any]]
 
 ELSEWHERE = (
     "out",
+    "data.corpus",
     "data.train_texts",
     "data.train_labels",
     "data.val_texts",
@@ -54,14 +55,7 @@ def identity(prepared: Prepared) -> Identity:
         del settings[name]
     for name in OF_THE_MACHINE:
         settings[name] = asked[name]
-    data = prepared.dataset
-    hashes = {
-        "train_texts": data.train_file.texts_sha256,
-        "train_labels": data.train_file.labels_sha256,
-        "val_texts": data.val_file.texts_sha256,
-        "val_labels": data.val_file.labels_sha256,
-        "tokenizer": prepared.tokenizer.sha256,
-    }
+    hashes = {**prepared.source.hashes(), "tokenizer": prepared.tokenizer.sha256}
     if prepared.pretrained:
         hashes["init_from"] = prepared.pretrained.sha256
     return {"settings": settings, "data": hashes}

@@ -157,18 +157,9 @@ def duration(seconds: float) -> str:
 
 def introduction(prepared: Prepared, directory: Path) -> list[str]:
     """What will be trained, on what, where, and every decision with its reason."""
-    data, config = prepared.dataset, prepared.config
-    lines = []
-    if data.was_divided:
-        lines.append(
-            f"no validation files: {len(data.val_rows):,} of {len(data.train_file):,} lines are set "
-            f"aside, stratified by label, seed {config.seed}"
-        )
-    parameters = prepared.encoder.num_parameters(len(data.labels))
-    lines.append(
-        f"{len(data.train_rows):,} training and {len(data.val_rows):,} validation texts, "
-        f"{len(data.labels)} labels; {parameters / 1e6:.1f} M parameters; run directory {directory}"
-    )
+    config = prepared.config
+    lines = _running_text(prepared) if config.objective == "masked_lm" else _labelled(prepared)
+    lines[-1] += f"; run directory {directory}"
     if config.data.long_texts == "windows":
         windows_N = prepared.train.windows_of_texts()
         several = windows_N[windows_N > 1]
@@ -182,6 +173,30 @@ def introduction(prepared: Prepared, directory: Path) -> list[str]:
     value_width = max(len(_shown(choice.value)) for choice in chosen)
     lines += [f"  {c.name:<{width}}  {_shown(c.value):<{value_width}}  {c.reason}" for c in chosen]
     return lines
+
+
+def _labelled(prepared: Prepared) -> list[str]:
+    data, lines = prepared.dataset, []
+    if data.was_divided:
+        lines.append(
+            f"no validation files: {len(data.val_rows):,} of {len(data.train_file):,} lines are set "
+            f"aside, stratified by label, seed {prepared.config.seed}"
+        )
+    parameters = prepared.encoder.num_parameters(len(data.labels))
+    lines.append(
+        f"{len(data.train_rows):,} training and {len(data.val_rows):,} validation texts, "
+        f"{len(data.labels)} labels; {parameters / 1e6:.1f} M parameters"
+    )
+    return lines
+
+
+def _running_text(prepared: Prepared) -> list[str]:
+    train, val = int(prepared.train.lengths_N.sum()), int(prepared.val.lengths_N.sum())
+    documents = prepared.description()["documents"]
+    return [
+        f"{documents:,} documents, {train:,} tokens in {len(prepared.train.rows_N):,} pieces; {val:,} tokens "
+        f"are held out; {prepared.encoder.num_parameters(0) / 1e6:.1f} M parameters"
+    ]
 
 
 def _shown(value: Any) -> str:

@@ -21,8 +21,10 @@ from custom_bert import files, signals
 from custom_bert.config import TrainConfig, require
 from custom_bert.config_sources import load as load_config
 from custom_bert.errors import UserError, WriteError
+from custom_bert.models.encoder import Encoder
 from custom_bert.models.heads import SequenceClassifier
-from custom_bert.models.outline import from_tensors
+from custom_bert.models.masked_lm import MaskedLanguageModel
+from custom_bert.models.outline import from_tensors, language_model_from
 from custom_bert.precision import MixedPrecision
 from custom_bert.signals import Requests
 from custom_bert.training import checkpoint, choices
@@ -37,10 +39,11 @@ from custom_bert.training.phases import (
     Phase,
     classification,
     estimate_seconds,
+    language_modelling,
     pretraining,
     steps_of,
-    steps_per_epoch,
     time_passes,
+    total_steps,
 )
 from custom_bert.training.prepare import Prepared, prepare
 from custom_bert.training.run import RunDirectory, claim, default_directory, hold, sibling
@@ -158,13 +161,7 @@ def build(prepared: Prepared, reporter: Reporter) -> State:
     assert config.runtime.precision is not None
     torch.manual_seed(config.seed)
     torch.use_deterministic_algorithms(config.runtime.deterministic)
-    num_labels, pretrained = len(prepared.dataset.labels), prepared.pretrained
-    if pretrained:
-        model = from_tensors(prepared.encoder, num_labels, pretrained.state)
-        pretrained.state.clear()
-    else:
-        model = SequenceClassifier(prepared.encoder, num_labels)
-    model = model.to(device).train()
+    model = _model(prepared).to(device).train()
     model.encoder.set_kernel(config.runtime.attention)
     assert config.runtime.skip_unread is not None
     model.encoder.skip_unread = config.runtime.skip_unread
@@ -172,8 +169,11 @@ def build(prepared: Prepared, reporter: Reporter) -> State:
     if config.optim.embedding_init == "ppmi":
         start_from_cooccurrences(model.encoder, prepared)
     train_tokens_in_use(model.encoder, prepared, reporter.say)
-    phases = [pretraining(prepared, model)] if config.optim.pretrain_epochs else []
-    phases.append(classification(prepared, model))
+    if isinstance(model, MaskedLanguageModel):
+        phases = [language_modelling(prepared, model)]
+    else:
+        phases = [pretraining(prepared, model)] if config.optim.pretrain_epochs else []
+        phases.append(classification(prepared, model))
     state = State(model, phases, MixedPrecision(config.runtime.precision, device))
     if config.runtime.compile:
         fault = compiler_fault(device)
@@ -182,6 +182,17 @@ def build(prepared: Prepared, reporter: Reporter) -> State:
         else:
             _compile(state, prepared, reporter)
     return state
+
+
+def _model(prepared: Prepared) -> SequenceClassifier | MaskedLanguageModel:
+    """Of the objective, from scratch or from trained tensors."""
+    encoder, labels, pretrained = prepared.encoder, len(prepared.labels), prepared.pretrained
+    masked = prepared.config.objective == "masked_lm"
+    if pretrained is None:
+        return MaskedLanguageModel(Encoder(encoder)) if masked else SequenceClassifier(encoder, labels)
+    tensors = dict(pretrained.state)
+    pretrained.state.clear()
+    return language_model_from(encoder, tensors) if masked else from_tensors(encoder, labels, tensors)
 
 
 def _compile(state: State, prepared: Prepared, reporter: Reporter) -> None:
@@ -214,8 +225,7 @@ def fit(state: State, prepared: Prepared, run: RunDirectory, reporter: Reporter,
     """
     optim, phase, progress = prepared.config.optim, state.phase, state.progress
     assert optim.eval_every is not None
-    classifies = phase.name == "train"
-    total = phase.epochs * steps_per_epoch(phase, prepared)
+    total = total_steps(phase, prepared)
     log_every = prepared.config.runtime.log_every or choices.log_every(total)
     limit = _time_limit(state, phase, prepared)
     board = Board(run.path) if prepared.config.runtime.tensorboard else None
@@ -245,7 +255,8 @@ def fit(state: State, prepared: Prepared, run: RunDirectory, reporter: Reporter,
         progress.evaluation_due = False
         stale = progress.step - progress.best_step
         if optim.patience and stale >= optim.patience and not progress.ended:
-            reporter.say(f"stopped: {optim.metric} has not improved for {stale:,} steps")
+            what = optim.metric if prepared.labels else "accuracy"
+            reporter.say(f"stopped: {what} has not improved for {stale:,} steps")
             progress.ended = True
 
     reporter.start(phase.name, total)
@@ -256,7 +267,8 @@ def fit(state: State, prepared: Prepared, run: RunDirectory, reporter: Reporter,
         for step in speed.waiting_for(requests.between(steps)):
             done = min(1.0, max(step.progress, (time.perf_counter() - started) / limit))
             middle = max(0.0, done - 0.5 / total)
-            lr = phase.lr * lr_factor(middle, warmup=optim.warmup, schedule=require(optim.schedule))
+            schedule = require(optim.schedule)
+            lr = phase.lr * lr_factor(middle, warmup=optim.warmup, schedule=schedule, decay=optim.decay)
             set_lr(phase.optimizer, lr)
             result, batches = step_within_memory(
                 state,
@@ -297,7 +309,7 @@ def fit(state: State, prepared: Prepared, run: RunDirectory, reporter: Reporter,
                     board.add(record)
             reporter.advance(progress.step, total)
 
-            if classifies and (progress.step % optim.eval_every == 0 or progress.ended):
+            if phase.evaluates and (progress.step % optim.eval_every == 0 or progress.ended):
                 progress.evaluation_due = True
                 evaluate()
             if progress.ended:
@@ -347,7 +359,7 @@ def _announce(state: State, prepared: Prepared, reporter: Reporter) -> None:
         note, expected = f"; cut to {minutes:g} min", 60 * minutes
     plans = [
         f"{'pretraining' if phase.name == 'pretrain' else 'training'} {phase.epochs} epochs, "
-        f"{phase.epochs * steps_per_epoch(phase, prepared):,} steps"
+        f"{total_steps(phase, prepared):,} steps"
         for phase in phases
     ]
     reporter.say(f"{'; '.join(plans)}; about {duration(expected)}{note}")

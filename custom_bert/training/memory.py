@@ -12,10 +12,9 @@ import torch
 
 from custom_bert import machine
 from custom_bert.batch import Batch
-from custom_bert.data.masking import MASK_RATE
 from custom_bert.errors import ConfigError
 from custom_bert.training.checkpoint import random_state, restore_random
-from custom_bert.training.phases import Phase, Step, text_too_long
+from custom_bert.training.phases import Phase, Step, built, text_too_long
 from custom_bert.training.prepare import Prepared
 from custom_bert.training.state import State
 from custom_bert.training.step import StepResult, train_step
@@ -34,7 +33,7 @@ def halvings_needed(prepared: Prepared) -> int:
         ConfigError: if the model alone does not fit.
     """
     encoder, config, memory = prepared.encoder, prepared.config, machine.memory_of(prepared.device)
-    fixed = BYTES * encoder.num_parameters(len(prepared.dataset.labels))
+    fixed = BYTES * encoder.num_parameters(len(prepared.labels))
     room = SHARE * memory - fixed
     if room <= 0:
         raise ConfigError(
@@ -50,7 +49,8 @@ def halvings_needed(prepared: Prepared) -> int:
     else:
         rows = max((int(lengths_N[indices].sum()) for indices in several), default=0)
     rows *= 2 if config.optim.r_drop else 1
-    masked = MASK_RATE if config.optim.pretrain_epochs else 0.0
+    masks = config.optim.pretrain_epochs or config.objective == "masked_lm"
+    masked = config.optim.mask_rate if masks else 0.0
     return max(0, math.ceil(math.log2(max(1, rows) * encoder.bytes_per_row(masked) / room)))
 
 
@@ -120,5 +120,5 @@ def halved(phase: Phase, step: Step, times: int) -> list[Batch]:
         _, first = np.unique(batch.indices, return_index=True)  # R-Drop has each example twice
         examples = batch.indices[np.sort(first)]
         count = min(len(examples), 2**times)
-        parts += [phase.build(part, step.drawn_in) for part in np.array_split(examples, count)]
+        parts += [built(phase, step.drawn_in, part, step.longest) for part in np.array_split(examples, count)]
     return parts

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-from custom_bert.batch import Batch
 from custom_bert.checkpoints.native import read_run_weights
-from custom_bert.data.batching import EVALUATION_PADDING, EVALUATION_ROWS, by_length
-from custom_bert.data.loader import prefetch
 from custom_bert.errors import RunError
 from custom_bert.metrics import Scores
-from custom_bert.models.evaluate import Evaluation, evaluate
 from custom_bert.process import release_memory
 from custom_bert.report import score_lines
 from custom_bert.signals import Requests
 from custom_bert.training import checkpoint
+from custom_bert.training.evaluation import measure, validation_batches
 from custom_bert.training.log import Reporter, duration
 from custom_bert.training.prepare import Prepared
 from custom_bert.training.run import RunDirectory
@@ -31,27 +26,21 @@ class TrainResult:
 
     Attributes:
         directory: of the run.
-        accuracy, macro_f1: of the kept weights on the validation rows, as fractions, in fp32.
+        accuracy, macro_f1: of the kept weights on the validation rows, as fractions, in fp32; of running text
+            the accuracy of masked tokens, and no macro-F1.
         step: of the kept weights.
-        steps: optimizer steps of classification taken; 0 if the run had been finished before.
+        steps: optimizer steps of the last phase taken; 0 if the run had been finished before.
         seconds: of training, evaluations included.
         scores: all metrics; None if the run had been finished before.
     """
 
     directory: Path
     accuracy: float
-    macro_f1: float
+    macro_f1: float | None
     step: int
     steps: int
     seconds: float
     scores: Scores | None = None
-
-
-def validation_batches(prepared: Prepared) -> Iterator[Batch]:
-    """The validation rows, longest first."""
-    plan = by_length(prepared.val.lengths_N, EVALUATION_ROWS[prepared.device.type])
-    padding = 0.0 if prepared.config.runtime.attention == "varlen" else EVALUATION_PADDING
-    return prefetch(plan, partial(prepared.val.build_for_evaluation, padding=padding))
 
 
 def evaluate_now(
@@ -64,15 +53,10 @@ def evaluate_now(
         UserError: if the loss is not finite.
     """
     progress = state.progress
-    found = evaluate(
-        state.model,
-        requests.between(validation_batches(prepared)),
-        len(prepared.dataset.labels),
-        device=prepared.device,
-        autocast=state.precision.autocast,
+    found = measure(
+        state.model, requests.between(validation_batches(prepared)), prepared, state.precision.autocast
     )
-    loss = state.finite(found.loss)  # before anything is kept
-    metric = float(getattr(found.scores, prepared.config.optim.metric))
+    loss, metric = state.finite(found.loss), found.metric  # before anything is kept
     better = metric > progress.best_metric
     if better:
         run.keep_best(state.model.state_dict())
@@ -82,16 +66,12 @@ def evaluate_now(
         "step": progress.step,
         "epoch": round(progress.epoch, 4),
         "loss": loss,
-        "accuracy": found.scores.accuracy,
-        "macro_f1": found.scores.macro_f1,
+        **found.numbers,
         "best": better,
         "run_seconds": round(state.seconds, 3),
     }
     run.log.write(record)
-    reporter.say(
-        f"epoch {progress.epoch:.2f}  validation: accuracy {found.scores.accuracy:.4f}  "
-        f"macro-F1 {found.scores.macro_f1:.4f}  loss {found.loss:.4f}{'  (best)' if better else ''}"
-    )
+    reporter.say(f"epoch {progress.epoch:.2f}  validation: {found.words}{'  (best)' if better else ''}")
     return record
 
 
@@ -108,13 +88,8 @@ def finish(
     state.model.load_state_dict(read_run_weights(run.path, written=run.best))
     state.model.encoder.set_kernel(None)
     state.model.encoder.skip_unread = True
-    found: Evaluation = evaluate(
-        state.model,
-        requests.between(validation_batches(prepared)),
-        len(prepared.dataset.labels),
-        device=prepared.device,
-    )
-    scores, labels = found.scores, list(prepared.dataset.labels)
+    found = measure(state.model, requests.between(validation_batches(prepared)), prepared)
+    labels = list(prepared.labels)
     run.log.close()
     run.update(
         "finished",
@@ -122,19 +97,25 @@ def finish(
         best_step=progress.best_step,
         seconds=round(seconds, 2),
         saving_seconds=round(progress.saving_seconds, 2),
-        validation={"loss": found.loss, **scores.as_dict(labels)},
+        validation={"loss": found.loss, **(found.scores.as_dict(labels) if found.scores else found.numbers)},
     )
     checkpoint.discard(run.path)
     reporter.say("")
-    for line in score_lines(scores, labels):
+    for line in score_lines(found.scores, labels) if found.scores else [found.words]:
         reporter.say(line)
     reporter.say("")
+    what = prepared.config.optim.metric if found.scores else "accuracy of masked tokens"
     reporter.say(
-        f"{run.path}: weights of step {progress.best_step:,} (best {prepared.config.optim.metric}), "
-        f"trained in {duration(seconds)}"
+        f"{run.path}: weights of step {progress.best_step:,} (best {what}), trained in {duration(seconds)}"
     )
     return TrainResult(
-        run.path, scores.accuracy, scores.macro_f1, progress.best_step, progress.step, seconds, scores
+        run.path,
+        found.numbers["accuracy"],
+        found.numbers.get("macro_f1"),
+        progress.best_step,
+        progress.step,
+        seconds,
+        found.scores,
     )
 
 
@@ -149,16 +130,17 @@ def as_finished(directory: Path, record: dict[str, Any], reporter: Reporter) -> 
         result = TrainResult(
             directory,
             float(validation["accuracy"]),
-            float(validation["macro_f1"]),
+            float(validation["macro_f1"]) if "macro_f1" in validation else None,
             int(record["best_step"]),
             0,
             float(record["seconds"]),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise RunError(f"{directory / 'run.json'}: damaged: not the record of a finished run") from error
+    macro = "" if result.macro_f1 is None else f", macro-F1 {result.macro_f1:.4f}"
     reporter.say(
-        f"{directory}: this run is finished (accuracy {result.accuracy:.4f}, macro-F1 "
-        f"{result.macro_f1:.4f}); nothing to do. --fresh trains again in a numbered sibling"
+        f"{directory}: this run is finished (accuracy {result.accuracy:.4f}{macro}); nothing to do. --fresh "
+        f"trains again in a numbered sibling"
     )
     return result
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -16,7 +15,7 @@ from custom_bert import machine
 from custom_bert.batch import Batch
 from custom_bert.config import require
 from custom_bert.data.loader import prefetch
-from custom_bert.data.masking import MASK_RATE, Masker
+from custom_bert.data.masking import Masker
 from custom_bert.errors import UserError
 from custom_bert.models.heads import SequenceClassifier
 from custom_bert.models.masked_lm import MaskedLanguageModel
@@ -24,6 +23,7 @@ from custom_bert.ops.losses import balanced_weights
 from custom_bert.precision import MixedPrecision
 from custom_bert.training.optim import make_optimizer, share_by_depth
 from custom_bert.training.prepare import Prepared
+from custom_bert.training.schedule import batches_of_step, longest_piece
 from custom_bert.training.step import Classification, MaskedLanguage, Objective
 
 PRETRAIN_SEED = 1
@@ -44,6 +44,7 @@ class Phase:
         dropout: whether the encoder's dropout is on.
         plan: epoch -> the example indices of each of its batches.
         build: (example indices, epoch) -> batch, called in the loader's thread.
+        evaluates: whether evaluations during the phase choose the weights that the run keeps.
     """
 
     name: Literal["pretrain", "train"]
@@ -55,6 +56,7 @@ class Phase:
     dropout: bool
     plan: Callable[[int], list[np.ndarray]]
     build: Callable[[np.ndarray, int], Batch]
+    evaluates: bool
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,7 @@ class Step:
     Attributes:
         microbatches: on the CPU.
         drawn_in: the pass that they belong to, from 0.
+        longest: tokens of the pieces into which their sequences are cut; None for whole ones.
         epochs_done, steps_done: whole passes of the phase, and steps of the pass after those.
         progress: share of the phase.
         epoch: passes over the data.
@@ -72,6 +75,7 @@ class Step:
 
     microbatches: list[Batch]
     drawn_in: int
+    longest: int | None
     epochs_done: int
     steps_done: int
     progress: float
@@ -118,45 +122,82 @@ def classification(prepared: Prepared, model: SequenceClassifier) -> Phase:
         dropout=True,
         plan=lambda epoch: prepared.epoch_plan(config.seed, epoch, dropout),
         build=build,
+        evaluates=True,
     )
 
 
 def pretraining(prepared: Prepared, model: SequenceClassifier) -> Phase:
-    """The phase that learns the language of the training texts by predicting masked tokens.
-
-    Without dropout, as Geiping and Goldstein 2022 (arXiv 2212.14034) advise for short pretraining: masking
-    is noise enough.
-    """
-    config = prepared.config
+    """The phase that learns the language of the training texts before their labels are learned."""
+    optim = prepared.config.optim
+    assert optim.pretrain_lr and optim.pretrain_epochs
     language_model = MaskedLanguageModel(model.encoder).to(prepared.device).train()
-    seed = config.seed + PRETRAIN_SEED
-    tokenizer = prepared.tokenizer
-    assert tokenizer.mask_id is not None, "prepare() refuses masking without a mask token"
-    masker = Masker(tokenizer.mask_id, tuple(tokenizer.special_ids), tokenizer.vocab_size, MASK_RATE, seed)
-    assert config.optim.pretrain_lr and config.optim.pretrain_epochs
+    seed = prepared.config.seed + PRETRAIN_SEED
+    return _masked(prepared, language_model, optim.pretrain_lr, optim.pretrain_epochs, seed, evaluates=False)
+
+
+def language_modelling(prepared: Prepared, model: MaskedLanguageModel) -> Phase:
+    """The phase of a run that learns from running text."""
+    config = prepared.config
+    assert config.optim.lr is not None and config.optim.epochs is not None
+    return _masked(prepared, model, config.optim.lr, config.optim.epochs, config.seed, evaluates=True)
+
+
+def _masked(
+    prepared: Prepared, model: MaskedLanguageModel, lr: float, epochs: int, seed: int, *, evaluates: bool
+) -> Phase:
+    """Masked tokens are predicted; without dropout, as Geiping and Goldstein 2022 (arXiv 2212.14034) advise
+    for short pretraining: masking is noise enough."""
+    masked = masker(prepared, seed)
 
     def build(indices: np.ndarray, epoch: int) -> Batch:
-        return masker.mask(prepared.train.build(indices, prepared.plan, prepared.max_length), epoch)
+        return masked.mask(prepared.train.build(indices, prepared.plan, prepared.max_length), epoch)
 
     return Phase(
         name="pretrain",
-        model=language_model,
-        optimizer=make_optimizer(
-            language_model, lr=config.optim.pretrain_lr, weight_decay=config.optim.weight_decay or 0.0
-        ),
+        model=model,
+        optimizer=make_optimizer(model, lr=lr, weight_decay=prepared.config.optim.weight_decay or 0.0),
         objective=MaskedLanguage(),
-        epochs=config.optim.pretrain_epochs,
-        lr=config.optim.pretrain_lr,
+        epochs=epochs,
+        lr=lr,
         dropout=False,
         plan=lambda epoch: prepared.epoch_plan(seed, epoch, None),
         build=build,
+        evaluates=evaluates,
     )
 
 
-def steps_per_epoch(phase: Phase, prepared: Prepared) -> int:
-    """Optimizer steps of the first epoch; with token dropout or packed batches another may have a few more
-    or less."""
-    return -(-len(phase.plan(0)) // prepared.config.batch.accumulation)
+def masker(prepared: Prepared, seed: int) -> Masker:
+    """As the run's settings say."""
+    tokenizer, optim = prepared.tokenizer, prepared.config.optim
+    assert tokenizer.mask_id is not None, "prepare() refuses masking without a mask token"
+    return Masker(
+        tokenizer.mask_id,
+        tuple(tokenizer.special_ids),
+        tokenizer.vocab_size,
+        optim.mask_rate,
+        seed,
+        tokenizer.continues_V if optim.whole_words else None,
+    )
+
+
+def total_steps(phase: Phase, prepared: Prepared) -> int:
+    """Optimizer steps of the phase, if all passes have as many batches as the first; with token dropout or
+    packed batches another may have a few more or less."""
+    batches, batch = len(phase.plan(0)), prepared.config.batch
+    warming = min(phase.epochs, int(batch.warmup * phase.epochs) + 1)
+    first = sum(len(step_sizes(phase, prepared, epoch, batches)) for epoch in range(warming))
+    return first + (phase.epochs - warming) * -(-batches // batch.accumulation)
+
+
+def step_sizes(phase: Phase, prepared: Prepared, epoch: int, batches: int) -> list[int]:
+    """Batches of each optimizer step of a pass."""
+    batch, sizes, done = prepared.config.batch, list[int](), 0
+    while done < batches:
+        share = (epoch + done / batches) / phase.epochs
+        size = min(batches - done, batches_of_step(batch.accumulation, batch.warmup, share))
+        sizes.append(size)
+        done += size
+    return sizes
 
 
 def steps_of(phase: Phase, prepared: Prepared, epochs_done: int = 0, steps_done: int = 0) -> Iterator[Step]:
@@ -168,19 +209,24 @@ def steps_of(phase: Phase, prepared: Prepared, epochs_done: int = 0, steps_done:
         epochs_done, steps_done: whole passes, and steps of the pass after those, that are left out; that
             takes no time.
     """
-    accumulation = prepared.config.batch.accumulation
+    warmup = prepared.config.batch.length_warmup if phase.evaluates and phase.name == "pretrain" else 0.0
     for epoch in range(epochs_done, phase.epochs):
         plan = phase.plan(epoch)
-        steps = -(-len(plan) // accumulation)
+        sizes = step_sizes(phase, prepared, epoch, len(plan))
         begin, steps_done = steps_done, 0
-        batches = prefetch(plan[begin * accumulation :], partial(_built, phase, epoch))
-        for index in range(begin, steps):
-            count = min(accumulation, len(plan) - index * accumulation)
-            done = epoch + (index + 1) / steps
-            ends = index == steps - 1
+        shares = [(epoch + i / len(sizes)) / phase.epochs for i in range(len(sizes))]
+        longest = [longest_piece(prepared.max_length, warmup, share) for share in shares]
+        limits = np.repeat(np.arange(len(sizes)), sizes).tolist()  # the step of each batch
+        first = sum(sizes[:begin])
+        items = [(plan[i], longest[limits[i]]) for i in range(first, len(plan))]
+        batches = prefetch(items, lambda item, epoch=epoch: built(phase, epoch, *item))  # type: ignore[misc]
+        for index in range(begin, len(sizes)):
+            done = epoch + (index + 1) / len(sizes)
+            ends = index == len(sizes) - 1
             yield Step(
-                [next(batches) for _ in range(count)],
+                [next(batches) for _ in range(sizes[index])],
                 drawn_in=epoch,
+                longest=longest[index],
                 epochs_done=epoch + ends,
                 steps_done=0 if ends else index + 1,
                 progress=done / phase.epochs,
@@ -189,8 +235,10 @@ def steps_of(phase: Phase, prepared: Prepared, epochs_done: int = 0, steps_done:
             )
 
 
-def _built(phase: Phase, epoch: int, indices: np.ndarray) -> Batch:
-    return phase.build(indices, epoch)
+def built(phase: Phase, epoch: int, indices: np.ndarray, longest: int | None) -> Batch:
+    """A batch of a pass, its sequences cut into pieces of at most `longest` tokens."""
+    batch = phase.build(indices, epoch)
+    return batch if longest is None else batch.cut(longest)
 
 
 def estimate_seconds(phase: Phase, prepared: Prepared, precision: MixedPrecision, parts: int = 1) -> float:

@@ -156,7 +156,7 @@ class RunDirectory:
             path,
             prepared.encoder,
             prepared.tokenizer,
-            prepared.dataset.labels,
+            prepared.labels or None,
             prepared.max_length,
             prepared.config.data.long_texts,
         )

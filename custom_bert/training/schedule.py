@@ -3,24 +3,53 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
+
+from custom_bert.config import Schedule
 
 
-def lr_factor(progress: float, *, warmup: float, schedule: Literal["cosine", "linear"]) -> float:
+def lr_factor(progress: float, *, warmup: float, schedule: Schedule, decay: float = 0.2) -> float:
     """Share of the peak learning rate.
 
     Rises linearly from 0 to 1 during `warmup`, then falls to 0 at the end, along half a cosine
-    (Loshchilov and Hutter 2016, arXiv 1608.03983) or a line.
+    (Loshchilov and Hutter 2016, arXiv 1608.03983), along a line, or, for wsd, as 1 - sqrt in the last `decay`
+    share of the run (Haegele et al. 2024, arXiv 2405.18392).
 
     Args:
         progress: share of the run that is done, 0 to 1; for a step the middle of it, so that neither the
             first nor the last step is wasted.
         warmup: share of the run that the rise takes.
         schedule: the form of the fall.
+        decay: share of the run that wsd's fall takes, at most what the warm-up leaves.
     """
     if progress < warmup:
         return progress / warmup
     if warmup >= 1:
         return 1.0
+    if schedule == "wsd":
+        begin = max(warmup, 1 - decay)
+        return (
+            1.0 if progress < begin else 1 - math.sqrt(min(1.0, (progress - begin) / max(1e-12, 1 - begin)))
+        )
     done = min(1.0, (progress - warmup) / (1 - warmup))
     return 1 - done if schedule == "linear" else (1 + math.cos(math.pi * done)) / 2
+
+
+def batches_of_step(accumulation: int, warmup: float, progress: float) -> int:
+    """Batches of an optimizer step: rising from 1 to `accumulation` during `warmup`.
+
+    Args:
+        accumulation: of a step after the warm-up.
+        warmup: share of the run.
+        progress: share of the run's batches that is done.
+    """
+    if progress >= warmup:
+        return accumulation
+    return min(accumulation, 1 + int(accumulation * progress / warmup))
+
+
+def longest_piece(max_length: int, warmup: float, progress: float) -> int | None:
+    """Tokens of a piece during the warm-up of lengths: an eighth, a quarter, a half of `max_length`, each for
+    a third of it; None for no limit."""
+    if progress >= warmup:
+        return None
+    return max(8, max_length >> (3 - int(3 * progress / warmup)))

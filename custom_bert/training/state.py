@@ -13,6 +13,7 @@ from torch import Tensor
 
 from custom_bert.errors import UserError
 from custom_bert.models.heads import SequenceClassifier
+from custom_bert.models.masked_lm import MaskedLanguageModel
 from custom_bert.precision import MixedPrecision
 from custom_bert.training.phases import Phase
 
@@ -83,7 +84,7 @@ class State:
     """Everything that changes while training.
 
     Attributes:
-        model: the classifier.
+        model: what the run leaves: a classifier, or an encoder with its prediction head.
         phases: what is trained, in order.
         precision: autocast and loss scaling.
         progress: where the run stands.
@@ -96,7 +97,7 @@ class State:
         started: when this process began, by `time.perf_counter`, less what earlier ones took.
     """
 
-    model: SequenceClassifier
+    model: SequenceClassifier | MaskedLanguageModel
     phases: list[Phase]
     precision: MixedPrecision
     progress: Progress = field(default_factory=Progress)

@@ -24,7 +24,8 @@ def train_tokens_in_use(encoder: Encoder, prepared: Prepared, say: Callable[[str
     tokens gives one to every vector, so that a run that does so trains all of them.
     """
     table = encoder.embeddings.token
-    if prepared.config.optim.pretrain_epochs or not table.weight.requires_grad:
+    masks = prepared.config.optim.pretrain_epochs or prepared.config.objective == "masked_lm"
+    if masks or not table.weight.requires_grad:
         return
     ids_U = tokens_in_use(prepared, most=int(WORTH * table.num_embeddings))
     if ids_U is None:

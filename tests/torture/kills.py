@@ -191,7 +191,7 @@ EXPERIMENTS = (
     Experiment(
         "A1-commands",
         "the same with the command line, a fresh process each time",
-        1,
+        0,
         20,
         prepare_commands,
         killed_commands,

@@ -1,0 +1,75 @@
+"""Evaluations of a run: what is measured of labels and of masked tokens, in one form."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+from torch import nn
+
+from custom_bert.batch import Batch
+from custom_bert.data.batching import EVALUATION_PADDING, EVALUATION_ROWS, by_length
+from custom_bert.data.loader import prefetch
+from custom_bert.metrics import Scores
+from custom_bert.models.evaluate import evaluate, evaluate_masked
+from custom_bert.training.phases import masker
+from custom_bert.training.prepare import Prepared
+
+
+@dataclass(frozen=True)
+class Measured:
+    """An evaluation.
+
+    Attributes:
+        loss: mean cross-entropy.
+        metric: by which the best weights are chosen; the higher, the better.
+        numbers: for metrics.jsonl and run.json, by name.
+        scores: of labels; None of masked tokens.
+    """
+
+    loss: float
+    metric: float
+    numbers: dict[str, float]
+    scores: Scores | None = None
+
+    @property
+    def words(self) -> str:
+        """For a person."""
+        known = {"accuracy": "accuracy", "macro_f1": "macro-F1", "perplexity": "perplexity"}
+        shown = [f"{known[name]} {value:.4f}" for name, value in self.numbers.items()]
+        return "  ".join([*shown, f"loss {self.loss:.4f}"])
+
+
+def validation_batches(prepared: Prepared) -> Iterator[Batch]:
+    """The validation rows, longest first; of running text with the same masks every time."""
+    plan = by_length(prepared.val.lengths_N, EVALUATION_ROWS[prepared.device.type])
+    padding = 0.0 if prepared.config.runtime.attention == "varlen" else EVALUATION_PADDING
+    build = partial(prepared.val.build_for_evaluation, padding=padding)
+    if prepared.config.objective == "classification":
+        return prefetch(plan, build)
+    masked = masker(prepared, prepared.config.seed)
+
+    def hidden(indices: np.ndarray) -> Batch:
+        return masked.mask(build(indices), epoch=0)
+
+    return prefetch(plan, hidden)
+
+
+def measure(
+    model: nn.Module,
+    batches: Iterable[Batch],
+    prepared: Prepared,
+    autocast: Callable[[], AbstractContextManager[object]] = nullcontext,
+) -> Measured:
+    """Evaluates validation batches; in fp32 without `autocast`."""
+    if prepared.config.objective == "masked_lm":
+        found = evaluate_masked(model, batches, device=prepared.device, autocast=autocast)
+        numbers = {"accuracy": found.accuracy, "perplexity": found.perplexity}
+        return Measured(found.loss, found.accuracy, numbers)
+    labelled = evaluate(model, batches, len(prepared.labels), device=prepared.device, autocast=autocast)
+    scores = labelled.scores
+    numbers = {"accuracy": scores.accuracy, "macro_f1": scores.macro_f1}
+    return Measured(labelled.loss, numbers[prepared.config.optim.metric], numbers, scores)
