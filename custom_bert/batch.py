@@ -278,6 +278,7 @@ class Batch:
         masked_rows_M: (M,) int64 rows whose tokens a language model predicts, or None.
         targets_M: (M,) int64 the tokens that stood there.
         windows: of which texts the sequences are windows; None where each is a text.
+        stands_in: whether it counts for nothing, and is there for a process that has nothing else to do.
     """
 
     input_ids_T: Tensor
@@ -289,6 +290,7 @@ class Batch:
     masked_rows_M: Tensor | None = None
     targets_M: Tensor | None = None
     windows: Windows | None = None
+    stands_in: bool = False
 
     @property
     def num_rows(self) -> int:
@@ -326,6 +328,7 @@ class Batch:
             move(self.masked_rows_M),
             move(self.targets_M),
             windows,
+            self.stands_in,
         )
 
     def cut(self, at_most: int) -> Batch:

@@ -224,6 +224,9 @@ class RuntimeConfig:
     """Fuse kernels with torch.compile. None: off on a CPU, where it was not measured to pay."""
     compile_mode: Literal["default", "reduce-overhead", "max-autotune-no-cudagraphs"] = "default"
     """torch.compile's mode."""
+    shard: bool = False
+    """Of several processes: divide weights, gradients and moments among them (FSDP2) instead of copying them
+    to each (DDP)."""
     threads: int | None = None
     """CPU threads. None: the cores that this process may use."""
     deterministic: bool = False
@@ -438,6 +441,8 @@ def check(config: TrainConfig) -> list[str]:
         faults.append(
             "batch.length_warmup cuts sequences that are not padded; set batch.plan to uniform_length"
         )
+    if runtime.shard and config.objective == "classification" and config.optim.pretrain_epochs:
+        faults.append("runtime.shard: one model is divided, not two; set optim.pretrain_epochs to 0")
     if config.optim.freeze_layers and not model.init_from:
         faults.append("optim.freeze_layers: nothing is trained yet; set model.init_from, or leave it out")
     if config.optim.r_drop and model.hidden_dropout == 0 and not model.attention_dropout:

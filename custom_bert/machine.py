@@ -31,6 +31,11 @@ def cores() -> int:
     return count
 
 
+def processes() -> int:
+    """Processes of this run on this machine, as torchrun says."""
+    return max(1, int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
+
+
 def memory_bytes() -> int:
     """Total memory, the container's limit included."""
     total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
@@ -39,10 +44,10 @@ def memory_bytes() -> int:
 
 
 def memory_of(device: torch.device) -> int:
-    """Total bytes of the memory that a device computes in."""
+    """Bytes of the memory that a process computes in: the device's, or its share of the machine's."""
     if device.type == "cuda":
         return int(torch.cuda.get_device_properties(device).total_memory)
-    return memory_bytes()
+    return memory_bytes() // processes()
 
 
 def is_out_of_memory(error: BaseException) -> bool:

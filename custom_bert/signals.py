@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import TypeVar
@@ -37,13 +37,20 @@ class Requests:
             os._exit(128 + number)
         self.number = number
 
-    def between(self, items: Iterable[T]) -> Iterator[T]:
+    def between(
+        self, items: Iterable[T], agreed: Callable[[int], int] = lambda number: number
+    ) -> Iterator[T]:
         """The items.
+
+        Args:
+            items: any.
+            agreed: what several processes make of their requests, which is the same for all.
 
         Raises:
             StopRequested: before an item, once there is a request.
         """
         for item in items:
+            self.number = agreed(self.number)
             if self.number:
                 raise StopRequested
             yield item

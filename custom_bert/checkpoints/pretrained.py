@@ -191,7 +191,8 @@ def _language_model(
         family, (k for k in outline(encoder, 1).state_dict() if k.startswith("head."))
     )
     places = {theirs for names in table.values() for theirs in names} | set(head.values())
-    tensors = _named(directory, family, tensors, places, notes)
+    others = {theirs for names in classifier.values() for theirs in names} - places
+    tensors = _named(directory, family, tensors, places | others, notes)
 
     tied = {name for name in family.masked.tied if name in tensors}
     for name in tied:
@@ -200,7 +201,6 @@ def _language_model(
         )
         if original in tensors and not torch.equal(tensors[name], tensors[original]):
             raise RunError(f"{directory}: {name} is not {original}; a decoder of its own is not supported")
-    others = {theirs for names in classifier.values() for theirs in names} - places
     left_out = {name for name in tensors if any(fnmatch.fnmatchcase(name, p) for p in family.dropped)}
     left_out = {*left_out, *(tensors.keys() & others), *tied}
     left_out = {*left_out, *(name for name in tensors if name.startswith("classifier."))} - places

@@ -58,8 +58,13 @@ def evaluate(
     *,
     device: torch.device,
     autocast: Callable[[], AbstractContextManager[object]] = nullcontext,
+    total: Callable[[Tensor], Tensor] = lambda counts: counts,
 ) -> Evaluation:
-    """Metrics of labelled batches. See `outputs_of`."""
+    """Metrics of labelled batches. See `outputs_of`.
+
+    Args:
+        total: sums counts over the processes that evaluate a part each.
+    """
     matrix = ConfusionMatrix(num_labels)
     loss, examples = torch.zeros((), dtype=torch.float64, device=device), 0
     for batch, logits_NC in outputs_of(model, batches, device=device, autocast=autocast):
@@ -67,7 +72,9 @@ def evaluate(
         loss += cross_entropy_sum(logits_NC, batch.labels_N)
         examples += batch.num_texts
         matrix.add(batch.labels_N.cpu().numpy(), logits_NC.argmax(-1).cpu().numpy())
-    return Evaluation(matrix.scores(), float(loss) / max(examples, 1))
+    loss_and_examples = total(torch.tensor([float(loss), examples], dtype=torch.float64)).tolist()
+    matrix.counts_CC = total(torch.from_numpy(matrix.counts_CC)).numpy()
+    return Evaluation(matrix.scores(), loss_and_examples[0] / max(loss_and_examples[1], 1))
 
 
 @dataclass(frozen=True)
@@ -97,8 +104,9 @@ def evaluate_masked(
     *,
     device: torch.device,
     autocast: Callable[[], AbstractContextManager[object]] = nullcontext,
+    total: Callable[[Tensor], Tensor] = lambda counts: counts,
 ) -> MaskedEvaluation:
-    """Of batches with masked tokens. See `outputs_of`."""
+    """Of batches with masked tokens. See `outputs_of` and `evaluate`."""
     loss, right = torch.zeros(2, dtype=torch.float64, device=device).unbind(0)
     targets = 0
     for batch, logits_MV in outputs_of(model, batches, device=device, autocast=autocast):
@@ -106,7 +114,8 @@ def evaluate_masked(
         loss += cross_entropy_sum(logits_MV, batch.targets_M)
         right += (logits_MV.argmax(-1) == batch.targets_M).sum()
         targets += len(batch.targets_M)
-    return MaskedEvaluation(float(loss) / max(targets, 1), float(right) / max(targets, 1), targets)
+    counts = total(torch.tensor([float(loss), float(right), targets], dtype=torch.float64)).tolist()
+    return MaskedEvaluation(counts[0] / max(counts[2], 1), counts[1] / max(counts[2], 1), int(counts[2]))
 
 
 def rows_in_order(outputs: Iterable[tuple[Batch, Tensor]], count: int) -> np.ndarray:

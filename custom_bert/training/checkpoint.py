@@ -31,6 +31,7 @@ from custom_bert.checkpoints.published_files import WEIGHTS
 from custom_bert.checkpoints.tensor_files import parse_tensors, write_tensors
 from custom_bert.config import coerce
 from custom_bert.errors import RunError
+from custom_bert.training.ranks import put, whole
 from custom_bert.training.state import Progress, State
 
 FORMAT = "custom-bert-checkpoint/1"
@@ -47,7 +48,10 @@ SECONDS = 15.0
 NAMES = re.compile(r"\d{6,}-(pretrain|train)-\d+")
 """Of checkpoints: a number that rises from one to the next, the phase, its step."""
 
-DOMAIN = ("custom_bert", "source", "torch", "numpy", "processor", "cpu_capability", "device", "threads")
+DOMAIN = (
+    *("custom_bert", "source", "torch", "numpy"),
+    *("processor", "cpu_capability", "device", "threads", "ranks"),
+)
 """What has to be the same for the same bits."""
 
 MODEL, OPTIMIZER, STATE, BEST = "model.safetensors", "optimizer.safetensors", "state.json", "best.safetensors"
@@ -94,7 +98,8 @@ class Pace:
 
 
 def save(run: Path, state: State, identity: str, best: tuple[int, str] | None) -> None:
-    """Writes a checkpoint of the present moment and removes all but it and the last whole one before.
+    """Writes a checkpoint of the present moment and removes all but it and the last whole one before. Every
+    rank takes part, and rank 0 writes.
 
     Args:
         run: the run directory, which this process has to itself.
@@ -105,7 +110,10 @@ def save(run: Path, state: State, identity: str, best: tuple[int, str] | None) -
     Raises:
         WriteError: if the system refuses; checkpoints from before are as they were.
     """
-    progress = state.progress
+    progress, weights, moments = state.progress, _weights(state), _moments(state)
+    if not state.ranks.leads:
+        state.saved = state.position
+        return
     before = _directories(run)
     number = 1 + _number(before[0]) if before else 1
     target = run / FOLDER / f"{number:06d}-{state.phase.name}-{progress.step}"
@@ -123,7 +131,7 @@ def save(run: Path, state: State, identity: str, best: tuple[int, str] | None) -
         with files.creating(folder / STATE) as sink:
             sink.write(json.dumps(about, indent=1, sort_keys=True, allow_nan=False).encode() + b"\n")
         entries[STATE] = (sink.size, sink.sha256)
-        for name, tensors in ((MODEL, _weights(state)), (OPTIMIZER, _moments(state))):
+        for name, tensors in ((MODEL, weights), (OPTIMIZER, moments)):
             with files.creating(folder / name) as sink:
                 write_tensors(sink, tensors)
             entries[name] = (sink.size, sink.sha256)
@@ -164,6 +172,15 @@ def newest(run: Path, identity: str, warn: Callable[[str], None]) -> Saved | Non
     return None
 
 
+def named(run: Path, name: str, identity: str) -> Saved:
+    """One that another rank has chosen.
+
+    Raises:
+        RunError: if it is not whole here.
+    """
+    return _read(run / FOLDER / name, identity)
+
+
 def exists(run: Path) -> bool:
     """Whether there is a checkpoint, whole or not."""
     return bool(_directories(run))
@@ -195,19 +212,22 @@ def restore(saved: Saved, run: Path, state: State) -> None:
     state.saved, state.saved_in = state.position, saved.path
     state.started = time.perf_counter() - progress.seconds
     found = _tensors(saved.path / MODEL)
-    for name in ("losses", *random_state(state.device)):
-        if name not in found:
-            raise RunError(f"{saved.path / MODEL}: the tensor {name} is missing")
+    random = {key: found.pop(key) for key in list(found) if key.startswith("random.")}
+    own = {name: f"{name}.{state.ranks.rank}" for name in random_state(state.device)}
+    for name, key in (("losses", "losses"), *own.items()):
+        # of another number of ranks there may be no generator for this one, which then keeps its own
+        if key not in {*found, *random} and (name == "losses" or state.ranks.leads):
+            raise RunError(f"{saved.path / MODEL}: the tensor {key} is missing")
     state.losses = list(found.pop("losses").to(state.device).unbind(0))
-    restore_random({k: found.pop(k) for k in list(found) if k.startswith("random.")})
+    restore_random({name: random[key] for name, key in own.items() if key in random})
     _load(saved.path / MODEL, found, state)
     begin_moments(state.phase.model, state.phase.optimizer)
     with torch.no_grad():
-        moments = _moments(state)
+        moments = _moments(state, divided=True)
         stored = _tensors(saved.path / OPTIMIZER)
         _check(saved.path / OPTIMIZER, stored, moments)
         for name, tensor in moments.items():
-            tensor.copy_(stored[name])
+            put(tensor, stored[name])
         for step, parameter in zip(stored["steps"], _trained(state), strict=True):
             state.phase.optimizer.state[parameter]["step"].copy_(step)
     scaler = state.precision.scaler
@@ -215,7 +235,7 @@ def restore(saved: Saved, run: Path, state: State) -> None:
         scaler.load_state_dict(
             {**scaler.state_dict(), "scale": progress.scale, "_growth_tracker": progress.scale_steps}
         )
-    if BEST in saved.entries:
+    if BEST in saved.entries and state.ranks.leads:
         with files.writing(run / WEIGHTS) as sink:
             files.copy_into(saved.path / BEST, sink)
 
@@ -226,6 +246,7 @@ def domain(state: State) -> dict[str, Any]:
         "custom_bert": __version__,
         "source": machine.source_digest(),
         **machine.description(state.device),
+        "ranks": state.ranks.world,
     }
     return {name: facts[name] for name in DOMAIN}
 
@@ -249,7 +270,8 @@ def random_state(device: torch.device) -> dict[str, Tensor]:
 
 def restore_random(found: Mapping[str, Tensor]) -> None:
     """The way back from `random_state`."""
-    torch.set_rng_state(found["random.cpu"])
+    if "random.cpu" in found:
+        torch.set_rng_state(found["random.cpu"])
     if "random.cuda" in found and torch.cuda.is_available():
         torch.cuda.set_rng_state(found["random.cuda"])
 
@@ -302,10 +324,16 @@ def _read(directory: Path, identity: str) -> Saved:
 def _weights(state: State) -> dict[str, Tensor]:
     """Of the model and of what the phase trains beside it, with what else is no plain number."""
     losses = torch.stack(state.losses).float() if state.losses else torch.zeros(0)
-    return {**_parameters(state), **random_state(state.device), "losses": losses}
+    random = {
+        f"{name}.{rank}": one
+        for name, own in random_state(state.device).items()
+        for rank, one in enumerate(state.ranks.gathered(own))
+    }
+    return {**{name: whole(t) for name, t in _parameters(state).items()}, **random, "losses": losses}
 
 
 def _parameters(state: State) -> dict[str, Tensor]:
+    """Of several ranks perhaps divided among them."""
     found = {f"model.{name}": tensor for name, tensor in state.model.state_dict().items()}
     if state.phase.model is not state.model:
         beside = state.phase.model.state_dict()
@@ -317,13 +345,19 @@ def _trained(state: State) -> list[nn.Parameter]:
     return [parameter for parameter in state.phase.model.parameters() if parameter.requires_grad]
 
 
-def _moments(state: State) -> dict[str, Tensor]:
-    """AdamW's, by the parameter's name; `steps` are those of all parameters in order, a copy."""
+def _moments(state: State, *, divided: bool = False) -> dict[str, Tensor]:
+    """AdamW's, by the parameter's name; `steps` are those of all parameters in order, a copy.
+
+    Args:
+        state: of the run.
+        divided: as each rank holds them, instead of whole.
+    """
     found, steps = {}, []
     for name, parameter in state.phase.model.named_parameters():
         if parameter.requires_grad:
             moments = state.phase.optimizer.state[parameter]
-            found[f"exp_avg.{name}"], found[f"exp_avg_sq.{name}"] = moments["exp_avg"], moments["exp_avg_sq"]
+            for kind in ("exp_avg", "exp_avg_sq"):
+                found[f"{kind}.{name}"] = moments[kind] if divided else whole(moments[kind])
             steps.append(moments["step"])
     return {**found, "steps": torch.stack(steps)}
 
@@ -347,9 +381,5 @@ def _check(path: Path, found: Mapping[str, Tensor], wanted: Mapping[str, Tensor]
 def _load(path: Path, found: dict[str, Tensor], state: State) -> None:
     _check(path, found, _parameters(state))
 
-    def part(prefix: str) -> dict[str, Tensor]:
-        return {k.removeprefix(prefix): tensor for k, tensor in found.items() if k.startswith(prefix)}
-
-    state.model.load_state_dict(part("model."))
-    if state.phase.model is not state.model:
-        state.phase.model.load_state_dict(part("beside."), strict=False)  # the names are checked
+    for name, tensor in _parameters(state).items():
+        put(tensor, found[name])

@@ -124,7 +124,8 @@ def decide_machine(todo: Decisions) -> torch.device:
     """Device, threads, precision, attention kernel, compilation."""
     device, reason = machine.choose_device(todo.config.runtime.device)
     todo.default("runtime.device", (device.type, reason))
-    todo.default("runtime.threads", (machine.cores(), "cores that this process may use"))
+    share = max(1, machine.cores() // machine.processes())
+    todo.default("runtime.threads", (share, "cores that this process may use"))
     torch.set_num_threads(todo.config.runtime.threads or 1)
     precision, why = choose_precision(todo.config.runtime.precision, device)
     todo.default("runtime.precision", (precision, why))

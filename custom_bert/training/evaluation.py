@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 from torch import nn
@@ -44,8 +45,10 @@ class Measured:
 
 
 def validation_batches(prepared: Prepared) -> Iterator[Batch]:
-    """The validation rows, longest first; of running text with the same masks every time."""
+    """This rank's share of the validation rows, longest first; of running text with the same masks every
+    time."""
     plan = by_length(prepared.val.lengths_N, EVALUATION_ROWS[prepared.device.type])
+    plan = plan[prepared.ranks.rank :: prepared.ranks.world]
     padding = 0.0 if prepared.config.runtime.attention == "varlen" else EVALUATION_PADDING
     build = partial(prepared.val.build_for_evaluation, padding=padding)
     if prepared.config.objective == "classification":
@@ -65,11 +68,12 @@ def measure(
     autocast: Callable[[], AbstractContextManager[object]] = nullcontext,
 ) -> Measured:
     """Evaluates validation batches; in fp32 without `autocast`."""
+    options: dict[str, Any] = {"device": prepared.device, "autocast": autocast, "total": prepared.ranks.total}
     if prepared.config.objective == "masked_lm":
-        found = evaluate_masked(model, batches, device=prepared.device, autocast=autocast)
+        found = evaluate_masked(model, batches, **options)
         numbers = {"accuracy": found.accuracy, "perplexity": found.perplexity}
         return Measured(found.loss, found.accuracy, numbers)
-    labelled = evaluate(model, batches, len(prepared.labels), device=prepared.device, autocast=autocast)
+    labelled = evaluate(model, batches, len(prepared.labels), **options)
     scores = labelled.scores
     numbers = {"accuracy": scores.accuracy, "macro_f1": scores.macro_f1}
     return Measured(labelled.loss, numbers[prepared.config.optim.metric], numbers, scores)

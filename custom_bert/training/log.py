@@ -24,15 +24,22 @@ LINE_EVERY = 5.0
 
 
 class Reporter:
-    """Says things on standard output, around a progress bar if that is a terminal."""
+    """Says things on standard output, around a progress bar if that is a terminal.
 
-    def __init__(self) -> None:
+    Args:
+        silent: of a process that does not lead its ranks.
+    """
+
+    def __init__(self, *, silent: bool = False) -> None:
+        self._silent = silent
         self._bar: Progress | None = None
         self._task: Any = None
         self._last_line = 0.0
 
     def say(self, line: str) -> None:
         """Prints one line."""
+        if self._silent:
+            return
         if self._bar is not None:
             self._bar.console.print(line, markup=False, highlight=False, soft_wrap=True)
         else:
@@ -45,7 +52,7 @@ class Reporter:
     def start(self, phase: str, total_steps: int) -> None:
         """Begins the progress of a phase."""
         self._last_line = 0.0
-        if not sys.stdout.isatty():
+        if self._silent or not sys.stdout.isatty():
             return
         from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 

@@ -6,9 +6,10 @@ pretraining and classification; what differs between them is a `Phase`.
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from functools import partial
 from pathlib import Path
 from types import ModuleType
@@ -20,14 +21,14 @@ import torch
 from custom_bert import files, signals
 from custom_bert.config import TrainConfig, require
 from custom_bert.config_sources import load as load_config
-from custom_bert.errors import UserError, WriteError
+from custom_bert.errors import ConfigError, UserError, WriteError
 from custom_bert.models.encoder import Encoder
 from custom_bert.models.heads import SequenceClassifier
 from custom_bert.models.masked_lm import MaskedLanguageModel
 from custom_bert.models.outline import from_tensors, language_model_from
 from custom_bert.precision import MixedPrecision
 from custom_bert.signals import Requests
-from custom_bert.training import checkpoint, choices
+from custom_bert.training import checkpoint, choices, ranks
 from custom_bert.training.compile import compile_layers, compiler_fault, fusion_line, graphs_compiled
 from custom_bert.training.embedding_init import start_from_cooccurrences
 from custom_bert.training.identity import as_begun
@@ -46,6 +47,7 @@ from custom_bert.training.phases import (
     total_steps,
 )
 from custom_bert.training.prepare import Prepared, prepare
+from custom_bert.training.ranks import Ranks
 from custom_bert.training.run import RunDirectory, claim, default_directory, hold, sibling
 from custom_bert.training.schedule import lr_factor
 from custom_bert.training.state import State
@@ -71,26 +73,33 @@ def train_model(
         KeyboardInterrupt: after Ctrl-C, when a checkpoint is written.
         SystemExit: after SIGTERM, likewise.
     """
-    reporter = Reporter()
-    config = load_config(config, note=reporter.say)
+    config = load_config(config, note=print)
+    with ranks.joined(config.runtime.device) as group:
+        reporter = Reporter(silent=not group.leads)
+        return _train(config, group, reporter, fresh=fresh)
+
+
+def _train(config: TrainConfig, group: Ranks, reporter: Reporter, *, fresh: bool) -> TrainResult:
     if config.runtime.tensorboard:
         require_tensorboard()
     if config.out:
         files.check_writable(Path(config.out))
-    prepared = prepare(config, reporter.say)
+    prepared = group.one_after_the_other(lambda: prepare(config, reporter.say))
+    prepared = dataclasses.replace(prepared, ranks=group)
     for warning in prepared.warnings:
         reporter.warn(warning)
     directory = Path(prepared.config.out or default_directory(prepared))
     if fresh:
-        directory = sibling(directory)
-    with hold(directory):
+        directory = Path(group.from_leader(lambda: str(sibling(directory))))
+    with hold(directory) if group.leads else nullcontext():
         return _train_in(directory, prepared, reporter)
 
 
 def _train_in(directory: Path, prepared: Prepared, reporter: Reporter) -> TrainResult:
-    record = claim(directory, prepared)
+    record = prepared.ranks.from_leader(lambda: claim(directory, prepared))
     if record is not None and record.get("status") == "finished":
-        checkpoint.discard(directory)  # in case that was interrupted
+        if prepared.ranks.leads:
+            checkpoint.discard(directory)  # in case that was interrupted
         return as_finished(directory, record, reporter)
     if record is not None:
         prepared = as_begun(prepared, record, reporter.warn)
@@ -100,6 +109,12 @@ def _train_in(directory: Path, prepared: Prepared, reporter: Reporter) -> TrainR
     halvings = halvings_needed(prepared)
     state = build(prepared, reporter)
     state.progress.halvings = halvings
+    if halvings and prepared.ranks.world > 1:
+        raise ConfigError(
+            [
+                "batch.token_budget: the largest batches do not fit into memory; lower it, or add processes"
+            ]
+        )
     if halvings:
         reporter.warn(f"the largest batches do not fit into memory; each is computed in {2**halvings} parts")
     run = RunDirectory(directory, prepared, record)
@@ -141,7 +156,15 @@ def _train_in(directory: Path, prepared: Prepared, reporter: Reporter) -> TrainR
 
 def _continue(state: State, prepared: Prepared, run: RunDirectory, reporter: Reporter) -> bool:
     """Takes an unfinished run up where its newest checkpoint stands; False if it has none."""
-    saved = checkpoint.newest(run.path, run.identity, reporter.warn)
+    leads, found = prepared.ranks.leads, None
+
+    def newest() -> str | None:
+        nonlocal found
+        found = checkpoint.newest(run.path, run.identity, reporter.warn)
+        return found.path.name if found else None
+
+    name = prepared.ranks.from_leader(newest)
+    saved = found if leads or name is None else checkpoint.named(run.path, name, run.identity)
     if saved is None:
         reporter.say(f"{run.path}: this run was not finished and has no checkpoint; it begins again")
         return False
@@ -168,13 +191,18 @@ def build(prepared: Prepared, reporter: Reporter) -> State:
     model.encoder.freeze(config.optim.freeze_layers)
     if config.optim.embedding_init == "ppmi":
         start_from_cooccurrences(model.encoder, prepared)
-    train_tokens_in_use(model.encoder, prepared, reporter.say)
+    if config.runtime.shard and prepared.ranks.world > 1:
+        ranks.shard(model, model.encoder.layers)
+    else:
+        train_tokens_in_use(model.encoder, prepared, reporter.say)
     if isinstance(model, MaskedLanguageModel):
         phases = [language_modelling(prepared, model)]
     else:
         phases = [pretraining(prepared, model)] if config.optim.pretrain_epochs else []
         phases.append(classification(prepared, model))
-    state = State(model, phases, MixedPrecision(config.runtime.precision, device))
+    state = State(model, phases, MixedPrecision(config.runtime.precision, device), prepared.ranks)
+    if prepared.ranks.rank:  # from here on every rank draws its own dropout
+        torch.manual_seed(config.seed + 1_000_003 * prepared.ranks.rank)
     if config.runtime.compile:
         fault = compiler_fault(device)
         if fault:
@@ -228,7 +256,7 @@ def fit(state: State, prepared: Prepared, run: RunDirectory, reporter: Reporter,
     total = total_steps(phase, prepared)
     log_every = prepared.config.runtime.log_every or choices.log_every(total)
     limit = _time_limit(state, phase, prepared)
-    board = Board(run.path) if prepared.config.runtime.tensorboard else None
+    board = Board(run.path) if prepared.config.runtime.tensorboard and prepared.ranks.leads else None
     size = 12 * sum(parameter.numel() for parameter in phase.model.parameters())  # weights and two moments
     pace = checkpoint.Pace(prepared.config.runtime.checkpoint_every, size)
     config = prepared.encoder
@@ -236,6 +264,11 @@ def fit(state: State, prepared: Prepared, run: RunDirectory, reporter: Reporter,
         config.hidden_dropout if phase.dropout else 0.0, config.attention_dropout if phase.dropout else 0.0
     )
     checkpoint.begin_moments(phase.model, phase.optimizer)
+    group, model = prepared.ranks, prepared.ranks.parallel(phase.model)
+
+    def agreed(number: int) -> int:
+        return int(group.largest(number)[0])
+
     speed, started = Speed(progress.tokens, progress.rows), time.perf_counter() - progress.phase_seconds
     state.phase_started = started
 
@@ -264,16 +297,18 @@ def fit(state: State, prepared: Prepared, run: RunDirectory, reporter: Reporter,
         if progress.evaluation_due:
             evaluate()
         steps = () if progress.ended else steps_of(phase, prepared, progress.epochs_done, progress.steps_done)
-        for step in speed.waiting_for(requests.between(steps)):
-            done = min(1.0, max(step.progress, (time.perf_counter() - started) / limit))
+        for step in speed.waiting_for(requests.between(steps, agreed)):
+            (elapsed,) = group.largest(time.perf_counter() - started)
+            done = min(1.0, max(step.progress, elapsed / limit))
             middle = max(0.0, done - 0.5 / total)
             schedule = require(optim.schedule)
             lr = phase.lr * lr_factor(middle, warmup=optim.warmup, schedule=schedule, decay=optim.decay)
             set_lr(phase.optimizer, lr)
-            result, batches = step_within_memory(
+            result = step_within_memory(
                 state,
                 phase,
                 step,
+                model,
                 device=prepared.device,
                 clip_norm=optim.clip_norm,
                 warn=reporter.warn,
@@ -283,7 +318,7 @@ def fit(state: State, prepared: Prepared, run: RunDirectory, reporter: Reporter,
             progress.ended = step.last or done >= 1
             state.losses.append(result.loss)
             state.skips.append(result.skipped)
-            speed.add(sum(b.num_tokens for b in batches), sum(b.num_rows for b in batches))
+            speed.add(result.tokens, result.rows)
 
             logs = progress.step % log_every == 0 or progress.ended
             if logs or prepared.device.type == "cpu":  # elsewhere reading waits for the device
@@ -314,7 +349,8 @@ def fit(state: State, prepared: Prepared, run: RunDirectory, reporter: Reporter,
                 evaluate()
             if progress.ended:
                 break
-            if pace.due(progress.step):
+            (due,) = group.largest(pace.due(progress.step))
+            if due:
                 save()
     except signals.StopRequested:
         if state.saved != state.position and (progress.phase or progress.step):

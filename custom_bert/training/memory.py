@@ -9,10 +9,11 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
+from torch import nn
 
 from custom_bert import machine
 from custom_bert.batch import Batch
-from custom_bert.errors import ConfigError
+from custom_bert.errors import ConfigError, UserError
 from custom_bert.training.checkpoint import random_state, restore_random
 from custom_bert.training.phases import Phase, Step, built, text_too_long
 from custom_bert.training.prepare import Prepared
@@ -48,7 +49,7 @@ def halvings_needed(prepared: Prepared) -> int:
         rows = max(map(len, several), default=0) * prepared.max_length
     else:
         rows = max((int(lengths_N[indices].sum()) for indices in several), default=0)
-    rows *= 2 if config.optim.r_drop else 1
+    rows = -(-rows // prepared.ranks.world) * (2 if config.optim.r_drop else 1)
     masks = config.optim.pretrain_epochs or config.objective == "masked_lm"
     masked = config.optim.mask_rate if masks else 0.0
     return max(0, math.ceil(math.log2(max(1, rows) * encoder.bytes_per_row(masked) / room)))
@@ -58,11 +59,12 @@ def step_within_memory(
     state: State,
     phase: Phase,
     step: Step,
+    model: nn.Module,
     *,
     device: torch.device,
     clip_norm: float,
     warn: Callable[[str], None],
-) -> tuple[StepResult, list[Batch]]:
+) -> StepResult:
     """`train_step`; where memory runs out, once more from the same random state with halves of the batches,
     and with such halves from then on.
 
@@ -71,33 +73,37 @@ def step_within_memory(
         phase: what is trained; its optimizer's moments are there, so that only forward and backward passes
             allocate, which leave weights alone.
         step: batches on the CPU.
+        model: the phase's, as `Ranks.parallel` gives it.
         device: of the model.
         clip_norm: largest gradient norm.
         warn: told of a halving.
 
-    Returns:
-        What the step measured, and its batches.
-
     Raises:
-        UserError: if a single text does not fit.
+        UserError: if a single text does not fit, or if there are several ranks, which would have to halve
+            alike.
     """
     while True:
         batches = halved(phase, step, state.progress.halvings)
         before = random_state(device)
         try:
             on_device = [batch.to(device) for batch in batches]
-            result = train_step(
-                phase.model,
+            return train_step(
+                model,
                 phase.optimizer,
                 on_device,
                 phase.objective,
                 precision=state.precision,
                 clip_norm=clip_norm,
+                ranks=state.ranks,
             )
-            return result, on_device
         except (MemoryError, RuntimeError) as error:
             if not machine.is_out_of_memory(error):
                 raise
+            if state.ranks.world > 1:
+                raise UserError(
+                    f"a batch of {sum(b.num_rows for b in batches):,} tokens does not fit into memory; lower "
+                    f"batch.token_budget, or raise batch.accumulation"
+                ) from error
         # out of the handler, whose frames hold the tensors that there was no room for
         phase.optimizer.zero_grad(set_to_none=True)
         restore_random(before)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from custom_bert.batch import Batch
 from custom_bert.checkpoints.native import read_run_weights
 from custom_bert.errors import RunError
 from custom_bert.metrics import Scores
@@ -16,6 +18,7 @@ from custom_bert.training import checkpoint
 from custom_bert.training.evaluation import measure, validation_batches
 from custom_bert.training.log import Reporter, duration
 from custom_bert.training.prepare import Prepared
+from custom_bert.training.ranks import put_all, whole
 from custom_bert.training.run import RunDirectory
 from custom_bert.training.state import State
 
@@ -53,13 +56,11 @@ def evaluate_now(
         UserError: if the loss is not finite.
     """
     progress = state.progress
-    found = measure(
-        state.model, requests.between(validation_batches(prepared)), prepared, state.precision.autocast
-    )
+    found = measure(state.model, _batches(prepared, requests), prepared, state.precision.autocast)
     loss, metric = state.finite(found.loss), found.metric  # before anything is kept
     better = metric > progress.best_metric
     if better:
-        run.keep_best(state.model.state_dict())
+        run.keep_best({name: whole(tensor) for name, tensor in state.model.state_dict().items()})
         progress.best_metric, progress.best_step = metric, progress.step  # not before they are there
     record = {
         "kind": "eval",
@@ -75,6 +76,13 @@ def evaluate_now(
     return record
 
 
+def _batches(prepared: Prepared, requests: Requests) -> Iterable[Batch]:
+    """Validation batches, between which a request to end is obeyed; not of several ranks, which have to end
+    together, and do so at the next step."""
+    batches = validation_batches(prepared)
+    return batches if prepared.ranks.world > 1 else requests.between(batches)
+
+
 def finish(
     state: State, prepared: Prepared, run: RunDirectory, reporter: Reporter, requests: Requests
 ) -> TrainResult:
@@ -85,10 +93,11 @@ def finish(
     """
     progress, seconds = state.progress, state.seconds
     release_memory()  # moments are gone, and make room for what is read and evaluated
-    state.model.load_state_dict(read_run_weights(run.path, written=run.best))
+    state.ranks.totals(0.0)  # rank 0 has written them
+    put_all(state.model, read_run_weights(run.path, written=run.best))
     state.model.encoder.set_kernel(None)
     state.model.encoder.skip_unread = True
-    found = measure(state.model, requests.between(validation_batches(prepared)), prepared)
+    found = measure(state.model, _batches(prepared, requests), prepared)
     labels = list(prepared.labels)
     run.log.close()
     run.update(
@@ -99,7 +108,8 @@ def finish(
         saving_seconds=round(progress.saving_seconds, 2),
         validation={"loss": found.loss, **(found.scores.as_dict(labels) if found.scores else found.numbers)},
     )
-    checkpoint.discard(run.path)
+    if state.ranks.leads:
+        checkpoint.discard(run.path)
     reporter.say("")
     for line in score_lines(found.scores, labels) if found.scores else [found.words]:
         reporter.say(line)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -43,7 +43,8 @@ class Phase:
         lr: peak learning rate.
         dropout: whether the encoder's dropout is on.
         plan: epoch -> the example indices of each of its batches.
-        build: (example indices, epoch) -> batch, called in the loader's thread.
+        build: (example indices, epoch) -> the batch of this rank's share of them, called in the loader's
+            thread.
         evaluates: whether evaluations during the phase choose the weights that the run keeps.
     """
 
@@ -94,14 +95,16 @@ def classification(prepared: Prepared, model: SequenceClassifier) -> Phase:
     r_drop, dropout = config.optim.r_drop or 0.0, prepared.token_dropout
 
     def build(indices: np.ndarray, epoch: int) -> Batch:
-        return prepared.train.build(
-            indices,
+        own, counts = prepared.ranks.share(indices)
+        batch = prepared.train.build(
+            own,
             prepared.plan,
             prepared.max_length,
             copies=2 if r_drop else 1,
             dropout=dropout,
             epoch=epoch,
         )
+        return batch if counts else replace(batch, stands_in=True)
 
     return Phase(
         name="train",
@@ -150,7 +153,9 @@ def _masked(
     masked = masker(prepared, seed)
 
     def build(indices: np.ndarray, epoch: int) -> Batch:
-        return masked.mask(prepared.train.build(indices, prepared.plan, prepared.max_length), epoch)
+        own, counts = prepared.ranks.share(indices)
+        batch = masked.mask(prepared.train.build(own, prepared.plan, prepared.max_length), epoch)
+        return batch if counts else replace(batch, stands_in=True)
 
     return Phase(
         name="pretrain",

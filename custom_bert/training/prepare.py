@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -32,6 +32,7 @@ from custom_bert.training.decisions import (
     decide_training,
     unread,
 )
+from custom_bert.training.ranks import Ranks
 from custom_bert.training.sources import Source, read
 
 
@@ -51,6 +52,7 @@ class Prepared:
         warnings: about the data, one line each.
         truncation: how many texts were cut, and by how much, by split.
         pretrained: the trained encoder that is the start, if any; `build` empties its `state`.
+        ranks: the processes that train.
     """
 
     asked: TrainConfig
@@ -65,6 +67,7 @@ class Prepared:
     warnings: tuple[str, ...]
     truncation: dict[str, StoreInfo]
     pretrained: Pretrained | None
+    ranks: Ranks = field(default_factory=Ranks)
 
     @property
     def plan(self) -> Plan:

@@ -125,6 +125,8 @@ class RunDirectory:
         prepared: what is trained.
         record: of the run that is continued, if one is.
 
+    A process that does not lead its ranks writes nothing.
+
     Attributes:
         identity: hash of the run's identity, as it began.
         best: size and sha256 of the best weights, if there are any.
@@ -133,7 +135,8 @@ class RunDirectory:
     def __init__(self, path: Path, prepared: Prepared, record: dict[str, Any] | None = None) -> None:
         self.path = path
         self.best: tuple[int, str] | None = None
-        self._log: files.LineLog | None = None
+        self._log: files.LineLog | _NoLog | None = None
+        self._writes = prepared.ranks.leads
         self._is_new = record is None
         before = record or {}
         begun = before.get("identity", identity(prepared))
@@ -149,8 +152,10 @@ class RunDirectory:
             "choices": [asdict(choice) for choice in prepared.choices],
             "data": prepared.description(),
             "encoder": asdict(prepared.encoder),
-            "machine": machine.description(prepared.device),
+            "machine": machine.description(prepared.device) | {"ranks": prepared.ranks.world},
         }
+        if not self._writes:
+            return
         self.update("running")  # first: by it a next start knows the directory as a run's
         write_description(
             path,
@@ -163,13 +168,16 @@ class RunDirectory:
 
     def open_log(self, keep: int, warn: Callable[[str], None]) -> None:
         """Opens metrics.jsonl, of which so many bytes are of steps before the present one."""
+        if not self._writes:
+            self._log = _NoLog()
+            return
         path = self.path / "metrics.jsonl"
         self._log = files.LineLog(path, keep=keep)
         if self._log.size < keep:
             warn(f"{path}: {keep - self._log.size:,} bytes of earlier steps are missing")
 
     @property
-    def log(self) -> files.LineLog:
+    def log(self) -> files.LineLog | _NoLog:
         """metrics.jsonl."""
         assert self._log is not None, "open_log comes first"
         return self._log
@@ -181,11 +189,14 @@ class RunDirectory:
 
     def keep_best(self, weights: dict[str, Tensor]) -> None:
         """Writes model.safetensors."""
+        if not self._writes:
+            return
         self.best = write_weights(self.path, weights)
 
     def update(self, status: Status, **results: Any) -> None:
         """Writes run.json with a new status and whatever is known by now; a finished run stays finished."""
-        if self._record["status"] == "finished":  # Ctrl-C, say, while the result is printed
+        # a second time, say, after Ctrl-C while the result is printed
+        if self._record["status"] == "finished" or not self._writes:
             return
         self._record |= {"status": status, **results}
         if status != "running":
@@ -196,6 +207,8 @@ class RunDirectory:
         """Removes what this process wrote, when nothing of it is of use; other files stay, and so does all of
         a run that was continued."""
         self.close_log()
+        if not self._writes:
+            return
         if not self._is_new:
             self.update("interrupted")
             return
@@ -203,6 +216,21 @@ class RunDirectory:
         files.remove_directory(self.path / "tensorboard")
         for name in ("metrics.jsonl", "config.json", "tokenizer.json", "labels.json", WEIGHTS, "run.json"):
             files.remove_file(self.path / name)
+
+
+class _NoLog:
+    """The log of a process that does not lead."""
+
+    size = 0
+
+    def write(self, record: dict[str, Any]) -> None:
+        """Nothing."""
+
+    def sync(self) -> None:
+        """Nothing."""
+
+    def close(self) -> None:
+        """Nothing."""
 
 
 def _listed(value: Any) -> list[Any]:

@@ -16,6 +16,7 @@ from custom_bert.models.heads import SequenceClassifier
 from custom_bert.models.masked_lm import MaskedLanguageModel
 from custom_bert.precision import MixedPrecision
 from custom_bert.training.phases import Phase
+from custom_bert.training.ranks import Ranks
 
 SKIPPED_IN_A_ROW = 3
 """Steps that are not finite, one after the other, after which training has diverged."""
@@ -87,6 +88,7 @@ class State:
         model: what the run leaves: a classifier, or an encoder with its prediction head.
         phases: what is trained, in order.
         precision: autocast and loss scaling.
+        ranks: the processes that train.
         progress: where the run stands.
         losses: of the steps since the last record of metrics.jsonl.
         skips: of the last steps, whether each was left out; on the device until `count_skips` reads them.
@@ -100,6 +102,7 @@ class State:
     model: SequenceClassifier | MaskedLanguageModel
     phases: list[Phase]
     precision: MixedPrecision
+    ranks: Ranks = field(default_factory=Ranks)
     progress: Progress = field(default_factory=Progress)
     losses: list[Tensor] = field(default_factory=list)
     skips: list[Tensor] = field(default_factory=list)

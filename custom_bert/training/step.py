@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -12,6 +13,10 @@ from torch import Tensor, nn
 from custom_bert.batch import Batch
 from custom_bert.ops.losses import cross_entropy_sum, r_drop_sum, target_weight
 from custom_bert.precision import MixedPrecision
+from custom_bert.training.ranks import Ranks, whole, without_exchange
+
+ALONE = Ranks()
+"""One process."""
 
 
 class Objective(Protocol):
@@ -82,11 +87,14 @@ class StepResult:
         loss: mean over the step's targets.
         grad_norm: of all gradients together, before clipping.
         skipped: 1 where loss or norm is not finite, so that the step left weights and moments alone; else 0.
+        tokens, rows: of the step's batches, of all ranks.
     """
 
     loss: Tensor
     grad_norm: Tensor
     skipped: Tensor
+    tokens: int
+    rows: int
 
 
 def train_step(
@@ -97,38 +105,49 @@ def train_step(
     *,
     precision: MixedPrecision,
     clip_norm: float,
+    ranks: Ranks = ALONE,
 ) -> StepResult:
     """Forward and backward over the microbatches, clipping, and the update.
 
     The loss of every microbatch is divided by the count of the whole step, so that how examples are
-    divided among microbatches changes nothing but memory. Where the loss or the norm is not finite, the
-    update does nothing; the device decides that by itself, so that the host never waits for it.
+    divided among microbatches and ranks changes nothing but memory. Where the loss or the norm is not finite,
+    the update does nothing; the device decides that by itself, so that the host never waits for it.
 
     Args:
-        model: maps a `Batch` to what the objective wants.
+        model: maps a `Batch` to what the objective wants; of several ranks, as `Ranks.parallel` gives it.
         optimizer: a fused one, which takes what the gradients are to be divided by, and whether to skip, as
             tensors; its gradients are cleared afterwards.
         microbatches: with targets, on the model's device.
         objective: the loss.
         precision: autocast and loss scaling.
         clip_norm: largest gradient norm.
+        ranks: the processes that take part.
     """
-    total = sum(objective.weight(batch) for batch in microbatches)
+    own = [batch for batch in microbatches if not batch.stands_in]
+    tokens, rows = sum(batch.num_tokens for batch in own), sum(batch.num_rows for batch in own)
+    total: Tensor | float = sum(objective.weight(batch) for batch in own)
+    if ranks.world > 1:
+        total, all_tokens, all_rows = ranks.totals(float(total), tokens, rows)
+        tokens, rows = int(all_tokens), int(all_rows)
     losses = []
-    for batch in microbatches:
-        with precision.autocast():
-            output = model(batch)
-        loss = objective.loss_sum(output, batch) / total
-        precision.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+    for i, batch in enumerate(microbatches, start=1):
+        with nullcontext() if i == len(microbatches) else without_exchange(model):
+            with precision.autocast():
+                output = model(batch)
+            loss = objective.loss_sum(output, batch) / total
+            if batch.stands_in:
+                loss = 0 * loss
+            # gradients become the mean over the ranks, and shall be the sum
+            precision.scaler.scale(loss * ranks.world).backward()  # type: ignore[no-untyped-call]
         losses.append(loss.detach())
-    loss = torch.stack(losses).sum()
+    loss = ranks.total(torch.stack(losses).sum())
     precision.scaler.unscale_(optimizer)
     gradients = [p.grad for p in model.parameters() if p.grad is not None]
-    grad_norm = nn.utils.get_total_norm(gradients, foreach=True)
+    grad_norm = whole(nn.utils.get_total_norm(gradients, foreach=True))
     skipped = (~(loss + grad_norm).isfinite()).float()
     optimizer.grad_scale = (grad_norm / clip_norm).clamp(min=1).float()  # type: ignore[attr-defined]
     optimizer.found_inf = skipped  # type: ignore[attr-defined]
     precision.scaler.step(optimizer)
     precision.scaler.update()
     optimizer.zero_grad(set_to_none=True)
-    return StepResult(loss, grad_norm, skipped)
+    return StepResult(loss, grad_norm, skipped, tokens, rows)

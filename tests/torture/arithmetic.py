@@ -54,14 +54,14 @@ def not_finite(trial: Trial) -> None:
     begin = int(trial.random.integers(2, 20))
     real, calls = loop.step_within_memory, 0
 
-    def poisoned(state: State, phase: Phase, step: Step, **options: object) -> object:
+    def poisoned(state: State, phase: Phase, step: Step, model: nn.Module, **options: object) -> object:
         nonlocal calls
         calls += 1
         hooks = []
         if phase.name == "train" and begin <= state.progress.step + 1 < begin + times:
             hooks = poison(phase.model, where, value)
         try:
-            return real(state, phase, step, **options)  # type: ignore[arg-type]
+            return real(state, phase, step, model, **options)  # type: ignore[arg-type]
         finally:
             for hook in hooks:
                 hook.remove()
@@ -119,7 +119,7 @@ def out_of_memory(trial: Trial, at: int, way: str) -> bytes:
     run.parent.mkdir()
     real, calls = loop.step_within_memory, 0
 
-    def step(state: State, phase: Phase, step: Step, **options: object) -> object:
+    def step(state: State, phase: Phase, step: Step, model: nn.Module, **options: object) -> object:
         nonlocal calls
         calls += 1
         hook = None
@@ -128,7 +128,7 @@ def out_of_memory(trial: Trial, at: int, way: str) -> bytes:
         elif calls == at:
             hook = fail_once(phase.model, way)
         try:
-            return real(state, phase, step, **options)  # type: ignore[arg-type]
+            return real(state, phase, step, model, **options)  # type: ignore[arg-type]
         finally:
             if hook:
                 hook.remove()

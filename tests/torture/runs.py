@@ -77,9 +77,9 @@ def train(config: dict[str, Any], log: Path, each_step: Callable[[int], None] | 
     steps = 0
     real_step, real_evaluate = loop.step_within_memory, loop.evaluate_now
 
-    def step(state: State, phase: Any, step: Any, **options: Any) -> Any:
+    def step(state: State, phase: Any, step: Any, model: Any, **options: Any) -> Any:
         nonlocal steps
-        result = real_step(state, phase, step, **options)
+        result = real_step(state, phase, step, model, **options)
         ids = sorted({int(i) for batch in step.microbatches for i in batch.indices})
         with log.open("a") as stream:
             stream.write(json.dumps([phase.name, step.drawn_in, state.progress.step, ids]) + "\n")

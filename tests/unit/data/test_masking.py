@@ -1,5 +1,7 @@
 """Masking depends on seed, epoch, example and position only, and on nothing that shares the batch."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -60,3 +62,25 @@ def test_rates_are_the_ones_stated() -> None:
 def test_something_is_masked_even_in_the_shortest_text() -> None:
     batch = masked([3], [0], rate=0.0001)
     assert batch.targets_M is not None and len(batch.targets_M) == 1
+
+
+def test_whole_words_are_hidden_whole_and_alike_in_any_company() -> None:
+    continues_V = np.zeros(500, dtype=bool)
+    continues_V[6::2] = True  # even ids go on with a word
+    whole = dataclasses.replace(masker(0.3), continues_V=continues_V)
+    generator = np.random.Generator(np.random.PCG64(0))
+    sequences = [np.concatenate([[2], generator.integers(5, 500, size=n), [3]]) for n in (300, 80, 200)]
+    batch = whole.mask(Batch.build(sequences, indices=np.array([4, 5, 6])), 0)
+    assert batch.masked_rows_M is not None
+    hidden = np.zeros(batch.num_rows, dtype=bool)
+    hidden[batch.masked_rows_M.numpy()] = True
+    ids, start = np.concatenate(sequences), 0
+    for sequence in sequences:
+        rows = np.arange(start + 1, start + len(sequence) - 1)
+        for row in rows[1:]:
+            if continues_V[ids[row]]:
+                assert hidden[row] == hidden[row - 1], row
+        start += len(sequence)
+    assert len(batch.masked_rows_M) / 580 == pytest.approx(0.3, abs=0.07)
+    alone = whole.mask(Batch.build(sequences[1:2], indices=np.array([5])), 0)
+    assert rows_of(alone, 5) == rows_of(batch, 5)

@@ -1,0 +1,80 @@
+"""Running text: which files are read, what is a document, and what is wrong, with its line."""
+
+import gzip
+from pathlib import Path
+
+import pytest
+
+from custom_bert.data.corpus import find_files, read_corpus
+from custom_bert.errors import DataError
+
+TEXT = "one two\nthree\n\nfour\n \nfive six\n"
+
+
+def test_documents_end_at_blank_lines_and_at_the_end_of_a_file(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text(TEXT)
+    (tmp_path / "b.txt").write_text("seven")
+    corpus = read_corpus([str(tmp_path / "a.txt"), str(tmp_path / "b.txt")])
+    assert (corpus.documents, corpus.paragraphs) == (4, 5)
+    assert corpus.characters == len("one twothreefour five sixseven")
+
+
+def test_packed_files_hold_the_same_text(tmp_path: Path) -> None:
+    zstandard = pytest.importorskip("zstandard", reason="zstandard is not installed")
+    (tmp_path / "a.txt").write_text(TEXT)
+    (tmp_path / "a.txt.gz").write_bytes(gzip.compress(TEXT.encode()))
+    frames = [zstandard.ZstdCompressor().compress(part.encode()) for part in (TEXT[:7], TEXT[7:])]
+    (tmp_path / "a.txt.zst").write_bytes(b"".join(frames))
+    found = [read_corpus([str(tmp_path / name)]) for name in ("a.txt", "a.txt.gz", "a.txt.zst")]
+    assert len({corpus.sha256 for corpus in found}) == 1
+    assert len({corpus.documents for corpus in found}) == 1
+
+
+def test_a_folder_gives_its_text_files_by_name(tmp_path: Path) -> None:
+    for name in ("b.txt", "deep/a.txt", "c.txt.gz", "notes.md", "a.json"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("x\n")
+    names = [str(path.relative_to(tmp_path)) for path in find_files([str(tmp_path)])]
+    assert names == ["b.txt", "c.txt.gz", "deep/a.txt"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "told"),
+    [
+        ("no.txt", None, "no.txt: no such file"),
+        ("empty.txt", b"", "empty.txt: the file is empty"),
+        ("blank.txt", b"\n \n\n", "blank.txt: no text; expected paragraphs, one a line"),
+        ("latin.txt", b"one\ntwo\ncaf\xe9\n", "latin.txt:3: not valid UTF-8 at byte 4"),
+        ("nul.txt", b"one\nt\0wo\n", "nul.txt:2: NUL byte"),
+        ("torn.gz", gzip.compress(b"some text\n" * 100)[:-20], "torn.gz: cannot read: "),
+        ("plain.gz", b"no gzip\n", "plain.gz: cannot read: "),
+        ("packed.txt", gzip.compress(b"x\n"), "packed.txt:1: gzip data; unpack it first"),
+        ("packed2.txt", b"\x28\xb5\x2f\xfd\0\0\0", "packed2.txt:1: zstandard data; unpack it first"),
+        ("plain.zst", b"no zstandard\n", "plain.zst: cannot read: "),
+    ],
+)
+def test_what_is_wrong_is_told_with_its_line(
+    tmp_path: Path, name: str, content: bytes | None, told: str
+) -> None:
+    if name.endswith(".zst"):
+        pytest.importorskip("zstandard", reason="zstandard is not installed")
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    with pytest.raises(DataError) as caught:
+        read_corpus([str(tmp_path / name)])
+    assert str(caught.value).startswith(f"{tmp_path}/{told}") and "\n" not in str(caught.value)
+
+
+def test_a_folder_without_text_and_a_file_twice_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "notes.md").write_text("x")
+    with pytest.raises(DataError, match=r"the folder holds no \.txt"):
+        read_corpus([str(tmp_path)])
+    (tmp_path / "a.txt").write_text("x")
+    with pytest.raises(DataError, match="is given twice"):
+        read_corpus([str(tmp_path), str(tmp_path / "a.txt")])
+
+
+def test_a_long_file_without_blank_lines_is_told(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("x\n" * 20_000)
+    (warning,) = read_corpus([str(tmp_path / "a.txt")]).warnings
+    assert "20,000 lines and no blank one" in warning

@@ -1,0 +1,202 @@
+"""Running text on disk: no token is lost or doubled, no piece crosses documents, and an interruption is
+continued."""
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from custom_bert.data import pieces
+from custom_bert.data.batching import padding_share, plan_batches
+from custom_bert.data.corpus import Corpus, read_corpus
+from custom_bert.data.pieces import Pieces, open_pieces
+from custom_bert.data.tokenizer import TextTokenizer, from_vocab
+from custom_bert.errors import DataError, RunError
+
+LENGTH = 20
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> TextTokenizer:
+    words = [f"w{i}" for i in range(200)]
+    return from_vocab(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *words], lowercase=True)
+
+
+def write_corpus(folder: Path, documents: int = 120, seed: int = 0) -> list[list[str]]:
+    """Two files of random documents; their words."""
+    generator = np.random.Generator(np.random.PCG64(seed))
+    found = []
+    for number, name in enumerate(("a.txt", "b.txt")):
+        lines = []
+        for _ in range(documents // 2):
+            document = []
+            for _ in range(int(generator.integers(1, 5))):
+                words = [f"w{i}" for i in generator.integers(0, 200, size=int(generator.integers(1, 40)))]
+                lines.append(" ".join(words))
+                document += words
+            lines.append("")
+            found.append(document)
+        (folder / name).write_text("\n".join(lines[:-1] if number else lines) + "\n")
+    return found
+
+
+def opened(folder: Path, tokenizer: TextTokenizer, **changes: Any) -> tuple[Pieces, Pieces]:
+    options: dict[str, Any] = dict(max_length=LENGTH, held_out=0.1, seed=0, cache=folder / "cache")
+    return open_pieces(corpus(folder), tokenizer, **{**options, **changes})
+
+
+def corpus(folder: Path) -> Corpus:
+    return read_corpus([str(folder / "a.txt"), str(folder / "b.txt")])
+
+
+def words_of(piece: np.ndarray, tokenizer: TextTokenizer) -> list[str]:
+    assert piece[0] == tokenizer.cls_id and piece[-1] == tokenizer.sep_id and len(piece) <= LENGTH
+    return [tokenizer.backend.id_to_token(int(i)) for i in piece[1:-1]]
+
+
+def test_pieces_hold_every_word_of_every_document_once(tmp_path: Path, tokenizer: TextTokenizer) -> None:
+    documents = write_corpus(tmp_path)
+    train, held_out = opened(tmp_path, tokenizer)
+    found = [words_of(split[i], tokenizer) for split in (train, held_out) for i in range(len(split))]
+    wanted = [
+        document[start : start + LENGTH - 2]
+        for document in documents
+        for start in range(0, len(document), LENGTH - 2)
+    ]
+    assert sorted(found) == sorted(wanted)
+    assert 0 < int(held_out.lengths_N.sum()) < 0.3 * int(train.lengths_N.sum())
+
+
+def test_held_out_documents_are_held_out_whole(tmp_path: Path, tokenizer: TextTokenizer) -> None:
+    documents = write_corpus(tmp_path)
+    train, held_out = opened(tmp_path, tokenizer)
+    first = {
+        tuple(words_of(split[i], tokenizer)): name
+        for name, split in (("t", train), ("h", held_out))
+        for i in range(len(split))
+    }
+    for document in documents:
+        parts = [tuple(document[start : start + LENGTH - 2]) for start in range(0, len(document), LENGTH - 2)]
+        assert len({first[part] for part in parts}) == 1
+
+
+def test_of_few_documents_pieces_are_held_out(tmp_path: Path, tokenizer: TextTokenizer) -> None:
+    write_corpus(tmp_path, documents=20)
+    train, held_out = opened(tmp_path, tokenizer)
+    assert len(train) and len(held_out)
+
+
+@pytest.mark.parametrize("plan", ["uniform_length", "packed"])
+def test_at_most_a_hundredth_of_a_batch_is_padding(
+    tmp_path: Path, tokenizer: TextTokenizer, plan: Any
+) -> None:
+    write_corpus(tmp_path, documents=2000)
+    train, _ = opened(tmp_path, tokenizer)
+    batches = plan_batches(train.lengths_N, plan, token_budget=2048, batch_size=None, seed=0, epoch=0)
+    assert padding_share(train.lengths_N, batches, plan, LENGTH) <= 0.01
+
+
+def content(folder: Path) -> dict[str, str]:
+    (store,) = (path for path in (folder / "cache" / "corpus").iterdir())
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(store.iterdir())}
+
+
+@pytest.mark.parametrize("stop", [1, 2, 5, 11])
+def test_an_interrupted_preparation_goes_on_where_it_was(
+    tmp_path: Path, tokenizer: TextTokenizer, monkeypatch: pytest.MonkeyPatch, stop: int
+) -> None:
+    monkeypatch.setattr(pieces, "SHARD", 300)
+    monkeypatch.setattr(pieces, "GROUP", 7)
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    for folder in (whole, broken):
+        folder.mkdir()
+        write_corpus(folder)
+    opened(whole, tokenizer)
+    real, calls, read = pieces._Writer.flush, 0, []
+
+    def flush(*arguments: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls == stop:
+            raise KeyboardInterrupt
+        return real(*arguments)
+
+    with monkeypatch.context() as kill:
+        kill.setattr(pieces._Writer, "flush", flush)
+        with pytest.raises(KeyboardInterrupt):
+            opened(broken, tokenizer)
+    encode = TextTokenizer.encode_plain
+    monkeypatch.setattr(
+        TextTokenizer, "encode_plain", lambda self, texts: read.extend(texts) or encode(self, texts)
+    )
+    opened(broken, tokenizer)
+    assert content(broken) == content(whole)
+    paragraphs = corpus(broken).paragraphs
+    assert len(read) < paragraphs if stop > 2 else len(read) == paragraphs, "what was done is not done again"
+
+
+def test_a_second_start_reads_no_text(
+    tmp_path: Path, tokenizer: TextTokenizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_corpus(tmp_path)
+    opened(tmp_path, tokenizer)
+    monkeypatch.setattr(TextTokenizer, "encode_plain", lambda self, texts: pytest.fail("tokenised again"))
+    opened(tmp_path, tokenizer)
+
+
+@pytest.mark.parametrize("name", ["train-00000.ids", "held_out-00000.lengths", "store.json"])
+def test_a_damaged_store_is_made_again(tmp_path: Path, tokenizer: TextTokenizer, name: str) -> None:
+    write_corpus(tmp_path)
+    opened(tmp_path, tokenizer)
+    before = content(tmp_path)
+    (store,) = (tmp_path / "cache" / "corpus").iterdir()
+    data = bytearray((store / name).read_bytes())
+    data[len(data) // 2] ^= 1
+    (store / name).write_bytes(data)
+    opened(tmp_path, tokenizer)
+    assert content(tmp_path) == before
+
+
+def test_a_paragraph_of_any_length_is_read(tmp_path: Path, tokenizer: TextTokenizer) -> None:
+    long = " ".join(f"w{i % 200}" for i in range(60_000))
+    (tmp_path / "a.txt").write_text(f"{long}\n\n" + "x" * 50_000 + "\n")
+    (tmp_path / "b.txt").write_text("w1 w2\n\n" * 50)
+    train, held_out = opened(tmp_path, tokenizer)
+    words = sum(
+        words_of(split[i], tokenizer).count("w7") for split in (train, held_out) for i in range(len(split))
+    )
+    assert words == 300
+
+
+def test_a_file_that_changes_while_it_is_read_is_refused(tmp_path: Path, tokenizer: TextTokenizer) -> None:
+    write_corpus(tmp_path)
+    found = corpus(tmp_path)
+    (tmp_path / "b.txt").write_text("w1\n")
+    options: dict[str, Any] = dict(max_length=LENGTH, held_out=0.1, seed=0, cache=tmp_path / "cache")
+    with pytest.raises(DataError, match="the file changed while it was read"):
+        open_pieces(found, tokenizer, **options)
+
+
+def test_too_little_text_is_told(tmp_path: Path, tokenizer: TextTokenizer) -> None:
+    (tmp_path / "a.txt").write_text("w1\n")
+    (tmp_path / "b.txt").write_text("w2\n")
+    with pytest.raises(DataError, match="too little text to hold some out; add text, or raise"):
+        opened(tmp_path, tokenizer, held_out=0.001)
+
+
+def test_two_preparations_do_not_meet(
+    tmp_path: Path, tokenizer: TextTokenizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_corpus(tmp_path)
+    real = pieces._prepare
+
+    def inside(*arguments: Any) -> Any:
+        monkeypatch.setattr(pieces, "_prepare", real)
+        with pytest.raises(RunError, match="another process prepares the same text; wait for it"):
+            opened(tmp_path, tokenizer)
+        return real(*arguments)
+
+    monkeypatch.setattr(pieces, "_prepare", inside)
+    opened(tmp_path, tokenizer)
