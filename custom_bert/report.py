@@ -56,25 +56,34 @@ def cut(text: str, width: int) -> str:
 def info_lines(record: dict[str, Any]) -> list[str]:
     """A run's record, run.json, for a person: status, settings and why, data, metrics."""
     data, validation = record.get("data", {}), record.get("validation")
-    lines = [
-        f"status      {record.get('status')}, started {record.get('started')}",
-        f"trained on  {data.get('train_examples', 0):,} texts, "
-        f"{data.get('train_tokens', 0):,} tokens; validated on {data.get('val_examples', 0):,}",
-    ]
+    if "documents" in data:
+        about = (
+            f"{data['documents']:,} documents, {data['train_tokens']:,} tokens; measured on "
+            f"{data['val_tokens']:,} held-out tokens"
+        )
+    else:
+        about = (
+            f"{data.get('train_examples', 0):,} texts, {data.get('train_tokens', 0):,} tokens; validated on "
+            f"{data.get('val_examples', 0):,}"
+        )
+    lines = [f"status      {record.get('status')}, started {record.get('started')}", f"trained on  {about}"]
     if validation:
+        second = "macro_f1" if "macro_f1" in validation else "perplexity"
         lines.append(
-            f"result      accuracy {validation['accuracy']:.4f}, macro-F1 "
-            f"{validation['macro_f1']:.4f} at step {record['best_step']:,} of {record['steps']:,}, "
+            f"result      accuracy {validation['accuracy']:.4f}, {second.replace('macro_f1', 'macro-F1')} "
+            f"{validation[second]:.4f} at step {record['best_step']:,} of {record['steps']:,}, "
             f"{record['seconds']:.0f} s"
         )
     elif record.get("best_step"):
+        metric = "1 / perplexity" if "documents" in data else record["config"]["optim.metric"]
         lines.append(
             f"kept        weights of step {record['best_step']:,} of {record['steps']:,}, "
-            f"{record['config']['optim.metric']} {record['best_metric']:.4f}"
+            f"{metric} {record['best_metric']:.4f}"
         )
     lines += ["", "files (sha256)"]
     lines += [f"  {sha[:16]}  {path}" for path, sha in data.get("files", {}).items()]
-    lines += ["", "labels (training examples)"]
+    if data.get("labels"):
+        lines += ["", "labels (training examples)"]
     lines += [f"  {count:>8,}  {printable(label)}" for label, count in data.get("labels", {}).items()]
     reasons = {choice["name"]: choice["reason"] for choice in record.get("choices", [])}
     lines += ["", "settings"]

@@ -68,6 +68,8 @@ def evaluate(
     matrix = ConfusionMatrix(num_labels)
     loss, examples = torch.zeros((), dtype=torch.float64, device=device), 0
     for batch, logits_NC in outputs_of(model, batches, device=device, autocast=autocast):
+        if batch.stands_in:
+            continue
         assert batch.labels_N is not None, "evaluation needs labels"
         loss += cross_entropy_sum(logits_NC, batch.labels_N)
         examples += batch.num_texts
@@ -110,6 +112,8 @@ def evaluate_masked(
     loss, right = torch.zeros(2, dtype=torch.float64, device=device).unbind(0)
     targets = 0
     for batch, logits_MV in outputs_of(model, batches, device=device, autocast=autocast):
+        if batch.stands_in:
+            continue
         assert batch.targets_M is not None, "evaluation needs masked tokens"
         loss += cross_entropy_sum(logits_MV, batch.targets_M)
         right += (logits_MV.argmax(-1) == batch.targets_M).sum()

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -45,20 +44,23 @@ class Measured:
 
 
 def validation_batches(prepared: Prepared) -> Iterator[Batch]:
-    """This rank's share of the validation rows, longest first; of running text with the same masks every
-    time."""
-    plan = by_length(prepared.val.lengths_N, EVALUATION_ROWS[prepared.device.type])
-    plan = plan[prepared.ranks.rank :: prepared.ranks.world]
+    """This rank's share of the validation rows, longest first; of running text with the same masks each time.
+
+    All ranks have as many batches: a divided model computes together.
+    """
+    ranks, plan = prepared.ranks, by_length(prepared.val.lengths_N, EVALUATION_ROWS[prepared.device.type])
+    own = [(indices, False) for indices in plan[ranks.rank :: ranks.world]]
+    own += [(plan[0], True)] * (-(-len(plan) // ranks.world) - len(own))
     padding = 0.0 if prepared.config.runtime.attention == "varlen" else EVALUATION_PADDING
-    build = partial(prepared.val.build_for_evaluation, padding=padding)
-    if prepared.config.objective == "classification":
-        return prefetch(plan, build)
-    masked = masker(prepared, prepared.config.seed)
+    masked = masker(prepared, prepared.config.seed) if prepared.config.objective == "masked_lm" else None
 
-    def hidden(indices: np.ndarray) -> Batch:
-        return masked.mask(build(indices), epoch=0)
+    def build(item: tuple[np.ndarray, bool]) -> Batch:
+        indices, stands_in = item
+        batch = prepared.val.build_for_evaluation(indices, padding=padding)
+        batch = batch if masked is None else masked.mask(batch, epoch=0)
+        return replace(batch, stands_in=True) if stands_in else batch
 
-    return prefetch(plan, hidden)
+    return prefetch(own, build)
 
 
 def measure(
@@ -72,7 +74,7 @@ def measure(
     if prepared.config.objective == "masked_lm":
         found = evaluate_masked(model, batches, **options)
         numbers = {"accuracy": found.accuracy, "perplexity": found.perplexity}
-        return Measured(found.loss, found.accuracy, numbers)
+        return Measured(found.loss, 1 / found.perplexity, numbers)  # which accuracy follows with more noise
     labelled = evaluate(model, batches, len(prepared.labels), **options)
     scores = labelled.scores
     numbers = {"accuracy": scores.accuracy, "macro_f1": scores.macro_f1}

@@ -111,9 +111,7 @@ def _train_in(directory: Path, prepared: Prepared, reporter: Reporter) -> TrainR
     state.progress.halvings = halvings
     if halvings and prepared.ranks.world > 1:
         raise ConfigError(
-            [
-                "batch.token_budget: the largest batches do not fit into memory; lower it, or add processes"
-            ]
+            ["batch.token_budget: the largest batches do not fit into memory; lower it, or add processes"]
         )
     if halvings:
         reporter.warn(f"the largest batches do not fit into memory; each is computed in {2**halvings} parts")
@@ -288,7 +286,7 @@ def fit(state: State, prepared: Prepared, run: RunDirectory, reporter: Reporter,
         progress.evaluation_due = False
         stale = progress.step - progress.best_step
         if optim.patience and stale >= optim.patience and not progress.ended:
-            what = optim.metric if prepared.labels else "accuracy"
+            what = optim.metric if prepared.labels else "perplexity"
             reporter.say(f"stopped: {what} has not improved for {stale:,} steps")
             progress.ended = True
 

@@ -114,7 +114,7 @@ def finish(
     for line in score_lines(found.scores, labels) if found.scores else [found.words]:
         reporter.say(line)
     reporter.say("")
-    what = prepared.config.optim.metric if found.scores else "accuracy of masked tokens"
+    what = prepared.config.optim.metric if found.scores else "perplexity"
     reporter.say(
         f"{run.path}: weights of step {progress.best_step:,} (best {what}), trained in {duration(seconds)}"
     )

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import os
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -153,6 +154,8 @@ def shard(model: nn.Module, layers: Iterable[nn.Module]) -> None:
     2304.11277): each holds its part, and a layer's weights come together while it computes."""
     from torch.distributed.fsdp import fully_shard  # half a second of imports that one process does without
 
+    # logits are a view of filled-up rows; nothing is done to them in place
+    warnings.filterwarnings("ignore", message="FSDP2-wrapped module .* returned a view")
     for layer in layers:
         fully_shard(layer)
     fully_shard(model)

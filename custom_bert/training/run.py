@@ -190,6 +190,7 @@ class RunDirectory:
     def keep_best(self, weights: dict[str, Tensor]) -> None:
         """Writes model.safetensors."""
         if not self._writes:
+            self.best = None  # rank 0 knows
             return
         self.best = write_weights(self.path, weights)
 

@@ -1,0 +1,217 @@
+"""Pretraining on running text: learns, is continued bit for bit, starts classifiers, goes to transformers."""
+
+import importlib.util
+import json
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from training_runs import PLACES, SUBJECTS, settings, write_data
+
+from custom_bert import Encoder, train_model
+from custom_bert.checkpoints.native import load_encoder
+from custom_bert.cli import main
+from custom_bert.training import loop
+
+
+def write_corpus(folder: Path, documents: int = 150) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    generator = np.random.Generator(np.random.PCG64(0))
+    lines = []
+    for _ in range(documents):
+        subject = list(SUBJECTS.values())[generator.integers(3)]
+        for _ in range(int(generator.integers(1, 6))):
+            words = [subject[generator.integers(5)], PLACES[generator.integers(7)]]
+            lines.append(" ".join(words))
+        lines.append("")
+    (folder / "text.txt").write_text("\n".join(lines))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_corpus(tmp_path_factory.mktemp("pretrain") / "corpus")
+
+
+def recipe(corpus: Path, out: Path, **changes: Any) -> dict[str, Any]:
+    return {
+        "objective": "masked_lm",
+        "out": str(out),
+        "data.corpus": [str(corpus)],
+        "data.held_out": 0.1,
+        "data.max_length": 32,
+        "data.cache_dir": str(corpus.parent / "cache"),
+        "model.hidden_size": 32,
+        "model.num_hidden_layers": 1,
+        "model.num_attention_heads": 2,
+        "batch.token_budget": 128,
+        "optim.epochs": 6,
+        "optim.lr": 5e-3,
+        "optim.eval_every": 20,
+        "runtime.precision": "fp32",
+        "runtime.threads": 1,
+        **changes,
+    }
+
+
+@pytest.fixture(scope="module")
+def run(corpus: Path) -> Path:
+    train_model(recipe(corpus, corpus.parent / "run", **{"optim.epochs": 30}))
+    return corpus.parent / "run"
+
+
+def metrics(run: Path, kind: str) -> list[dict[str, Any]]:
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    return [line for line in lines if line["kind"] == kind]
+
+
+def test_hidden_tokens_are_learned(run: Path) -> None:
+    evaluations = metrics(run, "eval")
+    assert evaluations[-1]["loss"] < evaluations[0]["loss"] - 2 and evaluations[-1]["accuracy"] > 0.3
+    assert evaluations[-1]["perplexity"] == pytest.approx(np.exp(evaluations[-1]["loss"]))
+    record = json.loads((run / "run.json").read_text())
+    assert record["status"] == "finished" and record["data"]["documents"] == 150
+    assert record["validation"].keys() == {"loss", "accuracy", "perplexity"}
+    assert load_encoder(run).max_length == 32
+
+
+STOPS = {
+    "as it is": ({}, 17),
+    "warming up": (
+        {
+            "batch.accumulation": 4,
+            "batch.warmup": 0.5,
+            "batch.length_warmup": 0.6,
+            "optim.whole_words": True,
+            "batch.plan": "packed",
+        },
+        9,
+    ),
+}
+
+
+@pytest.fixture
+def ctrl_c() -> Iterator[None]:
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.parametrize("name", STOPS)
+def test_a_stopped_run_is_continued_bit_for_bit(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, ctrl_c: None
+) -> None:
+    changes, at = STOPS[name]
+    train_model(recipe(corpus, tmp_path / "whole", **changes))
+    real, done = loop.step_within_memory, 0
+
+    def step(*arguments: Any, **options: Any) -> Any:
+        nonlocal done
+        done += 1
+        if done == at:
+            os.kill(os.getpid(), signal.SIGINT)
+        return real(*arguments, **options)
+
+    monkeypatch.setattr(loop, "step_within_memory", step)
+    with pytest.raises(KeyboardInterrupt):
+        train_model(recipe(corpus, tmp_path / "run", **changes))
+    train_model(recipe(corpus, tmp_path / "run", **changes))
+    weights = [(tmp_path / name / "model.safetensors").read_bytes() for name in ("whole", "run")]
+    assert weights[0] == weights[1]
+    losses = [[line["loss"] for line in metrics(tmp_path / name, "pretrain")] for name in ("whole", "run")]
+    assert losses[0] == losses[1]
+
+
+def test_batches_grow_and_pieces_grow(corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real, seen = loop.step_within_memory, []
+
+    def step(state: Any, phase: Any, step: Any, *rest: Any, **options: Any) -> Any:
+        longest = max(int(b.layout.lengths_N.max()) for b in step.microbatches)
+        seen.append((len(step.microbatches), longest, sum(b.num_tokens for b in step.microbatches)))
+        return real(state, phase, step, *rest, **options)
+
+    monkeypatch.setattr(loop, "step_within_memory", step)
+    changes = {"batch.accumulation": 3, "batch.warmup": 0.4, "batch.length_warmup": 0.5}
+    train_model(recipe(corpus, tmp_path / "run", **changes))
+    counts, longest, tokens = zip(*seen, strict=True)
+    assert counts[0] == 1 and counts[-2] == 3 and 2 in counts
+    assert longest[0] == 8 and 16 in longest and longest[-2] > 16
+    assert sum(tokens) == 6 * json.loads((tmp_path / "run" / "run.json").read_text())["data"]["train_tokens"]
+
+
+def test_a_classifier_starts_from_it(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = write_data(tmp_path / "data", train=60, val=30)
+    config = settings(data, tmp_path / "cls", **{"model.init_from": str(run), "data.max_length": 32})
+    for name in ("model.hidden_size", "model.num_hidden_layers", "model.num_attention_heads"):
+        del config[name]
+    train_model(config)
+    assert "the encoder is taken, and its head left behind" in capsys.readouterr().out
+    assert "init_from" in json.loads((tmp_path / "cls" / "run.json").read_text())["identity"]["data"]
+    assert Encoder.load(run).embed(["the cat sleeps"]).shape == (1, 32)
+    assert main(["info", str(run)]) == 0
+    out = capsys.readouterr().out
+    assert "150 documents" in out and "perplexity" in out
+
+
+def test_pretraining_goes_on_from_a_run_and_from_transformers(
+    corpus: Path, run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With its prediction head: the first evaluation after one tiny step is the last one of the run."""
+    starts = [run]
+    if importlib.util.find_spec("transformers"):
+        assert main(["export", str(run), str(tmp_path / "exported")]) == 0
+        out = capsys.readouterr().out
+        assert "RobertaPreLayerNormForMaskedLM" in out and "verified with transformers" in out
+        starts.append(tmp_path / "exported")
+    record = json.loads((run / "run.json").read_text())
+    wanted = record["validation"]["loss"]
+    assert wanted == pytest.approx(min(line["loss"] for line in metrics(run, "eval")), abs=1e-5)
+    for i, start in enumerate(starts):
+        changes = {"model.init_from": str(start), "optim.lr": 1e-9, "optim.epochs": 1, "optim.eval_every": 1}
+        config = recipe(corpus, tmp_path / f"more{i}", **changes)
+        for name in ("model.hidden_size", "model.num_hidden_layers", "model.num_attention_heads"):
+            del config[name]
+        train_model(config)
+        assert metrics(tmp_path / f"more{i}", "eval")[0]["loss"] == pytest.approx(wanted, abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("line", "code", "told"),
+    [
+        ("pretrain --out DIR/x", 64, "data.corpus: masked_lm needs text files or folders of them"),
+        ("pretrain DIR/no.txt --out DIR/x", 65, "DIR/no.txt: no such file"),
+        ("pretrain DIR/corpus --data.corpus DIR/other --out DIR/x", 64, "contradict each other; give one"),
+        ("pretrain DIR/corpus --optim.mask-rate 0.9", 64, "optim.mask_rate must be between 0.05 and 0.6"),
+        ("pretrain DIR/corpus --batch.warmup 0.1", 64, "batch.warmup: every step has one batch"),
+        ("predict RUN DIR/corpus/text.txt", 66, "a pretrained encoder, which knows no labels"),
+        ("evaluate RUN DIR/corpus", 66, "a pretrained encoder, which knows no labels"),
+    ],
+)
+def test_what_does_not_fit_is_one_line(
+    corpus: Path, run: Path, capsys: pytest.CaptureFixture[str], line: str, code: int, told: str
+) -> None:
+    words = [w.replace("DIR", str(corpus.parent)).replace("RUN", str(run)) for w in line.split()]
+    assert main(words) == code
+    said = capsys.readouterr().err
+    assert (
+        told.replace("DIR", str(corpus.parent)) in said and said.count("\n") == 1 and "Traceback" not in said
+    )
+
+
+def test_settings_that_nothing_reads_are_told(
+    corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    changes = {"optim.class_weights": "balanced", "optim.label_smoothing": 0.1, "optim.epochs": 1}
+    train_model(recipe(corpus, tmp_path / "run", **changes))
+    out = capsys.readouterr().out
+    assert "optim.class_weights balanced has no effect: objective is masked_lm" in out
+    assert "optim.label_smoothing 0.1 has no effect: objective is masked_lm" in out
+    data = write_data(tmp_path / "data", train=30, val=15)
+    train_model(settings(data, tmp_path / "cls", **{"optim.mask_rate": 0.2, "batch.length_warmup": 0.1}))
+    out = capsys.readouterr().out
+    assert "optim.mask_rate 0.2 has no effect: nothing is masked" in out
+    assert "batch.length_warmup 0.1 has no effect: objective is classification" in out

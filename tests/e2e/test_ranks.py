@@ -1,0 +1,196 @@
+"""Two processes train what one trains: the same examples in each step, the same losses; and end together."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout, suppress
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import ranks_worker
+from e2e.test_pretrain import recipe, write_corpus
+from torture.runs import forked, wait
+from training_runs import settings, write_data
+
+ROOT = Path(__file__).resolve().parents[2]
+WORKER = ROOT / "tests" / "ranks_worker.py"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("ranks")
+    write_data(folder / "data", train=90, val=31)
+    write_corpus(folder / "corpus")
+    return folder
+
+
+def classification(folder: Path, out: Path, **changes: Any) -> dict[str, Any]:
+    options = {
+        "optim.pretrain_epochs": 2,
+        "optim.epochs": 4,
+        "optim.class_weights": "balanced",
+        "optim.token_dropout": 0.2,
+        "model.hidden_dropout": 0.0,
+        "batch.token_budget": 128,
+        "batch.accumulation": 2,
+        "runtime.log_every": 1,
+    }
+    return settings(folder / "data", out, **{**options, **changes})
+
+
+def masked(folder: Path, out: Path, **changes: Any) -> dict[str, Any]:
+    options = {"optim.epochs": 2, "batch.accumulation": 2, "batch.warmup": 0.4, "runtime.log_every": 1}
+    return recipe(folder / "corpus", out, **{**options, **changes})
+
+
+def trained(config: dict[str, Any], ranks: int, *arguments: str) -> tuple[int, str]:
+    """The worst exit code and what was said; forked, so that torch is loaded once."""
+    out = Path(config["out"])
+    path, said = out.with_suffix(".json"), out.with_suffix(".said")
+    path.write_text(json.dumps(config))
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+
+    def work(rank: int) -> None:
+        where = {
+            "MASTER_ADDR": "127.0.0.1",
+            "MASTER_PORT": port,
+            "LOCAL_WORLD_SIZE": ranks,
+            "WORLD_SIZE": ranks,
+        }
+        os.environ |= {name: str(value) for name, value in where.items()} if ranks > 1 else {}
+        os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank)}
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+        with said.open("a") as stream, redirect_stdout(stream), redirect_stderr(stream):
+            raise SystemExit(ranks_worker.work(str(path), str(out.with_suffix(".log")), *arguments))
+
+    children = [forked(partial(work, rank), out.with_suffix(f".errors{rank}")) for rank in range(ranks)]
+    codes = []
+    for rank, child in enumerate(children):
+        code = wait(child, 60.0)
+        if code is None:
+            for one in children:
+                with suppress(ProcessLookupError):
+                    os.kill(one, signal.SIGKILL)
+            raise AssertionError(f"rank {rank} still runs: {said.read_text()}")
+        codes.append(code)
+    errors = [path.read_text() for path in out.parent.glob(f"{out.name}.errors*")]
+    return next((code for code in codes if code), 0), "\n".join([said.read_text(), *errors])
+
+
+def steps(out: Path, ranks: int) -> list[tuple[str, int, list[int], float]]:
+    """Of all ranks together: phase, step, the examples seen, and the loss, which is the same at each."""
+    logs = [
+        [json.loads(line) for line in Path(f"{out.with_suffix('.log')}.{rank}").read_text().splitlines()]
+        for rank in range(ranks)
+    ]
+    found = []
+    for lines in zip(*logs, strict=True):
+        assert len({(phase, step, loss) for phase, step, _, loss in lines}) == 1
+        phase, step, _, loss = lines[0]
+        found.append((phase, step, sorted(i for line in lines for i in line[2]), loss))
+    return found
+
+
+def weights(out: Path) -> bytes:
+    return (out / "model.safetensors").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("make", "changes"),
+    [
+        (classification, {}),
+        (classification, {"batch.token_budget": 16, "batch.accumulation": 1, "optim.pretrain_epochs": 0}),
+        (classification, {"runtime.shard": True, "optim.pretrain_epochs": 0, "optim.epochs": 6}),
+        (masked, {}),
+    ],
+    ids=["labels", "fewer texts than ranks", "FSDP2", "masked tokens"],
+)
+def test_two_ranks_see_what_one_sees(
+    folder: Path, tmp_path: Path, make: Callable[..., dict[str, Any]], changes: dict[str, Any]
+) -> None:
+    one, two = tmp_path / "one", tmp_path / "two"
+    for out, ranks in ((one, 1), (two, 2)):
+        code, said = trained(make(folder, out, **changes), ranks)
+        assert code == 0, said
+    alone, together = steps(one, 1), steps(two, 2)
+    assert len(alone) == len(together) >= 20
+    for (*same, loss), (*other, their_loss) in zip(alone, together, strict=True):
+        assert same == other
+        assert their_loss == pytest.approx(loss, rel=1e-4)
+    for (*_, loss), (*_, their_loss) in zip(alone[:20], together[:20], strict=True):
+        assert their_loss == pytest.approx(loss, abs=1e-5)
+    records = [json.loads((out / "run.json").read_text()) for out in (one, two)]
+    assert records[0]["validation"]["accuracy"] == pytest.approx(
+        records[1]["validation"]["accuracy"], abs=0.05
+    )
+    lines = [[json.loads(x) for x in (o / "metrics.jsonl").read_text().splitlines()] for o in (one, two)]
+    assert [x["kind"] for x in lines[0]] == [x["kind"] for x in lines[1]]
+    assert sorted(p.name for p in one.iterdir()) == sorted(p.name for p in two.iterdir())
+
+
+def test_a_request_to_one_rank_ends_all_and_the_run_is_continued_bit_for_bit(
+    folder: Path, tmp_path: Path
+) -> None:
+    changes = {"model.hidden_dropout": 0.1}
+    whole, broken = (classification(folder, tmp_path / name, **changes) for name in ("whole", "broken"))
+    code, said = trained(whole, 2)
+    assert code == 0, said
+    code, said = trained(broken, 2, "9", str(int(signal.SIGTERM)))
+    assert code == 143 and "interrupted after step" in said, said
+    code, said = trained(broken, 2)
+    assert code == 0 and "continues after step" in said, said
+    assert weights(tmp_path / "broken") == weights(tmp_path / "whole")
+
+
+def test_torchrun_ends_soon_when_a_rank_is_killed_and_the_run_is_continued(
+    folder: Path, tmp_path: Path
+) -> None:
+    changes = {"runtime.checkpoint_every": 1, "optim.pretrain_epochs": 0}
+    config = classification(folder, tmp_path / "run", **changes)
+    path = tmp_path / "run.json"
+    path.write_text(json.dumps(config))
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    command += [str(WORKER), str(path), str(tmp_path / "run.log"), "9", str(int(signal.SIGKILL))]
+    done = subprocess.run(
+        command,
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    last = (tmp_path / "run.log.0").stat().st_mtime
+    assert done.returncode != 0 and time.time() - last < 30
+    code, said = trained(config, 2)
+    assert code == 0 and "continues after step" in said, said
+
+
+def test_another_number_of_ranks_continues_with_a_warning(folder: Path, tmp_path: Path) -> None:
+    config = classification(folder, tmp_path / "run", **{"runtime.checkpoint_every": 1})
+    code, _ = trained(config, 2, "9", str(int(signal.SIGTERM)))
+    assert code != 0
+    code, said = trained(config, 1)
+    assert code == 0, said
+    assert "since the checkpoint the ranks was 2, is 1: the result may not be the same bit for bit" in said
+    lines = [json.loads(x) for x in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    numbers = [line["step"] for line in lines if line["kind"] == "train"]
+    assert numbers == list(range(1, numbers[-1] + 1)), "each step once"
+
+
+def test_what_is_wrong_is_told_once(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "notes.txt").write_text("mine")
+    code, said = trained(classification(folder, tmp_path / "run"), 2)
+    assert code != 0
+    assert said.count("exists and is not a run directory") == 1 and "Traceback" not in said
