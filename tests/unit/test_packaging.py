@@ -49,7 +49,7 @@ def test_a_wheel_carries_the_package_the_templates_and_nothing_else(tmp_path: Pa
 RUN_TIME = {"torch", "numpy", "tokenizers", "huggingface_hub", "safetensors", "rich", "tyro"}
 """What a user installs. A new name here is a decision, not an accident."""
 
-OPTIONAL = {"inference/verify.py": {"transformers"}}
+OPTIONAL = {"inference/verify.py": {"transformers"}, "data/text.py": {"zstandard"}}
 
 
 def test_the_run_time_dependencies_are_these() -> None:
