@@ -179,8 +179,9 @@ class OptimConfig:
     not at all until the last `decay` share of the steps (wsd: warm-up, stable, decay). None: wsd for
     masked_lm, linear for a trained encoder, else cosine."""
     decay: float = 0.2
-    """Share of all steps during which wsd falls, as 1 - sqrt (Haegele et al. 2024, arXiv 2405.18392). Until
-    then a run can be continued with more epochs."""
+    """Share of all steps during which wsd falls, as 1 - sqrt (Haegele et al. 2024, arXiv 2405.18392).
+    masked_lm keeps the encoder from before the fall in stable/, with the optimizer's moments: another fall,
+    or more training, can begin there (model.init_from)."""
     weight_decay: float | None = None
     """AdamW's decoupled decay of matrices; biases, norms and embeddings have none. None: the preset's."""
     clip_norm: float = 1.0

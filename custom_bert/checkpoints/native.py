@@ -34,6 +34,9 @@ from custom_bert.presets import EncoderConfig, check_encoder
 
 FORMAT = "custom-bert/1"
 
+MOMENTS = "optimizer.safetensors"
+"""AdamW's moments, beside the weights that training may go on from."""
+
 MASKED = "masked_lm"
 """Objective of a directory that holds a pretrained encoder."""
 

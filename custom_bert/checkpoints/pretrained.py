@@ -23,6 +23,7 @@ from torch import Tensor
 from custom_bert.checkpoints.families import FAMILIES
 from custom_bert.checkpoints.native import (
     FORMAT,
+    MOMENTS,
     Checkpoint,
     EncoderCheckpoint,
     check_size,
@@ -62,6 +63,7 @@ class Pretrained:
         tokenizer: its tokenizer.
         notes: what was ignored, renamed, converted or dropped, a line each.
         sha256: of the weights as they were read.
+        moments: AdamW's, of a pretraining run that may go on; None where there are none.
     """
 
     source: str
@@ -70,6 +72,7 @@ class Pretrained:
     tokenizer: TextTokenizer
     notes: tuple[str, ...]
     sha256: str
+    moments: Path | None = None
 
 
 def load_pretrained(
@@ -138,9 +141,12 @@ def _own(directory: Path, source: str, objective: Objective) -> Pretrained:
         for name, tensor in state.items()
         if name.startswith("encoder.") or (same and not name.startswith("head.projection"))
     }
-    notes = () if same else ("the encoder is taken, and its head left behind",)
+    notes: tuple[str, ...] = () if same else ("the encoder is taken, and its head left behind",)
     digest = hashlib.sha256(read(directory, WEIGHTS)).hexdigest()
-    return Pretrained(source, encoder, state, found.tokenizer, notes, digest)
+    moments = directory / MOMENTS if objective == "masked_lm" and (directory / MOMENTS).is_file() else None
+    if moments:
+        notes += ("training goes on with the moments of AdamW that are there",)
+    return Pretrained(source, encoder, state, found.tokenizer, notes, digest, moments)
 
 
 def _encoder(fields: dict[str, Any]) -> EncoderConfig:

@@ -27,15 +27,18 @@ from torch import Tensor, nn
 
 from custom_bert import __version__, files, machine
 from custom_bert.checkpoints import manifest
+from custom_bert.checkpoints.native import MOMENTS, write_description, write_weights
 from custom_bert.checkpoints.published_files import WEIGHTS
 from custom_bert.checkpoints.tensor_files import parse_tensors, write_tensors
 from custom_bert.config import coerce
 from custom_bert.errors import RunError
-from custom_bert.training.ranks import put, whole
+from custom_bert.training.prepare import Prepared
+from custom_bert.training.ranks import put, put_all, whole
 from custom_bert.training.state import Progress, State
 
 FORMAT = "custom-bert-checkpoint/1"
 FOLDER = "checkpoints"
+STABLE = "stable"
 SHARE = 0.03
 """Of the time, what saving may take by default."""
 
@@ -54,7 +57,7 @@ DOMAIN = (
 )
 """What has to be the same for the same bits."""
 
-MODEL, OPTIMIZER, STATE, BEST = "model.safetensors", "optimizer.safetensors", "state.json", "best.safetensors"
+MODEL, OPTIMIZER, STATE, BEST = "model.safetensors", MOMENTS, "state.json", "best.safetensors"
 
 
 @dataclass(frozen=True)
@@ -148,6 +151,37 @@ def save(run: Path, state: State, identity: str, best: tuple[int, str] | None) -
     state.saved, state.saved_in = state.position, target
 
 
+def save_stable(run: Path, state: State, prepared: Prepared) -> None:
+    """Writes the encoder as it stands before the learning rate falls, with AdamW's moments, into `stable/`:
+    where another decay, or more of the same, may begin (model.init_from). Every rank takes part, and rank 0
+    writes.
+
+    Raises:
+        WriteError: if the system refuses.
+    """
+    weights = {name: whole(tensor) for name, tensor in state.model.state_dict().items()}
+    moments = _moments(state)
+    if not state.ranks.leads:
+        return
+    files.remove_directory(run / STABLE)
+    with files.new_directory(run / STABLE) as folder:
+        write_description(folder, prepared.encoder, prepared.tokenizer, None, prepared.max_length)
+        write_weights(folder, weights)
+        with files.creating(folder / OPTIMIZER) as sink:
+            write_tensors(sink, moments)
+
+
+def restore_moments(path: Path, state: State) -> None:
+    """AdamW's moments from what `save_stable` wrote.
+
+    Raises:
+        RunError: if they are damaged, or of another model.
+    """
+    stored, moments = _tensors(path), _moments(state, divided=True)
+    _check(path, stored, moments)
+    _take_moments(stored, moments, state)
+
+
 def newest(run: Path, identity: str, warn: Callable[[str], None]) -> Saved | None:
     """The newest checkpoint that is whole, or None where there is none.
 
@@ -222,14 +256,9 @@ def restore(saved: Saved, run: Path, state: State) -> None:
     restore_random({name: random[key] for name, key in own.items() if key in random})
     _load(saved.path / MODEL, found, state)
     begin_moments(state.phase.model, state.phase.optimizer)
-    with torch.no_grad():
-        moments = _moments(state, divided=True)
-        stored = _tensors(saved.path / OPTIMIZER)
-        _check(saved.path / OPTIMIZER, stored, moments)
-        for name, tensor in moments.items():
-            put(tensor, stored[name])
-        for step, parameter in zip(stored["steps"], _trained(state), strict=True):
-            state.phase.optimizer.state[parameter]["step"].copy_(step)
+    moments, stored = _moments(state, divided=True), _tensors(saved.path / OPTIMIZER)
+    _check(saved.path / OPTIMIZER, stored, moments)
+    _take_moments(stored, moments, state)
     scaler = state.precision.scaler
     if scaler.is_enabled() and progress.scale:  # 0 if the run was not in fp16 until now
         scaler.load_state_dict(
@@ -362,6 +391,14 @@ def _moments(state: State, *, divided: bool = False) -> dict[str, Tensor]:
     return {**found, "steps": torch.stack(steps)}
 
 
+@torch.no_grad()
+def _take_moments(stored: Mapping[str, Tensor], moments: Mapping[str, Tensor], state: State) -> None:
+    for name, tensor in moments.items():
+        put(tensor, stored[name])
+    for step, parameter in zip(stored["steps"], _trained(state), strict=True):
+        state.phase.optimizer.state[parameter]["step"].copy_(step)
+
+
 def _tensors(path: Path) -> dict[str, Tensor]:
     try:
         with files.open_regular(path) as stream:
@@ -381,5 +418,9 @@ def _check(path: Path, found: Mapping[str, Tensor], wanted: Mapping[str, Tensor]
 def _load(path: Path, found: dict[str, Tensor], state: State) -> None:
     _check(path, found, _parameters(state))
 
-    for name, tensor in _parameters(state).items():
-        put(tensor, found[name])
+    def part(prefix: str) -> dict[str, Tensor]:
+        return {k.removeprefix(prefix): tensor for k, tensor in found.items() if k.startswith(prefix)}
+
+    put_all(state.model, part("model."))
+    if state.phase.model is not state.model:
+        put_all(state.phase.model, part("beside."))  # the names are checked

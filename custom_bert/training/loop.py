@@ -49,7 +49,7 @@ from custom_bert.training.phases import (
 from custom_bert.training.prepare import Prepared, prepare
 from custom_bert.training.ranks import Ranks
 from custom_bert.training.run import RunDirectory, claim, default_directory, hold, sibling
-from custom_bert.training.schedule import lr_factor
+from custom_bert.training.schedule import falls, lr_factor
 from custom_bert.training.state import State
 from custom_bert.training.tokens_in_use import train_tokens_in_use
 
@@ -261,7 +261,11 @@ def fit(state: State, prepared: Prepared, run: RunDirectory, reporter: Reporter,
     state.model.encoder.set_dropout(
         config.hidden_dropout if phase.dropout else 0.0, config.attention_dropout if phase.dropout else 0.0
     )
+    schedule, pretrained = require(optim.schedule), prepared.pretrained
+    keeps_stable = schedule == "wsd" and prepared.config.objective == "masked_lm"
     checkpoint.begin_moments(phase.model, phase.optimizer)
+    if pretrained and pretrained.moments and not progress.step:
+        checkpoint.restore_moments(pretrained.moments, state)
     group, model = prepared.ranks, prepared.ranks.parallel(phase.model)
 
     def agreed(number: int) -> int:
@@ -299,8 +303,12 @@ def fit(state: State, prepared: Prepared, run: RunDirectory, reporter: Reporter,
             (elapsed,) = group.largest(time.perf_counter() - started)
             done = min(1.0, max(step.progress, elapsed / limit))
             middle = max(0.0, done - 0.5 / total)
-            schedule = require(optim.schedule)
             lr = phase.lr * lr_factor(middle, warmup=optim.warmup, schedule=schedule, decay=optim.decay)
+            if keeps_stable and not progress.falling and falls(middle, optim.warmup, optim.decay):
+                speed.pause()
+                checkpoint.save_stable(run.path, state, prepared)
+                progress.falling = True
+                speed.resume()
             set_lr(phase.optimizer, lr)
             result = step_within_memory(
                 state,

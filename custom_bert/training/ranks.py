@@ -184,11 +184,15 @@ def put(tensor: Tensor, value: Tensor) -> None:
 
 
 def put_all(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
-    """Gives each tensor of a model its value; the names are exactly those of its state dict."""
-    state = model.state_dict()
-    assert state.keys() == tensors.keys()
-    for name, tensor in state.items():
-        put(tensor, tensors[name])
+    """Gives each tensor of a model that may be divided its value; names are those of its state dict, and where
+    some are missing, another model holds these tensors."""
+    whole_model = not _is_divided(model)
+    if whole_model:
+        model.load_state_dict(tensors, strict=False)  # knows of tables whose rows in use are trained alone
+        return
+    for name, tensor in model.state_dict().items():
+        if name in tensors:
+            put(tensor, tensors[name])
 
 
 @contextmanager

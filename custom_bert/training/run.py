@@ -214,7 +214,8 @@ class RunDirectory:
             self.update("interrupted")
             return
         checkpoint.discard(self.path)
-        files.remove_directory(self.path / "tensorboard")
+        for folder in ("tensorboard", checkpoint.STABLE):
+            files.remove_directory(self.path / folder)
         for name in ("metrics.jsonl", "config.json", "tokenizer.json", "labels.json", WEIGHTS, "run.json"):
             files.remove_file(self.path / name)
 

@@ -26,12 +26,21 @@ def lr_factor(progress: float, *, warmup: float, schedule: Schedule, decay: floa
     if warmup >= 1:
         return 1.0
     if schedule == "wsd":
-        begin = max(warmup, 1 - decay)
+        begin = _fall(warmup, decay)
         return (
             1.0 if progress < begin else 1 - math.sqrt(min(1.0, (progress - begin) / max(1e-12, 1 - begin)))
         )
     done = min(1.0, (progress - warmup) / (1 - warmup))
     return 1 - done if schedule == "linear" else (1 + math.cos(math.pi * done)) / 2
+
+
+def _fall(warmup: float, decay: float) -> float:
+    return max(warmup, 1 - decay)
+
+
+def falls(progress: float, warmup: float, decay: float) -> bool:
+    """Whether wsd's learning rate is falling."""
+    return progress >= _fall(warmup, decay)
 
 
 def batches_of_step(accumulation: int, warmup: float, progress: float) -> int:

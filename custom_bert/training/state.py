@@ -45,6 +45,7 @@ class Progress:
         best_metric, best_step: of the best evaluation so far, whose weights the run directory holds.
         evaluation_due: whether the last step is still to be evaluated.
         ended: whether the phase ends with the last step.
+        falling: whether the learning rate of wsd has begun to fall.
         skipped: steps of the phase whose loss or gradient was not finite.
         skipped_in_a_row: of these, the last ones.
         halvings: how often batches are halved, for memory.
@@ -65,6 +66,7 @@ class Progress:
     best_step: int = 0
     evaluation_due: bool = False
     ended: bool = False
+    falling: bool = False
     skipped: int = 0
     skipped_in_a_row: int = 0
     halvings: int = 0

@@ -179,6 +179,36 @@ def test_pretraining_goes_on_from_a_run_and_from_transformers(
         assert metrics(tmp_path / f"more{i}", "eval")[0]["loss"] == pytest.approx(wanted, abs=1e-4)
 
 
+def test_another_decay_begins_where_the_learning_rate_began_to_fall(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The moments are taken: a first step without a warm-up moves the weights as the next one had moved
+    them."""
+    moments: dict[str, list[float]] = {}
+    real = loop.step_within_memory
+
+    def step(state: Any, *rest: Any, **options: Any) -> Any:
+        name = f"{state.progress.step}"
+        found = [float(one["exp_avg_sq"].sum()) for one in state.phase.optimizer.state.values()]
+        moments.setdefault(name, found)
+        return real(state, *rest, **options)
+
+    monkeypatch.setattr(loop, "step_within_memory", step)
+    train_model(recipe(corpus, tmp_path / "run", **{"optim.epochs": 4, "optim.decay": 0.5}))
+    before = dict(moments)
+    assert (tmp_path / "run" / "stable" / "model.safetensors").is_file()
+    moments.clear()
+    changes = {"model.init_from": str(tmp_path / "run" / "stable"), "optim.epochs": 1, "optim.warmup": 0.0}
+    config = recipe(corpus, tmp_path / "again", **{**changes, "optim.decay": 1.0})
+    for name in ("model.hidden_size", "model.num_hidden_layers", "model.num_attention_heads"):
+        del config[name]
+    train_model(config)
+    assert "training goes on with the moments of AdamW" in capsys.readouterr().out
+    assert moments["0"] in before.values() and moments["0"] != before["0"]
+    losses = [metrics(tmp_path / name, "eval")[-1]["loss"] for name in ("run", "again")]
+    assert losses[1] < losses[0] + 0.5
+
+
 @pytest.mark.parametrize(
     ("line", "code", "told"),
     [

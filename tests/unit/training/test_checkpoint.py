@@ -150,7 +150,7 @@ def test_what_bits_depend_on_is_told_and_training_goes_on(
     )
     assert "continues after step 5 of training, from 000001-train-5" in out
     facts = machine.description(torch.device("cpu"))
-    assert set(checkpoint.DOMAIN) - {"custom_bert", "source"} <= facts.keys()
+    assert set(checkpoint.DOMAIN) - {"custom_bert", "source", "ranks"} <= facts.keys()
 
 
 def test_another_machine_finds_the_run_and_keeps_its_plan(
