@@ -240,8 +240,59 @@ class Info:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Report:
+    """Write a run as one HTML page: curves, scores, settings."""
+
+    run_directory: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
+    """What train or pretrain wrote, finished or not."""
+    out: Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="FILE")] = None
+    """The page. None: report.html in the run directory."""
+
+    def run(self) -> None:
+        from custom_bert.report_page import write_report
+
+        print(write_report(self.run_directory, self.out))
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProbeEncoder:
+    """Measure what an encoder is worth on labelled texts: a linear classifier on its vectors, and
+    fine-tuning."""
+
+    encoder: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="ENCODER")]
+    """What pretrain wrote, a directory in Hugging Face's layout, or an id on the Hub."""
+    data: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="DATA")]
+    """Folder with the data files."""
+    scratch: tyro.conf.FlagCreatePairsOff[bool] = False
+    """Also train the same architecture from scratch, and say what pretraining adds."""
+    seed: int = 0
+    """Of training."""
+    json: tyro.conf.FlagCreatePairsOff[bool] = False
+    """Print one JSON object, and nothing else."""
+
+    def run(self) -> None:
+        from custom_bert.bench.probe import probe
+
+        with contextlib.redirect_stdout(io.StringIO()) if self.json else contextlib.nullcontext():
+            found = probe(self.encoder, self.data, from_scratch=self.scratch, seed=self.seed)
+        if self.json:
+            print(json.dumps(found.as_dict()))
+            return
+        print()
+        for name, pair in (
+            ("linear", found.linear),
+            ("fine-tuned", found.fine_tuned),
+            ("from scratch", found.from_scratch),
+        ):
+            if pair:
+                print(f"{name:<12}  accuracy {pair[0]:.4f}  macro-F1 {pair[1]:.4f}")
+        if found.gain is not None:
+            print(f"pretraining adds {100 * found.gain:+.1f} points")
+
+
+@dataclass(frozen=True, kw_only=True)
 class Export:
-    """Write a trained classifier for other tools: a directory that transformers opens."""
+    """Write a classifier or an encoder for other tools: a directory that transformers opens."""
 
     run_directory: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
     """What train wrote."""
@@ -287,6 +338,8 @@ COMMANDS: dict[str, type[Any]] = {
     "check-data": CheckData,
     "sample-data": SampleData,
     "info": Info,
+    "report": Report,
+    "probe": ProbeEncoder,
     "export": Export,
     "init": Init,
 }

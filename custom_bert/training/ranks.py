@@ -184,7 +184,7 @@ def put(tensor: Tensor, value: Tensor) -> None:
 
 
 def put_all(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
-    """Gives each tensor of a model that may be divided its value; names are those of its state dict, and where
+    """Gives each tensor of a model that may be divided its value. Names are those of its state dict; where
     some are missing, another model holds these tensors."""
     whole_model = not _is_divided(model)
     if whole_model:

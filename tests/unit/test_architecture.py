@@ -23,6 +23,7 @@ LAYERS = {
     "machine": 1,
     "precision": 2,
     "report": 2,
+    "report_page": 3,
     "ops": 2,
     "models": 3,
     "data": 3,

@@ -1,0 +1,172 @@
+"""What an encoder is worth on labelled texts: a linear classifier on its frozen vectors, and fine-tuning.
+
+The first asks what the vectors hold (Alain and Bengio 2016, arXiv 1610.01644), the second what they are good
+for. Trained from scratch beside it, the same architecture says how much of that is pretraining.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from custom_bert.config_sources import from_mapping
+from custom_bert.data.dataset import Dataset, TextFile, in_directory, read_dataset
+from custom_bert.data.text import LineReader
+from custom_bert.inference.embeddings import Encoder
+from custom_bert.metrics import ConfusionMatrix, Scores
+from custom_bert.training.loop import train_model
+
+MOST = 20_000
+"""Training texts of the linear probe; of more, every n-th."""
+
+STRENGTHS = (1e-5, 1e-4, 1e-3, 1e-2)
+"""Weight decays of the linear probe, of which a tenth of the training texts chooses."""
+
+
+@dataclass(frozen=True)
+class Probe:
+    """Accuracy and macro-F1 on the validation texts, as fractions.
+
+    Attributes:
+        linear: of a linear classifier on frozen vectors.
+        fine_tuned: of the whole model.
+        from_scratch: of the same architecture without pretraining, if that was asked for.
+    """
+
+    linear: tuple[float, float]
+    fine_tuned: tuple[float, float]
+    from_scratch: tuple[float, float] | None = None
+
+    @property
+    def gain(self) -> float | None:
+        """What pretraining adds to the accuracy of fine-tuning."""
+        return None if self.from_scratch is None else self.fine_tuned[0] - self.from_scratch[0]
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        named = {"linear": self.linear, "fine_tuned": self.fine_tuned, "from_scratch": self.from_scratch}
+        found: dict[str, Any] = {
+            name: {"accuracy": pair[0], "macro_f1": pair[1]} for name, pair in named.items() if pair
+        }
+        return found if self.gain is None else {**found, "gain": self.gain}
+
+
+def probe(
+    encoder: str,
+    data: str | Path,
+    *,
+    from_scratch: bool = False,
+    seed: int = 0,
+    say: Callable[[str], None] = print,
+) -> Probe:
+    """Measures an encoder on a folder of labelled texts.
+
+    Args:
+        encoder: a run directory, a directory in Hugging Face's layout, or an id on the Hub.
+        data: the folder of the four files.
+        from_scratch: also train the same architecture without pretraining.
+        seed: of training.
+        say: told what takes time.
+
+    Raises:
+        UserError: if either cannot be read.
+    """
+    folder = in_directory(data)
+    dataset = read_dataset(from_mapping({**folder, "seed": seed}).data, seed=seed)
+    say("a linear classifier on the frozen vectors")
+    loaded = Encoder.load(encoder)
+    linear = linear_probe(loaded, dataset, seed=seed)
+    shape = loaded.model.config
+    with tempfile.TemporaryDirectory() as scratch:
+        say("fine-tuning")
+        tuned = train_model({**folder, "seed": seed, "model.init_from": encoder, "out": f"{scratch}/tuned"})
+        plain = None
+        if from_scratch:
+            say("the same architecture from scratch")
+            plain = train_model(
+                {
+                    **folder,
+                    "seed": seed,
+                    "preset": shape.preset,
+                    "model.hidden_size": shape.hidden_size,
+                    "model.num_hidden_layers": shape.num_hidden_layers,
+                    "model.num_attention_heads": shape.num_attention_heads,
+                    "model.intermediate_size": shape.intermediate_size,
+                    "out": f"{scratch}/plain",
+                }
+            )
+
+    def pair(result: Any) -> tuple[float, float]:
+        return result.accuracy, result.macro_f1
+
+    return Probe((linear.accuracy, linear.macro_f1), pair(tuned), pair(plain) if plain else None)
+
+
+def linear_probe(encoder: Encoder, dataset: Dataset, *, seed: int = 0) -> Scores:
+    """Scores of multinomial logistic regression on mean vectors, standardised."""
+    rows = dataset.train_rows[:: -(-len(dataset.train_rows) // MOST)]
+    train_ND = torch.from_numpy(_vectors(encoder, dataset.train_file, rows))
+    val_ND = torch.from_numpy(_vectors(encoder, dataset.val_file, dataset.val_rows))
+    mean_D, size_D = train_ND.mean(0), train_ND.std(0).clamp(min=1e-6)
+    train_ND, val_ND = (train_ND - mean_D) / size_D, (val_ND - mean_D) / size_D
+    labels_N = torch.from_numpy(dataset.train_file.label_ids_N[rows].astype(np.int64))
+    order = torch.from_numpy(np.random.Generator(np.random.PCG64(seed)).permutation(len(rows)))
+    inner, outer = order[len(order) // 10 :], order[: len(order) // 10]
+    count = len(dataset.labels)
+
+    def accuracy(strength: float) -> float:
+        model = fit_linear(train_ND[inner], labels_N[inner], count, strength)
+        return float((model(train_ND[outer]).argmax(-1) == labels_N[outer]).float().mean())
+
+    best = max(STRENGTHS, key=accuracy) if len(outer) else STRENGTHS[1]
+    predicted_N = fit_linear(train_ND, labels_N, count, best)(val_ND).argmax(-1)
+    matrix = ConfusionMatrix(count)
+    matrix.add(dataset.val_label_ids, predicted_N.numpy())
+    return matrix.scores()
+
+
+def fit_linear(x_ND: Tensor, labels_N: Tensor, count: int, strength: float) -> nn.Linear:
+    """Multinomial logistic regression with decay, by L-BFGS from zero: no randomness.
+
+    Args:
+        x_ND: (N, D) fp32.
+        labels_N: (N,) class indices.
+        count: C.
+        strength: of the decay: times the sum of squares, beside the mean cross-entropy.
+    """
+    model = nn.Linear(x_ND.shape[1], count)
+    nn.init.zeros_(model.weight)
+    nn.init.zeros_(model.bias)
+    optimizer = torch.optim.LBFGS(model.parameters(), max_iter=200, line_search_fn="strong_wolfe")
+
+    def loss() -> Tensor:
+        optimizer.zero_grad()
+        found = F.cross_entropy(model(x_ND), labels_N) + strength * model.weight.square().sum()
+        found.backward()  # type: ignore[no-untyped-call]
+        return found
+
+    optimizer.step(loss)  # type: ignore[no-untyped-call]
+    return model.requires_grad_(False)
+
+
+def _vectors(encoder: Encoder, file: TextFile, rows: np.ndarray) -> np.ndarray:
+    """Mean vectors of some lines of a file, not of one length."""
+    wanted = set(rows.tolist())
+
+    def texts() -> Any:
+        number = 0
+        for block in LineReader(file.texts_path).blocks():
+            for text in block:
+                if number in wanted:
+                    yield text
+                number += 1
+
+    return encoder.embed(texts(), normalize=False)

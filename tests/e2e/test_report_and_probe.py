@@ -1,0 +1,141 @@
+"""A run as a page, and what an encoder is worth."""
+
+import html.parser
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from e2e.test_pretrain import recipe, write_corpus
+from training_runs import settings, write_data, write_lines
+
+from custom_bert import train_model
+from custom_bert.bench.probe import fit_linear
+from custom_bert.cli import main
+from custom_bert.report_page import Curve, chart
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("report")
+    write_data(folder / "data", train=90, val=30)
+    for split in ("train", "val"):  # a label that is no innocent text
+        path = folder / "data" / f"{split}_labels.txt"
+        write_lines(path, [x.replace("weather", "<b>& weather") for x in path.read_text().splitlines()])
+    write_corpus(folder / "corpus")
+    train_model(settings(folder / "data", folder / "cls", **{"optim.pretrain_epochs": 2}))
+    train_model(recipe(folder / "corpus", folder / "enc"))
+    return folder
+
+
+class Page(html.parser.HTMLParser):
+    """Whether tags match, and what is shown."""
+
+    VOID = ("meta", "path", "polyline", "circle", "br")
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.text: list[str] = []
+        self.sources: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.sources += [str(value) for name, value in attributes if name in ("src", "href")]
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        pass
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text.append(data)
+
+
+def test_a_classifiers_page_holds_curves_scores_and_settings(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["report", str(folder / "cls")]) == 0
+    path = folder / "cls" / "report.html"
+    assert capsys.readouterr().out == f"{path}\n"
+    page = Page(path.read_text())
+    text = " ".join(page.text)
+    assert not page.open and not page.sources, "all tags are closed, and nothing is fetched"
+    assert "<b>& weather" in text and "<b>&" not in path.read_text()
+    for words in ("macro-F1", "Learning rate", "Padding, %", "true \\ predicted", "optim.lr", "validation"):
+        assert words in text, words
+    assert path.read_text().count("<svg") == 6
+    assert main(["report", str(folder / "cls")]) == 0, "its own page is written anew"
+
+
+def test_an_encoders_page_shows_perplexity_and_goes_where_it_is_told(folder: Path) -> None:
+    out = folder / "enc.html"
+    assert main(["report", str(folder / "enc"), str(out)]) == 0
+    page = Page(out.read_text())
+    assert not page.open and "Perplexity of held-out text" in " ".join(page.text)
+
+
+def test_a_file_that_is_no_report_is_kept(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    mine = folder / "mine.html"
+    mine.write_text("<p>mine</p>")
+    assert main(["report", str(folder / "cls"), str(mine)]) == 74
+    assert "is no report of ours, and is not overwritten" in capsys.readouterr().err
+    assert mine.read_text() == "<p>mine</p>"
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "told"),
+    [
+        ("run.json", b"{}", "run.json: damaged: not the record of a run"),
+        ("metrics.jsonl", b"nonsense\n{}\n", "metrics.jsonl:1: not valid JSON"),
+        ("metrics.jsonl", b'{"kind": "train"}\n{"kind": "eval"}\n', "damaged: not the record of a run"),
+    ],
+)
+def test_damaged_records_are_one_line(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, content: bytes, told: str
+) -> None:
+    for file in ("run.json", "metrics.jsonl"):
+        (tmp_path / file).write_bytes((folder / "cls" / file).read_bytes())
+    (tmp_path / name).write_bytes(content)
+    assert main(["report", str(tmp_path)]) == 66
+    said = capsys.readouterr().err
+    assert told in said and said.count("\n") == 1
+
+
+@pytest.mark.parametrize("values", [[0.0], [1.0, 1.0], [1e-9, 2e-9], [-5.0, 1e6], [0.3] * 1000])
+def test_charts_of_any_range_lie_in_their_frame(values: list[float]) -> None:
+    text = chart("x", [Curve("a", list(enumerate(values)))], "steps")
+    assert "nan" not in text and "inf" not in text
+    points = text.split('points="')[1].split('"')[0].split()
+    assert len(points) <= 300
+    for x, y in (map(float, point.split(",")) for point in points):
+        assert 0 <= x <= 460 and 0 <= y <= 230
+
+
+def test_a_linear_classifier_is_the_one_that_scikit_learn_finds() -> None:
+    linear_model = pytest.importorskip("sklearn.linear_model", reason="scikit-learn is not installed")
+    generator = np.random.Generator(np.random.PCG64(0))
+    x_ND = generator.normal(size=(300, 6)).astype(np.float32)
+    labels_N = (x_ND[:, 0] + 0.5 * x_ND[:, 1] > 0).astype(int) + (x_ND[:, 2] > 0.5)
+    strength = 1e-2
+    ours = fit_linear(torch.from_numpy(x_ND), torch.from_numpy(labels_N), 3, strength)
+    theirs = linear_model.LogisticRegression(C=1 / (2 * strength * len(x_ND)), tol=1e-8, max_iter=1000)
+    theirs.fit(x_ND, labels_N)
+    ours_NC = ours(torch.from_numpy(x_ND)).softmax(-1).numpy()
+    assert np.abs(ours_NC - theirs.predict_proba(x_ND)).max() < 1e-3
+
+
+def test_the_worth_of_an_encoder_is_one_number(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["probe", str(folder / "enc"), str(folder / "data")]
+    assert main([*command, "--scratch", "--json"]) == 0
+    out = capsys.readouterr().out
+    found = json.loads(out)
+    assert found.keys() == {"linear", "fine_tuned", "from_scratch", "gain"}
+    assert found["gain"] == pytest.approx(found["fine_tuned"]["accuracy"] - found["from_scratch"]["accuracy"])
+    assert found["linear"]["accuracy"] > 0.5
+    assert main(["probe", str(folder / "no"), str(folder / "data")]) != 0
+    assert "error: " in capsys.readouterr().err
