@@ -1,0 +1,411 @@
+"""Masked language modelling against Hugging Face's `BertForMaskedLM` and Trainer: tokens per second, and what
+is learned in the same time.
+
+    python benchmarks/peers_mlm.py --text FILE --size 256x4
+    python benchmarks/peers_mlm.py --text FILE --size 256x4 --minutes 10
+
+FILE is running text (`docs/pretraining.md`). Both sides learn the same pieces of 128 tokens of the same
+vocabulary, trained on the text, with the same share of tokens hidden. Each measurement is a fresh process,
+sides in turn; the first steps are not timed. The peer's best settings on a CPU are fused AdamW, larger
+batches, no dropout, and bf16 with eager attention where the CPU computes bf16 in hardware; elsewhere fp32
+with SDPA.
+
+With --minutes both train that long, each by its own schedule compressed to it, and are then asked for the
+same hidden tokens of the same held-out text; the peer's learning rate is the best of those given.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from custom_bert.bench.measure import answer_as_child, in_child, markdown, ratio_row, shown, write_record
+from custom_bert.process import LIBRARY_DEFAULTS
+
+LENGTH, VOCABULARY, MASKED = 128, 30_522, 0.3
+WARM_STEPS = 5
+QUESTION = "Masked language modelling against Hugging Face's Trainer"
+
+SIDES: dict[str, dict[str, Any]] = {
+    "ours, defaults": {"who": "ours"},
+    "HF defaults": {"who": "hf", "batch": 8, "dropout": 0.1},
+    "HF best": {"who": "hf", "batch": 32, "dropout": 0.0, "best": True},
+    "HF best, its default dropout": {"who": "hf", "batch": 32, "dropout": 0.1, "best": True},
+}
+COMPARISONS = {
+    "C4: against HF's defaults": ("ours, defaults", "HF defaults"),
+    "C4: against HF's best, no dropout": ("ours, defaults", "HF best"),
+    "C4: against HF's best, its default dropout": ("ours, defaults", "HF best, its default dropout"),
+}
+ENVIRONMENT = {"ours": {}, "hf": LIBRARY_DEFAULTS}
+
+
+def settings_of(arguments: dict[str, Any]) -> dict[str, Any]:
+    """What both sides prepare, so that pieces and vocabulary are the same."""
+    return {
+        "objective": "masked_lm",
+        "data.corpus": [arguments["text"]],
+        "data.max_length": LENGTH,
+        "data.cache_dir": arguments["cache"],
+        "model.vocab_size": VOCABULARY,
+        "model.hidden_size": arguments["width"],
+        "model.num_hidden_layers": arguments["layers"],
+        "optim.mask_rate": MASKED,
+    }
+
+
+def prepared_for(arguments: dict[str, Any]) -> Any:
+    """The corpus as both sides see it."""
+    from custom_bert.config_sources import from_mapping
+    from custom_bert.training.prepare import prepare
+
+    return prepare(from_mapping(settings_of(arguments)), lambda line: None)
+
+
+def ours(arguments: dict[str, Any]) -> dict[str, Any]:
+    """The product's own pieces."""
+    from custom_bert.training.log import Reporter
+    from custom_bert.training.loop import build
+    from custom_bert.training.optim import set_lr
+    from custom_bert.training.phases import steps_of
+    from custom_bert.training.step import train_step
+
+    prepared = prepared_for(arguments)
+    state = build(prepared, Reporter(silent=True))
+    phase, tokens, begun = state.phases[-1], 0, 0.0
+    for count, step in enumerate(steps_of(phase, prepared), start=1):
+        set_lr(phase.optimizer, 1e-4)
+        result = train_step(
+            phase.model,
+            phase.optimizer,
+            step.microbatches,
+            phase.objective,
+            precision=state.precision,
+            clip_norm=1.0,
+        )
+        if count > WARM_STEPS:
+            tokens += result.tokens
+        if count == WARM_STEPS:
+            begun = time.perf_counter()
+        if tokens >= arguments["tokens"]:
+            break
+    seconds = time.perf_counter() - begun
+    return {
+        "tokens_per_second": tokens / seconds,
+        "steps": count - WARM_STEPS,
+        "parameters": sum(p.numel() for p in phase.model.parameters()),
+        "token_budget": prepared.config.batch.token_budget,
+        "precision": prepared.config.runtime.precision,
+    }
+
+
+def trainer_of(arguments: dict[str, Any], folder: str, prepared: Any, **options: Any) -> Any:
+    """transformers' Trainer on the same pieces."""
+    import torch
+    import transformers
+
+    from custom_bert import machine
+
+    torch.set_num_threads(machine.cores())
+    best, dropout, width = arguments.get("best"), arguments["dropout"], arguments["width"]
+    half = bool(best) and machine.has_cpu_bf16()
+    pieces = prepared.train
+    examples = [
+        {"input_ids": pieces.store[int(row)].tolist()}
+        for row in pieces.rows_N
+        if not options.get("whole") or pieces.store.lengths_N[row] == LENGTH
+    ]
+    fast = transformers.PreTrainedTokenizerFast(
+        tokenizer_object=prepared.tokenizer.backend,
+        **prepared.tokenizer.special_tokens(),
+    )
+    config = transformers.BertConfig(
+        vocab_size=prepared.tokenizer.vocab_size,
+        hidden_size=width,
+        num_hidden_layers=arguments["layers"],
+        num_attention_heads=width // 64,
+        intermediate_size=4 * width,
+        max_position_embeddings=LENGTH,
+        hidden_dropout_prob=dropout,
+        attention_probs_dropout_prob=dropout,
+        attn_implementation=("eager" if half else "sdpa") if best else None,
+    )
+    quiet: dict[str, Any] = dict(
+        output_dir=folder, report_to="none", save_strategy="no", logging_strategy="no"
+    )
+    quiet |= dict(disable_tqdm=True, use_cpu=True, per_device_train_batch_size=arguments["batch"])
+    quiet |= options.get("training", {})
+    if best:
+        quiet |= dict(bf16=half, optim="adamw_torch_fused")
+    collator = transformers.DataCollatorForLanguageModeling(fast, mlm=True, mlm_probability=MASKED)
+    return transformers.Trainer(
+        model=transformers.BertForMaskedLM(config),
+        args=transformers.TrainingArguments(**quiet),
+        train_dataset=examples,  # type: ignore[arg-type]
+        data_collator=collator,
+        callbacks=options.get("callbacks", []),
+    )
+
+
+def hf(arguments: dict[str, Any]) -> dict[str, Any]:
+    """Tokens per second of the peer; only pieces of the full length, so that it pads nothing."""
+    import transformers
+
+    stamps: list[float] = []
+    batch = arguments["batch"] * LENGTH
+
+    class Clock(transformers.TrainerCallback):
+        """Notes the time of every step and ends when enough tokens went through."""
+
+        def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+            """Called after the update."""
+            stamps.append(time.perf_counter())
+            if (len(stamps) - WARM_STEPS) * batch >= arguments["tokens"]:
+                control.should_training_stop = True
+
+    with tempfile.TemporaryDirectory() as folder:
+        trainer = trainer_of(arguments, folder, prepared_for(arguments), whole=True, callbacks=[Clock()])
+        trainer.train()
+    steps = len(stamps) - WARM_STEPS
+    return {
+        "tokens_per_second": steps * batch / (stamps[-1] - stamps[WARM_STEPS - 1]),
+        "steps": steps,
+        "parameters": sum(p.numel() for p in trainer.model.parameters()),
+        "precision": "bf16" if trainer.args.bf16 else "fp32",
+    }
+
+
+def ours_learns(arguments: dict[str, Any]) -> dict[str, Any]:
+    """The command, for some minutes; held-out accuracy over time."""
+    from custom_bert import train_model
+
+    with tempfile.TemporaryDirectory() as folder:
+        settings = {
+            **settings_of(arguments),
+            "out": f"{folder}/run",
+            "optim.max_minutes": arguments["minutes"],
+        }
+        result = train_model({**settings, "seed": arguments["seed"]})
+        lines = [json.loads(x) for x in Path(f"{folder}/run/metrics.jsonl").read_text().splitlines()]
+        record = json.loads(Path(f"{folder}/run/run.json").read_text())
+    curve = [(x["run_seconds"], x["accuracy"], x["loss"]) for x in lines if x["kind"] == "eval"]
+    return {"curve": curve, **record["validation"], "steps": result.steps, "seconds": result.seconds}
+
+
+def hf_learns(arguments: dict[str, Any]) -> dict[str, Any]:
+    """The peer's best settings for some minutes, a linear schedule over the steps that fit; the same hidden
+    tokens of the same held-out text are asked for."""
+    import torch
+    import transformers
+
+    from custom_bert.training.evaluation import validation_batches
+
+    prepared = prepared_for({**arguments, "cache": arguments["cache"]})
+    limit, begun, curve = 60 * arguments["minutes"], 0.0, []
+    state: dict[str, float] = {"evaluating": 0.0, "next": 0.0}
+
+    def measure(model: Any) -> tuple[float, float]:
+        """Accuracy and loss on the batches that ours is measured on."""
+        model.eval()
+        right = loss = targets = 0.0
+        with torch.no_grad():
+            for batch in validation_batches(prepared):
+                ids_NS, mask_NS, at = _rectangle(batch)
+                logits_MV = model(input_ids=ids_NS, attention_mask=mask_NS).logits.flatten(0, 1)[at].float()
+                right += float((logits_MV.argmax(-1) == batch.targets_M).sum())
+                loss += float(torch.nn.functional.cross_entropy(logits_MV, batch.targets_M, reduction="sum"))
+                targets += len(batch.targets_M)
+        model.train()
+        return right / targets, loss / targets
+
+    class Clock(transformers.TrainerCallback):
+        """Compresses the schedule to the time, evaluates now and then, and ends on time."""
+
+        def on_step_begin(self, args: Any, trainer_state: Any, control: Any, **kwargs: Any) -> None:
+            """The learning rate by the time: a linear warm-up over a tenth, then a line to 0."""
+            done = min(1.0, (time.perf_counter() - begun - state["evaluating"]) / limit)
+            factor = done / 0.1 if done < 0.1 else (1 - done) / 0.9
+            for group in kwargs["optimizer"].param_groups:
+                group["lr"] = arguments["lr"] * factor
+
+        def on_step_end(self, args: Any, trainer_state: Any, control: Any, **kwargs: Any) -> None:
+            """Called after the update."""
+            spent = time.perf_counter() - begun - state["evaluating"]
+            if spent >= state["next"] or spent >= limit:
+                at = time.perf_counter()
+                curve.append((round(spent, 1), *measure(kwargs["model"])))
+                state["evaluating"] += time.perf_counter() - at
+                state["next"] = spent + limit / 12
+            control.should_training_stop = spent >= limit
+
+    with tempfile.TemporaryDirectory() as folder:
+        training = {
+            "num_train_epochs": 1000,
+            "learning_rate": arguments["lr"],
+            "lr_scheduler_type": "constant",
+            "seed": arguments["seed"],
+            "weight_decay": 0.01,
+        }
+        trainer = trainer_of(
+            {**arguments, "dropout": 0.0, "best": True},
+            folder,
+            prepared,
+            training=training,
+            callbacks=[Clock()],
+        )
+        begun = time.perf_counter()
+        trainer.train()
+    return {
+        "curve": curve,
+        "accuracy": curve[-1][1],
+        "loss": curve[-1][2],
+        "steps": trainer.state.global_step,
+        "seconds": curve[-1][0],
+    }
+
+
+def _rectangle(batch: Any) -> tuple[Any, Any, Any]:
+    """A packed batch as the peer wants it: (N, S) ids and mask, and where the hidden tokens lie in it."""
+    import torch
+
+    lengths, starts = batch.layout.lengths_N, batch.layout.first_N
+    wide = int(lengths.max())
+    ids = torch.zeros(len(lengths), wide, dtype=torch.long)
+    mask = torch.arange(wide) < lengths[:, None]
+    rows = (starts[:, None] + torch.arange(wide))[mask]
+    ids[mask] = batch.input_ids_T[rows]
+    place = torch.full((batch.num_rows,), -1)
+    place[rows] = torch.arange(ids.numel()).view_as(ids)[mask]
+    return ids, mask.long(), place[batch.masked_rows_M]
+
+
+def speed(options: argparse.Namespace, common: dict[str, Any]) -> None:
+    """Tokens per second, sides in turn; the record is complete after each round."""
+    raw: dict[str, list[dict[str, Any]]] = {side: [] for side in SIDES}
+    for repeat in range(options.repeats):
+        for side, about in SIDES.items():
+            found = in_child(
+                [__file__], about["who"], {**common, **about}, environment=ENVIRONMENT[about["who"]]
+            )
+            raw[side].append(found)
+            print(f"{repeat + 1} {side}: {found['tokens_per_second']:,.0f} tokens/s", flush=True)
+        ratios = {
+            name: [
+                a["tokens_per_second"] / b["tokens_per_second"] for a, b in zip(raw[x], raw[y], strict=True)
+            ]
+            for name, (x, y) in COMPARISONS.items()
+        }
+        rows = [[name, shown(values), len(values)] for name, values in ratios.items()]
+        sides = [
+            [
+                side,
+                runs[0]["precision"],
+                f"{runs[0]['parameters'] / 1e6:.1f} M",
+                f"{max(run['peak_mb'] for run in runs):,} MB",
+                shown([run["tokens_per_second"] for run in runs], 0),
+            ]
+            for side, runs in raw.items()
+        ]
+        table = markdown(["comparison", "speed, ours / theirs", "repeats"], rows)
+        table += [
+            "",
+            *markdown(["side", "precision", "parameters", "peak memory", "tokens/s (this run)"], sides),
+        ]
+        write_record(
+            options.out,
+            question=f"{QUESTION}: tokens per second, {options.size}, vocabulary {VOCABULARY:,}, "
+            f"{MASKED:.0%} hidden, pieces of {LENGTH}",
+            command=f"python benchmarks/peers_mlm.py --text FILE --size {options.size} "
+            f"--tokens {options.tokens}",
+            table=table,
+            data=options.text.parent.name,
+            results=[ratio_row(f"{name}, {options.size}", values) for name, values in ratios.items()],
+            raw=raw,
+        )
+
+
+def learning(options: argparse.Namespace, common: dict[str, Any]) -> None:
+    """Held-out accuracy after the same time."""
+    common |= {"minutes": options.minutes, "batch": 32, "seed": 0}
+    raw = {"ours, defaults": in_child([__file__], "ours_learns", common)}
+    for lr in options.rates:
+        arguments = {**common, "lr": lr}
+        raw[f"HF best, lr {lr:g}"] = in_child(
+            [__file__], "hf_learns", arguments, environment=LIBRARY_DEFAULTS
+        )
+        print(lr, raw[f"HF best, lr {lr:g}"]["accuracy"], flush=True)
+    rows = [
+        [
+            side,
+            f"{run['accuracy']:.4f}",
+            f"{run['loss']:.3f}",
+            f"{run['steps']:,}",
+            f"{run['seconds'] / 60:.1f}",
+        ]
+        for side, run in raw.items()
+    ]
+    table = markdown(["side", "accuracy of hidden tokens", "loss", "steps", "minutes"], rows)
+    curves = [
+        [
+            side,
+            "; ".join(f"{seconds / 60:.1f} min {accuracy:.3f}" for seconds, accuracy, _ in run["curve"][:14]),
+        ]
+        for side, run in raw.items()
+    ]
+    table += ["", *markdown(["side", "accuracy on the way"], curves)]
+    write_record(
+        options.out,
+        question=f"{QUESTION}: the same {options.minutes:g} minutes, {options.size}, vocabulary "
+        f"{VOCABULARY:,}, {MASKED:.0%} hidden",
+        command=f"python benchmarks/peers_mlm.py --text FILE --size {options.size} "
+        f"--minutes {options.minutes:g} --rates {' '.join(f'{rate:g}' for rate in options.rates)}",
+        table=table,
+        data=options.text.parent.name,
+        raw=raw,
+    )
+    print("\n".join(table))
+
+
+def main() -> None:
+    """One of the two questions."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--text", type=Path, required=True)
+    parser.add_argument("--size", default="256x4", help="width x layers")
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/peers_mlm.json"))
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--tokens", type=int, default=60_000, help="timed tokens of a measurement")
+    parser.add_argument("--minutes", type=float, help="train that long instead")
+    parser.add_argument("--rates", type=float, nargs="+", default=[5e-4, 1e-3], help="of the peer")
+    options = parser.parse_args()
+    width, layers = map(int, options.size.split("x"))
+    with tempfile.TemporaryDirectory() as cache:
+        common = {"text": str(options.text.resolve()), "cache": cache, "tokens": options.tokens}
+        common |= {"width": width, "layers": layers}
+        in_child([__file__], "prepare", common)  # the vocabulary and the pieces, once for all
+        if options.minutes:
+            learning(options, common)
+        else:
+            speed(options, common)
+
+
+def prepare_only(arguments: dict[str, Any]) -> dict[str, Any]:
+    """Fills the cache."""
+    return {"tokens": int(prepared_for(arguments).train.lengths_N.sum())}
+
+
+TASKS = {
+    "ours": ours,
+    "hf": hf,
+    "ours_learns": ours_learns,
+    "hf_learns": hf_learns,
+    "prepare": prepare_only,
+}
+
+if __name__ == "__main__":
+    if not answer_as_child(sys.argv[1:], TASKS):
+        main()
