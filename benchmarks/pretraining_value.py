@@ -1,0 +1,166 @@
+"""What does pretraining on the task's own texts buy?
+
+    python benchmarks/pretraining_value.py scratch --data FOLDER --minutes 15 --fine-tune 5
+    python benchmarks/pretraining_value.py few --data FOLDER --checkpoint DIR --minutes 5
+
+scratch: an encoder is pretrained on the training texts for some minutes, then fine-tuned with each seed for
+some more; against training from scratch, same architecture, for all of these minutes together. few: a
+published encoder is adapted to the training texts, then fine-tuned with ten examples of each class; against
+the same encoder without that. Every training is a fresh process with the defaults of the product.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from custom_bert.bench.measure import answer_as_child, in_child, markdown, shown, write_record
+
+PER_CLASS = 10
+
+
+def train(arguments: dict[str, Any]) -> dict[str, Any]:
+    """One training; accuracy of the kept weights."""
+    from custom_bert import train_model
+
+    result = train_model(arguments["settings"])
+    return {
+        "accuracy": result.accuracy,
+        "step": result.step,
+        "steps": result.steps,
+        "seconds": result.seconds,
+    }
+
+
+def run(settings: dict[str, Any]) -> dict[str, Any]:
+    """In a fresh process."""
+    return in_child([__file__], "train", {"settings": settings})
+
+
+def corpus_of(folder: Path, out: Path) -> None:
+    """The training texts as running text, each a document."""
+    lines = (folder / "train_dataset.txt").read_text(encoding="utf-8").split("\n")
+    out.write_text("\n\n".join(line for line in lines if line.strip()) + "\n", encoding="utf-8")
+
+
+def few_examples(folder: Path, out: Path, seed: int) -> None:
+    """Ten training lines of each class, and the validation files."""
+    texts, labels = (
+        (folder / f"train_{kind}.txt").read_text(encoding="utf-8").rstrip("\n").split("\n")
+        for kind in ("dataset", "labels")
+    )
+    generator = np.random.Generator(np.random.PCG64(seed))
+    chosen: list[int] = []
+    for label in sorted(set(labels)):
+        lines = np.array([i for i, one in enumerate(labels) if one == label])
+        chosen += generator.permutation(lines)[:PER_CLASS].tolist()
+    out.mkdir()
+    for name, content in (("dataset", texts), ("labels", labels)):
+        (out / f"train_{name}.txt").write_text("".join(f"{content[i]}\n" for i in sorted(chosen)))
+        (out / f"val_{name}.txt").write_bytes((folder / f"val_{name}.txt").read_bytes())
+
+
+def scratch(options: argparse.Namespace, work: Path) -> dict[str, list[dict[str, Any]]]:
+    """Pretrained and fine-tuned, against from scratch in the same time."""
+    from custom_bert.data.dataset import in_directory
+
+    corpus_of(options.data, work / "corpus.txt")
+    shape = {"model.size": options.size} if options.size else {}
+    common = {"data.cache_dir": str(work / "cache"), "data.max_length": options.max_length}
+    encoder = {
+        **common,
+        **shape,
+        "objective": "masked_lm",
+        "data.corpus": [str(work / "corpus.txt")],
+        "out": str(work / "encoder"),
+        "optim.max_minutes": options.minutes,
+    }
+    raw: dict[str, list[dict[str, Any]]] = {
+        "pretraining": [run(encoder)],
+        "pretrained": [],
+        "from scratch": [],
+    }
+    labelled = {**in_directory(options.data), **common}
+    for seed in range(options.seeds):
+        tuned = {"model.init_from": str(work / "encoder"), "optim.max_minutes": options.fine_tune}
+        plain = {**shape, "optim.max_minutes": options.minutes + options.fine_tune, "optim.epochs": 1000}
+        for side, more in (("pretrained", tuned), ("from scratch", plain)):
+            where = {"seed": seed, "out": str(work / f"{side} {seed}")}
+            raw[side].append(run({**labelled, **more, **where}))
+            print(seed, side, raw[side][-1]["accuracy"], flush=True)
+    return raw
+
+
+def few(options: argparse.Namespace, work: Path) -> dict[str, list[dict[str, Any]]]:
+    """Adapted and fine-tuned on few examples, against fine-tuned alone."""
+    from custom_bert.data.dataset import in_directory
+
+    corpus_of(options.data, work / "corpus.txt")
+    common = {"data.cache_dir": str(work / "cache")}
+    adapted = {
+        **common,
+        "objective": "masked_lm",
+        "data.corpus": [str(work / "corpus.txt")],
+        "data.max_length": options.max_length,
+        "model.init_from": options.checkpoint,
+        "out": str(work / "encoder"),
+        "optim.max_minutes": options.minutes,
+    }
+    raw: dict[str, list[dict[str, Any]]] = {"adapting": [run(adapted)], "adapted": [], "as published": []}
+    for seed in range(options.seeds):
+        few_examples(options.data, work / f"few{seed}", seed)
+        for side, start in (("adapted", str(work / "encoder")), ("as published", options.checkpoint)):
+            where = {"seed": seed, "out": str(work / f"{side} {seed}"), "model.init_from": start}
+            raw[side].append(run({**in_directory(work / f"few{seed}"), **common, **where}))
+            print(seed, side, raw[side][-1]["accuracy"], flush=True)
+    return raw
+
+
+def main() -> None:
+    """One of the two questions."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("question", choices=("scratch", "few"))
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--checkpoint", help="few: a directory in Hugging Face's layout")
+    parser.add_argument("--minutes", type=float, default=15.0, help="of pretraining")
+    parser.add_argument("--fine-tune", type=float, default=5.0, help="scratch: of fine-tuning, for each seed")
+    parser.add_argument("--max-length", type=int, default=128)
+    parser.add_argument("--size", help="scratch: width and depth by name; default: as chosen for the data")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/pretraining_value.json"))
+    options = parser.parse_args()
+    options.data = options.data.resolve()
+    with tempfile.TemporaryDirectory() as folder:
+        raw = (scratch if options.question == "scratch" else few)(options, Path(folder))
+    sides = [side for side, runs in raw.items() if len(runs) == options.seeds and side not in ("adapting",)]
+    sides = [side for side in sides if side != "pretraining"]
+    rows = [[side, shown([100 * run["accuracy"] for run in raw[side]], 1)] for side in sides]
+    first, second = ([run["accuracy"] for run in raw[side]] for side in sides)
+    gains = [100 * (a - b) for a, b in zip(first, second, strict=True)]
+    table = markdown(["side", "accuracy, %"], rows)
+    table += ["", f"Gain in points, seed by seed: {shown(gains, 1)}."]
+    said = {key: str(value) if isinstance(value, Path) else value for key, value in vars(options).items()}
+    said |= {"data": options.data.name, "out": ""}
+    write_record(
+        options.out,
+        question=f"What pretraining on the task's own texts buys: {options.question}, {options.data.name}",
+        command=f"python benchmarks/pretraining_value.py {options.question} --data FOLDER "
+        f"--minutes {options.minutes:g} --max-length {options.max_length} --seeds {options.seeds}"
+        + (f" --fine-tune {options.fine_tune:g}" if options.question == "scratch" else " --checkpoint DIR"),
+        table=table,
+        settings=json.loads(json.dumps(said)),
+        results=[{"id": f"pretraining, {options.question}, {options.data.name}", "gain_points": gains}],
+        raw=raw,
+    )
+    print("\n".join(table))
+
+
+if __name__ == "__main__":
+    if not answer_as_child(sys.argv[1:], {"train": train}):
+        main()
