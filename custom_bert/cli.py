@@ -57,7 +57,7 @@ class Train:
             changes |= in_directory(self.directory)
         if self.max_minutes is not None:
             changes["optim.max_minutes"] = self.max_minutes
-        _refuse_contradictions(self.settings, self.before, changes)
+        _refuse_contradictions(self.settings, self.before, changes, f"DATA ({self.directory})")
         train_model(configuration.replace(self.settings, changes), fresh=self.fresh)
 
 
@@ -88,20 +88,20 @@ class Pretrain:
             changes["data.corpus"] = self.texts
         if self.max_minutes is not None:
             changes["optim.max_minutes"] = self.max_minutes
-        _refuse_contradictions(self.settings, self.before, changes)
+        _refuse_contradictions(self.settings, self.before, changes, "TEXT")
         train_model(configuration.replace(self.settings, changes), fresh=self.fresh)
 
 
 def _refuse_contradictions(
-    settings: TrainConfig, before: Mapping[str, Any], changes: Mapping[str, Any]
+    settings: TrainConfig, before: Mapping[str, Any], changes: Mapping[str, Any], files: str
 ) -> None:
-    """Raises UserError where a setting is given by its own option and by another one."""
+    """Raises UserError where a setting is given by its own option and by another one, or by `files`."""
     given = configuration.to_flat(settings)
-    others = {"optim.max_minutes": "--max-minutes", "data.corpus": "TEXT", "objective": "pretrain"}
+    others = {"optim.max_minutes": "--max-minutes", "objective": "pretrain"}
     for name, value in changes.items():
         if given[name] not in (value, before[name]):
-            option, other = f"--{name.replace('_', '-')}", others.get(name, "DATA")
-            raise UserError(f"{option} {given[name]} and {other} ({value}) contradict each other; give one")
+            option, other = f"--{name.replace('_', '-')}", others.get(name, files)
+            raise UserError(f"{option} {given[name]} and {other} contradict each other; give one")
 
 
 @dataclass(frozen=True, kw_only=True)

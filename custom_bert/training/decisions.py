@@ -341,6 +341,12 @@ def _decide_pretraining(
     todo.default("optim.lr", choices.pretrain_learning_rate(encoder.hidden_size, trained=trained))
 
 
+def _fraction_elsewhere(source: Dataset | Corpus) -> str:
+    if isinstance(source, Dataset):
+        return "" if source.was_divided else "there are validation files"
+    return "objective is masked_lm, which reads data.held_out"
+
+
 def _lowercase_elsewhere(config: TrainConfig) -> str:
     if config.model.init_from:
         return f"the tokenizer of {config.model.init_from} says so itself"
@@ -364,7 +370,6 @@ OF_LABELS = (
     "data.train_labels",
     "data.val_texts",
     "data.val_labels",
-    "data.val_fraction",
     "data.long_texts",
     "optim.label_smoothing",
     "optim.class_weights",
@@ -386,17 +391,15 @@ def unread(asked: TrainConfig, config: TrainConfig, source: Dataset | Corpus) ->
         if model.position == "rope" and local
         else "there are no rotary local layers",
         "model.global_attn_every_n_layers": "" if local else "model.local_attention is 0",
-        "data.val_fraction": "there are validation files"
-        if isinstance(source, Dataset) and not source.was_divided
-        else "",
+        "data.val_fraction": _fraction_elsewhere(source),
         "data.lowercase": _lowercase_elsewhere(config),
         "optim.pretrain_lr": "" if config.optim.pretrain_epochs else "optim.pretrain_epochs is 0",
         "optim.decay": "" if config.optim.schedule == "wsd" else f"optim.schedule is {config.optim.schedule}",
         "optim.mask_rate": "" if config.optim.pretrain_epochs or not labelled else "nothing is masked",
         "optim.whole_words": "" if config.optim.pretrain_epochs or not labelled else "nothing is masked",
+        "runtime.compile_mode": "" if config.runtime.compile else "runtime.compile is off",
         **dict.fromkeys(OF_LABELS, "" if labelled else "objective is masked_lm"),
         **dict.fromkeys(OF_RUNNING_TEXT, "objective is classification" if labelled else ""),
-        "runtime.compile_mode": "" if config.runtime.compile else "runtime.compile is off",
     }
     defaults = configuration.to_flat(TrainConfig())
     return [

@@ -439,19 +439,19 @@ def test_weights_that_diverged_are_not_kept_and_the_directory_is_free_again(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from custom_bert.models.evaluate import Evaluation
-    from custom_bert.training import outcome
+    from custom_bert.training import evaluation
 
-    real = outcome.evaluate
+    real = evaluation.evaluate
 
     def diverged(*args: Any, **kwargs: Any) -> Evaluation:
         return dataclasses.replace(real(*args, **kwargs), loss=float("nan"))
 
     values = settings(data, tmp_path / "run", **{"optim.epochs": 1})
-    monkeypatch.setattr(outcome, "evaluate", diverged)
+    monkeypatch.setattr(evaluation, "evaluate", diverged)
     with pytest.raises(UserError, match=r"training diverged; lower optim\.lr$"):
         train_model(values)
     assert not (tmp_path / "run").exists()
-    monkeypatch.setattr(outcome, "evaluate", real)
+    monkeypatch.setattr(evaluation, "evaluate", real)
     assert train_model(values | {"optim.lr": 1e-3}).directory == tmp_path / "run"
 
 
