@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from custom_bert.batch import Batch
 from custom_bert.models.encoder import Encoder, initialise
 from custom_bert.models.layers import ACTIVATIONS, filled_up
+from custom_bert.ops.losses import linear_cross_entropy_sum
 
 
 class MaskedLanguageModel(nn.Module):
@@ -36,7 +37,12 @@ class MaskedLanguageModel(nn.Module):
         initialise(self.dense, config)
 
     def forward(self, batch: Batch) -> Tensor:
-        """Logits of the batch's masked rows, (M, V)."""
+        """Logits of the batch's masked rows, (M, V); while training the sum of their losses, (), for which
+        the logits never exist at once."""
         hidden_MD = self.encoder(batch, "masked")
+        count, table_VD = len(hidden_MD), self.encoder.embeddings.token.weight
         hidden_RD = self.norm(self.activation(self.dense(filled_up(hidden_MD))))
-        return F.linear(hidden_RD, self.encoder.embeddings.token.weight, self.bias)[: len(hidden_MD)]
+        if self.training:
+            assert batch.targets_M is not None, "training needs targets"
+            return linear_cross_entropy_sum(hidden_RD[:count], table_VD, self.bias, batch.targets_M)
+        return F.linear(hidden_RD, table_VD, self.bias)[:count]

@@ -1,13 +1,20 @@
 """Cross-entropy as a sum and its normaliser, so that the caller divides by what it counted.
 
-Shapes: N examples, C classes.
+Shapes: N examples, C classes; M rows, D hidden, V vocabulary.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+READ = 64
+"""Rows of a product are a multiple of so many, so that products have few shapes."""
 
 
 def cross_entropy_sum(
@@ -33,6 +40,76 @@ def cross_entropy_sum(
     if class_weights_C is not None:
         losses_N = losses_N * class_weights_C[labels_N]
     return losses_N.sum()
+
+
+CHUNK = 1 << 24
+"""Logits that exist at a time: 64 MB in fp32."""
+
+
+def linear_cross_entropy_sum(
+    hidden_MD: Tensor, weight_VD: Tensor, bias_V: Tensor, targets_M: Tensor
+) -> Tensor:
+    """The sum of the cross-entropies of `hidden @ weight.T + bias`, without those logits ever existing at
+    once.
+
+    A few rows at a time give their logits, their loss, and at once the gradients, which are kept instead:
+        memory is
+    that of `hidden` and `weight`, where logits, their softmax and its gradient would be 3 x M x V. The way of
+    Liger (Hsu et al. 2024, arXiv 2410.10989). Products are in autocast's type, the softmax in fp32 or better.
+
+    Args:
+        hidden_MD: (M, D).
+        weight_VD: (V, D).
+        bias_V: (V,).
+        targets_M: (M,) class indices.
+    """
+    apply: Callable[..., Tensor] = _LinearCrossEntropy.apply
+    return apply(hidden_MD, weight_VD, bias_V, targets_M)
+
+
+class _LinearCrossEntropy(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x_MD: Tensor, weight_VD: Tensor, bias_V: Tensor, targets_M: Tensor) -> Tensor:
+        device = x_MD.device.type
+        dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else x_MD.dtype
+        wide = torch.promote_types(weight_VD.dtype, torch.float32)
+        needed = any(ctx.needs_input_grad)
+        grad_MD = torch.empty_like(x_MD) if needed else None
+        grad_VD = torch.zeros_like(weight_VD, dtype=wide) if needed else None
+        grad_V = torch.zeros_like(bias_V, dtype=wide) if needed else None
+        loss = torch.zeros((), dtype=wide, device=x_MD.device)
+        size = max(READ, CHUNK // len(weight_VD) // READ * READ)
+        with torch.autocast(device, enabled=False):
+            cast_VD = weight_VD.detach().to(dtype)
+            for start in range(0, len(x_MD), size):
+                targets = targets_M[start : start + size]
+                count = len(targets)
+                rows = x_MD[start : start + size].detach().to(dtype)
+                rows = F.pad(rows, (0, 0, 0, -count % READ))
+                logits = F.linear(rows, cast_VD).to(wide).add_(bias_V.detach())
+                each = logits.logsumexp(-1)
+                loss += (each[:count] - logits[:count].gather(-1, targets[:, None])[:, 0]).sum()
+                if grad_MD is None or grad_VD is None or grad_V is None:
+                    continue
+                slope = logits.sub_(each[:, None]).exp_()  # softmax
+                slope[torch.arange(count, device=rows.device), targets] -= 1
+                slope[count:] = 0
+                grad_V += slope.sum(0)
+                slope = slope.to(dtype)
+                grad_MD[start : start + size] = (slope @ cast_VD)[:count]
+                if dtype == wide:
+                    grad_VD.addmm_(slope.T, rows)
+                else:
+                    grad_VD += slope.T @ rows
+        if needed:
+            ctx.save_for_backward(grad_MD, grad_VD, grad_V)
+        return loss
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
+        grad_MD, grad_VD, grad_V = ctx.saved_tensors
+        return grad_MD * grad, grad_VD * grad, grad_V * grad, None
 
 
 def r_drop_sum(logits_NC: Tensor, labels_N: Tensor, *, class_weights_C: Tensor | None = None) -> Tensor:

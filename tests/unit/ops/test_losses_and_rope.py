@@ -4,7 +4,10 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 
+from custom_bert.ops import losses
 from custom_bert.ops.losses import balanced_weights, cross_entropy_sum, r_drop_sum, target_weight
 from custom_bert.ops.rope import apply_rope, rope_tables
 
@@ -60,3 +63,67 @@ def test_position_zero_is_not_rotated_and_types_are_kept() -> None:
     x = torch.randn(1, 2, 8).bfloat16()
     rotated = apply_rope(x, *rope_tables(torch.tensor([0]), 8, 10_000.0))
     assert rotated.dtype == torch.bfloat16 and torch.equal(rotated, x)
+
+
+@pytest.mark.parametrize("rows", [1, 64, 150])
+@pytest.mark.parametrize("chunk", [1, 64 * 37, 1 << 24], ids=["many chunks", "two", "one"])
+def test_linear_cross_entropy_is_the_formula_in_any_number_of_chunks(
+    monkeypatch: pytest.MonkeyPatch, rows: int, chunk: int
+) -> None:
+    monkeypatch.setattr(losses, "CHUNK", chunk)
+    generator = torch.Generator().manual_seed(0)
+    x_MD, weight_VD, bias_V = (
+        torch.randn(shape, generator=generator, dtype=torch.float64, requires_grad=True)
+        for shape in ((rows, 6), (37, 6), (37,))
+    )
+    targets_M = torch.randint(37, (rows,), generator=generator)
+    found = losses.linear_cross_entropy_sum(x_MD, weight_VD, bias_V, targets_M)
+    wanted = F.cross_entropy(F.linear(x_MD, weight_VD, bias_V), targets_M, reduction="sum")
+    assert found.item() == pytest.approx(wanted.item(), rel=1e-12)
+    for a, b in zip(
+        torch.autograd.grad(3 * found, (x_MD, weight_VD, bias_V)),
+        torch.autograd.grad(3 * wanted, (x_MD, weight_VD, bias_V)),
+        strict=True,
+    ):
+        assert (a - b).norm() <= 1e-12 * b.norm()
+
+
+def test_linear_cross_entropy_under_autocast_is_as_near_as_the_formula() -> None:
+    generator = torch.Generator().manual_seed(0)
+    x_MD, weight_VD, bias_V = (
+        torch.randn(shape, generator=generator, requires_grad=True)
+        for shape in ((100, 16), (300, 16), (300,))
+    )
+    targets_M = torch.randint(300, (100,), generator=generator)
+    inputs = (x_MD, weight_VD, bias_V)
+    exact = F.cross_entropy(F.linear(*(t.double() for t in inputs)), targets_M, reduction="sum")
+    wanted = torch.autograd.grad(exact, inputs)
+
+    def errors(loss: Tensor) -> list[float]:
+        gradients = torch.autograd.grad(loss, inputs)
+        return [float((a - b).norm() / b.norm()) for a, b in zip(gradients, wanted, strict=True)]
+
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        ours = losses.linear_cross_entropy_sum(*inputs, targets_M)
+        plain = F.cross_entropy(F.linear(*inputs).float(), targets_M, reduction="sum")
+    assert ours.dtype == torch.float32
+    for a, b in zip(errors(ours), errors(plain), strict=True):
+        assert a <= 2 * b + 1e-4
+
+
+def test_linear_cross_entropy_keeps_no_logits() -> None:
+    largest = 0
+
+    class Watch(TorchDispatchMode):
+        def __torch_dispatch__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
+            nonlocal largest
+            out = func(*args, **(kwargs or {}))
+            if isinstance(out, Tensor):
+                largest = max(largest, out.numel())
+            return out
+
+    x_MD = torch.randn(4096, 8, requires_grad=True)
+    weight_VD, bias_V = torch.randn(30_000, 8, requires_grad=True), torch.zeros(30_000, requires_grad=True)
+    with Watch():
+        losses.linear_cross_entropy_sum(x_MD, weight_VD, bias_V, torch.arange(4096)).backward()
+    assert largest <= losses.CHUNK < 4096 * 30_000
