@@ -434,14 +434,14 @@ def check(config: TrainConfig) -> list[str]:
             "model.attention_dropout: packed batches have no kernel with dropout; "
             "set it to 0 or batch.plan to uniform_length"
         )
-    if config.objective == "masked_lm" and not config.data.corpus:
-        faults.append("data.corpus: masked_lm needs text files or folders of them")
     if config.batch.warmup and config.batch.accumulation == 1:
         faults.append("batch.warmup: every step has one batch; set batch.accumulation, or leave it out")
-    if config.batch.length_warmup and config.batch.plan == "padded":
-        faults.append(
-            "batch.length_warmup cuts sequences that are not padded; set batch.plan to uniform_length"
-        )
+    if config.optim.max_minutes and not config.optim.epochs:
+        faults += [
+            f"batch.{name} is a share of the steps, which optim.max_minutes leaves open; set optim.epochs"
+            for name in ("warmup", "length_warmup")
+            if getattr(config.batch, name)
+        ]
     if runtime.shard and config.objective == "classification" and config.optim.pretrain_epochs:
         faults.append("runtime.shard: one model is divided, not two; set optim.pretrain_epochs to 0")
     if config.optim.freeze_layers and not model.init_from:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -13,6 +14,9 @@ from typing import TypeVar
 T = TypeVar("T")
 
 NAMES = ("SIGINT", "SIGTERM")
+
+HANDED_ON = 20.0
+"""Seconds within which torchrun repeats a signal to its processes; it kills them 30 s after that."""
 
 
 class StopRequested(BaseException):
@@ -28,9 +32,19 @@ class Requests:
 
     def __init__(self) -> None:
         self.number = 0
+        self._noted = 0.0
+
+    def _handed_on(self) -> bool:
+        return "TORCHELASTIC_RUN_ID" in os.environ and time.monotonic() - self._noted < HANDED_ON
 
     def note(self, number: int, frame: FrameType | None = None) -> None:
-        """Notes a signal; a second one ends the process at once, since what is on the disk is complete."""
+        """Notes a signal; a second one ends the process at once, since what is on the disk is complete.
+
+        torchrun hands on what a supervisor may have sent to all processes already: that counts once.
+        """
+        if self.number == number == signal.SIGTERM and self._handed_on():
+            return
+        self._noted = time.monotonic()
         if self.number and number == signal.SIGINT:
             raise KeyboardInterrupt  # not os._exit, which would end a notebook
         if self.number:

@@ -31,6 +31,14 @@ STRENGTHS = (1e-5, 1e-4, 1e-3, 1e-2)
 """Weight decays of the linear probe, of which a tenth of the training texts chooses."""
 
 
+ARCHITECTURE = (
+    *("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size"),
+    *("norm", "position", "hidden_act", "mlp", "bias", "pooling", "hidden_dropout"),
+    *("local_attention", "global_attn_every_n_layers", "rope_theta", "local_rope_theta"),
+)
+"""Fields of an encoder that training from scratch takes over."""
+
+
 @dataclass(frozen=True)
 class Probe:
     """Accuracy and macro-F1 on the validation texts, as fractions.
@@ -87,19 +95,16 @@ def probe(
     shape = loaded.model.config
     with tempfile.TemporaryDirectory() as scratch:
         say("fine-tuning")
-        tuned = train_model({**folder, "seed": seed, "model.init_from": encoder, "out": f"{scratch}/tuned"})
+        common = {**folder, "seed": seed, "data.max_length": min(256, shape.max_position_embeddings)}
+        tuned = train_model({**common, "model.init_from": encoder, "out": f"{scratch}/tuned"})
         plain = None
         if from_scratch:
             say("the same architecture from scratch")
             plain = train_model(
                 {
-                    **folder,
-                    "seed": seed,
+                    **common,
                     "preset": shape.preset,
-                    "model.hidden_size": shape.hidden_size,
-                    "model.num_hidden_layers": shape.num_hidden_layers,
-                    "model.num_attention_heads": shape.num_attention_heads,
-                    "model.intermediate_size": shape.intermediate_size,
+                    **{f"model.{name}": getattr(shape, name) for name in ARCHITECTURE},
                     "out": f"{scratch}/plain",
                 }
             )

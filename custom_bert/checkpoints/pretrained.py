@@ -31,7 +31,7 @@ from custom_bert.checkpoints.native import (
     load_checkpoint,
     load_encoder,
 )
-from custom_bert.checkpoints.published_files import WEIGHTS, read, read_json, read_weights
+from custom_bert.checkpoints.published_files import LARGEST_WEIGHTS, WEIGHTS, read, read_json, read_weights
 from custom_bert.checkpoints.published_tokenizer import read_tokenizer
 from custom_bert.checkpoints.tables import Family, Keys, correspondence, from_hugging_face
 from custom_bert.config import Objective, coerce
@@ -142,7 +142,7 @@ def _own(directory: Path, source: str, objective: Objective) -> Pretrained:
         if name.startswith("encoder.") or (same and not name.startswith("head.projection"))
     }
     notes: tuple[str, ...] = () if same else ("the encoder is taken, and its head left behind",)
-    digest = hashlib.sha256(read(directory, WEIGHTS)).hexdigest()
+    digest = hashlib.sha256(read(directory, WEIGHTS, LARGEST_WEIGHTS)).hexdigest()
     moments = directory / MOMENTS if objective == "masked_lm" and (directory / MOMENTS).is_file() else None
     if moments:
         notes += ("training goes on with the moments of AdamW that are there",)

@@ -95,6 +95,11 @@ def read_corpus(paths: Sequence[str]) -> Corpus:
     files, warnings = [], []
     documents = paragraphs = characters = 0
     for path in find_files(paths):
+        status = status_of(path)
+        stored = status.st_size if status else 0
+        if not stored:
+            warnings.append(f"{path}: is empty")
+            continue
         reader = LineReader(path, unpack=True)
         inside, found = False, 0
         for block in reader.blocks():
@@ -111,8 +116,7 @@ def read_corpus(paths: Sequence[str]) -> Corpus:
             warnings.append(
                 f"{path}: {counted(reader.num_lines, 'line')} and no blank one: it is taken for one document"
             )
-        status = status_of(path)
-        files.append(CorpusFile(str(path), reader.sha256, status.st_size if status else 0))
+        files.append(CorpusFile(str(path), reader.sha256, stored))
     if not documents:
         raise DataError(str(paths[0]), "no text; expected paragraphs, one a line")
     return Corpus(tuple(files), documents, paragraphs, characters, tuple(warnings))
@@ -139,7 +143,10 @@ def find_files(paths: Sequence[str]) -> list[Path]:
         else:
             LineReader(path)  # tells what is missing
             found.append(path)
-    twice = [path for i, path in enumerate(found) if path.resolve() in {p.resolve() for p in found[:i]}]
-    if twice:
-        raise DataError(str(twice[0]), "is given twice")
+    seen: set[Path] = set()
+    for path in found:
+        real = path.resolve()
+        if real in seen:
+            raise DataError(str(path), "is given twice")
+        seen.add(real)
     return found

@@ -27,15 +27,15 @@ import numpy as np
 from custom_bert import files
 from custom_bert.data.corpus import Corpus
 from custom_bert.data.draws import uniform
-from custom_bert.data.store import cache_directory
+from custom_bert.data.store import ABANDONED, cache_directory
 from custom_bert.data.text import LineReader
 from custom_bert.data.tokenizer import TextTokenizer
 from custom_bert.errors import DataError
 
 FORMAT = 1
 
-SHARD = 1 << 24
-"""Tokens after which a shard is written: 32 MB of a vocabulary of at most 65,536 entries."""
+SHARD = 1 << 25
+"""Tokens after which a shard is written: 64 MB of a vocabulary of at most 65,536 entries."""
 
 GROUP = 4096
 """Lines tokenised at a time."""
@@ -167,11 +167,12 @@ def open_pieces(
     directory = cache / "corpus" / name
     about = _read(directory / "store.json")
     if about is None or not about.complete or not _whole(directory, about):
-        cache_directory(directory.parent)
-        files.remove_directory(directory)
-        partial = directory.with_name(f"{name}.partial")
+        partial = cache_directory(directory.parent) / f"{name}.partial"
+        files.remove_litter(partial.parent, older_than=ABANDONED)
         files.make_directory(partial)
         with files.locked(partial, "prepares the same text; wait for it"):
+            files.remove_litter(partial)
+            files.remove_directory(directory)
             about = _prepare(partial, identity, corpus, tokenizer, max_length, held_out, seed, progress)
             files.rename_directory(partial, directory)
     train, val = (Pieces(directory, split, about) for split in SPLITS)

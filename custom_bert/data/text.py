@@ -12,10 +12,10 @@ import hashlib
 import os
 import stat
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -172,12 +172,42 @@ def unpacked(stream: BinaryIO, path: Path) -> Iterator[BinaryIO]:
                 str(path), "needs the zstandard library; pip install 'custom-bert[zstd]', or unpack it"
             ) from error
         try:
-            with zstandard.ZstdDecompressor().stream_reader(stream, read_across_frames=True) as plain:
-                yield plain
+            yield _Frames(stream, zstandard.ZstdDecompressor().decompressobj)  # type: ignore[misc]
         except zstandard.ZstdError as error:
             raise DataError(str(path), f"cannot read: {error}") from error
     else:
         yield stream
+
+
+class _Frames:
+    """What zstandard's frames hold; unlike the library's own reader it tells where the last one is torn off.
+
+    Args:
+        stream: of one frame or several.
+        frame: makes the decompressor of one.
+    """
+
+    def __init__(self, stream: BinaryIO, frame: Callable[[], Any]) -> None:
+        self._stream, self._make, self._rest = stream, frame, b""
+        self._frame: Any = None
+
+    def read(self, size: int) -> bytes:
+        """About so many bytes; none at the end.
+
+        Raises:
+            EOFError: if the file ends inside a frame.
+        """
+        found = bytearray()
+        while len(found) < size:
+            packed = self._rest or self._stream.read(1 << 17)
+            if not packed:
+                if self._frame is not None:
+                    raise EOFError("it ends in the middle; is it torn off?")
+                break
+            frame = self._frame or self._make()
+            found += frame.decompress(packed)
+            self._rest, self._frame = (frame.unused_data, None) if frame.eof else (b"", frame)
+        return bytes(found)
 
 
 def status_of(path: Path) -> os.stat_result | None:

@@ -33,7 +33,7 @@ from custom_bert.checkpoints.tensor_files import parse_tensors, write_tensors
 from custom_bert.config import coerce
 from custom_bert.errors import RunError
 from custom_bert.training.prepare import Prepared
-from custom_bert.training.ranks import put, put_all, whole
+from custom_bert.training.ranks import put, put_all
 from custom_bert.training.state import Progress, State
 
 FORMAT = "custom-bert-checkpoint/1"
@@ -113,10 +113,22 @@ def save(run: Path, state: State, identity: str, best: tuple[int, str] | None) -
     Raises:
         WriteError: if the system refuses; checkpoints from before are as they were.
     """
-    progress, weights, moments = state.progress, _weights(state), _moments(state)
-    if not state.ranks.leads:
-        state.saved = state.position
-        return
+    weights, moments = _weights(state), _moments(state)
+    if state.ranks.leads:
+        _write(run, state, identity, best, weights, moments)
+    state.saved = state.position
+    state.ranks.totals(0.0)  # nobody leaves while rank 0 writes: torchrun would end it
+
+
+def _write(
+    run: Path,
+    state: State,
+    identity: str,
+    best: tuple[int, str] | None,
+    weights: Mapping[str, Tensor],
+    moments: Mapping[str, Tensor],
+) -> None:
+    progress = state.progress
     before = _directories(run)
     number = 1 + _number(before[0]) if before else 1
     target = run / FOLDER / f"{number:06d}-{state.phase.name}-{progress.step}"
@@ -148,7 +160,7 @@ def save(run: Path, state: State, identity: str, best: tuple[int, str] | None) -
     for old in before:
         if old != state.saved_in:
             files.remove_directory(old)
-    state.saved, state.saved_in = state.position, target
+    state.saved_in = target
 
 
 def save_stable(run: Path, state: State, prepared: Prepared) -> None:
@@ -159,8 +171,7 @@ def save_stable(run: Path, state: State, prepared: Prepared) -> None:
     Raises:
         WriteError: if the system refuses.
     """
-    weights = {name: whole(tensor) for name, tensor in state.model.state_dict().items()}
-    moments = _moments(state)
+    weights, moments = state.ranks.collected(state.model.state_dict()), _moments(state)
     if not state.ranks.leads:
         return
     files.remove_directory(run / STABLE)
@@ -248,10 +259,9 @@ def restore(saved: Saved, run: Path, state: State) -> None:
     found = _tensors(saved.path / MODEL)
     random = {key: found.pop(key) for key in list(found) if key.startswith("random.")}
     own = {name: f"{name}.{state.ranks.rank}" for name in random_state(state.device)}
-    for name, key in (("losses", "losses"), *own.items()):
-        # of another number of ranks there may be no generator for this one, which then keeps its own
-        if key not in {*found, *random} and (name == "losses" or state.ranks.leads):
-            raise RunError(f"{saved.path / MODEL}: the tensor {key} is missing")
+    # of another number of ranks or another device there may be no generator for this one, which keeps its own
+    if "losses" not in found or "random.cpu.0" not in random:
+        raise RunError(f"{saved.path / MODEL}: the losses or the random generator are missing")
     state.losses = list(found.pop("losses").to(state.device).unbind(0))
     restore_random({name: random[key] for name, key in own.items() if key in random})
     _load(saved.path / MODEL, found, state)
@@ -358,7 +368,7 @@ def _weights(state: State) -> dict[str, Tensor]:
         for name, own in random_state(state.device).items()
         for rank, one in enumerate(state.ranks.gathered(own))
     }
-    return {**{name: whole(t) for name, t in _parameters(state).items()}, **random, "losses": losses}
+    return {**state.ranks.collected(_parameters(state)), **random, "losses": losses}
 
 
 def _parameters(state: State) -> dict[str, Tensor]:
@@ -381,14 +391,14 @@ def _moments(state: State, *, divided: bool = False) -> dict[str, Tensor]:
         state: of the run.
         divided: as each rank holds them, instead of whole.
     """
-    found, steps = {}, []
+    found: dict[str, Tensor] = {}
+    steps = []
     for name, parameter in state.phase.model.named_parameters():
         if parameter.requires_grad:
             moments = state.phase.optimizer.state[parameter]
-            for kind in ("exp_avg", "exp_avg_sq"):
-                found[f"{kind}.{name}"] = moments[kind] if divided else whole(moments[kind])
+            found |= {f"{kind}.{name}": moments[kind] for kind in ("exp_avg", "exp_avg_sq")}
             steps.append(moments["step"])
-    return {**found, "steps": torch.stack(steps)}
+    return {**(found if divided else state.ranks.collected(found)), "steps": torch.stack(steps)}
 
 
 @torch.no_grad()

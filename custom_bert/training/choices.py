@@ -242,6 +242,6 @@ EVALUATION_SHARE = 0.2
 """Of the time of training that evaluations may take, as far as four of them allow."""
 
 
-def log_every(total_steps: int) -> int:
-    """Steps between log lines: about 100 lines in a run."""
-    return max(1, total_steps // 100)
+def log_every(total_steps: int, *, max_minutes: float | None) -> int:
+    """Steps between log lines: about 100 lines in a run; 10 where the time ends it."""
+    return max(1, total_steps // 100) if max_minutes is None else max(1, min(10, total_steps // 100))

@@ -273,6 +273,8 @@ def decide_training(
     encoder: EncoderConfig,
     tokenizer: TextTokenizer,
     device: torch.device,
+    *,
+    continued: bool = False,
 ) -> None:
     """Batches, learning rate, passes, regularisation: by rules on the data."""
     masked = todo.config.objective == "masked_lm"
@@ -291,8 +293,10 @@ def decide_training(
         )
         todo.default("batch.token_budget", budget)
     if masked:
-        _decide_pretraining(todo, tokens, encoder, tokenizer)
+        _decide_pretraining(todo, tokens, encoder, tokenizer, continued=continued)
         return
+    if todo.config.runtime.shard:
+        todo.default("optim.pretrain_epochs", (0, "runtime.shard divides one model, not two"))
     if tokenizer.mask_id is None:
         if todo.asked.optim.pretrain_epochs:
             raise ConfigError(
@@ -332,11 +336,16 @@ def decide_training(
 
 
 def _decide_pretraining(
-    todo: Decisions, tokens: int, encoder: EncoderConfig, tokenizer: TextTokenizer
+    todo: Decisions, tokens: int, encoder: EncoderConfig, tokenizer: TextTokenizer, *, continued: bool
 ) -> None:
+    if todo.config.batch.length_warmup and todo.config.batch.plan == "padded":
+        raise ConfigError(
+            ["config: batch.length_warmup cuts what is not padded; set batch.plan to uniform_length"]
+        )
     if tokenizer.mask_id is None:
         raise ConfigError(["config: objective masked_lm: the tokenizer has no [MASK] token"])
-    trained, minutes = todo.config.model.init_from is not None, todo.config.optim.max_minutes
+    minutes = todo.config.optim.max_minutes
+    trained = todo.config.model.init_from is not None and not continued  # which goes on as it began
     todo.default("optim.epochs", choices.corpus_epochs(tokens, max_minutes=minutes))
     todo.default("optim.lr", choices.pretrain_learning_rate(encoder.hidden_size, trained=trained))
 
@@ -374,6 +383,12 @@ OF_LABELS = (
     "optim.label_smoothing",
     "optim.class_weights",
     "optim.metric",
+    "optim.pretrain_epochs",
+    "optim.pretrain_lr",
+    "optim.r_drop",
+    "optim.token_dropout",
+    "optim.layer_lr_decay",
+    "optim.embedding_lr_factor",
 )
 OF_RUNNING_TEXT = ("data.corpus", "data.held_out", "batch.length_warmup")
 """Settings that one objective alone reads."""
@@ -398,7 +413,7 @@ def unread(asked: TrainConfig, config: TrainConfig, source: Dataset | Corpus) ->
         "optim.mask_rate": "" if config.optim.pretrain_epochs or not labelled else "nothing is masked",
         "optim.whole_words": "" if config.optim.pretrain_epochs or not labelled else "nothing is masked",
         "runtime.compile_mode": "" if config.runtime.compile else "runtime.compile is off",
-        **dict.fromkeys(OF_LABELS, "" if labelled else "objective is masked_lm"),
+        **({} if labelled else dict.fromkeys(OF_LABELS, "objective is masked_lm")),
         **dict.fromkeys(OF_RUNNING_TEXT, "objective is classification" if labelled else ""),
     }
     defaults = configuration.to_flat(TrainConfig())

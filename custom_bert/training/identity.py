@@ -28,7 +28,6 @@ ELSEWHERE = (
     "model.init_from",
     "runtime.checkpoint_every",
     "runtime.log_every",
-    "runtime.shard",
     "runtime.tensorboard",
     "runtime.threads",
 )

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from custom_bert import config as configuration
 from custom_bert import files, signals
 from custom_bert.config import TrainConfig, require
 from custom_bert.config_sources import load as load_config
@@ -31,7 +32,7 @@ from custom_bert.signals import Requests
 from custom_bert.training import checkpoint, choices, ranks
 from custom_bert.training.compile import compile_layers, compiler_fault, fusion_line, graphs_compiled
 from custom_bert.training.embedding_init import start_from_cooccurrences
-from custom_bert.training.identity import as_begun
+from custom_bert.training.identity import OF_THE_MACHINE, PLAN, as_begun
 from custom_bert.training.log import Board, Reporter, Speed, duration, introduction, require_tensorboard
 from custom_bert.training.memory import halvings_needed, step_within_memory
 from custom_bert.training.optim import set_lr
@@ -85,7 +86,7 @@ def _train(config: TrainConfig, group: Ranks, reporter: Reporter, *, fresh: bool
     if config.out:
         files.check_writable(Path(config.out))
     prepared = group.one_after_the_other(lambda: prepare(config, reporter.say))
-    prepared = dataclasses.replace(prepared, ranks=group)
+    prepared = _as_the_leader(dataclasses.replace(prepared, ranks=group))
     for warning in prepared.warnings:
         reporter.warn(warning)
     directory = Path(prepared.config.out or default_directory(prepared))
@@ -93,6 +94,25 @@ def _train(config: TrainConfig, group: Ranks, reporter: Reporter, *, fresh: bool
         directory = Path(group.from_leader(lambda: str(sibling(directory))))
     with hold(directory) if group.leads else nullcontext():
         return _train_in(directory, prepared, reporter)
+
+
+def _as_the_leader(prepared: Prepared) -> Prepared:
+    """The plan of rank 0, whose machine may have other memory.
+
+    Raises:
+        ConfigError: if this rank's machine computes in another way.
+    """
+    flat = configuration.to_flat(prepared.config)
+    own = {name: flat[name] for name in OF_THE_MACHINE}
+    theirs = prepared.ranks.from_leader(lambda: own)
+    for name in sorted(own.keys() - set(PLAN)):
+        if own[name] != theirs[name]:
+            what = (
+                f"{name} is {own[name]} at rank {prepared.ranks.rank}, and {theirs[name]} at rank 0; set it"
+            )
+            raise ConfigError([what])
+    plan = {name: theirs[name] for name in PLAN}
+    return dataclasses.replace(prepared, config=configuration.replace(prepared.config, plan))
 
 
 def _train_in(directory: Path, prepared: Prepared, reporter: Reporter) -> TrainResult:
@@ -109,10 +129,7 @@ def _train_in(directory: Path, prepared: Prepared, reporter: Reporter) -> TrainR
     halvings = halvings_needed(prepared)
     state = build(prepared, reporter)
     state.progress.halvings = halvings
-    if halvings and prepared.ranks.world > 1:
-        raise ConfigError(
-            ["batch.token_budget: the largest batches do not fit into memory; lower it, or add processes"]
-        )
+    _refuse_halvings(state)
     if halvings:
         reporter.warn(f"the largest batches do not fit into memory; each is computed in {2**halvings} parts")
     run = RunDirectory(directory, prepared, record)
@@ -122,6 +139,7 @@ def _train_in(directory: Path, prepared: Prepared, reporter: Reporter) -> TrainR
                 if record is None or not _continue(state, prepared, run, reporter):
                     run.open_log(0, reporter.warn)
                 state.progress.halvings = max(halvings, state.progress.halvings)
+                _refuse_halvings(state)
                 _announce(state, prepared, reporter)
                 _fit_all(state, prepared, run, reporter, requests)
                 reporter.stop()
@@ -150,6 +168,14 @@ def _train_in(directory: Path, prepared: Prepared, reporter: Reporter) -> TrainR
                 run.close_log()
                 run.update("interrupted", **state.kept())
         raise
+
+
+def _refuse_halvings(state: State) -> None:
+    """Several ranks do not halve: each would have to halve alike."""
+    if state.progress.halvings and state.ranks.world > 1:
+        raise ConfigError(
+            ["batch.token_budget: the largest batches do not fit into memory; lower it, or add processes"]
+        )
 
 
 def _continue(state: State, prepared: Prepared, run: RunDirectory, reporter: Reporter) -> bool:
@@ -189,8 +215,9 @@ def build(prepared: Prepared, reporter: Reporter) -> State:
     model.encoder.freeze(config.optim.freeze_layers)
     if config.optim.embedding_init == "ppmi":
         start_from_cooccurrences(model.encoder, prepared)
-    if config.runtime.shard and prepared.ranks.world > 1:
-        ranks.shard(model, model.encoder.layers)
+    if config.runtime.shard:  # all token vectors, of one process too: it may continue what several began
+        if prepared.ranks.world > 1:
+            ranks.shard(model, model.encoder.layers, device)
     else:
         train_tokens_in_use(model.encoder, prepared, reporter.say)
     if isinstance(model, MaskedLanguageModel):
@@ -252,7 +279,7 @@ def fit(state: State, prepared: Prepared, run: RunDirectory, reporter: Reporter,
     optim, phase, progress = prepared.config.optim, state.phase, state.progress
     assert optim.eval_every is not None
     total = total_steps(phase, prepared)
-    log_every = prepared.config.runtime.log_every or choices.log_every(total)
+    log_every = prepared.config.runtime.log_every or choices.log_every(total, max_minutes=optim.max_minutes)
     limit = _time_limit(state, phase, prepared)
     board = Board(run.path) if prepared.config.runtime.tensorboard and prepared.ranks.leads else None
     size = 12 * sum(parameter.numel() for parameter in phase.model.parameters())  # weights and two moments

@@ -35,6 +35,8 @@ def halvings_needed(prepared: Prepared) -> int:
     """
     encoder, config, memory = prepared.encoder, prepared.config, machine.memory_of(prepared.device)
     fixed = BYTES * encoder.num_parameters(len(prepared.labels))
+    if config.runtime.shard:
+        fixed //= prepared.ranks.world
     room = SHARE * memory - fixed
     if room <= 0:
         raise ConfigError(
@@ -49,7 +51,8 @@ def halvings_needed(prepared: Prepared) -> int:
         rows = max(map(len, several), default=0) * prepared.max_length
     else:
         rows = max((int(lengths_N[indices].sum()) for indices in several), default=0)
-    rows = -(-rows // prepared.ranks.world) * (2 if config.optim.r_drop else 1)
+    copies = 2 if config.optim.r_drop and prepared.labels else 1
+    rows = -(-rows // prepared.ranks.world) * copies
     masks = config.optim.pretrain_epochs or config.objective == "masked_lm"
     masked = config.optim.mask_rate if masks else 0.0
     return max(0, math.ceil(math.log2(max(1, rows) * encoder.bytes_per_row(masked) / room)))

@@ -18,7 +18,7 @@ from custom_bert.training import checkpoint
 from custom_bert.training.evaluation import measure, validation_batches
 from custom_bert.training.log import Reporter, duration
 from custom_bert.training.prepare import Prepared
-from custom_bert.training.ranks import put_all, whole
+from custom_bert.training.ranks import put_all
 from custom_bert.training.run import RunDirectory
 from custom_bert.training.state import State
 
@@ -60,7 +60,7 @@ def evaluate_now(
     loss, metric = state.finite(found.loss), found.metric  # before anything is kept
     better = metric > progress.best_metric
     if better:
-        run.keep_best({name: whole(tensor) for name, tensor in state.model.state_dict().items()})
+        run.keep_best(state.ranks.collected(state.model.state_dict()))
         progress.best_metric, progress.best_step = metric, progress.step  # not before they are there
     record = {
         "kind": "eval",

@@ -147,7 +147,8 @@ def prepare(config: TrainConfig, say: Callable[[str], None]) -> Prepared:
     found = read(todo, pretrained, device, say)
     tokenizer, train, val = found.tokenizer, found.train, found.val
     encoder = decide_model(todo, tokenizer, train, pretrained)
-    decide_training(todo, train, encoder, tokenizer, device)
+    continued = pretrained is not None and pretrained.moments is not None
+    decide_training(todo, train, encoder, tokenizer, device, continued=continued)
     prepared = Prepared(
         config,
         todo.config,

@@ -33,6 +33,9 @@ T = TypeVar("T")
 PATIENCE = timedelta(minutes=30)
 """How long a rank waits for the others; one that dies is noticed at once, since its connections close."""
 
+PREPARATION = timedelta(days=7)
+"""How long the others wait while rank 0 reads and tokenises."""
+
 
 @dataclass(frozen=True)
 class Ranks:
@@ -41,10 +44,12 @@ class Ranks:
     Attributes:
         rank: of this process, from 0.
         world: how many there are.
+        patient: the same processes, waiting as long as rank 0 may take to prepare.
     """
 
     rank: int = 0
     world: int = 1
+    patient: Any = None
 
     @property
     def leads(self) -> bool:
@@ -92,6 +97,15 @@ class Ranks:
         dist.all_gather(found, tensor)
         return found
 
+    def collected(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """All of tensors that may be divided, at rank 0, one after the other; at the others nothing stays."""
+        found = {}
+        for name, tensor in tensors.items():
+            full = whole(tensor)
+            if self.leads:
+                found[name] = full if full is tensor else full.cpu()
+        return found
+
     def from_leader(self, make: Callable[[], T]) -> T:
         """What rank 0 makes, plain JSON, at every rank.
 
@@ -104,11 +118,11 @@ class Ranks:
         with self._leader_first() as turn:
             content = json.dumps(make() if turn else None).encode() if turn else b""
         size = torch.tensor([len(content)])
-        dist.broadcast(size, 0)
+        dist.broadcast(size, 0, group=self.patient)
         data = torch.frombuffer(bytearray(content), dtype=torch.uint8) if content else torch.empty(0)
         if not self.leads:
             data = torch.empty(int(size), dtype=torch.uint8)
-        dist.broadcast(data, 0)
+        dist.broadcast(data, 0, group=self.patient)
         value: T = json.loads(bytes(data.numpy()))
         return value
 
@@ -131,16 +145,16 @@ class Ranks:
         state = torch.tensor([1])
         if not self.leads:
             yield False
-            dist.broadcast(state, 0)
+            dist.broadcast(state, 0, group=self.patient)
             if not int(state):
                 raise SystemExit(1)
             return
         try:
             yield True
         except UserError:
-            dist.broadcast(torch.tensor([0]), 0)
+            dist.broadcast(torch.tensor([0]), 0, group=self.patient)
             raise
-        dist.broadcast(state, 0)
+        dist.broadcast(state, 0, group=self.patient)
 
     def parallel(self, model: nn.Module) -> nn.Module:
         """The model, whose gradients are the mean over the ranks after a backward pass."""
@@ -149,16 +163,18 @@ class Ranks:
         return nn.parallel.DistributedDataParallel(model, gradient_as_bucket_view=True)
 
 
-def shard(model: nn.Module, layers: Iterable[nn.Module]) -> None:
+def shard(model: nn.Module, layers: Iterable[nn.Module], device: torch.device) -> None:
     """Divides weights, and with them gradients and moments, among the ranks (FSDP2; Zhao et al. 2023, arXiv
     2304.11277): each holds its part, and a layer's weights come together while it computes."""
+    from torch.distributed.device_mesh import init_device_mesh
     from torch.distributed.fsdp import fully_shard  # half a second of imports that one process does without
 
     # logits are a view of filled-up rows; nothing is done to them in place
     warnings.filterwarnings("ignore", message="FSDP2-wrapped module .* returned a view")
+    mesh = init_device_mesh(device.type, (dist.get_world_size(),))
     for layer in layers:
-        fully_shard(layer)
-    fully_shard(model)
+        fully_shard(layer, mesh=mesh)
+    fully_shard(model, mesh=mesh)
 
 
 def _is_divided(model: nn.Module) -> TypeGuard[FSDPModule]:
@@ -224,6 +240,7 @@ def joined(device: str | None) -> Iterator[Ranks]:
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
     dist.init_process_group("cpu:gloo,cuda:nccl" if cuda else "gloo", timeout=PATIENCE)
     try:
-        yield Ranks(dist.get_rank(), dist.get_world_size())
+        patient = dist.new_group(backend="gloo", timeout=PREPARATION)
+        yield Ranks(dist.get_rank(), dist.get_world_size(), patient)
     finally:
         dist.destroy_process_group()

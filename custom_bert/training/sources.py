@@ -19,6 +19,7 @@ from custom_bert.data.store import StoreInfo, TokenStore, cache_root, open_store
 from custom_bert.data.text import LineReader
 from custom_bert.data.tokenizer import TextTokenizer
 from custom_bert.data.windows import MOST
+from custom_bert.errors import ConfigError
 from custom_bert.training.decisions import Decisions, Text, decide_tokenizer
 
 Source = Dataset | Corpus
@@ -105,6 +106,8 @@ def _running_text(
     todo: Decisions, pretrained: Pretrained | None, device: torch.device, say: Callable[[str], None]
 ) -> Reading:
     config = todo.asked
+    if not config.data.corpus:
+        raise ConfigError(["config: data.corpus: masked_lm needs text files or folders of them"])
     corpus = read_corpus(config.data.corpus)
     text = Text(corpus.characters, corpus.sha256, corpus.blocks)
     tokenizer = pretrained.tokenizer if pretrained else decide_tokenizer(todo, text, say)
@@ -124,7 +127,7 @@ def _running_text(
         share = train.about.unknown / train.about.tokens
         warnings.append(f"{share:.0%} of the tokens are unknown to the vocabulary")
     pin = device.type == "cuda"
-    every = max(1, int(val.lengths_N.sum()) // MEASURED)
+    every = max(1, -(-int(val.lengths_N.sum()) // MEASURED))
     train_builder, val_builder = (
         BatchBuilder(pieces, np.arange(0, len(pieces), step), None, tokenizer.pad_id, pin)
         for pieces, step in ((train, 1), (val, every))

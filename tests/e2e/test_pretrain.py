@@ -12,9 +12,15 @@ import numpy as np
 import pytest
 from training_runs import PLACES, SUBJECTS, settings, write_data
 
-from custom_bert import Encoder, train_model
-from custom_bert.checkpoints.native import load_encoder
+from custom_bert import Encoder, files, train_model
+from custom_bert.checkpoints.native import load_encoder, write_description, write_weights
+from custom_bert.checkpoints.pretrained import load_pretrained
 from custom_bert.cli import main
+from custom_bert.config import ModelConfig
+from custom_bert.data.tokenizer import from_vocab
+from custom_bert.models.encoder import Encoder as EncoderModel
+from custom_bert.models.masked_lm import MaskedLanguageModel
+from custom_bert.presets import encoder_config
 from custom_bert.training import loop
 
 
@@ -217,6 +223,12 @@ def test_another_decay_begins_where_the_learning_rate_began_to_fall(
         ("pretrain DIR/corpus --data.corpus DIR/other --out DIR/x", 64, "contradict each other; give one"),
         ("pretrain DIR/corpus --optim.mask-rate 0.9", 64, "optim.mask_rate must be between 0.05 and 0.6"),
         ("pretrain DIR/corpus --batch.warmup 0.1", 64, "batch.warmup: every step has one batch"),
+        (
+            "pretrain DIR/corpus --max-minutes 1 --batch.length-warmup 0.1 --data.held-out 0.1",
+            64,
+            "batch.length_warmup is a share of the steps, which optim.max_minutes leaves open",
+        ),
+        ("pretrain DIR/corpus --preset legacy --batch.length-warmup 0.1 --data.held-out 0.1", 64, "cuts what is not padded"),
         ("predict RUN DIR/corpus/text.txt", 66, "a pretrained encoder, which knows no labels"),
         ("evaluate RUN DIR/corpus", 66, "a pretrained encoder, which knows no labels"),
     ],
@@ -230,6 +242,23 @@ def test_what_does_not_fit_is_one_line(
     assert (
         told.replace("DIR", str(corpus.parent)) in said and said.count("\n") == 1 and "Traceback" not in said
     )
+
+
+def test_an_encoder_of_any_size_is_a_start(tmp_path: Path) -> None:
+    """Weights may be larger than the files that describe something."""
+    config = encoder_config(
+        "custom",
+        ModelConfig(hidden_size=256, num_hidden_layers=1),
+        vocab_size=70_000,
+        pad_token_id=0,
+        max_length=16,
+        default_shape=(256, 1),
+    )
+    tokenizer = from_vocab(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a"], lowercase=True)
+    write_description(tmp_path, config, tokenizer, None, 16)
+    write_weights(tmp_path, MaskedLanguageModel(EncoderModel(config)).state_dict())
+    assert (tmp_path / "model.safetensors").stat().st_size > files.LARGEST_JSON
+    assert load_pretrained(tmp_path).encoder == config
 
 
 def test_settings_that_nothing_reads_are_told(

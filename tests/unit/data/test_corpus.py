@@ -1,6 +1,7 @@
 """Running text: which files are read, what is a document, and what is wrong, with its line."""
 
 import gzip
+import random
 from pathlib import Path
 
 import pytest
@@ -51,13 +52,17 @@ def test_a_folder_gives_its_text_files_by_name(tmp_path: Path) -> None:
         ("packed.txt", gzip.compress(b"x\n"), "packed.txt:1: gzip data; unpack it first"),
         ("packed2.txt", b"\x28\xb5\x2f\xfd\0\0\0", "packed2.txt:1: zstandard data; unpack it first"),
         ("plain.zst", b"no zstandard\n", "plain.zst: cannot read: "),
+        ("torn.zst", None, "torn.zst: cannot read: it ends in the middle; is it torn off?"),
     ],
 )
 def test_what_is_wrong_is_told_with_its_line(
     tmp_path: Path, name: str, content: bytes | None, told: str
 ) -> None:
     if name.endswith(".zst"):
-        pytest.importorskip("zstandard", reason="zstandard is not installed")
+        zstandard = pytest.importorskip("zstandard", reason="zstandard is not installed")
+        if name == "torn.zst":
+            whole = zstandard.ZstdCompressor().compress(random.Random(0).randbytes(300_000).hex().encode())
+            content = whole[: len(whole) // 2]
     if content is not None:
         (tmp_path / name).write_bytes(content)
     with pytest.raises(DataError) as caught:
@@ -72,6 +77,13 @@ def test_a_folder_without_text_and_a_file_twice_are_refused(tmp_path: Path) -> N
     (tmp_path / "a.txt").write_text("x")
     with pytest.raises(DataError, match="is given twice"):
         read_corpus([str(tmp_path), str(tmp_path / "a.txt")])
+
+
+def test_an_empty_file_of_a_folder_is_passed_over_with_a_warning(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text(TEXT)
+    (tmp_path / "b.txt").write_text("")
+    corpus = read_corpus([str(tmp_path)])
+    assert len(corpus.files) == 1 and corpus.warnings == (f"{tmp_path}/b.txt: is empty",)
 
 
 def test_a_long_file_without_blank_lines_is_told(tmp_path: Path) -> None:

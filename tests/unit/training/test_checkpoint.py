@@ -182,6 +182,17 @@ def test_another_machine_finds_the_run_and_keeps_its_plan(
     assert train_model({**values, "batch.token_budget": budget, "out": str(result.directory)}).steps == 0
 
 
+def test_another_device_has_generators_that_the_checkpoint_does_not_know(
+    data: Path, tmp_path: Path, stop_at: Callable[[int], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    values = settings(data, tmp_path / "run")
+    stopped(values, stop_at, 5)
+    real = checkpoint.random_state
+    more = {"random.cuda": torch.zeros(16, dtype=torch.uint8)}
+    monkeypatch.setattr(checkpoint, "random_state", lambda device: {**real(device), **more})
+    assert train_model(values).steps > 5
+
+
 def test_changed_data_and_settings_are_refused_by_name(
     tmp_path: Path, stop_at: Callable[[int], None]
 ) -> None:
@@ -298,17 +309,16 @@ def test_the_first_checkpoint_waits_for_what_its_size_will_cost(monkeypatch: pyt
 def test_checkpoints_of_a_run_that_diverges_stay_and_are_named(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from custom_bert.ops import losses
-    from custom_bert.training import step
+    from custom_bert.training.step import MaskedLanguage
 
-    real, calls = losses.cross_entropy_sum, 0
+    real, calls = MaskedLanguage.loss_sum, 0
 
-    def broken(*arguments: Any, **options: Any) -> torch.Tensor:
+    def broken(*arguments: Any) -> torch.Tensor:
         nonlocal calls
-        calls += 1  # the estimate makes four
-        return real(*arguments, **options) + (float("nan") if calls > 10 else 0.0)
+        calls += 1  # the estimate makes two
+        return real(*arguments) + (float("nan") if calls > 8 else 0.0)
 
-    monkeypatch.setattr(step, "cross_entropy_sum", broken)
+    monkeypatch.setattr(MaskedLanguage, "loss_sum", broken)
     changes = {"optim.pretrain_epochs": 3, "runtime.checkpoint_every": 2}
     with pytest.raises(UserError, match=r"lower optim\.lr; the last checkpoint is .*000004-pretrain-8$"):
         train_model(settings(data, tmp_path / "run", **changes))
