@@ -1,4 +1,4 @@
-"""Writes the tables of README.md and docs/reliability.md from the records, so that every figure in them was
+"""Writes the tables of README.md and of pages in docs/ from the records, so that every figure in them was
 measured.
 
     python benchmarks/readme.py            # or --check: say whether the README is up to date
@@ -19,7 +19,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
-PAGES = (ROOT / "README.md", ROOT / "docs" / "reliability.md")
+PAGES = (ROOT / "README.md", *(ROOT / "docs" / f"{name}.md" for name in ("reliability", "pretraining")))
 
 
 def accuracy(record: dict[str, Any]) -> list[str]:
@@ -109,6 +109,7 @@ TABLES: dict[str, tuple[str, Callable[[dict[str, Any]], list[str]]]] = {
     "prediction": ("prediction_minilm_cpu2_202611.json", comparisons),
     "finetune": ("finetune_minilm_cpu2_202611.json", finetune),
     "reliability": ("reliability.json", reliability),
+    "peers_mlm": ("peers_mlm_256x4_cpu2avx2_202611.json", comparisons),
 }
 """Table -> its record, and what makes the one of the other."""
 

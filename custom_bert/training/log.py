@@ -49,8 +49,8 @@ class Reporter:
         """Prints one line that begins with `warning:`."""
         self.say(f"warning: {line}")
 
-    def start(self, phase: str, total_steps: int) -> None:
-        """Begins the progress of a phase."""
+    def start(self, phase: str, total_steps: int | None) -> None:
+        """Begins the progress of a phase; without a number of steps it counts in per cent."""
         self._last_line = 0.0
         if self._silent or not sys.stdout.isatty():
             return
@@ -63,15 +63,15 @@ class Reporter:
             TimeRemainingColumn(),
             TextColumn("{task.fields[status]}"),
         )
-        self._task = self._bar.add_task("", total=total_steps, status="")
+        self._task = self._bar.add_task("", total=100 if total_steps is None else total_steps, status="")
         self._bar.start()
 
-    def advance(self, step: int, total: int) -> None:
+    def advance(self, completed: int) -> None:
         """Moves the bar."""
         if self._bar is not None:
-            self._bar.update(self._task, completed=step, total=total)
+            self._bar.update(self._task, completed=completed)
 
-    def progress(self, record: dict[str, Any], total: int, remaining: float) -> None:
+    def progress(self, record: dict[str, Any], total: int | None, remaining: float) -> None:
         """Shows a training record of metrics.jsonl."""
         loss = "not finite" if record["loss"] is None else f"{record['loss']:.4f}"
         numbers = (
@@ -82,8 +82,9 @@ class Reporter:
             self._bar.update(self._task, status=numbers)
         elif time.monotonic() - self._last_line >= LINE_EVERY or record["step"] == total:
             self._last_line = time.monotonic()
+            of = "" if total is None else f"/{total}"
             self.say(
-                f"{record['kind']} {record['step']}/{total}  epoch {record['epoch']:.2f}  {numbers}  "
+                f"{record['kind']} {record['step']}{of}  epoch {record['epoch']:.2f}  {numbers}  "
                 f"left {duration(remaining)}"
             )
 

@@ -321,7 +321,8 @@ def fit(state: State, prepared: Prepared, run: RunDirectory, reporter: Reporter,
             reporter.say(f"stopped: {what} has not improved for {stale:,} steps")
             progress.ended = True
 
-    reporter.start(phase.name, total)
+    shown = total if limit == float("inf") else None  # the time ends it, not a number of steps
+    reporter.start(phase.name, shown)
     try:
         if progress.evaluation_due:
             evaluate()
@@ -372,10 +373,10 @@ def fit(state: State, prepared: Prepared, run: RunDirectory, reporter: Reporter,
                 }
                 state.losses.clear()
                 run.log.write(record)
-                reporter.progress(record, total, remaining=elapsed * (1 - done) / max(done, 1e-9))
+                reporter.progress(record, shown, remaining=elapsed * (1 - done) / max(done, 1e-9))
                 if board:
                     board.add(record)
-            reporter.advance(progress.step, total)
+            reporter.advance(progress.step if shown else round(100 * done))
 
             if phase.evaluates and (progress.step % optim.eval_every == 0 or progress.ended):
                 progress.evaluation_due = True
@@ -423,15 +424,15 @@ def _announce(state: State, prepared: Prepared, reporter: Reporter) -> None:
     parts = 2**state.progress.halvings
     expected = sum(estimate_seconds(phase, prepared, state.precision, parts) for phase in phases)
     minutes = prepared.config.optim.max_minutes
-    note = ""
-    if minutes is not None and expected > 60 * minutes:
-        note, expected = f"; cut to {minutes:g} min", 60 * minutes
     plans = [
         f"{'pretraining' if phase.name == 'pretrain' else 'training'} {phase.epochs} epochs, "
         f"{total_steps(phase, prepared):,} steps"
         for phase in phases
     ]
-    reporter.say(f"{'; '.join(plans)}; about {duration(expected)}{note}")
+    if minutes is not None and expected > 60 * minutes:
+        reporter.say(f"{minutes:g} min in all; {'; '.join(plans)} would take {duration(expected)}")
+    else:
+        reporter.say(f"{'; '.join(plans)}; about {duration(expected)}")
 
 
 def _or_none(value: float) -> float | None:

@@ -228,7 +228,11 @@ def test_another_decay_begins_where_the_learning_rate_began_to_fall(
             64,
             "batch.length_warmup is a share of the steps, which optim.max_minutes leaves open",
         ),
-        ("pretrain DIR/corpus --preset legacy --batch.length-warmup 0.1 --data.held-out 0.1", 64, "cuts what is not padded"),
+        (
+            "pretrain DIR/corpus --preset legacy --batch.length-warmup 0.1 --data.held-out 0.1",
+            64,
+            "cuts what is not padded",
+        ),
         ("predict RUN DIR/corpus/text.txt", 66, "a pretrained encoder, which knows no labels"),
         ("evaluate RUN DIR/corpus", 66, "a pretrained encoder, which knows no labels"),
     ],
