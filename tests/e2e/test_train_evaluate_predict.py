@@ -401,7 +401,8 @@ def ctrl_c() -> Iterator[None]:
 def test_ctrl_c_keeps_the_last_evaluated_weights_and_a_checkpoint_and_says_where(
     data: Path, tmp_path: Path
 ) -> None:
-    changes = {"optim.epochs": 5000, "runtime.checkpoint_every": 0}  # none but the one that it asks for
+    changes = {"optim.epochs": 5000, "optim.eval_every": 20}
+    changes |= {"runtime.checkpoint_every": 0}  # none but the one that it asks for
     values = settings(data, tmp_path / "run", **changes)
     command = [sys.executable, "-u", "-m", "custom_bert", "train", *arguments(values)]
     with subprocess.Popen(

@@ -79,8 +79,8 @@ BUGS = (
     Bug(
         "moments begin anew",
         "training/checkpoint.py",
-        "            tensor.copy_(stored[name])\n",
-        "            pass\n",
+        "        put(tensor, stored[name])\n",
+        "        pass\n",
         f"{QUICK} -k A9",
     ),
     Bug(

@@ -116,7 +116,7 @@ def save_next(shared: Path, run: Path, system: files.System) -> None:
         assert saved is not None and checkpoint.BEST in saved.entries
         checkpoint.restore(saved, run, state)
         directory = RunDirectory.__new__(RunDirectory)
-        directory.path, directory.best = run, saved.entries[checkpoint.BEST]
+        directory.path, directory.best, directory._writes = run, saved.entries[checkpoint.BEST], True
         state.progress.step += 1
         with torch.no_grad():
             next(state.model.parameters()).add_(1.0)
