@@ -23,7 +23,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from custom_bert.errors import UserError
+from custom_bert.errors import RunError, UserError
 
 if TYPE_CHECKING:
     from torch.distributed.fsdp import FSDPModule
@@ -32,6 +32,9 @@ T = TypeVar("T")
 
 PATIENCE = timedelta(minutes=30)
 """How long a rank waits for the others; one that dies is noticed at once, since its connections close."""
+
+LOST = ("gloo", "NCCL", "Connection closed", "Connection reset")
+"""What errors say that come of a process which is there no more."""
 
 PREPARATION = timedelta(days=7)
 """How long the others wait while rank 0 reads and tokenises."""
@@ -230,6 +233,9 @@ def joined(device: str | None) -> Iterator[Ranks]:
 
     Args:
         device: cpu or cuda; None for cuda where there is one.
+
+    Raises:
+        RunError: at rank 0, if another one has ended; the others end silently, since whoever failed has told.
     """
     world = int(os.environ.get("WORLD_SIZE", "1"))
     if world == 1 or "RANK" not in os.environ:
@@ -242,5 +248,13 @@ def joined(device: str | None) -> Iterator[Ranks]:
     try:
         patient = dist.new_group(backend="gloo", timeout=PREPARATION)
         yield Ranks(dist.get_rank(), dist.get_world_size(), patient)
+    except RuntimeError as error:
+        if not any(words in str(error) for words in LOST):
+            raise
+        if dist.get_rank():
+            raise SystemExit(1) from None  # rank 0 tells
+        raise RunError(
+            "another process of this run has ended; the same command continues at the newest checkpoint"
+        ) from error
     finally:
         dist.destroy_process_group()

@@ -176,6 +176,14 @@ def test_torchrun_ends_soon_when_a_rank_is_killed_and_the_run_is_continued(
     assert code == 0 and "continues after step" in said, said
 
 
+def test_a_rank_that_is_lost_is_one_line(folder: Path, tmp_path: Path) -> None:
+    config = classification(folder, tmp_path / "run", **{"runtime.checkpoint_every": 1})
+    code, said = trained(config, 2, "9", str(int(signal.SIGKILL)))
+    assert code == 66 and said.count("another process of this run has ended") == 1
+    assert "Traceback" not in said
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["status"] == "interrupted"
+
+
 def test_another_number_of_ranks_continues_with_a_warning(folder: Path, tmp_path: Path) -> None:
     config = classification(folder, tmp_path / "run", **{"runtime.checkpoint_every": 1})
     code, _ = trained(config, 2, "9", str(int(signal.SIGTERM)))
