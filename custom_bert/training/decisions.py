@@ -199,7 +199,7 @@ def decide_tokenizer(todo: Decisions, text: Text, say: Callable[[str], None]) ->
     tokenizer_or_none = _cached(path)
     if tokenizer_or_none is None:
         read = min(text.characters, TRAINING_CHARACTERS)
-        share = f"{read / 1e6:,.1f} of {text.characters / 1e6:,.1f} million characters of the texts"
+        share = f"{read:,} of {text.characters:,} characters of the texts"
         say(f"training a WordPiece vocabulary on {share}")
         tokenizer_or_none = train_tokenizer(
             text.blocks, vocab_size=wanted, lowercase=data.lowercase, characters=text.characters
