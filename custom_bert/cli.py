@@ -31,11 +31,9 @@ Device = Literal["cpu", "cuda"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Train:
-    """Train a classifier from text files."""
+class _Training:
+    """What `train` and `pretrain` share."""
 
-    directory: Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="DATA")] = None
-    """Folder with train_dataset.txt, train_labels.txt, val_dataset.txt and val_labels.txt."""
     config: str | None = None
     """A config.py (with get_config()) or a JSON file; options given here count more."""
     fresh: tyro.conf.FlagCreatePairsOff[bool] = False
@@ -48,60 +46,57 @@ class Train:
     before: tyro.conf.Suppress[Mapping[str, Any]] = field(default_factory=dict)
     """The settings by name as they were before the command line's options."""
 
-    def run(self) -> None:
-        from custom_bert.data.dataset import in_directory
+    def train(self, changes: Mapping[str, Any], others: Mapping[str, str], files: str) -> None:
+        """Trains with the settings and some changes.
+
+        Args:
+            changes: to settings, by dotted name.
+            others: name of a setting -> what else has set it; every name that is missing was set by `files`.
+            files: the command's own argument.
+
+        Raises:
+            UserError: where a setting is given twice, and not alike.
+        """
         from custom_bert.training.loop import train_model
 
-        changes: dict[str, Any] = {}
-        if self.directory is not None:
-            changes |= in_directory(self.directory)
+        others = {"optim.max_minutes": "--max-minutes", **others}
         if self.max_minutes is not None:
-            changes["optim.max_minutes"] = self.max_minutes
-        _refuse_contradictions(self.settings, self.before, changes, f"DATA ({self.directory})")
+            changes = {**changes, "optim.max_minutes": self.max_minutes}
+        given = configuration.to_flat(self.settings)
+        for name, value in changes.items():
+            if given[name] not in (value, self.before[name]):
+                option, other = f"--{name.replace('_', '-')}", others.get(name, files)
+                raise UserError(f"{option} {given[name]} and {other} contradict each other; give one")
         train_model(configuration.replace(self.settings, changes), fresh=self.fresh)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Pretrain:
+class Train(_Training):
+    """Train a classifier from text files."""
+
+    directory: Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="DATA")] = None
+    """Folder with train_dataset.txt, train_labels.txt, val_dataset.txt and val_labels.txt."""
+
+    def run(self) -> None:
+        from custom_bert.data.dataset import in_directory
+
+        changes = {} if self.directory is None else in_directory(self.directory)
+        self.train(changes, {}, f"DATA ({self.directory})")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pretrain(_Training):
     """Pretrain an encoder on running text, or adapt a trained one to it."""
 
     texts: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="TEXT")] = ()
     """Files of UTF-8 text (.txt, .txt.gz, .txt.zst) or folders of them: a paragraph a line, a blank line
     between documents."""
-    config: str | None = None
-    """A config.py (with get_config()) or a JSON file; options given here count more."""
-    fresh: tyro.conf.FlagCreatePairsOff[bool] = False
-    """Train in a numbered sibling if the run directory exists."""
-    max_minutes: float | None = None
-    """The same as --optim.max-minutes."""
-    settings: Annotated[TrainConfig, tyro.conf.arg(name=""), tyro.conf.FlagConversionOff] = field(
-        default_factory=TrainConfig
-    )
-    before: tyro.conf.Suppress[Mapping[str, Any]] = field(default_factory=dict)
-    """The settings by name as they were before the command line's options."""
 
     def run(self) -> None:
-        from custom_bert.training.loop import train_model
-
         changes: dict[str, Any] = {"objective": "masked_lm"}
         if self.texts:
             changes["data.corpus"] = self.texts
-        if self.max_minutes is not None:
-            changes["optim.max_minutes"] = self.max_minutes
-        _refuse_contradictions(self.settings, self.before, changes, "TEXT")
-        train_model(configuration.replace(self.settings, changes), fresh=self.fresh)
-
-
-def _refuse_contradictions(
-    settings: TrainConfig, before: Mapping[str, Any], changes: Mapping[str, Any], files: str
-) -> None:
-    """Raises UserError where a setting is given by its own option and by another one, or by `files`."""
-    given = configuration.to_flat(settings)
-    others = {"optim.max_minutes": "--max-minutes", "objective": "pretrain"}
-    for name, value in changes.items():
-        if given[name] not in (value, before[name]):
-            option, other = f"--{name.replace('_', '-')}", others.get(name, files)
-            raise UserError(f"{option} {given[name]} and {other} contradict each other; give one")
+        self.train(changes, {"objective": "pretrain"}, "TEXT")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -182,13 +182,14 @@ def load_encoder(directory: str | Path) -> EncoderCheckpoint:
     return EncoderCheckpoint(language_model_from(config, tensors).eval(), tokenizer, described.max_length)
 
 
-def holds_encoder(directory: Path) -> bool:
-    """Whether it is a pretrained encoder that a directory of ours describes.
+def load_run(directory: Path) -> Checkpoint | EncoderCheckpoint:
+    """Reads the directory of a classifier or of a pretrained encoder, whichever it describes.
 
     Raises:
-        RunError: if it describes nothing.
+        RunError: if it is missing, incomplete, of another format, or damaged.
     """
-    return _read_config(directory).num_labels is None
+    holds_encoder = _read_config(directory).num_labels is None
+    return load_encoder(directory) if holds_encoder else load_checkpoint(directory)
 
 
 def _tokenizer_of(directory: Path, config: EncoderConfig) -> TextTokenizer:

@@ -24,12 +24,9 @@ from custom_bert.checkpoints.families import FAMILIES
 from custom_bert.checkpoints.native import (
     FORMAT,
     MOMENTS,
-    Checkpoint,
     EncoderCheckpoint,
     check_size,
-    holds_encoder,
-    load_checkpoint,
-    load_encoder,
+    load_run,
 )
 from custom_bert.checkpoints.published_files import LARGEST_WEIGHTS, WEIGHTS, read, read_json, read_weights
 from custom_bert.checkpoints.published_tokenizer import read_tokenizer
@@ -131,8 +128,7 @@ def load_pretrained(
 
 def _own(directory: Path, source: str, objective: Objective) -> Pretrained:
     """A run of ours: an encoder, or a classifier, whose last projection belongs to its labels."""
-    found: Checkpoint | EncoderCheckpoint
-    found = load_encoder(directory) if holds_encoder(directory) else load_checkpoint(directory)
+    found = load_run(directory)
     encoder = found.model.encoder.config
     state = found.model.state_dict()
     same = objective == ("masked_lm" if isinstance(found, EncoderCheckpoint) else "classification")

@@ -15,7 +15,9 @@ durable before the next one begins, so that what was prepared before an interrup
 
 from __future__ import annotations
 
+import functools
 import hashlib
+import itertools
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
@@ -165,16 +167,20 @@ def open_pieces(
     identity = f"{FORMAT} {corpus.sha256} {tokenizer.sha256} {max_length} {held_out} {seed} {LONGEST}"
     name = hashlib.sha256(identity.encode()).hexdigest()[:32]
     directory = cache / "corpus" / name
-    about = _read(directory / "store.json")
-    if about is None or not about.complete or not _whole(directory, about):
+    about = _complete(directory)
+    if about is None:
         partial = cache_directory(directory.parent) / f"{name}.partial"
         files.remove_litter(partial.parent, older_than=ABANDONED)
         files.make_directory(partial)
         with files.locked(partial, "prepares the same text; wait for it"):
-            files.remove_litter(partial)
-            files.remove_directory(directory)
-            about = _prepare(partial, identity, corpus, tokenizer, max_length, held_out, seed, progress)
-            files.rename_directory(partial, directory)
+            about = _complete(directory)  # another process may have been through meanwhile
+            if about is None:
+                files.remove_litter(partial)
+                files.remove_directory(directory)
+                about = _prepare(partial, identity, corpus, tokenizer, max_length, held_out, seed, progress)
+                files.rename_directory(partial, directory)
+            else:
+                files.remove_directory(partial)
     train, val = (Pieces(directory, split, about) for split in SPLITS)
     if not len(train) or not len(val):
         which = "to hold some out" if len(train) else "to train on"
@@ -195,6 +201,12 @@ def _read(path: Path) -> Progress | None:
         return Progress(**value)
     except (OSError, ValueError, TypeError, KeyError):
         return None
+
+
+def _complete(directory: Path) -> Progress | None:
+    """The description of a store whose files are as they were written; None if anything differs."""
+    about = _read(directory / "store.json")
+    return about if about is not None and about.complete and _whole(directory, about) else None
 
 
 def _whole(directory: Path, about: Progress) -> bool:
@@ -260,10 +272,14 @@ def _prepare(
         "pieces": sum(s.pieces for x in SPLITS for s in about.shards(x)),
     }
 
-    def emit(ids: np.ndarray) -> None:
-        number = about.document if by_document else counts["pieces"]
+    @functools.lru_cache(maxsize=1)  # the pieces of a document share a number
+    def split_of(number: int) -> Split:
         draw = uniform(seed, 0, np.array([number]), np.array([0]), stream=0)[0]
-        writers["held_out" if draw < held_out else "train"].add(np.concatenate([frame[0], ids, frame[1]]))
+        return "held_out" if draw < held_out else "train"
+
+    def emit(ids: np.ndarray) -> None:
+        split = split_of(about.document if by_document else counts["pieces"])
+        writers[split].add(np.concatenate([frame[0], ids, frame[1]]))
         counts["pieces"] += 1
 
     def take(ids: np.ndarray) -> None:
@@ -298,10 +314,9 @@ def _prepare(
     begun = last = time.perf_counter()
     read_before = sum(file.stored for file in corpus.files[: about.file])
     for lines, reader in _groups(corpus, about):
-        paragraphs = [part for line in lines for part in _parts(line)]
-        arrays = iter(tokenizer.encode_plain(paragraphs))
-        for line in lines:
-            parts = _parts(line)
+        paragraphs = [_parts(line) for line in lines]
+        arrays = iter(tokenizer.encode_plain(list(itertools.chain(*paragraphs))))
+        for parts in paragraphs:
             if not parts:
                 end_document()
             for _ in parts:

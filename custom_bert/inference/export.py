@@ -20,9 +20,7 @@ from custom_bert.checkpoints.families import family_of, inexpressible
 from custom_bert.checkpoints.native import (
     Checkpoint,
     EncoderCheckpoint,
-    holds_encoder,
-    load_checkpoint,
-    load_encoder,
+    load_run,
 )
 from custom_bert.checkpoints.published_files import WEIGHTS
 from custom_bert.checkpoints.tables import Family, masked_to_hugging_face, to_hugging_face
@@ -48,8 +46,7 @@ def export_hugging_face(run: str | Path, out: str | Path) -> list[str]:
         WriteError: if `out` holds something, or the system refuses.
     """
     run, out = Path(run), Path(out)
-    found: Checkpoint | EncoderCheckpoint
-    found = load_encoder(run) if holds_encoder(run) else load_checkpoint(run)
+    found = load_run(run)
     encoder = found.model.encoder.config
     labels = found.labels if isinstance(found, Checkpoint) else ()
     family = family_of(encoder)

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-READ = 64
+ROWS = 64
 """Rows of a product are a multiple of so many, so that products have few shapes."""
 
 
@@ -78,14 +78,14 @@ class _LinearCrossEntropy(torch.autograd.Function):
         grad_VD = torch.zeros_like(weight_VD, dtype=wide) if needed else None
         grad_V = torch.zeros_like(bias_V, dtype=wide) if needed else None
         loss = torch.zeros((), dtype=wide, device=x_MD.device)
-        size = max(READ, CHUNK // len(weight_VD) // READ * READ)
+        size = max(ROWS, CHUNK // len(weight_VD) // ROWS * ROWS)
         with torch.autocast(device, enabled=False):
             cast_VD = weight_VD.detach().to(dtype)
             for start in range(0, len(x_MD), size):
                 targets = targets_M[start : start + size]
                 count = len(targets)
                 rows = x_MD[start : start + size].detach().to(dtype)
-                rows = F.pad(rows, (0, 0, 0, -count % READ))
+                rows = F.pad(rows, (0, 0, 0, -count % ROWS))
                 logits = F.linear(rows, cast_VD).to(wide).add_(bias_V.detach())
                 each = logits.logsumexp(-1)
                 loss += (each[:count] - logits[:count].gather(-1, targets[:, None])[:, 0]).sum()

@@ -182,15 +182,19 @@ def save_stable(run: Path, state: State, prepared: Prepared) -> None:
             write_tensors(sink, moments)
 
 
+@torch.no_grad()
 def restore_moments(path: Path, state: State) -> None:
-    """AdamW's moments from what `save_stable` wrote.
+    """AdamW's moments from a file of them; see `_moments`.
 
     Raises:
         RunError: if they are damaged, or of another model.
     """
     stored, moments = _tensors(path), _moments(state, divided=True)
     _check(path, stored, moments)
-    _take_moments(stored, moments, state)
+    for name, tensor in moments.items():
+        put(tensor, stored[name])
+    for step, parameter in zip(stored["steps"], _trained(state), strict=True):
+        state.phase.optimizer.state[parameter]["step"].copy_(step)
 
 
 def newest(run: Path, identity: str, warn: Callable[[str], None]) -> Saved | None:
@@ -266,9 +270,7 @@ def restore(saved: Saved, run: Path, state: State) -> None:
     restore_random({name: random[key] for name, key in own.items() if key in random})
     _load(saved.path / MODEL, found, state)
     begin_moments(state.phase.model, state.phase.optimizer)
-    moments, stored = _moments(state, divided=True), _tensors(saved.path / OPTIMIZER)
-    _check(saved.path / OPTIMIZER, stored, moments)
-    _take_moments(stored, moments, state)
+    restore_moments(saved.path / OPTIMIZER, state)
     scaler = state.precision.scaler
     if scaler.is_enabled() and progress.scale:  # 0 if the run was not in fp16 until now
         scaler.load_state_dict(
@@ -399,14 +401,6 @@ def _moments(state: State, *, divided: bool = False) -> dict[str, Tensor]:
             found |= {f"{kind}.{name}": moments[kind] for kind in ("exp_avg", "exp_avg_sq")}
             steps.append(moments["step"])
     return {**(found if divided else state.ranks.collected(found)), "steps": torch.stack(steps)}
-
-
-@torch.no_grad()
-def _take_moments(stored: Mapping[str, Tensor], moments: Mapping[str, Tensor], state: State) -> None:
-    for name, tensor in moments.items():
-        put(tensor, stored[name])
-    for step, parameter in zip(stored["steps"], _trained(state), strict=True):
-        state.phase.optimizer.state[parameter]["step"].copy_(step)
 
 
 def _tensors(path: Path) -> dict[str, Tensor]:

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, TypeGuard, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -24,9 +24,6 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from custom_bert.errors import RunError, UserError
-
-if TYPE_CHECKING:
-    from torch.distributed.fsdp import FSDPModule
 
 T = TypeVar("T")
 
@@ -122,9 +119,9 @@ class Ranks:
             content = json.dumps(make() if turn else None).encode() if turn else b""
         size = torch.tensor([len(content)])
         dist.broadcast(size, 0, group=self.patient)
-        data = torch.frombuffer(bytearray(content), dtype=torch.uint8) if content else torch.empty(0)
-        if not self.leads:
-            data = torch.empty(int(size), dtype=torch.uint8)
+        data = torch.empty(int(size), dtype=torch.uint8)
+        if self.leads:
+            data = torch.frombuffer(bytearray(content), dtype=torch.uint8)
         dist.broadcast(data, 0, group=self.patient)
         value: T = json.loads(bytes(data.numpy()))
         return value
@@ -180,7 +177,7 @@ def shard(model: nn.Module, layers: Iterable[nn.Module], device: torch.device) -
     fully_shard(model, mesh=mesh)
 
 
-def _is_divided(model: nn.Module) -> TypeGuard[FSDPModule]:
+def _is_divided(model: nn.Module) -> bool:
     """Whether `shard` has divided it."""
     return hasattr(model, "set_requires_gradient_sync")
 
@@ -205,8 +202,7 @@ def put(tensor: Tensor, value: Tensor) -> None:
 def put_all(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
     """Gives each tensor of a model that may be divided its value. Names are those of its state dict; where
     some are missing, another model holds these tensors."""
-    whole_model = not _is_divided(model)
-    if whole_model:
+    if not _is_divided(model):
         model.load_state_dict(tensors, strict=False)  # knows of tables whose rows in use are trained alone
         return
     for name, tensor in model.state_dict().items():
@@ -218,9 +214,10 @@ def put_all(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
 def without_exchange(model: nn.Module) -> Iterator[None]:
     """Where gradients are summed up and not exchanged yet."""
     if _is_divided(model):
-        model.set_requires_gradient_sync(False)
+        exchange: Any = model.set_requires_gradient_sync
+        exchange(False)
         yield
-        model.set_requires_gradient_sync(True)
+        exchange(True)
         return
     no_sync: Callable[[], AbstractContextManager[None]] = getattr(model, "no_sync", nullcontext)
     with no_sync():
