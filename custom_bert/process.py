@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
 
 SPINS = "GOMP_SPINCOUNT"
 """GNU OpenMP, which torch brings on Linux, reads it: turns of a waiting loop before a thread sleeps."""
@@ -18,8 +18,17 @@ KERNELS = "ONEDNN_PRIMITIVE_CACHE_CAPACITY"
 """oneDNN, which multiplies bf16 matrices on a CPU, keeps so many kernels, each made for one shape."""
 
 
-LIBRARY_DEFAULTS = {SPINS: "300000", KERNELS: "1024"}
+TUNABLES = "GLIBC_TUNABLES"
+"""glibc reads it at a program's start; so it does MALLOC_..., its older names."""
+
+LIBRARY_DEFAULTS = {SPINS: "300000", KERNELS: "1024", TUNABLES: "glibc.malloc.tcache_count=7"}
 """What the libraries do by themselves: for a peer in a comparison."""
+
+MAPPED_FROM, KEPT = 32 << 20, 1 << 30
+"""Bytes: of a block that glibc maps by itself, at its largest value; free at the heap's end that it keeps."""
+
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
+"""Of malloc.h."""
 
 
 def prepare_process(environment: MutableMapping[str, str] = os.environ) -> None:
@@ -35,6 +44,24 @@ def prepare_process(environment: MutableMapping[str, str] = os.environ) -> None:
     if OTHERS not in environment:
         environment.setdefault(SPINS, "1000")
     environment.setdefault(KERNELS, "128")
+    if environment is os.environ:
+        _keep_memory(environment)
+
+
+def _keep_memory(environment: Mapping[str, str]) -> None:
+    """Has glibc keep what is freed, unless the user said something about its malloc.
+
+    By itself it hands the end of its heap back, and a training step, which frees most of what it took, faults
+    thousands of pages in again: a tenth of its time on a virtual machine. The peak is the same (docs/LOG.md).
+    """
+    said = "glibc.malloc" in environment.get(TUNABLES, "") or any(
+        x.startswith("MALLOC_") for x in environment
+    )
+    if sys.platform == "linux" and not said:
+        mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # musl has none
+        if mallopt is not None:
+            mallopt(M_MMAP_THRESHOLD, MAPPED_FROM)
+            mallopt(M_TRIM_THRESHOLD, KEPT)
 
 
 def release_memory() -> None:

@@ -21,7 +21,8 @@ from custom_bert.bench.speed import DROPOUT, VOCABULARY, measure
 from custom_bert.bench.switches import LEGACY, Improvement, Switches, improvements
 from custom_bert.bench.workloads import AG_NEWS, LENGTHS, Workload
 from custom_bert.config import Precision, Size
-from custom_bert.precision import choose_precision
+from custom_bert.ops.attention import choose_kernel
+from custom_bert.precision import DTYPES, choose_precision
 from custom_bert.training.choices import token_dropout
 from custom_bert.training.compile import choose_compile, compiler_fault
 
@@ -133,7 +134,9 @@ def run(
     if "lengths" in parts and not quick:
         workloads += LENGTHS
     tell(f"{size} encoder on {device}, {repeats} repeats; proofs first")
-    proofs = {one.name: prove(one, device) for one in switched}
+    chosen = {workload.name: at_lengths(switched, workload, device) for workload in workloads}
+    everything = {one.name: one for some in (switched, *chosen.values()) for one in some}
+    proofs = {name: prove(one, device) for name, one in everything.items()}
     for name, proof in proofs.items():
         if proof is not None:
             tell(f"{name}: {proof.what}: {proof.difference:.1e} (at most {proof.bound:g})")
@@ -143,12 +146,12 @@ def run(
     command = _command(out, device, quick, parts)
 
     def save() -> None:
-        _write(out, switched, proofs, cells, learned, notes, size, device, command)
+        _write(out, chosen, proofs, cells, learned, notes, size, device, command)
 
     for repeat in range(repeats):
         for workload in workloads:
-            rows = rows_for(switched, workload)
-            for key, switches in recipes(rows, switched).items():
+            rows = rows_for(chosen[workload.name], workload)
+            for key, switches in recipes(rows, chosen[workload.name]).items():
                 seconds, warm = (0.0, 1) if quick else (4.0, 3)
                 cell = measure(switches, workload, device=device, size=size, warm_steps=warm, seconds=seconds)
                 cells[workload.name].setdefault(key, []).append(cell)
@@ -164,6 +167,22 @@ def run(
             tell=tell,
         )
         save()
+
+
+def at_lengths(switched: Sequence[Improvement], workload: Workload, device: str) -> list[Improvement]:
+    """The improvements for texts of a workload's lengths. Where the defaults take another kernel of attention
+    than flash attention, that is a row of its own, and `custom` has it instead."""
+    precision = next((one.on for one in switched if one.field == "precision" and one.in_custom), "fp32")
+    rule = choose_kernel(
+        few_blocks=True, max_seqlen=workload.max_length, device=device, dtype=DTYPES[precision]
+    ).kernel
+    found: list[Improvement] = []
+    for one in switched:
+        other = one.field == "attention" and rule != one.on
+        found.append(replace(one, in_custom=one.in_custom and not other))
+        if other:
+            found.append(replace(one, name=f"attention by rule: {rule}", on=rule))
+    return found
 
 
 def _available(device: str) -> tuple[list[Improvement], list[str]]:
@@ -202,7 +221,7 @@ def _ratios(cells: list[Cell], base: list[Cell], field: str, *, inverse: bool = 
 
 def _write(
     out: Path,
-    switched: Sequence[Improvement],
+    chosen: dict[str, list[Improvement]],
     proofs: dict[str, Proof | None],
     cells: dict[str, dict[str, list[Cell]]],
     learned: dict[str, Any],
@@ -225,7 +244,7 @@ def _write(
         if not measured:
             continue
         lines = []
-        for row in rows_for(switched, workload):
+        for row in rows_for(chosen[workload.name], workload):
             ours, base = measured.get(row.key, []), measured.get(row.base, [])
             speed = _ratios(ours, base, "tokens_per_second")
             memory = _ratios(ours, base, "step_mb")

@@ -81,6 +81,7 @@ def answer_as_child(arguments: Sequence[str], tasks: Mapping[str, Task]) -> bool
     """If the arguments are those that `in_child` gives, does the task, leaves its answer and says True."""
     if list(arguments[:1]) != ["--child"]:
         return False
+    prepare_process()
     task, values, path = arguments[1:4]
     result = tasks[task](json.loads(values))
     Path(path).write_text(json.dumps({"peak_mb": peak_mb(), **result}), encoding="utf-8")

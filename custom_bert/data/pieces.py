@@ -45,6 +45,9 @@ GROUP = 4096
 LONGEST = 20_000
 """Characters of a paragraph that are tokenised at a time; a longer one is cut at a space."""
 
+MAPPED = 256
+"""Shards of a split that are mapped at a time; each takes one of the open files of a process."""
+
 FEW = 5
 """Held-out documents below which single pieces are held out instead."""
 
@@ -119,7 +122,8 @@ class Pieces:
         names = [_names(split, i) for i in range(len(shards))]
         lengths = [np.fromfile(directory / name, dtype="<i4") for _, name in names]
         self.lengths_N = np.concatenate([np.zeros(0, "<i4"), *lengths]).astype(np.int64)
-        self._ids = [np.memmap(directory / name, dtype=about.dtype, mode="r") for name, _ in names]
+        mapped = functools.partial(np.memmap, dtype=about.dtype, mode="r")
+        self._ids = functools.lru_cache(MAPPED)(lambda shard: mapped(directory / names[shard][0]))
         self._first = np.cumsum([0, *map(len, lengths)])  # piece with which each shard begins
         ends = np.cumsum(self.lengths_N)
         self._start_N = ends - self.lengths_N
@@ -135,7 +139,7 @@ class Pieces:
         """(length,) int64 token ids, start and end token included."""
         shard = int(np.searchsorted(self._first, row, side="right")) - 1
         start = int(self._start_N[row]) - self._base[shard]
-        return np.asarray(self._ids[shard][start : start + int(self.lengths_N[row])], dtype=np.int64)
+        return np.asarray(self._ids(shard)[start : start + int(self.lengths_N[row])], dtype=np.int64)
 
 
 def open_pieces(

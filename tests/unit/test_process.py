@@ -82,3 +82,33 @@ print(held - resident())
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc keeps what is freed")
 def test_freed_memory_is_handed_back() -> None:
     assert int(subprocess.check_output([sys.executable, "-c", HOLES], text=True, cwd=ROOT)) > 80
+
+
+FAULTS = """
+import os, resource
+from custom_bert.process import prepare_process
+prepare_process()
+for _ in range(4):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    blocks = [b"x" * (16 << 20) for _ in range(8)]
+    del blocks
+    pages = (resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before) * os.sysconf("SC_PAGESIZE")
+print(pages >> 20)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc hands freed memory back like that")
+@pytest.mark.parametrize(
+    ("given", "faulted"),
+    [
+        ({}, False),
+        ({"GLIBC_TUNABLES": "glibc.malloc.tcache_count=7"}, True),
+        ({"MALLOC_ARENA_MAX": "4"}, True),
+    ],
+)
+def test_freed_memory_is_taken_again_unless_the_user_says_otherwise(
+    given: dict[str, str], faulted: bool
+) -> None:
+    untouched = {n: v for n, v in os.environ.items() if not n.startswith(("MALLOC_", "GLIBC_TUNABLES"))}
+    said = subprocess.check_output([sys.executable, "-c", FAULTS], text=True, cwd=ROOT, env=untouched | given)
+    assert (int(said) > 64) == faulted

@@ -38,6 +38,24 @@ def test_every_row_differs_from_its_base_by_its_own_switch_alone() -> None:
         assert sum(getattr(before, n) != getattr(after, n) for n in vars(before)) <= 1
 
 
+@pytest.mark.parametrize("workload", [AG_NEWS, *LENGTHS], ids=lambda w: w.name)
+@pytest.mark.parametrize("half", [True, False])
+def test_custom_has_the_attention_that_the_defaults_take(half: bool, workload: Any) -> None:
+    switched = [replace(one, in_custom=half or one.field != "precision") for one in SWITCHED]
+    here = ablation.at_lengths(switched, workload, "cpu")
+    rule = "matmul" if half and workload.max_length <= 512 else "dense"
+    assert ablation.custom_recipe(here).attention == rule
+    names = [one.name for one in here if one.field == "attention"]
+    assert names == ["flash attention", "attention by rule: matmul"][: 1 + (rule == "matmul")]
+    rows = {(row.part, row.name): row for row in ablation.rows_for(here, workload)}
+    for name, kernel in zip(names, ("dense", rule), strict=False):
+        assert rows["removed", name].switches.attention == kernel
+        assert rows["removed", name].base == ablation.key_of(
+            replace(ablation.custom_recipe(here), attention="naive")
+        )
+    assert ("ladder", "+ flash attention") not in rows or rule == "dense"
+
+
 def test_every_improvement_names_a_setting_of_the_configuration() -> None:
     assert {one.setting for one in SWITCHED} <= to_flat(TrainConfig()).keys()
 

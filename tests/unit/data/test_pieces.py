@@ -2,6 +2,8 @@
 continued."""
 
 import hashlib
+import os
+import resource
 from pathlib import Path
 from typing import Any
 
@@ -144,6 +146,45 @@ def test_a_second_start_reads_no_text(
     opened(tmp_path, tokenizer)
     monkeypatch.setattr(TextTokenizer, "encode_plain", lambda self, texts: pytest.fail("tokenised again"))
     opened(tmp_path, tokenizer)
+
+
+def test_more_shards_than_a_process_may_open_files(
+    tmp_path: Path, tokenizer: TextTokenizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_corpus(tmp_path)
+    whole, _ = opened(tmp_path, tokenizer)
+    monkeypatch.setattr(pieces, "SHARD", 40)
+    monkeypatch.setattr(pieces, "GROUP", 1)
+    monkeypatch.setattr(pieces, "MAPPED", 8)
+    train, _ = opened(tmp_path, tokenizer, cache=tmp_path / "many")
+    assert len(train.about.train) > 100
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/dev/fd")) + 32, hard))
+    try:
+        order = np.random.Generator(np.random.PCG64(0)).permutation(len(whole))
+        assert all((train[i] == whole[i]).all() for i in order.tolist())
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_what_another_process_completed_meanwhile_is_taken(
+    tmp_path: Path, tokenizer: TextTokenizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other one ends between our first look at the store and our lock."""
+    write_corpus(tmp_path)
+    real = pieces._complete
+
+    def looks(directory: Path) -> Any:
+        monkeypatch.setattr(pieces, "_complete", real)
+        opened(tmp_path, tokenizer)
+        monkeypatch.setattr(pieces, "_prepare", lambda *_: pytest.fail("prepared again"))
+        return None
+
+    monkeypatch.setattr(pieces, "_complete", looks)
+    train, _ = opened(tmp_path, tokenizer)
+    assert len(train) > 100
+    (store,) = (tmp_path / "cache" / "corpus").iterdir()
+    assert not store.name.endswith(".partial")
 
 
 @pytest.mark.parametrize("name", ["train-00000.ids", "held_out-00000.lengths", "store.json"])
