@@ -27,7 +27,7 @@ from typing import Any
 from custom_bert.bench.measure import answer_as_child, in_child, markdown, ratio_row, shown, write_record
 from custom_bert.process import LIBRARY_DEFAULTS
 
-LENGTH, VOCABULARY, MASKED = 128, 30_522, 0.3
+LENGTH, MASKED = 128, 0.3
 WARM_STEPS = 5
 QUESTION = "Masked language modelling against Hugging Face's Trainer"
 
@@ -52,7 +52,7 @@ def settings_of(arguments: dict[str, Any]) -> dict[str, Any]:
         "data.corpus": [arguments["text"]],
         "data.max_length": LENGTH,
         "data.cache_dir": arguments["cache"],
-        "model.vocab_size": VOCABULARY,
+        "model.vocab_size": arguments["vocabulary"],
         "model.hidden_size": arguments["width"],
         "model.num_hidden_layers": arguments["layers"],
         "optim.mask_rate": MASKED,
@@ -318,10 +318,9 @@ def speed(options: argparse.Namespace, common: dict[str, Any]) -> None:
         ]
         write_record(
             options.out,
-            question=f"{QUESTION}: tokens per second, {options.size}, vocabulary {VOCABULARY:,}, "
+            question=f"{QUESTION}: tokens per second, {options.size}, vocabulary {options.vocabulary:,}, "
             f"{MASKED:.0%} hidden, pieces of {LENGTH}",
-            command=f"python benchmarks/peers_mlm.py --text FILE --size {options.size} "
-            f"--tokens {options.tokens}",
+            command=f"{_command(options)} --tokens {options.tokens}",
             table=table,
             data=options.text.parent.name,
             results=[ratio_row(f"{name}, {options.size}", values) for name, values in ratios.items()],
@@ -361,9 +360,9 @@ def learning(options: argparse.Namespace, common: dict[str, Any]) -> None:
     write_record(
         options.out,
         question=f"{QUESTION}: the same {options.minutes:g} minutes, {options.size}, vocabulary "
-        f"{VOCABULARY:,}, {MASKED:.0%} hidden",
-        command=f"python benchmarks/peers_mlm.py --text FILE --size {options.size} "
-        f"--minutes {options.minutes:g} --rates {' '.join(f'{rate:g}' for rate in options.rates)}",
+        f"{options.vocabulary:,}, {MASKED:.0%} hidden",
+        command=f"{_command(options)} --minutes {options.minutes:g} "
+        f"--rates {' '.join(f'{rate:g}' for rate in options.rates)}",
         table=table,
         data=options.text.parent.name,
         raw=raw,
@@ -371,11 +370,17 @@ def learning(options: argparse.Namespace, common: dict[str, Any]) -> None:
     print("\n".join(table))
 
 
+def _command(options: argparse.Namespace) -> str:
+    sizes = f"--size {options.size} --vocabulary {options.vocabulary}"
+    return f"python benchmarks/peers_mlm.py --text FILE {sizes}"
+
+
 def main() -> None:
     """One of the two questions."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--text", type=Path, required=True)
     parser.add_argument("--size", default="256x4", help="width x layers")
+    parser.add_argument("--vocabulary", type=int, default=30_522, help="entries")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/peers_mlm.json"))
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--tokens", type=int, default=60_000, help="timed tokens of a measurement")
@@ -385,7 +390,7 @@ def main() -> None:
     width, layers = map(int, options.size.split("x"))
     with tempfile.TemporaryDirectory() as cache:
         common = {"text": str(options.text.resolve()), "cache": cache, "tokens": options.tokens}
-        common |= {"width": width, "layers": layers}
+        common |= {"width": width, "layers": layers, "vocabulary": options.vocabulary}
         in_child([__file__], "prepare", common)  # the vocabulary and the pieces, once for all
         if options.minutes:
             learning(options, common)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from torch import nn
 
 from custom_bert.config import Precision
 from custom_bert.errors import ConfigError
@@ -29,6 +30,14 @@ def choose_precision(wanted: Precision | None, device: torch.device) -> tuple[Pr
     if has_cpu_bf16():
         return "bf16", "this CPU multiplies bf16 in hardware"
     return "fp32", "this CPU has no bf16 hardware"
+
+
+def round_matrices(model: nn.Module, precision: Precision) -> None:
+    """Keeps the matrices of a model that only predicts as autocast would read them, which otherwise rounds
+    them anew for each batch; they take half the memory, and results are the same bit for bit."""
+    for module in model.modules():
+        if isinstance(module, nn.Linear):
+            module.to(DTYPES[precision])
 
 
 class MixedPrecision:

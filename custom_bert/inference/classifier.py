@@ -15,7 +15,7 @@ from custom_bert.config import Precision
 from custom_bert.inference.in_order import compute, windows
 from custom_bert.machine import choose_device
 from custom_bert.metrics import ConfusionMatrix, Scores
-from custom_bert.precision import choose_precision
+from custom_bert.precision import choose_precision, round_matrices
 
 
 @dataclass(frozen=True)
@@ -48,6 +48,7 @@ class Classifier:
         self.tokenizer = checkpoint.tokenizer
         self.device = device
         self.model = checkpoint.model.to(device).eval()
+        round_matrices(self.model, precision)
 
     @staticmethod
     def load(

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from training_runs import arguments, examples, settings, write_data, write_lines
 
 from custom_bert import Classifier, TrainConfig, train_model
@@ -138,6 +139,16 @@ def test_the_precision_of_predictions_is_a_switch(
     assert main(["predict", str(run), str(tmp_path / "texts.txt"), "--precision", precision]) == 0
     said = [float(line.split("\t")[1]) for line in capsys.readouterr().out.splitlines()]
     assert np.abs(np.array(said) - found.max(axis=1)).max() < 1e-5
+
+
+def test_matrices_rounded_once_predict_what_autocast_does_bit_for_bit(run: Path) -> None:
+    texts, _ = examples(60, seed=5)
+    rounded = Classifier.load(run, precision="bf16")
+    assert rounded.model.head.projection.weight.dtype is torch.bfloat16
+    assert rounded.model.encoder.embeddings.token.weight.dtype is torch.float32
+    each_time = Classifier.load(run)
+    each_time.precision = "bf16"
+    assert (rounded.predict_proba(texts) == each_time.predict_proba(texts)).all()
 
 
 def test_predictions_in_fp16_on_a_cpu_are_refused(run: Path) -> None:
