@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 from torch import nn
 
@@ -38,6 +41,18 @@ def round_matrices(model: nn.Module, precision: Precision) -> None:
     for module in model.modules():
         if isinstance(module, nn.Linear):
             module.to(DTYPES[precision])
+
+
+@contextmanager
+def casts_kept() -> Iterator[None]:
+    """Within, autocast keeps the weights that it rounded from one forward pass to the next, where by itself it
+    rounds them anew; nothing may change weights meanwhile."""
+    torch.autocast_increment_nesting()
+    try:
+        yield
+    finally:
+        if not torch.autocast_decrement_nesting():
+            torch.clear_autocast_cache()
 
 
 class MixedPrecision:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from custom_bert.batch import Batch
 from custom_bert.metrics import ConfusionMatrix, Scores
 from custom_bert.ops.losses import cross_entropy_sum
+from custom_bert.precision import casts_kept
 
 
 @dataclass(frozen=True)
@@ -42,11 +43,12 @@ def outputs_of(
     was_training = model.training
     model.eval()
     try:
-        for batch in batches:
-            batch = batch.to(device)
-            with torch.no_grad(), autocast():
-                output_NK = model(batch)
-            yield batch, output_NK.float()
+        with casts_kept():
+            for batch in batches:
+                batch = batch.to(device)
+                with torch.no_grad(), autocast():
+                    output_NK = model(batch)
+                yield batch, output_NK.float()
     finally:
         model.train(was_training)
 
