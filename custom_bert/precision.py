@@ -45,8 +45,8 @@ def round_matrices(model: nn.Module, precision: Precision) -> None:
 
 @contextmanager
 def casts_kept() -> Iterator[None]:
-    """Within, autocast keeps the weights that it rounded from one forward pass to the next, instead of rounding
-    them anew; nothing may change weights meanwhile."""
+    """Within, autocast keeps the weights that it rounded from one forward pass to the next and rounds none
+    anew; nothing may change weights meanwhile."""
     torch.autocast_increment_nesting()
     try:
         yield
