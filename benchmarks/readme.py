@@ -103,11 +103,13 @@ def reliability(record: dict[str, Any]) -> list[str]:
 
 TABLES: dict[str, tuple[str, Callable[[dict[str, Any]], list[str]]]] = {
     "accuracy": ("accuracy_cpu2avx2_202611.json", accuracy),
-    "ablation": ("ablation_cpu2avx2_202611.json", ablation),
+    "ablation": ("ablation_cpu2amx_202611.json", ablation),
     "peers": ("peers_256x4_cpu2avx2_202611.json", comparisons),
     "peers_bf16": ("peers_256x4_cpu2_202611.json", comparisons),
-    "prediction": ("prediction_minilm_cpu2_202611.json", comparisons),
+    "peers_amx": ("peers_256x4_cpu2amx_202611.json", comparisons),
+    "prediction": ("prediction_minilm_cpu2amx_202611.json", comparisons),
     "finetune": ("finetune_minilm_cpu2_202611.json", finetune),
+    "finetune_imdb": ("finetune_imdb_cpu2amx_202611.json", finetune),
     "reliability": ("reliability.json", reliability),
     "peers_mlm": ("peers_mlm_256x4_cpu2avx2_202611.json", comparisons),
 }

@@ -52,7 +52,7 @@ def _keep_memory(environment: Mapping[str, str]) -> None:
     """Has glibc keep what is freed, unless the user said something about its malloc.
 
     By itself it hands the end of its heap back, and a training step, which frees most of what it took, faults
-    thousands of pages in again: a tenth of its time on a virtual machine. The peak is the same (docs/LOG.md).
+    pages in again: up to a tenth of its time on a virtual machine. The peak is the same (docs/LOG.md).
     """
     said = "glibc.malloc" in environment.get(TUNABLES, "") or any(
         x.startswith("MALLOC_") for x in environment
