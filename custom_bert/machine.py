@@ -93,7 +93,7 @@ def description(device: torch.device) -> dict[str, Any]:
         "cores": cores(),
         "memory_gib": round(memory_bytes() / 2**30, 1),
         "device": torch.cuda.get_device_name() if device.type == "cuda" else "cpu",
-        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+        "cpu_capability": _capability(),
         "threads": torch.get_num_threads(),
         "python": sys.version.split()[0],
         "torch": torch.__version__,
@@ -110,6 +110,17 @@ def source_digest() -> str:
     for path in sorted(package.rglob("*.py")):
         digest.update(f"{path.relative_to(package)}\n".encode() + path.read_bytes())
     return digest.hexdigest()[:8]
+
+
+def _capability() -> str:
+    """`AVX512 AMX`: the instructions that torch's kernels take, and those of bf16 products; what a virtual
+    machine calls its processor need not tell."""
+    words = [torch.backends.cpu.get_cpu_capability()]
+    if has_cpu_bf16():
+        cpu: Any = torch.cpu
+        x86 = platform.machine() in ("x86_64", "AMD64")
+        words.append("AMX" if x86 and cpu._is_amx_tile_supported() else "BF16")
+    return " ".join(words)
 
 
 def _processor() -> str:
