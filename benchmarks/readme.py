@@ -111,7 +111,8 @@ TABLES: dict[str, tuple[str, Callable[[dict[str, Any]], list[str]]]] = {
     "finetune": ("finetune_minilm_cpu2_202611.json", finetune),
     "finetune_imdb": ("finetune_imdb_cpu2amx_202611.json", finetune),
     "reliability": ("reliability.json", reliability),
-    "peers_mlm": ("peers_mlm_256x4_cpu2avx2_202611.json", comparisons),
+    "peers_mlm": ("peers_mlm_256x4_cpu2amx_202611.json", comparisons),
+    "peers_mlm_fp32": ("peers_mlm_256x4_cpu2avx2_202611.json", comparisons),
 }
 """Table -> its record, and what makes the one of the other."""
 
