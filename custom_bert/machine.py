@@ -59,10 +59,15 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 def has_cpu_bf16() -> bool:
     """Whether the CPU multiplies bf16 matrices in hardware (AVX512-BF16, AMX, or Arm's BF16)."""
+    return bool(_bf16_hardware())
+
+
+def _bf16_hardware() -> str:
+    """`AMX`, `BF16`, or nothing."""
     if platform.machine() in ("x86_64", "AMD64"):
         cpu: Any = torch.cpu
-        return bool(cpu._is_avx512_bf16_supported() or cpu._is_amx_tile_supported())
-    return " bf16 " in _read("/proc/cpuinfo").replace("\n", " \n")
+        return "AMX" if cpu._is_amx_tile_supported() else "BF16" if cpu._is_avx512_bf16_supported() else ""
+    return "BF16" if " bf16 " in _read("/proc/cpuinfo").replace("\n", " \n") else ""
 
 
 def choose_device(wanted: str | None) -> tuple[torch.device, str]:
@@ -115,12 +120,7 @@ def source_digest() -> str:
 def _capability() -> str:
     """`AVX512 AMX`: the instructions that torch's kernels take, and those of bf16 products; what a virtual
     machine calls its processor need not tell."""
-    words = [torch.backends.cpu.get_cpu_capability()]
-    if has_cpu_bf16():
-        cpu: Any = torch.cpu
-        x86 = platform.machine() in ("x86_64", "AMD64")
-        words.append("AMX" if x86 and cpu._is_amx_tile_supported() else "BF16")
-    return " ".join(words)
+    return f"{torch.backends.cpu.get_cpu_capability()} {_bf16_hardware()}".rstrip()
 
 
 def _processor() -> str:

@@ -46,7 +46,7 @@ def round_matrices(model: nn.Module, precision: Precision) -> None:
 @contextmanager
 def casts_kept() -> Iterator[None]:
     """Within, autocast keeps the weights that it rounded from one forward pass to the next and rounds none
-    anew; nothing may change weights meanwhile."""
+    anew; nothing may change weights meanwhile. Not for a generator, which may be left hanging with it."""
     torch.autocast_increment_nesting()
     try:
         yield

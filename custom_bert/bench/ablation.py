@@ -17,12 +17,11 @@ from custom_bert.bench import convergence
 from custom_bert.bench.equality import Proof, prove
 from custom_bert.bench.measure import markdown, shown, spread, write_record
 from custom_bert.bench.picture import Bar, bars
-from custom_bert.bench.speed import DROPOUT, VOCABULARY, measure
+from custom_bert.bench.speed import DROPOUT, VOCABULARY, defaults_here, measure
 from custom_bert.bench.switches import LEGACY, Improvement, Switches, improvements
 from custom_bert.bench.workloads import AG_NEWS, LENGTHS, Workload
 from custom_bert.config import Precision, Size
-from custom_bert.ops.attention import choose_kernel
-from custom_bert.precision import DTYPES, choose_precision
+from custom_bert.precision import choose_precision
 from custom_bert.training.choices import token_dropout
 from custom_bert.training.compile import choose_compile, compiler_fault
 
@@ -172,10 +171,7 @@ def run(
 def at_lengths(switched: Sequence[Improvement], workload: Workload, device: str) -> list[Improvement]:
     """The improvements for texts of a workload's lengths. Where the defaults take another kernel of attention
     than flash attention, that is a row of its own, and `custom` has it instead."""
-    precision = next((one.on for one in switched if one.field == "precision" and one.in_custom), "fp32")
-    rule = choose_kernel(
-        few_blocks=True, max_seqlen=workload.max_length, device=device, dtype=DTYPES[precision]
-    ).kernel
+    rule = defaults_here(torch.device(device), workload.max_length).attention
     found: list[Improvement] = []
     for one in switched:
         other = one.field == "attention" and rule != one.on

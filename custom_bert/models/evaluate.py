@@ -43,16 +43,16 @@ def outputs_of(
     was_training = model.training
     model.eval()
     try:
-        with casts_kept():
-            for batch in batches:
-                batch = batch.to(device)
-                with torch.no_grad(), autocast():
-                    output_NK = model(batch)
-                yield batch, output_NK.float()
+        for batch in batches:
+            batch = batch.to(device)
+            with torch.no_grad(), autocast():
+                output_NK = model(batch)
+            yield batch, output_NK.float()
     finally:
         model.train(was_training)
 
 
+@casts_kept()
 def evaluate(
     model: nn.Module,
     batches: Iterable[Batch],
@@ -102,6 +102,7 @@ class MaskedEvaluation:
         return math.exp(min(self.loss, 700.0))
 
 
+@casts_kept()
 def evaluate_masked(
     model: nn.Module,
     batches: Iterable[Batch],

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from custom_bert import precision
 from custom_bert.bench import __main__ as main_module
 from custom_bert.bench import ablation, speed
 from custom_bert.bench.__main__ import main
@@ -40,7 +41,10 @@ def test_every_row_differs_from_its_base_by_its_own_switch_alone() -> None:
 
 @pytest.mark.parametrize("workload", [AG_NEWS, *LENGTHS], ids=lambda w: w.name)
 @pytest.mark.parametrize("half", [True, False])
-def test_custom_has_the_attention_that_the_defaults_take(half: bool, workload: Any) -> None:
+def test_custom_has_the_attention_that_the_defaults_take(
+    half: bool, workload: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(precision, "has_cpu_bf16", lambda: half)
     switched = [replace(one, in_custom=half or one.field != "precision") for one in SWITCHED]
     here = ablation.at_lengths(switched, workload, "cpu")
     rule = "matmul" if half and workload.max_length <= 512 else "dense"

@@ -1,16 +1,19 @@
 """Evaluations round weights once for all batches, and leave nothing behind."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from custom_bert.batch import Batch
 from custom_bert.config import ModelConfig
-from custom_bert.models.evaluate import outputs_of
+from custom_bert.models import evaluate as module
+from custom_bert.models.evaluate import evaluate, outputs_of
 from custom_bert.models.heads import SequenceClassifier
-from custom_bert.precision import MixedPrecision
+from custom_bert.precision import MixedPrecision, casts_kept
 from custom_bert.presets import encoder_config
 
 CPU = torch.device("cpu")
@@ -41,7 +44,8 @@ class Rounded(TorchDispatchMode):
 
 def outputs(model: SequenceClassifier) -> list[torch.Tensor]:
     autocast = MixedPrecision("bf16", CPU).autocast
-    return [output for _, output in outputs_of(model, BATCHES, device=CPU, autocast=autocast)]
+    with casts_kept():
+        return [output for _, output in outputs_of(model, BATCHES, device=CPU, autocast=autocast)]
 
 
 def test_weights_are_rounded_once_for_all_batches() -> None:
@@ -51,6 +55,24 @@ def test_weights_are_rounded_once_for_all_batches() -> None:
     assert rounded.count == 2, "once a layer"
     with torch.no_grad(), MixedPrecision("bf16", CPU).autocast():
         assert all((x == model.eval()(b).float()).all() for b, x in zip(BATCHES, found, strict=True))
+
+
+def test_an_evaluation_rounds_weights_once() -> None:
+    model, labelled = classifier(), [replace(b, labels_N=torch.zeros(b.num_texts).long()) for b in BATCHES]
+    with Rounded() as rounded:
+        evaluate(model, labelled, 3, device=CPU, autocast=MixedPrecision("bf16", CPU).autocast)
+    assert rounded.count == 2
+
+
+def test_an_evaluation_that_fails_keeps_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its traceback holds the generator of outputs, as a notebook does; weights that stayed rounded would be
+    those of every later step."""
+    labelled = [replace(b, labels_N=torch.zeros(b.num_texts).long()) for b in BATCHES]
+    monkeypatch.setattr(module, "cross_entropy_sum", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError) as held:
+        evaluate(classifier(), labelled, 3, device=CPU, autocast=MixedPrecision("bf16", CPU).autocast)
+    assert held.tb is not None
+    assert torch.autocast_increment_nesting() == 1 and torch.autocast_decrement_nesting() == 0
 
 
 def test_what_is_learned_between_evaluations_counts() -> None:
