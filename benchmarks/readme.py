@@ -107,6 +107,7 @@ TABLES: dict[str, tuple[str, Callable[[dict[str, Any]], list[str]]]] = {
     "peers": ("peers_256x4_cpu2avx2_202611.json", comparisons),
     "peers_bf16": ("peers_256x4_cpu2_202611.json", comparisons),
     "peers_amx": ("peers_256x4_cpu2amx_202611.json", comparisons),
+    "time_to_accuracy": ("time_to_accuracy_cpu2amx_202611.json", comparisons),
     "prediction": ("prediction_minilm_cpu2amx_202611.json", comparisons),
     "finetune": ("finetune_minilm_cpu2_202611.json", finetune),
     "finetune_imdb": ("finetune_imdb_cpu2amx_202611.json", finetune),

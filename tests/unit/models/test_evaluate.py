@@ -65,8 +65,7 @@ def test_an_evaluation_rounds_weights_once() -> None:
 
 
 def test_an_evaluation_that_fails_keeps_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its traceback holds the generator of outputs, as a notebook does; weights that stayed rounded would be
-    those of every later step."""
+    """Weights that stayed rounded would be those of every later step."""
     labelled = [replace(b, labels_N=torch.zeros(b.num_texts).long()) for b in BATCHES]
     monkeypatch.setattr(module, "cross_entropy_sum", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError) as held:
