@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import statistics
 import sys
 import tempfile
 from pathlib import Path
@@ -91,6 +92,8 @@ def scratch(options: argparse.Namespace, work: Path) -> dict[str, list[dict[str,
         tuned = {"model.init_from": str(work / "encoder"), "optim.max_minutes": options.fine_tune}
         plain = {**shape, "optim.max_minutes": options.minutes + options.fine_tune, "optim.epochs": 1000}
         for side, more in (("pretrained", tuned), ("from scratch", plain)):
+            if side == "from scratch" and seed >= options.scratch_seeds:
+                continue
             where = {"seed": seed, "out": str(work / f"{side} {seed}")}
             raw[side].append(run({**labelled, **more, **where}))
             print(seed, side, raw[side][-1]["accuracy"], flush=True)
@@ -133,18 +136,20 @@ def main() -> None:
     parser.add_argument("--max-length", type=int, default=128)
     parser.add_argument("--size", help="scratch: width and depth by name; default: as chosen for the data")
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument(
+        "--scratch-seeds", type=int, default=3, help="scratch: of those from scratch, at most"
+    )
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/pretraining_value.json"))
     options = parser.parse_args()
     options.data = options.data.resolve()
     with tempfile.TemporaryDirectory() as folder:
         raw = (scratch if options.question == "scratch" else few)(options, Path(folder))
-    sides = [side for side, runs in raw.items() if len(runs) == options.seeds and side not in ("adapting",)]
-    sides = [side for side in sides if side != "pretraining"]
-    rows = [[side, shown([100 * run["accuracy"] for run in raw[side]], 1)] for side in sides]
+    sides = [side for side in raw if side not in ("pretraining", "adapting")]
+    rows = [[side, shown([100 * run["accuracy"] for run in raw[side]], 1), len(raw[side])] for side in sides]
     first, second = ([run["accuracy"] for run in raw[side]] for side in sides)
-    gains = [100 * (a - b) for a, b in zip(first, second, strict=True)]
-    table = markdown(["side", "accuracy, %"], rows)
-    table += ["", f"Gain in points, seed by seed: {shown(gains, 1)}."]
+    gains = [100 * (accuracy - statistics.mean(second)) for accuracy in first]
+    table = markdown(["side", "accuracy, %", "seeds"], rows)
+    table += ["", f"Gain of each seed over the other side's mean, in points: {shown(gains, 1)}."]
     said = {key: str(value) if isinstance(value, Path) else value for key, value in vars(options).items()}
     said |= {"data": options.data.name, "out": ""}
     write_record(
@@ -152,7 +157,11 @@ def main() -> None:
         question=f"What pretraining on the task's own texts buys: {options.question}, {options.data.name}",
         command=f"python benchmarks/pretraining_value.py {options.question} --data FOLDER "
         f"--minutes {options.minutes:g} --max-length {options.max_length} --seeds {options.seeds}"
-        + (f" --fine-tune {options.fine_tune:g}" if options.question == "scratch" else " --checkpoint DIR"),
+        + (
+            f" --fine-tune {options.fine_tune:g} --scratch-seeds {options.scratch_seeds}"
+            if options.question == "scratch"
+            else " --checkpoint DIR"
+        ),
         table=table,
         settings=json.loads(json.dumps(said)),
         results=[{"id": f"pretraining, {options.question}, {options.data.name}", "gain_points": gains}],

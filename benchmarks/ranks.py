@@ -2,9 +2,10 @@
 
     python benchmarks/ranks.py --data FOLDER
 
-The same training with one process of one thread and with two of one thread each, in turn: the losses of the
-first steps, in fp32 without dropout, side by side; and tokens per second at the precision of the machine.
-Few validation texts keep evaluations short, since only training steps are timed.
+The same training with one process of one thread, two processes of one thread each, and one of two threads,
+which shows what two cores can bring at all; in turn. The losses of the first steps, in fp32 without dropout,
+side by side; and tokens per second at the precision of the machine. Few validation texts keep evaluations
+short, since only training steps are timed.
 """
 
 from __future__ import annotations
@@ -28,14 +29,18 @@ ROOT = Path(__file__).resolve().parents[1]
 STEPS = 20
 VALIDATION = 300
 """Lines."""
+ONE, TWO, THREADS = "one process, one thread", "two processes, one thread each", "one process, two threads"
+SIDES = {ONE: (1, 1), TWO: (2, 1), THREADS: (1, 2)}
+"""Processes, and threads of each."""
 
 
-def run(ranks: int, settings: dict[str, Any], folder: Path) -> list[dict[str, Any]]:
-    """metrics.jsonl of a training by so many processes."""
+def run(side: str, settings: dict[str, Any], folder: Path) -> list[dict[str, Any]]:
+    """metrics.jsonl of a training by so many processes of so many threads."""
+    ranks, threads = SIDES[side]
     path = folder / "config.json"
-    path.write_text(json.dumps(settings))
+    path.write_text(json.dumps({**settings, "runtime.threads": threads}))
     start = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(ranks)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "PYTHONPATH": str(ROOT)}
     prepare_process(environment)
     command = [
         *(start if ranks > 1 else [sys.executable]),
@@ -71,35 +76,33 @@ def main() -> None:
         "optim.max_minutes": options.minutes,
         "optim.eval_every": 1_000_000,
         "optim.epochs": 1000,
-        "runtime.threads": 1,
-        "runtime.log_every": 10,
+        "runtime.log_every": 4,
         "runtime.checkpoint_every": 0,
     }
-    speeds: dict[int, list[float]] = {1: [], 2: []}
+    speeds: dict[str, list[float]] = {side: [] for side in SIDES}
     with tempfile.TemporaryDirectory() as base:
         settings["data.cache_dir"] = f"{base}/cache"
         settings |= in_directory(sample(options.data.resolve(), None, VALIDATION, Path(base) / "whole"))
-        few = sample(options.data.resolve(), 300, VALIDATION, Path(base) / "few")
-        exact = {**settings, "runtime.log_every": 1, "optim.max_minutes": None, "optim.epochs": 1}
+        few = in_directory(sample(options.data.resolve(), 300, VALIDATION, Path(base) / "few"))
+        exact = {**settings, **few, "runtime.log_every": 1, "optim.max_minutes": None, "optim.epochs": 1}
         exact |= {"batch.token_budget": 512, "runtime.precision": "fp32"}
         losses = {}
-        for ranks in (1, 2):
-            config = {**exact, **in_directory(few), "out": f"{base}/exact{ranks}"}
-            found = [x for x in run(ranks, config, Path(base)) if x["kind"] == "train"]
-            losses[ranks] = [x["loss"] for x in found][:STEPS]
-        difference = max(abs(a - b) for a, b in zip(losses[1], losses[2], strict=True))
+        for side in (ONE, TWO):
+            found = run(side, {**exact, "out": f"{base}/exact, {side}"}, Path(base))
+            losses[side] = [x["loss"] for x in found if x["kind"] == "train"][:STEPS]
+        difference = max(abs(a - b) for a, b in zip(losses[ONE], losses[TWO], strict=True))
         for repeat in range(options.repeats):
-            for ranks in (1, 2):
+            for side, speed in speeds.items():
                 begun = time.perf_counter()
-                lines = run(ranks, {**settings, "out": f"{base}/run{ranks}-{repeat}"}, Path(base))
+                lines = run(side, {**settings, "out": f"{base}/{repeat}, {side}"}, Path(base))
                 trained = [x for x in lines if x["kind"] == "train"][2:]  # warm
-                speeds[ranks].append(sum(x["tokens_per_second"] for x in trained) / len(trained))
-                print(repeat, ranks, round(speeds[ranks][-1]), round(time.perf_counter() - begun), flush=True)
-    ratios = [two / one for one, two in zip(speeds[1], speeds[2], strict=True)]
-    rows = [
-        [f"largest difference of a loss in {len(losses[1])} steps, fp32, no dropout", f"{difference:.1e}"],
-        ["tokens per second, two processes / one, a thread each", shown(ratios)],
-    ]
+                speed.append(sum(x["tokens_per_second"] for x in trained) / len(trained))
+                print(repeat, side, round(speed[-1]), round(time.perf_counter() - begun), flush=True)
+    ratios = {
+        side: [b / a for a, b in zip(speeds[ONE], speeds[side], strict=True)] for side in (TWO, THREADS)
+    }
+    rows = [[f"largest difference of a loss in {len(losses[ONE])} steps, fp32", f"{difference:.1e}"]]
+    rows += [[f"tokens per second, {side} / {ONE}", shown(values)] for side, values in ratios.items()]
     table = markdown(["question", "figure"], rows)
     write_record(
         options.out,
@@ -107,7 +110,7 @@ def main() -> None:
         command=f"python benchmarks/ranks.py --data FOLDER --minutes {options.minutes:g}",
         table=table,
         data=options.data.name,
-        results=[ratio_row("two processes against one", ratios)],
+        results=[ratio_row(f"{side} against {ONE}", values) for side, values in ratios.items()],
         raw={"losses": losses, "tokens_per_second": speeds},
     )
     print("\n".join(table))

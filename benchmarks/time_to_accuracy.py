@@ -2,23 +2,27 @@
 
     python benchmarks/time_to_accuracy.py --data FOLDER --sets trec:0.84 sst2:0.78:10000
 
-SET:TARGET, or SET:TARGET:LINES for as many training lines, drawn once. Ours runs at its defaults, nothing
-tuned per set; its seconds include its pretraining on the texts. The peer is BERT of our width, depth and
-vocabulary, on the same token ids, once at the Trainer's defaults and once at its best on a CPU (as in
-peers.py), with the learning rate and batch size that reach the target soonest on seed 0, or come closest.
-Both evaluate as they train; seconds are from the first step to the evaluation that reaches the target,
-evaluations included, preparation of texts not. A side that does not get there within the budget counts with
-the budget, which makes its ratio a bound, and the record says so. Our clock starts a moment earlier, with the
-model. Each measurement is a fresh process, sides in turn.
+SET:TARGET, or SET:TARGET:LINES for as many training lines, drawn once. Ours runs at its defaults, whose
+seconds include pretraining on few texts, and tuned: labels at once, with the learning rate and token budget
+that reach the target soonest on seed 0, or come closest. The peer is BERT of our width, depth and vocabulary,
+on the same token ids, at the Trainer's defaults and at its best on a CPU (as in peers.py), tuned over as many
+settings. All evaluate as they train; seconds are from the first step to the evaluation that reaches the
+target, evaluations included, preparation of texts not. A side that does not get there within the budget
+counts with the budget, which makes its ratio a bound, and the record says so. Our clock starts a moment
+earlier, with the model. Each measurement is a fresh process, sides in turn.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import itertools
 import json
+import os
+import signal
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -28,33 +32,57 @@ from custom_bert.bench.sets import sample
 from custom_bert.process import LIBRARY_DEFAULTS
 
 QUESTION = "Time to a fixed accuracy from scratch, against Hugging Face's Trainer"
-RATES, BATCHES = (2e-4, 5e-4, 1e-3), (16, 32)
-"""The grid that the peer is tuned over."""
+RATES, BATCHES, BUDGETS = (2e-4, 5e-4, 1e-3), (16, 32), (512, 1024)
+"""The grids that the peer (texts a batch) and ours (tokens a batch) are tuned over."""
 EVALUATIONS = 2
 """Of the peer, in an epoch."""
 ENVIRONMENT = {"ours": {}, "hf": LIBRARY_DEFAULTS}
 
 
 def ours(arguments: dict[str, Any]) -> dict[str, Any]:
-    """Trains with defaults to the end, and looks up when the target was reached."""
+    """Trains until the target or the budget is reached."""
     from custom_bert import train_model
     from custom_bert.data.dataset import in_directory
 
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "run"
         settings = {**in_directory(arguments["folder"]), "seed": arguments["seed"], "out": str(out)}
-        train_model({**settings, "data.cache_dir": arguments["cache"]})
+        settings |= arguments.get("settings", {})
+        over = threading.Event()
+        watch = threading.Thread(target=_end_in_time, args=(out, arguments, over), daemon=True)
+        watch.start()
+        with contextlib.suppress(KeyboardInterrupt):  # enough was seen
+            train_model({**settings, "data.cache_dir": arguments["cache"]})
+            over.set()
+        watch.join()
         record = json.loads((out / "run.json").read_text())
-        metrics = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
-    evaluations = [m for m in metrics if m["kind"] == "eval"]
-    within = (m for m in evaluations if m["run_seconds"] <= arguments["budget"])
+        evaluations = _evaluations(out)
+    within = [m for m in evaluations if m["run_seconds"] <= arguments["budget"]]
     there = [m["run_seconds"] for m in within if m["accuracy"] >= arguments["target"]]
     return {
         "seconds": there[0] if there else arguments["budget"],
         "reached": bool(there),
-        "accuracy": max(m["accuracy"] for m in evaluations),
+        "accuracy": max((m["accuracy"] for m in within), default=0.0),
         "precision": record["config"]["runtime.precision"],
     }
+
+
+def _evaluations(out: Path) -> list[dict[str, Any]]:
+    path = out / "metrics.jsonl"
+    lines = path.read_text().split("\n")[:-1] if path.exists() else []  # the last may be half written
+    return [found for line in lines if (found := json.loads(line))["kind"] == "eval"]
+
+
+def _end_in_time(out: Path, arguments: dict[str, Any], over: threading.Event) -> None:
+    """Asks this process to end, as Ctrl-C does, when the target or the budget is reached."""
+    found: list[dict[str, Any]] = []
+    while not over.wait(0.25):
+        found = _evaluations(out)
+        if any(m["accuracy"] >= arguments["target"] for m in found) or (
+            found and found[-1]["run_seconds"] > arguments["budget"]
+        ):
+            os.kill(os.getpid(), signal.SIGINT)
+            return
 
 
 def hf(arguments: dict[str, Any]) -> dict[str, Any]:
@@ -150,24 +178,42 @@ def hf(arguments: dict[str, Any]) -> dict[str, Any]:
 
 
 Raw = dict[str, dict[str, list[dict[str, Any]]]]
-SIDES = ("ours", "HF tuned", "HF defaults")
+DEFAULTS, TUNED, PEER_TUNED, PEER_DEFAULTS = "ours, defaults", "ours, tuned", "HF tuned", "HF defaults"
+SIDES = (DEFAULTS, TUNED, PEER_TUNED, PEER_DEFAULTS)
 
 
-def tuned(arguments: dict[str, Any]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """The peer's settings that reach the target soonest or come closest, and what the whole grid gave."""
-    grid = []
-    for lr, batch in itertools.product(RATES, BATCHES):
-        settings = {"tuned": True, "lr": lr, "batch": batch}
-        found = in_child([__file__], "hf", {**arguments, **settings}, environment=ENVIRONMENT["hf"])
+def settings_of(lr: float, size: int, *, peer: bool) -> dict[str, Any]:
+    """A point of the grid."""
+    if peer:
+        return {"tuned": True, "lr": lr, "batch": size}
+    return {"settings": {"optim.pretrain_epochs": 0, "optim.lr": lr, "batch.token_budget": size}}
+
+
+def tuned(arguments: dict[str, Any], *, peer: bool) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """The settings that reach the target soonest or come closest, and what the whole grid gave."""
+    grid, who = [], "hf" if peer else "ours"
+    for lr, size in itertools.product(RATES, BATCHES if peer else BUDGETS):
+        settings = settings_of(lr, size, peer=peer)
+        found = in_child([__file__], who, {**arguments, **settings}, environment=ENVIRONMENT[who])
         grid.append({**settings, **found})
-        print(f"  lr {lr:g}, batch {batch}: {found['accuracy']:.4f} in {found['seconds']:.0f} s", flush=True)
+        said = f"{found['accuracy']:.4f} in {found['seconds']:.0f} s"
+        print(f"  {who}: lr {lr:g}, batch {size}: {said}", flush=True)
     best = min(grid, key=lambda one: (not one["reached"], one["seconds"], -one["accuracy"]))
-    return {key: best[key] for key in ("tuned", "lr", "batch")}, grid
+    names = ("tuned", "lr", "batch") if peer else ("settings",)
+    return {name: best[name] for name in names}, grid
 
 
-def ratios(sides: dict[str, list[dict[str, Any]]], peer: str) -> list[float]:
+COMPARISONS = (
+    (TUNED, PEER_TUNED),
+    (TUNED, PEER_DEFAULTS),
+    (DEFAULTS, PEER_TUNED),
+    (DEFAULTS, PEER_DEFAULTS),
+)
+
+
+def ratios(sides: dict[str, list[dict[str, Any]]], own: str, peer: str) -> list[float]:
     """Their seconds over ours, seed by seed."""
-    return [b["seconds"] / a["seconds"] for a, b in zip(sides["ours"], sides[peer], strict=False)]
+    return [b["seconds"] / a["seconds"] for a, b in zip(sides[own], sides[peer], strict=False)]
 
 
 def table_of(raw: Raw, targets: dict[str, float]) -> list[str]:
@@ -185,29 +231,45 @@ def table_of(raw: Raw, targets: dict[str, float]) -> list[str]:
                         f"{there} of {len(found)}",
                         shown([one["seconds"] for one in found], 0),
                         shown([100 * one["accuracy"] for one in found], 1),
-                        "" if side == "ours" else shown(ratios(sides, side)),
                     ]
                 )
     head = ["set", "target", "side", "reached it", "seconds (this run)", "best accuracy, %"]
-    return markdown([*head, "time, theirs / ours"], rows)
+    found = [
+        [f"{one['id']}{_bound(one)}", shown(values)]
+        for one, values in zip(results_of(raw), _all_ratios(raw), strict=True)
+    ]
+    return [*markdown(head, rows), "", *markdown(["comparison", "time, theirs / ours"], found)]
+
+
+def _bound(one: dict[str, Any]) -> str:
+    """What a side that did not get there makes of a ratio."""
+    if one["lower_bound"] and one["upper_bound"]:
+        return " (neither always reached it: no ratio)"
+    return " (at least)" if one["lower_bound"] else " (at most)" if one["upper_bound"] else ""
+
+
+def _all_ratios(raw: Raw) -> list[list[float]]:
+    """Of every set and comparison, where there are any."""
+    found = [ratios(sides, own, peer) for sides in raw.values() for own, peer in COMPARISONS]
+    return [values for values in found if values]
 
 
 def results_of(raw: Raw) -> list[dict[str, Any]]:
     """C5 by set and peer, as a record states it."""
     found = []
     for name, sides in raw.items():
-        for side in SIDES[1:]:
-            if values := ratios(sides, side):
+        for own, peer in COMPARISONS:
+            if values := ratios(sides, own, peer):
                 bounds = {
-                    "lower_bound": not all(one["reached"] for one in sides[side]),
-                    "upper_bound": not all(one["reached"] for one in sides["ours"]),
+                    "lower_bound": not all(one["reached"] for one in sides[peer]),
+                    "upper_bound": not all(one["reached"] for one in sides[own]),
                 }
-                found.append({**ratio_row(f"C5: {name}, against {side}", values), **bounds})
+                found.append({**ratio_row(f"C5: {name}, {own}, against {peer}", values), **bounds})
     return found
 
 
 def main() -> None:
-    """Tunes the peer, then interleaves the sides; the record is complete after each round."""
+    """Tunes both, then interleaves the sides; the record is complete after each round."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--sets", nargs="+", required=True, help="NAME:TARGET, or NAME:TARGET:LINES")
@@ -226,15 +288,18 @@ def main() -> None:
             raw[name], targets[name] = {side: [] for side in SIDES}, float(target)
             common = {"folder": str(folder.resolve()), "cache": f"{scratch}/cache", "target": float(target)}
             common |= {"budget": options.budget, "epochs": options.epochs}
-            settings, grids[name] = tuned({**common, "seed": 0})
-            changes = {
-                "ours": {},
-                "HF tuned": settings,
-                "HF defaults": {"tuned": False, "batch": 8, "epochs": options.epochs},
+            own, own_grid = tuned({**common, "seed": 0}, peer=False)
+            theirs, their_grid = tuned({**common, "seed": 0}, peer=True)
+            grids[name] = {"ours": own_grid, "HF": their_grid}
+            changes: dict[str, dict[str, Any]] = {
+                DEFAULTS: {},
+                TUNED: own,
+                PEER_TUNED: theirs,
+                PEER_DEFAULTS: {"tuned": False, "batch": 8},
             }
             for seed in range(options.seeds):
                 for side in SIDES:
-                    who = "ours" if side == "ours" else "hf"
+                    who = "ours" if side in (DEFAULTS, TUNED) else "hf"
                     arguments = {**common, "seed": seed, **changes[side]}
                     found = in_child([__file__], who, arguments, environment=ENVIRONMENT[who])
                     raw[name][side].append(found)

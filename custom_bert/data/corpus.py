@@ -2,23 +2,45 @@
 documents.
 
 The end of a file ends a document too. Text is streamed, once to check and hash it, once for the vocabulary,
-once for the tokens; memory does not grow with its size.
+once for the tokens; memory does not grow with its size. What a check found is kept beside the tokens, so that
+a later start, or another process of the same run, need not read the text again.
 """
 
 from __future__ import annotations
 
 import hashlib
+import os
+import stat
+import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from custom_bert import files
 from custom_bert.data.findings import counted
+from custom_bert.data.store import cache_directory
 from custom_bert.data.text import LineReader, status_of
 from custom_bert.errors import DataError
 
 ENDINGS = (".txt", ".txt.gz", ".txt.zst")
 """Names of the files that are taken from a folder; a file that is named itself may have any."""
+
+
+@dataclass(frozen=True)
+class Content:
+    """What a check of a file found.
+
+    Attributes:
+        sha256: of what it holds, unpacked.
+        lines, documents, paragraphs, characters: of it.
+    """
+
+    sha256: str
+    lines: int
+    documents: int
+    paragraphs: int
+    characters: int
 
 
 @dataclass(frozen=True)
@@ -86,41 +108,94 @@ class Corpus:
             yield from LineReader(file.path, unpack=True).blocks()
 
 
-def read_corpus(paths: Sequence[str]) -> Corpus:
+def read_corpus(paths: Sequence[str], cache: Path | None = None) -> Corpus:
     """Reads and checks files, and those of folders.
+
+    Args:
+        paths: of files and folders.
+        cache: root of the cache directory, where what a check found is kept; None to check anew.
 
     Raises:
         DataError: for a path that is missing or holds no text, and for what is no UTF-8 text, with its line.
+        WriteError: if the cache cannot be written.
     """
-    files, warnings = [], []
-    documents = paragraphs = characters = 0
+    found: list[tuple[CorpusFile, Content]] = []
+    warnings = []
     for path in find_files(paths):
         status = status_of(path)
-        stored = status.st_size if status else 0
-        if not stored:
+        if status is None or not status.st_size:
             warnings.append(f"{path}: is empty")
             continue
-        reader = LineReader(path, unpack=True)
-        inside, found = False, 0
-        for block in reader.blocks():
-            for line in block:
-                blank = not line or line.isspace()
-                found += not blank and not inside
-                paragraphs += not blank
-                inside = not blank
-            characters += sum(map(len, block))
-        documents += found
-        if found == 0:
+        content = _content(path, status, cache)
+        if content.documents == 0:
             warnings.append(f"{path}: holds no text")
-        elif found == 1 and reader.num_lines > MANY:
+        elif content.documents == 1 and content.lines > MANY:
             warnings.append(
-                f"{path}: {counted(reader.num_lines, 'line')} and no blank one: it is taken for one document"
+                f"{path}: {counted(content.lines, 'line')} and no blank one: it is taken for one document"
             )
-        files.append(CorpusFile(str(path), reader.sha256, stored))
+        found.append((CorpusFile(str(path), content.sha256, status.st_size), content))
+    documents, paragraphs, characters = (
+        sum(getattr(content, name) for _, content in found)
+        for name in ("documents", "paragraphs", "characters")
+    )
     if not documents:
         raise DataError(str(paths[0]), "no text; expected paragraphs, one a line")
-    return Corpus(tuple(files), documents, paragraphs, characters, tuple(warnings))
+    return Corpus(tuple(file for file, _ in found), documents, paragraphs, characters, tuple(warnings))
 
+
+def _content(path: Path, status: os.stat_result, cache: Path | None) -> Content:
+    """What a file holds: as an earlier check found it if the file is the same to the system, or read now."""
+    if cache is None or not stat.S_ISREG(status.st_mode):
+        return _checked(path)
+    # of one that has just been written, another write might leave the same time
+    settled = time.time_ns() - max(status.st_mtime_ns, status.st_ctime_ns) > SETTLED
+    note = cache / "checked" / f"{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:32]}.json"
+    if settled and (known := _known(note, _stamp(status))):
+        return known
+    found, now = _checked(path), status_of(path)
+    if settled and now is not None and _stamp(now) == _stamp(status):
+        cache_directory(note.parent)
+        files.write_json(note, {"stamp": _stamp(status), **asdict(found)})
+    return found
+
+
+def _stamp(status: os.stat_result) -> list[int]:
+    """What differs after any write to a file: its place, its size, its times; the last of them is the
+    system's own, which nobody sets."""
+    return [status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns]
+
+
+def _known(note: Path, stamp: list[int]) -> Content | None:
+    """What was noted of a file with this stamp; None if there is nothing, or it is damaged."""
+    try:
+        value: dict[str, Any] = files.parse_json(files.read_regular(note))
+        if value.pop("stamp") != stamp:
+            return None
+        found = Content(**value)
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        return None
+    counts = (found.lines, found.documents, found.paragraphs, found.characters)
+    return found if isinstance(found.sha256, str) and all(type(n) is int for n in counts) else None
+
+
+def _checked(path: Path) -> Content:
+    """Reads a file to its end."""
+    reader = LineReader(path, unpack=True)
+    inside = False
+    documents = paragraphs = characters = 0
+    for block in reader.blocks():
+        for line in block:
+            blank = not line or line.isspace()
+            documents += not blank and not inside
+            paragraphs += not blank
+            inside = not blank
+        characters += sum(map(len, block))
+    return Content(reader.sha256, reader.num_lines, documents, paragraphs, characters)
+
+
+SETTLED = 2_000_000_000
+"""Nanoseconds for which a file has to be unchanged before what was found is kept: file systems count time in
+steps of up to two seconds."""
 
 MANY = 10_000
 """Lines without a blank one that are worth a warning."""

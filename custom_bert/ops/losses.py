@@ -52,10 +52,10 @@ def linear_cross_entropy_sum(
     """The sum of the cross-entropies of `hidden @ weight.T + bias`, without those logits ever existing at
     once.
 
-    A few rows at a time give their logits, their loss, and at once the gradients, which are kept instead:
-        memory is
-    that of `hidden` and `weight`, where logits, their softmax and its gradient would be 3 x M x V. The way of
-    Liger (Hsu et al. 2024, arXiv 2410.10989). Products are in autocast's type, the softmax in fp32 or better.
+    A few rows at a time give their logits, their loss, and at once the gradients, which are kept instead, so
+    that memory is that of `hidden` and `weight`, where logits, their softmax and its gradient would be
+    3 x M x V. The way of Liger (Hsu et al. 2024, arXiv 2410.10989). Products are in autocast's type, the
+    softmax in fp32 or better.
 
     Args:
         hidden_MD: (M, D).

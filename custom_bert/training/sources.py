@@ -108,7 +108,8 @@ def _running_text(
     config = todo.asked
     if not config.data.corpus:
         raise ConfigError(["config: data.corpus: masked_lm needs text files or folders of them"])
-    corpus = read_corpus(config.data.corpus)
+    cache = cache_root(config.data.cache_dir)
+    corpus = read_corpus(config.data.corpus, cache)
     text = Text(corpus.characters, corpus.sha256, corpus.blocks)
     tokenizer = pretrained.tokenizer if pretrained else decide_tokenizer(todo, text, say)
     max_length = todo.config.data.max_length
@@ -119,7 +120,7 @@ def _running_text(
         max_length=max_length,
         held_out=config.data.held_out,
         seed=config.seed,
-        cache=cache_root(config.data.cache_dir),
+        cache=cache,
         progress=_Preparation(corpus.stored, say),
     )
     warnings = list(corpus.warnings)

@@ -1,12 +1,16 @@
 """Running text: which files are read, what is a document, and what is wrong, with its line."""
 
 import gzip
+import json
+import os
 import random
 from pathlib import Path
 
 import pytest
 
+from custom_bert.data import corpus as module
 from custom_bert.data.corpus import find_files, read_corpus
+from custom_bert.data.text import LineReader
 from custom_bert.errors import DataError
 
 TEXT = "one two\nthree\n\nfour\n \nfive six\n"
@@ -90,3 +94,67 @@ def test_a_long_file_without_blank_lines_is_told(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("x\n" * 20_000)
     (warning,) = read_corpus([str(tmp_path / "a.txt")]).warnings
     assert "20,000 lines and no blank one" in warning
+
+
+def _reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Names of the files that are read to the end from now on."""
+    read, blocks = [], LineReader.blocks
+
+    def noted(self: LineReader) -> object:
+        read.append(self.path.name)
+        return blocks(self)
+
+    monkeypatch.setattr(LineReader, "blocks", noted)
+    return read
+
+
+def test_a_file_that_was_checked_is_not_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "SETTLED", -1)
+    (tmp_path / "a.txt").write_text(TEXT)
+    (tmp_path / "b.txt").write_text("x\n" * 20_000)
+    paths, cache = [str(tmp_path / "a.txt"), str(tmp_path / "b.txt")], tmp_path / "cache"
+    plain, read = read_corpus(paths), _reads(monkeypatch)
+    first = read_corpus(paths, cache)
+    assert read == ["a.txt", "b.txt"]
+    assert read_corpus(paths, cache) == first == plain and len(first.warnings) == 1
+    assert read == ["a.txt", "b.txt"]
+
+
+@pytest.mark.parametrize("how", ["written again", "another put in its place"])
+def test_a_file_that_changed_is_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str) -> None:
+    monkeypatch.setattr(module, "SETTLED", -1)
+    path, cache = tmp_path / "a.txt", tmp_path / "cache"
+    path.write_text(TEXT)
+    times = (path.stat().st_atime_ns, path.stat().st_mtime_ns)
+    first = read_corpus([str(path)], cache)
+    if how == "written again":
+        path.write_text(TEXT.replace("six", "SIX"))
+    else:
+        (tmp_path / "other").write_text(TEXT.replace("six", "SIX"))
+        os.utime(tmp_path / "other", ns=times)
+        os.replace(tmp_path / "other", path)
+    os.utime(path, ns=times)  # of the same size and time
+    assert read_corpus([str(path)], cache).sha256 != first.sha256
+
+
+def test_a_file_that_was_just_written_is_not_remembered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a.txt").write_text(TEXT)
+    read = _reads(monkeypatch)
+    for _ in range(2):
+        read_corpus([str(tmp_path / "a.txt")], tmp_path / "cache")
+    assert len(read) == 2
+
+
+@pytest.mark.parametrize("damage", [b"", b"{", b"[]", b'{"stamp": 1}', b'"'])
+def test_a_damaged_note_is_no_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: bytes) -> None:
+    monkeypatch.setattr(module, "SETTLED", -1)
+    (tmp_path / "a.txt").write_text(TEXT)
+    first = read_corpus([str(tmp_path / "a.txt")], tmp_path / "cache")
+    (note,) = (tmp_path / "cache" / "checked").glob("*.json")
+    note.write_bytes(damage)
+    assert read_corpus([str(tmp_path / "a.txt")], tmp_path / "cache") == first
+    assert len(note.read_bytes()) > 100  # written anew
+    note.write_text(json.dumps({**json.loads(note.read_bytes()), "lines": "6"}))
+    assert read_corpus([str(tmp_path / "a.txt")], tmp_path / "cache") == first
