@@ -19,7 +19,10 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
-PAGES = (ROOT / "README.md", *(ROOT / "docs" / f"{name}.md" for name in ("reliability", "pretraining")))
+PAGES = (
+    ROOT / "README.md",
+    *(ROOT / "docs" / f"{name}.md" for name in ("reliability", "pretraining", "scaling")),
+)
 
 
 def accuracy(record: dict[str, Any]) -> list[str]:
@@ -49,13 +52,15 @@ def comparisons(record: dict[str, Any]) -> list[str]:
     return rows
 
 
+def spread(values: list[float], digits: int) -> str:
+    """Median (smallest to largest), or the one value."""
+    middle = f"{statistics.median(values):.{digits}f}"
+    return f"{middle} ({min(values):.{digits}f} to {max(values):.{digits}f})" if values[1:] else middle
+
+
 def finetune(record: dict[str, Any]) -> list[str]:
     """One row a set: both accuracies, and ours over theirs."""
     rows = ["| set | seeds | passes | ours, % | Trainer, % | speed | peak memory |", "|" + "---|" * 7]
-
-    def spread(values: list[float], digits: int) -> str:
-        middle = f"{statistics.median(values):.{digits}f}"
-        return f"{middle} ({min(values):.{digits}f} to {max(values):.{digits}f})" if values[1:] else middle
 
     for name, sides in record["raw"].items():
         pairs = list(zip(sides["ours"], sides["hf"], strict=False))
@@ -65,6 +70,28 @@ def finetune(record: dict[str, Any]) -> list[str]:
             memory = spread([a["peak_mb"] / b["peak_mb"] for a, b in pairs], 2)
             cells = [name, len(pairs), pairs[0][0]["epochs"], spread(us, 1), spread(them, 1), speed, memory]
             rows.append(f"| {' | '.join(map(str, cells))} |")
+    return rows
+
+
+def learning(record: dict[str, Any]) -> list[str]:
+    """One row a side: accuracy of hidden tokens on the way and at the end."""
+    minutes = (2.5, 5, 7.5)
+    rows = [f"| side | {' | '.join(f'{m:g} min' for m in minutes)} | at the end | loss | steps |"]
+    rows.append("|" + "---|" * 7)
+    for side, run in record["raw"].items():
+        until = [[one for one in run["curve"] if one[0] <= 60 * m][-1] for m in minutes]
+        cells = [side, *(f"{100 * accuracy:.1f} %" for _, accuracy, _ in until)]
+        cells += [f"{100 * run['accuracy']:.1f} %", f"{run['loss']:.2f}", f"{run['steps']:,}"]
+        rows.append(f"| {' | '.join(cells)} |")
+    return rows
+
+
+def value(record: dict[str, Any]) -> list[str]:
+    """One row a side: accuracy after fine-tuning."""
+    rows = ["| side | accuracy, % | seeds |", "|---|---|---|"]
+    for side, runs in record["raw"].items():
+        if side not in ("pretraining", "adapting"):
+            rows.append(f"| {side} | {spread([100 * run['accuracy'] for run in runs], 1)} | {len(runs)} |")
     return rows
 
 
@@ -114,6 +141,12 @@ TABLES: dict[str, tuple[str, Callable[[dict[str, Any]], list[str]]]] = {
     "reliability": ("reliability.json", reliability),
     "peers_mlm": ("peers_mlm_256x4_cpu2amx_202611.json", comparisons),
     "peers_mlm_fp32": ("peers_mlm_256x4_cpu2avx2_202611.json", comparisons),
+    "peers_mlm_384x6": ("peers_mlm_384x6_cpu2amx_202611.json", comparisons),
+    "mlm_learning": ("peers_mlm_learning_cpu2amx_202611.json", learning),
+    "corpus": ("corpus_preparation_cpu2amx_202611.json", comparisons),
+    "few": ("pretraining_value_few_cpu2amx_202611.json", value),
+    "scratch": ("pretraining_value_scratch_cpu2amx_202611.json", value),
+    "ranks": ("ranks_cpu2amx_202611.json", comparisons),
 }
 """Table -> its record, and what makes the one of the other."""
 

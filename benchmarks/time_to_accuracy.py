@@ -53,8 +53,9 @@ def ours(arguments: dict[str, Any]) -> dict[str, Any]:
         watch.start()
         with contextlib.suppress(KeyboardInterrupt):  # enough was seen
             train_model({**settings, "data.cache_dir": arguments["cache"]})
+        with contextlib.suppress(KeyboardInterrupt):  # it may come when all is done
             over.set()
-        watch.join()
+            watch.join()
         record = json.loads((out / "run.json").read_text())
         evaluations = _evaluations(out)
     within = [m for m in evaluations if m["run_seconds"] <= arguments["budget"]]
@@ -130,10 +131,11 @@ def hf(arguments: dict[str, Any]) -> dict[str, Any]:
         def on_evaluate(self, args: Any, state: Any, control: Any, metrics: Any, **kwargs: Any) -> None:
             """Called with the metrics."""
             nonlocal reached
-            accuracies.append(metrics["eval_accuracy"])
             seconds = time.perf_counter() - begun
-            if accuracies[-1] >= arguments["target"]:
-                reached = seconds
+            if seconds <= arguments["budget"]:
+                accuracies.append(metrics["eval_accuracy"])
+                if accuracies[-1] >= arguments["target"]:
+                    reached = seconds
             control.should_training_stop = bool(reached) or seconds > arguments["budget"]
 
     config = transformers.BertConfig(
@@ -172,7 +174,7 @@ def hf(arguments: dict[str, Any]) -> dict[str, Any]:
     return {
         "seconds": reached or arguments["budget"],
         "reached": bool(reached),
-        "accuracy": max(accuracies),
+        "accuracy": max(accuracies, default=0.0),
         "precision": "bf16" if half else "fp32",
     }
 

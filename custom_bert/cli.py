@@ -344,6 +344,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command; returns the exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     prepare_process()
+    runs = False
     try:
         if not arguments or arguments[0] in ("-h", "--help"):
             print(_overview())
@@ -360,12 +361,15 @@ def main(argv: Sequence[str] | None = None) -> int:
 
             hint = did_you_mean(arguments[0], [*COMMANDS, "bench"])
             raise UserError(f"unknown command {arguments[0]!r}{hint}; see custom-bert --help")
-        _parse(arguments[0], arguments[1:]).run()
+        command = _parse(arguments[0], arguments[1:])
+        runs = True
+        command.run()
         sys.stdout.flush()
         return 0
     except UserError as error:
-        for line in str(error).splitlines():
-            print(f"error: {line}", file=sys.stderr)
+        if runs or _speaks():
+            for line in str(error).splitlines():
+                print(f"error: {line}", file=sys.stderr)
         return error.exit_code
     except SystemExit as end:  # --help
         return int(end.code or 0)
@@ -379,11 +383,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 74
 
 
+def _speaks() -> bool:
+    """Whether this process says what all of torchrun's find in the same arguments: the first of a machine."""
+    return "RANK" not in os.environ or os.environ.get("LOCAL_RANK", "0") == "0"
+
+
 def _parse(name: str, arguments: list[str]) -> Any:
     command = COMMANDS[name]
     default = None
     if command in (Train, Pretrain):
-        settings = load_config(_config_of(arguments), note=print)
+        settings = load_config(_config_of(arguments), note=print if _speaks() else lambda line: None)
         _check_settings(name, arguments)
         default = command(settings=settings, before=configuration.to_flat(settings))
     shown = io.StringIO()

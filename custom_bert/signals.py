@@ -64,7 +64,10 @@ class Requests:
             StopRequested: before an item, once there is a request.
         """
         for item in items:
-            self.number = agreed(self.number)
+            number = agreed(self.number)
+            if number and not self.number:
+                self._noted = time.monotonic()  # another process noted it; ours may be on its way
+            self.number = number
             if self.number:
                 raise StopRequested
             yield item

@@ -35,6 +35,7 @@ from custom_bert.presets import EncoderConfig, check_encoder
 FORMAT = "custom-bert/1"
 
 MOMENTS = "optimizer.safetensors"
+MOMENTS_RATE = "optimizer.json"
 """AdamW's moments, beside the weights that training may go on from."""
 
 MASKED = "masked_lm"

@@ -24,6 +24,7 @@ from custom_bert.checkpoints.families import FAMILIES
 from custom_bert.checkpoints.native import (
     FORMAT,
     MOMENTS,
+    MOMENTS_RATE,
     EncoderCheckpoint,
     check_size,
     load_run,
@@ -61,6 +62,7 @@ class Pretrained:
         notes: what was ignored, renamed, converted or dropped, a line each.
         sha256: of the weights as they were read.
         moments: AdamW's, of a pretraining run that may go on; None where there are none.
+        lr: peak learning rate of that run.
     """
 
     source: str
@@ -70,6 +72,7 @@ class Pretrained:
     notes: tuple[str, ...]
     sha256: str
     moments: Path | None = None
+    lr: float | None = None
 
 
 def load_pretrained(
@@ -139,10 +142,13 @@ def _own(directory: Path, source: str, objective: Objective) -> Pretrained:
     }
     notes: tuple[str, ...] = () if same else ("the encoder is taken, and its head left behind",)
     digest = hashlib.sha256(read(directory, WEIGHTS, LARGEST_WEIGHTS)).hexdigest()
-    moments = directory / MOMENTS if objective == "masked_lm" and (directory / MOMENTS).is_file() else None
-    if moments:
-        notes += ("training goes on with the moments of AdamW that are there",)
-    return Pretrained(source, encoder, state, found.tokenizer, notes, digest, moments)
+    if objective != "masked_lm" or not (directory / MOMENTS).is_file():
+        return Pretrained(source, encoder, state, found.tokenizer, notes, digest)
+    lr = read_json(directory, MOMENTS_RATE).get("lr")
+    if not isinstance(lr, float) or not 0 < lr <= 1:
+        raise RunError(f"{directory / MOMENTS_RATE}: lr {lr!r}; expected a number above 0, at most 1")
+    notes += ("training goes on with the moments of AdamW that are there",)
+    return Pretrained(source, encoder, state, found.tokenizer, notes, digest, directory / MOMENTS, lr)
 
 
 def _encoder(fields: dict[str, Any]) -> EncoderConfig:

@@ -19,7 +19,7 @@ from typing import Any
 
 from custom_bert import files
 from custom_bert.data.findings import counted
-from custom_bert.data.store import cache_directory
+from custom_bert.data.store import ABANDONED, cache_directory
 from custom_bert.data.text import LineReader, status_of
 from custom_bert.errors import DataError
 
@@ -56,6 +56,11 @@ class CorpusFile:
     path: str
     sha256: str
     stored: int
+
+    def compare(self, reader: LineReader) -> None:
+        """Raises DataError if what was read now, to the end, is not what was checked."""
+        if reader.sha256 != self.sha256:
+            raise DataError(self.path, "the file changed while it was read; start again")
 
 
 @dataclass(frozen=True)
@@ -103,9 +108,15 @@ class Corpus:
         }
 
     def blocks(self) -> Iterator[list[str]]:
-        """The lines of all files, in lists."""
+        """The lines of all files, in lists.
+
+        Raises:
+            DataError: if a file is no longer the one that was checked.
+        """
         for file in self.files:
-            yield from LineReader(file.path, unpack=True).blocks()
+            reader = LineReader(file.path, unpack=True)
+            yield from reader.blocks()
+            file.compare(reader)
 
 
 def read_corpus(paths: Sequence[str], cache: Path | None = None) -> Corpus:
@@ -121,6 +132,8 @@ def read_corpus(paths: Sequence[str], cache: Path | None = None) -> Corpus:
     """
     found: list[tuple[CorpusFile, Content]] = []
     warnings = []
+    if cache is not None:
+        files.remove_litter(cache_directory(cache / CHECKED), older_than=ABANDONED)
     for path in find_files(paths):
         status = status_of(path)
         if status is None or not status.st_size:
@@ -149,12 +162,11 @@ def _content(path: Path, status: os.stat_result, cache: Path | None) -> Content:
         return _checked(path)
     # of one that has just been written, another write might leave the same time
     settled = time.time_ns() - max(status.st_mtime_ns, status.st_ctime_ns) > SETTLED
-    note = cache / "checked" / f"{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:32]}.json"
+    note = cache / CHECKED / f"{hashlib.sha256(os.fsencode(path.resolve())).hexdigest()[:32]}.json"
     if settled and (known := _known(note, _stamp(status))):
         return known
     found, now = _checked(path), status_of(path)
     if settled and now is not None and _stamp(now) == _stamp(status):
-        cache_directory(note.parent)
         files.write_json(note, {"stamp": _stamp(status), **asdict(found)})
     return found
 
@@ -192,6 +204,9 @@ def _checked(path: Path) -> Content:
         characters += sum(map(len, block))
     return Content(reader.sha256, reader.num_lines, documents, paragraphs, characters)
 
+
+CHECKED = "checked"
+"""Directory of the cache that keeps what checks found."""
 
 SETTLED = 2_000_000_000
 """Nanoseconds for which a file has to be unchanged before what was found is kept: file systems count time in

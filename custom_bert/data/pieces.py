@@ -181,7 +181,13 @@ def open_pieces(
             if about is None:
                 files.remove_litter(partial)
                 files.remove_directory(directory)
-                about = _prepare(partial, identity, corpus, tokenizer, max_length, held_out, seed, progress)
+                try:
+                    about = _prepare(
+                        partial, identity, corpus, tokenizer, max_length, held_out, seed, progress
+                    )
+                except DataError:  # the shards may hold what is no longer the text
+                    files.remove_directory(partial)
+                    raise
                 files.rename_directory(partial, directory)
             else:
                 files.remove_directory(partial)
@@ -353,8 +359,7 @@ def _groups(corpus: Corpus, about: Progress) -> Iterator[tuple[list[str], LineRe
             lines, skip = block[skip:], max(0, skip - len(block))
             for start in range(0, len(lines), GROUP):
                 yield lines[start : start + GROUP], reader
-        if reader.sha256 != file.sha256:
-            raise DataError(file.path, "the file changed while it was read; start again")
+        file.compare(reader)
         yield [], None
 
 

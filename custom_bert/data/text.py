@@ -84,7 +84,7 @@ class LineReader:
                 if not is_input:
                     self.num_bytes = stored.tell()
                 yield self._decode(raw)
-        if self.num_lines == 0 and not is_input:
+        if self.num_lines == 0 and not is_input and not self._unpack:
             raise self._empty()  # a byte order mark and nothing else
 
     def _empty(self) -> DataError:

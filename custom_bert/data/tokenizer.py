@@ -8,6 +8,7 @@ here and handed over in a fixed order (`test_training_twice_gives_the_same_vocab
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -189,6 +190,11 @@ def _ends(text: str, cap: int, long_texts: LongTexts) -> str:
     return f"{text[: cap // 2]} {text[-(cap // 2) :]}"
 
 
+def sample_stride(characters: int) -> int:
+    """Of a text of so many characters, every how many-th line that is not blank trains the vocabulary."""
+    return max(1, -(-characters // TRAINING_CHARACTERS))
+
+
 def train_tokenizer(
     lines: Callable[[], Iterable[list[str]]],
     *,
@@ -206,14 +212,12 @@ def train_tokenizer(
         lowercase: fold case. Accents are kept.
         characters: of the whole text, to choose the sample's distance.
     """
-    stride = max(1, -(-characters // TRAINING_CHARACTERS))
+    stride = sample_stride(characters)
 
     def sample() -> Iterator[str]:
-        at = 0
-        for block in lines():
-            for text in block[-at % stride :: stride]:
-                yield text[:1_000_000]
-            at += len(block)
+        texts = (text for block in lines() for text in block if text and not text.isspace())
+        for text in itertools.islice(texts, 0, None, stride):
+            yield text[:1_000_000]
 
     normalizer = normalizers.BertNormalizer(
         clean_text=True, handle_chinese_chars=True, strip_accents=False, lowercase=lowercase

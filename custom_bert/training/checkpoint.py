@@ -27,7 +27,7 @@ from torch import Tensor, nn
 
 from custom_bert import __version__, files, machine
 from custom_bert.checkpoints import manifest
-from custom_bert.checkpoints.native import MOMENTS, write_description, write_weights
+from custom_bert.checkpoints.native import MOMENTS, MOMENTS_RATE, write_description, write_weights
 from custom_bert.checkpoints.published_files import WEIGHTS
 from custom_bert.checkpoints.tensor_files import parse_tensors, write_tensors
 from custom_bert.config import coerce
@@ -164,9 +164,9 @@ def _write(
 
 
 def save_stable(run: Path, state: State, prepared: Prepared) -> None:
-    """Writes the encoder as it stands before the learning rate falls, with AdamW's moments, into `stable/`:
-    where another decay, or more of the same, may begin (model.init_from). Every rank takes part, and rank 0
-    writes.
+    """Writes the encoder as it stands before the learning rate falls, with AdamW's moments and the peak rate,
+    into `stable/`: where another decay, or more of the same, may begin (model.init_from). Every rank takes
+    part, and rank 0 writes.
 
     Raises:
         WriteError: if the system refuses.
@@ -180,6 +180,7 @@ def save_stable(run: Path, state: State, prepared: Prepared) -> None:
         write_weights(folder, weights)
         with files.creating(folder / OPTIMIZER) as sink:
             write_tensors(sink, moments)
+        files.write_json(folder / MOMENTS_RATE, {"lr": prepared.config.optim.lr})
 
 
 @torch.no_grad()

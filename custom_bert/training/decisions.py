@@ -20,7 +20,7 @@ from custom_bert.data.corpus import Corpus
 from custom_bert.data.dataset import Dataset
 from custom_bert.data.loader import BatchBuilder
 from custom_bert.data.store import cache_directory, cache_root
-from custom_bert.data.tokenizer import TRAINING_CHARACTERS, TextTokenizer, load_tokenizer, train_tokenizer
+from custom_bert.data.tokenizer import TextTokenizer, load_tokenizer, sample_stride, train_tokenizer
 from custom_bert.errors import ConfigError, DataError
 from custom_bert.ops.attention import choose_kernel
 from custom_bert.precision import DTYPES, choose_precision
@@ -193,12 +193,12 @@ def decide_tokenizer(todo: Decisions, text: Text, say: Callable[[str], None]) ->
     wanted, reason = choices.vocab_size(text.characters)
     if todo.config.model.vocab_size is not None:
         wanted, reason = todo.config.model.vocab_size, "as configured"
-    identity = f"wordpiece/1 {text.sha256} {wanted} {data.lowercase}"
+    identity = f"wordpiece/2 {text.sha256} {wanted} {data.lowercase}"
     name = hashlib.sha256(identity.encode()).hexdigest()[:32] + ".json"
     path = cache_root(data.cache_dir) / "tokenizers" / name
     tokenizer_or_none = _cached(path)
     if tokenizer_or_none is None:
-        read = min(text.characters, TRAINING_CHARACTERS)
+        read = text.characters // sample_stride(text.characters)
         share = f"{read:,} of {text.characters:,} characters of the texts"
         say(f"training a WordPiece vocabulary on {share}")
         tokenizer_or_none = train_tokenizer(
@@ -274,9 +274,10 @@ def decide_training(
     tokenizer: TextTokenizer,
     device: torch.device,
     *,
-    continued: bool = False,
+    begun_at: float | None = None,
 ) -> None:
-    """Batches, learning rate, passes, regularisation: by rules on the data."""
+    """Batches, learning rate, passes, regularisation: by rules on the data; the learning rate of a run whose
+    moments are taken is the one that it began with, `begun_at`."""
     masked = todo.config.objective == "masked_lm"
     tokens, texts = int(train.lengths_N.sum()), max(1, len(train.lengths_N))
     mean, trained = tokens / texts, todo.config.model.init_from is not None
@@ -293,7 +294,7 @@ def decide_training(
         )
         todo.default("batch.token_budget", budget)
     if masked:
-        _decide_pretraining(todo, tokens, encoder, tokenizer, continued=continued)
+        _decide_pretraining(todo, tokens, encoder, tokenizer, begun_at)
         return
     if todo.config.runtime.shard:
         todo.default("optim.pretrain_epochs", (0, "runtime.shard divides one model, not two"))
@@ -336,7 +337,11 @@ def decide_training(
 
 
 def _decide_pretraining(
-    todo: Decisions, tokens: int, encoder: EncoderConfig, tokenizer: TextTokenizer, *, continued: bool
+    todo: Decisions,
+    tokens: int,
+    encoder: EncoderConfig,
+    tokenizer: TextTokenizer,
+    begun_at: float | None,
 ) -> None:
     if todo.config.batch.length_warmup and todo.config.batch.plan == "padded":
         raise ConfigError(
@@ -345,8 +350,10 @@ def _decide_pretraining(
     if tokenizer.mask_id is None:
         raise ConfigError(["config: objective masked_lm: the tokenizer has no [MASK] token"])
     minutes = todo.config.optim.max_minutes
-    trained = todo.config.model.init_from is not None and not continued  # which goes on as it began
+    trained = todo.config.model.init_from is not None
     todo.default("optim.epochs", choices.corpus_epochs(tokens, max_minutes=minutes))
+    if begun_at is not None:
+        todo.default("optim.lr", (begun_at, "of the run that goes on"))
     todo.default("optim.lr", choices.pretrain_learning_rate(encoder.hidden_size, trained=trained))
 
 

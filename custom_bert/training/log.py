@@ -102,6 +102,7 @@ class Speed:
 
     Args:
         tokens, rows: counted since the last reading, before this process.
+        elapsed: seconds that they took.
 
     Attributes:
         seconds: of training so far.
@@ -109,11 +110,11 @@ class Speed:
         tokens, rows: since the last reading.
     """
 
-    def __init__(self, tokens: int = 0, rows: int = 0) -> None:
+    def __init__(self, tokens: int = 0, rows: int = 0, elapsed: float = 0.0) -> None:
         self.seconds = self.waited = 0.0
         self.tokens, self.rows = tokens, rows
         self._waited_mark = 0.0
-        self._mark = 0.0
+        self._mark = -elapsed
         self._since = time.perf_counter()
 
     def add(self, tokens: int, rows: int) -> None:
@@ -141,11 +142,16 @@ class Speed:
         """Starts the clock again."""
         self._since = time.perf_counter()
 
+    @property
+    def elapsed(self) -> float:
+        """Seconds of training since the last reading, up to the last pause."""
+        return self.seconds - self._mark
+
     def read(self) -> dict[str, float]:
         """Real tokens per second, shares of padding and of waiting for batches, since the last call."""
         self.pause()
         self.resume()
-        elapsed = max(self.seconds - self._mark, 1e-9)
+        elapsed = max(self.elapsed, 1e-9)
         found = {
             "tokens_per_second": self.tokens / elapsed,
             "padding": 1 - self.tokens / self.rows if self.rows else 0.0,

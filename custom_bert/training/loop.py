@@ -298,13 +298,14 @@ def fit(state: State, prepared: Prepared, run: RunDirectory, reporter: Reporter,
     def agreed(number: int) -> int:
         return int(group.largest(number)[0])
 
-    speed, started = Speed(progress.tokens, progress.rows), time.perf_counter() - progress.phase_seconds
+    speed = Speed(progress.tokens, progress.rows, progress.log_seconds)
+    started = time.perf_counter() - progress.phase_seconds
     state.phase_started = started
 
     def save() -> None:
         speed.pause()
         state.count_skips()
-        progress.tokens, progress.rows = speed.tokens, speed.rows
+        progress.tokens, progress.rows, progress.log_seconds = speed.tokens, speed.rows, speed.elapsed
         pace.saved(_save(state, prepared, run))
         speed.resume()
 

@@ -147,8 +147,8 @@ def prepare(config: TrainConfig, say: Callable[[str], None]) -> Prepared:
     found = read(todo, pretrained, device, say)
     tokenizer, train, val = found.tokenizer, found.train, found.val
     encoder = decide_model(todo, tokenizer, train, pretrained)
-    continued = pretrained is not None and pretrained.moments is not None
-    decide_training(todo, train, encoder, tokenizer, device, continued=continued)
+    begun_at = pretrained.lr if pretrained else None
+    decide_training(todo, train, encoder, tokenizer, device, begun_at=begun_at)
     prepared = Prepared(
         config,
         todo.config,

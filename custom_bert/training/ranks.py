@@ -23,7 +23,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from custom_bert.errors import RunError, UserError
+from custom_bert.errors import RunError, UserError, first_line
 
 T = TypeVar("T")
 
@@ -251,7 +251,8 @@ def joined(device: str | None) -> Iterator[Ranks]:
         if dist.get_rank():
             raise SystemExit(1) from None  # rank 0 tells
         raise RunError(
-            "another process of this run has ended; the same command continues at the newest checkpoint"
+            "another process of this run has ended or cannot be reached; the same command continues at the "
+            f"newest checkpoint ({first_line(error)})"
         ) from error
     finally:
         dist.destroy_process_group()

@@ -50,6 +50,7 @@ class Progress:
         skipped_in_a_row: of these, the last ones.
         halvings: how often batches are halved, for memory.
         tokens, rows: of the steps since the last record of metrics.jsonl.
+        log_seconds: that these steps took.
         log_bytes: length of metrics.jsonl.
         scale, scale_steps: fp16's loss scale and how many steps it has held; 0 for other types.
     """
@@ -72,6 +73,7 @@ class Progress:
     halvings: int = 0
     tokens: int = 0
     rows: int = 0
+    log_seconds: float = 0.0
     log_bytes: int = 0
     scale: float = 0.0
     scale_steps: int = 0

@@ -200,15 +200,16 @@ def test_another_decay_begins_where_the_learning_rate_began_to_fall(
         return real(state, *rest, **options)
 
     monkeypatch.setattr(loop, "step_within_memory", step)
-    train_model(recipe(corpus, tmp_path / "run", **{"optim.epochs": 4, "optim.decay": 0.5}))
+    train_model(recipe(corpus, tmp_path / "run", **{"optim.epochs": 4, "optim.decay": 0.5, "optim.lr": 4e-3}))
     before = dict(moments)
     assert (tmp_path / "run" / "stable" / "model.safetensors").is_file()
     moments.clear()
     changes = {"model.init_from": str(tmp_path / "run" / "stable"), "optim.epochs": 1, "optim.warmup": 0.0}
     config = recipe(corpus, tmp_path / "again", **{**changes, "optim.decay": 1.0})
-    for name in ("model.hidden_size", "model.num_hidden_layers", "model.num_attention_heads"):
+    for name in ("model.hidden_size", "model.num_hidden_layers", "model.num_attention_heads", "optim.lr"):
         del config[name]
     train_model(config)
+    assert json.loads((tmp_path / "again" / "run.json").read_text())["config"]["optim.lr"] == 4e-3
     assert "training goes on with the moments of AdamW" in capsys.readouterr().out
     assert moments["0"] in before.values() and moments["0"] != before["0"]
     losses = [metrics(tmp_path / name, "eval")[-1]["loss"] for name in ("run", "again")]

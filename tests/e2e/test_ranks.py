@@ -19,6 +19,8 @@ from e2e.test_pretrain import recipe, write_corpus
 from torture.runs import forked, wait
 from training_runs import settings, write_data
 
+from custom_bert.cli import main
+
 ROOT = Path(__file__).resolve().parents[2]
 WORKER = ROOT / "tests" / "ranks_worker.py"
 
@@ -202,3 +204,14 @@ def test_what_is_wrong_is_told_once(folder: Path, tmp_path: Path) -> None:
     code, said = trained(classification(folder, tmp_path / "run"), 2)
     assert code != 0
     assert said.count("exists and is not a run directory") == 1 and "Traceback" not in said
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_what_is_wrong_with_the_arguments_is_told_once_a_machine(
+    rank: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("RANK", str(2 + rank))
+    monkeypatch.setenv("LOCAL_RANK", str(rank))
+    assert main(["train", "--optim.lr", "-1"]) == 64
+    said = capsys.readouterr().err
+    assert said.count("error: ") == (rank == 0) and ("optim.lr" in said) == (rank == 0)

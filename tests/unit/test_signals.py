@@ -32,6 +32,20 @@ def test_a_request_is_noted_and_obeyed(number: signal.Signals) -> None:
         signal.signal(number, before)
 
 
+def test_a_request_that_another_process_noted_comes_here_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A supervisor ends all processes, this one a moment after the others have told of it."""
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "1")
+    before = signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    try:
+        with signals.noted() as requests:
+            with pytest.raises(signals.StopRequested):
+                list(requests.between([1], lambda number: signal.SIGTERM))
+            os.kill(os.getpid(), signal.SIGTERM)
+            assert requests.number == signal.SIGTERM
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 def test_a_second_request_ends_at_once() -> None:
     code = (
         "import os, signal, time\n"

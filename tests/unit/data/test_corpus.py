@@ -90,6 +90,13 @@ def test_an_empty_file_of_a_folder_is_passed_over_with_a_warning(tmp_path: Path)
     assert len(corpus.files) == 1 and corpus.warnings == (f"{tmp_path}/b.txt: is empty",)
 
 
+def test_a_packed_file_of_nothing_is_passed_over_with_a_warning(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text(TEXT)
+    (tmp_path / "b.txt.gz").write_bytes(gzip.compress(b""))
+    corpus = read_corpus([str(tmp_path)])
+    assert corpus.documents == 3 and corpus.warnings == (f"{tmp_path}/b.txt.gz: holds no text",)
+
+
 def test_a_long_file_without_blank_lines_is_told(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("x\n" * 20_000)
     (warning,) = read_corpus([str(tmp_path / "a.txt")]).warnings

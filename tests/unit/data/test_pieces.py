@@ -211,13 +211,25 @@ def test_a_paragraph_of_any_length_is_read(tmp_path: Path, tokenizer: TextTokeni
     assert words == 300
 
 
-def test_a_file_that_changes_while_it_is_read_is_refused(tmp_path: Path, tokenizer: TextTokenizer) -> None:
+def test_a_file_that_changes_while_it_is_read_is_refused(
+    tmp_path: Path, tokenizer: TextTokenizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pieces, "SHARD", 100)
+    monkeypatch.setattr(pieces, "GROUP", 10)
     write_corpus(tmp_path)
     found = corpus(tmp_path)
-    (tmp_path / "b.txt").write_text("w1\n")
+    right = (tmp_path / "b.txt").read_bytes()
+    (tmp_path / "b.txt").write_bytes(right.replace(b"w1", b"w2"))
     options: dict[str, Any] = dict(max_length=LENGTH, held_out=0.1, seed=0, cache=tmp_path / "cache")
     with pytest.raises(DataError, match="the file changed while it was read"):
+        list(found.blocks())
+    with pytest.raises(DataError, match="the file changed while it was read"):
         open_pieces(found, tokenizer, **options)
+    (tmp_path / "b.txt").write_bytes(right)  # what was written of the other text is not taken for this one
+    opened(tmp_path, tokenizer)
+    (tmp_path / "elsewhere").mkdir()
+    opened(tmp_path, tokenizer, cache=tmp_path / "elsewhere" / "cache")
+    assert content(tmp_path) == content(tmp_path / "elsewhere")
 
 
 def test_too_little_text_is_told(tmp_path: Path, tokenizer: TextTokenizer) -> None:

@@ -144,6 +144,8 @@ def test_a_sample_takes_lines_at_equal_distances_however_they_come_in_blocks(
         return "".join(sorted(token for token in made.backend.get_vocab() if len(token) == 1))
 
     assert letters([26]) == LETTERS[::4] == letters([1] * 26) == letters([5, 7, 0, 3, 11])
+    texts = [line for text in texts for line in ("", text, " ")]  # documents of a paragraph each
+    assert letters([78]) == LETTERS[::4] == letters([1] * 78)
 
 
 def test_one_endless_line_does_not_stop_training() -> None:

@@ -24,5 +24,17 @@ def test_waiting_for_batches_is_measured_apart_from_work() -> None:
     assert speed.read()["data_wait"] == 0.0  # since the last call
 
 
+def test_a_continued_window_counts_the_time_that_its_tokens_took_before() -> None:
+    first = Speed()
+    first.add(1000, 1000)
+    time.sleep(0.2)
+    first.pause()
+    second = Speed(first.tokens, first.rows, first.elapsed)
+    second.add(10, 10)
+    assert second.read()["tokens_per_second"] < 1010 / 0.2
+    time.sleep(0.01)
+    assert second.read()["tokens_per_second"] == 0  # since the last call
+
+
 def test_durations_are_readable() -> None:
     assert [duration(s) for s in (3, 89, 200, 7500)] == ["3 s", "89 s", "3 min", "2 h 05 min"]

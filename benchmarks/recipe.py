@@ -1,0 +1,224 @@
+"""Does another optimizer, or a warm-up of batches or lengths, learn more in the same time?
+
+    python benchmarks/recipe.py --text FILE --minutes 3 --seeds 2
+
+Masked language modelling on FILE (`docs/pretraining.md`), every side for as many minutes, sides in turn, each
+a fresh process with the defaults of the product but for what its name says. Optimizers: the fused AdamW of
+the product; StableAdamW (Wortsman et al. 2023, arXiv 2304.13013, algorithm 2), whose step is made smaller
+where a tensor's gradients are larger than its moments expect; Muon (Jordan et al. 2024,
+https://kellerjordan.github.io/posts/muon) for the layers' matrices with AdamW for the rest, its step as
+large as AdamW's in the root of the mean square (Liu et al. 2025, arXiv 2502.16982), Newton-Schulz on all
+matrices of a shape at once. Warm-ups take shares of the steps that AdamW made in the time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import sys
+import tempfile
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from custom_bert.bench.measure import answer_as_child, in_child, markdown, shown, write_record
+from custom_bert.training.choices import pretrain_learning_rate
+
+QUESTION = "Optimizers and warm-ups of masked language modelling at equal time"
+SIDES: dict[str, dict[str, Any]] = {
+    "AdamW": {},
+    "StableAdamW": {"optimizer": "StableAdamW"},
+    "Muon": {"optimizer": "Muon"},
+    "Muon, twice the rate": {"optimizer": "Muon", "rate": 2.0},
+    "AdamW, twice the rate": {"rate": 2.0},
+    "batch warm-up": {"batch.accumulation": 2, "batch.warmup": 0.3},
+    "length warm-up": {"batch.length_warmup": 0.2},
+}
+BASELINE = "AdamW"
+WARM_UPS = {"batch.warmup", "batch.length_warmup"}
+"""Here shares of the steps that the baseline makes in the time."""
+
+
+class StableAdamW(torch.optim.AdamW):
+    """AdamW whose learning rate is divided, tensor by tensor, by max(1, RMS of gradient / sqrt(moment))."""
+
+    grad_scale: Tensor | None = None
+    found_inf: Tensor | None = None
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> None:  # type: ignore[override]
+        """One update; where a gradient is not finite, none."""
+        if self.found_inf is not None and float(self.found_inf):
+            return
+        for group in self.param_groups:
+            (beta1, beta2), lr, eps = group["betas"], group["lr"], group["eps"]
+            for parameter in group["params"]:
+                if parameter.grad is None:
+                    continue
+                gradient = parameter.grad / self.grad_scale if self.grad_scale is not None else parameter.grad
+                state = self.state[parameter]
+                state["step"] += 1
+                count = int(state["step"])
+                state["exp_avg"].lerp_(gradient, 1 - beta1)
+                state["exp_avg_sq"].mul_(beta2).addcmul_(gradient, gradient, value=1 - beta2)
+                moment = state["exp_avg_sq"] / (1 - beta2**count)
+                rms = float((gradient.square() / moment.clamp(min=eps**2)).mean().sqrt())
+                rate = lr / max(1.0, rms)
+                parameter.mul_(1 - rate * group["weight_decay"])
+                parameter.addcdiv_(
+                    state["exp_avg"], moment.sqrt_().add_(eps), value=-rate / (1 - beta1**count)
+                )
+
+
+class Muon(torch.optim.AdamW):
+    """Orthogonalised momentum for the layers' matrices, the fused AdamW for everything else."""
+
+    MOMENTUM = 0.95
+    matrices: frozenset[int] = frozenset()
+    grad_scale: Tensor | None = None
+    found_inf: Tensor | None = None
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> None:  # type: ignore[override]
+        """One update; where a gradient is not finite, none."""
+        if self.found_inf is not None and float(self.found_inf):
+            return
+        taken = []
+        by_shape: dict[tuple[int, ...], list[tuple[Tensor, Tensor]]] = defaultdict(list)
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                if id(parameter) not in self.matrices or parameter.grad is None:
+                    continue
+                gradient = parameter.grad if self.grad_scale is None else parameter.grad / self.grad_scale
+                momentum = self.state[parameter]["exp_avg"].lerp_(gradient, 1 - self.MOMENTUM)
+                ahead = gradient.lerp(momentum, self.MOMENTUM)  # Nesterov
+                parameter.mul_(1 - group["lr"] * group["weight_decay"])
+                parts = (
+                    len(parameter) // parameter.shape[1] if len(parameter) == 3 * parameter.shape[1] else 1
+                )
+                for part, target in zip(ahead.chunk(parts), parameter.chunk(parts), strict=True):
+                    by_shape[tuple(sorted(part.shape))].append((part, target))
+                taken.append((parameter, parameter.grad))
+                parameter.grad = None
+        lr = self.param_groups[0]["lr"]
+        for (_, longer), pairs in by_shape.items():
+            wide = torch.stack([part if part.shape[1] == longer else part.T for part, _ in pairs])
+            for update, (_, target) in zip(orthogonal(wide), pairs, strict=True):
+                update = update if update.shape == target.shape else update.T
+                target.sub_(update.to(target.dtype), alpha=0.2 * longer**0.5 * lr)
+        super().step()
+        for parameter, gradient in taken:
+            parameter.grad = gradient
+
+
+def orthogonal(wide_BMN: Tensor) -> Tensor:
+    """(B, M, N), M at most N: near the closest matrices with orthonormal rows, by five steps of
+    Newton-Schulz in bf16."""
+    x = wide_BMN.bfloat16()
+    x = x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7)
+    for _ in range(5):
+        square = x @ x.transpose(1, 2)
+        x = torch.baddbmm(3.4445 * x, torch.baddbmm(-4.7750 * square, square, square, alpha=2.0315), x)
+    return x
+
+
+def learn(arguments: dict[str, Any]) -> dict[str, Any]:
+    """One training; accuracy of hidden tokens on held-out text at its end."""
+    from custom_bert import train_model
+    from custom_bert.training import optim, phases
+
+    original = optim.make_optimizer
+
+    def make(model: torch.nn.Module, **options: Any) -> torch.optim.Optimizer:
+        plain = original(model, **options)
+        kind = {"StableAdamW": StableAdamW, "Muon": Muon}.get(arguments.get("optimizer", ""))
+        if kind is None:
+            return plain
+        changed = kind(plain.param_groups, betas=optim.BETAS, eps=optim.EPS, fused=kind is Muon)
+        if isinstance(changed, Muon):
+            layers = model.encoder.layers  # type: ignore[union-attr]
+            changed.matrices = frozenset(id(p) for p in layers.parameters() if p.dim() == 2)  # type: ignore[union-attr]
+        return changed
+
+    phases.make_optimizer = make  # type: ignore[assignment]
+    with tempfile.TemporaryDirectory() as folder:
+        settings = {**arguments["settings"], "out": f"{folder}/run"}
+        result = train_model(settings)
+        lines = [json.loads(x) for x in Path(f"{folder}/run/metrics.jsonl").read_text().splitlines()]
+    last = [x for x in lines if x["kind"] == "eval"][-1]
+    epoch = [x for x in lines if x["kind"] == "pretrain"][-1]["epoch"]
+    return {
+        "accuracy": last["accuracy"],
+        "loss": last["loss"],
+        "steps": result.steps,
+        "seconds": result.seconds,
+        "epochs": epoch,
+    }
+
+
+def main() -> None:
+    """Interleaves the sides, seed by seed; the record is complete after each."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--text", type=Path, required=True)
+    parser.add_argument("--size", default="256x4", help="width x layers")
+    parser.add_argument("--vocabulary", type=int, default=8000)
+    parser.add_argument("--minutes", type=float, default=3.0)
+    parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--sides", nargs="+", default=list(SIDES), choices=list(SIDES))
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/recipe.json"))
+    options = parser.parse_args()
+    width, layers = map(int, options.size.split("x"))
+    sides = [BASELINE, *(side for side in options.sides if side != BASELINE)]
+    raw: dict[str, list[dict[str, Any]]] = {side: [] for side in sides}
+    with tempfile.TemporaryDirectory() as cache:
+        common = {
+            "objective": "masked_lm",
+            "data.corpus": [str(options.text.resolve())],
+            "data.cache_dir": cache,
+            "model.vocab_size": options.vocabulary,
+            "model.hidden_size": width,
+            "model.num_hidden_layers": layers,
+        }
+        rate, _ = pretrain_learning_rate(width, trained=False)
+        for seed in range(options.seeds):
+            for side in sides:
+                about = dict(SIDES[side])
+                settings = {**common, "seed": seed, "optim.max_minutes": options.minutes}
+                settings["optim.lr"] = rate * about.pop("rate", 1.0)
+                for name in WARM_UPS & about.keys():
+                    passes = raw[BASELINE][seed]["epochs"]
+                    settings["optim.epochs"] = math.ceil(1.1 * passes)  # the time ends it
+                    about[name] *= passes / settings["optim.epochs"]
+                arguments = {"optimizer": about.pop("optimizer", "")}
+                arguments["settings"] = {**settings, **about}
+                raw[side].append(in_child([__file__], "learn", arguments))
+                print(seed, side, raw[side][-1], flush=True)
+            rows = [
+                [
+                    side,
+                    shown([100 * run["accuracy"] for run in runs]),
+                    shown([run["loss"] for run in runs], 3),
+                    shown([run["steps"] for run in runs], 0),
+                    shown([run["seconds"] / 60 for run in runs], 1),
+                ]
+                for side, runs in raw.items()
+            ]
+            write_record(
+                options.out,
+                question=f"{QUESTION}: {options.minutes:g} minutes, {options.size}, vocabulary "
+                f"{options.vocabulary:,}",
+                command=f"python benchmarks/recipe.py --text FILE --size {options.size} --vocabulary "
+                f"{options.vocabulary} --minutes {options.minutes:g} --seeds {options.seeds}",
+                table=markdown(["side", "accuracy of hidden tokens, %", "loss", "steps", "minutes"], rows),
+                data=options.text.parent.name,
+                raw=raw,
+            )
+
+
+if __name__ == "__main__":
+    if not answer_as_child(sys.argv[1:], {"learn": learn}):
+        main()
