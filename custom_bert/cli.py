@@ -24,7 +24,7 @@ from custom_bert import config as configuration
 from custom_bert.config import Precision, TrainConfig
 from custom_bert.config_sources import ALIASES
 from custom_bert.config_sources import load as load_config
-from custom_bert.errors import RunError, UserError, WriteError, nearest
+from custom_bert.errors import ConfigError, RunError, UserError, WriteError, nearest
 from custom_bert.process import prepare_process
 
 Device = Literal["cpu", "cuda"]
@@ -367,7 +367,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
         return 0
     except UserError as error:
-        if runs or _speaks():
+        if _speaks() or (runs and not isinstance(error, ConfigError)):
             for line in str(error).splitlines():
                 print(f"error: {line}", file=sys.stderr)
         return error.exit_code

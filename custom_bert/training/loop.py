@@ -22,7 +22,7 @@ from custom_bert import config as configuration
 from custom_bert import files, signals
 from custom_bert.config import TrainConfig, require
 from custom_bert.config_sources import load as load_config
-from custom_bert.errors import ConfigError, UserError, WriteError
+from custom_bert.errors import ConfigError, RunError, UserError, WriteError
 from custom_bert.models.encoder import Encoder
 from custom_bert.models.heads import SequenceClassifier
 from custom_bert.models.masked_lm import MaskedLanguageModel
@@ -100,7 +100,7 @@ def _as_the_leader(prepared: Prepared) -> Prepared:
     """The plan of rank 0, whose machine may have other memory.
 
     Raises:
-        ConfigError: if this rank's machine computes in another way.
+        RunError: if this rank's machine computes in another way.
     """
     flat = configuration.to_flat(prepared.config)
     own = {name: flat[name] for name in OF_THE_MACHINE}
@@ -110,7 +110,7 @@ def _as_the_leader(prepared: Prepared) -> Prepared:
             what = (
                 f"{name} is {own[name]} at rank {prepared.ranks.rank}, and {theirs[name]} at rank 0; set it"
             )
-            raise ConfigError([what])
+            raise RunError(what)
     plan = {name: theirs[name] for name in PLAN}
     return dataclasses.replace(prepared, config=configuration.replace(prepared.config, plan))
 
