@@ -59,7 +59,7 @@ bench: $(READY)
 	$(BIN)/python benchmarks/peers.py --data "$(DATA)/ag_news"
 	$(BIN)/python benchmarks/million_lines.py
 
-# every experiment of docs/reliability.md, about twenty minutes; started again it goes on
+# every experiment of docs/reliability.md, about 80 minutes; started again it goes on
 torture: $(READY)
 	PYTHONPATH=tests $(BIN)/python -m torture --out benchmarks/results/reliability.json
 
