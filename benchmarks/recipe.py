@@ -43,8 +43,9 @@ WARM_UPS = {"batch.warmup", "batch.length_warmup"}
 """Here shares of the steps that the baseline makes in the time."""
 
 
-class StableAdamW(torch.optim.AdamW):
-    """AdamW whose learning rate is divided, tensor by tensor, by max(1, RMS of gradient / sqrt(moment))."""
+class Changed(torch.optim.AdamW):
+    """AdamW that takes from the training step what the fused one takes: what gradients are divided by, and
+    whether to skip."""
 
     grad_scale: Tensor | None = None
     found_inf: Tensor | None = None
@@ -52,15 +53,30 @@ class StableAdamW(torch.optim.AdamW):
     @torch.no_grad()
     def step(self, closure: Any = None) -> None:  # type: ignore[override]
         """One update; where a gradient is not finite, none."""
-        if self.found_inf is not None and float(self.found_inf):
-            return
+        if self.found_inf is None or not float(self.found_inf):
+            self.update()
+
+    def update(self) -> None:
+        """Changes the parameters."""
+        raise NotImplementedError
+
+    def gradient(self, parameter: Tensor) -> Tensor:
+        """As the step clips it."""
+        assert parameter.grad is not None
+        return parameter.grad if self.grad_scale is None else parameter.grad / self.grad_scale
+
+
+class StableAdamW(Changed):
+    """AdamW whose learning rate is divided, tensor by tensor, by max(1, RMS of gradient / sqrt(moment))."""
+
+    def update(self) -> None:
+        """Not fused."""
         for group in self.param_groups:
             (beta1, beta2), lr, eps = group["betas"], group["lr"], group["eps"]
             for parameter in group["params"]:
                 if parameter.grad is None:
                     continue
-                gradient = parameter.grad / self.grad_scale if self.grad_scale is not None else parameter.grad
-                state = self.state[parameter]
+                gradient, state = self.gradient(parameter), self.state[parameter]
                 state["step"] += 1
                 count = int(state["step"])
                 state["exp_avg"].lerp_(gradient, 1 - beta1)
@@ -69,37 +85,29 @@ class StableAdamW(torch.optim.AdamW):
                 rms = float((gradient.square() / moment.clamp(min=eps**2)).mean().sqrt())
                 rate = lr / max(1.0, rms)
                 parameter.mul_(1 - rate * group["weight_decay"])
-                parameter.addcdiv_(
-                    state["exp_avg"], moment.sqrt_().add_(eps), value=-rate / (1 - beta1**count)
-                )
+                scaled = moment.sqrt_().add_(eps)
+                parameter.addcdiv_(state["exp_avg"], scaled, value=-rate / (1 - beta1**count))
 
 
-class Muon(torch.optim.AdamW):
+class Muon(Changed):
     """Orthogonalised momentum for the layers' matrices, the fused AdamW for everything else."""
 
     MOMENTUM = 0.95
     matrices: frozenset[int] = frozenset()
-    grad_scale: Tensor | None = None
-    found_inf: Tensor | None = None
 
-    @torch.no_grad()
-    def step(self, closure: Any = None) -> None:  # type: ignore[override]
-        """One update; where a gradient is not finite, none."""
-        if self.found_inf is not None and float(self.found_inf):
-            return
+    def update(self) -> None:
+        """Matrices of a shape at once."""
         taken = []
         by_shape: dict[tuple[int, ...], list[tuple[Tensor, Tensor]]] = defaultdict(list)
         for group in self.param_groups:
             for parameter in group["params"]:
                 if id(parameter) not in self.matrices or parameter.grad is None:
                     continue
-                gradient = parameter.grad if self.grad_scale is None else parameter.grad / self.grad_scale
+                gradient = self.gradient(parameter)
                 momentum = self.state[parameter]["exp_avg"].lerp_(gradient, 1 - self.MOMENTUM)
                 ahead = gradient.lerp(momentum, self.MOMENTUM)  # Nesterov
                 parameter.mul_(1 - group["lr"] * group["weight_decay"])
-                parts = (
-                    len(parameter) // parameter.shape[1] if len(parameter) == 3 * parameter.shape[1] else 1
-                )
+                parts = 3 if len(parameter) == 3 * parameter.shape[1] else 1  # queries, keys, values
                 for part, target in zip(ahead.chunk(parts), parameter.chunk(parts), strict=True):
                     by_shape[tuple(sorted(part.shape))].append((part, target))
                 taken.append((parameter, parameter.grad))
@@ -110,7 +118,7 @@ class Muon(torch.optim.AdamW):
             for update, (_, target) in zip(orthogonal(wide), pairs, strict=True):
                 update = update if update.shape == target.shape else update.T
                 target.sub_(update.to(target.dtype), alpha=0.2 * longer**0.5 * lr)
-        super().step()
+        torch.optim.AdamW.step(self)
         for parameter, gradient in taken:
             parameter.grad = gradient
 

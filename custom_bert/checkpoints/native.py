@@ -34,9 +34,8 @@ from custom_bert.presets import EncoderConfig, check_encoder
 
 FORMAT = "custom-bert/1"
 
-MOMENTS = "optimizer.safetensors"
-MOMENTS_RATE = "optimizer.json"
-"""AdamW's moments, beside the weights that training may go on from."""
+MOMENTS, MOMENTS_RATE = "optimizer.safetensors", "optimizer.json"
+"""AdamW's moments, and the peak learning rate, beside the weights that training may go on from."""
 
 MASKED = "masked_lm"
 """Objective of a directory that holds a pretrained encoder."""

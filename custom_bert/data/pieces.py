@@ -359,7 +359,7 @@ def _groups(corpus: Corpus, about: Progress) -> Iterator[tuple[list[str], LineRe
             lines, skip = block[skip:], max(0, skip - len(block))
             for start in range(0, len(lines), GROUP):
                 yield lines[start : start + GROUP], reader
-        file.compare(reader)
+        reader.compare(file.sha256)
         yield [], None
 
 

@@ -24,7 +24,7 @@ from custom_bert.config import LongTexts
 from custom_bert.data.text import LineReader
 from custom_bert.data.tokenizer import CHARACTERS_PER_TOKEN, TextTokenizer
 from custom_bert.data.windows import MOST
-from custom_bert.errors import DataError, WriteError
+from custom_bert.errors import WriteError
 
 FORMAT = 2
 
@@ -190,8 +190,7 @@ def _build(
                         unknown += int((ids == tokenizer.unknown_id).sum())
                     if progress:
                         progress(reader.num_lines)
-            if reader.sha256 != texts_sha256:
-                raise DataError(texts_path, "the file changed while it was read; start again")
+            reader.compare(texts_sha256)
             offsets = np.cumsum(np.concatenate(lengths))
             with files.creating(folder / "offsets.bin") as offsets_file:
                 offsets_file.write(offsets.astype("<i8").tobytes())

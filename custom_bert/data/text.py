@@ -66,6 +66,15 @@ class LineReader:
         """Of the bytes read so far: the file's, after `blocks` has ended."""
         return self._digest.hexdigest()
 
+    def compare(self, sha256: str) -> None:
+        """After `blocks` has ended.
+
+        Raises:
+            DataError: if the file is not the one with this hash.
+        """
+        if self.sha256 != sha256:
+            raise DataError(str(self.path), "the file changed while it was read; start again")
+
     def blocks(self) -> Iterator[list[str]]:
         """Lists of consecutive lines.
 
