@@ -199,12 +199,14 @@ class OptimConfig:
     metric: Metric = "accuracy"
     """Validation metric by which the best weights are chosen; macro_f1 for unbalanced labels."""
     eval_every: int | None = None
-    """Optimizer steps between evaluations. None: once an epoch, 10 to 20 times in a run, less often where
-    there is much to evaluate."""
+    """Optimizer steps between evaluations. None: once an epoch, 10 to 20 times in a run, 4 to 20 times of a
+    trained encoder; with `max_minutes`, as often by shares of the time; and less often where there is much to
+    evaluate, which takes a fifth of the time at most, and a twentieth in masked language modelling."""
     patience: int | None = None
     """Stop when `metric` has not improved for this many optimizer steps. None: never."""
     max_minutes: float | None = None
-    """Finish within this time: the schedule is compressed to it. Such a run is not bit-reproducible."""
+    """Train for no longer than this: the schedule is compressed to it. Reading the data comes before, and the
+    last evaluation after it. Such a run is not bit-reproducible."""
 
 
 @dataclass(frozen=True, kw_only=True)

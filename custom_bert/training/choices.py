@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from custom_bert.config import Schedule
+from custom_bert.training.schedule import Evaluations
 
 
 @dataclass(frozen=True)
@@ -216,8 +217,7 @@ def eval_every(
         training_tokens: of one pass.
         validation_tokens: of one evaluation, which costs a third of a training pass of as many.
     """
-    total = steps_per_epoch * num_epochs
-    wanted = min(20, max(4 if trained else 10, num_epochs))
+    total, wanted = steps_per_epoch * num_epochs, _evaluations(num_epochs, trained=trained)
     affordable = int(EVALUATION_SHARE * 3 * training_tokens * num_epochs / max(1, validation_tokens))
     if affordable >= wanted:
         return max(1, -(-total // wanted)), f"{total:,} steps in all"
@@ -233,6 +233,28 @@ def corpus_eval_every(token_budget: int, accumulation: int, validation_tokens: i
     )  # tokens, a passing of which costs 3 times as much
     every = max(50, math.ceil(training / (token_budget * accumulation)))
     return every, f"an evaluation reads {validation_tokens:,} tokens"
+
+
+def _evaluations(num_epochs: int, *, trained: bool) -> int:
+    return min(20, max(4 if trained else 10, num_epochs))
+
+
+def evaluations_in_time(
+    num_epochs: int, *, trained: bool, training_tokens: int, validation_tokens: int, share: float
+) -> tuple[Evaluations, str]:
+    """When to evaluate where the time ends a run: as often as `eval_every`, by shares of the time, and less
+    often where evaluations would take more than `share` of it.
+
+    Args:
+        num_epochs: planned passes, which the time may not allow.
+        trained: whether a trained encoder is the start.
+        training_tokens: of one pass.
+        validation_tokens: of one evaluation, which costs a third of a training pass of as many.
+        share: of the time that evaluations may take.
+    """
+    wanted, pause = _evaluations(num_epochs, trained=trained), 1 / share - 1
+    found = Evaluations(None, 1 / wanted, pause, pause * validation_tokens / 3 / max(1, training_tokens))
+    return found, f"up to {wanted} evaluations, which take up to {share:.0%} of the time"
 
 
 CORPUS_EVALUATION_SHARE = 0.05

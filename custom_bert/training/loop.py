@@ -47,7 +47,7 @@ from custom_bert.training.phases import (
     time_passes,
     total_steps,
 )
-from custom_bert.training.prepare import Prepared, prepare
+from custom_bert.training.prepare import Prepared, evaluations, prepare
 from custom_bert.training.ranks import Ranks
 from custom_bert.training.run import RunDirectory, claim, default_directory, hold, sibling
 from custom_bert.training.schedule import falls, lr_factor
@@ -277,10 +277,9 @@ def fit(state: State, prepared: Prepared, run: RunDirectory, reporter: Reporter,
         UserError: if training diverges.
     """
     optim, phase, progress = prepared.config.optim, state.phase, state.progress
-    assert optim.eval_every is not None
     total = total_steps(phase, prepared)
     log_every = prepared.config.runtime.log_every or choices.log_every(total, max_minutes=optim.max_minutes)
-    limit = _time_limit(state, phase, prepared)
+    limit, when = _time_limit(state, phase, prepared), evaluations(prepared)
     board = Board(run.path) if prepared.config.runtime.tensorboard and prepared.ranks.leads else None
     size = 12 * sum(parameter.numel() for parameter in phase.model.parameters())  # weights and two moments
     pace = checkpoint.Pace(prepared.config.runtime.checkpoint_every, size)
@@ -311,7 +310,12 @@ def fit(state: State, prepared: Prepared, run: RunDirectory, reporter: Reporter,
 
     def evaluate() -> None:
         speed.pause()
+        begun = time.perf_counter()
         record = evaluate_now(state, prepared, run, reporter, requests)
+        now = time.perf_counter()
+        cost, elapsed = group.largest(now - begun, now - started)
+        done = max(progress.epoch / phase.epochs, elapsed / limit)
+        progress.next_evaluation = when.after(done, elapsed, cost)
         speed.resume()
         if board:
             board.add(record)
@@ -379,13 +383,14 @@ def fit(state: State, prepared: Prepared, run: RunDirectory, reporter: Reporter,
                     board.add(record)
             reporter.advance(progress.step if shown else round(100 * done))
 
-            if phase.evaluates and (progress.step % optim.eval_every == 0 or progress.ended):
+            due = when.due(progress.step, done, progress.epoch, progress.next_evaluation)
+            if phase.evaluates and (due or progress.ended):
                 progress.evaluation_due = True
                 evaluate()
             if progress.ended:
                 break
-            (due,) = group.largest(pace.due(progress.step))
-            if due:
+            (save_due,) = group.largest(pace.due(progress.step))
+            if save_due:
                 save()
     except signals.StopRequested:
         if state.saved != state.position and (progress.phase or progress.step):

@@ -33,6 +33,7 @@ from custom_bert.training.decisions import (
     unread,
 )
 from custom_bert.training.ranks import Ranks
+from custom_bert.training.schedule import Evaluations
 from custom_bert.training.sources import Source, read
 
 
@@ -89,6 +90,21 @@ class Prepared:
         rate = self.config.optim.token_dropout
         return TokenDropout(rate, self.config.seed) if rate else None
 
+    @property
+    def training_tokens(self) -> int:
+        """Of a pass over the training split."""
+        return int(self.train.kept_lengths(self.token_dropout, 0).sum())
+
+    @property
+    def validation_tokens(self) -> int:
+        """Of the validation split."""
+        return int(self.val.lengths_N.sum())
+
+    @property
+    def evaluates_by_time(self) -> bool:
+        """Whether the time, and no number of steps, says when to evaluate."""
+        return self.config.optim.max_minutes is not None and self.config.optim.eval_every is None
+
     def epoch_plan(self, seed: int, epoch: int, dropout: TokenDropout | None) -> list[np.ndarray]:
         """The training batches of an epoch: indices into the training split."""
         batch = self.config.batch
@@ -117,7 +133,7 @@ class Prepared:
         return {
             **self.source.description(),
             "train_tokens": int(self.train.lengths_N.sum()),
-            "val_tokens": int(self.val.lengths_N.sum()),
+            "val_tokens": self.validation_tokens,
             "truncation": {
                 split: {
                     "texts": info.truncated,
@@ -168,12 +184,15 @@ def prepare(config: TrainConfig, say: Callable[[str], None]) -> Prepared:
         found.truncation,
         pretrained,
     )
-    todo.default("optim.eval_every", _eval_every(prepared))
+    if prepared.evaluates_by_time:  # then it stays None
+        todo.log.append(Choice("optim.eval_every", "by time", _evaluations_in_time(prepared)[1]))
+    else:
+        todo.default("optim.eval_every", _eval_every(prepared))
     return dataclasses.replace(prepared, config=todo.config, choices=tuple(todo.log))
 
 
 def _eval_every(prepared: Prepared) -> tuple[int, str]:
-    config, validation = prepared.config, int(prepared.val.lengths_N.sum())
+    config, validation = prepared.config, prepared.validation_tokens
     if config.objective == "masked_lm":
         budget = config.batch.token_budget or (config.batch.batch_size or 1) * prepared.max_length
         return choices.corpus_eval_every(budget, config.batch.accumulation, validation)
@@ -182,8 +201,28 @@ def _eval_every(prepared: Prepared) -> tuple[int, str]:
         -(-batches // config.batch.accumulation),
         config.optim.epochs or 1,
         trained=prepared.pretrained is not None,
-        training_tokens=int(prepared.train.kept_lengths(prepared.token_dropout, 0).sum()),
+        training_tokens=prepared.training_tokens,
         validation_tokens=validation,
+    )
+
+
+def evaluations(prepared: Prepared) -> Evaluations:
+    """When the phase whose weights are kept is evaluated."""
+    return (
+        _evaluations_in_time(prepared)[0]
+        if prepared.evaluates_by_time
+        else Evaluations(prepared.config.optim.eval_every)
+    )
+
+
+def _evaluations_in_time(prepared: Prepared) -> tuple[Evaluations, str]:
+    masked = prepared.config.objective == "masked_lm"
+    return choices.evaluations_in_time(
+        prepared.config.optim.epochs or 1,
+        trained=prepared.pretrained is not None and not masked,
+        training_tokens=prepared.training_tokens,
+        validation_tokens=prepared.validation_tokens,
+        share=choices.CORPUS_EVALUATION_SHARE if masked else choices.EVALUATION_SHARE,
     )
 
 

@@ -1,8 +1,9 @@
-"""The learning rate as a pure function of progress."""
+"""What follows from where a phase stands: the learning rate, sizes of steps, when to evaluate."""
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 from custom_bert.config import Schedule
 
@@ -62,3 +63,45 @@ def longest_piece(max_length: int, warmup: float, progress: float) -> int | None
     if progress >= warmup:
         return None
     return max(8, max_length >> (3 - int(3 * progress / warmup)))
+
+
+@dataclass(frozen=True)
+class Evaluations:
+    """When a phase is evaluated: after each so many steps, or, where the time ends it, by shares of the time.
+
+    Attributes:
+        every: optimizer steps between two; None for shares of the time.
+        interval: share of the phase between two, at least.
+        pause: how many times its own duration passes before the next, at least.
+        passes: over the data, before the first, whose duration is not known.
+    """
+
+    every: int | None
+    interval: float = 1.0
+    pause: float = 0.0
+    passes: float = 0.0
+
+    def due(self, step: int, done: float, epoch: float, not_before: float) -> bool:
+        """Whether to evaluate after a step.
+
+        Args:
+            step: optimizer steps of the phase.
+            done: share of the phase.
+            epoch: passes over the data.
+            not_before: what `after` said; 0 if there was no evaluation yet.
+        """
+        if self.every is not None:
+            return step % self.every == 0
+        if not_before:
+            return done >= not_before
+        return done >= self.interval and epoch >= self.passes
+
+    def after(self, done: float, elapsed: float, cost: float) -> float:
+        """The share of the phase before which there is no other evaluation.
+
+        Args:
+            done: share of the phase at the end of an evaluation.
+            elapsed: seconds of the phase at that moment.
+            cost: seconds of the evaluation.
+        """
+        return done + max(self.interval, self.pause * cost * done / elapsed)

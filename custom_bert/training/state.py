@@ -44,6 +44,7 @@ class Progress:
         saving_seconds: of all phases, spent on writing checkpoints.
         best_metric, best_step: of the best evaluation so far, whose weights the run directory holds.
         evaluation_due: whether the last step is still to be evaluated.
+        next_evaluation: share of the phase before which there is no other, where they go by the time.
         ended: whether the phase ends with the last step.
         falling: whether the learning rate of wsd has begun to fall.
         skipped: steps of the phase whose loss or gradient was not finite.
@@ -66,6 +67,7 @@ class Progress:
     best_metric: float = -1.0
     best_step: int = 0
     evaluation_due: bool = False
+    next_evaluation: float = 0.0
     ended: bool = False
     falling: bool = False
     skipped: int = 0

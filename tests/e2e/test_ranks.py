@@ -1,5 +1,6 @@
 """Two processes train what one trains: the same examples in each step, the same losses; and end together."""
 
+import faulthandler
 import json
 import os
 import signal
@@ -72,6 +73,8 @@ def trained(config: dict[str, Any], ranks: int, *arguments: str) -> tuple[int, s
         os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank)}
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+        stacks = out.with_suffix(f".errors{rank}.stacks").open("w")
+        faulthandler.register(signal.SIGUSR1, stacks)
         with said.open("a") as stream, redirect_stdout(stream), redirect_stderr(stream):
             raise SystemExit(ranks_worker.work(str(path), str(out.with_suffix(".log")), *arguments))
 
@@ -80,10 +83,13 @@ def trained(config: dict[str, Any], ranks: int, *arguments: str) -> tuple[int, s
     for rank, child in enumerate(children):
         code = wait(child, 60.0)
         if code is None:
+            os.kill(child, signal.SIGUSR1)
+            time.sleep(1)
             for one in children:
                 with suppress(ProcessLookupError):
                     os.kill(one, signal.SIGKILL)
-            raise AssertionError(f"rank {rank} still runs: {said.read_text()}")
+            where = out.with_suffix(f".errors{rank}.stacks").read_text()
+            raise AssertionError(f"rank {rank} still runs: {said.read_text()}\n{where}")
         codes.append(code)
     errors = [path.read_text() for path in out.parent.glob(f"{out.name}.errors*")]
     return next((code for code in codes if code), 0), "\n".join([said.read_text(), *errors])

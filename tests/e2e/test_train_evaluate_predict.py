@@ -22,7 +22,7 @@ from custom_bert.checkpoints.native import write_weights
 from custom_bert.cli import main
 from custom_bert.config_sources import from_mapping
 from custom_bert.errors import ConfigError, RunError, UserError, WriteError
-from custom_bert.training import choices
+from custom_bert.training import choices, loop
 from custom_bert.training.prepare import prepare
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -350,6 +350,32 @@ def test_max_minutes_finishes_the_schedule_in_time(data: Path, tmp_path: Path) -
     assert time.perf_counter() - begun < 60  # 1.8 s asked; the bound is for the slowest machine
     last = [json.loads(x) for x in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()][-2:]
     assert any(r["kind"] == "train" and r["lr"] < 1e-6 for r in last)
+
+
+@pytest.mark.parametrize("takes", [0.0, 3.0])
+def test_a_run_that_the_time_ends_is_evaluated_as_often_as_it_affords(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, takes: float
+) -> None:
+    """By steps, which the 100,000 passes would need, it came to one evaluation."""
+    real = loop.evaluate_now
+
+    def evaluate(*arguments: Any) -> Any:
+        time.sleep(takes)
+        return real(*arguments)
+
+    monkeypatch.setattr(loop, "evaluate_now", evaluate)
+    changes = {"optim.epochs": 100_000, "optim.max_minutes": 0.05, "runtime.checkpoint_every": 1000}
+    result = train_model(settings(data, tmp_path / "run", **changes))
+    records = [json.loads(x) for x in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    evaluated = [r["step"] for r in records if r["kind"] == "eval"]
+    assert evaluated[-1] == result.steps
+    if takes:
+        assert len(evaluated) <= 2
+    else:
+        assert len(evaluated) >= 4
+    record = json.loads((tmp_path / "run" / "run.json").read_text())
+    chosen = next(one for one in record["choices"] if one["name"] == "optim.eval_every")
+    assert chosen["value"] == "by time" and record["config"]["optim.eval_every"] is None
 
 
 def test_metrics_say_what_is_promised(run: Path) -> None:

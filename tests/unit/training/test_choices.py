@@ -115,3 +115,17 @@ def test_large_validation_sets_are_read_less_often() -> None:
     }
     assert [every for every, _ in found.values()] == [100, 100, 167, 250]
     assert "1,000,000" in found[1_000_000][1]
+
+
+def test_evaluations_by_time_are_as_many_and_wait_for_as_long_as_one_may_take() -> None:
+    found, reason = choices.evaluations_in_time(
+        1000, trained=False, training_tokens=3_000, validation_tokens=9_000, share=0.2
+    )
+    assert found.every is None and found.interval == 1 / 20
+    # an evaluation costs as much as a pass, and may take a fifth of the time
+    assert found.pause == pytest.approx(4) and found.passes == pytest.approx(4)
+    assert "20 evaluations" in reason and "20%" in reason
+    few, _ = choices.evaluations_in_time(
+        3, trained=True, training_tokens=3_000, validation_tokens=9, share=0.2
+    )
+    assert few.interval == 1 / 4

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from custom_bert.training.schedule import batches_of_step, longest_piece, lr_factor
+from custom_bert.training.schedule import Evaluations, batches_of_step, longest_piece, lr_factor
 
 
 @pytest.mark.parametrize("schedule", ["cosine", "linear"])
@@ -57,3 +57,34 @@ def test_pieces_grow_until_the_warmup_is_over() -> None:
         None,
     ]
     assert longest_piece(128, 0.0, 0.0) is None
+
+
+def test_evaluations_go_by_steps_where_they_are_given() -> None:
+    by_steps = Evaluations(every=5)
+    assert [step for step in range(1, 21) if by_steps.due(step, 1.0, 1.0, 0.0)] == [5, 10, 15, 20]
+
+
+@pytest.mark.parametrize(
+    ("cost", "found"),
+    [(0.0, [8, 16, 24, 32, 40, 48, 56]), (4.0, [8, 28, 48]), (15.0, [8])],
+    ids=["cheap", "a fifth of the time", "hardly affordable"],
+)
+def test_evaluations_by_time_take_a_share_of_it_at_most(cost: float, found: list[int]) -> None:
+    """64 seconds; each step takes one of them and is a pass."""
+    by_time = Evaluations(every=None, interval=1 / 8, pause=4.0, passes=0.0)
+    not_before, evaluated, now = 0.0, [], 0.0
+    for step in range(1, 64):
+        now += 1.0
+        if now >= 64:
+            break
+        if by_time.due(step, now / 64, float(step), not_before):
+            evaluated.append(round(now))
+            now += cost
+            not_before = by_time.after(now / 64, now, cost)
+    assert evaluated == found
+
+
+def test_the_first_evaluation_waits_until_it_is_affordable() -> None:
+    by_time = Evaluations(every=None, interval=0.1, pause=4.0, passes=2.0)
+    assert not by_time.due(1, 0.5, 1.9, 0.0) and by_time.due(1, 0.5, 2.0, 0.0)
+    assert not by_time.due(1, 0.05, 2.0, 0.0)
