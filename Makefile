@@ -81,7 +81,7 @@ gpu: $(READY)
 
 # docs/configuration.md is generated from the dataclasses, the README's tables from the records
 docs: $(READY)
-	$(BIN)/python -m custom_bert.docs docs/configuration.md
+	$(BIN)/python -m custom_bert.docs docs
 	$(BIN)/python benchmarks/readme.py
 
 clean:

@@ -22,8 +22,8 @@ import tyro
 from custom_bert import __version__, files
 from custom_bert import config as configuration
 from custom_bert.config import Precision, TrainConfig
-from custom_bert.config_sources import ALIASES
 from custom_bert.config_sources import load as load_config
+from custom_bert.config_sources import meant
 from custom_bert.errors import ConfigError, RunError, UserError, WriteError, nearest
 from custom_bert.process import prepare_process
 
@@ -442,13 +442,13 @@ def _config_of(arguments: list[str]) -> TrainConfig | str:
 def _check_settings(command: str, arguments: list[str]) -> None:
     """Says what is wrong with the name or value of a setting in the words that a config file gets."""
     types = configuration.field_types()
-    full = {name.rpartition(".")[2]: name for name in types} | {name: name for name in types}
     for name, text in _options(arguments):
         if name in OWN_OPTIONS or text == "None":
             continue
         if name not in types:
-            near = full.get(name) or full.get(ALIASES.get(name, "")) or nearest(name, list(full))
-            hint = f" (did you mean --{full.get(near, near).replace('_', '-')}?)" if near else ""
+            near = nearest(name, [*types, *(full.rpartition(".")[2] for full in types)])
+            options = [f"--{full.replace('_', '-')}" for full in meant(name) or (meant(near) if near else [])]
+            hint = f" (did you mean {' or '.join(options)}?)" if options else ""
             raise UserError(
                 f"unknown option --{name.replace('_', '-')}{hint}; see custom-bert {command} --help"
             )

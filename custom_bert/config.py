@@ -67,7 +67,7 @@ class DataConfig:
     tokenizer: str | None = None
     """A vocab.txt or tokenizer.json to use. None: a WordPiece vocabulary is trained on the training texts."""
     lowercase: bool = True
-    """Whether a trained tokenizer folds case."""
+    """Whether the tokenizer folds case, a trained one or that of a vocab.txt; a tokenizer.json says so itself."""
     cache_dir: str | None = None
     """Where tokenised data is kept between runs. None: custom-bert in the user's cache directory."""
 
@@ -214,7 +214,7 @@ class RuntimeConfig:
     """The machine. Nothing here changes what is learned, beyond rounding."""
 
     device: Literal["cpu", "cuda", "mps"] | None = None
-    """None: cuda if there is one, else cpu."""
+    """None: cuda if there is one, else cpu. mps is refused, since it is not supported."""
     precision: Precision | None = None
     """bf16 and fp16 mean automatic mixed precision over fp32 weights. None: the preset's, or the fastest
     that the machine computes in hardware."""
@@ -224,7 +224,7 @@ class RuntimeConfig:
     """Whether the last layer leaves out what only unread rows need: texts are classified by their first
     token, language modelling reads masked tokens. Same result, fewer operations. None: the preset's."""
     compile: bool | None = None
-    """Fuse kernels with torch.compile. None: off on a CPU, where it was not measured to pay."""
+    """Fuse kernels with torch.compile. None: off, as it did not pay on CPUs; on CUDA it is not measured."""
     compile_mode: Literal["default", "reduce-overhead", "max-autotune-no-cudagraphs"] = "default"
     """torch.compile's mode."""
     shard: bool = False

@@ -60,12 +60,16 @@ def from_mapping(
         if given in GROUPS:
             faults.append(f"{where}: {given}: expected settings by name, as a dict, got {value!r}")
             continue
-        name = _resolve_name(given, types_by_name)
-        if name is None:
+        matches = meant(given)
+        if len(matches) > 1:
+            faults.append(f"{where}: {given!r} is {' or '.join(matches)}; write which")
+            continue
+        if not matches:
             known = [*types_by_name, *GROUPS, *ALIASES]
             known += [dotted.rpartition(".")[2] for dotted in types_by_name]
             faults.append(f"{where}: unknown setting {given!r}{did_you_mean(given, known)}")
             continue
+        (name,) = matches
         if note and given in ALIASES:
             note(f"{where}: {given!r} is read as {name!r}")
         if name in values:
@@ -191,10 +195,11 @@ def _flatten(mapping: Mapping[str, Any]) -> Iterable[tuple[str, Any]]:
             yield str(key), value
 
 
-def _resolve_name(given: str, types_by_name: Mapping[str, Any]) -> str | None:
-    if given in types_by_name:
-        return given
+def meant(given: str) -> list[str]:
+    """The settings that a dotted, older or plain name may mean; several, say, by `warmup`."""
+    names = field_types()
+    if given in names:
+        return [given]
     if given in ALIASES:
-        return ALIASES[given]
-    matches = [name for name in types_by_name if name.rpartition(".")[2] == given]
-    return matches[0] if len(matches) == 1 else None
+        return [ALIASES[given]]
+    return [name for name in names if name.rpartition(".")[2] == given]

@@ -1,21 +1,28 @@
-"""Writes docs/configuration.md from the dataclasses: `python -m custom_bert.docs FILE`.
+"""Writes the reference pages from the code: `python -m custom_bert.docs FOLDER`.
 
-The page cannot drift from the code: a test compares the two.
+The pages cannot drift from the code: a test compares the two.
 """
 
 from __future__ import annotations
 
+import argparse
 import ast
 import inspect
 import itertools
+import re
 import sys
 import typing
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-from custom_bert import config as configuration
-from custom_bert import files
-from custom_bert.config import GROUPS, TrainConfig
+import custom_bert
+from custom_bert import errors, files
+from custom_bert.bench.__main__ import parser as bench_parser
+from custom_bert.cli import COMMANDS
+from custom_bert.config import GROUPS, RANGES, TrainConfig
 from custom_bert.config_sources import ALIASES
+from custom_bert.errors import UserError
 from custom_bert.presets import ARCHITECTURE, SIZES, TRAINING
 
 
@@ -27,10 +34,11 @@ def configuration_page() -> str:
         "Made by `make docs` from `custom_bert/config.py` and `custom_bert/presets.py`.",
         "",
         "A setting can stand in `config.py` (nested, as `{'optim': {'lr': 1e-3}}`, or by dotted or plain",
-        "name), in a mapping given to `train_model`, or on the command line (`--optim.lr 1e-3`). The command",
-        "line counts most, then `--config`, then the preset, then the rules of",
-        "`custom_bert/training/choices.py`, each of which prints its reason. `None` means that the preset or",
-        "a rule decides.",
+        "name), in a mapping given to `train_model`, or on the command line (`--optim.lr 1e-3`; True and",
+        "False are written out). The command line counts most, then `--config`. What neither sets is `None`",
+        "and decided by the trained encoder of `model.init_from`, then by the objective (`masked_lm` has",
+        "a recipe of its own), then by the preset, then by the rules of",
+        "`custom_bert/training/choices.py`. Every decision is printed with its reason.",
         "",
         *_section("Run", TrainConfig, ""),
     ]
@@ -58,20 +66,20 @@ def _section(title: str, owner: type, prefix: str) -> list[str]:
         if name not in GROUPS or prefix:
             value = getattr(default, name)
             shown = f"`{value}`" if value is not None else "None"
-            lines.append(_row(f"`{prefix}{name}`", _type(hint), shown, described[name]))
+            limits = f" {_sentence(RANGES[prefix + name][2])}" if prefix + name in RANGES else ""
+            lines.append(_row(f"`{prefix}{name}`", _type(hint), shown, described[name] + limits))
     return [*lines, ""]
 
 
 def _descriptions(owner: type) -> dict[str, str]:
     """The text beneath each field."""
-    tree = ast.parse(inspect.getsource(configuration))
+    tree = ast.parse(inspect.getsource(sys.modules[owner.__module__]))
     (body,) = [n.body for n in tree.body if isinstance(n, ast.ClassDef) and n.name == owner.__name__]
     found = {}
     for field, text in itertools.pairwise(body):
-        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name):
-            assert isinstance(text, ast.Expr) or field.target.id in GROUPS
-            if isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant):
-                found[field.target.id] = " ".join(str(text.value.value).split())
+        described = isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant)
+        if described and isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name):
+            found[field.target.id] = " ".join(str(text.value.value).split())  # type: ignore[attr-defined]
     return found
 
 
@@ -88,9 +96,153 @@ def _type(hint: object) -> str:
     ]
 
 
+def _sentence(words: str) -> str:
+    return f"{words[0].upper()}{words[1:]}."
+
+
 def _row(*cells: str) -> str:
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 
+def commands_page() -> str:
+    """Every command and its options, in Markdown."""
+    lines = ["# Commands", "", "Made by `make docs` from `custom_bert/cli.py`.", ""]
+    for name, command in COMMANDS.items():
+        lines += _command(name, command)
+    lines += ["## custom-bert bench", "", bench_parser().description or "", ""]
+    for name, parser in _subparsers(bench_parser()).items():
+        lines += [f"### custom-bert bench {name}", "", "| option | meaning |", "|---|---|"]
+        for action in parser._actions:
+            if action.dest != "help":
+                lines.append(_row(f"`{action.option_strings[0]}`{_choices(action)}", action.help or ""))
+        lines.append("")
+    lines += ["## Exit codes", "", "| code | when |", "|---|---|"]
+    lines += [_row(str(code), when) for code, when in EXIT_CODES]
+    return "\n".join(lines) + "\n"
+
+
+EXIT_CODES = (
+    (0, "done"),
+    (1, "of several processes, those that end because another one has failed and told why"),
+    (UserError.exit_code, "usage, settings, and training that diverges: lower `optim.lr`"),
+    (errors.DataError.exit_code, "data files"),
+    (errors.RunError.exit_code, "a run directory, checkpoint or encoder that is missing, damaged or another"),
+    (errors.WriteError.exit_code, "the system refuses to write"),
+    (130, "Ctrl-C: a run can be continued"),
+    (141, "the reader of the output went away, as `head` does"),
+    (143, "SIGTERM: a run can be continued"),
+)
+
+
+def _command(name: str, command: type[Any]) -> list[str]:
+    """A section: how it is called, what it does, its options."""
+    hints, described = typing.get_type_hints(command, include_extras=True), {}
+    for owner in reversed(command.__mro__[:-1]):
+        described |= _descriptions(owner)
+    positional, options = [], []
+    for field, hint in hints.items():
+        if field in ("settings", "before"):
+            continue
+        kind, *marks = typing.get_args(hint) if typing.get_origin(hint) is typing.Annotated else (hint,)
+        given = [mark.metavar for mark in marks if getattr(mark, "metavar", None)]
+        needed = field not in vars(command)
+        default = getattr(command, field, None)
+        if given:
+            several = "..." if typing.get_origin(kind) is tuple else ""
+            positional.append(given[0] + several if needed else f"[{given[0]}{several}]")
+            options.append((given[0], "", described[field]))
+        else:
+            values = "" if kind is bool else f" {_type(kind)}"
+            shown = "" if default is None or default is False else f" Default: {default}."
+            options.append((f"--{field.replace('_', '-')}", values, described[field] + shown))
+    about = " ".join((inspect.getdoc(command) or "").split()).replace("<", "&lt;")
+    lines = [f"## custom-bert {name}", "", f"`{' '.join(['custom-bert', name, *positional])}`", "", about]
+    if "settings" in hints:
+        lines += ["", "Every setting of [configuration.md](configuration.md) is an option too."]
+    lines += ["", "| argument | meaning |", "|---|---|"]
+    lines += [_row(f"`{option}`{values}", text.replace("<", "&lt;")) for option, values, text in options]
+    return [*lines, ""]
+
+
+def _subparsers(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
+    (action,) = [a for a in parser._actions if isinstance(a, argparse._SubParsersAction)]
+    return dict(action.choices)
+
+
+def _choices(action: argparse.Action) -> str:
+    if action.nargs == 0:
+        return ""
+    return f" {', '.join(map(str, action.choices))}" if action.choices else f" {action.metavar or 'number'}"
+
+
+def python_page() -> str:
+    """What `import custom_bert` offers, in Markdown."""
+    lines = [
+        "# From Python",
+        "",
+        "Made by `make docs` from the docstrings of what `custom_bert` exports. `TrainConfig` holds the",
+        "settings of [configuration.md](configuration.md). What a user has to mend is raised as a",
+        "`UserError` of `custom_bert.errors`, one line a fault: `ConfigError`, `DataError`, `RunError`,",
+        "`WriteError`.",
+        "",
+        "```python",
+        "from custom_bert import Classifier, train_model",
+        "",
+        'files = {"data.train_texts": "texts.txt", "data.train_labels": "labels.txt"}',
+        'result = train_model({**files, "out": "runs/mine"})',
+        "print(result.accuracy, result.macro_f1)",
+        'probabilities = Classifier.load(result.directory).predict_proba(["text one", "text two"])',
+        "```",
+        "",
+    ]
+    from custom_bert.metrics import ClassScores, Scores
+
+    public: list[Any] = [getattr(custom_bert, name) for name in custom_bert.__all__ if name[0] != "_"]
+    for item in [*public, Scores, ClassScores]:
+        if item is TrainConfig:
+            continue
+        if inspect.isclass(item):
+            lines += [f"## {item.__name__}", "", *_docstring(item)]
+            for name, member in vars(item).items():
+                function = getattr(member, "__func__", member)
+                if name[0] != "_" and inspect.isfunction(function):
+                    lines += [f"### {item.__name__}.{_signature(function)}", "", *_docstring(function)]
+        else:
+            lines += [f"## {_signature(item)}", "", *_docstring(item)]
+    return "\n".join(lines).rstrip("\n") + "\n"
+
+
+def _signature(function: Callable[..., Any]) -> str:
+    found, shown = inspect.signature(function), []
+    for parameter in found.parameters.values():
+        if parameter.kind is parameter.KEYWORD_ONLY and "*" not in shown:
+            shown.append("*")
+        default = "" if parameter.default is parameter.empty else f" = {parameter.default!r}"
+        if parameter.name != "self":
+            shown.append(f"{parameter.name}: {parameter.annotation}{default}")
+    return f"{function.__name__}({', '.join(shown)}) -> {found.return_annotation}"
+
+
+def _docstring(item: Any) -> list[str]:
+    """A docstring, its sections as lists."""
+    lines: list[str] = []
+    for line in (inspect.getdoc(item) or "").splitlines():
+        if re.fullmatch(r"(Args|Attributes|Returns|Raises):", line):
+            lines += [f"{line[:-1]}:", ""]
+        elif entry := re.fullmatch(r"    (\w+(?:, \w+)*): (.*)", line):
+            lines.append(f"- `{entry[1]}`: {entry[2]}")
+        else:
+            lines.append(f"  {line.strip()}" if line.startswith(" " * 8) else line.strip())
+    return [*lines, ""]
+
+
+PAGES: dict[str, Callable[[], str]] = {
+    "configuration.md": configuration_page,
+    "commands.md": commands_page,
+    "python.md": python_page,
+}
+
+
 if __name__ == "__main__":
-    files.write_text(Path(sys.argv[1]), configuration_page())
+    for name, page in PAGES.items():
+        files.write_text(Path(sys.argv[1]) / name, page())

@@ -10,7 +10,7 @@ from training_runs import arguments, settings, write_data
 
 from custom_bert.cli import COMMANDS, main
 from custom_bert.config import field_types
-from custom_bert.docs import configuration_page
+from custom_bert.docs import PAGES as MADE
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -26,8 +26,9 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
 
 
-def test_the_configuration_page_is_the_one_that_the_code_makes() -> None:
-    assert (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8") == configuration_page()
+@pytest.mark.parametrize("name", MADE)
+def test_reference_pages_are_those_that_the_code_makes(name: str) -> None:
+    assert (ROOT / "docs" / name).read_text(encoding="utf-8") == MADE[name]()
 
 
 def test_the_readmes_tables_are_those_of_the_records() -> None:

@@ -43,6 +43,10 @@ def test_nested_dotted_flat_and_older_names_mean_the_same() -> None:
     ]
 
 
+def test_a_plain_name_of_two_settings_is_refused() -> None:
+    assert faults_of({"warmup": 0.1}) == ("config: 'warmup' is batch.warmup or optim.warmup; write which",)
+
+
 def test_every_alias_leads_to_a_field_and_hides_none() -> None:
     names = field_types()
     assert set(ALIASES.values()) <= names.keys()
