@@ -67,7 +67,7 @@ class DataConfig:
     tokenizer: str | None = None
     """A vocab.txt or tokenizer.json to use. None: a WordPiece vocabulary is trained on the training texts."""
     lowercase: bool = True
-    """Whether the tokenizer folds case, a trained one or that of a vocab.txt; a tokenizer.json says so itself."""
+    """Whether the tokenizer folds case: a trained one, or that of a vocab.txt. A tokenizer.json says it."""
     cache_dir: str | None = None
     """Where tokenised data is kept between runs. None: custom-bert in the user's cache directory."""
 

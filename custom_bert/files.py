@@ -193,8 +193,12 @@ def write_bytes(path: Path, content: bytes, *, replace: bool = True) -> None:
 
 
 def write_text(path: Path, content: str, *, replace: bool = True) -> None:
-    """Writes `content` as UTF-8 with the line ends that it has. See `writing`."""
-    write_bytes(path, content.encode("utf-8"), replace=replace)
+    r"""Writes `content` as UTF-8 with the line ends that it has. See `writing`.
+
+    A byte of a file's name that is no UTF-8, which Python holds as a surrogate, becomes `\udcxx`: in JSON
+    that is the same name when it is read.
+    """
+    write_bytes(path, content.encode("utf-8", "backslashreplace"), replace=replace)
 
 
 def write_json(path: Path, value: Any, *, replace: bool = True) -> None:

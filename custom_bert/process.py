@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import io
 import os
 import sys
 from collections.abc import Mapping, MutableMapping
@@ -46,6 +47,13 @@ def prepare_process(environment: MutableMapping[str, str] = os.environ) -> None:
     environment.setdefault(KERNELS, "128")
     if environment is os.environ:
         _keep_memory(environment)
+        _print_any_name()
+
+
+def _print_any_name() -> None:
+    """Has standard output take names of files that are no UTF-8, as the bytes that they are."""
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+        sys.stdout.reconfigure(errors="surrogateescape")
 
 
 def _keep_memory(environment: Mapping[str, str]) -> None:

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -376,6 +377,25 @@ def test_a_run_that_the_time_ends_is_evaluated_as_often_as_it_affords(
     record = json.loads((tmp_path / "run" / "run.json").read_text())
     chosen = next(one for one in record["choices"] if one["name"] == "optim.eval_every")
     assert chosen["value"] == "by time" and record["config"]["optim.eval_every"] is None
+
+
+def test_names_of_files_may_be_any_bytes(data: Path, tmp_path: Path) -> None:
+    odd = Path(os.fsdecode(os.fsencode(tmp_path) + b"/odd \xff"))
+    try:
+        shutil.copytree(data, odd)
+    except OSError:
+        pytest.skip("this file system wants names in UTF-8")
+    run = odd / "run"
+    train = ["train", *arguments(settings(odd, run, **{"optim.epochs": 1}))]
+    lines = [train, train, ["evaluate", str(run), str(odd)], ["info", str(run)], ["report", str(run)]]
+    program = f"from custom_bert.cli import main\nprint([main(line) for line in {lines!r}])"
+    environment = {**os.environ, "PYTHONIOENCODING": "utf-8:strict"}  # as in most languages' locales
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, check=False, cwd=ROOT, env=environment
+    )
+    assert done.stdout.endswith(b"[0, 0, 0, 0, 0]\n"), done
+    assert os.fsencode(run) + b": this run is finished" in done.stdout
+    assert json.loads((run / "run.json").read_text())["config"]["out"] == str(run)
 
 
 def test_metrics_say_what_is_promised(run: Path) -> None:
