@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -67,7 +68,7 @@ def _labelled(
     config = todo.asked
     dataset = read_dataset(config.data, seed=config.seed)
     file = dataset.train_file
-    text = Text(file.characters, file.texts_sha256, lambda: LineReader(file.texts_path).blocks())
+    text = Text(file.characters, file.texts_sha256, partial(_blocks, file.texts_path, file.texts_sha256))
     tokenizer = pretrained.tokenizer if pretrained else decide_tokenizer(todo, text, say)
     max_length, cache = todo.config.data.max_length, cache_root(config.data.cache_dir)
     assert max_length is not None
@@ -100,6 +101,17 @@ def _labelled(
     truncation = {"train": train_store.info} | ({} if dataset.was_divided else {"val": val_store.info})
     warnings = _doubts(dataset, truncation, max_length, config.data.long_texts)
     return Reading(dataset, tokenizer, train, val, truncation, (*dataset.warnings, *warnings))
+
+
+def _blocks(path: str, sha256: str) -> Iterator[list[str]]:
+    """Lists of consecutive lines of a file that was checked before.
+
+    Raises:
+        DataError: after the last, if it has changed.
+    """
+    reader = LineReader(path)
+    yield from reader.blocks()
+    reader.compare(sha256)
 
 
 def _running_text(

@@ -22,8 +22,8 @@ from custom_bert import Classifier, TrainConfig, train_model
 from custom_bert.checkpoints.native import write_weights
 from custom_bert.cli import main
 from custom_bert.config_sources import from_mapping
-from custom_bert.errors import ConfigError, RunError, UserError, WriteError
-from custom_bert.training import choices, loop
+from custom_bert.errors import ConfigError, DataError, RunError, UserError, WriteError
+from custom_bert.training import choices, decisions, loop
 from custom_bert.training.prepare import prepare
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -396,6 +396,23 @@ def test_names_of_files_may_be_any_bytes(data: Path, tmp_path: Path) -> None:
     assert done.stdout.endswith(b"[0, 0, 0, 0, 0]\n"), done
     assert os.fsencode(run) + b": this run is finished" in done.stdout
     assert json.loads((run / "run.json").read_text())["config"]["out"] == str(run)
+
+
+def test_no_vocabulary_is_kept_of_texts_that_changed_meanwhile(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(data, tmp_path / "data")
+    real = decisions.train_tokenizer
+
+    def train(*arguments: Any, **options: Any) -> Any:
+        with (tmp_path / "data" / "train_dataset.txt").open("a") as stream:
+            stream.write("a line that nobody checked\n")
+        return real(*arguments, **options)
+
+    monkeypatch.setattr(decisions, "train_tokenizer", train)
+    with pytest.raises(DataError, match="train_dataset.txt: the file changed while it was read"):
+        prepare(from_mapping(settings(tmp_path / "data", tmp_path / "run")), print)
+    assert not list((tmp_path / "cache").rglob("*.json"))
 
 
 def test_metrics_say_what_is_promised(run: Path) -> None:
