@@ -410,7 +410,7 @@ def test_no_vocabulary_is_kept_of_texts_that_changed_meanwhile(
         return real(*arguments, **options)
 
     monkeypatch.setattr(decisions, "train_tokenizer", train)
-    with pytest.raises(DataError, match="train_dataset.txt: the file changed while it was read"):
+    with pytest.raises(DataError, match=r"train_dataset\.txt: the file changed while it was read"):
         prepare(from_mapping(settings(tmp_path / "data", tmp_path / "run")), print)
     assert not list((tmp_path / "cache").rglob("*.json"))
 
