@@ -103,7 +103,8 @@ def probe(
             plain = train_model(
                 {
                     **common,
-                    "preset": shape.preset,
+                    # not as legacy trains, from which any start would be a gain
+                    "preset": "custom" if shape.preset == "legacy" else shape.preset,
                     **{f"model.{name}": getattr(shape, name) for name in ARCHITECTURE},
                     "out": f"{scratch}/plain",
                 }

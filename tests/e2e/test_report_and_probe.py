@@ -3,6 +3,8 @@
 import html.parser
 import json
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from e2e.test_pretrain import recipe, write_corpus
 from training_runs import settings, write_data, write_lines
 
 from custom_bert import train_model
+from custom_bert.bench import probe
 from custom_bert.bench.probe import fit_linear
 from custom_bert.cli import main
 from custom_bert.report_page import Curve, chart
@@ -139,3 +142,20 @@ def test_the_worth_of_an_encoder_is_one_number(folder: Path, capsys: pytest.Capt
     assert found["linear"]["accuracy"] > 0.5
     assert main(["probe", str(folder / "no"), str(folder / "data")]) != 0
     assert "error: " in capsys.readouterr().err
+
+
+def test_what_is_trained_from_scratch_for_comparison_trains_by_the_best_recipe(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train_model(recipe(folder / "corpus", tmp_path / "bert", preset="legacy", **{"optim.epochs": 1}))
+    asked: list[dict[str, Any]] = []
+
+    def train(config: dict[str, Any]) -> SimpleNamespace:
+        asked.append(config)
+        return SimpleNamespace(accuracy=0.5, macro_f1=0.5)
+
+    monkeypatch.setattr(probe, "train_model", train)
+    probe.probe(str(tmp_path / "bert"), folder / "data", from_scratch=True)
+    tuned, plain = asked
+    assert tuned["model.init_from"] == str(tmp_path / "bert") and "model.init_from" not in plain
+    assert (plain["preset"], plain["model.norm"]) == ("custom", "post")
