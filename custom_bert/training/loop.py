@@ -82,9 +82,9 @@ def train_model(
 
 def _train(config: TrainConfig, group: Ranks, reporter: Reporter, *, fresh: bool) -> TrainResult:
     if config.runtime.tensorboard:
-        require_tensorboard()
+        group.from_leader(require_tensorboard)
     if config.out:
-        files.check_writable(Path(config.out))
+        group.from_leader(partial(files.check_writable, Path(config.out)))
     prepared = group.one_after_the_other(lambda: prepare(config, reporter.say))
     prepared = _as_the_leader(dataclasses.replace(prepared, ranks=group))
     for warning in prepared.warnings:

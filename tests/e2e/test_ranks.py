@@ -210,6 +210,10 @@ def test_what_is_wrong_is_told_once(folder: Path, tmp_path: Path) -> None:
     code, said = trained(classification(folder, tmp_path / "run"), 2)
     assert code != 0
     assert said.count("exists and is not a run directory") == 1 and "Traceback" not in said
+    (tmp_path / "file").write_text("mine")
+    code, said = trained(classification(folder, tmp_path / "file"), 2)
+    assert code != 0
+    assert said.count("error: ") == said.count("is not a directory") == 1 and "Traceback" not in said
 
 
 @pytest.mark.parametrize("rank", [0, 1])
