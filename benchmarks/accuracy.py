@@ -1,11 +1,14 @@
 """How accurate are the defaults, from scratch, on real sets, beside TF-IDF and fastText?
 
     python benchmarks/accuracy.py --data FOLDER --sets trec ag_news
+    python benchmarks/accuracy.py --data FOLDER --tflop 240
 
 Each set is a folder with the four data files. Nothing is tuned per set. The kept weights are those of the
 best evaluation on the validation rows, so the accuracy of the last evaluation stands beside it. The peers are
 TF-IDF with logistic regression and fastText (floret, which maintains it); beside their defaults stands the
-best of a small grid on the same rows.
+best of a small grid on the same rows. With --tflop each set has the time in which this machine computes so
+many operations in bare matrix products, as the roofline measures them (240 are about ten minutes of two cores
+at 400 GFLOP/s); the peers have all the time that they take.
 """
 
 from __future__ import annotations
@@ -53,6 +56,22 @@ def ours(arguments: dict[str, Any]) -> dict[str, Any]:
         "epochs": config["optim.epochs"],
         "pretrain_epochs": config["optim.pretrain_epochs"],
     }
+
+
+def rate(arguments: dict[str, Any]) -> dict[str, Any]:
+    """FLOP/s of bare products of a layer, in the type that training takes here; the best of some tries."""
+    import torch
+
+    from custom_bert import machine
+    from custom_bert.bench.roofline import gemm_rate
+    from custom_bert.precision import DTYPES, choose_precision
+
+    torch.set_num_threads(machine.cores())
+    device = torch.device("cpu")
+    precision = choose_precision(None, device)[0]
+    rows, width = arguments["rows"], arguments["width"]
+    found = [gemm_rate(rows, width, DTYPES[precision], device) for _ in range(10)]
+    return {"flops_per_second": max(found), "precision": precision}
 
 
 def has_spaces(texts: list[str]) -> bool:
@@ -155,8 +174,20 @@ def main() -> None:
     parser.add_argument("--sets", nargs="+", default=list(SETS))
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/accuracy.json"))
     parser.add_argument("--quick", action="store_true", help="one epoch: shows that it works")
+    parser.add_argument("--tflop", type=float, help="of matrix products, that each set has the time for")
     options = parser.parse_args()
-    settings = {"optim.epochs": 1, "optim.pretrain_epochs": 0} if options.quick else {}
+    settings: dict[str, Any] = {"optim.epochs": 1, "optim.pretrain_epochs": 0} if options.quick else {}
+    question, command = (
+        QUESTION,
+        f"python benchmarks/accuracy.py --data FOLDER --sets {' '.join(options.sets)}",
+    )
+    if options.tflop:
+        reached = in_child([__file__], "rate", {"rows": 2048, "width": 256})
+        settings["optim.max_minutes"] = options.tflop * 1e12 / reached["flops_per_second"] / 60
+        speed = f"{reached['flops_per_second'] / 1e9:,.0f} GFLOP/s ({reached['precision']})"
+        minutes = f"{settings['optim.max_minutes']:.1f} minutes at {speed}"
+        question += f", in the time of {options.tflop:g} TFLOP of matrix products: {minutes}"
+        command += f" --tflop {options.tflop:g}"
     results: dict[str, Any] = {}
     for name in options.sets:
         folder = str((options.data / name).resolve())
@@ -168,13 +199,14 @@ def main() -> None:
         print(f"{name}: {us['accuracy']:.4f}, {us['wall_seconds']:.0f} s; {them} {fast}", flush=True)
         write_record(
             options.out,
-            question=QUESTION,
-            command=f"python benchmarks/accuracy.py --data FOLDER --sets {' '.join(options.sets)}",
+            question=question,
+            command=command,
             table=table_of(results),
+            settings=settings,
             results=results,
         )
 
 
 if __name__ == "__main__":
-    if not answer_as_child(sys.argv[1:], {"ours": ours, "tfidf": tfidf, "fasttext": fasttext}):
+    if not answer_as_child(sys.argv[1:], {"ours": ours, "tfidf": tfidf, "fasttext": fasttext, "rate": rate}):
         main()

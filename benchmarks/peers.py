@@ -61,14 +61,10 @@ COMPARISONS = {
 
 def ours(arguments: dict[str, Any]) -> dict[str, Any]:
     """The product's own pieces: prepare, the classification phase, its steps."""
+    from custom_bert.bench.steps import time_steps
     from custom_bert.config_sources import from_mapping
     from custom_bert.data.dataset import in_directory
-    from custom_bert.training.log import Reporter
-    from custom_bert.training.loop import build
-    from custom_bert.training.optim import set_lr
-    from custom_bert.training.phases import steps_of
     from custom_bert.training.prepare import prepare
-    from custom_bert.training.step import train_step
 
     settings: dict[str, Any] = {
         **in_directory(arguments["folder"]),
@@ -85,34 +81,12 @@ def ours(arguments: dict[str, Any]) -> dict[str, Any]:
     if "dropout" in arguments:
         settings |= {"model.hidden_dropout": arguments["dropout"], "optim.token_dropout": 0.0}
     prepared = prepare(from_mapping(settings), lambda line: None)
-    state = build(prepared, Reporter())
-    phase = state.phases[-1]
-    tokens = computed = rows = 0
-    begun = 0.0
-    for count, step in enumerate(steps_of(phase, prepared), start=1):
-        set_lr(phase.optimizer, 1e-4)
-        train_step(
-            phase.model,
-            phase.optimizer,
-            step.microbatches,
-            phase.objective,
-            precision=state.precision,
-            clip_norm=1.0,
-        )
-        if count > WARM_STEPS:
-            tokens += sum(int(prepared.train.lengths_N[b.indices].sum()) for b in step.microbatches)
-            computed += sum(b.num_tokens for b in step.microbatches)
-            rows += sum(b.num_rows for b in step.microbatches)
-        if count == WARM_STEPS:
-            begun = time.perf_counter()
-        if tokens >= arguments["tokens"]:
-            break
-    seconds = time.perf_counter() - begun
+    timed = time_steps(prepared, tokens=arguments["tokens"], warm=WARM_STEPS)
     return {
-        "tokens_per_second": tokens / seconds,
-        "padding": 1 - computed / rows,
-        "left_out": 1 - computed / tokens,
-        "steps": count - WARM_STEPS,
+        "tokens_per_second": timed.texts / timed.seconds,
+        "padding": 1 - timed.tokens / timed.rows,
+        "left_out": 1 - timed.tokens / timed.texts,
+        "steps": timed.steps,
         "dropout": prepared.encoder.hidden_dropout,
         "parameters": prepared.encoder.num_parameters(len(prepared.dataset.labels)),
         "token_budget": prepared.config.batch.token_budget,

@@ -69,36 +69,14 @@ def prepared_for(arguments: dict[str, Any]) -> Any:
 
 def ours(arguments: dict[str, Any]) -> dict[str, Any]:
     """The product's own pieces."""
-    from custom_bert.training.log import Reporter
-    from custom_bert.training.loop import build
-    from custom_bert.training.optim import set_lr
-    from custom_bert.training.phases import steps_of
-    from custom_bert.training.step import train_step
+    from custom_bert.bench.steps import time_steps
 
     prepared = prepared_for(arguments)
-    state = build(prepared, Reporter(silent=True))
-    phase, tokens, begun = state.phases[-1], 0, 0.0
-    for count, step in enumerate(steps_of(phase, prepared), start=1):
-        set_lr(phase.optimizer, 1e-4)
-        result = train_step(
-            phase.model,
-            phase.optimizer,
-            step.microbatches,
-            phase.objective,
-            precision=state.precision,
-            clip_norm=1.0,
-        )
-        if count > WARM_STEPS:
-            tokens += result.tokens
-        if count == WARM_STEPS:
-            begun = time.perf_counter()
-        if tokens >= arguments["tokens"]:
-            break
-    seconds = time.perf_counter() - begun
+    timed = time_steps(prepared, tokens=arguments["tokens"], warm=WARM_STEPS)
     return {
-        "tokens_per_second": tokens / seconds,
-        "steps": count - WARM_STEPS,
-        "parameters": sum(p.numel() for p in phase.model.parameters()),
+        "tokens_per_second": timed.texts / timed.seconds,
+        "steps": timed.steps,
+        "parameters": timed.parameters,
         "token_budget": prepared.config.batch.token_budget,
         "precision": prepared.config.runtime.precision,
     }

@@ -1,0 +1,69 @@
+"""The product's own training steps on prepared data, timed: what comparisons with other trainers measure."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+from custom_bert.training.log import Reporter
+from custom_bert.training.loop import build
+from custom_bert.training.optim import set_lr
+from custom_bert.training.phases import steps_of
+from custom_bert.training.prepare import Prepared
+from custom_bert.training.step import train_step
+
+
+@dataclass(frozen=True)
+class Timed:
+    """Timed steps of a run's last phase.
+
+    Attributes:
+        texts: tokens of their texts, left-out ones among them.
+        tokens: that the steps read.
+        rows: of their batches, padding and filler among them.
+        steps: how many.
+        seconds: that they took.
+        parameters: of the model.
+    """
+
+    texts: int
+    tokens: int
+    rows: int
+    steps: int
+    seconds: float
+    parameters: int
+
+
+def time_steps(prepared: Prepared, *, tokens: int, warm: int) -> Timed:
+    """Trains for some steps, without evaluations, logs or checkpoints.
+
+    Args:
+        prepared: what is trained, on what.
+        tokens: of texts, after which it ends.
+        warm: steps before those that are timed.
+    """
+    state = build(prepared, Reporter(silent=True))
+    phase = state.phases[-1]
+    texts = read = rows = count = 0
+    begun = 0.0
+    for count, step in enumerate(steps_of(phase, prepared), start=1):
+        set_lr(phase.optimizer, 1e-4)
+        train_step(
+            phase.model,
+            phase.optimizer,
+            step.microbatches,
+            phase.objective,
+            precision=state.precision,
+            clip_norm=1.0,
+        )
+        if count > warm:
+            texts += sum(int(prepared.train.lengths_N[batch.indices].sum()) for batch in step.microbatches)
+            read += sum(batch.num_tokens for batch in step.microbatches)
+            rows += sum(batch.num_rows for batch in step.microbatches)
+        if count == warm:
+            begun = time.perf_counter()
+        if texts >= tokens:
+            break
+    seconds = time.perf_counter() - begun
+    parameters = sum(parameter.numel() for parameter in phase.model.parameters())
+    return Timed(texts, read, rows, count - warm, seconds, parameters)
