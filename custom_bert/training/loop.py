@@ -364,18 +364,7 @@ def fit(state: State, prepared: Prepared, run: RunDirectory, reporter: Reporter,
                 state.count_skips()
             if logs:
                 elapsed = time.perf_counter() - started
-                record = {
-                    "kind": phase.name,
-                    "step": progress.step,
-                    "epoch": round(progress.epoch, 4),
-                    "loss": _or_none(float(torch.stack(state.losses).nanmean())),
-                    "lr": lr,
-                    "grad_norm": _or_none(float(result.grad_norm)),
-                    "skipped": progress.skipped,
-                    **speed.read(),
-                    "seconds": round(elapsed, 3),
-                    **({"graphs": graphs_compiled()} if state.fused else {}),
-                }
+                record = _record(state, lr, float(result.grad_norm), speed, elapsed)
                 state.losses.clear()
                 run.log.write(record)
                 reporter.progress(record, shown, remaining=elapsed * (1 - done) / max(done, 1e-9))
@@ -402,6 +391,22 @@ def fit(state: State, prepared: Prepared, run: RunDirectory, reporter: Reporter,
             board.close()
     waited = speed.waited / max(speed.seconds, 1e-9)
     reporter.say(f"{phase.name}ing took {duration(speed.seconds)}, {waited:.1%} of it waiting for batches")
+
+
+def _record(state: State, lr: float, grad_norm: float, speed: Speed, elapsed: float) -> dict[str, Any]:
+    """What metrics.jsonl says of the steps since its last line of the phase."""
+    return {
+        "kind": state.phase.name,
+        "step": state.progress.step,
+        "epoch": round(state.progress.epoch, 4),
+        "loss": _or_none(float(torch.stack(state.losses).nanmean())),
+        "lr": lr,
+        "grad_norm": _or_none(grad_norm),
+        "skipped": state.progress.skipped,
+        **speed.read(),
+        "seconds": round(elapsed, 3),
+        **({"graphs": graphs_compiled()} if state.fused else {}),
+    }
 
 
 def _save(state: State, prepared: Prepared, run: RunDirectory) -> float:
