@@ -136,7 +136,8 @@ EXIT_CODES = (
 
 def _command(name: str, command: type[Any]) -> list[str]:
     """A section: how it is called, what it does, its options."""
-    hints, described = typing.get_type_hints(command, include_extras=True), {}
+    hints = typing.get_type_hints(command, include_extras=True)
+    described: dict[str, str] = {}
     for owner in reversed(command.__mro__[:-1]):
         described |= _descriptions(owner)
     positional, options = [], []

@@ -19,7 +19,8 @@ import functools
 import hashlib
 import itertools
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -323,16 +324,15 @@ def _prepare(
 
     begun = last = time.perf_counter()
     read_before = sum(file.stored for file in corpus.files[: about.file])
-    for lines, reader in _groups(corpus, about):
-        paragraphs = [_parts(line) for line in lines]
-        arrays = iter(tokenizer.encode_plain(list(itertools.chain(*paragraphs))))
+    for paragraphs, reader, encoded in _encoded(_groups(corpus, about.file, about.line), tokenizer):
+        arrays = iter(encoded)
         for parts in paragraphs:
             if not parts:
                 end_document()
             for _ in parts:
                 about.inside = True
                 take(next(arrays))
-        about.line += len(lines)
+        about.line += len(paragraphs)
         if reader is None:  # the end of a file
             end_document()
             read_before += corpus.files[about.file].stored
@@ -347,14 +347,40 @@ def _prepare(
     return about
 
 
-def _groups(corpus: Corpus, about: Progress) -> Iterator[tuple[list[str], LineReader | None]]:
-    """Some lines and their reader, from the next line on; after each file no lines and no reader.
+Paragraphs = list[list[str]]
+"""Of some lines, the parts of each; see `_parts`."""
+
+
+def _encoded(
+    groups: Iterable[tuple[list[str], LineReader | None]], tokenizer: TextTokenizer
+) -> Iterator[tuple[Paragraphs, LineReader | None, list[np.ndarray]]]:
+    """Groups of lines as paragraphs, their reader, and the ids of each part. While one is used, a thread
+    encodes the next, on all cores."""
+    with ThreadPoolExecutor(1) as pool:
+        before: tuple[Paragraphs, LineReader | None, Future[list[np.ndarray]]] | None = None
+        for lines, reader in groups:
+            paragraphs = [_parts(line) for line in lines]
+            encoding = pool.submit(tokenizer.encode_plain, list(itertools.chain(*paragraphs)))
+            if before is not None:
+                yield before[0], before[1], before[2].result()
+            before = paragraphs, reader, encoding
+        if before is not None:
+            yield before[0], before[1], before[2].result()
+
+
+def _groups(corpus: Corpus, first: int, line: int) -> Iterator[tuple[list[str], LineReader | None]]:
+    """Some lines and their reader; after each file no lines and no reader.
+
+    Args:
+        corpus: of the files.
+        first: the file to begin with.
+        line: of that file, to begin with.
 
     Raises:
         DataError: if a file is no longer the one that was checked.
     """
-    for file in corpus.files[about.file :]:
-        reader, skip = LineReader(file.path, unpack=True), about.line
+    for number, file in enumerate(corpus.files[first:]):
+        reader, skip = LineReader(file.path, unpack=True), 0 if number else line
         for block in reader.blocks():
             lines, skip = block[skip:], max(0, skip - len(block))
             for start in range(0, len(lines), GROUP):
