@@ -149,7 +149,8 @@ def _about(record: dict[str, Any], data: dict[str, Any]) -> str:
         examples = [data.get(f"{split}_examples", 0) for split in ("train", "val")]
         what = f"{examples[0]:,} training and {examples[1]:,} validation texts"
     machine = record.get("machine", {})
-    where = ", ".join(str(machine[key]) for key in ("device", "processor", "torch") if machine.get(key))
+    named = {"device": "", "processor": "", "torch": "torch "}
+    where = ", ".join(f"{before}{machine[key]}" for key, before in named.items() if machine.get(key))
     return f"{record['status']}, started {record.get('started', '')}; {what}; {where}"
 
 
