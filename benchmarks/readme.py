@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 PAGES = (
     ROOT / "README.md",
-    *(ROOT / "docs" / f"{name}.md" for name in ("reliability", "pretraining", "scaling")),
+    *(ROOT / "docs" / f"{name}.md" for name in ("benchmarks", "reliability", "pretraining", "scaling")),
 )
 
 
@@ -128,6 +128,85 @@ def reliability(record: dict[str, Any]) -> list[str]:
     return rows
 
 
+MACHINES = {"amx": "AMX", "bf16": "bf16, no AMX", "fp32": "no bf16"}
+"""Of the records: two cores each."""
+
+PEERS = {
+    "amx": "peers_256x4_cpu2amx_202611",
+    "bf16": "peers_256x4_cpu2_202611",
+    "fp32": "peers_256x4_cpu2avx2_202611",
+}
+PEERS_MLM = {"amx": "peers_mlm_256x4_cpu2amx_202611", "fp32": "peers_mlm_256x4_cpu2avx2_202611"}
+PREDICTION = {"amx": "prediction_minilm_cpu2amx_202611", "bf16": "prediction_minilm_cpu2_202611"}
+MEASURED: tuple[tuple[str, str, str, dict[str, str]], ...] = (
+    (
+        "training a classifier from scratch, against the Trainer at its defaults (C1)",
+        "4",
+        "C1: ours at its defaults against HF at its defaults, 256x4",
+        PEERS,
+    ),
+    (
+        "the same, against its best settings, equal dropout (C2)",
+        "1.3",
+        "C2: against HF's best, dropout 0.1, 256x4",
+        PEERS,
+    ),
+    (
+        "masked language modelling, against the Trainer at its defaults (C4)",
+        "5",
+        "C4: against HF's defaults, 256x4",
+        PEERS_MLM,
+    ),
+    ("the same, against its best settings (C4)", "2", "C4: against HF's best, no dropout, 256x4", PEERS_MLM),
+    (
+        "fine-tuning MiniLM on TREC, against the Trainer at its best",
+        "1.5",
+        "fine-tuning, trec",
+        {"bf16": "finetune_minilm_cpu2_202611"},
+    ),
+    (
+        "prediction in bf16, against transformers' pipeline (C7)",
+        "3.5",
+        "C7: bf16 against the pipeline in fp32",
+        PREDICTION,
+    ),
+    (
+        "the same, against ONNX Runtime in int8 (C7)",
+        "1",
+        "C7: bf16 against ONNX Runtime in int8",
+        {"amx": PREDICTION["amx"]},
+    ),
+    (
+        "`custom` against `legacy` (C8)",
+        "8",
+        "AG News lengths: recipe: custom, all on",
+        {"amx": "ablation_cpu2amx_202611", "fp32": "ablation_cpu2avx2_202611"},
+    ),
+)
+"""What is compared, the least that is wanted, the id in the records, and the record of each machine."""
+
+
+def measured() -> list[str]:
+    """One row a comparison, a column a machine; each figure leads to its record."""
+    rows = [f"| speed, ours / theirs | target | {' | '.join(MACHINES.values())} |", "|" + "---|" * 5]
+    for what, least, name, records in MEASURED:
+        cells = [what, least]
+        for machine in MACHINES:
+            if machine not in records:
+                cells.append("")
+                continue
+            (one,) = [r for r in _read(f"{records[machine]}.json")["results"] if r["id"] == name]
+            ratio = f"{one['ratio_median']:.2f} ({one['ratio_min']:.2f} to {one['ratio_max']:.2f})"
+            cells.append(f"[{ratio}](benchmarks/results/{records[machine]}.md)")
+        rows.append(f"| {' | '.join(cells)} |")
+    return rows
+
+
+def _read(file: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((RESULTS / file).read_text(encoding="utf-8"))
+    return found
+
+
 TABLES: dict[str, tuple[str, Callable[[dict[str, Any]], list[str]]]] = {
     "accuracy": ("accuracy_cpu2avx2_202611.json", accuracy),
     "ablation": ("ablation_cpu2amx_202611.json", ablation),
@@ -160,11 +239,12 @@ def filled(text: str) -> str:
 
     def replaced(match: re.Match[str]) -> str:
         name = match.group(1)
+        if name == "measured":
+            return "\n".join(["<!-- measured -->", *measured(), "<!-- end -->"])
         if name not in TABLES:
             raise ValueError(f"a page marks the table {name!r}; known are {', '.join(TABLES)}")
         file, make = TABLES[name]
-        lines = make(json.loads((RESULTS / file).read_text(encoding="utf-8")))
-        return "\n".join([f"<!-- {name} -->", *lines, "<!-- end -->"])
+        return "\n".join([f"<!-- {name} -->", *make(_read(file)), "<!-- end -->"])
 
     return re.sub(r"<!-- (\w+) -->\n.*?<!-- end -->", replaced, text, flags=re.DOTALL)
 
