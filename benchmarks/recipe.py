@@ -1,4 +1,4 @@
-"""Does another optimizer, or a warm-up of batches or lengths, learn more in the same time?
+"""Does another optimizer, batch size, or a warm-up of batches or lengths, learn more in the same time?
 
     python benchmarks/recipe.py --text FILE --minutes 3 --seeds 2
 
@@ -8,7 +8,8 @@ the product; StableAdamW (Wortsman et al. 2023, arXiv 2304.13013, algorithm 2), 
 where a tensor's gradients are larger than its moments expect; Muon (Jordan et al. 2024,
 https://kellerjordan.github.io/posts/muon) for the layers' matrices with AdamW for the rest, its step as
 large as AdamW's in the root of the mean square (Liu et al. 2025, arXiv 2502.16982), Newton-Schulz on all
-matrices of a shape at once. Warm-ups take shares of the steps that AdamW made in the time.
+matrices of a shape at once. Warm-ups take shares of the steps that AdamW made in the time. Where a name says
+nothing of tokens, a step has as many as the product takes for so much text.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from torch import Tensor
 from custom_bert.bench.measure import answer_as_child, in_child, markdown, shown, write_record
 from custom_bert.training.choices import pretrain_learning_rate
 
-QUESTION = "Optimizers and warm-ups of masked language modelling at equal time"
+QUESTION = "Optimizers, batches and warm-ups of masked language modelling at equal time"
 SIDES: dict[str, dict[str, Any]] = {
     "AdamW": {},
     "StableAdamW": {"optimizer": "StableAdamW"},
@@ -37,6 +38,10 @@ SIDES: dict[str, dict[str, Any]] = {
     "AdamW, twice the rate": {"rate": 2.0},
     "batch warm-up": {"batch.accumulation": 2, "batch.warmup": 0.3},
     "length warm-up": {"batch.length_warmup": 0.2},
+    "4,096 tokens a step": {"batch.token_budget": 4096},
+    "2,048 tokens a step": {"batch.token_budget": 2048},
+    "1,024 tokens a step": {"batch.token_budget": 1024},
+    "Muon, 2,048 tokens a step": {"optimizer": "Muon", "rate": 1.4, "batch.token_budget": 2048},
 }
 BASELINE = "AdamW"
 WARM_UPS = {"batch.warmup", "batch.length_warmup"}
@@ -220,7 +225,8 @@ def main() -> None:
                 question=f"{QUESTION}: {options.minutes:g} minutes, {options.size}, vocabulary "
                 f"{options.vocabulary:,}",
                 command=f"python benchmarks/recipe.py --text FILE --size {options.size} --vocabulary "
-                f"{options.vocabulary} --minutes {options.minutes:g} --seeds {options.seeds}",
+                f"{options.vocabulary} --minutes {options.minutes:g} --seeds {options.seeds}"
+                + (f" --sides {' '.join(map(repr, sides))}" if set(sides) != set(SIDES) else ""),
                 table=markdown(["side", "accuracy of hidden tokens, %", "loss", "steps", "minutes"], rows),
                 data=options.text.parent.name,
                 raw=raw,
