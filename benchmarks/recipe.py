@@ -41,7 +41,11 @@ SIDES: dict[str, dict[str, Any]] = {
     "4,096 tokens a step": {"batch.token_budget": 4096},
     "2,048 tokens a step": {"batch.token_budget": 2048},
     "1,024 tokens a step": {"batch.token_budget": 1024},
-    "Muon, 2,048 tokens a step": {"optimizer": "Muon", "rate": 1.4, "batch.token_budget": 2048},
+    "Muon, twice the rate, 4,096 tokens a step": {
+        "optimizer": "Muon",
+        "rate": 2.0,
+        "batch.token_budget": 4096,
+    },
 }
 BASELINE = "AdamW"
 WARM_UPS = {"batch.warmup", "batch.length_warmup"}
