@@ -9,8 +9,11 @@ are.
 
 from __future__ import annotations
 
+import gc
 import json
 import os
+import sys
+import traceback
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -255,4 +258,17 @@ def joined(device: str | None) -> Iterator[Ranks]:
             f"newest checkpoint ({first_line(error)})"
         ) from error
     finally:
+        _let_go(sys.exception())
         dist.destroy_process_group()
+
+
+def _let_go(error: BaseException | None) -> None:
+    """Frees what the frames of an exception and of those before it hold, and what only cycles hold.
+
+    A DistributedDataParallel that is freed after its process group waits in its destructor, with Python's
+    lock held, for the group's threads, and they may wait for that lock: an interrupted rank never ends then.
+    """
+    while error is not None:
+        traceback.clear_frames(error.__traceback__)
+        error = error.__cause__ or error.__context__
+    gc.collect()

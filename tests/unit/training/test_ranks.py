@@ -1,0 +1,63 @@
+"""What several processes agree on, as far as one process shows it."""
+
+import weakref
+from typing import Any
+
+import pytest
+
+from custom_bert.errors import RunError
+from custom_bert.training import ranks
+
+
+class Held:
+    """As a DistributedDataParallel holds itself."""
+
+    def __init__(self) -> None:
+        self.me = self
+
+
+@pytest.mark.parametrize("ends", [SystemExit, RunError, None])
+def test_what_a_run_held_is_freed_before_its_process_group(
+    monkeypatch: pytest.MonkeyPatch, ends: type[BaseException] | None
+) -> None:
+    """Freed after it, the last of its threads and the interpreter's lock waited for each other, in one of a
+    hundred runs that were interrupted."""
+    held: list[weakref.ref[Held]] = []
+    freed: list[bool] = []
+
+    class Group:
+        """torch.distributed, without processes."""
+
+        init_process_group = new_group = staticmethod(lambda *_, **__: None)
+        get_rank = staticmethod(lambda: 0)
+        get_world_size = staticmethod(lambda: 2)
+
+        @staticmethod
+        def destroy_process_group() -> None:
+            freed.append(held[0]() is None)
+
+    monkeypatch.setattr(ranks, "dist", Group)
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("RANK", "0")
+
+    def fit() -> None:
+        model = Held()
+        held.append(weakref.ref(model))
+        if ends:
+            raise RuntimeError("Connection closed by peer" if ends is RunError else "stop")
+
+    def train() -> Any:
+        try:
+            fit()
+        except RuntimeError:
+            if ends is SystemExit:
+                raise SystemExit(143) from None
+            raise
+
+    if ends is None:
+        with ranks.joined("cpu"):
+            train()
+    else:
+        with pytest.raises(ends), ranks.joined("cpu"):
+            train()
+    assert freed == [True]
