@@ -177,10 +177,8 @@ def main() -> None:
     parser.add_argument("--tflop", type=float, help="of matrix products, that each set has the time for")
     options = parser.parse_args()
     settings: dict[str, Any] = {"optim.epochs": 1, "optim.pretrain_epochs": 0} if options.quick else {}
-    question, command = (
-        QUESTION,
-        f"python benchmarks/accuracy.py --data FOLDER --sets {' '.join(options.sets)}",
-    )
+    question = QUESTION
+    command = f"python benchmarks/accuracy.py --data FOLDER --sets {' '.join(options.sets)}"
     if options.tflop:
         reached = in_child([__file__], "rate", {"rows": 2048, "width": 256})
         settings["optim.max_minutes"] = options.tflop * 1e12 / reached["flops_per_second"] / 60

@@ -42,11 +42,16 @@ def accuracy(record: dict[str, Any]) -> list[str]:
     return rows
 
 
+def ratio_of(one: dict[str, Any]) -> str:
+    """Median (smallest to largest) of a record's result."""
+    return f"{one['ratio_median']:.2f} ({one['ratio_min']:.2f} to {one['ratio_max']:.2f})"
+
+
 def comparisons(record: dict[str, Any]) -> list[str]:
     """Ours over theirs; an encoder's size, which ends an id, stands beside the table."""
     rows = ["| comparison | speed, ours / theirs | repeats |", "|---|---|---|"]
     for one in record["results"]:
-        ratio = f"{one['ratio_median']:.2f} ({one['ratio_min']:.2f} to {one['ratio_max']:.2f})"
+        ratio = ratio_of(one)
         name = re.sub(r", \d+x\d+$", "", one["id"])
         rows.append(f"| {name} | {ratio} | {one['repeats']} |")
     return rows
@@ -105,7 +110,7 @@ def ablation(record: dict[str, Any]) -> list[str]:
         one = found.get((part, name))
         if one is None:
             return ["", ""]
-        ratio = f"{one['ratio_median']:.2f} ({one['ratio_min']:.2f} to {one['ratio_max']:.2f})"
+        ratio = ratio_of(one)
         return [ratio, f"{one['memory']['median']:.2f}" if one["memory"] else ""]
 
     rows = ["| improvement | alone: speed | memory | in `custom`: speed | memory |", "|---|---|---|---|---|"]
@@ -196,7 +201,7 @@ def measured() -> list[str]:
                 cells.append("")
                 continue
             (one,) = [r for r in _read(f"{records[machine]}.json")["results"] if r["id"] == name]
-            ratio = f"{one['ratio_median']:.2f} ({one['ratio_min']:.2f} to {one['ratio_max']:.2f})"
+            ratio = ratio_of(one)
             cells.append(f"[{ratio}](benchmarks/results/{records[machine]}.md)")
         rows.append(f"| {' | '.join(cells)} |")
     return rows
@@ -207,27 +212,33 @@ def _read(file: str) -> dict[str, Any]:
     return found
 
 
-TABLES: dict[str, tuple[str, Callable[[dict[str, Any]], list[str]]]] = {
-    "accuracy": ("accuracy_cpu2avx2_202611.json", accuracy),
-    "ablation": ("ablation_cpu2amx_202611.json", ablation),
-    "peers": ("peers_256x4_cpu2avx2_202611.json", comparisons),
-    "peers_bf16": ("peers_256x4_cpu2_202611.json", comparisons),
-    "peers_amx": ("peers_256x4_cpu2amx_202611.json", comparisons),
-    "time_to_accuracy": ("time_to_accuracy_cpu2amx_202611.json", comparisons),
-    "prediction": ("prediction_minilm_cpu2amx_202611.json", comparisons),
-    "finetune": ("finetune_minilm_cpu2_202611.json", finetune),
-    "finetune_imdb": ("finetune_imdb_cpu2amx_202611.json", finetune),
-    "reliability": ("reliability.json", reliability),
-    "peers_mlm": ("peers_mlm_256x4_cpu2amx_202611.json", comparisons),
-    "peers_mlm_fp32": ("peers_mlm_256x4_cpu2avx2_202611.json", comparisons),
-    "peers_mlm_384x6": ("peers_mlm_384x6_cpu2amx_202611.json", comparisons),
-    "mlm_learning": ("peers_mlm_learning_cpu2amx_202611.json", learning),
-    "corpus": ("corpus_preparation_cpu2amx_202611.json", comparisons),
-    "few": ("pretraining_value_few_cpu2amx_202611.json", value),
-    "scratch": ("pretraining_value_scratch_cpu2amx_202611.json", value),
-    "ranks": ("ranks_cpu2amx_202611.json", comparisons),
+def of(file: str, make: Callable[[dict[str, Any]], list[str]]) -> Callable[[], list[str]]:
+    """Makes a table of one record."""
+    return lambda: make(_read(file))
+
+
+TABLES: dict[str, Callable[[], list[str]]] = {
+    "measured": measured,
+    "accuracy": of("accuracy_cpu2avx2_202611.json", accuracy),
+    "ablation": of("ablation_cpu2amx_202611.json", ablation),
+    "peers": of("peers_256x4_cpu2avx2_202611.json", comparisons),
+    "peers_bf16": of("peers_256x4_cpu2_202611.json", comparisons),
+    "peers_amx": of("peers_256x4_cpu2amx_202611.json", comparisons),
+    "time_to_accuracy": of("time_to_accuracy_cpu2amx_202611.json", comparisons),
+    "prediction": of("prediction_minilm_cpu2amx_202611.json", comparisons),
+    "finetune": of("finetune_minilm_cpu2_202611.json", finetune),
+    "finetune_imdb": of("finetune_imdb_cpu2amx_202611.json", finetune),
+    "reliability": of("reliability.json", reliability),
+    "peers_mlm": of("peers_mlm_256x4_cpu2amx_202611.json", comparisons),
+    "peers_mlm_fp32": of("peers_mlm_256x4_cpu2avx2_202611.json", comparisons),
+    "peers_mlm_384x6": of("peers_mlm_384x6_cpu2amx_202611.json", comparisons),
+    "mlm_learning": of("peers_mlm_learning_cpu2amx_202611.json", learning),
+    "corpus": of("corpus_preparation_cpu2amx_202611.json", comparisons),
+    "few": of("pretraining_value_few_cpu2amx_202611.json", value),
+    "scratch": of("pretraining_value_scratch_cpu2amx_202611.json", value),
+    "ranks": of("ranks_cpu2amx_202611.json", comparisons),
 }
-"""Table -> its record, and what makes the one of the other."""
+"""Table -> what makes it of its records."""
 
 
 def filled(text: str) -> str:
@@ -239,12 +250,9 @@ def filled(text: str) -> str:
 
     def replaced(match: re.Match[str]) -> str:
         name = match.group(1)
-        if name == "measured":
-            return "\n".join(["<!-- measured -->", *measured(), "<!-- end -->"])
         if name not in TABLES:
             raise ValueError(f"a page marks the table {name!r}; known are {', '.join(TABLES)}")
-        file, make = TABLES[name]
-        return "\n".join([f"<!-- {name} -->", *make(_read(file)), "<!-- end -->"])
+        return "\n".join([f"<!-- {name} -->", *TABLES[name](), "<!-- end -->"])
 
     return re.sub(r"<!-- (\w+) -->\n.*?<!-- end -->", replaced, text, flags=re.DOTALL)
 

@@ -109,9 +109,7 @@ class Corpus:
             DataError: if a file is no longer the one that was checked.
         """
         for file in self.files:
-            reader = LineReader(file.path, unpack=True)
-            yield from reader.blocks()
-            reader.compare(file.sha256)
+            yield from LineReader(file.path, unpack=True).blocks(file.sha256)
 
 
 def read_corpus(paths: Sequence[str], cache: Path | None = None) -> Corpus:

@@ -381,11 +381,10 @@ def _groups(corpus: Corpus, first: int, line: int) -> Iterator[tuple[list[str], 
     """
     for number, file in enumerate(corpus.files[first:]):
         reader, skip = LineReader(file.path, unpack=True), 0 if number else line
-        for block in reader.blocks():
+        for block in reader.blocks(file.sha256):
             lines, skip = block[skip:], max(0, skip - len(block))
             for start in range(0, len(lines), GROUP):
                 yield lines[start : start + GROUP], reader
-        reader.compare(file.sha256)
         yield [], None
 
 

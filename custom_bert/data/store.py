@@ -179,7 +179,7 @@ def _build(
         with files.new_directory(directory) as folder:
             lengths, truncated, lost_tokens, unknown = [np.zeros(1, dtype=np.int64)], 0, 0, 0
             with files.creating(folder / "ids.bin") as ids_file:
-                for block in reader.blocks():
+                for block in reader.blocks(texts_sha256):
                     for start in range(0, len(block), 4096):
                         arrays, lost = tokenizer.encode(block[start : start + 4096], max_length, long_texts)
                         ids = np.concatenate(arrays)
@@ -190,7 +190,6 @@ def _build(
                         unknown += int((ids == tokenizer.unknown_id).sum())
                     if progress:
                         progress(reader.num_lines)
-            reader.compare(texts_sha256)
             offsets = np.cumsum(np.concatenate(lengths))
             with files.creating(folder / "offsets.bin") as offsets_file:
                 offsets_file.write(offsets.astype("<i8").tobytes())

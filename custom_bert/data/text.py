@@ -66,21 +66,15 @@ class LineReader:
         """Of the bytes read so far: the file's, after `blocks` has ended."""
         return self._digest.hexdigest()
 
-    def compare(self, sha256: str) -> None:
-        """After `blocks` has ended.
-
-        Raises:
-            DataError: if the file is not the one with this hash.
-        """
-        if self.sha256 != sha256:
-            raise DataError(str(self.path), "the file changed while it was read; start again")
-
-    def blocks(self) -> Iterator[list[str]]:
+    def blocks(self, sha256: str | None = None) -> Iterator[list[str]]:
         """Lists of consecutive lines.
+
+        Args:
+            sha256: of the bytes as they were checked; None where they are read for the first time.
 
         Raises:
             DataError: for bytes that are not UTF-8, NUL bytes, UTF-16, gzip, or lone CR line ends, with
-                the line's number.
+                the line's number; after the last line, if the file is not the one with this hash.
         """
         self.num_lines, self.num_bytes, self._digest = 0, 0, hashlib.sha256()
         is_input = self.path == Path(STANDARD_INPUT)
@@ -95,6 +89,8 @@ class LineReader:
                 yield self._decode(raw)
         if self.num_lines == 0 and not is_input and not self._unpack:
             raise self._empty()  # a byte order mark and nothing else
+        if sha256 is not None and self.sha256 != sha256:
+            raise DataError(str(self.path), "the file changed while it was read; start again")
 
     def _empty(self) -> DataError:
         return DataError(str(self.path), "the file is empty; expected one example a line")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
@@ -68,7 +68,9 @@ def _labelled(
     config = todo.asked
     dataset = read_dataset(config.data, seed=config.seed)
     file = dataset.train_file
-    text = Text(file.characters, file.texts_sha256, partial(_blocks, file.texts_path, file.texts_sha256))
+    text = Text(
+        file.characters, file.texts_sha256, partial(LineReader(file.texts_path).blocks, file.texts_sha256)
+    )
     tokenizer = pretrained.tokenizer if pretrained else decide_tokenizer(todo, text, say)
     max_length, cache = todo.config.data.max_length, cache_root(config.data.cache_dir)
     assert max_length is not None
@@ -101,17 +103,6 @@ def _labelled(
     truncation = {"train": train_store.info} | ({} if dataset.was_divided else {"val": val_store.info})
     warnings = _doubts(dataset, truncation, max_length, config.data.long_texts)
     return Reading(dataset, tokenizer, train, val, truncation, (*dataset.warnings, *warnings))
-
-
-def _blocks(path: str, sha256: str) -> Iterator[list[str]]:
-    """Lists of consecutive lines of a file that was checked before.
-
-    Raises:
-        DataError: after the last, if it has changed.
-    """
-    reader = LineReader(path)
-    yield from reader.blocks()
-    reader.compare(sha256)
 
 
 def _running_text(
