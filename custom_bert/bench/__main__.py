@@ -87,6 +87,7 @@ def _tasks() -> dict[str, Any]:
         "speed": speed.train_some_steps,
         "train": convergence.train_once,
         "plan": scaling.plan_an_epoch,
+        "attend": scaling.attend,
         "reach": roofline.reach,
     }
 

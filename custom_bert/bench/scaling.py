@@ -1,5 +1,6 @@
-"""How time and memory of a training step grow: with the texts' length, the encoder's size, the threads; and
-what planning an epoch costs as the number of examples grows.
+"""How time and memory of a training step grow: with the texts' length, the encoder's size, the threads; what
+planning an epoch costs as the number of examples grows; and what attention costs by itself, of all tokens and
+inside a window.
 """
 
 from __future__ import annotations
@@ -9,19 +10,31 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from custom_bert import files, machine
-from custom_bert.bench.measure import in_child, markdown, shown, spread, write_record
+from custom_bert.batch import Batch
+from custom_bert.bench.measure import in_child, markdown, peak_mb, shown, spread, write_record
 from custom_bert.bench.picture import Line, lines
 from custom_bert.bench.speed import PROGRAM, defaults_here, measure
 from custom_bert.bench.switches import LEGACY
 from custom_bert.bench.workloads import AG_NEWS, LENGTHS
 from custom_bert.config import Size
+from custom_bert.ops.attention import attention
+from custom_bert.precision import DTYPES, choose_precision
+from custom_bert.presets import ARCHITECTURE
 
 QUESTION = "How time and memory grow with length, size, threads and number of examples"
 SIZES: tuple[Size, ...] = ("tiny", "mini", "small", "medium")
 EXAMPLES = (1_000, 10_000, 100_000, 1_000_000)
+HEADS = {
+    "examples": ("s to plan an epoch", "MB of the process"),
+    "attention": ("µs of a layer's attention per token, there and back", "MB that it adds"),
+}
+"""What the columns of an axis's table are, where they are not those of a training step."""
+ROWS = 8192
+"""Tokens that attention by itself is measured on."""
 
 
 def plan_an_epoch(arguments: dict[str, Any]) -> dict[str, Any]:
@@ -32,6 +45,35 @@ def plan_an_epoch(arguments: dict[str, Any]) -> dict[str, Any]:
     begun = time.perf_counter()
     plan = plan_batches(lengths, "uniform_length", token_budget=8192, batch_size=None, seed=0, epoch=0)
     return {"seconds": time.perf_counter() - begun, "batches": len(plan)}
+
+
+def attend(arguments: dict[str, Any]) -> dict[str, Any]:
+    """The child's side: forward and backward of a layer's attention, 4 heads of 64, on texts of equal length,
+    by the kernel and in the type of the defaults.
+
+    Returns:
+        `tokens_per_second` of the fastest pass, `step_mb` that passes add to the process (on CUDA to its
+        tensors).
+    """
+    length, window, device = arguments["length"], arguments["window"], torch.device(arguments["device"])
+    torch.set_num_threads(machine.cores())
+    dtype = DTYPES[choose_precision(None, device)[0]]
+    layout = Batch.build([np.ones(length, dtype=np.int64)] * max(1, ROWS // length)).to(device).layout
+    torch.manual_seed(0)
+    qkv_T3HK = torch.randn(layout.num_rows, 3, 4, 64, dtype=dtype, device=device).requires_grad_()
+    grad_THK = torch.randn(layout.num_rows, 4, 64, dtype=dtype, device=device)
+    on_gpu = device.type == "cuda"
+    before = torch.cuda.memory_allocated() / 2**20 if on_gpu else peak_mb()
+    fastest = float("inf")
+    for _ in range(arguments["passes"]):
+        begun = time.perf_counter()
+        attention(qkv_T3HK, layout, window=window).backward(grad_THK)  # type: ignore[no-untyped-call]
+        qkv_T3HK.grad = None
+        if on_gpu:
+            torch.cuda.synchronize()
+        fastest = min(fastest, time.perf_counter() - begun)
+    peak = torch.cuda.max_memory_allocated() / 2**20 if on_gpu else peak_mb()
+    return {"tokens_per_second": layout.num_rows / fastest, "step_mb": round(peak - before)}
 
 
 def run(*, device: str, quick: bool, repeats: int | None, out: Path, tell: Callable[[str], None]) -> None:
@@ -48,7 +90,9 @@ def run(*, device: str, quick: bool, repeats: int | None, out: Path, tell: Calla
     lengths = LENGTHS[:1] if quick else LENGTHS
     sizes = SIZES[:1] if quick else SIZES
     threads = sorted({1, machine.cores()}) if device == "cpu" else []
-    found: dict[str, dict[str, list[Any]]] = {"length": {}, "size": {}, "threads": {}, "examples": {}}
+    axes = ("length", "size", "threads", "examples", "attention")
+    found: dict[str, dict[str, list[Any]]] = {axis: {} for axis in axes}
+    reach = ARCHITECTURE["modern"]["local_attention"] // 2
 
     def note(axis: str, key: str, cell: dict[str, Any] | None) -> None:
         found[axis].setdefault(key, []).append(cell)
@@ -72,6 +116,11 @@ def run(*, device: str, quick: bool, repeats: int | None, out: Path, tell: Calla
         for examples in EXAMPLES[:1] if quick else EXAMPLES:
             answer = in_child(PROGRAM, "plan", {"examples": examples})
             note("examples", f"{examples:,}", answer)
+        for workload in lengths:
+            for name, window in {"all tokens": -1, f"a window of {reach} to each side": reach}.items():
+                wanted = {"length": workload.max_length, "window": window, "device": device}
+                answer = in_child(PROGRAM, "attend", {**wanted, "passes": 2 if quick else 12})
+                note("attention", f"{name}, {workload.max_length}", answer)
         _write(out, found, device, quick)
 
 
@@ -97,8 +146,7 @@ def _write(out: Path, found: dict[str, dict[str, list[Any]]], device: str, quick
             else:
                 microseconds = [1e6 / c["tokens_per_second"] for c in cells]
                 rows.append([key, shown(microseconds, 1), shown([c["step_mb"] for c in cells], 0)])
-        what = "s to plan an epoch" if axis == "examples" else "µs of a step per real token"
-        memory = "MB of the process" if axis == "examples" else "MB of a step"
+        what, memory = HEADS.get(axis, ("µs of a step per real token", "MB of a step"))
         table += [f"## By {axis}", "", *markdown([axis, what, memory], rows), ""]
     words = ["custom-bert bench scaling --device", device, *(["--quick"] if quick else []), "--out", out.name]
     write_record(
