@@ -43,8 +43,12 @@ def accuracy(record: dict[str, Any]) -> list[str]:
 
 
 def ratio_of(one: dict[str, Any]) -> str:
-    """Median (smallest to largest) of a record's result."""
-    return f"{one['ratio_median']:.2f} ({one['ratio_min']:.2f} to {one['ratio_max']:.2f})"
+    """Median (smallest to largest) of a record's result, and whether it is a bound."""
+    ratio = f"{one['ratio_median']:.2f} ({one['ratio_min']:.2f} to {one['ratio_max']:.2f})"
+    if one.get("lower_bound") and one.get("upper_bound"):
+        return "neither side always got there"
+    bound = "at least " if one.get("lower_bound") else "at most " if one.get("upper_bound") else ""
+    return bound + ratio
 
 
 def comparisons(record: dict[str, Any]) -> list[str]:
@@ -88,6 +92,20 @@ def learning(record: dict[str, Any]) -> list[str]:
         cells = [side, *(f"{100 * accuracy:.1f} %" for _, accuracy, _ in until)]
         cells += [f"{100 * run['accuracy']:.1f} %", f"{run['loss']:.2f}", f"{run['steps']:,}"]
         rows.append(f"| {' | '.join(cells)} |")
+    return rows
+
+
+def sides(record: dict[str, Any]) -> list[str]:
+    """One row a set and side: how often and when it reached the target."""
+    head = ["set", "target", "side", "reached it", "seconds", "best accuracy, %"]
+    rows = [f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
+    for name, by_side in record["raw"].items():
+        for side, runs in by_side.items():
+            there = f"{sum(run['reached'] for run in runs)} of {len(runs)}"
+            seconds = spread([run["seconds"] for run in runs], 0)
+            best = spread([100 * run["accuracy"] for run in runs], 1)
+            cells = [name, f"{record['targets'][name]:.0%}", side, there, seconds, best]
+            rows.append(f"| {' | '.join(cells)} |")
     return rows
 
 

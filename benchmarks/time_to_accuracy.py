@@ -316,6 +316,7 @@ def main() -> None:
                     table=table_of(raw, targets),
                     results=results_of(raw),
                     raw=raw,
+                    targets=targets,
                     grid=grids,
                 )
 
