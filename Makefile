@@ -34,9 +34,9 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet -c $(VENV)/constraints.txt -c $(VENV)/torch.txt -e '.[dev]'
 	@touch $@
 
-# sample data is written if there is none
+# sample data is written if there is nothing in data/
 train: $(READY)
-	@test -e data/train_dataset.txt || $(BIN)/custom-bert sample-data data
+	@test -n "$$(ls -A data 2>/dev/null)" || $(BIN)/custom-bert sample-data data
 	$(BIN)/python train.py
 
 test: check

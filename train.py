@@ -19,4 +19,6 @@ __all__ = ["train_model"]
 if __name__ == "__main__":
     from custom_bert.cli import main
 
-    sys.exit(main(["train", "--config", str(Path(__file__).with_name("config.py")), *sys.argv[1:]]))
+    own = [] if any(a.partition("=")[0] == "--config" for a in sys.argv) else ["--config"]
+    own += [str(Path(__file__).with_name("config.py"))] if own else []
+    sys.exit(main(["train", *own, *sys.argv[1:]]))

@@ -22,7 +22,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from custom_bert.bench.measure import answer_as_child, in_child, markdown, write_record
+from custom_bert.bench.measure import answer_as_child, as_given, in_child, markdown, write_record
 from custom_bert.bench.sets import lines
 
 SETS = ("trec", "ag_news", "sst2", "banking77", "20ng", "zh_chnsenticorp_htl")
@@ -178,14 +178,12 @@ def main() -> None:
     options = parser.parse_args()
     settings: dict[str, Any] = {"optim.epochs": 1, "optim.pretrain_epochs": 0} if options.quick else {}
     question = QUESTION
-    command = f"python benchmarks/accuracy.py --data FOLDER --sets {' '.join(options.sets)}"
     if options.tflop:
         reached = in_child([__file__], "rate", {"rows": 2048, "width": 256})
         settings["optim.max_minutes"] = options.tflop * 1e12 / reached["flops_per_second"] / 60
         speed = f"{reached['flops_per_second'] / 1e9:,.0f} GFLOP/s ({reached['precision']})"
         minutes = f"{settings['optim.max_minutes']:.1f} minutes at {speed}"
         question += f", in the time of {options.tflop:g} TFLOP of matrix products: {minutes}"
-        command += f" --tflop {options.tflop:g}"
     results: dict[str, Any] = {}
     for name in options.sets:
         folder = str((options.data / name).resolve())
@@ -198,7 +196,7 @@ def main() -> None:
         write_record(
             options.out,
             question=question,
-            command=command,
+            command=as_given(__file__),
             table=table_of(results),
             settings=settings,
             results=results,

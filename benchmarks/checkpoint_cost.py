@@ -15,7 +15,15 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from custom_bert.bench.measure import answer_as_child, in_child, markdown, shown, spread, write_record
+from custom_bert.bench.measure import (
+    answer_as_child,
+    as_given,
+    in_child,
+    markdown,
+    shown,
+    spread,
+    write_record,
+)
 
 QUESTION = "Share of a run's time that checkpoints take at the default interval"
 SIZES = ("256x4", "768x12")
@@ -78,8 +86,7 @@ def main() -> None:
             write_record(
                 options.out,
                 question=QUESTION,
-                command=f"python benchmarks/checkpoint_cost.py --data FOLDER --minutes {options.minutes:g} "
-                f"--sizes {' '.join(options.sizes)} --repeats {options.repeats}",
+                command=as_given(__file__),
                 table=markdown(["encoder", "weights", "share of the time, %", "runs"], rows),
                 results=results,
                 raw=raw,

@@ -21,7 +21,15 @@ from typing import Any
 
 import numpy as np
 
-from custom_bert.bench.measure import answer_as_child, in_child, markdown, ratio_row, shown, write_record
+from custom_bert.bench.measure import (
+    answer_as_child,
+    as_given,
+    in_child,
+    markdown,
+    ratio_row,
+    shown,
+    write_record,
+)
 
 QUESTION = "Preparing running text: speed against datasets.map, and memory"
 LENGTH = 128
@@ -180,7 +188,7 @@ def main() -> None:
     write_record(
         options.out,
         question=QUESTION,
-        command=f"python benchmarks/corpus_preparation.py --text FILE --gigabytes {options.gigabytes:g}",
+        command=as_given(__file__),
         table=table,
         data=options.text.parent.name,
         bytes=size,

@@ -20,7 +20,15 @@ import time
 from pathlib import Path
 from typing import Any
 
-from custom_bert.bench.measure import answer_as_child, in_child, markdown, ratio_row, shown, write_record
+from custom_bert.bench.measure import (
+    answer_as_child,
+    as_given,
+    in_child,
+    markdown,
+    ratio_row,
+    shown,
+    write_record,
+)
 from custom_bert.bench.sets import lines, sample
 from custom_bert.process import LIBRARY_DEFAULTS
 
@@ -40,6 +48,7 @@ def ours(arguments: dict[str, Any]) -> dict[str, Any]:
         out = Path(folder) / "run"
         settings = {**in_directory(arguments["folder"]), "model.init_from": arguments["checkpoint"]}
         settings |= {"seed": arguments["seed"], "data.cache_dir": f"{folder}/cache", "out": str(out)}
+        settings["runtime.device"] = "cpu"  # as the peer
         result = train_model(settings)
         record = json.loads((out / "run.json").read_text())
         metrics = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
@@ -191,8 +200,7 @@ def main() -> None:
                 write_record(
                     options.out,
                     question=QUESTION,
-                    command=f"python benchmarks/finetune.py --checkpoint DIR --data FOLDER --sets "
-                    f"{' '.join(options.sets)} --seeds {options.seeds}",
+                    command=as_given(__file__),
                     table=table_of(raw),
                     checkpoint=options.checkpoint.name,
                     results=results_of(raw),

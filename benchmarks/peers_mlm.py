@@ -24,7 +24,15 @@ import time
 from pathlib import Path
 from typing import Any
 
-from custom_bert.bench.measure import answer_as_child, in_child, markdown, ratio_row, shown, write_record
+from custom_bert.bench.measure import (
+    answer_as_child,
+    as_given,
+    in_child,
+    markdown,
+    ratio_row,
+    shown,
+    write_record,
+)
 from custom_bert.process import LIBRARY_DEFAULTS
 
 LENGTH, MASKED = 128, 0.3
@@ -49,6 +57,7 @@ def settings_of(arguments: dict[str, Any]) -> dict[str, Any]:
     """What both sides prepare, so that pieces and vocabulary are the same."""
     return {
         "objective": "masked_lm",
+        "runtime.device": "cpu",
         "data.corpus": [arguments["text"]],
         "data.max_length": LENGTH,
         "data.cache_dir": arguments["cache"],
@@ -93,11 +102,19 @@ def trainer_of(arguments: dict[str, Any], folder: str, prepared: Any, **options:
     best, dropout, width = arguments.get("best"), arguments["dropout"], arguments["width"]
     half = bool(best) and machine.has_cpu_bf16()
     pieces = prepared.train
-    examples = [
-        {"input_ids": pieces.store[int(row)].tolist()}
-        for row in pieces.rows_N
-        if not options.get("whole") or pieces.store.lengths_N[row] == LENGTH
-    ]
+    rows_N = pieces.rows_N
+    if options.get("whole"):
+        rows_N = rows_N[pieces.store.lengths_N[rows_N] == LENGTH]
+
+    class Examples(torch.utils.data.Dataset[dict[str, Any]]):
+        """Reads the store as it is asked, as ours does, so that memory holds no lists of tokens."""
+
+        def __len__(self) -> int:
+            return len(rows_N)
+
+        def __getitem__(self, index: int) -> dict[str, Any]:
+            return {"input_ids": pieces.store[int(rows_N[index])].tolist()}
+
     fast = transformers.PreTrainedTokenizerFast(
         tokenizer_object=prepared.tokenizer.backend,
         **prepared.tokenizer.special_tokens(),
@@ -124,7 +141,7 @@ def trainer_of(arguments: dict[str, Any], folder: str, prepared: Any, **options:
     return transformers.Trainer(
         model=transformers.BertForMaskedLM(config),
         args=transformers.TrainingArguments(**quiet),
-        train_dataset=examples,  # type: ignore[arg-type]
+        train_dataset=Examples(),
         data_collator=collator,
         callbacks=options.get("callbacks", []),
     )
@@ -298,7 +315,7 @@ def speed(options: argparse.Namespace, common: dict[str, Any]) -> None:
             options.out,
             question=f"{QUESTION}: tokens per second, {options.size}, vocabulary {options.vocabulary:,}, "
             f"{MASKED:.0%} hidden, pieces of {LENGTH}",
-            command=f"{_command(options)} --tokens {options.tokens}",
+            command=as_given(__file__),
             table=table,
             data=options.text.parent.name,
             results=[ratio_row(f"{name}, {options.size}", values) for name, values in ratios.items()],
@@ -339,18 +356,12 @@ def learning(options: argparse.Namespace, common: dict[str, Any]) -> None:
         options.out,
         question=f"{QUESTION}: the same {options.minutes:g} minutes, {options.size}, vocabulary "
         f"{options.vocabulary:,}, {MASKED:.0%} hidden",
-        command=f"{_command(options)} --minutes {options.minutes:g} "
-        f"--rates {' '.join(f'{rate:g}' for rate in options.rates)}",
+        command=as_given(__file__),
         table=table,
         data=options.text.parent.name,
         raw=raw,
     )
     print("\n".join(table))
-
-
-def _command(options: argparse.Namespace) -> str:
-    sizes = f"--size {options.size} --vocabulary {options.vocabulary}"
-    return f"python benchmarks/peers_mlm.py --text FILE {sizes}"
 
 
 def main() -> None:

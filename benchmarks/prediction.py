@@ -27,6 +27,7 @@ import numpy as np
 
 from custom_bert.bench.measure import (
     answer_as_child,
+    as_given,
     in_child,
     markdown,
     ratio_row,
@@ -72,7 +73,7 @@ def ours(arguments: dict[str, Any]) -> dict[str, Any]:
     """`Classifier.predict`."""
     from custom_bert import Classifier
 
-    classifier = Classifier.load(arguments["run"], precision=arguments["precision"])
+    classifier = Classifier.load(arguments["run"], device="cpu", precision=arguments["precision"])
     texts = texts_of(arguments)
     found, seconds = timed(classifier.predict, texts)
     return {"labels": [one.label for one in found], "seconds": seconds, "texts": len(texts)}
@@ -167,7 +168,7 @@ def embeddings(arguments: dict[str, Any]) -> dict[str, Any]:
     """`Encoder.embed`."""
     from custom_bert import Encoder
 
-    encoder = Encoder.load(arguments["encoder"])
+    encoder = Encoder.load(arguments["encoder"], device="cpu")
     texts = texts_of(arguments)
     vectors, seconds = timed(encoder.embed, texts)
     np.save(arguments["vectors"], vectors)
@@ -309,8 +310,7 @@ def main() -> None:
             write_record(
                 options.out,
                 question=QUESTION,
-                command=f"python benchmarks/prediction.py --run RUN --texts FILE --lines {options.lines}"
-                f"{' --encoder DIR' if options.encoder else ''} --repeats {options.repeats}",
+                command=as_given(__file__),
                 table=table_of(raw),
                 results=[ratio_row(name, values) for name, values in ratios(raw).items()],
                 raw=raw,

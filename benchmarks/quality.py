@@ -16,7 +16,15 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from custom_bert.bench.measure import answer_as_child, in_child, markdown, shown, spread, write_record
+from custom_bert.bench.measure import (
+    answer_as_child,
+    as_given,
+    in_child,
+    markdown,
+    shown,
+    spread,
+    write_record,
+)
 
 QUESTION = "Accuracy of uniform-length batches and of mixed precision against random batches and fp32"
 COMPARISONS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
@@ -76,7 +84,7 @@ def main() -> None:
             write_record(
                 options.out,
                 question=f"{QUESTION}: {options.data.name}",
-                command=f"python benchmarks/quality.py --data FOLDER --seeds {options.seeds}{size}",
+                command=as_given(__file__),
                 table=markdown(
                     ["comparison", "first, %", "second, %", "difference of means, points", "seeds"], rows
                 ),

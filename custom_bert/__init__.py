@@ -9,16 +9,30 @@ if TYPE_CHECKING:
     from custom_bert.inference.classifier import Classifier as Classifier
     from custom_bert.inference.classifier import Prediction as Prediction
     from custom_bert.inference.embeddings import Encoder as Encoder
+    from custom_bert.metrics import ClassScores as ClassScores
+    from custom_bert.metrics import Scores as Scores
     from custom_bert.training.loop import train_model as train_model
     from custom_bert.training.outcome import TrainResult as TrainResult
 
 __version__ = "0.1.0"
-__all__ = ["Classifier", "Encoder", "Prediction", "TrainConfig", "TrainResult", "__version__", "train_model"]
+__all__ = [
+    "ClassScores",
+    "Classifier",
+    "Encoder",
+    "Prediction",
+    "Scores",
+    "TrainConfig",
+    "TrainResult",
+    "__version__",
+    "train_model",
+]
 
 _HOME = {
+    "ClassScores": "custom_bert.metrics",
     "Classifier": "custom_bert.inference.classifier",
     "Encoder": "custom_bert.inference.embeddings",
     "Prediction": "custom_bert.inference.classifier",
+    "Scores": "custom_bert.metrics",
     "TrainConfig": "custom_bert.config",
     "TrainResult": "custom_bert.training.outcome",
     "train_model": "custom_bert.training.loop",

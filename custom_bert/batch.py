@@ -243,6 +243,12 @@ class Layout:
         )
 
 
+def like(array: np.ndarray, tensor: Tensor) -> Tensor:
+    """An array as a tensor, in page-locked memory if another tensor is."""
+    found = torch.from_numpy(array)
+    return found.pin_memory() if tensor.is_pinned() else found
+
+
 @dataclass(frozen=True)
 class Windows:
     """What sequences are that are windows of longer texts.
@@ -261,7 +267,8 @@ class Windows:
         """(N, C) of sequences -> (texts, C), the mean of each text's windows, in fp32 at least."""
         x_NC = x_NC.to(torch.promote_types(x_NC.dtype, torch.float32))
         sums = x_NC.new_zeros(self.num_texts, x_NC.shape[1]).index_add(0, self.text_N, x_NC)
-        return sums / torch.bincount(self.text_N, minlength=self.num_texts)[:, None]
+        ones_N1 = x_NC.new_ones(len(x_NC), 1)  # bincount would have a GPU waited for
+        return sums / ones_N1.new_zeros(self.num_texts, 1).index_add(0, self.text_N, ones_N1)
 
 
 @dataclass(frozen=True)
@@ -344,8 +351,11 @@ class Batch:
         cu_seqlens = np.zeros(len(lengths) + 1, dtype=np.int32)
         np.cumsum(lengths_N, out=cu_seqlens[1:])
         blocks = _blocks(lengths_N, cu_seqlens)
-        layout = Layout(torch.from_numpy(cu_seqlens), torch.from_numpy(lengths_N), blocks, self.num_rows)
-        return replace(self, positions_T=self.positions_T % at_most, layout=layout)
+        positions_T, old = self.positions_T, self.layout
+        layout = Layout(
+            like(cu_seqlens, old.cu_seqlens), like(lengths_N, old.lengths_N), blocks, self.num_rows
+        )
+        return replace(self, positions_T=like((positions_T % at_most).numpy(), positions_T), layout=layout)
 
     @staticmethod
     def build(

@@ -37,7 +37,8 @@ class _Training:
     config: str | None = None
     """A config.py (with get_config()) or a JSON file; options given here count more."""
     fresh: tyro.conf.FlagCreatePairsOff[bool] = False
-    """Train in a numbered sibling if the run directory exists."""
+    """Train anew, in a numbered sibling if the run directory exists; without it the same command continues a
+    run."""
     max_minutes: float | None = None
     """The same as --optim.max-minutes."""
     settings: Annotated[TrainConfig, tyro.conf.arg(name=""), tyro.conf.FlagConversionOff] = field(
@@ -108,7 +109,7 @@ class Evaluate:
     data: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="DATA")]
     """Folder with the data files."""
     split: Literal["val", "train"] = "val"
-    """val: val_*.txt, or the rows that the run set aside; train: the rows that it trained on."""
+    """val: val_*.txt, or without them the rows that the run set aside; train: the rows that it trained on."""
     json: tyro.conf.FlagCreatePairsOff[bool] = False
     """Print one JSON object."""
     device: Device | None = None
@@ -120,6 +121,7 @@ class Evaluate:
         from custom_bert.inference.evaluate import evaluate_run
         from custom_bert.report import score_lines
 
+        _say_doubts(self.precision, self.device)
         scores, labels = evaluate_run(
             self.run_directory, self.data, split=self.split, device=self.device, precision=self.precision
         )
@@ -136,7 +138,7 @@ class Predict:
     run_directory: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
     """What train wrote."""
     texts: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="TEXTS")] = "-"
-    """A text file, one text a line; - or nothing for standard input."""
+    """A text file, one text a line; - or nothing for standard input, which is answered as its lines come."""
     json: tyro.conf.FlagCreatePairsOff[bool] = False
     """One JSON object a line: label and probability."""
     all_probabilities: tyro.conf.FlagCreatePairsOff[bool] = False
@@ -152,24 +154,26 @@ class Predict:
 
         reader = LineReader(STANDARD_INPUT if self.texts == "-" else self.texts)
         classifier = Classifier.load(self.run_directory, device=self.device, precision=self.precision)
+        _say_doubts(self.precision, self.device)
+        for block in reader.blocks():
+            for row in classifier.stream_proba(block):
+                self._print(classifier.labels, row)
+            sys.stdout.flush()  # whoever feeds standard input may wait for an answer
 
-        def lines() -> Iterator[str]:
-            for block in reader.blocks():
-                yield from block
-
-        for row in classifier.stream_proba(lines()):
-            best = int(row.argmax())
-            label, probability = classifier.labels[best], float(row[best])
-            if self.json:
-                value: dict[str, Any] = {"label": label, "probability": probability}
-                if self.all_probabilities:
-                    value["probabilities"] = dict(zip(classifier.labels, row.tolist(), strict=True))
-                print(json.dumps(value, ensure_ascii=False))
-            elif self.all_probabilities:
-                order = (-row).argsort(kind="stable").tolist()
-                print("\t".join(f"{classifier.labels[i]}\t{row[i]:.6f}" for i in order))
-            else:
-                print(f"{label}\t{probability:.6f}")
+    def _print(self, labels: tuple[str, ...], row: Any) -> None:
+        """One line for the (C,) probabilities of a text."""
+        best = int(row.argmax())
+        label, probability = labels[best], float(row[best])
+        if self.json:
+            value: dict[str, Any] = {"label": label, "probability": probability}
+            if self.all_probabilities:
+                value["probabilities"] = dict(zip(labels, row.tolist(), strict=True))
+            print(json.dumps(value, ensure_ascii=False))
+        elif self.all_probabilities:
+            order = (-row).argsort(kind="stable").tolist()
+            print("\t".join(f"{labels[i]}\t{row[i]:.6f}" for i in order))
+        else:
+            print(f"{label}\t{probability:.6f}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -381,6 +385,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:  # wherever the system refuses
         print(f"error: {error.filename or 'output'}: {error.strerror or error}", file=sys.stderr)
         return 74
+
+
+def _say_doubts(precision: Precision, device: Device | None) -> None:
+    from custom_bert.machine import choose_device
+    from custom_bert.precision import doubts
+
+    for line in doubts(precision, choose_device(device)[0]):
+        print(f"warning: {line}", file=sys.stderr)
 
 
 def _speaks() -> bool:

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.util
+import os
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any, get_type_hints
 
-from custom_bert.config import GROUPS, TrainConfig, check, coerce, field_types, replace
+from custom_bert.config import GROUPS, TrainConfig, check, coerce, field_types, replace, to_flat
 from custom_bert.errors import ConfigError, did_you_mean
+from custom_bert.files import parse_json
 
 ALIASES: dict[str, str] = {
     "emb_dim": "model.hidden_size",
@@ -38,6 +40,19 @@ ALIASES: dict[str, str] = {
     "output_dir": "out",
 }
 """Older and common flat names -> the field they mean. Their use is told to the user, once each."""
+
+PATHS = (
+    "out",
+    "data.corpus",
+    "data.train_texts",
+    "data.train_labels",
+    "data.val_texts",
+    "data.val_labels",
+    "data.tokenizer",
+    "data.cache_dir",
+    "model.init_from",
+)
+"""Settings that name files or directories."""
 
 
 def from_mapping(
@@ -83,7 +98,7 @@ def from_mapping(
     faults += [f"{where}: {fault}" for fault in check(config)]
     if faults:
         raise ConfigError(faults)
-    return config
+    return _at_home(config)
 
 
 def load(
@@ -124,7 +139,18 @@ def _checked(config: TrainConfig, where: str) -> TrainConfig:
     faults = faults or check(config)
     if faults:
         raise ConfigError([f"{where}: {fault}" for fault in faults])
-    return config
+    return _at_home(config)
+
+
+def _at_home(config: TrainConfig) -> TrainConfig:
+    """`~` in paths stands for the home directory, which a shell says only where a word begins with it."""
+    given = to_flat(config)
+    homes = {name: _expanded(given[name]) for name in PATHS if given[name]}
+    return replace(config, homes)
+
+
+def _expanded(value: str | tuple[str, ...]) -> str | tuple[str, ...]:
+    return os.path.expanduser(value) if isinstance(value, str) else tuple(map(os.path.expanduser, value))
 
 
 def _from_path(path: Path, note: Callable[[str], None] | None) -> TrainConfig:
@@ -135,10 +161,8 @@ def _from_path(path: Path, note: Callable[[str], None] | None) -> TrainConfig:
     except OSError as error:
         raise ConfigError([f"{path}: cannot read: {error.strerror}"]) from error
     if path.suffix == ".json":
-        import json
-
         try:
-            value = json.loads(path.read_text(encoding="utf-8"))
+            value = parse_json(path.read_bytes())
         except ValueError as error:
             raise ConfigError([f"{path}: not valid JSON: {error}"]) from error
         if not isinstance(value, dict):

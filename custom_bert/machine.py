@@ -9,13 +9,14 @@ import functools
 import hashlib
 import os
 import platform
+import re
 import sys
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from custom_bert.errors import ConfigError
+from custom_bert.errors import ConfigError, did_you_mean
 
 ALLOCATORS = ("can't allocate memory", "not enough memory", "out of memory")
 """What torch's allocators say; the one for CPUs has no error class of its own."""
@@ -78,13 +79,25 @@ def choose_device(wanted: str | None) -> tuple[torch.device, str]:
     """
     if wanted == "mps":
         raise ConfigError(["runtime.device: mps is not supported; Apple machines train on the cpu device"])
-    if wanted == "cuda" and not torch.cuda.is_available():
+    if wanted and not re.fullmatch(r"cpu|cuda(:\d+)?", wanted):
+        near = did_you_mean(wanted, ["cpu", "cuda"])
+        raise ConfigError([f"runtime.device: expected cpu or cuda, got {wanted!r}{near}"])
+    if wanted and wanted != "cpu" and not torch.cuda.is_available():
         raise ConfigError(["runtime.device: this machine or this torch build has no CUDA device"])
+    if wanted and int(wanted.partition(":")[2] or 0) >= max(1, torch.cuda.device_count()):
+        count = torch.cuda.device_count()
+        raise ConfigError([f"runtime.device: {wanted} is not there; the last of {count} is cuda:{count - 1}"])
     if wanted:
         return torch.device(wanted), "as configured"
     if torch.cuda.is_available():
         return torch.device("cuda"), f"{torch.cuda.get_device_name()} found"
     return torch.device("cpu"), "no CUDA device found"
+
+
+def wait_for(device: torch.device) -> None:
+    """Until everything that was asked of the device is done: before a clock is read."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
 
 
 def description(device: torch.device) -> dict[str, Any]:

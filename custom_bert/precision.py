@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from custom_bert.config import Precision
-from custom_bert.errors import ConfigError
+from custom_bert.errors import ConfigError, did_you_mean
 from custom_bert.machine import has_cpu_bf16
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -19,8 +19,11 @@ def choose_precision(wanted: Precision | None, device: torch.device) -> tuple[Pr
     """The precision of the forward and backward pass, and why.
 
     Raises:
-        ConfigError: for fp16 on a CPU, or bf16 on a GPU without it.
+        ConfigError: for an unknown word, fp16 on a CPU, or bf16 on a GPU without it.
     """
+    if wanted and wanted not in DTYPES:
+        near = did_you_mean(wanted, list(DTYPES))
+        raise ConfigError([f"runtime.precision: expected fp32, bf16 or fp16, got {wanted!r}{near}"])
     if wanted == "fp16" and device.type == "cpu":
         raise ConfigError(["runtime.precision: fp16 is 10 x slower than fp32 on a CPU; use bf16 or fp32"])
     cuda_bf16 = device.type == "cuda" and torch.cuda.get_device_capability()[0] >= 8
@@ -33,6 +36,13 @@ def choose_precision(wanted: Precision | None, device: torch.device) -> tuple[Pr
     if has_cpu_bf16():
         return "bf16", "this CPU multiplies bf16 in hardware"
     return "fp32", "this CPU has no bf16 hardware"
+
+
+def doubts(precision: Precision, device: torch.device) -> list[str]:
+    """A line where the precision is computed, but not in hardware."""
+    if precision == "bf16" and device.type == "cpu" and not has_cpu_bf16():
+        return ["this CPU has no bf16 hardware: bf16 is many times slower than fp32 on it, which would do"]
+    return []
 
 
 def round_matrices(model: nn.Module, precision: Precision) -> None:

@@ -87,16 +87,14 @@ class EncoderConfig:
         head = d * d + extra + d * num_labels + num_labels
         return tables * d + self.num_hidden_layers * layer + norms + head
 
-    def bytes_per_row(self, masked: float) -> int:
+    @property
+    def bytes_per_row(self) -> int:
         """About what a training step keeps in fp32 for a token row until its backward pass: of each layer
-        ten vectors and the MLP's two, and the logits of masked rows with their softmax and gradient.
-
-        Args:
-            masked: share of the rows that a language model predicts.
-        """
+        ten vectors and the MLP's two, and a few more for embeddings and heads. Logits of hidden tokens exist
+        a chunk at a time (`ops.losses`), which does not grow with the rows."""
         up = self.intermediate_size * (2 if self.mlp == "gated" else 1)
         layers = self.num_hidden_layers * (10 * self.hidden_size + up + self.intermediate_size)
-        return 4 * (layers + 4 * self.hidden_size + round(3 * masked * self.vocab_size))
+        return 4 * (layers + 6 * self.hidden_size)
 
 
 ARCHITECTURE: dict[str, dict[str, Any]] = {

@@ -47,7 +47,15 @@ def prepare_process(environment: MutableMapping[str, str] = os.environ) -> None:
     environment.setdefault(KERNELS, "128")
     if environment is os.environ:
         _keep_memory(environment)
+        _print_somewhere()
         _print_any_name()
+
+
+def _print_somewhere() -> None:
+    """Has what is printed go nowhere where a program is started without standard output or error."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))
 
 
 def _print_any_name() -> None:

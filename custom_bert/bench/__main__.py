@@ -60,17 +60,27 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parser().parse_args(argv)
     from custom_bert import files, machine
     from custom_bert.bench import ablation, roofline, scaling
+    from custom_bert.bench.measure import as_given
 
     device = machine.choose_device(options.device)[0].type
     out = options.out if options.out.suffix == ".json" else options.out.with_name(f"{options.out.name}.json")
-    if out.exists():
-        raise ConfigError([f"{out}: exists already and is not overwritten; choose another --out"])
+    for path in (out, out.with_suffix(".md"), out.with_suffix(".svg")):
+        if path.exists():
+            raise ConfigError([f"{path}: exists already and is not overwritten; choose another --out"])
     files.check_writable(out.parent)
 
     def tell(line: str) -> None:
         print(line, flush=True)
 
-    common = {"device": device, "quick": options.quick, "repeats": options.repeats, "out": out, "tell": tell}
+    command = as_given("custom-bert bench", sys.argv[1:] if argv is None else argv)
+    common = {
+        "command": command,
+        "device": device,
+        "quick": options.quick,
+        "repeats": options.repeats,
+        "out": out,
+        "tell": tell,
+    }
     if options.command == "ablation":
         ablation.run(**common, size=options.size, parts=options.only or ablation.PARTS)
     else:

@@ -4,7 +4,6 @@ the whole ladder from one to the other; with the proof that it computes the same
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -113,6 +112,7 @@ def run(
     repeats: int | None,
     parts: Collection[Part] = PARTS,
     out: Path,
+    command: str,
     tell: Callable[[str], None],
 ) -> None:
     """Measures everything and writes OUT.json, OUT.md and OUT.svg; the record is complete after each round.
@@ -124,6 +124,7 @@ def run(
         repeats: measurements of each recipe, recipes in turn; None for 5.
         parts: speed at AG News's lengths, speed at fixed lengths, what changes learning.
         out: the record's path.
+        command: for the record.
         tell: called with a line for each measurement.
     """
     size = size or ("base" if device == "cuda" else "mini")
@@ -142,8 +143,6 @@ def run(
     cells: dict[str, dict[str, list[Cell]]] = {w.name: {} for w in workloads}
     learned: dict[str, Any] = {}
 
-    command = _command(out, device, quick, parts)
-
     def save() -> None:
         _write(out, chosen, proofs, cells, learned, notes, size, device, command)
 
@@ -159,7 +158,11 @@ def run(
             save()
     if "learning" in parts:
         learned |= convergence.compare(
-            [one for one in switched if one.changes_learning],
+            [
+                replace(one, on=None) if one.field == "token_dropout" else one  # by the rule for the sample
+                for one in switched
+                if one.changes_learning
+            ],
             seeds=1 if quick else 5,
             epochs=1 if quick else 6,
             rates=() if quick else convergence.RATES,
@@ -169,11 +172,13 @@ def run(
 
 
 def at_lengths(switched: Sequence[Improvement], workload: Workload, device: str) -> list[Improvement]:
-    """The improvements for texts of a workload's lengths. Where the defaults take another kernel of attention
-    than flash attention, that is a row of its own, and `custom` has it instead."""
+    """The improvements for texts of a workload's lengths, token dropout by its rule. Where the defaults take
+    another kernel than flash attention, that is a row of its own, and `custom` has it instead."""
     rule = defaults_here(torch.device(device), workload.max_length).attention
     found: list[Improvement] = []
     for one in switched:
+        if one.field == "token_dropout":
+            one = replace(one, on=token_dropout(workload.mean_tokens)[0])
         other = one.field == "attention" and rule != one.on
         found.append(replace(one, in_custom=one.in_custom and not other))
         if other:
@@ -207,12 +212,12 @@ def _available(device: str) -> tuple[list[Improvement], list[str]]:
     return [replace(one, in_custom=one.field not in left_out) for one in found], notes
 
 
-def _ratios(cells: list[Cell], base: list[Cell], field: str, *, inverse: bool = False) -> list[float] | None:
+def _ratios(cells: list[Cell], base: list[Cell], field: str) -> list[float] | None:
     """Repeat by repeat; None if either side did not fit."""
     if not cells or not base or None in cells or None in base:
         return None
     pairs = [(float(a[field]), float(b[field])) for a, b in zip(cells, base, strict=False) if a and b]
-    return [b / max(a, 1e-9) if inverse else a / max(b, 1e-9) for a, b in pairs]
+    return [a / max(b, 1e-9) for a, b in pairs]
 
 
 def _write(
@@ -281,6 +286,7 @@ def _write(
         question=QUESTION,
         command=command,
         table=table,
+        device=device,
         size=size,
         results=entries,
         proofs={name: None if p is None else asdict(p) for name, p in proofs.items()},
@@ -298,13 +304,6 @@ def _verdict(proof: Proof | None) -> str:
     if proof is None:
         return "changes learning, see below"
     return f"{'yes' if proof.holds else 'NO'}: {proof.difference:.0e}, {proof.what}"
-
-
-def _command(out: Path, device: str, quick: bool, parts: Collection[Part]) -> str:
-    words = ["custom-bert", "bench", "ablation", "--device", device, *(["--quick"] if quick else [])]
-    if set(parts) != set(PARTS):
-        words += ["--only", *parts]
-    return shlex.join([*words, "--out", out.name])
 
 
 def _entry(

@@ -34,7 +34,13 @@ def train_once(arguments: dict[str, Any]) -> dict[str, Any]:
             return {"accuracy": 0.0, "loss": None, "diverged": True}
         raise
     record = json.loads((result.directory / "run.json").read_text(encoding="utf-8"))
-    return {"accuracy": result.accuracy, "loss": record["validation"]["loss"], "diverged": False}
+    value = record["config"][arguments["setting"]]
+    return {
+        "value": str(value),
+        "accuracy": result.accuracy,
+        "loss": record["validation"]["loss"],
+        "diverged": False,
+    }
 
 
 def compare(
@@ -48,7 +54,7 @@ def compare(
     """Trains with each switch on and off.
 
     Args:
-        improvements: those that change what is learned.
+        improvements: those that change what is learned; a value of None is left to the rule.
         seeds: runs of each side.
         epochs: passes over the sample data.
         rates: learning rates of the sweep.
@@ -76,23 +82,26 @@ def compare(
         }
         count = 0
 
-        def run(changes: dict[str, Any]) -> dict[str, Any]:
+        def run(setting: str, changes: dict[str, Any]) -> dict[str, Any]:
             nonlocal count
             count += 1
             settings = {**common, **changes, "out": f"{folder}/run-{count}"}
-            answer = in_child(PROGRAM, "train", {"settings": settings})
+            answer = in_child(PROGRAM, "train", {"settings": settings, "setting": setting})
             tell(f"{changes}: accuracy {answer['accuracy']:.3f}")
             return answer
 
         for improvement in improvements:
             sides: dict[str, Any] = {}
             for value in (improvement.on, improvement.off):
-                field = {improvement.setting: value}
-                runs = [run({**field, "seed": seed}) for seed in range(seeds)]
-                by_rate = {str(rate): run({**field, "optim.lr": rate})["accuracy"] for rate in rates}
+                setting = improvement.setting
+                runs = [run(setting, {setting: value, "seed": seed}) for seed in range(seeds)]
+                by_rate = {
+                    str(rate): run(setting, {setting: value, "optim.lr": rate})["accuracy"] for rate in rates
+                }
                 best = max(by_rate.values(), default=0.0)
-                training = [float(rate) for rate, a in by_rate.items() if a >= TRAINS * best]
-                sides[str(value)] = {
+                training = [float(rate) for rate, a in by_rate.items() if best and a >= TRAINS * best]
+                taken = next((r["value"] for r in runs if "value" in r), str(value))
+                sides[taken] = {
                     "accuracy": [r["accuracy"] for r in runs],
                     "loss": [r["loss"] for r in runs],
                     "by_rate": by_rate,

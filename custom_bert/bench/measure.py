@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import resource
+import shlex
 import statistics
 import subprocess
 import sys
@@ -119,6 +120,38 @@ def ratio_row(name: str, ratios: Sequence[float]) -> dict[str, Any]:
     }
 
 
+def as_given(program: str, arguments: Sequence[str] | None = None) -> str:
+    """The command that measures this again: without places on this machine, all else as it was given.
+
+    Args:
+        program: a benchmark's file, or the words of a command.
+        arguments: None for those of this process.
+    """
+    found = [f"python benchmarks/{Path(program).name}" if program.endswith(".py") else program]
+    words = iter(sys.argv[1:] if arguments is None else arguments)
+    for word in words:
+        name, equals, _ = word.partition("=")
+        if name not in PLACES:
+            found.append(shlex.quote(word))
+            continue
+        if not equals:
+            next(words, None)
+        found += [name, PLACES[name]]
+    return " ".join(found)
+
+
+PLACES = {
+    "--out": "FILE",
+    "--data": "FOLDER",
+    "--text": "FILE",
+    "--texts": "FILE",
+    "--checkpoint": "DIR",
+    "--encoder": "DIR",
+    "--run": "RUN",
+}
+"""Options that name a place, with a word for it."""
+
+
 def commit() -> str:
     """The commit that is measured, with a + if the package's files differ from it; the version if there is
     no repository."""
@@ -137,11 +170,20 @@ def _git(*arguments: str) -> str:
 
 
 def write_record(
-    path: Path, *, question: str, command: str, table: Sequence[str], **content: Any
+    path: Path, *, question: str, command: str, table: Sequence[str], device: str = "cpu", **content: Any
 ) -> dict[str, Any]:
-    """Writes PATH (JSON) and its neighbour with the ending .md (tables for people); returns the record."""
+    """Writes PATH (JSON) and its neighbour with the ending .md (tables for people); returns the record.
+
+    Args:
+        path: of the JSON file.
+        question: what was measured.
+        command: that measured it; see `as_given`.
+        table: lines of Markdown.
+        device: that was measured, "cpu" or "cuda".
+        content: of the record.
+    """
     torch.set_num_threads(machine.cores())
-    facts = machine.description(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+    facts = machine.description(torch.device(device))
     record = {"question": question, "command": command, "commit": commit(), "machine": facts, **content}
     files.make_directory(path.parent)
     files.write_json(path, record)

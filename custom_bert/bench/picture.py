@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -59,8 +60,7 @@ def bars(title: str, subtitle: str, legend: Sequence[str], data: Sequence[Bar], 
         )
     for i, bar in enumerate(data):
         y = TOP + GAP / 2 + i * (BAR + GAP)
-        ordered = sorted(bar.values)
-        median, low, high = ordered[len(ordered) // 2], ordered[0], ordered[-1]
+        median, low, high = statistics.median(bar.values), min(bar.values), max(bar.values)
         middle = y + BAR / 2
         out.append(
             f'<text x="{LABEL - 12}" y="{middle + 5:.1f}" text-anchor="end">{escape(bar.label)}</text>'

@@ -55,10 +55,10 @@ def gemm_rate(rows: int, width: int, dtype: torch.dtype, device: torch.device, *
         for left, right in ((x, weight.T), (grad, weight), (grad.T, x)):
             times = []
             for _ in range(tries):
-                _wait(device)
+                machine.wait_for(device)
                 begun = time.perf_counter()
                 left @ right
-                _wait(device)
+                machine.wait_for(device)
                 times.append(time.perf_counter() - begun)
             flops, seconds = flops + 2 * rows * inner * outer, seconds + min(times)
     return flops / seconds
@@ -77,10 +77,10 @@ def reach(arguments: dict[str, Any]) -> dict[str, Any]:
     texts, rates, limits = texts_of(TEXTS), [], []
     for count, batch in enumerate(batches(switches, texts, TEXTS, pin_memory=device.type == "cuda")):
         limits.append(gemm_rate(batch.num_rows, width, DTYPES[switches.precision], device))
-        _wait(device)
+        machine.wait_for(device)
         begun = time.perf_counter()
         train_step(model, optimizer, [batch.to(device)], Classification(), precision=precision, clip_norm=1.0)
-        _wait(device)
+        machine.wait_for(device)
         lengths = texts.lengths_N[batch.indices].tolist()
         rates.append(training_flops(lengths, width, layers) / (time.perf_counter() - begun))
         if count == arguments["steps"]:
@@ -93,7 +93,9 @@ def reach(arguments: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def run(*, device: str, quick: bool, repeats: int | None, out: Path, tell: Callable[[str], None]) -> None:
+def run(
+    *, device: str, quick: bool, repeats: int | None, out: Path, command: str, tell: Callable[[str], None]
+) -> None:
     """Measures the sizes in turn and writes OUT.json and OUT.md; complete after each round.
 
     Args:
@@ -101,6 +103,7 @@ def run(*, device: str, quick: bool, repeats: int | None, out: Path, tell: Calla
         quick: the smallest size, once.
         repeats: of each size; None for 5.
         out: the record's path.
+        command: for the record.
         tell: called with a line for each measurement.
     """
     defaults = defaults_here(torch.device(device), AG_NEWS.max_length)
@@ -113,11 +116,11 @@ def run(*, device: str, quick: bool, repeats: int | None, out: Path, tell: Calla
             raw.setdefault(f"d{shape[0]}", []).append(found)
             reached = f"{found['share']:.0%} of {found['gemm_gflops']:,.0f} GFLOP/s"
             tell(f"{shape[0]} wide, {shape[1]} layers: {reached}")
-        _write(out, raw, switches, device, quick)
+        _write(out, raw, switches, device, command)
 
 
 def _write(
-    out: Path, raw: dict[str, list[dict[str, Any]]], switches: Switches, device: str, quick: bool
+    out: Path, raw: dict[str, list[dict[str, Any]]], switches: Switches, device: str, command: str
 ) -> None:
     rows, results = [], []
     for (width, layers), (name, found) in zip(SHAPES, raw.items(), strict=False):
@@ -134,23 +137,12 @@ def _write(
         results.append({"id": f"C3-{name}", **ratio, "repeats": len(found)})
     what = f"{switches.precision}, {TEXTS.name}, {TEXTS.tokens:,} tokens a step, dropout {DROPOUT}."
     head = ["encoder", "share in %", "step, GFLOP/s", "bare products, GFLOP/s"]
-    words = [
-        "custom-bert bench roofline --device",
-        device,
-        *(["--quick"] if quick else []),
-        "--out",
-        out.name,
-    ]
     write_record(
         out,
         question=QUESTION,
-        command=" ".join(words),
+        command=command,
+        device=device,
         table=[what, "", *markdown(head, rows)],
         results=results,
         raw=raw,
     )
-
-
-def _wait(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize()

@@ -76,7 +76,9 @@ def attend(arguments: dict[str, Any]) -> dict[str, Any]:
     return {"tokens_per_second": layout.num_rows / fastest, "step_mb": round(peak - before)}
 
 
-def run(*, device: str, quick: bool, repeats: int | None, out: Path, tell: Callable[[str], None]) -> None:
+def run(
+    *, device: str, quick: bool, repeats: int | None, out: Path, command: str, tell: Callable[[str], None]
+) -> None:
     """Measures everything and writes OUT.json, OUT.md and OUT.svg; complete after each repeat.
 
     Args:
@@ -84,6 +86,7 @@ def run(*, device: str, quick: bool, repeats: int | None, out: Path, tell: Calla
         quick: one repeat of the shortest: shows that it works.
         repeats: of each measurement, in turn; None for 3.
         out: the record's path.
+        command: for the record.
         tell: called with a line for each measurement.
     """
     custom = defaults_here(torch.device(device), AG_NEWS.max_length)
@@ -121,7 +124,7 @@ def run(*, device: str, quick: bool, repeats: int | None, out: Path, tell: Calla
                 wanted = {"length": workload.max_length, "window": window, "device": device}
                 answer = in_child(PROGRAM, "attend", {**wanted, "passes": 2 if quick else 12})
                 note("attention", f"{name}, {workload.max_length}", answer)
-        _write(out, found, device, quick)
+        _write(out, found, device, command)
 
 
 def _said(cell: dict[str, Any] | None) -> str:
@@ -132,7 +135,7 @@ def _said(cell: dict[str, Any] | None) -> str:
     return f"{cell['seconds']:.3f} s, {cell['peak_mb']:,} MB"
 
 
-def _write(out: Path, found: dict[str, dict[str, list[Any]]], device: str, quick: bool) -> None:
+def _write(out: Path, found: dict[str, dict[str, list[Any]]], device: str, command: str) -> None:
     table: list[str] = []
     for axis, by_key in found.items():
         rows = []
@@ -148,11 +151,11 @@ def _write(out: Path, found: dict[str, dict[str, list[Any]]], device: str, quick
                 rows.append([key, shown(microseconds, 1), shown([c["step_mb"] for c in cells], 0)])
         what, memory = HEADS.get(axis, ("µs of a step per real token", "MB of a step"))
         table += [f"## By {axis}", "", *markdown([axis, what, memory], rows), ""]
-    words = ["custom-bert bench scaling --device", device, *(["--quick"] if quick else []), "--out", out.name]
     write_record(
         out,
         question=QUESTION,
-        command=" ".join(words),
+        command=command,
+        device=device,
         table=table,
         raw=found,
     )

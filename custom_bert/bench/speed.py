@@ -24,6 +24,7 @@ from custom_bert.config import ModelConfig, Size
 from custom_bert.data.batching import plan_batches
 from custom_bert.data.loader import prefetch
 from custom_bert.data.token_dropout import TokenDropout
+from custom_bert.errors import first_line
 from custom_bert.models.heads import SequenceClassifier
 from custom_bert.ops.attention import choose_kernel
 from custom_bert.precision import DTYPES, MixedPrecision, choose_precision
@@ -35,6 +36,8 @@ from custom_bert.training.step import Classification, train_step
 PROGRAM = ("-m", "custom_bert.bench")
 VOCABULARY = 16_000
 DROPOUT = 0.1
+TOGETHER = 10
+"""Steps of a GPU between two looks at the clock, which wait for it: training looks at log lines only."""
 MEMORY_SHARE = 0.85
 """Of the machine's memory that a measuring process may take."""
 
@@ -94,11 +97,9 @@ def train_some_steps(arguments: dict[str, Any]) -> dict[str, Any]:
         resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
     try:
         return _train(arguments, device)
-    except (torch.OutOfMemoryError, MemoryError) as error:
-        return {"out_of_memory": str(error).splitlines()[0]}
-    except RuntimeError as error:
-        if "can't allocate memory" in str(error) or "not enough memory" in str(error):
-            return {"out_of_memory": str(error).splitlines()[0]}
+    except (MemoryError, RuntimeError) as error:
+        if machine.is_out_of_memory(error):
+            return {"out_of_memory": first_line(error)}
         raise
 
 
@@ -118,14 +119,14 @@ def _train(arguments: dict[str, Any], device: torch.device) -> dict[str, Any]:
     begun = started = time.perf_counter()
     for batch in batches(switches, texts, workload, pin_memory=device.type == "cuda"):
         if steps == arguments["warm_steps"]:
-            _wait(device)
+            machine.wait_for(device)
             begun, tokens, read, rows = time.perf_counter(), 0, 0, 0
         train_step(model, optimizer, [batch.to(device)], Classification(), precision=precision, clip_norm=1.0)
         tokens += int(texts.lengths_N[batch.indices].sum())
         read, rows, steps = read + batch.num_tokens, rows + batch.num_rows, steps + 1
         timed = steps - arguments["warm_steps"]
-        if timed >= 2:
-            _wait(device)
+        if timed >= 2 and (device.type == "cpu" or timed % TOGETHER == 0):
+            machine.wait_for(device)
             if time.perf_counter() - begun >= arguments["seconds"]:
                 break
     elapsed = time.perf_counter() - begun
@@ -206,8 +207,3 @@ def batches(
         )
         yield from prefetch(plan, build)
         epoch += 1
-
-
-def _wait(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize()

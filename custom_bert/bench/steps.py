@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
+from custom_bert.machine import wait_for
 from custom_bert.training.log import Reporter
 from custom_bert.training.loop import build
 from custom_bert.training.optim import set_lr
@@ -41,9 +42,13 @@ def time_steps(prepared: Prepared, *, tokens: int, warm: int) -> Timed:
         prepared: what is trained, on what.
         tokens: of texts, after which it ends.
         warm: steps before those that are timed.
+
+    Raises:
+        ValueError: if the data ends before a step is timed.
     """
     state = build(prepared, Reporter(silent=True))
-    phase = state.phases[-1]
+    phase, device = state.phases[-1], prepared.device
+    phase.begin()
     texts = read = rows = count = 0
     begun = 0.0
     for count, step in enumerate(steps_of(phase, prepared), start=1):
@@ -51,7 +56,7 @@ def time_steps(prepared: Prepared, *, tokens: int, warm: int) -> Timed:
         train_step(
             phase.model,
             phase.optimizer,
-            step.microbatches,
+            [batch.to(device) for batch in step.microbatches],
             phase.objective,
             precision=state.precision,
             clip_norm=1.0,
@@ -61,9 +66,13 @@ def time_steps(prepared: Prepared, *, tokens: int, warm: int) -> Timed:
             read += sum(batch.num_tokens for batch in step.microbatches)
             rows += sum(batch.num_rows for batch in step.microbatches)
         if count == warm:
+            wait_for(device)
             begun = time.perf_counter()
         if texts >= tokens:
             break
+    if count <= warm:
+        raise ValueError(f"the data makes {count} steps, and the first {warm} are not timed")
+    wait_for(device)
     seconds = time.perf_counter() - begun
     parameters = sum(parameter.numel() for parameter in phase.model.parameters())
     return Timed(texts, read, rows, count - warm, seconds, parameters)

@@ -120,19 +120,20 @@ def in_directory(directory: str | Path) -> dict[str, str]:
     return {f"data.{name}": str(Path(directory) / Path(str(getattr(defaults, name))).name) for name in names}
 
 
-def read_dataset(data: DataConfig, *, seed: int = 0) -> Dataset:
+def read_dataset(data: DataConfig, *, seed: int = 0, set_aside: bool = False) -> Dataset:
     """Reads, checks and divides the data.
 
     Args:
         data: the paths and the share to set aside.
         seed: of the division, if there are no validation files.
+        set_aside: divide even where there are some.
 
     Raises:
         DataError: for the first thing that cannot be used, with path and line.
     """
     for path in (data.train_texts, data.train_labels):
         LineReader(path)  # what is missing is told before anything is read
-    has_val = _has_validation(data)
+    has_val = not set_aside and _has_validation(data)
     warnings: list[str] = []
     labels: dict[str, int] = {}
     train = _read_pair(data.train_texts, data.train_labels, labels, None, warnings)

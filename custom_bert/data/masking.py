@@ -11,9 +11,8 @@ import dataclasses
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 
-from custom_bert.batch import Batch
+from custom_bert.batch import Batch, like
 from custom_bert.data.draws import uniform
 
 REPLACED, RANDOM = 0.8, 0.1
@@ -71,9 +70,9 @@ class Masker:
         )
         return dataclasses.replace(
             batch,
-            input_ids_T=torch.from_numpy(masked_T),
-            masked_rows_M=torch.from_numpy(rows_M),
-            targets_M=torch.from_numpy(targets_M),
+            input_ids_T=like(masked_T, batch.input_ids_T),
+            masked_rows_M=like(rows_M, batch.input_ids_T),
+            targets_M=like(targets_M, batch.input_ids_T),
         )
 
     def _words(self, ids_T: np.ndarray, positions_T: np.ndarray) -> np.ndarray:

@@ -62,6 +62,10 @@ class LineReader:
             raise self._empty()
 
     @property
+    def _is_input(self) -> bool:
+        return self.path == Path(STANDARD_INPUT)
+
+    @property
     def sha256(self) -> str:
         """Of the bytes read so far: the file's, after `blocks` has ended."""
         return self._digest.hexdigest()
@@ -77,17 +81,16 @@ class LineReader:
                 the line's number; after the last line, if the file is not the one with this hash.
         """
         self.num_lines, self.num_bytes, self._digest = 0, 0, hashlib.sha256()
-        is_input = self.path == Path(STANDARD_INPUT)
         try:
-            stored = open(0 if is_input else self.path, "rb")
+            stored = open(0 if self._is_input else self.path, "rb")
         except OSError as error:
             raise DataError(str(self.path), f"cannot read: {error.strerror}") from error
         with stored, unpacked(stored, self.path) if self._unpack else nullcontext(stored) as stream:
             for raw in self._whole_lines(stream):
-                if not is_input:
+                if not self._is_input:
                     self.num_bytes = stored.tell()
                 yield self._decode(raw)
-        if self.num_lines == 0 and not is_input and not self._unpack:
+        if self.num_lines == 0 and not self._is_input and not self._unpack:
             raise self._empty()  # a byte order mark and nothing else
         if sha256 is not None and self.sha256 != sha256:
             raise DataError(str(self.path), "the file changed while it was read; start again")
@@ -97,7 +100,8 @@ class LineReader:
 
     def _read(self, stream: BinaryIO) -> bytes:
         try:
-            chunk = stream.read(BLOCK)
+            # of standard input what is there: a line does not wait for the ones after it
+            chunk = stream.read1(BLOCK) if self._is_input else stream.read(BLOCK)  # type: ignore[attr-defined]
         except (OSError, EOFError, zlib.error) as error:  # the latter two of a damaged .gz
             reason = getattr(error, "strerror", None) or str(error)
             raise DataError(str(self.path), f"cannot read: {reason}") from error
@@ -107,6 +111,8 @@ class LineReader:
     def _whole_lines(self, stream: BinaryIO) -> Iterator[bytes]:
         """The file's bytes in pieces that end with `\\n` (the last may not)."""
         chunk = self._read(stream)
+        while len(chunk) < 4 and b"\n" not in chunk and (more := self._read(stream)):
+            chunk += more  # enough to tell what it is
         self._check_start(chunk)
         pending: list[bytes] = []
         if chunk.startswith(b"\xef\xbb\xbf"):

@@ -63,7 +63,8 @@ class Classifier:
 
         Raises:
             RunError: if the directory is missing, incomplete or damaged.
-            ConfigError: if the device is not there, or does not compute the precision.
+            ConfigError: if the device is not there, or does not compute the precision; a CPU without bf16
+                hardware computes bf16, but slowly.
         """
         where = choose_device(device)[0]
         return Classifier(load_checkpoint(directory), where, choose_precision(precision, where)[0])
@@ -72,12 +73,12 @@ class Classifier:
         """The most probable label of each text, in input order.
 
         Raises:
-            TypeError: if `texts` is a single string.
+            TypeError: if `texts` is a single string, or a text is none.
         """
         return list(self.stream(texts))
 
     def stream(self, texts: Iterable[str]) -> Iterator[Prediction]:
-        """As `predict`, one by one, reading the input as it goes."""
+        """As `predict`, one by one; the input is read 4,096 texts at a time."""
         for probabilities_NC in self._windows(texts):
             best_N = probabilities_NC.argmax(axis=1)
             for label, probability in zip(
@@ -93,7 +94,7 @@ class Classifier:
         return np.concatenate(windows)
 
     def stream_proba(self, texts: Iterable[str]) -> Iterator[np.ndarray]:
-        """(C,) probabilities of each text, reading the input as it goes."""
+        """(C,) probabilities of each text, one by one; the input is read 4,096 texts at a time."""
         for probabilities_NC in self._windows(texts):
             yield from probabilities_NC
 

@@ -29,8 +29,9 @@ def evaluate_run(
 ) -> tuple[Scores, list[str]]:
     """Metrics of a run's model on a folder of data files.
 
-    With validation files in the folder, "val" is all of them and "train" all training lines. Without, the
-    rows that the run set aside are found again, which needs the very files that it was trained on.
+    "val" is the folder's validation files. Without any, it is the rows that the run set aside, which are
+    found again in the very files that it was trained on. "train" is the others, or, of a run that set none
+    aside, all training lines.
 
     Args:
         run: run directory.
@@ -42,7 +43,8 @@ def evaluate_run(
         The metrics and the labels, in the order of the classes.
 
     Raises:
-        RunError: if the run cannot be loaded, or the rows that it set aside cannot be told.
+        RunError: if the run cannot be loaded, the rows that it set aside cannot be told, or there are none
+            where they are asked for.
         DataError: if the data cannot be used, or holds a label that the model does not know.
     """
     classifier = Classifier.load(run, device=device, precision=precision)
@@ -50,8 +52,8 @@ def evaluate_run(
         raise DataError(str(data), "no such folder; expected one with the data files")
     paths = configuration.replace(TrainConfig(), in_directory(data)).data
     has_val = any(status_of(Path(path)) is not None for path in (paths.val_texts, paths.val_labels))
-    rows = None if has_val else _divided_rows(Path(run), data, split)
     from_val = has_val and split == "val"
+    rows = None if from_val else _divided_rows(Path(run), data, split)
     texts = paths.val_texts if from_val else paths.train_texts
     labels = paths.val_labels if from_val else paths.train_labels
     if rows is None:
@@ -61,16 +63,25 @@ def evaluate_run(
     )
 
 
-def _divided_rows(run: Path, data: str | Path, split: str) -> np.ndarray:
-    """The rows of a split, divided again as the run did."""
+def _divided_rows(run: Path, data: str | Path, split: str) -> np.ndarray | None:
+    """The rows of a split, divided again as the run did; None for all, where it divided nothing."""
     try:
         record = json.loads((run / "run.json").read_text(encoding="utf-8"))
+        divided = bool(record["data"]["val_set_aside_from_train"])
         settings = {name: record["config"][name] for name in ("seed", "data.val_fraction")}
         config = from_mapping({**settings, **in_directory(data)})
         hashes = [record["identity"]["data"][name] for name in ("train_texts", "train_labels")]
     except (OSError, ValueError, KeyError, TypeError, ConfigError) as error:
         raise RunError(f"{run / 'run.json'}: cannot tell which rows were set aside") from error
-    dataset = read_dataset(config.data, seed=config.seed)
+    if not divided:
+        if split == "train":
+            return None
+        raise DataError(
+            config.data.val_texts,
+            f"no such file, and {run} set no rows aside, for it was validated on other files; "
+            f"write {config.data.val_texts} and {config.data.val_labels}",
+        )
+    dataset = read_dataset(config.data, seed=config.seed, set_aside=True)
     file = dataset.train_file
     if [file.texts_sha256, file.labels_sha256] != hashes:
         raise DataError(

@@ -24,13 +24,17 @@ def windows(texts: Iterable[str]) -> Iterator[list[str]]:
     """Up to `WINDOW` consecutive texts at a time.
 
     Raises:
-        TypeError: if `texts` is a single string.
+        TypeError: if `texts` is a single string, or a text is none.
     """
     if isinstance(texts, str):
         raise TypeError("expected a list of texts, got a single string; write [text]")
-    source = iter(texts)
+    source, start = iter(texts), 0
     while window := list(itertools.islice(source, WINDOW)):
+        for i, text in enumerate(window, start):
+            if not isinstance(text, str):
+                raise TypeError(f"text {i}: expected a string, got {text!r}")
         yield window
+        start += len(window)
 
 
 def compute(

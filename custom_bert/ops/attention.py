@@ -52,6 +52,7 @@ def choose_kernel(
     padded: bool = False,
     dropout: bool = False,
     windowed: bool = False,
+    flash: bool = True,
 ) -> Choice:
     """The fastest kernel for a layout, by rules that measurements support.
 
@@ -63,17 +64,18 @@ def choose_kernel(
         padded: whether any slot holds padding.
         dropout: whether attention weights are dropped; then only naive, matmul and dense can be chosen.
         windowed: whether attention is confined to a window shorter than the longest slot.
+        flash: whether flash attention over cu_seqlens runs on this GPU; see `kernels.has_flash`.
     """
     few_blocks = few_blocks or dropout
     if device == "cuda":
-        half = dtype in (torch.float16, torch.bfloat16)
+        half = dtype in (torch.float16, torch.bfloat16) and flash
         if windowed and half and not padded and not dropout:
             return Choice("varlen", "a window on CUDA: flash attention over cu_seqlens")
         if few_blocks:
             return Choice("dense", "near-equal lengths on CUDA: SDPA")
         if half and not padded:
             return Choice("varlen", "packed batches on CUDA: flash attention over cu_seqlens")
-        why = "flash attention has no padding inside" if padded else "flash attention has no fp32 kernel"
+        why = "flash attention has no padding inside" if padded else "no flash attention for this type or GPU"
         return Choice("grouped", f"many lengths on CUDA: {why}")
     if not few_blocks:
         return Choice("grouped", f"packed batches on a {device.upper()}")
@@ -123,6 +125,7 @@ def attention(
             padded=layout.padded,
             dropout=dropout > 0,
             windowed=window >= 0,
+            flash=kernels.has_flash(qkv_T3HK.device, qkv_T3HK.shape[-1]),
         ).kernel
     if kernel == "naive":
         return kernels.naive(qkv_T3HK, layout, window, dropout)

@@ -6,6 +6,7 @@ P chunks of B queries, each against R = 3 B keys in reach.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -148,6 +149,14 @@ def grouped(qkv_T3HK: Tensor, layout: Layout, window: int) -> Tensor:
         outs.append(out.transpose(1, 2).reshape(group.count * group.length, heads, -1))
     back: Tensor = _Rows.apply(torch.cat(outs), plan.scatter_T, plan.gather_P)  # type: ignore[no-untyped-call]
     return back
+
+
+@functools.cache
+def has_flash(device: torch.device, width: int) -> bool:
+    """Whether flash attention over cu_seqlens runs: on a GPU from Ampere on, for heads of this width."""
+    if device.type != "cuda" or width % 8 or width > 256:
+        return False
+    return torch.cuda.get_device_capability(device) >= (8, 0)
 
 
 def varlen(qkv_T3HK: Tensor, layout: Layout, window: int) -> Tensor:

@@ -23,6 +23,7 @@ from custom_bert.data.store import cache_directory, cache_root
 from custom_bert.data.tokenizer import TextTokenizer, load_tokenizer, sample_stride, train_tokenizer
 from custom_bert.errors import ConfigError, DataError
 from custom_bert.ops.attention import choose_kernel
+from custom_bert.ops.kernels import has_flash
 from custom_bert.precision import DTYPES, choose_precision
 from custom_bert.presets import TRAINING, EncoderConfig, check_encoder, encoder_config
 from custom_bert.training import choices
@@ -97,6 +98,9 @@ def decide_start(todo: Decisions, say: Callable[[str], None]) -> Pretrained | No
     return pretrained
 
 
+HEAD_WIDTH = 64
+"""Of an attention head, for a rule that comes before the architecture."""
+
 OPEN = ("init_from", "hidden_dropout", "attention_dropout", "pooling")
 """Fields of ModelConfig that do not belong to a trained encoder's tensors."""
 
@@ -130,7 +134,7 @@ def decide_machine(todo: Decisions) -> torch.device:
     precision, why = choose_precision(todo.config.runtime.precision, device)
     todo.default("runtime.precision", (precision, why))
     plan, dropout = todo.config.batch.plan, todo.config.model.attention_dropout
-    kernel = todo.config.runtime.attention
+    kernel, flash = todo.config.runtime.attention, has_flash(device, HEAD_WIDTH)
     if kernel is None:
         max_length = todo.config.data.max_length
         assert max_length is not None
@@ -140,6 +144,7 @@ def decide_machine(todo: Decisions) -> torch.device:
             device=device.type,
             dtype=DTYPES[precision],
             dropout=dropout > 0 and plan != "packed",
+            flash=flash,
         )
         # stays None in the model: evaluation in fp32 asks the same rule again
         todo.log.append(Choice("runtime.attention", choice.kernel, choice.reason))
@@ -152,9 +157,12 @@ def decide_machine(todo: Decisions) -> torch.device:
         raise ConfigError(
             ["config: runtime.attention: matmul is made for a CPU; leave it out, or take dense"]
         )
-    if kernel == "varlen" and (device.type != "cuda" or precision == "fp32" or plan != "packed"):
+    if kernel == "varlen" and (not flash or precision == "fp32" or plan != "packed"):
         raise ConfigError(
-            ["config: runtime.attention: varlen needs CUDA, bf16 or fp16, and batch.plan packed"]
+            [
+                "config: runtime.attention: varlen needs CUDA on a GPU from Ampere on, bf16 or fp16, and "
+                "batch.plan packed"
+            ]
         )
     if todo.config.runtime.compile is None:
         todo.set("runtime.compile", *choose_compile(device))
@@ -284,9 +292,7 @@ def decide_training(
     if todo.config.batch.plan == "padded":
         todo.default("batch.batch_size", (32, "the padded plan's default"))
     else:
-        fitting = choices.fitting_rows(
-            encoder.bytes_per_row(todo.config.optim.mask_rate), machine.memory_of(device)
-        )
+        fitting = choices.fitting_rows(encoder.bytes_per_row, machine.memory_of(device))
         budget = (
             choices.finetune_token_budget(mean, fitting=fitting)
             if trained and not masked

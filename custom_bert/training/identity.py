@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from custom_bert import config as configuration
+from custom_bert.config_sources import PATHS
 from custom_bert.errors import RunError
 from custom_bert.training.prepare import Prepared
 
@@ -17,15 +18,7 @@ Identity = dict[str, dict[str, Any]]
 """`settings`, by dotted name, and `data`, hashes."""
 
 ELSEWHERE = (
-    "out",
-    "data.corpus",
-    "data.train_texts",
-    "data.train_labels",
-    "data.val_texts",
-    "data.val_labels",
-    "data.tokenizer",
-    "data.cache_dir",
-    "model.init_from",
+    *PATHS,
     "runtime.checkpoint_every",
     "runtime.log_every",
     "runtime.tensorboard",

@@ -204,6 +204,7 @@ def _continue(state: State, prepared: Prepared, run: RunDirectory, reporter: Rep
 
 def build(prepared: Prepared, reporter: Reporter) -> State:
     """Model, phases and precision, seeded."""
+    begun = time.perf_counter()
     config, device = prepared.config, prepared.device
     assert config.runtime.precision is not None
     torch.manual_seed(config.seed)
@@ -225,7 +226,8 @@ def build(prepared: Prepared, reporter: Reporter) -> State:
     else:
         phases = [pretraining(prepared, model)] if config.optim.pretrain_epochs else []
         phases.append(classification(prepared, model))
-    state = State(model, phases, MixedPrecision(config.runtime.precision, device), prepared.ranks)
+    precision = MixedPrecision(config.runtime.precision, device)
+    state = State(model, phases, precision, prepared.ranks, started=begun)
     if prepared.ranks.rank:  # from here on every rank draws its own dropout
         torch.manual_seed(config.seed + 1_000_003 * prepared.ranks.rank)
     if config.runtime.compile:
@@ -283,10 +285,7 @@ def fit(state: State, prepared: Prepared, run: RunDirectory, reporter: Reporter,
     board = Board(run.path) if prepared.config.runtime.tensorboard and prepared.ranks.leads else None
     size = 12 * sum(parameter.numel() for parameter in phase.model.parameters())  # weights and two moments
     pace = checkpoint.Pace(prepared.config.runtime.checkpoint_every, size)
-    config = prepared.encoder
-    state.model.encoder.set_dropout(
-        config.hidden_dropout if phase.dropout else 0.0, config.attention_dropout if phase.dropout else 0.0
-    )
+    phase.begin()
     schedule, pretrained = require(optim.schedule), prepared.pretrained
     keeps_stable = schedule == "wsd" and prepared.config.objective == "masked_lm"
     checkpoint.begin_moments(phase.model, phase.optimizer)

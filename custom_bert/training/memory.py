@@ -53,9 +53,7 @@ def halvings_needed(prepared: Prepared) -> int:
         rows = max((int(lengths_N[indices].sum()) for indices in several), default=0)
     copies = 2 if config.optim.r_drop and prepared.labels else 1
     rows = -(-rows // prepared.ranks.world) * copies
-    masks = config.optim.pretrain_epochs or config.objective == "masked_lm"
-    masked = config.optim.mask_rate if masks else 0.0
-    return max(0, math.ceil(math.log2(max(1, rows) * encoder.bytes_per_row(masked) / room)))
+    return max(0, math.ceil(math.log2(max(1, rows) * encoder.bytes_per_row / room)))
 
 
 def step_within_memory(

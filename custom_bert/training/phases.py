@@ -17,6 +17,7 @@ from custom_bert.config import require
 from custom_bert.data.loader import prefetch
 from custom_bert.data.masking import Masker
 from custom_bert.errors import UserError
+from custom_bert.models.encoder import Encoder
 from custom_bert.models.heads import SequenceClassifier
 from custom_bert.models.masked_lm import MaskedLanguageModel
 from custom_bert.ops.losses import balanced_weights
@@ -58,6 +59,13 @@ class Phase:
     plan: Callable[[int], list[np.ndarray]]
     build: Callable[[np.ndarray, int], Batch]
     evaluates: bool
+
+    def begin(self) -> None:
+        """Switches the encoder's dropout on or off, as the phase has it."""
+        encoder = self.model.encoder
+        assert isinstance(encoder, Encoder)
+        config, on = encoder.config, float(self.dropout)
+        encoder.set_dropout(on * config.hidden_dropout, on * config.attention_dropout)
 
 
 @dataclass(frozen=True)
@@ -284,6 +292,7 @@ def time_passes(
 ) -> list[float]:
     """Seconds of each of `count` forward and backward passes of a phase's first batch, or of the first of its
     parts; leaves no trace."""
+    phase.begin()
     indices = phase.plan(0)[0]
     batch = phase.build(indices[: -(-len(indices) // parts)], 0).to(prepared.device)
     on_gpu = [prepared.device] if prepared.device.type == "cuda" else []

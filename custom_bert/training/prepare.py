@@ -11,15 +11,17 @@ import numpy as np
 import torch
 
 from custom_bert import machine
+from custom_bert.batch import round_up
 from custom_bert.checkpoints.families import inexpressible
 from custom_bert.checkpoints.pretrained import Pretrained
-from custom_bert.config import LongTexts, Plan, TrainConfig
-from custom_bert.data.batching import plan_batches
+from custom_bert.config import LongTexts, Plan, TrainConfig, require
+from custom_bert.data.batching import ROW_MULTIPLE, plan_batches
 from custom_bert.data.dataset import Dataset
 from custom_bert.data.loader import BatchBuilder
 from custom_bert.data.store import StoreInfo
 from custom_bert.data.token_dropout import TokenDropout
 from custom_bert.data.tokenizer import TextTokenizer
+from custom_bert.precision import doubts
 from custom_bert.presets import EncoderConfig
 from custom_bert.training import choices
 from custom_bert.training.choices import Choice
@@ -177,6 +179,9 @@ def prepare(config: TrainConfig, say: Callable[[str], None]) -> Prepared:
         (),
         (
             *found.warnings,
+            *doubts(require(todo.config.runtime.precision), device),
+            *_unfilled(config, tokenizer),
+            *_filler(config),
             *_not_exported(encoder, config.data.long_texts),
             *_too_long(todo.config, encoder, train, device),
             *unread(config, todo.config, found.source),
@@ -235,12 +240,31 @@ def _too_long(
     texts = (config.batch.batch_size or 1) if config.batch.plan == "padded" else 1
     copies = 2 if config.optim.r_drop else 1
     rows = int(np.sort(train.windows_of_texts())[-texts:].sum()) * train.window * copies
-    fitting = choices.fitting_rows(encoder.bytes_per_row(config.optim.mask_rate), machine.memory_of(device))
+    fitting = choices.fitting_rows(encoder.bytes_per_row, machine.memory_of(device))
     if rows <= fitting:
         return []
     return [
         f"the longest texts make steps of up to {rows:,} rows, and {fitting:,} fit into "
         f"{choices.MEMORY_SHARE:.0%} of the memory; a smaller data.max_length or batch.batch_size helps"
+    ]
+
+
+def _unfilled(config: TrainConfig, tokenizer: TextTokenizer) -> list[str]:
+    """A vocabulary is no larger than the words and pieces that the text has."""
+    wanted = config.model.vocab_size
+    if wanted is None or wanted <= tokenizer.vocab_size:
+        return []
+    return [f"model.vocab_size {wanted:,}: the texts hold no more than {tokenizer.vocab_size:,} entries"]
+
+
+def _filler(config: TrainConfig) -> list[str]:
+    """Batches end at a multiple of some rows."""
+    budget = config.batch.token_budget
+    if budget is None or budget % ROW_MULTIPLE == 0:
+        return []
+    full = round_up(budget, ROW_MULTIPLE)
+    return [
+        f"batch.token_budget {budget:,}: batches are filled up to {full:,} rows; a multiple of 64 is better"
     ]
 
 

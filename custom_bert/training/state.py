@@ -102,7 +102,8 @@ class State:
         saved_in: its directory.
         phase_started: when the present phase began, by `time.perf_counter`, less what earlier processes took.
         fused: whether layers are compiled.
-        started: when this process began, by `time.perf_counter`, less what earlier ones took.
+        started: when this process began to build the model, by `time.perf_counter`, less what earlier ones
+            took.
     """
 
     model: SequenceClassifier | MaskedLanguageModel

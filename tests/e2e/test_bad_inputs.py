@@ -536,7 +536,11 @@ SETTINGS: dict[str, tuple[dict[str, Any] | str, list[str]]] = {
     "a switch for a number": ({"lr": True}, ["lr: expected a number, got True"]),
     "a number for a switch": ({"compile": 1}, ["compile: expected True or False, got 1"]),
     "infinity": ('{"lr": 1e999}', ["lr: expected a finite number, got inf"]),
-    "not a number": ('{"lr": NaN}', ["lr: expected a finite number, got nan"]),
+    "not a number": ('{"lr": NaN}', ["not valid JSON: NaN is no number"]),
+    "a name twice": (
+        '{"optim": {"lr": 1e-3}, "optim": {"epochs": 3}}',
+        ["not valid JSON: the key 'optim' stands there twice"],
+    ),
     "an unknown preset": (
         {"preset": "modren"},
         ["preset: expected one of legacy, custom, modern (did you mean 'modern'?), got 'modren'"],

@@ -85,6 +85,13 @@ def test_probabilities_sum_to_one_and_agree_with_labels(run: Path) -> None:
     assert classifier.predict([]) == [] and classifier.predict_proba([]).shape == (0, 3)
 
 
+def test_what_is_no_text_is_named_by_its_place(run: Path) -> None:
+    classifier = Classifier.load(run)
+    for wrong in (float("nan"), None, ("a", "b"), b"bytes"):
+        with pytest.raises(TypeError, match=r"text 1: expected a string, got"):
+            classifier.predict(["a text", wrong])  # type: ignore[list-item]
+
+
 def test_a_single_string_is_refused(run: Path) -> None:
     with pytest.raises(TypeError, match="list of texts"):
         Classifier.load(run).predict("a dog barks")
@@ -236,6 +243,33 @@ def test_no_validation_files_sets_a_tenth_aside_and_says_so(
     write_lines(data / "train_dataset.txt", examples(240, seed=9)[0])
     assert main(["evaluate", str(tmp_path / "run"), str(data)]) == 65
     assert "cannot be told" in capsys.readouterr().err
+
+
+def test_validation_files_that_came_later_do_not_make_held_out_rows_training_rows(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = write_data(tmp_path / "data", val=None)
+    train_model(settings(data, tmp_path / "run"))
+    write_data(tmp_path / "other")
+    for name in ("val_dataset.txt", "val_labels.txt"):
+        shutil.copy(tmp_path / "other" / name, data / name)
+    capsys.readouterr()
+    assert main(["evaluate", str(tmp_path / "run"), str(data), "--json", "--split", "train"]) == 0
+    assert json.loads(capsys.readouterr().out)["examples"] == 216
+
+
+def test_training_rows_are_never_evaluated_as_validation_rows(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = write_data(tmp_path / "data")
+    count = len((data / "train_labels.txt").read_text().splitlines())
+    for name in ("val_dataset.txt", "val_labels.txt"):
+        (data / name).unlink()
+    assert main(["evaluate", str(run), str(data)]) == 65
+    said = capsys.readouterr()
+    assert not said.out and "set no rows aside" in said.err and said.err.count("\n") == 1
+    assert main(["evaluate", str(run), str(data), "--json", "--split", "train"]) == 0
+    assert json.loads(capsys.readouterr().out)["examples"] == count
 
 
 def test_evaluate_names_the_line_of_an_unknown_label(

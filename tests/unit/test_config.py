@@ -9,7 +9,7 @@ import pytest
 
 from custom_bert import config as configuration
 from custom_bert.config import GROUPS, TrainConfig, field_types, replace, to_flat
-from custom_bert.config_sources import ALIASES, from_mapping, load
+from custom_bert.config_sources import ALIASES, PATHS, from_mapping, load
 from custom_bert.errors import ConfigError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -151,3 +151,17 @@ def test_configs_are_frozen_and_every_field_is_documented() -> None:
         assert f"    {leaf}: " in source
         after = source.split(f"    {leaf}: ", 1)[1].split("\n", 1)[1].lstrip()
         assert after.startswith('"""'), f"{name} has no description beneath it"
+
+
+def test_a_tilde_is_the_home_directory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/me")
+    config = from_mapping(
+        {"out": "~/run", "data.corpus": ["~/a.txt", "b~.txt"], "data.train_texts": "~/x.txt"}
+    )
+    assert config.out == "/home/me/run" and config.data.train_texts == "/home/me/x.txt"
+    assert config.data.corpus == ("/home/me/a.txt", "b~.txt")
+    assert load(TrainConfig(out="~/run")).out == "/home/me/run"
+
+
+def test_every_path_among_the_settings_is_a_setting() -> None:
+    assert set(PATHS) <= set(field_types())

@@ -5,7 +5,8 @@ import platform
 import pytest
 import torch
 
-from custom_bert import machine
+from custom_bert import machine, precision
+from custom_bert.errors import ConfigError
 
 
 @pytest.mark.parametrize(
@@ -28,3 +29,33 @@ def test_arm_says_it_in_its_flags(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(machine, "_read", lambda path, flags=flags: f"Features\t: fp {flags}\n")
         assert machine.has_cpu_bf16() == has
         assert machine.description(torch.device("cpu"))["cpu_capability"].endswith(" BF16") == has
+
+
+@pytest.mark.parametrize(
+    ("wanted", "said"),
+    [("gpu", "expected cpu or cuda, got 'gpu'"), ("cuda", "no CUDA device"), ("cuda:1", "no CUDA device")],
+)
+def test_a_device_that_is_not_there_is_told(wanted: str, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(ConfigError, match=said):
+        machine.choose_device(wanted)
+
+
+def test_a_gpu_beyond_the_last_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert machine.choose_device("cuda:1")[0] == torch.device("cuda:1")
+    with pytest.raises(ConfigError, match="cuda:2 is not there; the last of 2 is cuda:1"):
+        machine.choose_device("cuda:2")
+
+
+def test_an_unknown_precision_is_told_with_the_nearest() -> None:
+    with pytest.raises(ConfigError, match=r"got 'fp32x' \(did you mean 'fp32'\?\)|got 'fp32x'"):
+        precision.choose_precision("fp32x", torch.device("cpu"))  # type: ignore[arg-type]
+
+
+def test_bf16_without_hardware_is_doubted(monkeypatch: pytest.MonkeyPatch) -> None:
+    for hardware in (True, False):
+        monkeypatch.setattr(precision, "has_cpu_bf16", lambda hardware=hardware: hardware)
+        assert bool(precision.doubts("bf16", torch.device("cpu"))) != hardware
+        assert not precision.doubts("fp32", torch.device("cpu"))

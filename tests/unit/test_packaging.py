@@ -16,9 +16,11 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def test_the_public_names_are_these_and_can_be_had() -> None:
     assert custom_bert.__all__ == [
+        "ClassScores",
         "Classifier",
         "Encoder",
         "Prediction",
+        "Scores",
         "TrainConfig",
         "TrainResult",
         "__version__",

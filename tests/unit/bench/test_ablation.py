@@ -18,6 +18,7 @@ from custom_bert.bench.switches import LEGACY, improvements
 from custom_bert.bench.workloads import AG_NEWS, LENGTHS, SyntheticTexts
 from custom_bert.config import TrainConfig, to_flat
 from custom_bert.errors import UserError
+from custom_bert.training.choices import token_dropout
 
 SWITCHED = improvements("bf16", "dense", 0.33)
 
@@ -146,7 +147,9 @@ def test_the_record_the_table_and_the_picture(tmp_path: Path, monkeypatch: pytes
 
     monkeypatch.setattr(ablation, "measure", measured)
     out = tmp_path / "record.json"
-    ablation.run(device="cpu", quick=False, size=None, repeats=3, out=out, tell=lambda line: None)
+    ablation.run(
+        device="cpu", quick=False, size=None, repeats=3, out=out, command="bench", tell=lambda line: None
+    )
     record = json.loads(out.read_text())
     by_id = {entry["id"]: entry for entry in record["results"]}
     batching = by_id["AG News lengths: alone: uniform-length batching"]
@@ -180,7 +183,14 @@ def test_parts_can_be_measured_apart(parts: Any, tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(ablation.convergence, "compare", compared)
     out = tmp_path / "record.json"
     ablation.run(
-        device="cpu", quick=False, size=None, repeats=1, parts=parts, out=out, tell=lambda line: None
+        device="cpu",
+        quick=False,
+        size=None,
+        repeats=1,
+        parts=parts,
+        out=out,
+        command="bench",
+        tell=lambda line: None,
     )
     assert asked == set(parts) and out.exists()
 
@@ -190,6 +200,23 @@ def test_a_record_is_never_overwritten(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="exists already"):
         main(["ablation", "--device", "cpu", "--out", str(tmp_path / "mine")])
     assert (tmp_path / "mine.json").read_text() == "{}"
+
+
+@pytest.mark.parametrize("end", ["md", "svg"])
+def test_neither_is_a_page_or_a_picture_beside_it(tmp_path: Path, end: str) -> None:
+    (tmp_path / f"README.{end}").write_text("mine")
+    with pytest.raises(UserError, match=f"README.{end}: exists already"):
+        main(["roofline", "--device", "cpu", "--out", str(tmp_path / "README")])
+    assert (tmp_path / f"README.{end}").read_text() == "mine"
+
+
+def test_token_dropout_is_what_the_rule_takes_for_the_lengths() -> None:
+    switched = improvements("bf16", "dense", 0.123)
+    rates = [
+        next(one.on for one in ablation.at_lengths(switched, workload, "cpu") if one.field == "token_dropout")
+        for workload in (AG_NEWS, LENGTHS[0])
+    ]
+    assert rates == [token_dropout(AG_NEWS.mean_tokens)[0], 0.5] and rates[0] < 0.5
 
 
 def test_one_recipe_is_measured_in_a_process_of_its_own() -> None:

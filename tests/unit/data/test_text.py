@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
+import threading
+import time
 from pathlib import Path
 from unittest import mock
 
@@ -202,3 +204,36 @@ def test_memory_does_not_grow_with_the_file(path: Path) -> None:
     tracemalloc.stop()
     assert reader.num_lines == 400_000
     assert peak < 1_500_000
+
+
+@pytest.fixture
+def writing(monkeypatch: pytest.MonkeyPatch) -> int:
+    """The end of a pipe whose other end is standard input."""
+    real_open = open
+    reading, writing = os.pipe()
+    monkeypatch.setattr("builtins.open", lambda file, mode: real_open(reading, mode))
+    return writing
+
+
+def test_a_line_of_standard_input_does_not_wait_for_the_next(writing: int) -> None:
+    os.write(writing, BOM + b"one\ntw")
+    blocks = LineReader(STANDARD_INPUT).blocks()
+    assert next(blocks) == ["one"]
+    os.write(writing, b"o\n")
+    assert next(blocks) == ["two"]
+    os.close(writing)
+    assert list(blocks) == []
+
+
+def test_a_byte_order_mark_in_two_pieces_is_none_of_the_text(writing: int) -> None:
+    os.write(writing, BOM[:1])
+
+    def the_rest() -> None:
+        time.sleep(0.2)
+        os.write(writing, BOM[1:] + b"x\n")
+        os.close(writing)
+
+    thread = threading.Thread(target=the_rest)
+    thread.start()
+    assert list(LineReader(STANDARD_INPUT).blocks()) == [["x"]]
+    thread.join()

@@ -98,3 +98,11 @@ def test_tokens_of_one_text_draw_their_masks_apart() -> None:
     batch = builder(np.array([402]), window=52).build(np.array([0]), "uniform_length", 52)
     hidden = (masker.mask(batch, 0).input_ids_T != batch.input_ids_T)[: 8 * 52].view(8, 52)
     assert len({tuple(row.tolist()) for row in hidden}) == 8
+
+
+def test_the_mean_of_a_texts_windows() -> None:
+    built = builder(np.array([26, 5])).build(np.arange(2), "packed", MAX)
+    assert built.windows is not None
+    rows = torch.arange(built.num_sequences, dtype=torch.float32)[:, None]
+    count = built.num_sequences - 1
+    assert built.windows.mean(rows).flatten().tolist() == [sum(range(count)) / count, count]

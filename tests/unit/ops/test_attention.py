@@ -188,6 +188,8 @@ def test_the_rule_never_chooses_what_a_kernel_cannot_do(device: str, dtype: torc
         rule = {"few_blocks": few, "max_seqlen": length, "device": device, "dtype": dtype}
         assert choose_kernel(**rule, dropout=True).kernel in ("matmul", "dense")  # type: ignore[arg-type]
         assert choose_kernel(**rule, padded=True).kernel != "varlen"  # type: ignore[arg-type]
+        assert choose_kernel(**rule, flash=False).kernel != "varlen"  # type: ignore[arg-type]
+        assert choose_kernel(**rule, flash=False, windowed=True).kernel != "varlen"  # type: ignore[arg-type]
 
 
 def test_attention_weights_are_dropped_whatever_the_layout() -> None:

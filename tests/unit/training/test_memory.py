@@ -35,7 +35,7 @@ def test_what_fits_is_not_halved_and_what_does_not_is_halved_until_it_does(
     fixed = memory.BYTES * one.encoder.num_parameters(3)
     plan = one.epoch_plan(0, 0, None)
     largest = max(int(one.train.lengths_N[indices].sum()) for indices in plan)
-    step = largest * one.encoder.bytes_per_row(0.0)
+    step = largest * one.encoder.bytes_per_row
     for share, halvings in ((1.01, 0), (0.99, 1), (0.26, 2), (0.24, 3)):
         monkeypatch.setattr(machine, "memory_of", lambda _, s=share: int((fixed + s * step) / memory.SHARE))
         assert memory.halvings_needed(one) == halvings
