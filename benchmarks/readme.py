@@ -88,7 +88,7 @@ def learning(record: dict[str, Any]) -> list[str]:
     rows = [f"| side | {' | '.join(f'{m:g} min' for m in minutes)} | at the end | loss | steps |"]
     rows.append("|" + "---|" * 7)
     for side, run in record["raw"].items():
-        until = [[one for one in run["curve"] if one[0] <= 60 * m][-1] for m in minutes]
+        until = [min(run["curve"], key=lambda one: abs(one[0] - 60 * m)) for m in minutes]  # noqa: B023
         cells = [side, *(f"{100 * accuracy:.1f} %" for _, accuracy, _ in until)]
         cells += [f"{100 * run['accuracy']:.1f} %", f"{run['loss']:.2f}", f"{run['steps']:,}"]
         rows.append(f"| {' | '.join(cells)} |")

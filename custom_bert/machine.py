@@ -137,10 +137,17 @@ def _capability() -> str:
 
 
 def _processor() -> str:
+    """The name, and on Linux the family and model: a virtual machine's name may be that of a brand alone."""
+    known: dict[str, str] = {}
     for line in _read("/proc/cpuinfo").splitlines():
-        if line.startswith("model name"):
-            return line.partition(":")[2].strip()
-    return platform.processor()
+        name, _, value = line.partition(":")
+        known.setdefault(name.strip(), value.strip())
+    if "model name" not in known:
+        return platform.processor()
+    numbers = [
+        f"{word} {known[key]}" for word, key in (("family", "cpu family"), ("model", "model")) if key in known
+    ]
+    return ", ".join([known["model name"], *numbers])
 
 
 def _read(path: str) -> str:

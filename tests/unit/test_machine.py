@@ -59,3 +59,10 @@ def test_bf16_without_hardware_is_doubted(monkeypatch: pytest.MonkeyPatch) -> No
         monkeypatch.setattr(precision, "has_cpu_bf16", lambda hardware=hardware: hardware)
         assert bool(precision.doubts("bf16", torch.device("cpu"))) != hardware
         assert not precision.doubts("fp32", torch.device("cpu"))
+
+
+def test_processors_of_one_brand_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = "processor\t: 0\ncpu family\t: 25\nmodel\t\t: 17\nmodel name\t: AMD EPYC\n\nprocessor\t: 1\n"
+    monkeypatch.setattr(machine, "_read", lambda path: said)
+    found = machine.description(torch.device("cpu"))["processor"]
+    assert found == "AMD EPYC, family 25, model 17"
