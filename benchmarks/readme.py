@@ -88,7 +88,7 @@ def learning(record: dict[str, Any]) -> list[str]:
     rows = [f"| side | {' | '.join(f'{m:g} min' for m in minutes)} | at the end | loss | steps |"]
     rows.append("|" + "---|" * 7)
     for side, run in record["raw"].items():
-        until = [min(run["curve"], key=lambda one: abs(one[0] - 60 * m)) for m in minutes]  # noqa: B023
+        until = [min(run["curve"], key=lambda one: abs(one[0] - 60 * m)) for m in minutes]
         cells = [side, *(f"{100 * accuracy:.1f} %" for _, accuracy, _ in until)]
         cells += [f"{100 * run['accuracy']:.1f} %", f"{run['loss']:.2f}", f"{run['steps']:,}"]
         rows.append(f"| {' | '.join(cells)} |")
@@ -137,6 +137,73 @@ def ablation(record: dict[str, Any]) -> list[str]:
     rows.append(
         f"| **all together, against `legacy`** | {' | '.join(cell('recipe', 'custom, all on'))} | | |"
     )
+    return rows
+
+
+def lengths(record: dict[str, Any]) -> list[str]:
+    """One row a length: all of `custom` against `legacy`, and what flash attention does to both."""
+    found = {(one["workload"], one["part"], one["name"]): one for one in record["results"]}
+    workloads = dict.fromkeys(one["workload"] for one in record["results"])
+    columns = (("recipe", "custom, all on"), ("alone", "flash attention"), ("removed", "flash attention"))
+    head = ["texts", "`custom` / `legacy`: speed", "memory", "flash attention in `legacy`: speed", "memory"]
+    head += ["in `custom`: speed", "memory"]
+    rows = [f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
+    for workload in workloads:
+        cells = [workload]
+        for part, name in columns:
+            one = found.get((workload, part, name))
+            cells += [ratio_of(one), f"{one['memory']['median']:.2f}"] if one else ["one does not fit", ""]
+        rows.append(f"| {' | '.join(cells)} |")
+    return rows
+
+
+def learned(record: dict[str, Any]) -> list[str]:
+    """One row a switch and value: accuracy and loss over the seeds, and the largest rate that trains."""
+    head = ["improvement", "value", "accuracy, %", "loss", "largest learning rate that trains"]
+    rows = [f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
+    for name, sides in record["learning"].items():
+        for value, side in sides.items():
+            accuracy = spread([100 * one for one in side["accuracy"]], 1)
+            loss = spread([one for one in side["loss"] if one is not None], 2)
+            rows.append(f"| {name} | {value} | {accuracy} | {loss} | {side['largest_rate']:g} |")
+    return rows
+
+
+def by_length(record: dict[str, Any]) -> list[str]:
+    """One row a length: a whole step of each recipe, and a layer's attention, for a token."""
+    raw = record["raw"]
+    names = [key.rpartition(", ")[0] for key in (*raw["length"], *raw["attention"])]
+    columns = list(dict.fromkeys(names))
+    rows = [f"| tokens of a text | {' | '.join(columns)} |", "|" + "---|" * (1 + len(columns))]
+    for length in dict.fromkeys(int(key.rpartition(", ")[2]) for key in raw["length"]):
+        cells = [f"{length:,}"]
+        for name in columns:
+            axis = "length" if f"{name}, {length}" in raw["length"] else "attention"
+            found = raw[axis][f"{name}, {length}"]
+            if None in found:
+                cells.append("does not fit")
+                continue
+            time = statistics.median(1e6 / one["tokens_per_second"] for one in found)
+            memory = statistics.median(one["step_mb"] for one in found)
+            cells.append(f"{time:.0f} µs, {memory:,.0f} MB")
+        rows.append(f"| {' | '.join(cells)} |")
+    return rows
+
+
+ROOFLINES = {"bf16, no AMX": "roofline_cpu2zen4_202611", "no bf16": "roofline_cpu2avx2_202611"}
+
+
+def rooflines() -> list[str]:
+    """One row an encoder, a column a machine; each figure leads to its record."""
+    records = {where: _read(f"{name}.json") for where, name in ROOFLINES.items()}
+    rows = [f"| encoder | at least | {' | '.join(records)} |", "|" + "---|" * (2 + len(records))]
+    for width, least in ((256, 65), (384, 75), (768, 85)):
+        cells = [f"{width} wide", f"{least} %"]
+        for where, record in records.items():
+            (one,) = [r for r in record["results"] if r["id"] == f"C3-d{width}"]
+            share = spread([100 * one[f"ratio_{key}"] for key in ("min", "median", "max")], 0)
+            cells.append(f"[{share} %](../benchmarks/results/{ROOFLINES[where]}.md)")
+        rows.append(f"| {' | '.join(cells)} |")
     return rows
 
 

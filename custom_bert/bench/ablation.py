@@ -158,11 +158,7 @@ def run(
             save()
     if "learning" in parts:
         learned |= convergence.compare(
-            [
-                replace(one, on=None) if one.field == "token_dropout" else one  # by the rule for the sample
-                for one in switched
-                if one.changes_learning
-            ],
+            [one for one in switched if one.changes_learning],
             seeds=1 if quick else 5,
             epochs=1 if quick else 6,
             rates=() if quick else convergence.RATES,

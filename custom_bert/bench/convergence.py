@@ -2,7 +2,8 @@
 still trains.
 
 The text is the sample data (`custom_bert.data.sample`), sentences that every Python has. Each run is a
-process of its own with the product's `train_model`; only the compared switch differs.
+process of its own with the product's `train_model`; the default recipe stands against the same with one
+switch off.
 """
 
 from __future__ import annotations
@@ -34,12 +35,11 @@ def train_once(arguments: dict[str, Any]) -> dict[str, Any]:
             return {"accuracy": 0.0, "loss": None, "diverged": True}
         raise
     record = json.loads((result.directory / "run.json").read_text(encoding="utf-8"))
-    value = record["config"][arguments["setting"]]
     return {
-        "value": str(value),
         "accuracy": result.accuracy,
         "loss": record["validation"]["loss"],
         "diverged": False,
+        "config": record["config"],
     }
 
 
@@ -51,22 +51,22 @@ def compare(
     rates: Sequence[float],
     tell: Callable[[str], None],
 ) -> dict[str, Any]:
-    """Trains with each switch on and off.
+    """Trains the default recipe, which has each switch on, and with each switched off.
 
     Args:
-        improvements: those that change what is learned; a value of None is left to the rule.
+        improvements: those that change what is learned.
         seeds: runs of each side.
         epochs: passes over the sample data.
         rates: learning rates of the sweep.
         tell: called with one line for each run.
 
     Returns:
-        By improvement and side: `accuracy` and `loss` (a list, by seed), `by_rate`, `largest_rate`.
+        By improvement and value, the default's first: `accuracy` and `loss` (a list, by seed), `by_rate`,
+        `largest_rate`.
     """
     from custom_bert.data.dataset import in_directory
     from custom_bert.data.sample import write_sample_data
 
-    found: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as folder:
         data = Path(folder) / "data"
         write_sample_data(data)
@@ -82,33 +82,35 @@ def compare(
         }
         count = 0
 
-        def run(setting: str, changes: dict[str, Any]) -> dict[str, Any]:
+        def run(changes: dict[str, Any]) -> dict[str, Any]:
             nonlocal count
             count += 1
             settings = {**common, **changes, "out": f"{folder}/run-{count}"}
-            answer = in_child(PROGRAM, "train", {"settings": settings, "setting": setting})
+            answer = in_child(PROGRAM, "train", {"settings": settings})
             tell(f"{changes}: accuracy {answer['accuracy']:.3f}")
             return answer
 
-        for improvement in improvements:
-            sides: dict[str, Any] = {}
-            for value in (improvement.on, improvement.off):
-                setting = improvement.setting
-                runs = [run(setting, {setting: value, "seed": seed}) for seed in range(seeds)]
-                by_rate = {
-                    str(rate): run(setting, {setting: value, "optim.lr": rate})["accuracy"] for rate in rates
-                }
-                best = max(by_rate.values(), default=0.0)
-                training = [float(rate) for rate, a in by_rate.items() if best and a >= TRAINS * best]
-                taken = next((r["value"] for r in runs if "value" in r), str(value))
-                sides[taken] = {
-                    "accuracy": [r["accuracy"] for r in runs],
-                    "loss": [r["loss"] for r in runs],
-                    "by_rate": by_rate,
-                    "largest_rate": max(training, default=None),
-                }
-            found[improvement.name] = sides
-    return found
+        def side(change: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+            runs = [run({**change, "seed": seed}) for seed in range(seeds)]
+            by_rate = {str(rate): run({**change, "optim.lr": rate})["accuracy"] for rate in rates}
+            best = max(by_rate.values(), default=0.0)
+            training = [float(rate) for rate, a in by_rate.items() if best and a >= TRAINS * best]
+            measured = {
+                "accuracy": [r["accuracy"] for r in runs],
+                "loss": [r["loss"] for r in runs],
+                "by_rate": by_rate,
+                "largest_rate": max(training, default=None),
+            }
+            return measured, next((r["config"] for r in runs if "config" in r), {})
+
+        on, config = side({})
+        return {
+            one.name: {
+                str(config.get(one.setting, "default")): on,
+                str(one.off): side({one.setting: one.off})[0],
+            }
+            for one in improvements
+        }
 
 
 def rows_of(found: dict[str, Any]) -> list[list[str]]:
@@ -118,13 +120,14 @@ def rows_of(found: dict[str, Any]) -> list[list[str]]:
         for value, side in sides.items():
             losses = [loss for loss in side["loss"] if loss is not None]
             rate = side["largest_rate"]
+            none = "none of them" if side["by_rate"] else "not swept"
             rows.append(
                 [
                     name,
                     value,
                     shown([100 * a for a in side["accuracy"]], 1),
                     shown(losses, 3) if losses else "diverged",
-                    "not swept" if rate is None else f"{rate:g}",
+                    none if rate is None else f"{rate:g}",
                 ]
             )
     return rows
