@@ -21,7 +21,10 @@ ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 PAGES = (
     ROOT / "README.md",
-    *(ROOT / "docs" / f"{name}.md" for name in ("benchmarks", "reliability", "pretraining", "scaling")),
+    *(
+        ROOT / "docs" / f"{name}.md"
+        for name in ("benchmarks", "speed", "reliability", "pretraining", "scaling")
+    ),
 )
 
 
@@ -321,6 +324,7 @@ TABLES: dict[str, Callable[[], list[str]]] = {
     "corpus": of("corpus_preparation_cpu2amx_202611.json", comparisons),
     "few": of("pretraining_value_few_cpu2amx_202611.json", value),
     "scratch": of("pretraining_value_scratch_cpu2amx_202611.json", value),
+    "rooflines": rooflines,
     "ranks": of("ranks_cpu2amx_202611.json", comparisons),
 }
 """Table -> what makes it of its records."""

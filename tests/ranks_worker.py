@@ -18,8 +18,10 @@ from custom_bert.process import prepare_process
 def work(config: str, log: str, stop: str = "0", number: str = "15") -> int:
     """Returns the exit code."""
     prepare_process()
+    from custom_bert.data.batching import EVALUATION_ROWS
     from custom_bert.training import loop
 
+    EVALUATION_ROWS["cpu"] = 64  # several batches, so that each rank has some
     rank, real = int(os.environ.get("RANK", "0")), loop.step_within_memory
     steps = 0
 

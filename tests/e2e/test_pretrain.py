@@ -112,7 +112,7 @@ def test_a_stopped_run_is_continued_bit_for_bit(
     corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, ctrl_c: None
 ) -> None:
     changes, at = STOPS[name]
-    train_model(recipe(corpus, tmp_path / "whole", **changes))
+    steps = train_model(recipe(corpus, tmp_path / "whole", **changes)).steps
     real, done = loop.step_within_memory, 0
 
     def step(*arguments: Any, **options: Any) -> Any:
@@ -126,6 +126,7 @@ def test_a_stopped_run_is_continued_bit_for_bit(
     with pytest.raises(KeyboardInterrupt):
         train_model(recipe(corpus, tmp_path / "run", **changes))
     train_model(recipe(corpus, tmp_path / "run", **changes))
+    assert done == steps  # none was done again
     weights = [(tmp_path / name / "model.safetensors").read_bytes() for name in ("whole", "run")]
     assert weights[0] == weights[1]
     losses = [[line["loss"] for line in metrics(tmp_path / name, "pretrain")] for name in ("whole", "run")]

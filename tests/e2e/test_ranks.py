@@ -24,6 +24,8 @@ from custom_bert.cli import main
 
 ROOT = Path(__file__).resolve().parents[2]
 WORKER = ROOT / "tests" / "ranks_worker.py"
+INEXACT = ("loss", "perplexity")
+"""Of an evaluation: apart by rounding, where sums are taken in another order; all else is counted."""
 
 
 @pytest.fixture(scope="module")
@@ -137,10 +139,11 @@ def test_two_ranks_see_what_one_sees(
         assert their_loss == pytest.approx(loss, rel=1e-4)
     for (*_, loss), (*_, their_loss) in zip(alone[:20], together[:20], strict=True):
         assert their_loss == pytest.approx(loss, abs=1e-5)
-    records = [json.loads((out / "run.json").read_text()) for out in (one, two)]
-    assert records[0]["validation"]["accuracy"] == pytest.approx(
-        records[1]["validation"]["accuracy"], abs=0.05
-    )
+    found, theirs = (json.loads((out / "run.json").read_text())["validation"] for out in (one, two))
+    assert theirs["loss"] == pytest.approx(found["loss"], abs=1e-4)
+    assert {k: v for k, v in theirs.items() if k not in INEXACT} == {
+        k: v for k, v in found.items() if k not in INEXACT
+    }
     lines = [[json.loads(x) for x in (o / "metrics.jsonl").read_text().splitlines()] for o in (one, two)]
     assert [x["kind"] for x in lines[0]] == [x["kind"] for x in lines[1]]
     assert sorted(p.name for p in one.iterdir()) == sorted(p.name for p in two.iterdir())

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import os
 import re
+import select
 import shutil
 import signal
 import subprocess
@@ -20,11 +21,13 @@ from training_runs import arguments, examples, settings, write_data, write_lines
 
 from custom_bert import Classifier, TrainConfig, train_model
 from custom_bert.checkpoints.native import write_weights
-from custom_bert.cli import main
+from custom_bert.cli import COMMANDS, main
 from custom_bert.config_sources import from_mapping
 from custom_bert.errors import ConfigError, DataError, RunError, UserError, WriteError
 from custom_bert.training import choices, decisions, loop
+from custom_bert.training.phases import Phase
 from custom_bert.training.prepare import prepare
+from custom_bert.training.state import State
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -173,6 +176,46 @@ def test_predict_reads_standard_input(run: Path) -> None:
     assert done.stdout.count(b"\n") == 2
     nothing = subprocess.run(command, input=b"", capture_output=True, cwd=ROOT, check=False)
     assert (nothing.returncode, nothing.stdout) == (0, b"")
+
+
+def test_a_line_of_standard_input_is_answered_before_the_next_comes(run: Path) -> None:
+    command = [sys.executable, "-m", "custom_bert", "predict", str(run)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT) as process:
+        assert process.stdin and process.stdout
+        for text in (b"a dog barks\n", b"snow covers all\n"):
+            process.stdin.write(text)
+            process.stdin.flush()
+            assert select.select([process.stdout], [], [], 60)[0], "no answer"
+            assert process.stdout.readline().count(b"\t") == 1
+        process.stdin.close()
+        assert process.wait(60) == 0
+
+
+def test_a_reader_that_goes_away_ends_predict_quietly(run: Path) -> None:
+    command = [sys.executable, "-m", "custom_bert", "predict", str(run), "--all-probabilities"]
+    reading, writing = os.pipe()
+    os.close(reading)
+    text = b"a dog barks\n" * 3000
+    done = subprocess.run(command, input=text, stdout=writing, stderr=subprocess.PIPE, cwd=ROOT, check=False)
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (141, b"")
+
+
+def test_without_standard_output_a_run_trains(data: Path, tmp_path: Path) -> None:
+    """As under a supervisor that gives none."""
+    command = [sys.executable, "-m", "custom_bert", "train", *arguments(settings(data, tmp_path / "run"))]
+    done = subprocess.run(
+        ["sh", "-c", 'exec "$@" >&-', "sh", *command], stderr=subprocess.PIPE, cwd=ROOT, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["status"] == "finished"
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_help(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([name, "--help"]) == 0
+    said = capsys.readouterr().out
+    assert name in said and ("--optim.lr" in said) == (name in ("train", "pretrain"))
 
 
 def test_the_same_command_again_changes_nothing(
@@ -533,15 +576,21 @@ def test_ctrl_c_keeps_the_last_evaluated_weights_and_a_checkpoint_and_says_where
     assert len(list((tmp_path / "run" / "checkpoints").iterdir())) == 1
 
 
-def test_a_diverging_loss_is_one_line_and_the_run_is_marked(
-    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_a_diverging_loss_is_one_line(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    values = settings(
-        data, tmp_path / "run", **{"optim.lr": 10.0, "optim.clip_norm": 1e9, "optim.warmup": 0.0}
-    )
-    code = main(["train", *arguments(values)])
-    if code:  # some machines survive even this
-        assert "training diverged; lower optim.lr" in capsys.readouterr().err
+    values = settings(data, tmp_path / "run")
+    real = loop.step_within_memory
+
+    def poisoned(state: State, phase: Phase, *rest: Any, **options: Any) -> Any:
+        with torch.no_grad():
+            for parameter in phase.model.parameters():
+                parameter.fill_(float("nan"))
+        return real(state, phase, *rest, **options)
+
+    monkeypatch.setattr(loop, "step_within_memory", poisoned)
+    assert main(["train", *arguments(values)]) == 64
+    assert "training diverged; lower optim.lr" in capsys.readouterr().err
 
 
 def test_weights_that_diverged_are_not_kept_and_the_directory_is_free_again(

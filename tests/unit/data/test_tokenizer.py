@@ -291,6 +291,11 @@ def test_a_vocabulary_without_the_unknown_token_is_refused(tmp_path: Path) -> No
     )
 
 
+def test_which_tokens_go_on_with_a_word() -> None:
+    words = from_vocab([*SPECIALS, "film", "##s", "\u597d"], lowercase=True)
+    assert words.continues_V.tolist() == [False] * len(SPECIALS) + [False, True, False]
+
+
 def test_a_byte_level_tokenizer_needs_no_unknown_token(tmp_path: Path) -> None:
     backend = Tokenizer(models.BPE())
     backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -306,6 +311,9 @@ def test_a_byte_level_tokenizer_needs_no_unknown_token(tmp_path: Path) -> None:
     (tmp_path / "tokenizer.json").write_text(backend.to_str(), encoding="utf-8")
     tokenizer = load_tokenizer(tmp_path / "tokenizer.json")
     assert (tokenizer.cls_id, tokenizer.pad_id, tokenizer.sep_id) == (0, 1, 2)
+    vocabulary = tokenizer.backend.get_vocab()
+    goes_on = {token: bool(tokenizer.continues_V[vocabulary[token]]) for token in ("a", "\u0120", "<s>")}
+    assert goes_on == {"a": True, "\u0120": False, "<s>": False}
     arrays, lost = tokenizer.encode(["a film 🙂"], 64)
     assert (arrays[0][0], arrays[0][-1], lost[0]) == (0, 2, 0)
 

@@ -45,13 +45,14 @@ def test_the_gradient_passes_where_the_value_did() -> None:
 
 
 def test_one_seed_one_mask_whatever_the_threads() -> None:
-    first = drawn(0.2)
-    threads = torch.get_num_threads()
+    large = (1000, 1000)  # beyond what torch computes on one thread
+    first = drawn(0.2, shape=large)
     try:
-        torch.set_num_threads(1)
-        assert torch.equal(drawn(0.2), first)
+        torch.set_num_threads(2)
+        assert torch.equal(drawn(0.2, shape=large), first)
     finally:
-        torch.set_num_threads(threads)
+        torch.set_num_threads(1)
+    first = drawn(0.2)
     assert not torch.equal(drawn(0.2, seed=1), first)
 
 

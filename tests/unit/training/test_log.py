@@ -1,10 +1,11 @@
 """What training says about its own speed."""
 
+import sys
 import time
 
 import pytest
 
-from custom_bert.training.log import Speed, duration
+from custom_bert.training.log import Reporter, Speed, duration
 
 
 def test_waiting_for_batches_is_measured_apart_from_work() -> None:
@@ -34,6 +35,26 @@ def test_a_continued_window_counts_the_time_that_its_tokens_took_before() -> Non
     assert second.read()["tokens_per_second"] < 1010 / 0.2
     time.sleep(0.01)
     assert second.read()["tokens_per_second"] == 0  # since the last call
+
+
+def test_in_a_terminal_a_bar_counts_and_lines_are_printed_as_they_are(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    monkeypatch.setenv("COLUMNS", "160")
+    reporter = Reporter()
+    reporter.start("train", 40)
+    reporter.advance(10)
+    record = {"kind": "train", "step": 10, "epoch": 1.0, "loss": 0.5, "lr": 1e-3}
+    reporter.progress({**record, "tokens_per_second": 1000.0, "padding": 0.01}, 40, 3.0)
+    reporter.warn("a label [red] and a path /tmp/[x]")
+    reporter.advance(40)
+    reporter.stop()
+    reporter.say("[bold] after it")
+    said = capsys.readouterr().out
+    assert "warning: a label [red] and a path /tmp/[x]\n" in said and "[bold] after it\n" in said
+    assert "training" in said and "40/40" in said and "loss 0.5000" in said
+    assert reporter._bar is None
 
 
 def test_durations_are_readable() -> None:
