@@ -229,7 +229,11 @@ PEERS = {
     "bf16": "peers_256x4_cpu2_202611",
     "fp32": "peers_256x4_cpu2avx2_202611",
 }
-PEERS_MLM = {"amx": "peers_mlm_256x4_cpu2amx_202611", "fp32": "peers_mlm_256x4_cpu2avx2_202611"}
+PEERS_MLM = {
+    "amx": "peers_mlm_256x4_cpu2amx_202611",
+    "bf16": "peers_mlm_256x4_cpu2zen4_202611",
+    "fp32": "peers_mlm_256x4_cpu2avx2_202611",
+}
 PREDICTION = {"amx": "prediction_minilm_cpu2amx_202611", "bf16": "prediction_minilm_cpu2_202611"}
 MEASURED: tuple[tuple[str, str, str, dict[str, str]], ...] = (
     (
@@ -318,6 +322,8 @@ TABLES: dict[str, Callable[[], list[str]]] = {
     "finetune_imdb": of("finetune_imdb_cpu2amx_202611.json", finetune),
     "reliability": of("reliability.json", reliability),
     "peers_mlm": of("peers_mlm_256x4_cpu2amx_202611.json", comparisons),
+    "peers_mlm_zen4": of("peers_mlm_256x4_cpu2zen4_202611.json", comparisons),
+    "peers_mlm_384x6_zen4": of("peers_mlm_384x6_cpu2zen4_202611.json", comparisons),
     "peers_mlm_fp32": of("peers_mlm_256x4_cpu2avx2_202611.json", comparisons),
     "peers_mlm_384x6": of("peers_mlm_384x6_cpu2amx_202611.json", comparisons),
     "mlm_learning": of("peers_mlm_learning_cpu2amx_202611.json", learning),

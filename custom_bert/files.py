@@ -17,7 +17,7 @@ import re
 import secrets
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -25,6 +25,9 @@ from typing import Any, BinaryIO
 from custom_bert.errors import RunError, WriteError
 
 CHUNK = 1 << 20
+
+NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
+"""What flock says where a file system has none."""
 
 LITTER = re.compile(r"\..+\.[0-9a-f]{8}\.tmp")
 """Names of what is not complete yet."""
@@ -397,13 +400,17 @@ def check_writable(path: Path) -> None:
 
 @contextmanager
 def locked(
-    directory: Path, occupation: str = "trains into it; wait for it, or choose another --out"
+    directory: Path,
+    occupation: str = "trains into it; wait for it, or choose another --out",
+    *,
+    warn: Callable[[str], None] = print,
 ) -> Iterator[None]:
     """Holds a directory for this process; the system lets go of it when the process ends, however it ends.
 
     Args:
         directory: that exists.
         occupation: what another process that holds it does, and the way out, for the message.
+        warn: told where the file system has no locks, as some of clusters have none: then nothing is held.
 
     Raises:
         RunError: if another process holds it.
@@ -417,7 +424,10 @@ def locked(
         except (BlockingIOError, FileNotFoundError):  # or removed by one that had held it
             held = False
         except OSError as error:
-            raise RunError(f"{directory}: cannot be locked: {error.strerror}") from error
+            if error.errno not in NO_LOCKS:
+                raise RunError(f"{directory}: cannot be locked: {error.strerror}") from error
+            warn(f"{directory}: this file system has no locks: see to it that no other process uses it")
+            held = True
         if not held:
             raise RunError(f"{directory}: another process {occupation}")
         yield

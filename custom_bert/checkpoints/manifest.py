@@ -39,7 +39,8 @@ def verify(directory: Path) -> Entries:
     """Compares a directory with its manifest, and returns that.
 
     Raises:
-        RunError: if a bit differs, or a file is missing, is there too many, or is no regular file.
+        RunError: if a bit differs, or a file is missing, is there too many (hidden ones do not count), or is
+            no regular file.
     """
     path = directory / NAME
     try:
@@ -47,7 +48,8 @@ def verify(directory: Path) -> Entries:
         entries = _parsed(written)
         if entries is None or _spelled(entries) != written:
             raise RunError(f"{path}: damaged")
-        names = {entry.name for entry in os.scandir(directory)}
+        # systems leave hidden files of their own where somebody looked
+        names = {entry.name for entry in os.scandir(directory) if not entry.name.startswith(".")}
         for name in sorted(names ^ {NAME, *entries}):
             what = "is not part of it" if name in names else "is missing"
             raise RunError(f"{directory}: damaged: {name} {what}")

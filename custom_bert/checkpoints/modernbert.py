@@ -60,6 +60,7 @@ def _read(keys: Keys) -> dict[str, Any]:
         mlp_bias=(False,),
         classifier_bias=(False,),
         classifier_activation=("gelu",),
+        rope_scaling=(),
     )
     layers = keys.get("num_hidden_layers", int, 22)
     every, theta, local_theta = _rotation_and_layers(keys, layers)

@@ -15,7 +15,7 @@ import dataclasses
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import get_type_hints
+from typing import Any, get_type_hints
 
 import torch
 from torch import Tensor, nn
@@ -111,7 +111,7 @@ def write_weights(directory: Path, state: dict[str, Tensor]) -> tuple[int, str]:
 
 
 def read_run_weights(
-    directory: Path, *, limit: int = 1 << 40, written: tuple[int, str] | None = None
+    directory: Path, *, limit: int = 1 << 40, written: tuple[Any, Any] | None = None
 ) -> dict[str, Tensor]:
     """The tensors of model.safetensors.
 
@@ -192,8 +192,23 @@ def load_run(directory: Path) -> Checkpoint | EncoderCheckpoint:
     return load_encoder(directory) if holds_encoder else load_checkpoint(directory)
 
 
+def _record(directory: Path) -> dict[str, Any]:
+    """What run.json tells of the files beside it; nothing where there is none to be read."""
+    try:
+        found = files.read_run_json(directory, "run.json")
+    except RunError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
 def _tokenizer_of(directory: Path, config: EncoderConfig) -> TextTokenizer:
     tokenizer = _read_tokenizer(directory / "tokenizer.json")
+    identity = _record(directory).get("identity")
+    data = identity.get("data") if isinstance(identity, dict) else None
+    if isinstance(data, dict) and data.get("tokenizer") not in (None, tokenizer.sha256):
+        raise RunError(
+            f"{directory / 'tokenizer.json'}: damaged: not the tokenizer that the run trained with"
+        )
     if tokenizer.vocab_size > config.vocab_size:
         raise RunError(
             f"{directory / 'tokenizer.json'}: {tokenizer.vocab_size} entries, "
@@ -207,7 +222,9 @@ def _tensors_of(
 ) -> dict[str, Tensor]:
     """Exactly those of a model."""
     wanted = 4 * (config.num_parameters(num_labels) + config.vocab_size)
-    tensors = read_run_weights(directory, limit=2 * wanted + (1 << 20))
+    kept = _record(directory).get("weights")
+    written = (kept.get("size"), kept.get("sha256")) if isinstance(kept, dict) else None
+    tensors = read_run_weights(directory, limit=2 * wanted + (1 << 20), written=written)
     check_size(directory, config, num_labels, sum(tensor.nbytes for tensor in tensors.values()))
     _check_tensors(directory / WEIGHTS, tensors, model)
     return tensors

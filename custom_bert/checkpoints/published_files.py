@@ -32,14 +32,22 @@ def read(directory: Path, name: str, limit: int = LARGEST_JSON) -> bytes:
     try:
         if not path.is_file():
             raise RunError(f"{path}: no such file")
-        if path.is_symlink():
-            folder, real = directory.resolve(), path.resolve()
-            blobs = folder.parent.parent / "blobs" if folder.parent.name == "snapshots" else folder
-            if real.parent not in (folder, blobs):
-                raise RunError(f"{path}: a link that leads out of the directory")
+        if path.is_symlink() and not _is_kept_for(directory.resolve(), path.resolve()):
+            raise RunError(f"{path}: a link that leads out of the directory")
         return files.read_at_most(path, limit)
     except OSError as error:
         raise RunError(f"{path}: cannot read: {error.strerror}") from error
+
+
+def _is_kept_for(folder: Path, real: Path) -> bool:
+    """Whether a file lies in a directory, or is one of the blobs that the hub's cache keeps for a snapshot:
+    the repository's, or, since huggingface_hub 2, all repositories' in directories of two digits."""
+    if real.parent == folder:
+        return True
+    if folder.parent.name != "snapshots":
+        return False
+    repository = folder.parent.parent
+    return real.parent == repository / "blobs" or real.parent.parent == repository.parent / "blobs"
 
 
 def read_json(directory: Path, name: str) -> dict[str, Any]:

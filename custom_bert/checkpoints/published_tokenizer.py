@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from custom_bert.checkpoints.published_files import read, read_json
 from custom_bert.data.tokenizer import LARGEST_FILE, TextTokenizer, library_errors, parse_tokenizer
 from custom_bert.data.tokenizer_json import check_model
 from custom_bert.errors import DataError, RunError
+from custom_bert.files import parse_json
 
 WORD_PIECE = ("BertTokenizer", "DistilBertTokenizer")
 BYTE_LEVEL = ("RobertaTokenizer",)
@@ -43,13 +45,12 @@ def read_tokenizer(directory: Path, config: dict[str, Any], most: int) -> TextTo
         RunError: if there is none, it is damaged, or it splits texts in a way that its files do not tell.
     """
     try:
-        if (directory / "tokenizer.json").is_file():
-            return parse_tokenizer(
-                directory / "tokenizer.json", read(directory, "tokenizer.json", LARGEST_FILE)
-            )
         settings: dict[str, Any] = {}
         if (directory / "tokenizer_config.json").exists():
             settings = read_json(directory, "tokenizer_config.json")
+        if (directory / "tokenizer.json").is_file():
+            content = read(directory, "tokenizer.json", LARGEST_FILE)
+            return parse_tokenizer(directory / "tokenizer.json", _as_told(content, settings))
         kind = settings.get("tokenizer_class") or config.get("tokenizer_class")
         if (directory / "vocab.txt").is_file():
             _refuse(directory, "vocab.txt", kind, WORD_PIECE, settings)
@@ -62,6 +63,39 @@ def read_tokenizer(directory: Path, config: dict[str, Any], most: int) -> TextTo
     raise RunError(
         f"{directory}: no tokenizer; expected tokenizer.json, vocab.txt, or vocab.json and merges.txt"
     )
+
+
+SAID = (
+    ("normalizer", "BertNormalizer", "do_lower_case", "lowercase"),
+    ("normalizer", "BertNormalizer", "strip_accents", "strip_accents"),
+    ("normalizer", "BertNormalizer", "tokenize_chinese_chars", "handle_chinese_chars"),
+    ("pre_tokenizer", "ByteLevel", "add_prefix_space", "add_prefix_space"),
+)
+"""Part and type in tokenizer.json, the setting of tokenizer_config.json, and the part's name for it."""
+
+
+def _as_told(content: bytes, settings: dict[str, Any]) -> bytes:
+    """tokenizer.json with what tokenizer_config.json says otherwise: for the classes of BERT and RoBERTa
+    transformers follows the latter."""
+    kind = str(settings.get("tokenizer_class", "")).removesuffix("Fast")
+    if kind not in (*WORD_PIECE, *BYTE_LEVEL):
+        return content
+    try:
+        value = parse_json(content)
+    except ValueError:
+        return content  # the parser tells
+    changed = False
+    for part, form, setting, name in SAID:
+        found = value.get(part) if isinstance(value, dict) else None
+        if (
+            not isinstance(found, dict)
+            or found.get("type") != form
+            or not isinstance(settings.get(setting), bool)
+        ):
+            continue
+        changed |= found.get(name) != settings[setting]
+        found[name] = settings[setting]
+    return json.dumps(value).encode() if changed else content
 
 
 def _refuse(

@@ -91,7 +91,7 @@ class Keys:
             self._read.add(key)
             value = self._values.get(key)
             if value is not None and value not in allowed:
-                raise ValueError(f"{key} is {value!r}; known are {', '.join(map(repr, allowed))}")
+                raise ValueError(f"{key} is {value!r}; known are {', '.join(map(repr, allowed)) or 'none'}")
 
     def ignored(self) -> list[str]:
         """Keys that nobody has asked for, sorted."""

@@ -13,7 +13,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -109,7 +108,6 @@ def open_store(
     max_length: int,
     long_texts: LongTexts = "head",
     cache: Path,
-    progress: Callable[[int], None] | None = None,
 ) -> TokenStore:
     """The store of a text file: the one of an earlier run, or a new one.
 
@@ -120,7 +118,6 @@ def open_store(
         max_length: tokens kept of each text.
         long_texts: which ones of a longer text.
         cache: root of the cache directory.
-        progress: called with the number of lines done.
 
     Raises:
         DataError: if the file is no longer the one that was checked.
@@ -134,7 +131,7 @@ def open_store(
     directory = cache / "tokens" / hashlib.sha256(identity.encode()).hexdigest()[:32]
     info = _complete(directory)
     if info is None:
-        info = _build(directory, texts_path, texts_sha256, tokenizer, max_length, long_texts, progress)
+        info = _build(directory, texts_path, texts_sha256, tokenizer, max_length, long_texts)
     return TokenStore(directory, info)
 
 
@@ -168,7 +165,6 @@ def _build(
     tokenizer: TextTokenizer,
     max_length: int,
     long_texts: LongTexts,
-    progress: Callable[[int], None] | None,
 ) -> StoreInfo:
     dtype = "<u2" if tokenizer.vocab_size <= 1 << 16 else "<u4"
     reader = LineReader(texts_path)
@@ -188,8 +184,6 @@ def _build(
                         truncated += int((lost > 0).sum())
                         lost_tokens += int(lost.sum())
                         unknown += int((ids == tokenizer.unknown_id).sum())
-                    if progress:
-                        progress(reader.num_lines)
             offsets = np.cumsum(np.concatenate(lengths))
             with files.creating(folder / "offsets.bin") as offsets_file:
                 offsets_file.write(offsets.astype("<i8").tobytes())

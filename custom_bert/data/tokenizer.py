@@ -69,7 +69,7 @@ def library_errors(where: str, what: str) -> Iterator[None]:
 
 
 class TextTokenizer:
-    """Turns texts into token ids: [CLS], the text's tokens, [SEP].
+    """Turns texts into token ids: [CLS], the text's tokens, [SEP], or what the tokenizer has in their places.
 
     Args:
         tokenizer: of the `tokenizers` library. Truncation and padding that it carries are switched off.
@@ -84,8 +84,11 @@ class TextTokenizer:
         tokenizer.no_padding()
         self.backend = tokenizer
         self.vocab_size: int = tokenizer.get_vocab_size(with_added_tokens=True)
-        self.cls_id = self._special(name, "[CLS]", "<s>")
-        self.sep_id = self._special(name, "[SEP]", "</s>")
+        with library_errors(name, "cannot encode an empty text"):
+            frame = tokenizer.encode("").ids
+        # what the tokenizer itself frames a text with; "<s>" may be an entry like any other beside it
+        self.cls_id = frame[0] if len(frame) == 2 else self._special(name, "[CLS]", "<s>")
+        self.sep_id = frame[1] if len(frame) == 2 else self._special(name, "[SEP]", "</s>")
         self.pad_id = self._special(name, "[PAD]", "<pad>")
         self.mask_id = self._optional("[MASK]", "<mask>")
         self.unknown_id = self._optional("[UNK]", "<unk>")

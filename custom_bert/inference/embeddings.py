@@ -92,7 +92,7 @@ class Encoder:
         """
         if pooling not in get_args(Pooling):
             raise ValueError(f"pooling must be {' or '.join(get_args(Pooling))}, got {pooling!r}")
-        pooled = _Pooled(self.model, pooling)
+        pooled = _Pooled(self.model, pooling).eval()  # or the encoder would be left in training mode
         found = [
             compute(pooled, self.tokenizer, window, max_length=self.max_length, device=self.device)
             for window in windows(texts)

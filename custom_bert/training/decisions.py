@@ -213,6 +213,7 @@ def decide_tokenizer(todo: Decisions, text: Text, say: Callable[[str], None]) ->
             text.blocks, vocab_size=wanted, lowercase=data.lowercase, characters=text.characters
         )
         cache_directory(path.parent)
+        files.write_text(path.with_suffix(".sha256"), tokenizer_or_none.sha256)
         files.write_text(path, tokenizer_or_none.to_json())
     tokenizer = tokenizer_or_none
     if todo.config.model.vocab_size is None:
@@ -226,9 +227,10 @@ def _cached(path: Path) -> TextTokenizer | None:
     if not path.is_file():
         return None
     try:
-        return load_tokenizer(path)
-    except DataError:
+        found, written = load_tokenizer(path), path.with_suffix(".sha256").read_text(encoding="utf-8")
+    except (DataError, OSError, UnicodeDecodeError):
         return None  # damaged; it is made again
+    return found if found.sha256 == written else None
 
 
 def decide_model(

@@ -115,7 +115,7 @@ class Speed:
         self.tokens, self.rows = tokens, rows
         self._waited_mark = 0.0
         self._mark = -elapsed
-        self._since = time.perf_counter()
+        self._since: float | None = time.perf_counter()
 
     def add(self, tokens: int, rows: int) -> None:
         """Counts a batch."""
@@ -135,8 +135,10 @@ class Speed:
             yield item
 
     def pause(self) -> None:
-        """Stops the clock."""
-        self.seconds += time.perf_counter() - self._since
+        """Stops the clock, if it runs."""
+        if self._since is not None:
+            self.seconds += time.perf_counter() - self._since
+            self._since = None
 
     def resume(self) -> None:
         """Starts the clock again."""

@@ -92,7 +92,7 @@ def _train(config: TrainConfig, group: Ranks, reporter: Reporter, *, fresh: bool
     directory = Path(prepared.config.out or default_directory(prepared))
     if fresh:
         directory = Path(group.from_leader(lambda: str(sibling(directory))))
-    with hold(directory) if group.leads else nullcontext():
+    with hold(directory, reporter.warn) if group.leads else nullcontext():
         return _train_in(directory, prepared, reporter)
 
 

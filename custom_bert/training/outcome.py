@@ -106,6 +106,7 @@ def finish(
         best_step=progress.best_step,
         seconds=round(seconds, 2),
         saving_seconds=round(progress.saving_seconds, 2),
+        **({"weights": dict(zip(("size", "sha256"), run.best, strict=True))} if run.best else {}),
         validation={"loss": found.loss, **(found.scores.as_dict(labels) if found.scores else found.numbers)},
     )
     if state.ranks.leads:

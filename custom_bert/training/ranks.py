@@ -26,7 +26,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from custom_bert.errors import RunError, UserError, first_line
+from custom_bert.errors import ConfigError, RunError, UserError, first_line
 
 T = TypeVar("T")
 
@@ -235,7 +235,9 @@ def joined(device: str | None) -> Iterator[Ranks]:
         device: cpu or cuda; None for cuda where there is one.
 
     Raises:
-        RunError: at rank 0, if another one has ended; the others end silently, since whoever failed has told.
+        ConfigError: for more processes than GPUs.
+        RunError: if the processes do not find each other; at rank 0, if another one has ended; the others end
+            silently, since whoever failed has told.
     """
     world = int(os.environ.get("WORLD_SIZE", "1"))
     if world == 1 or "RANK" not in os.environ:
@@ -243,8 +245,16 @@ def joined(device: str | None) -> Iterator[Ranks]:
         return
     cuda = device != "cpu" and torch.cuda.is_available()
     if cuda:
-        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
-    dist.init_process_group("cpu:gloo,cuda:nccl" if cuda else "gloo", timeout=PATIENCE)
+        local, count = int(os.environ.get("LOCAL_RANK", "0")), torch.cuda.device_count()
+        if local >= count:
+            raise ConfigError([f"torchrun: --nproc-per-node is more than the {count} GPUs of this machine"])
+        torch.cuda.set_device(local)
+    try:
+        dist.init_process_group("cpu:gloo,cuda:nccl" if cuda else "gloo", timeout=PATIENCE)
+    except (RuntimeError, ValueError) as error:
+        raise RunError(
+            f"the processes do not find each other; start them by torchrun: {first_line(error)}"
+        ) from error
     try:
         patient = dist.new_group(backend="gloo", timeout=PREPARATION)
         yield Ranks(dist.get_rank(), dist.get_world_size(), patient)

@@ -67,7 +67,7 @@ def read_record(directory: Path) -> dict[str, Any] | None:
 
 
 @contextmanager
-def hold(directory: Path) -> Iterator[None]:
+def hold(directory: Path, warn: Callable[[str], None] = print) -> Iterator[None]:
     """Makes a directory if there is none, and keeps other trainers out; it goes again if it stays empty.
 
     What interrupted writes left in it is removed, if it is a run's or holds nothing else.
@@ -78,7 +78,7 @@ def hold(directory: Path) -> Iterator[None]:
     """
     created = not directory.exists()
     files.make_directory(directory)
-    with files.locked(directory):
+    with files.locked(directory, warn=warn):
         names = [path.name for path in directory.iterdir()]
         if "run.json" in names or all(map(files.LITTER.fullmatch, names)):
             for folder in (directory, directory / checkpoint.FOLDER):

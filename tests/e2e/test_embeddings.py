@@ -50,6 +50,13 @@ def test_vectors_are_what_the_layers_give(run: Path) -> None:
     assert np.abs(unit - mean / np.linalg.norm(mean)).max() < 1e-6
 
 
+def test_embedding_leaves_the_encoder_in_evaluation_mode(run: Path) -> None:
+    """Another thread may be computing with it."""
+    encoder = Encoder.load(run)
+    encoder.embed(["some words"])
+    assert not any(module.training for module in encoder.model.modules())
+
+
 def test_any_number_of_texts(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from custom_bert.inference import in_order
 

@@ -12,6 +12,7 @@ from training_runs import settings, write_data, write_lines
 from custom_bert import train_model
 from custom_bert.checkpoints import hub
 from custom_bert.checkpoints.native import load_checkpoint
+from custom_bert.checkpoints.pretrained import load_pretrained
 from custom_bert.config_sources import from_mapping
 from custom_bert.errors import ConfigError, RunError
 from custom_bert.inference.export import export_hugging_face
@@ -258,6 +259,30 @@ def test_the_cache_serves_where_the_hub_cannot_be_reached(
     assert said == ["some/cached: no such directory here; asking the Hugging Face Hub"]
     with pytest.raises(RunError, match=r"cannot be reached \(the proxy says no\); download"):
         hub.locate("some/other")
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_files_of_the_hubs_cache_are_links_to_blobs(tmp_path: Path, published: Path, shared: bool) -> None:
+    """Of the repository, or, as huggingface_hub 2 has them, of all repositories."""
+    repository = tmp_path / "models--some--model"
+    snapshot, blobs = repository / "snapshots" / "abc", repository / "blobs"
+    for folder in (snapshot, blobs):
+        folder.mkdir(parents=True)
+    for i, file in enumerate(sorted(published.iterdir())):
+        digest = f"{i:02x}" + "0" * 62
+        kept = blobs / digest
+        if shared:
+            kept = tmp_path / "blobs" / digest[:2] / digest
+            kept.parent.mkdir(parents=True)
+            (blobs / digest).symlink_to(kept)
+        shutil.copy(file, kept)
+        (snapshot / file.name).symlink_to(f"../../blobs/{digest}")
+    assert load_pretrained(snapshot).state
+    (snapshot / "config.json").unlink()
+    (tmp_path / "elsewhere").write_text("{}")
+    (snapshot / "config.json").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(RunError, match="leads out of the directory"):
+        load_pretrained(snapshot)
 
 
 def test_a_pickle_on_the_hub_is_refused_with_the_way_out(

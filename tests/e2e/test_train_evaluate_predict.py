@@ -755,3 +755,27 @@ def test_an_error_in_the_last_evaluation_does_not_leave_a_run_that_seems_to_run(
     with pytest.raises(RunError, match="cannot read"):
         train_model(settings(data, tmp_path / "run"))
     assert json.loads((tmp_path / "run" / "run.json").read_text())["status"] == "interrupted"
+
+
+def test_damage_of_a_finished_run_is_noticed_when_it_is_loaded(run: Path, tmp_path: Path) -> None:
+    for name, told in (
+        ("model.safetensors", "its content is not what was written"),
+        ("tokenizer.json", "not the"),
+    ):
+        copy = tmp_path / name
+        shutil.copytree(run, copy)
+        content = bytearray((copy / name).read_bytes())
+        at = content.rindex(b"engine") if name == "tokenizer.json" else len(content) - 1
+        content[at] ^= 1
+        (copy / name).write_bytes(content)
+        with pytest.raises(RunError, match=rf"{name}: damaged: {told}"):
+            Classifier.load(copy)
+
+
+def test_a_damaged_vocabulary_in_the_cache_is_made_again(data: Path, tmp_path: Path) -> None:
+    config = settings(data, None, **{"data.cache_dir": str(tmp_path)})
+    whole = prepare(from_mapping(config), lambda line: None).tokenizer.sha256
+    (path,) = (tmp_path / "tokenizers").glob("*.json")
+    path.write_text(path.read_text().replace("engine", "engime"))
+    assert prepare(from_mapping(config), lambda line: None).tokenizer.sha256 == whole
+    assert "engime" not in path.read_text()

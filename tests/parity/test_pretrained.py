@@ -166,6 +166,7 @@ def test_what_we_do_not_compute_is_refused(key: str, value: Any, told: str, tmp_
         ("norm_bias", True, "norm_bias is True"),
         ("layer_types", ["full_attention"] * 2 + ["sliding_attention"], "no regular alternation"),
         ("rope_parameters", {"full_attention": {"rope_type": "yarn"}}, "rope_type is 'yarn'"),
+        ("rope_scaling", {"type": "linear", "factor": 2.0}, "rope_scaling is .*; known are none"),
         ("rope_parameters", 3, "rope_parameters: expected a dict"),
         ("rope_parameters", {"full_attention": 3}, "full_attention: expected a dict"),
         ("rope_parameters", {"rope_theta": 5.0}, "rope_parameters.rope_theta: known are full_attention"),
@@ -349,3 +350,29 @@ def test_byte_pairs_from_vocab_json_are_transformers(tmp_path: Path) -> None:
     texts = ["ab a ab", " ab", "a<mask> b", "", "a  ab"]
     ours, _ = load_pretrained(tmp_path).tokenizer.encode(texts, 40)
     assert [ids.tolist() for ids in ours] == [theirs(text)["input_ids"] for text in texts]
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "text"),
+    [
+        ("do_lower_case", False, "A b"),
+        ("strip_accents", True, "\u00e9 b"),
+        ("tokenize_chinese_chars", False, "a\u597db"),
+    ],
+)
+def test_what_tokenizer_config_says_counts_more_than_tokenizer_json(
+    tmp_path: Path, setting: str, value: bool, text: str
+) -> None:
+    published(tmp_path, "bert")
+    (tmp_path / "vocab.txt").write_text(
+        "".join(f"{t}\n" for t in [*SPECIALS["bert"].split(), *WORDS, "\u00e9", "\u597d"])
+    )
+    before = transformers.BertTokenizer(vocab=str(tmp_path / "vocab.txt"), strip_accents=False)
+    before.save_pretrained(tmp_path)
+    (tmp_path / "vocab.txt").unlink()
+    path = tmp_path / "tokenizer_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {setting: value}))
+    theirs = transformers.AutoTokenizer.from_pretrained(tmp_path)
+    ours = load_pretrained(tmp_path).tokenizer
+    assert ours.encode([text], 32)[0][0].tolist() == theirs(text)["input_ids"]
+    assert theirs(text)["input_ids"] != before(text)["input_ids"]

@@ -123,3 +123,15 @@ def test_directories_are_removed_without_following_links(tmp_path: Path) -> None
     files.remove_directory(tmp_path / "old")
     files.remove_directory(tmp_path / "never there")
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["mine", "x"]
+
+
+def test_a_file_system_without_locks_is_told_and_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none(descriptor: int, how: int) -> None:
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    monkeypatch.setattr(files.fcntl, "flock", none)
+    said: list[str] = []
+    with files.locked(tmp_path, warn=said.append):
+        assert "has no locks" in said[0]

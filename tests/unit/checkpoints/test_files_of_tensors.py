@@ -58,6 +58,7 @@ def test_every_bit_of_a_manifest_counts(tmp_path: Path) -> None:
 def test_what_is_missing_too_many_or_no_file_is_named(tmp_path: Path) -> None:
     write_directory(tmp_path / "x")
     (tmp_path / "x" / "more").write_text("")
+    (tmp_path / ".DS_Store").write_bytes(b"of a file browser")
     with pytest.raises(RunError, match="more is not part of it"):
         manifest.verify(tmp_path / "x")
     (tmp_path / "x" / "more").unlink()

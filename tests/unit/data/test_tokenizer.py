@@ -14,7 +14,7 @@ import pytest
 from data_files import SPECIALS, lines, sentences, write_vocab
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tokenizers import Tokenizer, models, pre_tokenizers, trainers
+from tokenizers import Tokenizer, models, pre_tokenizers, processors, trainers
 
 from custom_bert.data import tokenizer as module
 from custom_bert.data.tokenizer import (
@@ -289,6 +289,19 @@ def test_a_vocabulary_without_the_unknown_token_is_refused(tmp_path: Path) -> No
         "DIR/vocab.txt: cannot encode an unknown word: "
         "WordPiece error: Missing [UNK] token from the vocabulary"
     )
+
+
+def test_the_frame_is_what_the_tokenizer_says_not_an_entry_that_looks_like_one() -> None:
+    """As in vocabularies of text from the web, where <s> strikes through."""
+    words = ["<pad>", "<bos>", "<eos>", "<unk>", "<s>", "</s>", "film"]
+    backend = Tokenizer(models.WordLevel({word: i for i, word in enumerate(words)}, unk_token="<unk>"))
+    backend.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    frame = [("<bos>", 1), ("<eos>", 2)]
+    backend.post_processor = processors.TemplateProcessing(single="<bos> $A <eos>", special_tokens=frame)
+    tokenizer = TextTokenizer(backend)
+    assert tokenizer.encode(["film"], 8)[0][0].tolist() == [1, 6, 2]
+    backend.post_processor = processors.Sequence([])
+    assert TextTokenizer(backend).encode(["film"], 8)[0][0].tolist() == [4, 6, 5]
 
 
 def test_which_tokens_go_on_with_a_word() -> None:

@@ -37,6 +37,18 @@ def test_a_continued_window_counts_the_time_that_its_tokens_took_before() -> Non
     assert second.read()["tokens_per_second"] == 0  # since the last call
 
 
+def test_a_clock_that_is_paused_twice_counts_once() -> None:
+    speed = Speed()
+    speed.pause()
+    before = speed.seconds
+    time.sleep(0.05)
+    speed.pause()
+    assert speed.seconds == before
+    speed.resume()
+    speed.pause()
+    assert before <= speed.seconds < before + 0.05
+
+
 def test_in_a_terminal_a_bar_counts_and_lines_are_printed_as_they_are(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -4,8 +4,9 @@ import weakref
 from typing import Any
 
 import pytest
+import torch
 
-from custom_bert.errors import RunError
+from custom_bert.errors import ConfigError, RunError
 from custom_bert.training import ranks
 
 
@@ -61,3 +62,20 @@ def test_what_a_run_held_is_freed_before_its_process_group(
         with pytest.raises(ends), ranks.joined("cpu"):
             train()
     assert freed == [True]
+
+
+def test_more_processes_than_gpus_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"WORLD_SIZE": "8", "RANK": "5", "LOCAL_RANK": "5"}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
+    with pytest.raises(ConfigError, match="more than the 4 GPUs"), ranks.joined(None):
+        pass
+
+
+def test_processes_without_an_address_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"WORLD_SIZE": "2", "RANK": "1"}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("MASTER_ADDR", raising=False)
+    with pytest.raises(RunError, match="do not find each other"), ranks.joined("cpu"):
+        pass
