@@ -198,7 +198,7 @@ def test_phases_share_the_minutes(unbalanced: Path) -> None:
 
 
 def test_a_continued_run_has_the_minutes_that_are_left(
-    unbalanced: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    unbalanced: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ctrl_c: None
 ) -> None:
     """By a clock that each step moves by a second, of which there are twenty."""
     real, now, rates = loop.step_within_memory, 100.0, []

@@ -10,7 +10,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -537,14 +536,6 @@ def test_choices_repeat_in_another_process_with_another_hash_seed(
     ours, theirs = (json.loads((d / "run.json").read_text()) for d in (run, tmp_path / "r"))
     assert ours["identity"] == theirs["identity"] and ours["choices"] == theirs["choices"]
     assert (tmp_path / "r" / "model.safetensors").read_bytes() == (run / "model.safetensors").read_bytes()
-
-
-@pytest.fixture
-def ctrl_c() -> Iterator[None]:
-    """A shell's background jobs, and with them these tests and their children, may ignore SIGINT."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals")

@@ -8,6 +8,7 @@ import os
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -29,15 +30,12 @@ def opened(
     *,
     tokenizer: TextTokenizer = TOKENIZER,
     max_length: int = 16,
-    progress: Callable[[int], None] | None = None,
 ) -> TokenStore:
     path = tmp_path / "texts.txt"
     if not path.exists():
         path.write_bytes(lines(texts))
     sha256 = hashlib.sha256(lines(texts)).hexdigest()
-    return open_store(
-        str(path), sha256, tokenizer, max_length=max_length, cache=tmp_path / "cache", progress=progress
-    )
+    return open_store(str(path), sha256, tokenizer, max_length=max_length, cache=tmp_path / "cache")
 
 
 def content(store: TokenStore) -> list[list[int]]:
@@ -146,20 +144,32 @@ def test_a_file_that_changed_since_it_was_checked_is_refused_and_nothing_is_left
     assert left_in_cache(tmp_path) == []
 
 
-def test_an_interrupted_build_leaves_nothing_and_the_next_one_succeeds(tmp_path: Path) -> None:
-    def interrupt(lines_done: int) -> None:
-        assert lines_done == len(TEXTS)
+def test_an_interrupted_build_leaves_nothing_and_the_next_one_succeeds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*arguments: object) -> None:
         raise KeyboardInterrupt
 
-    with pytest.raises(KeyboardInterrupt):
-        opened(tmp_path, progress=interrupt)
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(TOKENIZER, "encode", interrupt)
+        opened(tmp_path)
     assert left_in_cache(tmp_path) == []
     assert len(opened(tmp_path)) == len(TEXTS)
 
 
-def test_two_processes_that_build_the_same_store_both_get_it(tmp_path: Path) -> None:
+def test_two_processes_that_build_the_same_store_both_get_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     others: list[TokenStore] = []
-    ours = opened(tmp_path, progress=lambda _: others.append(opened(tmp_path)))
+    real = TOKENIZER.encode
+
+    def meanwhile(*arguments: Any) -> Any:
+        monkeypatch.setattr(TOKENIZER, "encode", real)
+        others.append(opened(tmp_path))
+        return real(*arguments)
+
+    monkeypatch.setattr(TOKENIZER, "encode", meanwhile)
+    ours = opened(tmp_path)
     assert len(others) == 1 and ours.directory == others[0].directory
     assert content(ours) == content(others[0])
     assert left_in_cache(tmp_path) == [ours.directory.name]
@@ -212,13 +222,6 @@ def test_the_cache_is_where_it_is_configured_or_by_convention(monkeypatch: pytes
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setenv("HOME", "/home/someone")
     assert cache_root(None) == Path("/home/someone/.cache/custom-bert")
-
-
-def test_progress_counts_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("custom_bert.data.text.BLOCK", 32)
-    seen: list[int] = []
-    opened(tmp_path, progress=seen.append)
-    assert seen == sorted(seen) and seen[-1] == len(TEXTS) and len(seen) > 1
 
 
 def test_ids_are_mapped_not_loaded(tmp_path: Path) -> None:
