@@ -10,11 +10,14 @@ else is the default. Both switches have to stay within half a point of the mean.
 from __future__ import annotations
 
 import argparse
+import json
 import statistics
 import sys
 import tempfile
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from custom_bert.bench.measure import (
     answer_as_child,
@@ -25,6 +28,7 @@ from custom_bert.bench.measure import (
     spread,
     write_record,
 )
+from custom_bert.precision import choose_precision
 
 QUESTION = "Accuracy of uniform-length batches and of mixed precision against random batches and fp32"
 COMPARISONS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
@@ -38,8 +42,6 @@ COMPARISONS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 
 def train(arguments: dict[str, Any]) -> dict[str, Any]:
     """One run; the accuracy of its last evaluation, which no choice among evaluations flatters."""
-    import json
-
     from custom_bert import train_model
     from custom_bert.data.dataset import in_directory
 
@@ -63,14 +65,20 @@ def main() -> None:
     options = parser.parse_args()
     common = {"optim.pretrain_epochs": 0, "optim.r_drop": 0.0, "model.size": options.size}
     common["optim.epochs"] = options.epochs
+    common |= {"batch.plan": "uniform_length", "runtime.device": "cpu"}
+    common["runtime.precision"] = choose_precision(None, torch.device("cpu"))[0]
     raw: dict[str, list[list[float]]] = {name: [[], []] for name in options.comparisons}
+    known: dict[str, float] = {}  # the defaults are a side of every comparison
     with tempfile.TemporaryDirectory() as cache:
         for seed in range(options.seeds):
             for name in options.comparisons:
                 for side, changes in enumerate(COMPARISONS[name]):
                     settings = {**common, **changes, "seed": seed}
                     arguments = {"folder": str(options.data.resolve()), "cache": cache, "settings": settings}
-                    raw[name][side].append(in_child([__file__], "train", arguments)["accuracy"])
+                    key = json.dumps(settings, sort_keys=True)
+                    if key not in known:
+                        known[key] = in_child([__file__], "train", arguments)["accuracy"]
+                    raw[name][side].append(known[key])
                 print(f"seed {seed}, {name}: {[side[-1] for side in raw[name]]}", flush=True)
             rows, results = [], []
             for name, (ours, theirs) in raw.items():
@@ -79,8 +87,6 @@ def main() -> None:
                 rows.append([name, *(shown(p, 1) for p in percent), f"{difference:+.2f}", len(ours)])
                 paired = spread([100 * (a - b) for a, b in zip(ours, theirs, strict=True)])
                 results.append({"id": name, "difference_of_means": difference, "by_seed": paired})
-            size = f" --size {options.size}" if options.size else ""
-            size += f" --epochs {options.epochs}" if options.epochs else ""
             write_record(
                 options.out,
                 question=f"{QUESTION}: {options.data.name}",

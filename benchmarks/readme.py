@@ -345,6 +345,7 @@ TABLES: dict[str, Callable[[], list[str]]] = {
     "few": of("pretraining_value_few_cpu2amx_202611.json", value),
     "scratch": of("pretraining_value_scratch_cpu2amx_202611.json", value),
     "rooflines": rooflines,
+    "learned": of("ablation_learning_cpu2zen4_202611.json", learned),
     "ranks": of("ranks_cpu2amx_202611.json", comparisons),
 }
 """Table -> what makes it of its records."""
