@@ -345,6 +345,7 @@ TABLES: dict[str, Callable[[], list[str]]] = {
     "few": of("pretraining_value_few_cpu2amx_202611.json", value),
     "scratch": of("pretraining_value_scratch_cpu2amx_202611.json", value),
     "rooflines": rooflines,
+    "lengths": of("ablation_lengths_cpu2zen4_202611.json", lengths),
     "learned": of("ablation_learning_cpu2zen4_202611.json", learned),
     "ranks": of("ranks_cpu2amx_202611.json", comparisons),
 }
