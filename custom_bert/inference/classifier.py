@@ -73,7 +73,7 @@ class Classifier:
         """The most probable label of each text, in input order.
 
         Raises:
-            TypeError: if `texts` is a single string, or a text is none.
+            TypeError: if `texts` is a single string, or an item is no string.
         """
         return list(self.stream(texts))
 

@@ -87,7 +87,7 @@ class Encoder:
             normalize: to length 1, so that products are cosines.
 
         Raises:
-            TypeError: if `texts` is a single string, or a text is none.
+            TypeError: if `texts` is a single string, or an item is no string.
             ValueError: if `pooling` is neither mean nor cls.
         """
         if pooling not in get_args(Pooling):

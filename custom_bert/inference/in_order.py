@@ -24,7 +24,7 @@ def windows(texts: Iterable[str]) -> Iterator[list[str]]:
     """Up to `WINDOW` consecutive texts at a time.
 
     Raises:
-        TypeError: if `texts` is a single string, or a text is none.
+        TypeError: if `texts` is a single string, or an item is no string.
     """
     if isinstance(texts, str):
         raise TypeError("expected a list of texts, got a single string; write [text]")
