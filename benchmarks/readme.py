@@ -176,13 +176,13 @@ def learned(record: dict[str, Any]) -> list[str]:
 def by_length(record: dict[str, Any]) -> list[str]:
     """One row a length: a whole step of each recipe, and a layer's attention, for a token."""
     raw = record["raw"]
-    names = [key.rpartition(", ")[0] for key in (*raw["length"], *raw["attention"])]
-    columns = list(dict.fromkeys(names))
-    rows = [f"| tokens of a text | {' | '.join(columns)} |", "|" + "---|" * (1 + len(columns))]
+    axes = {"length": "a step", "attention": "attention"}
+    columns = dict.fromkeys((axis, key.rpartition(", ")[0]) for axis in axes for key in raw[axis])
+    head = ["tokens of a text", *(f"{axes[axis]}, {name}" for axis, name in columns)]
+    rows = [f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
     for length in dict.fromkeys(int(key.rpartition(", ")[2]) for key in raw["length"]):
         cells = [f"{length:,}"]
-        for name in columns:
-            axis = "length" if f"{name}, {length}" in raw["length"] else "attention"
+        for axis, name in columns:
             found = raw[axis][f"{name}, {length}"]
             if None in found:
                 cells.append("does not fit")
@@ -347,6 +347,7 @@ TABLES: dict[str, Callable[[], list[str]]] = {
     "scratch": of("pretraining_value_scratch_cpu2amx_202611.json", value),
     "rooflines": rooflines,
     "lengths": of("ablation_lengths_cpu2zen4_202611.json", lengths),
+    "by_length": of("scaling_cpu2zen4_202611.json", by_length),
     "learned": of("ablation_learning_cpu2zen4_202611.json", learned),
     "ranks": of("ranks_cpu2amx_202611.json", comparisons),
 }
