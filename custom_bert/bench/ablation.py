@@ -115,7 +115,8 @@ def run(
     command: str,
     tell: Callable[[str], None],
 ) -> None:
-    """Measures everything and writes OUT.json, OUT.md and OUT.svg; the record is complete after each round.
+    """Measures everything and writes OUT.json, OUT.md and, of AG News's lengths, OUT.svg; the record is complete
+    after each round.
 
     Args:
         device: "cpu" or "cuda".
@@ -289,7 +290,8 @@ def _write(
         learning=learned,
         raw=cells,
     )
-    files.write_text(out.with_suffix(".svg"), _picture(record, size, device))
+    if cells.get(AG_NEWS.name):  # what the picture shows
+        files.write_text(out.with_suffix(".svg"), _picture(record, size, device))
 
 
 def _why_not(*sides: list[Cell]) -> str:

@@ -193,6 +193,7 @@ def test_parts_can_be_measured_apart(parts: Any, tmp_path: Path, monkeypatch: py
         tell=lambda line: None,
     )
     assert asked == set(parts) and out.exists()
+    assert out.with_suffix(".svg").exists() == ("speed" in parts), "no picture of nothing"
 
 
 def test_a_record_is_never_overwritten(tmp_path: Path) -> None:
