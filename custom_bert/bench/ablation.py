@@ -115,8 +115,8 @@ def run(
     command: str,
     tell: Callable[[str], None],
 ) -> None:
-    """Measures everything and writes OUT.json, OUT.md and, of AG News's lengths, OUT.svg; the record is complete
-    after each round.
+    """Measures everything and writes OUT.json, OUT.md and, of AG News's lengths, OUT.svg; the record is
+    complete after each round.
 
     Args:
         device: "cpu" or "cuda".
