@@ -19,6 +19,6 @@ __all__ = ["train_model"]
 if __name__ == "__main__":
     from custom_bert.cli import main
 
-    own = [] if any(a.partition("=")[0] == "--config" for a in sys.argv) else ["--config"]
-    own += [str(Path(__file__).with_name("config.py"))] if own else []
-    sys.exit(main(["train", *own, *sys.argv[1:]]))
+    chosen = any(a.partition("=")[0] == "--config" for a in sys.argv)
+    beside = [] if chosen else ["--config", str(Path(__file__).with_name("config.py"))]
+    sys.exit(main(["train", *beside, *sys.argv[1:]]))

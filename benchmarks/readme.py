@@ -45,6 +45,12 @@ def accuracy(record: dict[str, Any]) -> list[str]:
     return rows
 
 
+def table(head: list[str], rows: list[list[str]]) -> list[str]:
+    """A Markdown table. The package's own would bring torch, which a page does not need."""
+    lines = [f"| {' | '.join(cells)} |" for cells in (head, *rows)]
+    return [lines[0], "|" + "---|" * len(head), *lines[1:]]
+
+
 def ratio_of(one: dict[str, Any]) -> str:
     """Median (smallest to largest) of a record's result, and whether it is a bound."""
     ratio = f"{one['ratio_median']:.2f} ({one['ratio_min']:.2f} to {one['ratio_max']:.2f})"
@@ -101,7 +107,7 @@ def learning(record: dict[str, Any]) -> list[str]:
 def sides(record: dict[str, Any]) -> list[str]:
     """One row a set and side: how often and when it reached the target."""
     head = ["set", "target", "side", "reached it", "seconds", "best accuracy, %"]
-    rows = [f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
+    rows = []
     for name, by_side in record["raw"].items():
         for side, runs in by_side.items():
             there = f"{sum(run['reached'] for run in runs)} of {len(runs)}"
@@ -109,8 +115,8 @@ def sides(record: dict[str, Any]) -> list[str]:
             found = [100 * run["accuracy"] for run in runs]
             best = spread(found, 1) if any(found) else "not evaluated by then"
             cells = [name, f"{record['targets'][name]:.0%}", side, there, seconds, best]
-            rows.append(f"| {' | '.join(cells)} |")
-    return rows
+            rows.append(cells)
+    return table(head, rows)
 
 
 def value(record: dict[str, Any]) -> list[str]:
@@ -151,26 +157,26 @@ def lengths(record: dict[str, Any]) -> list[str]:
     columns = (("recipe", "custom, all on"), ("alone", "flash attention"), ("removed", "flash attention"))
     head = ["texts", "`custom` / `legacy`: speed", "memory", "flash attention in `legacy`: speed", "memory"]
     head += ["in `custom`: speed", "memory"]
-    rows = [f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
+    rows = []
     for workload in workloads:
         cells = [workload]
         for part, name in columns:
             one = found.get((workload, part, name))
             cells += [ratio_of(one), f"{one['memory']['median']:.2f}"] if one else ["one does not fit", ""]
-        rows.append(f"| {' | '.join(cells)} |")
-    return rows
+        rows.append(cells)
+    return table(head, rows)
 
 
 def learned(record: dict[str, Any]) -> list[str]:
     """One row a switch and value: accuracy and loss over the seeds, and the largest rate that trains."""
     head = ["improvement", "value", "accuracy, %", "loss", "largest learning rate that trains"]
-    rows = [f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
+    rows = []
     for name, sides in record["learning"].items():
         for value, side in sides.items():
             accuracy = spread([100 * one for one in side["accuracy"]], 1)
             loss = spread([one for one in side["loss"] if one is not None], 2)
-            rows.append(f"| {name} | {value} | {accuracy} | {loss} | {side['largest_rate']:g} |")
-    return rows
+            rows.append([name, value, accuracy, loss, f"{side['largest_rate']:g}"])
+    return table(head, rows)
 
 
 def by_length(record: dict[str, Any]) -> list[str]:
@@ -179,7 +185,7 @@ def by_length(record: dict[str, Any]) -> list[str]:
     axes = {"length": "a step", "attention": "attention"}
     columns = dict.fromkeys((axis, key.rpartition(", ")[0]) for axis in axes for key in raw[axis])
     head = ["tokens of a text", *(f"{axes[axis]}, {name}" for axis, name in columns)]
-    rows = [f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
+    rows = []
     for length in dict.fromkeys(int(key.rpartition(", ")[2]) for key in raw["length"]):
         cells = [f"{length:,}"]
         for axis, name in columns:
@@ -190,8 +196,8 @@ def by_length(record: dict[str, Any]) -> list[str]:
             time = statistics.median(1e6 / one["tokens_per_second"] for one in found)
             memory = statistics.median(one["step_mb"] for one in found)
             cells.append(f"{time:.0f} µs, {memory:,.0f} MB")
-        rows.append(f"| {' | '.join(cells)} |")
-    return rows
+        rows.append(cells)
+    return table(head, rows)
 
 
 ROOFLINES = {"bf16, no AMX": "roofline_cpu2zen4_202611", "no bf16": "roofline_cpu2avx2_202611"}
@@ -200,15 +206,15 @@ ROOFLINES = {"bf16, no AMX": "roofline_cpu2zen4_202611", "no bf16": "roofline_cp
 def rooflines() -> list[str]:
     """One row an encoder, a column a machine; each figure leads to its record."""
     records = {where: _read(f"{name}.json") for where, name in ROOFLINES.items()}
-    rows = [f"| encoder | at least | {' | '.join(records)} |", "|" + "---|" * (2 + len(records))]
+    rows = []
     for width, least in ((256, 65), (384, 75), (768, 85)):
         cells = [f"{width} wide", f"{least} %"]
         for where, record in records.items():
             (one,) = [r for r in record["results"] if r["id"] == f"C3-d{width}"]
             share = spread([100 * one[f"ratio_{key}"] for key in ("min", "median", "max")], 0)
             cells.append(f"[{share} %](../benchmarks/results/{ROOFLINES[where]}.md)")
-        rows.append(f"| {' | '.join(cells)} |")
-    return rows
+        rows.append(cells)
+    return table(["encoder", "at least", *records], rows)
 
 
 def reliability(record: dict[str, Any]) -> list[str]:

@@ -69,8 +69,7 @@ def attend(arguments: dict[str, Any]) -> dict[str, Any]:
         begun = time.perf_counter()
         attention(qkv_T3HK, layout, window=window).backward(grad_THK)  # type: ignore[no-untyped-call]
         qkv_T3HK.grad = None
-        if on_gpu:
-            torch.cuda.synchronize()
+        machine.wait_for(device)
         fastest = min(fastest, time.perf_counter() - begun)
     peak = torch.cuda.max_memory_allocated() / 2**20 if on_gpu else peak_mb()
     return {"tokens_per_second": layout.num_rows / fastest, "step_mb": round(peak - before)}

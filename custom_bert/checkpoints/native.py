@@ -159,9 +159,9 @@ def load_checkpoint(directory: str | Path) -> Checkpoint:
     if len(set(labels)) != num_labels:
         twice = next(label for label in labels if labels.count(label) > 1)
         raise RunError(f"{directory / 'labels.json'}: the label {twice!r} stands there twice")
-    config = described.encoder
-    tokenizer = _tokenizer_of(directory, config)
-    tensors = _tensors_of(directory, config, num_labels, outline(config, num_labels))
+    config, record = described.encoder, _record(directory)
+    tokenizer = _tokenizer_of(directory, config, record)
+    tensors = _tensors_of(directory, config, num_labels, outline(config, num_labels), record)
     model = from_tensors(config, num_labels, tensors)
     return Checkpoint(model.eval(), tokenizer, tuple(labels), described.max_length, described.long_texts)
 
@@ -176,9 +176,9 @@ def load_encoder(directory: str | Path) -> EncoderCheckpoint:
     described = _read_config(directory)
     if described.num_labels is not None:
         raise RunError(f"{directory}: holds a classifier, not a pretrained encoder")
-    config = described.encoder
-    tokenizer = _tokenizer_of(directory, config)
-    tensors = _tensors_of(directory, config, 0, language_model_outline(config))
+    config, record = described.encoder, _record(directory)
+    tokenizer = _tokenizer_of(directory, config, record)
+    tensors = _tensors_of(directory, config, 0, language_model_outline(config), record)
     return EncoderCheckpoint(language_model_from(config, tensors).eval(), tokenizer, described.max_length)
 
 
@@ -201,9 +201,9 @@ def _record(directory: Path) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _tokenizer_of(directory: Path, config: EncoderConfig) -> TextTokenizer:
+def _tokenizer_of(directory: Path, config: EncoderConfig, record: dict[str, Any]) -> TextTokenizer:
     tokenizer = _read_tokenizer(directory / "tokenizer.json")
-    identity = _record(directory).get("identity")
+    identity = record.get("identity")
     data = identity.get("data") if isinstance(identity, dict) else None
     if isinstance(data, dict) and data.get("tokenizer") not in (None, tokenizer.sha256):
         raise RunError(
@@ -218,11 +218,11 @@ def _tokenizer_of(directory: Path, config: EncoderConfig) -> TextTokenizer:
 
 
 def _tensors_of(
-    directory: Path, config: EncoderConfig, num_labels: int, model: nn.Module
+    directory: Path, config: EncoderConfig, num_labels: int, model: nn.Module, record: dict[str, Any]
 ) -> dict[str, Tensor]:
     """Exactly those of a model."""
     wanted = 4 * (config.num_parameters(num_labels) + config.vocab_size)
-    kept = _record(directory).get("weights")
+    kept = record.get("weights")
     written = (kept.get("size"), kept.get("sha256")) if isinstance(kept, dict) else None
     tensors = read_run_weights(directory, limit=2 * wanted + (1 << 20), written=written)
     check_size(directory, config, num_labels, sum(tensor.nbytes for tensor in tensors.values()))
