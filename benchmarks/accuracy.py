@@ -22,7 +22,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from custom_bert.bench.measure import answer_as_child, as_given, in_child, markdown, write_record
+from custom_bert.bench.measure import answer_as_child, in_child, markdown, write_record
 from custom_bert.bench.sets import lines
 
 SETS = ("trec", "ag_news", "sst2", "banking77", "20ng", "zh_chnsenticorp_htl")
@@ -196,7 +196,6 @@ def main() -> None:
         write_record(
             options.out,
             question=question,
-            command=as_given(__file__),
             table=table_of(results),
             settings=settings,
             results=results,

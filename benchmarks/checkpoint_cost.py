@@ -17,7 +17,6 @@ from typing import Any
 
 from custom_bert.bench.measure import (
     answer_as_child,
-    as_given,
     in_child,
     markdown,
     shown,
@@ -86,7 +85,6 @@ def main() -> None:
             write_record(
                 options.out,
                 question=QUESTION,
-                command=as_given(__file__),
                 table=markdown(["encoder", "weights", "share of the time, %", "runs"], rows),
                 results=results,
                 raw=raw,

@@ -23,7 +23,6 @@ import numpy as np
 
 from custom_bert.bench.measure import (
     answer_as_child,
-    as_given,
     in_child,
     markdown,
     ratio_row,
@@ -188,7 +187,6 @@ def main() -> None:
     write_record(
         options.out,
         question=QUESTION,
-        command=as_given(__file__),
         table=table,
         data=options.text.parent.name,
         bytes=size,

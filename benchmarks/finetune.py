@@ -22,7 +22,6 @@ from typing import Any
 
 from custom_bert.bench.measure import (
     answer_as_child,
-    as_given,
     in_child,
     markdown,
     ratio_row,
@@ -200,7 +199,6 @@ def main() -> None:
                 write_record(
                     options.out,
                     question=QUESTION,
-                    command=as_given(__file__),
                     table=table_of(raw),
                     checkpoint=options.checkpoint.name,
                     results=results_of(raw),

@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from custom_bert.bench.measure import answer_as_child, as_given, in_child, markdown, write_record
+from custom_bert.bench.measure import answer_as_child, in_child, markdown, write_record
 
 QUESTION = "Reading, checking, tokenising and training on generated lines"
 WORDS, LABELS = 50_000, 10
@@ -164,7 +164,6 @@ def main() -> None:
     write_record(
         options.out,
         question=QUESTION,
-        command=as_given(__file__),
         table=table,
         lines=options.lines,
         bytes=size,

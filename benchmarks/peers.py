@@ -24,7 +24,6 @@ import numpy as np
 
 from custom_bert.bench.measure import (
     answer_as_child,
-    as_given,
     in_child,
     markdown,
     ratio_row,
@@ -291,7 +290,6 @@ def main() -> None:
                 write_record(
                     options.out,
                     question=f"{QUESTION}, {width} wide, {layers} layers",
-                    command=as_given(__file__),
                     table=[*comparison_table(raw), "", *table_of(raw)],
                     data=options.data.name,
                     results=results_of(raw, options.size),

@@ -26,7 +26,6 @@ from typing import Any
 
 from custom_bert.bench.measure import (
     answer_as_child,
-    as_given,
     in_child,
     markdown,
     ratio_row,
@@ -315,7 +314,6 @@ def speed(options: argparse.Namespace, common: dict[str, Any]) -> None:
             options.out,
             question=f"{QUESTION}: tokens per second, {options.size}, vocabulary {options.vocabulary:,}, "
             f"{MASKED:.0%} hidden, pieces of {LENGTH}",
-            command=as_given(__file__),
             table=table,
             data=options.text.parent.name,
             results=[ratio_row(f"{name}, {options.size}", values) for name, values in ratios.items()],
@@ -356,7 +354,6 @@ def learning(options: argparse.Namespace, common: dict[str, Any]) -> None:
         options.out,
         question=f"{QUESTION}: the same {options.minutes:g} minutes, {options.size}, vocabulary "
         f"{options.vocabulary:,}, {MASKED:.0%} hidden",
-        command=as_given(__file__),
         table=table,
         data=options.text.parent.name,
         raw=raw,

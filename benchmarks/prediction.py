@@ -27,7 +27,6 @@ import numpy as np
 
 from custom_bert.bench.measure import (
     answer_as_child,
-    as_given,
     in_child,
     markdown,
     ratio_row,
@@ -310,7 +309,6 @@ def main() -> None:
             write_record(
                 options.out,
                 question=QUESTION,
-                command=as_given(__file__),
                 table=table_of(raw),
                 results=[ratio_row(name, values) for name, values in ratios(raw).items()],
                 raw=raw,

@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from custom_bert.bench.measure import answer_as_child, as_given, in_child, markdown, shown, write_record
+from custom_bert.bench.measure import answer_as_child, in_child, markdown, shown, write_record
 
 PER_CLASS = 10
 
@@ -155,7 +155,6 @@ def main() -> None:
     write_record(
         options.out,
         question=f"What pretraining on the task's own texts buys: {options.question}, {options.data.name}",
-        command=as_given(__file__),
         table=table,
         settings=json.loads(json.dumps(said)),
         results=[{"id": f"pretraining, {options.question}, {options.data.name}", "gain_points": gains}],

@@ -21,7 +21,6 @@ import torch
 
 from custom_bert.bench.measure import (
     answer_as_child,
-    as_given,
     in_child,
     markdown,
     shown,
@@ -90,7 +89,6 @@ def main() -> None:
             write_record(
                 options.out,
                 question=f"{QUESTION}: {options.data.name}",
-                command=as_given(__file__),
                 table=markdown(
                     ["comparison", "first, %", "second, %", "difference of means, points", "seeds"], rows
                 ),

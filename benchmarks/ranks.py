@@ -20,7 +20,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from custom_bert.bench.measure import as_given, markdown, ratio_row, shown, write_record
+from custom_bert.bench.measure import markdown, ratio_row, shown, write_record
 from custom_bert.bench.sets import sample
 from custom_bert.data.dataset import in_directory
 from custom_bert.process import prepare_process
@@ -107,7 +107,6 @@ def main() -> None:
     write_record(
         options.out,
         question=f"Two processes against one, {options.size}",
-        command=as_given(__file__),
         table=table,
         data=options.data.name,
         results=[ratio_row(f"{side} against {ONE}", values) for side, values in ratios.items()],

@@ -28,10 +28,16 @@ PAGES = (
 )
 
 
+def table(head: list[str], rows: list[list[str]]) -> list[str]:
+    """A Markdown table. The package's own would bring torch, which a page does not need."""
+    lines = [f"| {' | '.join(cells)} |" for cells in (head, *rows)]
+    return [lines[0], "|" + "---|" * len(head), *lines[1:]]
+
+
 def accuracy(record: dict[str, Any]) -> list[str]:
     """One row a set; what beats both peers' best settings is bold."""
-    head = "| set | accuracy | last evaluation | TF-IDF + LR | its best C | fastText | its best of 4 |"
-    rows = [f"{head} wall | peak memory |", "|" + "---|" * 9]
+    head = ["set", "accuracy", "last evaluation", "TF-IDF + LR", "its best C", "fastText", "its best of 4"]
+    rows = []
     for name, found in record["results"].items():
         us, by_c = found["ours"], found["tfidf"]["by_c"]
         best = max(one["accuracy"] for one in by_c.values())
@@ -40,15 +46,8 @@ def accuracy(record: dict[str, Any]) -> list[str]:
         shares = [us["last_accuracy"], by_c["1"]["accuracy"], best, fast[0], max(fast)]
         cells = [name, f"**{ours}**" if us["accuracy"] > max(best, *fast) else ours]
         cells += [f"{share:.3f}" for share in shares]
-        cells += [f"{us['wall_seconds'] / 60:.1f} min", f"{us['peak_mb']:,} MB"]
-        rows.append(f"| {' | '.join(cells)} |")
-    return rows
-
-
-def table(head: list[str], rows: list[list[str]]) -> list[str]:
-    """A Markdown table. The package's own would bring torch, which a page does not need."""
-    lines = [f"| {' | '.join(cells)} |" for cells in (head, *rows)]
-    return [lines[0], "|" + "---|" * len(head), *lines[1:]]
+        rows.append([*cells, f"{us['wall_seconds'] / 60:.1f} min", f"{us['peak_mb']:,} MB"])
+    return table([*head, "wall", "peak memory"], rows)
 
 
 def ratio_of(one: dict[str, Any]) -> str:
@@ -62,12 +61,11 @@ def ratio_of(one: dict[str, Any]) -> str:
 
 def comparisons(record: dict[str, Any]) -> list[str]:
     """Ours over theirs; an encoder's size, which ends an id, stands beside the table."""
-    rows = ["| comparison | speed, ours / theirs | repeats |", "|---|---|---|"]
-    for one in record["results"]:
-        ratio = ratio_of(one)
-        name = re.sub(r", \d+x\d+$", "", one["id"])
-        rows.append(f"| {name} | {ratio} | {one['repeats']} |")
-    return rows
+    rows = [
+        [re.sub(r", \d+x\d+$", "", one["id"]), ratio_of(one), str(one["repeats"])]
+        for one in record["results"]
+    ]
+    return table(["comparison", "speed, ours / theirs", "repeats"], rows)
 
 
 def spread(values: list[float], digits: int) -> str:
@@ -78,30 +76,27 @@ def spread(values: list[float], digits: int) -> str:
 
 def finetune(record: dict[str, Any]) -> list[str]:
     """One row a set: both accuracies, and ours over theirs."""
-    rows = ["| set | seeds | passes | ours, % | Trainer, % | speed | peak memory |", "|" + "---|" * 7]
-
+    rows = []
     for name, sides in record["raw"].items():
         pairs = list(zip(sides["ours"], sides["hf"], strict=False))
         if pairs:
             us, them = ([100 * one["accuracy"] for one in side] for side in zip(*pairs, strict=True))
             speed = spread([b["seconds"] / a["seconds"] for a, b in pairs], 2)
             memory = spread([a["peak_mb"] / b["peak_mb"] for a, b in pairs], 2)
-            cells = [name, len(pairs), pairs[0][0]["epochs"], spread(us, 1), spread(them, 1), speed, memory]
-            rows.append(f"| {' | '.join(map(str, cells))} |")
-    return rows
+            cells = [name, str(len(pairs)), str(pairs[0][0]["epochs"])]
+            rows.append([*cells, spread(us, 1), spread(them, 1), speed, memory])
+    return table(["set", "seeds", "passes", "ours, %", "Trainer, %", "speed", "peak memory"], rows)
 
 
 def learning(record: dict[str, Any]) -> list[str]:
     """One row a side: accuracy of hidden tokens on the way and at the end."""
     minutes = (2.5, 5, 7.5)
-    rows = [f"| side | {' | '.join(f'{m:g} min' for m in minutes)} | at the end | loss | steps |"]
-    rows.append("|" + "---|" * 7)
+    rows = []
     for side, run in record["raw"].items():
         until = [min(run["curve"], key=lambda one: abs(one[0] - 60 * m)) for m in minutes]
         cells = [side, *(f"{100 * accuracy:.1f} %" for _, accuracy, _ in until)]
-        cells += [f"{100 * run['accuracy']:.1f} %", f"{run['loss']:.2f}", f"{run['steps']:,}"]
-        rows.append(f"| {' | '.join(cells)} |")
-    return rows
+        rows.append([*cells, f"{100 * run['accuracy']:.1f} %", f"{run['loss']:.2f}", f"{run['steps']:,}"])
+    return table(["side", *(f"{m:g} min" for m in minutes), "at the end", "loss", "steps"], rows)
 
 
 def sides(record: dict[str, Any]) -> list[str]:
@@ -121,11 +116,12 @@ def sides(record: dict[str, Any]) -> list[str]:
 
 def value(record: dict[str, Any]) -> list[str]:
     """One row a side: accuracy after fine-tuning."""
-    rows = ["| side | accuracy, % | seeds |", "|---|---|---|"]
-    for side, runs in record["raw"].items():
-        if side not in ("pretraining", "adapting"):
-            rows.append(f"| {side} | {spread([100 * run['accuracy'] for run in runs], 1)} | {len(runs)} |")
-    return rows
+    rows = [
+        [side, spread([100 * run["accuracy"] for run in runs], 1), str(len(runs))]
+        for side, runs in record["raw"].items()
+        if side not in ("pretraining", "adapting")
+    ]
+    return table(["side", "accuracy, %", "seeds"], rows)
 
 
 def ablation(record: dict[str, Any]) -> list[str]:
@@ -141,13 +137,10 @@ def ablation(record: dict[str, Any]) -> list[str]:
         ratio = ratio_of(one)
         return [ratio, f"{one['memory']['median']:.2f}" if one["memory"] else ""]
 
-    rows = ["| improvement | alone: speed | memory | in `custom`: speed | memory |", "|---|---|---|---|---|"]
     names = dict.fromkeys(name for part, name in found if part == "alone")
-    rows += [f"| {' | '.join([name, *cell('alone', name), *cell('removed', name)])} |" for name in names]
-    rows.append(
-        f"| **all together, against `legacy`** | {' | '.join(cell('recipe', 'custom, all on'))} | | |"
-    )
-    return rows
+    rows = [[name, *cell("alone", name), *cell("removed", name)] for name in names]
+    rows.append(["**all together, against `legacy`**", *cell("recipe", "custom, all on"), "", ""])
+    return table(["improvement", "alone: speed", "memory", "in `custom`: speed", "memory"], rows)
 
 
 def lengths(record: dict[str, Any]) -> list[str]:
@@ -217,15 +210,35 @@ def rooflines() -> list[str]:
     return table(["encoder", "at least", *records], rows)
 
 
+SIZES = {"384 wide, 6 layers": "384x6", "768 wide, 12 layers": "768x12"}
+
+
+def peers_by_size() -> list[str]:
+    """One row a comparison, a column an encoder."""
+    records = {where: _read(f"peers_{size}_cpu2zen4_202611.json") for where, size in SIZES.items()}
+    by_name: dict[str, list[str]] = {}
+    for record in records.values():
+        for one in record["results"]:
+            by_name.setdefault(re.sub(r", \d+x\d+$", "", one["id"]), []).append(ratio_of(one))
+    rows = [[name, *cells] for name, cells in by_name.items() if len(cells) == len(records)]
+    ours, theirs = "ours, dropout 0.1", "HF best, dropout 0.1"
+    memory = [
+        [a["peak_mb"] / b["peak_mb"] for a, b in zip(raw[ours], raw[theirs], strict=True)]
+        for raw in (record["raw"] for record in records.values())
+    ]
+    rows.append(["peak memory, against HF's best, dropout 0.1", *(spread(some, 2) for some in memory)])
+    return table(["ours / theirs, speed but for the last row", *records], rows)
+
+
 def reliability(record: dict[str, Any]) -> list[str]:
     """One row an experiment."""
-    rows = ["| id | promise | trials | failures | 95 % bound | counted |", "|" + "---|" * 6]
+    rows = []
     for one in record["results"]:
         counts = ", ".join(f"{count:,} {name}" for name, count in sorted(one["counts"].items()))
         bound = f"{100 * one['upper_bound']:.1f} %"
-        cells = [one["id"], one["promise"], f"{one['trials']:,}", one["failures"], bound, counts]
-        rows.append(f"| {' | '.join(map(str, cells))} |")
-    return rows
+        cells = [one["id"], one["promise"], f"{one['trials']:,}", str(one["failures"])]
+        rows.append([*cells, bound, counts])
+    return table(["id", "promise", "trials", "failures", "95 % bound", "counted"], rows)
 
 
 MACHINES = {"amx": "AMX", "bf16": "bf16, no AMX", "fp32": "no bf16"}
@@ -304,7 +317,7 @@ MEASURED: tuple[tuple[str, str, str, dict[str, str]], ...] = (
 
 def measured() -> list[str]:
     """One row a comparison, a column a machine; each figure leads to its record."""
-    rows = [f"| speed, ours / theirs | target | {' | '.join(MACHINES.values())} |", "|" + "---|" * 5]
+    rows = []
     for what, least, name, records in MEASURED:
         cells = [what, least]
         for machine in MACHINES:
@@ -314,8 +327,8 @@ def measured() -> list[str]:
             (one,) = [r for r in _read(f"{records[machine]}.json")["results"] if r["id"] == name]
             ratio = ratio_of(one)
             cells.append(f"[{ratio}](benchmarks/results/{records[machine]}.md)")
-        rows.append(f"| {' | '.join(cells)} |")
-    return rows
+        rows.append(cells)
+    return table(["speed, ours / theirs", "target", *MACHINES.values()], rows)
 
 
 def _read(file: str) -> dict[str, Any]:
@@ -336,6 +349,9 @@ TABLES: dict[str, Callable[[], list[str]]] = {
     "peers": of("peers_256x4_cpu2avx2_202611.json", comparisons),
     "peers_bf16": of("peers_256x4_cpu2_202611.json", comparisons),
     "peers_amx": of("peers_256x4_cpu2amx_202611.json", comparisons),
+    "peers_by_size": peers_by_size,
+    "time_to_accuracy_sst2": of("time_to_accuracy_sst2_cpu2zen4_202611.json", comparisons),
+    "time_to_accuracy_sst2_sides": of("time_to_accuracy_sst2_cpu2zen4_202611.json", sides),
     "time_to_accuracy": of("time_to_accuracy_cpu2zen4_202611.json", comparisons),
     "time_to_accuracy_sides": of("time_to_accuracy_cpu2zen4_202611.json", sides),
     "prediction": of("prediction_minilm_cpu2amx_202611.json", comparisons),

@@ -26,7 +26,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from custom_bert.bench.measure import answer_as_child, as_given, in_child, markdown, shown, write_record
+from custom_bert.bench.measure import answer_as_child, in_child, markdown, shown, write_record
 from custom_bert.training.choices import pretrain_learning_rate
 
 QUESTION = "Optimizers, batches and warm-ups of masked language modelling at equal time"
@@ -228,7 +228,6 @@ def main() -> None:
                 options.out,
                 question=f"{QUESTION}: {options.minutes:g} minutes, {options.size}, vocabulary "
                 f"{options.vocabulary:,}",
-                command=as_given(__file__),
                 table=markdown(["side", "accuracy of hidden tokens, %", "loss", "steps", "minutes"], rows),
                 data=options.text.parent.name,
                 raw=raw,

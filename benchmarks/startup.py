@@ -19,7 +19,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from custom_bert.bench.measure import answer_as_child, as_given, in_child, markdown, shown, write_record
+from custom_bert.bench.measure import answer_as_child, in_child, markdown, shown, write_record
 
 QUESTION = "Seconds from a start to the help and to the first training step"
 HELP, FIRST = "custom-bert --help", "the first step, texts tokenised before"
@@ -83,7 +83,6 @@ def main() -> None:
     write_record(
         options.out,
         question=f"{QUESTION}, {options.data.name}",
-        command=as_given(__file__),
         table=table,
         results=results,
         raw=raw,

@@ -29,7 +29,6 @@ from typing import Any
 
 from custom_bert.bench.measure import (
     answer_as_child,
-    as_given,
     in_child,
     markdown,
     ratio_row,
@@ -319,7 +318,6 @@ def main() -> None:
                 write_record(
                     options.out,
                     question=QUESTION,
-                    command=as_given(__file__),
                     table=table_of(raw, targets),
                     results=results_of(raw),
                     raw=raw,

@@ -114,7 +114,8 @@ def commands_page() -> str:
         lines += [f"### custom-bert bench {name}", "", "| option | meaning |", "|---|---|"]
         for action in parser._actions:
             if action.dest != "help":
-                lines.append(_row(f"`{action.option_strings[0]}`{_choices(action)}", action.help or ""))
+                names = action.option_strings or [str(action.metavar)]
+                lines.append(_row(f"`{names[0]}`{_choices(action)}", action.help or ""))
         lines.append("")
     lines += ["## Exit codes", "", "| code | when |", "|---|---|"]
     lines += [_row(str(code), when) for code, when in EXIT_CODES]

@@ -35,7 +35,17 @@ def parser() -> argparse.ArgumentParser:
     roofline = commands.add_parser(
         "roofline", help="what share of the machine's own rate of matrix products a training step reaches"
     )
-    for one in (ablation, scaling, roofline):
+    tune = commands.add_parser(
+        "tune",
+        help="which settings that change speed only are the fastest here, for one's own texts; to paste",
+    )
+    tune.add_argument(
+        "data", nargs="?", metavar="DATA", help="folder with the data files; default: the config's"
+    )
+    tune.add_argument(
+        "--config", metavar="FILE", help="settings to start from, as in config.py; default: none"
+    )
+    for one in (ablation, scaling, roofline, tune):
         one.add_argument("--device", choices=("cpu", "cuda"), help="default: cuda if there is one, else cpu")
         one.add_argument("--quick", action="store_true", help="a few minutes, to see that it works")
         one.add_argument("--repeats", type=_count, help="of each measurement, in turn; default 5, scaling 3")
@@ -59,8 +69,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     options = parser().parse_args(argv)
     from custom_bert import files, machine
-    from custom_bert.bench import ablation, roofline, scaling
+    from custom_bert.bench import ablation, roofline, scaling, tune
     from custom_bert.bench.measure import as_given
+    from custom_bert.config import replace
+    from custom_bert.config_sources import load
+    from custom_bert.data.dataset import in_directory
 
     device = machine.choose_device(options.device)[0].type
     out = options.out if options.out.suffix == ".json" else options.out.with_name(f"{options.out.name}.json")
@@ -72,7 +85,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     def tell(line: str) -> None:
         print(line, flush=True)
 
-    command = as_given("custom-bert bench", sys.argv[1:] if argv is None else argv)
+    words = list(sys.argv[1:] if argv is None else argv)
+    if options.command == "tune" and options.data is not None:
+        words[words.index(options.data)] = "DATA"
+    command = as_given("custom-bert bench", words)
     common = {
         "command": command,
         "device": device,
@@ -83,6 +99,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     }
     if options.command == "ablation":
         ablation.run(**common, size=options.size, parts=options.only or ablation.PARTS)
+    elif options.command == "tune":
+        config = load(options.config or {}, note=tell)
+        tune.run(config if options.data is None else replace(config, in_directory(options.data)), **common)
     else:
         {"scaling": scaling, "roofline": roofline}[options.command].run(**common)
     written = [path for path in (out, *(out.with_suffix(end) for end in (".md", ".svg"))) if path.exists()]
@@ -91,7 +110,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _tasks() -> dict[str, Any]:
-    from custom_bert.bench import convergence, roofline, scaling, speed
+    from custom_bert.bench import convergence, roofline, scaling, speed, tune
 
     return {
         "speed": speed.train_some_steps,
@@ -99,6 +118,7 @@ def _tasks() -> dict[str, Any]:
         "plan": scaling.plan_an_epoch,
         "attend": scaling.attend,
         "reach": roofline.reach,
+        "tune": tune.time_settings,
     }
 
 

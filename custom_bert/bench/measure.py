@@ -39,6 +39,7 @@ def in_child(
     arguments: Mapping[str, Any],
     *,
     environment: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
 ) -> dict[str, Any]:
     """Runs `python PROGRAM --child TASK ...` in a fresh process and returns the JSON object that it leaves.
 
@@ -51,6 +52,7 @@ def in_child(
         arguments: for that function, JSON-ready.
         environment: variables that the child has on top of this process's. Its threads wait as those of
             `custom-bert` do.
+        cwd: where it runs; None for the directory that holds the package.
 
     Raises:
         ChildError: if the child ends without an answer.
@@ -60,13 +62,16 @@ def in_child(
         command = [sys.executable, *program, "--child", task, json.dumps(arguments), str(answer)]
         variables = {**os.environ, **(environment or {})}
         prepare_process(variables)
+        if cwd:  # the package need not be installed
+            path = variables.get("PYTHONPATH")
+            variables["PYTHONPATH"] = os.pathsep.join([str(ROOT), *([path] if path else [])])
         begun = time.perf_counter()
         with log.open("w") as stream:
             process = subprocess.Popen(
                 command,
                 stdout=stream,
                 stderr=subprocess.STDOUT,
-                cwd=ROOT,
+                cwd=cwd or ROOT,
                 env=variables,
             )
             process.wait()
@@ -146,6 +151,7 @@ PLACES = {
     "--text": "FILE",
     "--texts": "FILE",
     "--checkpoint": "DIR",
+    "--config": "CONFIG",
     "--encoder": "DIR",
     "--run": "RUN",
 }
@@ -170,20 +176,27 @@ def _git(*arguments: str) -> str:
 
 
 def write_record(
-    path: Path, *, question: str, command: str, table: Sequence[str], device: str = "cpu", **content: Any
+    path: Path,
+    *,
+    question: str,
+    table: Sequence[str],
+    command: str | None = None,
+    device: str = "cpu",
+    **content: Any,
 ) -> dict[str, Any]:
     """Writes PATH (JSON) and its neighbour with the ending .md (tables for people); returns the record.
 
     Args:
         path: of the JSON file.
         question: what was measured.
-        command: that measured it; see `as_given`.
         table: lines of Markdown.
+        command: that measured it, if not this process's script as it was called; see `as_given`.
         device: that was measured, "cpu" or "cuda".
         content: of the record.
     """
     torch.set_num_threads(machine.cores())
     facts = machine.description(torch.device(device))
+    command = command or as_given(sys.argv[0])
     record = {"question": question, "command": command, "commit": commit(), "machine": facts, **content}
     files.make_directory(path.parent)
     files.write_json(path, record)

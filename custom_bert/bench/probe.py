@@ -86,8 +86,18 @@ def probe(
 
     Raises:
         UserError: if either cannot be read.
+        KeyboardInterrupt: after Ctrl-C.
     """
-    folder = in_directory(data)
+    try:
+        return _measure(encoder, in_directory(data), from_scratch=from_scratch, seed=seed, say=say)
+    except KeyboardInterrupt:
+        say("a probe keeps nothing, its runs included: the same command measures anew")
+        raise
+
+
+def _measure(
+    encoder: str, folder: dict[str, Any], *, from_scratch: bool, seed: int, say: Callable[[str], None]
+) -> Probe:
     dataset = read_dataset(from_mapping({**folder, "seed": seed}).data, seed=seed)
     say("a linear classifier on the frozen vectors")
     loaded = Encoder.load(encoder)

@@ -6,7 +6,7 @@ Each kernel computes softmax(Q K^T / sqrt(K)) V inside every sequence, optionall
 | kernel | layout | what it is | memory grows with |
 |---|---|---|---|
 | naive | any | the formula spelled out, block by block, any dtype: the reference | the length's square |
-| matmul | any, on a CPU | the formula in few products of few shapes; windows as dense | the length's square |
+| matmul | any, on a CPU | few products of few shapes; windows of long texts as dense | the length's square |
 | dense | any | torch's scaled_dot_product_attention, block by block; windows in chunks | the length |
 | grouped | any | length-sorted groups, gathered, padded inside a group only | the length |
 | varlen | packed, CUDA, fp16 or bf16 | flash attention over cu_seqlens | the length |
@@ -51,7 +51,7 @@ def choose_kernel(
     dtype: torch.dtype,
     padded: bool = False,
     dropout: bool = False,
-    windowed: bool = False,
+    window: int = -1,
     flash: bool = True,
 ) -> Choice:
     """The fastest kernel for a layout, by rules that measurements support.
@@ -63,13 +63,13 @@ def choose_kernel(
         dtype: of queries, keys and values as the kernel sees them.
         padded: whether any slot holds padding.
         dropout: whether attention weights are dropped; then only naive, matmul and dense can be chosen.
-        windowed: whether attention is confined to a window shorter than the longest slot.
+        window: that attention is confined to, shorter than the longest slot; -1 for none.
         flash: whether flash attention over cu_seqlens runs on this GPU; see `kernels.has_flash`.
     """
     few_blocks = few_blocks or dropout
     if device == "cuda":
         half = dtype in (torch.float16, torch.bfloat16) and flash
-        if windowed and half and not padded and not dropout:
+        if window >= 0 and half and not padded and not dropout:
             return Choice("varlen", "a window on CUDA: flash attention over cu_seqlens")
         if few_blocks:
             return Choice("dense", "near-equal lengths on CUDA: SDPA")
@@ -79,7 +79,7 @@ def choose_kernel(
         return Choice("grouped", f"many lengths on CUDA: {why}")
     if not few_blocks:
         return Choice("grouped", f"packed batches on a {device.upper()}")
-    if windowed:
+    if window >= 0 and not kernels.square_pays(max_seqlen, window):
         return Choice("dense", f"a window on a {device.upper()}: chunks of queries against the keys in reach")
     if dtype is torch.bfloat16 and max_seqlen <= MATMUL_UP_TO:
         return Choice("matmul", f"bf16 matmuls beat SDPA on a CPU up to {MATMUL_UP_TO} tokens in training")
@@ -124,13 +124,13 @@ def attention(
             dtype=qkv_T3HK.dtype,
             padded=layout.padded,
             dropout=dropout > 0,
-            windowed=window >= 0,
+            window=window,
             flash=kernels.has_flash(qkv_T3HK.device, qkv_T3HK.shape[-1]),
         ).kernel
     if kernel == "naive":
         return kernels.naive(qkv_T3HK, layout, window, dropout)
-    if kernel == "matmul" and window < 0:
-        return matmul_attention(qkv_T3HK, layout, dropout)
+    if kernel == "matmul" and (window < 0 or kernels.square_pays(layout.max_seqlen, window)):
+        return matmul_attention(qkv_T3HK, layout, window, dropout)
     if kernel in ("matmul", "dense"):
         return kernels.dense(qkv_T3HK, layout, window, dropout)
     if dropout:

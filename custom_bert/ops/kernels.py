@@ -26,6 +26,18 @@ CHUNK = 64
 """Queries of a chunk of windowed attention, at least; a chunk is never shorter than the window."""
 
 
+def square_pays(length: int, window: int) -> bool:
+    """Whether windowed attention takes a sequence's whole square: it needs none of the chunks' copies, and is
+    faster than they are up to four of them on a CPU (docs/LOG.md), with 4 / 3 of their weights at most."""
+    return length <= 4 * max(CHUNK, window)
+
+
+def in_window(length: int, window: int, device: torch.device) -> Tensor:
+    """(S, S), True where |i - j| <= window."""
+    i = torch.arange(length, device=device)
+    return (i[:, None] - i[None, :]).abs() <= window
+
+
 def softmax_attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, dropout: float) -> Tensor:
     """The formula: (..., S, K) queries, keys and values; mask broadcasts to (..., S, S), True where a query
     reads a key."""
@@ -44,9 +56,8 @@ def naive(qkv_T3HK: Tensor, layout: Layout, window: int, dropout: float) -> Tens
 
     def attend(q: Tensor, k: Tensor, v: Tensor, key_mask: Tensor | None, window: int) -> Tensor:
         if window >= 0:
-            i = torch.arange(q.shape[2], device=q.device)
-            near = (i[:, None] - i[None, :]).abs() <= window
-            key_mask = near if key_mask is None else key_mask & near
+            allowed = in_window(q.shape[2], window, q.device)
+            key_mask = allowed if key_mask is None else key_mask & allowed
         return softmax_attention(q, k, v, key_mask, dropout)
 
     return _by_block(qkv_T3HK, layout, window, attend)
@@ -76,8 +87,8 @@ def _by_block(
     outs = []
     blocks = zip(*map(layout.split, qkv_T3HK.unbind(1)), layout.key_masks, strict=True)
     for q_NSHK, k_NSHK, v_NSHK, key_mask in blocks:
-        near = window if window < q_NSHK.shape[1] - 1 else -1
-        out = attend(q_NSHK.transpose(1, 2), k_NSHK.transpose(1, 2), v_NSHK.transpose(1, 2), key_mask, near)
+        reach = window if window < q_NSHK.shape[1] - 1 else -1
+        out = attend(q_NSHK.transpose(1, 2), k_NSHK.transpose(1, 2), v_NSHK.transpose(1, 2), key_mask, reach)
         outs.append(out.transpose(1, 2))
     return layout.join(outs)
 
@@ -88,7 +99,7 @@ def windowed(
     """Sliding-window attention in chunks: each chunk of B queries against its own keys and its neighbours'.
 
     Work and memory are S x 3 B instead of S x S (Beltagy et al. 2020, "Longformer", arXiv 2004.05150,
-    appendix A, the chunked form).
+    appendix A, the chunked form); S x S of a sequence of up to four chunks.
 
     Args:
         q_NHSK, k_NHSK, v_NHSK: queries, keys and values.
@@ -97,6 +108,10 @@ def windowed(
         dropout: probability of dropping an attention weight.
     """
     length = q_NHSK.shape[2]
+    if square_pays(length, window):
+        mask = in_window(length, window, q_NHSK.device)
+        mask = mask if key_mask is None else mask & key_mask
+        return softmax_attention(q_NHSK, k_NHSK, v_NHSK, mask, dropout)
     size = max(CHUNK, window)
     count = -(-length // size)
 
@@ -141,11 +156,11 @@ def grouped(qkv_T3HK: Tensor, layout: Layout, window: int) -> Tensor:
         rows = gathered[group.start : group.start + group.count * group.length]
         slots = rows.view(group.count, group.length, 3, heads, -1)
         qg, kg, vg = slots.permute(2, 0, 3, 1, 4).unbind(0)
-        near = window if window < group.length - 1 else -1
-        if near < 0 and group.length <= MATMUL_UP_TO:
+        reach = window if window < group.length - 1 else -1
+        if reach < 0 and group.length <= MATMUL_UP_TO:
             out = softmax_attention(qg, kg, vg, group.mask_N11S, 0.0)
         else:
-            out = _attend(qg, kg, vg, group.mask_N11S, near)
+            out = _attend(qg, kg, vg, group.mask_N11S, reach)
         outs.append(out.transpose(1, 2).reshape(group.count * group.length, heads, -1))
     back: Tensor = _Rows.apply(torch.cat(outs), plan.scatter_T, plan.gather_P)  # type: ignore[no-untyped-call]
     return back

@@ -19,20 +19,22 @@ from torch.autograd.function import once_differentiable
 
 from custom_bert.batch import Block, Layout, Rectangle
 from custom_bert.ops.dropout import drop_factors
+from custom_bert.ops.kernels import in_window
 
 
-def matmul_attention(qkv_T3HK: Tensor, layout: Layout, dropout: float) -> Tensor:
+def matmul_attention(qkv_T3HK: Tensor, layout: Layout, window: int, dropout: float) -> Tensor:
     """Softmax attention of each sequence to itself.
 
     Args:
         qkv_T3HK: (T, 3, H, K) queries, keys and values.
         layout: where the sequences lie.
+        window: attend to |i - j| <= window only; -1 for all.
         dropout: probability of dropping an attention weight.
 
     Returns:
         (T, H, K); filler rows are zeros.
     """
-    out: Tensor = _Attention.apply(qkv_T3HK, layout, dropout)  # type: ignore[no-untyped-call]
+    out: Tensor = _Attention.apply(qkv_T3HK, layout, window, dropout)  # type: ignore[no-untyped-call]
     return out
 
 
@@ -40,13 +42,14 @@ class _Attention(torch.autograd.Function):
     """Forward and backward written out: autograd would transpose, copy and keep more than they need."""
 
     @staticmethod
-    def forward(ctx: Any, qkv: Tensor, layout: Layout, dropout: float) -> Tensor:
+    def forward(ctx: Any, qkv: Tensor, layout: Layout, window: int, dropout: float) -> Tensor:
         out_T1HK, kept = _rows_of(layout, qkv[:, :1]), []
         for rectangle in layout.rectangles:
             qkv_3BSK = _copied_in(qkv, rectangle)
             q_BSK, k_BSK, v_BSK = qkv_3BSK
             q_BSK *= _scale(qkv)
-            weights_BSS = _hidden(torch.bmm(q_BSK, k_BSK.transpose(1, 2)), rectangle).softmax(-1)
+            scores_BSS = torch.bmm(q_BSK, k_BSK.transpose(1, 2))
+            weights_BSS = _hidden(scores_BSS, rectangle, window).softmax(-1)
             factors_BSS = drop_factors(weights_BSS, dropout) if dropout else None
             read_BSS = weights_BSS if factors_BSS is None else weights_BSS * factors_BSS
             _copy_out(torch.bmm(read_BSS, v_BSK)[None], out_T1HK, rectangle)
@@ -75,15 +78,16 @@ class _Attention(torch.autograd.Function):
             torch.bmm(slope_BSS.transpose(1, 2), q_BSK, out=grads_3BSK[1])
             torch.bmm(read_BSS.transpose(1, 2), grad_BSK, out=grads_3BSK[2])
             _copy_out(grads_3BSK, grad_qkv_T3HK, rectangle)
-        return grad_qkv_T3HK, None, None
+        return grad_qkv_T3HK, None, None, None
 
 
 def _scale(x: Tensor) -> float:
     return float(x.shape[-1] ** -0.5)
 
 
-def _hidden(scores_BSS: Tensor, rectangle: Rectangle) -> Tensor:
-    """The same scores, the smallest number where a key is no token. Nobody reads what phantoms get."""
+def _hidden(scores_BSS: Tensor, rectangle: Rectangle, window: int) -> Tensor:
+    """The same scores, the smallest number where a key is no token or outside the window. Nobody reads what
+    phantoms get."""
     scores_NHSS = torch.unflatten(scores_BSS, 0, (rectangle.count, -1))
     lowest = torch.finfo(scores_BSS.dtype).min
     for block, mask in zip(rectangle.blocks, rectangle.key_masks, strict=True):
@@ -92,6 +96,8 @@ def _hidden(scores_BSS: Tensor, rectangle: Rectangle) -> Tensor:
             of_block[..., block.length :] = lowest
         if mask is not None:
             of_block[..., : block.length].masked_fill_(~mask, lowest)
+    if 0 <= window < rectangle.length - 1:
+        scores_BSS.masked_fill_(~in_window(rectangle.length, window, scores_BSS.device), lowest)
     return scores_BSS
 
 

@@ -159,3 +159,17 @@ def test_what_is_trained_from_scratch_for_comparison_trains_by_the_best_recipe(
     tuned, plain = asked
     assert tuned["model.init_from"] == str(tmp_path / "bert") and "model.init_from" not in plain
     assert (plain["preset"], plain["model.norm"]) == ("custom", "post")
+
+
+def test_an_interrupted_probe_says_that_it_keeps_nothing(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def stopped(config: dict[str, Any]) -> SimpleNamespace:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(probe, "train_model", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        probe.probe(str(folder / "enc"), folder / "data")
+    assert capsys.readouterr().out.endswith(
+        "a probe keeps nothing, its runs included: the same command measures anew\n"
+    )

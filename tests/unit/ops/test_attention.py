@@ -189,7 +189,7 @@ def test_the_rule_never_chooses_what_a_kernel_cannot_do(device: str, dtype: torc
         assert choose_kernel(**rule, dropout=True).kernel in ("matmul", "dense")  # type: ignore[arg-type]
         assert choose_kernel(**rule, padded=True).kernel != "varlen"  # type: ignore[arg-type]
         assert choose_kernel(**rule, flash=False).kernel != "varlen"  # type: ignore[arg-type]
-        assert choose_kernel(**rule, flash=False, windowed=True).kernel != "varlen"  # type: ignore[arg-type]
+        assert choose_kernel(**rule, flash=False, window=4).kernel != "varlen"  # type: ignore[arg-type]
 
 
 def test_attention_weights_are_dropped_whatever_the_layout() -> None:
@@ -212,9 +212,12 @@ def test_what_a_kernel_cannot_do_is_refused() -> None:
 
 
 def test_windows_take_the_kernel_that_costs_what_the_window_costs() -> None:
-    rule = {"few_blocks": True, "max_seqlen": 400, "windowed": True}
+    rule = {"few_blocks": True, "max_seqlen": 400, "window": 64}
     for dtype in (torch.float32, torch.bfloat16):
         assert choose_kernel(**rule, device="cpu", dtype=dtype).kernel == "dense"  # type: ignore[arg-type]
+    short = {**rule, "max_seqlen": 4 * CHUNK, "device": "cpu", "dtype": torch.bfloat16}
+    assert choose_kernel(**short).kernel == "matmul"  # type: ignore[arg-type]
+    assert choose_kernel(**{**short, "max_seqlen": 4 * CHUNK + 1}).kernel == "dense"  # type: ignore[arg-type]
     for padded, kernel in ((False, "varlen"), (True, "dense")):
         found = choose_kernel(**rule, device="cuda", dtype=torch.bfloat16, padded=padded)  # type: ignore[arg-type]
         assert found.kernel == kernel
@@ -251,14 +254,15 @@ def test_first_tokens_in_bf16_err_at_most_twice_as_far_as_the_formula() -> None:
     assert (first - wanted).abs().max() <= 2 * (formula - wanted).abs().max()
 
 
-def test_the_written_out_backward_is_the_derivative_with_dropout() -> None:
+@pytest.mark.parametrize("window", [-1, 1])
+def test_the_written_out_backward_is_the_derivative_with_dropout(window: int) -> None:
     layout = layout_of([3, 5, 5, 2], np.array([4, 5, 5, 2]), filler=1)
     q, k, v = inputs(layout, torch.float64)
     real_T = layout.sequence_T < len(layout.lengths_N)
 
     def dropped(q: Tensor, k: Tensor, v: Tensor, dropout: float = 0.4) -> Tensor:
         torch.manual_seed(3)
-        return matmul_attention(torch.stack([q, k, v], dim=1), layout, dropout)[real_T]
+        return matmul_attention(torch.stack([q, k, v], dim=1), layout, window, dropout)[real_T]
 
     assert torch.autograd.gradcheck(dropped, (q, k, v))
     assert not torch.allclose(dropped(q, k, v), dropped(q, k, v, 0.0))
