@@ -3,8 +3,8 @@
     python benchmarks/time_to_accuracy.py --data FOLDER --sets trec:0.84 sst2:0.78:10000
 
 SET:TARGET, or SET:TARGET:LINES for as many training lines, drawn once. Ours runs at its defaults, whose
-seconds include pretraining on few texts, and tuned: labels at once, with the learning rate and token budget
-that reach the target soonest on seed 0, or come closest. The peer is BERT of our width, depth and vocabulary,
+seconds include pretraining on few texts, and tuned: labels at once, as many passes as the peer's, with the
+learning rate and token budget that reach the target soonest on seed 0, or come closest. The peer is BERT of our width, depth and vocabulary,
 on the same token ids, at the Trainer's defaults and at its best on a CPU (as in peers.py), tuned over as many
 settings. All evaluate as they train; seconds are from the first step to the evaluation that reaches the
 target, evaluations included, preparation of texts not. A side that does not get there within the budget
@@ -192,18 +192,19 @@ DEFAULTS, TUNED, PEER_TUNED, PEER_DEFAULTS = "ours, defaults", "ours, tuned", "H
 SIDES = (DEFAULTS, TUNED, PEER_TUNED, PEER_DEFAULTS)
 
 
-def settings_of(lr: float, size: int, *, peer: bool) -> dict[str, Any]:
+def settings_of(lr: float, size: int, epochs: int, *, peer: bool) -> dict[str, Any]:
     """A point of the grid."""
     if peer:
         return {"tuned": True, "lr": lr, "batch": size}
-    return {"settings": {"optim.pretrain_epochs": 0, "optim.lr": lr, "batch.token_budget": size}}
+    settings = {"optim.pretrain_epochs": 0, "optim.epochs": epochs}
+    return {"settings": {**settings, "optim.lr": lr, "batch.token_budget": size}}
 
 
 def tuned(arguments: dict[str, Any], *, peer: bool) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """The settings that reach the target soonest or come closest, and what the whole grid gave."""
     grid, who = [], "hf" if peer else "ours"
     for lr, size in itertools.product(RATES, BATCHES if peer else BUDGETS):
-        settings = settings_of(lr, size, peer=peer)
+        settings = settings_of(lr, size, arguments["epochs"], peer=peer)
         found = in_child([__file__], who, {**arguments, **settings}, environment=ENVIRONMENT[who])
         grid.append({**settings, **found})
         said = f"{found['accuracy']:.4f} in {found['seconds']:.0f} s"
@@ -285,7 +286,9 @@ def main() -> None:
     parser.add_argument("--sets", nargs="+", required=True, help="NAME:TARGET, or NAME:TARGET:LINES")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--budget", type=float, default=300.0, help="seconds of a measurement")
-    parser.add_argument("--epochs", type=int, default=20, help="passes of the peer's schedule")
+    parser.add_argument(
+        "--epochs", type=int, default=20, help="passes of the peer's schedule, and of ours tuned"
+    )
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/time_to_accuracy.json"))
     options = parser.parse_args()
     raw: Raw = {}
