@@ -4,12 +4,13 @@
 
 SET:TARGET, or SET:TARGET:LINES for as many training lines, drawn once. Ours runs at its defaults, whose
 seconds include pretraining on few texts, and tuned: labels at once, as many passes as the peer's, with the
-learning rate and token budget that reach the target soonest on seed 0, or come closest. The peer is BERT of our width, depth and vocabulary,
-on the same token ids, at the Trainer's defaults and at its best on a CPU (as in peers.py), tuned over as many
-settings. All evaluate as they train; seconds are from the first step to the evaluation that reaches the
-target, evaluations included, preparation of texts not. A side that does not get there within the budget
-counts with the budget, which makes its ratio a bound, and the record says so. Our clock starts earlier, with
-the model and the co-occurrences of its token vectors. Each measurement is a fresh process, sides in turn.
+learning rate and token budget that reach the target soonest on seed 0, or come closest. The peer is BERT of
+our width, depth and vocabulary, on the same token ids, at the Trainer's defaults and at its best on a CPU (as
+in peers.py), tuned over as many settings. All evaluate as they train; seconds are from the first step to the
+evaluation that reaches the target, evaluations included, preparation of texts not. A side that does not get
+there within the budget counts with the budget, which makes its ratio a bound, and the record says so. Our
+clock starts earlier, with the model and the co-occurrences of its token vectors. Each measurement is a fresh
+process, sides in turn.
 """
 
 from __future__ import annotations
