@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +14,10 @@ from custom_bert.errors import ConfigError, UserError
 
 PARTS = ("speed", "lengths", "learning")
 """Of the ablation; here too, because its module needs torch."""
+
+
+VALUED = ("--config", "--device", "--repeats", "--out")
+"""Options of `tune` that a value follows."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -50,7 +55,7 @@ def parser() -> argparse.ArgumentParser:
         one.add_argument("--quick", action="store_true", help="a few minutes, to see that it works")
         one.add_argument("--repeats", type=_count, help="of each measurement, in turn; default 5, scaling 3")
         one.add_argument(
-            "--out", type=Path, required=True, metavar="FILE", help="FILE.json, .md and mostly .svg"
+            "--out", type=Path, required=True, metavar="FILE", help="required: FILE.json, .md and mostly .svg"
         )
     return top
 
@@ -75,7 +80,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     from custom_bert.config_sources import load
     from custom_bert.data.dataset import in_directory
 
-    device = machine.choose_device(options.device)[0].type
+    config = None
+    if options.command == "tune":
+        config = load(options.config or {}, note=print)
+        if options.data is not None and config.objective != "classification":
+            raise ConfigError(["bench tune: objective masked_lm reads data.corpus; leave DATA out"])
+        config = config if options.data is None else replace(config, in_directory(options.data))
+    wanted = options.device or (config.runtime.device if config else None)
+    device = machine.choose_device(wanted)[0].type
     out = options.out if options.out.suffix == ".json" else options.out.with_name(f"{options.out.name}.json")
     for path in (out, out.with_suffix(".md"), out.with_suffix(".svg")):
         if path.exists():
@@ -86,8 +98,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(line, flush=True)
 
     words = list(sys.argv[1:] if argv is None else argv)
-    if options.command == "tune" and options.data is not None:
-        words[words.index(options.data)] = "DATA"
+    if config and options.data is not None:
+        pairs = itertools.pairwise(words)
+        (place, *_) = (i for i, (a, b) in enumerate(pairs, 1) if b == options.data and a not in VALUED)
+        words[place] = "DATA"
     command = as_given("custom-bert bench", words)
     common = {
         "command": command,
@@ -99,9 +113,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     }
     if options.command == "ablation":
         ablation.run(**common, size=options.size, parts=options.only or ablation.PARTS)
-    elif options.command == "tune":
-        config = load(options.config or {}, note=tell)
-        tune.run(config if options.data is None else replace(config, in_directory(options.data)), **common)
+    elif config:
+        tune.run(config, **common)
     else:
         {"scaling": scaling, "roofline": roofline}[options.command].run(**common)
     written = [path for path in (out, *(out.with_suffix(end) for end in (".md", ".svg"))) if path.exists()]

@@ -10,6 +10,7 @@ import json
 import os
 import resource
 import shlex
+import signal
 import statistics
 import subprocess
 import sys
@@ -30,7 +31,27 @@ Task = Callable[[dict[str, Any]], dict[str, Any]]
 
 
 class ChildError(RuntimeError):
-    """A measuring process that ended without an answer; the text is the end of what it printed."""
+    """A measuring process that ended without an answer; the text is the end of what it printed.
+
+    Attributes:
+        reason: in one line.
+    """
+
+    def __init__(self, task: str, arguments: Mapping[str, Any], code: int, log: str) -> None:
+        tail = log.splitlines()[-8:]
+        super().__init__("\n".join([f"{task} {dict(arguments)} ended with {code}:", *tail]))
+        killed = "killed, as a process is that does not fit into memory"
+        self.reason = killed if code == -signal.SIGKILL else (tail or [f"ended with {code}"])[-1][:200]
+
+
+MEMORY_SHARE = 0.85
+"""Of the machine's memory that a measuring process may take."""
+
+
+def limit_memory() -> None:
+    """Bounds what this process may allocate, so that what does not fit fails by itself."""
+    limit = int(machine.memory_bytes() * MEMORY_SHARE)
+    resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
 
 
 def in_child(
@@ -59,7 +80,8 @@ def in_child(
     """
     with tempfile.TemporaryDirectory() as folder:
         answer, log = Path(folder) / "answer.json", Path(folder) / "log.txt"
-        command = [sys.executable, *program, "--child", task, json.dumps(arguments), str(answer)]
+        own = ("-P",) if cwd else ()  # the caller's folder may hold a statistics.py
+        command = [sys.executable, *own, *program, "--child", task, json.dumps(arguments), str(answer)]
         variables = {**os.environ, **(environment or {})}
         prepare_process(variables)
         if cwd:  # the package need not be installed
@@ -77,8 +99,7 @@ def in_child(
             process.wait()
         wall = time.perf_counter() - begun
         if process.returncode:
-            tail = "\n".join(log.read_text(errors="replace").splitlines()[-8:])
-            raise ChildError(f"{task} {dict(arguments)} ended with {process.returncode}:\n{tail}")
+            raise ChildError(task, arguments, process.returncode, log.read_text(errors="replace"))
         result: dict[str, Any] = json.loads(answer.read_text(encoding="utf-8"))
     return {**result, "wall_seconds": round(wall, 2)}
 

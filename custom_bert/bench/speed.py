@@ -6,7 +6,6 @@ training. The process is limited to the machine's memory; what does not fit is r
 
 from __future__ import annotations
 
-import resource
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, replace
@@ -17,7 +16,7 @@ import torch
 
 from custom_bert import machine
 from custom_bert.batch import Batch
-from custom_bert.bench.measure import in_child, peak_mb
+from custom_bert.bench.measure import in_child, limit_memory, peak_mb
 from custom_bert.bench.switches import LEGACY, Switches
 from custom_bert.bench.workloads import LABELS, WORKLOADS, SyntheticTexts, Workload
 from custom_bert.config import ModelConfig, Size
@@ -38,8 +37,6 @@ VOCABULARY = 16_000
 DROPOUT = 0.1
 TOGETHER = 10
 """Steps of a GPU between two looks at the clock, which wait for it: training looks at log lines only."""
-MEMORY_SHARE = 0.85
-"""Of the machine's memory that a measuring process may take."""
 
 
 def measure(
@@ -92,9 +89,8 @@ def measure(
 def train_some_steps(arguments: dict[str, Any]) -> dict[str, Any]:
     """The child's side of `measure`."""
     device = torch.device(arguments["device"])
-    limit = int(machine.memory_bytes() * MEMORY_SHARE)
     if device.type == "cpu":
-        resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+        limit_memory()
     try:
         return _train(arguments, device)
     except (MemoryError, RuntimeError) as error:

@@ -25,6 +25,8 @@ class Timed:
         steps: how many.
         seconds: that they took.
         parameters: of the model.
+        ready_seconds: that the model took before the first step, compiling included.
+        planned: tokens of texts that the phase would take in, all passes together.
     """
 
     texts: int
@@ -33,6 +35,8 @@ class Timed:
     steps: int
     seconds: float
     parameters: int
+    ready_seconds: float
+    planned: int
 
 
 def time_steps(prepared: Prepared, *, tokens: int, warm: int) -> Timed:
@@ -46,11 +50,12 @@ def time_steps(prepared: Prepared, *, tokens: int, warm: int) -> Timed:
     Raises:
         ValueError: if the data ends before a step is timed.
     """
+    begun = time.perf_counter()
     state = build(prepared, Reporter(silent=True))
+    ready = time.perf_counter() - begun
     phase, device = state.phases[-1], prepared.device
     phase.begin()
     texts = read = rows = count = 0
-    begun = 0.0
     for count, step in enumerate(steps_of(phase, prepared), start=1):
         set_lr(phase.optimizer, 1e-4)
         train_step(
@@ -75,4 +80,5 @@ def time_steps(prepared: Prepared, *, tokens: int, warm: int) -> Timed:
     wait_for(device)
     seconds = time.perf_counter() - begun
     parameters = sum(parameter.numel() for parameter in phase.model.parameters())
-    return Timed(texts, read, rows, count - warm, seconds, parameters)
+    planned = int(prepared.train.lengths_N.sum()) * phase.epochs
+    return Timed(texts, read, rows, count - warm, seconds, parameters, ready, planned)

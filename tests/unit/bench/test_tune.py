@@ -10,9 +10,21 @@ from training_runs import settings, write_data
 from custom_bert import machine
 from custom_bert.bench import tune
 from custom_bert.bench.__main__ import main
-from custom_bert.bench.tune import Alternative, alternatives, run, time_settings
-from custom_bert.config import TrainConfig, to_flat
+from custom_bert.bench.measure import ChildError, in_child
+from custom_bert.bench.steps import Timed
+from custom_bert.bench.tune import (
+    Alternative,
+    advice,
+    alternatives,
+    of_the_run,
+    run,
+    steps_alone,
+    time_settings,
+)
+from custom_bert.config import TrainConfig, replace, to_flat
+from custom_bert.config_sources import load
 from custom_bert.errors import UserError
+from custom_bert.templates import template
 
 TAKEN = {
     "runtime.attention": "dense",
@@ -50,13 +62,15 @@ def pretend(monkeypatch: pytest.MonkeyPatch, speeds: dict[str, list[Any]]) -> li
 
     def measure(given: dict[str, Any], *, tokens: int, warm: int) -> dict[str, Any]:
         changes = {name: value for name, value in given.items() if name in TAKEN}
+        assert given["optim.pretrain_epochs"] == 0
         asked.append(changes)
         key = " ".join(f"{name}={value}" for name, value in changes.items())
         seen[key] = seen.get(key, -1) + 1
         value = speeds.get(key, [100])[seen[key] % len(speeds.get(key, [100]))]
         if isinstance(value, str):
             return {"refused": value}
-        return {"tokens_per_second": value, "peak_mb": 500 + len(changes), "taken": TAKEN}
+        timed = {"in_steps": value, "tokens_per_step": 900.0, "wall_seconds": 5.0}
+        return {"tokens_per_second": value, "peak_mb": 500 + len(changes), "taken": TAKEN, **timed}
 
     monkeypatch.setattr(tune, "measure", measure)
     return asked
@@ -84,15 +98,13 @@ def test_what_is_faster_in_every_round_is_measured_together_and_pasted(
     asked = pretend(monkeypatch, speeds)
     record, page, said = tuned(tmp_path)
     assert record["faster"] == {"runtime.attention": "grouped", "runtime.compile": True}
-    assert said[-2:] == [
-        "  command line: --runtime.attention grouped --runtime.compile True",
-        '  config.py:    "runtime.attention": \'grouped\', "runtime.compile": True',
-    ]
-    assert said[-3].startswith("1.70 (1.60 to 1.80) times as fast")
+    assert said[-4].startswith("1.70 (1.60 to 1.80) times as fast as what is taken, in 3 rounds")
+    assert said[-3] == "  command line: --runtime.attention grouped --runtime.compile True"
+    assert said[-2] == '  config.py, in "runtime": "attention": "grouped", "compile": True,'
     by_id = {one["id"]: one for one in record["results"]}
     assert by_id["tune: --runtime.compile True"]["ratio_median"] == 1.5
     assert by_id["tune: all that are faster"]["repeats"] == 3
-    assert "| --runtime.threads 1 | no such thing |" in page and "no, another batch" in page
+    assert "| --runtime.threads 1 | no such thing |" in page and "no, batches of another size" in page
     assert asked.count({"runtime.threads": 1}) == 1  # what is refused once is not asked again
 
 
@@ -103,7 +115,91 @@ def test_the_best_one_is_pasted_where_gains_do_not_add_up(
     pretend(monkeypatch, {**speeds, "runtime.attention=grouped runtime.compile=True": [140]})
     record, _, said = tuned(tmp_path)
     assert record["faster"] == {"runtime.compile": True}
-    assert said[-3].startswith("1.50 (1.50 to 1.50)") and "grouped" not in said[-1] + said[-2]
+    assert said[-4].startswith("1.50 (1.50 to 1.50)") and not any("grouped" in line for line in said[-3:])
+
+
+def test_all_that_are_faster_have_to_be_it_together_in_every_round(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    speeds = {"runtime.attention=grouped": [110], "runtime.compile=True": [120]}
+    pretend(monkeypatch, {**speeds, "runtime.attention=grouped runtime.compile=True": [180, 180, 80]})
+    assert tuned(tmp_path)[0]["faster"] == {"runtime.compile": True}
+
+
+def test_what_fails_once_is_not_advised_and_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = pretend(monkeypatch, {"runtime.compile=True": [150, "does not fit"], "batch.plan=packed": [104]})
+    record, page, said = tuned(tmp_path)
+    assert (
+        record["faster"] == {"batch.plan": "packed"} and "| --runtime.compile True | does not fit |" in page
+    )
+    assert asked.count({"runtime.compile": True}) == 2 and "in 3 rounds" in said[-4]
+
+
+def test_settings_that_cannot_be_trained_with_are_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pretend(monkeypatch, {"": [100, "a batch does not fit into memory"]})  # the second time
+    with pytest.raises(UserError, match="nothing to tune: a batch does not fit into memory"):
+        tuned(tmp_path)
+
+
+def test_of_two_rounds_nothing_is_advised(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pretend(monkeypatch, {"runtime.compile=True": [200]})
+    said: list[str] = []
+    out = tmp_path / "t.json"
+    run(TrainConfig(), device="cpu", quick=False, repeats=2, out=out, command="c", tell=said.append)
+    assert said[-1].startswith("of fewer than 3 rounds") and json.loads(out.read_text())["faster"] == {}
+
+
+def test_another_plan_than_padded_has_batches_of_another_size() -> None:
+    found = alternatives({**TAKEN, "batch.plan": "padded", "batch.token_budget": None}, "cpu")
+    assert {one.learns_alike for one in found if one.setting == "batch.plan"} == {False}
+
+
+def test_what_is_printed_can_be_pasted(tmp_path: Path) -> None:
+    chosen = [
+        Alternative("runtime.attention", "grouped"),
+        Alternative("runtime.compile", True),
+        Alternative("runtime.threads", 1),
+        Alternative("batch.plan", "packed"),
+    ]
+    cells = [{"tokens_per_second": 1.0}]
+    lines = advice(chosen, {tune.TOGETHER: cells, tune.BESIDE: cells})
+    text = template("config.py")
+    for line in lines:
+        if line.startswith("  config.py, in "):
+            group, _, entries = line.removeprefix("  config.py, in ").partition(": ")
+            assert text.count(f"{group}: {{\n") == 1
+            text = text.replace(f"{group}: {{\n", f"{group}: {{\n            {entries}\n")
+    (tmp_path / "config.py").write_text(text)
+    found = to_flat(load(tmp_path / "config.py"))
+    assert {one.setting: found[one.setting] for one in chosen} == {one.setting: one.value for one in chosen}
+    options = lines[1].removeprefix("  command line: ").split()
+    assert options == [word for one in chosen for word in (f"--{one.setting}", str(one.value))]
+
+
+def test_compiling_counts_as_it_would_in_the_whole_run() -> None:
+    timed = {"texts": 1000, "tokens": 1000, "rows": 1000, "steps": 10, "seconds": 1.0, "parameters": 1}
+    slow_start = Timed(**timed, ready_seconds=50.0, planned=50_000)  # 50 s before 50 s of steps
+    assert of_the_run(slow_start, None) == pytest.approx(500)
+    assert of_the_run(slow_start, 100 / 60) == pytest.approx(500)  # the time allows all passes
+    assert of_the_run(slow_start, 75 / 60) == pytest.approx(1000 * 25 / 75)
+    assert of_the_run(Timed(**timed, ready_seconds=0.0, planned=50_000), 0.5) == pytest.approx(1000)
+
+
+def test_what_comes_before_the_steps_is_left_out_as_the_settings_allow() -> None:
+    trained = replace(TrainConfig(), {"model.init_from": "somewhere"})
+    assert "optim.embedding_init" not in steps_alone(trained)  # which init_from refuses
+    assert steps_alone(TrainConfig())["optim.embedding_init"] == "random"
+    masked = replace(TrainConfig(), {"objective": "masked_lm", "batch.length_warmup": 0.3})
+    assert steps_alone(masked) == {"batch.warmup": 0.0, "batch.length_warmup": 0.0}
+
+
+def test_a_process_that_is_killed_is_told_in_one_line_without_places(tmp_path: Path) -> None:
+    (tmp_path / "die.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGKILL)\n")
+    with pytest.raises(ChildError) as caught:
+        in_child([str(tmp_path / "die.py")], "tune", {"settings": {"data.train_texts": str(tmp_path)}})
+    assert "killed" in caught.value.reason and str(tmp_path) not in caught.value.reason
 
 
 def test_where_nothing_is_faster_the_rules_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -128,17 +224,19 @@ def test_steps_are_those_of_the_settings_and_what_cannot_be_is_refused(tmp_path:
 def test_the_command_measures_where_it_is_called(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    write_data(tmp_path / "here" / "data", train=120, val=30)
+    write_data(tmp_path / "here" / "tune", train=120, val=30)
+    (tmp_path / "here" / "statistics.py").write_text("raise ImportError('somebody else')\n")
     monkeypatch.chdir(tmp_path / "here")
     (tmp_path / "here" / "mine.py").write_text(
-        "def get_config():\n    return {'model.size': 'tiny', 'data.cache_dir': 'cache', 'optim.epochs': 2}\n"
+        "def get_config():\n    return {'model.size': 'tiny', 'data.cache_dir': 'cache', 'optim.epochs': 2, "
+        "'runtime.device': 'cpu'}\n"
     )
     only = [Alternative("batch.token_budget", 256, learns_alike=False)]
     monkeypatch.setattr(tune, "alternatives", lambda taken, device: only)
-    words = ["tune", "data", "--config", "mine.py", "--device", "cpu", "--quick", "--out", "t"]
+    words = ["tune", "tune", "--config", "mine.py", "--quick", "--out", "t"]
     assert main(words) == 0
     record = json.loads(Path("t.json").read_text())
-    assert record["command"] == "custom-bert bench tune DATA --config CONFIG --device cpu --quick --out FILE"
+    assert record["command"] == "custom-bert bench tune DATA --config CONFIG --quick --out FILE"
     assert record["results"][0]["id"] == "tune: --batch.token_budget 256" and Path("cache").is_dir()
     assert record["raw"]["as taken"][0]["parameters"] < 2_000_000
     assert (
@@ -146,3 +244,6 @@ def test_the_command_measures_where_it_is_called(
     )  # of one step nothing follows
     with pytest.raises(UserError, match=r"nothing to tune: .*nowhere"):
         main(["tune", "nowhere", "--quick", "--out", "u"])
+    Path("masked.json").write_text('{"objective": "masked_lm", "data.corpus": ["x.txt"]}')
+    with pytest.raises(UserError, match="leave DATA out"):
+        main(["tune", "tune", "--config", "masked.json", "--quick", "--out", "u"])
