@@ -1,6 +1,6 @@
 """Your settings. Edit, then: python train.py      (or: from train import train_model; import config;
 train_model(config)). What is commented out, or None, is chosen for you: each choice is printed with its
-reason when training starts. All settings: custom-bert train --help, and docs/configuration.md."""
+reason when training starts. All settings: custom-bert train --help, and the repository's docs."""
 
 
 def get_config():
@@ -16,6 +16,7 @@ def get_config():
             # "max_length": 256,  # tokens kept of a text
         },
         "model": {
+            # "init_from": "sentence-transformers/all-MiniLM-L6-v2",  # or a directory, or a run
             # "size": "mini",  # tiny 128x2 | mini 256x4 | small 512x4 | medium 512x8 | base 768x12
             # "hidden_dropout": 0.1,
             # --- the improvements over legacy BERT, each a switch ---

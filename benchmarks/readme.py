@@ -306,7 +306,7 @@ MEASURED: tuple[tuple[str, str, str, dict[str, str]], ...] = (
         {"bf16": "finetune_minilm_cpu2_202611"},
     ),
     (
-        "prediction in bf16, against transformers' pipeline (C7)",
+        "prediction in bf16, against transformers' pipeline in fp32 (C7)",
         "3.5",
         "C7: bf16 against the pipeline in fp32",
         PREDICTION,

@@ -255,8 +255,9 @@ class Report:
 
 @dataclass(frozen=True, kw_only=True)
 class ProbeEncoder:
-    """Measure what an encoder is worth on labelled texts: a linear classifier on its vectors, and
-    fine-tuning."""
+    """Measure what an encoder is worth on labelled texts.
+
+    With a linear classifier on its vectors, and by fine-tuning it."""
 
     encoder: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="ENCODER")]
     """What pretrain wrote, a directory in Hugging Face's layout, or an id on the Hub."""
@@ -472,7 +473,7 @@ def _check_settings(command: str, arguments: list[str]) -> None:
 
 def _overview() -> str:
     about = {name: (command.__doc__ or "").splitlines()[0] for name, command in COMMANDS.items()}
-    about["bench"] = "Measure what each improvement buys on this machine."
+    about["bench"] = "Measure on this machine: what each improvement buys, how time grows, what is fastest."
     width = max(map(len, about))
     commands = "\n".join(f"  {name:<{width}}  {line}" for name, line in about.items())
     return (

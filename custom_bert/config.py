@@ -201,7 +201,8 @@ class OptimConfig:
     eval_every: int | None = None
     """Optimizer steps between evaluations. None: once an epoch, 10 to 20 times in a run, 4 to 20 times of a
     trained encoder; with `max_minutes`, as often by shares of the time; and less often where there is much to
-    evaluate, which takes a fifth of the time at most, and a twentieth in masked language modelling."""
+    evaluate, which takes about a fifth of the time, but at least four evaluations, and a twentieth in masked
+    language modelling."""
     patience: int | None = None
     """Stop when `metric` has not improved for this many optimizer steps. None: never."""
     max_minutes: float | None = None

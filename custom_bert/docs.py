@@ -200,7 +200,7 @@ def python_page() -> str:
     from custom_bert.metrics import ClassScores, Scores
 
     public: list[Any] = [getattr(custom_bert, name) for name in custom_bert.__all__ if name[0] != "_"]
-    for item in [*public, Scores, ClassScores]:
+    for item in dict.fromkeys([*public, Scores, ClassScores]):
         if item is TrainConfig:
             continue
         if inspect.isclass(item):

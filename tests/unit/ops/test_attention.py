@@ -86,7 +86,7 @@ def test_kernels_agree_forward_and_backward(lengths: list[int], kind: str, fille
             assert (found - exact).abs().max() <= 1e-5, (kernel, name)
 
 
-@pytest.mark.parametrize("kernel", ["dense", "grouped"])
+@pytest.mark.parametrize("kernel", ["dense", "grouped", "matmul"])
 @pytest.mark.parametrize("window", [0, 3, CHUNK - 1, CHUNK, CHUNK + 9, 200])
 @pytest.mark.parametrize("slots", [None, 310])
 def test_windows_in_chunks_agree_with_the_formula(kernel: Kernel, window: int, slots: int | None) -> None:
@@ -223,6 +223,27 @@ def test_windows_take_the_kernel_that_costs_what_the_window_costs() -> None:
         assert found.kernel == kernel
     half = {**rule, "device": "cuda", "dtype": torch.float16, "dropout": True}
     assert choose_kernel(**half).kernel == "dense"  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("length", "square"), [(2 * CHUNK, True), (4 * CHUNK, True), (4 * CHUNK + 1, False)])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_windows_on_short_texts_take_the_square_and_long_ones_do_not(
+    length: int, square: bool, dtype: torch.dtype
+) -> None:
+    layout = layout_of([length] * 4, None)
+    with Products() as seen:
+        attend(*inputs(layout, dtype), layout, window=CHUNK)
+    widths = {right[-1] for _, right in seen.shapes} - {WIDTH}  # keys that a query is multiplied with
+    assert widths == {length if square else 3 * CHUNK}
+
+
+@pytest.mark.parametrize("kernel", [None, "matmul", "dense", "grouped"])
+def test_windows_of_texts_about_the_bound_agree_with_the_formula(kernel: Kernel | None) -> None:
+    for lengths in ([100, 130, 200], [4 * CHUNK, 4 * CHUNK - 1, 70]):
+        layout = layout_of(lengths, None)
+        wanted = run("naive", layout, torch.float64, CHUNK)
+        for found, exact in zip(run(kernel, layout, torch.float32, CHUNK), wanted, strict=True):  # type: ignore[arg-type]
+            assert (found - exact).abs().max() <= 1e-5
 
 
 @pytest.mark.parametrize("window", [-1, 4])
