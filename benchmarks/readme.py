@@ -357,6 +357,7 @@ TABLES: dict[str, Callable[[], list[str]]] = {
     "measured": measured,
     "accuracy": of("accuracy_cpu2avx2_202611.json", accuracy),
     "accuracy_240tflop": of("accuracy_240tflop_cpu2zen4_202611.json", accuracy),
+    "accuracy_240tflop_others": of("accuracy_240tflop_others_cpu2zen4_202611.json", accuracy),
     "ablation": of("ablation_cpu2amx_202611.json", ablation),
     "peers": of("peers_256x4_cpu2avx2_202611.json", comparisons),
     "peers_bf16": of("peers_256x4_cpu2_202611.json", comparisons),

@@ -208,7 +208,10 @@ def test_where_nothing_is_faster_the_rules_stay(tmp_path: Path, monkeypatch: pyt
     assert record["faster"] == {} and said[-1].startswith("nothing is 3% faster in every round")
 
 
-def test_steps_are_those_of_the_settings_and_what_cannot_be_is_refused(tmp_path: Path) -> None:
+def test_steps_are_those_of_the_settings_and_what_cannot_be_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tune, "limit_memory", lambda: None)  # it would stay
     data = write_data(tmp_path / "data", train=200, val=30)
     common = settings(data, None, **{"batch.token_budget": 128, "runtime.threads": 1})
     found = time_settings({"settings": common, "tokens": 300, "warm": 1})
