@@ -53,14 +53,15 @@ def softmax_attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, drop
 
 def naive(qkv_T3HK: Tensor, layout: Layout, window: int, dropout: float) -> Tensor:
     """The formula, block by block. The reference: a window is a mask over the whole square."""
+    return _by_block(qkv_T3HK, layout, window, partial(_square, dropout=dropout))
 
-    def attend(q: Tensor, k: Tensor, v: Tensor, key_mask: Tensor | None, window: int) -> Tensor:
-        if window >= 0:
-            allowed = in_window(q.shape[2], window, q.device)
-            key_mask = allowed if key_mask is None else key_mask & allowed
-        return softmax_attention(q, k, v, key_mask, dropout)
 
-    return _by_block(qkv_T3HK, layout, window, attend)
+def _square(q: Tensor, k: Tensor, v: Tensor, key_mask: Tensor | None, window: int, dropout: float) -> Tensor:
+    """(N, H, S, K) each; all S x S scores, inside a window too."""
+    if window >= 0:
+        allowed = in_window(q.shape[2], window, q.device)
+        key_mask = allowed if key_mask is None else key_mask & allowed
+    return softmax_attention(q, k, v, key_mask, dropout)
 
 
 def dense(qkv_T3HK: Tensor, layout: Layout, window: int, dropout: float) -> Tensor:
@@ -87,8 +88,8 @@ def _by_block(
     outs = []
     blocks = zip(*map(layout.split, qkv_T3HK.unbind(1)), layout.key_masks, strict=True)
     for q_NSHK, k_NSHK, v_NSHK, key_mask in blocks:
-        reach = window if window < q_NSHK.shape[1] - 1 else -1
-        out = attend(q_NSHK.transpose(1, 2), k_NSHK.transpose(1, 2), v_NSHK.transpose(1, 2), key_mask, reach)
+        near = window if window < q_NSHK.shape[1] - 1 else -1
+        out = attend(q_NSHK.transpose(1, 2), k_NSHK.transpose(1, 2), v_NSHK.transpose(1, 2), key_mask, near)
         outs.append(out.transpose(1, 2))
     return layout.join(outs)
 
@@ -109,9 +110,7 @@ def windowed(
     """
     length = q_NHSK.shape[2]
     if q_NHSK.device.type == "cpu" and square_pays(length, window):  # of a GPU nothing was measured
-        mask = in_window(length, window, q_NHSK.device)
-        mask = mask if key_mask is None else mask & key_mask
-        return softmax_attention(q_NHSK, k_NHSK, v_NHSK, mask, dropout)
+        return _square(q_NHSK, k_NHSK, v_NHSK, key_mask, window, dropout)
     size = max(CHUNK, window)
     count = -(-length // size)
 
@@ -156,11 +155,11 @@ def grouped(qkv_T3HK: Tensor, layout: Layout, window: int) -> Tensor:
         rows = gathered[group.start : group.start + group.count * group.length]
         slots = rows.view(group.count, group.length, 3, heads, -1)
         qg, kg, vg = slots.permute(2, 0, 3, 1, 4).unbind(0)
-        reach = window if window < group.length - 1 else -1
-        if reach < 0 and group.length <= MATMUL_UP_TO:
+        near = window if window < group.length - 1 else -1
+        if near < 0 and group.length <= MATMUL_UP_TO:
             out = softmax_attention(qg, kg, vg, group.mask_N11S, 0.0)
         else:
-            out = _attend(qg, kg, vg, group.mask_N11S, reach)
+            out = _attend(qg, kg, vg, group.mask_N11S, near)
         outs.append(out.transpose(1, 2).reshape(group.count * group.length, heads, -1))
     back: Tensor = _Rows.apply(torch.cat(outs), plan.scatter_T, plan.gather_P)  # type: ignore[no-untyped-call]
     return back
