@@ -21,6 +21,10 @@ def shown(name: object) -> str:
     return text if len(text) <= 80 else text[:77] + "..."
 
 
+class CustomBertWarning(UserWarning):
+    """Something about results that a caller should know. The command line prints it as one line."""
+
+
 class UserError(Exception):
     """A mistake that the user can mend. `str(error)` is the message, one line for each fault."""
 
