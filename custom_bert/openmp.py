@@ -21,8 +21,8 @@ from typing import Any
 import torch
 
 FORKED = (
-    "this process was forked from one that had computed already, and threads do not survive a fork: it computes "
-    "with one thread. Load the model and use it in the same process, or start processes by spawn"
+    "this process was forked from one that had computed already, and threads do not survive a fork: it "
+    "computes with one thread. Load the model and use it in the same process, or start processes by spawn"
 )
 
 
@@ -77,8 +77,8 @@ def threads_are_lost() -> bool:
 
 
 def about_to_compute() -> str | None:
-    """To be called before threads compute. Sets torch to one thread where the others are lost, and says so once
-    in a process."""
+    """To be called before threads compute. Sets torch to one thread where the others are lost, and says so
+    once in a process."""
     global _computed_in, _said_in
     if not threads_are_lost():
         _computed_in = os.getpid()

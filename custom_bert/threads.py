@@ -47,7 +47,7 @@ def allowed(environment: Mapping[str, str] = os.environ) -> tuple[int, str]:
     if wish is not None:
         count, reason = wish, WISH
     most = limit(environment)
-    return (most, LIMIT) if most is not None and most < count else (count, reason)
+    return (most, LIMIT) if most is not None and most <= count else (count, reason)
 
 
 def thread_count() -> int:

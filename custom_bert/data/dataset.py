@@ -6,8 +6,9 @@ warning with counts and line numbers. Texts are not kept: they are streamed agai
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -87,7 +88,7 @@ class Dataset:
         renumber = np.array([place[label] for label in self.labels], dtype=np.int32)
         train = _renumbered(self.train_file, renumber)
         val = train if self.was_divided else _renumbered(self.val_file, renumber)
-        return replace(self, labels=tuple(labels), train_file=train, val_file=val)
+        return dataclasses.replace(self, labels=tuple(labels), train_file=train, val_file=val)
 
     @property
     def was_divided(self) -> bool:

@@ -83,7 +83,8 @@ def label_line(labels: Sequence[str]) -> str:
     return f"labels in the order of their ids, from 0: {named}{more}"
 
 
-NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?")
+NUMBER = re.compile(r"[+-]?\d+(\.\d+)?")
+"""Digits of any script, which Decimal reads too."""
 
 
 def label_order(label: str) -> tuple[bool, Decimal, str]:

@@ -16,8 +16,8 @@ import re
 from collections.abc import Iterable, Iterator
 
 LONGEST_WORD = 100
-"""Characters of a word that WordPiece looks at, the tokenizers library's own limit. The search for the longest
-known piece takes time that grows with the square of the word, so the limit stays and words are cut."""
+"""Characters of a word that WordPiece looks at, the tokenizers library's own limit. Its search for the
+longest known piece takes time that grows with the square of the word, so it stays and words are cut."""
 
 LONG_RUN = rf"[^\s\p{{P}}$+<=>\^`|~]{{{LONGEST_WORD}}}"
 """BERT splits at white space and punctuation; for it the ASCII symbols named here are punctuation too."""

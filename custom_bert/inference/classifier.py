@@ -14,7 +14,8 @@ from custom_bert.checkpoints.native import Checkpoint, load_checkpoint
 from custom_bert.config import Precision
 from custom_bert.data.labels import LabelIds
 from custom_bert.data.unknown import OF_A_MODEL, UnknownText
-from custom_bert.inference.in_order import compute, prepare_threads, warn, windows
+from custom_bert.errors import warn_caller
+from custom_bert.inference.in_order import compute, prepare_threads, windows
 from custom_bert.machine import choose_device
 from custom_bert.metrics import ConfusionMatrix, Scores
 from custom_bert.openmp import one_thread
@@ -148,7 +149,7 @@ class Classifier:
             )
             yield torch.from_numpy(logits_NC).softmax(-1).numpy()
         if unknown is None and counts.mostly:
-            warn(f"{counts.words()}: {OF_A_MODEL}")
+            warn_caller(f"{counts.words()}: {OF_A_MODEL}")
 
     def _prepared(self) -> Precision:
         """Makes threads and matrices ready to compute; the precision in which they are."""
@@ -158,5 +159,5 @@ class Classifier:
             round_matrices(self.model, precision)
             self._rounded_to = precision
             if fault:
-                warn(fault)
+                warn_caller(fault)
         return precision

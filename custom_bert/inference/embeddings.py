@@ -15,7 +15,8 @@ from custom_bert.checkpoints.hub import locate
 from custom_bert.checkpoints.pretrained import Pretrained, load_pretrained
 from custom_bert.config import Pooling
 from custom_bert.data.unknown import UnknownText
-from custom_bert.inference.in_order import compute, prepare_threads, warn, windows
+from custom_bert.errors import warn_caller
+from custom_bert.inference.in_order import compute, prepare_threads, windows
 from custom_bert.machine import choose_device
 from custom_bert.models.encoder import Encoder as EncoderModel
 from custom_bert.models.heads import mean_pool
@@ -110,7 +111,7 @@ class Encoder:
             for window in windows(texts)
         ]
         if unknown.mostly:
-            warn(f"{unknown.words()}: their vectors say little")
+            warn_caller(f"{unknown.words()}: their vectors say little")
         if not found:
             return np.empty((0, self.model.config.hidden_size), dtype=np.float32)
         vectors_ND = np.concatenate(found)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import warnings
 from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
@@ -15,7 +14,7 @@ from custom_bert.data.batching import EVALUATION_ROWS, by_length
 from custom_bert.data.loader import BatchBuilder
 from custom_bert.data.tokenizer import TextTokenizer
 from custom_bert.data.unknown import UnknownText
-from custom_bert.errors import CustomBertWarning
+from custom_bert.errors import warn_caller
 from custom_bert.models.evaluate import outputs_of, rows_in_order
 from custom_bert.openmp import about_to_compute
 from custom_bert.precision import MixedPrecision
@@ -24,16 +23,11 @@ WINDOW = 4096
 """Texts that are tokenised, sorted by length and computed together; bounds memory."""
 
 
-def warn(line: str) -> None:
-    """Tells the caller of a prediction something about its results."""
-    warnings.warn(line, CustomBertWarning, stacklevel=3)
-
-
 def prepare_threads() -> None:
     """Before anything is computed: a forked process has lost its threads, and is told."""
     lost = about_to_compute()
     if lost:
-        warn(lost)
+        warn_caller(lost)
 
 
 def windows(texts: Iterable[str]) -> Iterator[list[str]]:

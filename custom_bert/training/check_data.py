@@ -1,4 +1,4 @@
-"""`custom-bert check-data`: what `train` checks before its first step, and what a vocabulary would not know."""
+"""`custom-bert check-data`: what `train` checks before its first step, and what a vocabulary lacks."""
 
 from __future__ import annotations
 

@@ -43,8 +43,8 @@ OF_THE_MACHINE = (
 are no part of the identity, so that another machine finds the run and continues it."""
 
 PLAN = ("batch.token_budget", "optim.eval_every")
-"""Of these, the ones that a run keeps when it is continued, since its place in the plan counts by them. It keeps
-its precision too, since other numbers would come of another."""
+"""Of these, the ones that a run keeps when it is continued, since its place in the plan counts by them. It
+keeps its precision too, since other numbers would come of another."""
 
 
 def identity(prepared: Prepared) -> Identity:
@@ -101,8 +101,8 @@ def differences(record: Mapping[str, Any], ours: Identity, path: Path) -> list[s
 
 
 def as_begun(prepared: Prepared, record: Mapping[str, Any], warn: Callable[[str], None]) -> Prepared:
-    """The same run with the plan, the precision and the order of labels that it began with, where this machine
-    or this version would choose otherwise.
+    """The same run with the plan, the precision and the order of labels that it began with, where this
+    machine or this version would choose otherwise.
 
     Args:
         prepared: on this machine.

@@ -74,7 +74,7 @@ class Reporter:
 
     def progress(self, record: dict[str, Any], total: int | None, remaining: float) -> None:
         """Shows a training record of metrics.jsonl."""
-        none = "not finite" if record["skipped"] else "none"
+        none = "not finite" if record.get("skipped") else "none"
         loss = none if record["loss"] is None else f"{record['loss']:.4f}"
         numbers = (
             f"loss {loss}  lr {record['lr']:.2e}  "
