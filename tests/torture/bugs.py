@@ -198,8 +198,8 @@ BUGS = (
     Bug(
         "labels are numbered by first sight",
         "data/dataset.py",
-        "    order = sorted(labels)\n",
-        "    order = list(labels)\n",
+        "    order = sorted(labels.names, key=label_order)\n",
+        "    order = list(labels.names)\n",
         "tests/unit/data/test_dataset.py",
     ),
     Bug(

@@ -20,7 +20,7 @@ def test_the_record_the_table_and_the_picture(tmp_path: Path, monkeypatch: pytes
         return {"tokens_per_second": 1e6 / workload.max_length, "step_mb": workload.max_length}
 
     monkeypatch.setattr(scaling, "measure", measured)
-    monkeypatch.setattr(scaling.machine, "cores", lambda: 2)
+    monkeypatch.setattr(scaling, "thread_count", lambda: 2)
 
     def child(_: Any, task: str, arguments: dict[str, Any]) -> dict[str, Any]:
         if task == "plan":
