@@ -21,7 +21,7 @@ from custom_bert.data.findings import (
     warn_leaks,
     warn_rare,
 )
-from custom_bert.data.labels import check_not_swapped, label_counts, read_labels, short_label
+from custom_bert.data.labels import check_not_swapped, check_size, label_counts, read_labels, short_label
 from custom_bert.data.text import LineReader, leaders, status_of
 from custom_bert.errors import DataError
 
@@ -140,6 +140,7 @@ def read_dataset(data: DataConfig, *, seed: int = 0, set_aside: bool = False) ->
     if len(labels) == 1:
         only = short_label(next(iter(labels)))
         raise DataError(data.train_labels, f"every line has the label {only}; two different ones are needed")
+    check_size(data.train_labels, labels)
     warn_label_spelling(train, list(labels), warnings)
     warn_rare(train, list(labels), warnings)
     warn_conflicts(train, warnings)

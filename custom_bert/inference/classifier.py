@@ -78,7 +78,8 @@ class Classifier:
         return list(self.stream(texts))
 
     def stream(self, texts: Iterable[str]) -> Iterator[Prediction]:
-        """As `predict`, one by one; the input is read 4,096 texts at a time."""
+        """As `predict`, one by one; the input is read up to 4,096 texts at a time, fewer for more than 4,096
+        labels."""
         for probabilities_NC in self._windows(texts):
             best_N = probabilities_NC.argmax(axis=1)
             for label, probability in zip(
@@ -94,7 +95,7 @@ class Classifier:
         return np.concatenate(windows)
 
     def stream_proba(self, texts: Iterable[str]) -> Iterator[np.ndarray]:
-        """(C,) probabilities of each text, one by one; the input is read 4,096 texts at a time."""
+        """(C,) probabilities of each text, one by one; the input is read as in `stream`."""
         for probabilities_NC in self._windows(texts):
             yield from probabilities_NC
 
@@ -121,7 +122,7 @@ class Classifier:
 
     def _windows(self, texts: Iterable[str]) -> Iterator[np.ndarray]:
         """(n, C) probabilities of the texts of a window at a time."""
-        for window in windows(texts):
+        for window in windows(texts, len(self.labels)):
             logits_NC = compute(
                 self.model,
                 self.tokenizer,

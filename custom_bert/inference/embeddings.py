@@ -95,7 +95,7 @@ class Encoder:
         pooled = _Pooled(self.model, pooling).eval()  # or the encoder would be left in training mode
         found = [
             compute(pooled, self.tokenizer, window, max_length=self.max_length, device=self.device)
-            for window in windows(texts)
+            for window in windows(texts, self.model.config.hidden_size)
         ]
         if not found:
             return np.empty((0, self.model.config.hidden_size), dtype=np.float32)
