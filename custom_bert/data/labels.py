@@ -19,9 +19,9 @@ MAX_LABELS_BYTES = 1 << 23
 """Bytes of all different labels together, as JSON writes them. run.json holds them three times and the
 config.json of an export twice, and neither may become larger than what is read (`files.LARGEST_JSON`)."""
 
-SEARCHED_CHARACTERS = 1 << 20
+SEARCHED_CHARACTERS = 1 << 18
 """Characters of all labels together up to which the one nearest to an unknown label is looked for: it is
-compared with each of them, which takes about a second then."""
+compared with each of them, which takes a second or two at the worst."""
 
 
 def read_labels(

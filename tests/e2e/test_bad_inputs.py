@@ -1011,6 +1011,12 @@ RUN_COMMANDS: dict[str, tuple[dict[str, bytes | None], str, int, str]] = {
         65,
         "DIR/val_labels.txt:2: label 'godo' is not one of the model's (did you mean 'good'?)",
     ),
+    "evaluate on a text in place of a label": (
+        {"val_labels.txt": b"good\n" + b"text " * 200_000 + b"\n"},
+        "evaluate DIR/run DIR",
+        65,
+        f"DIR/val_labels.txt:2: label '{'text ' * 7}te...' is not one of the model's",
+    ),
     "evaluate on half of the validation data": (
         {"val_labels.txt": None},
         "evaluate DIR/run DIR",

@@ -1,14 +1,16 @@
 """More classes than tables and matrices show: a run trains, evaluates, predicts, exports and is reported."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from training_runs import arguments, settings, write_lines
 
-from custom_bert import files, train_model
+from custom_bert import Classifier, files, train_model
 from custom_bert.cli import main
+from custom_bert.data import batching
 
 CLASSES = 300
 """More than a confusion matrix is written out for, and than a table in a terminal has rows."""
@@ -49,6 +51,25 @@ def test_evaluating_again_gives_what_training_wrote(
     assert main(command) == 0
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) < 210 and lines[-3].startswith("100 more classes have no more examples")
+
+
+def test_texts_are_read_in_smaller_windows_where_there_are_more_classes(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    texts, taken = [f"word{i}" for i in range(40)], 0
+    classifier = Classifier.load(run)
+    whole = [one.label for one in classifier.predict(texts)]
+    monkeypatch.setattr(batching, "EVALUATION_OUTPUTS", 7 * CLASSES + 1)
+
+    def source() -> Iterator[str]:
+        nonlocal taken
+        for taken, text in enumerate(texts, start=1):  # noqa: B007
+            yield text
+
+    stream = classifier.stream(source())
+    first = next(stream)
+    assert taken == 7
+    assert [one.label for one in (first, *stream)] == whole
 
 
 def test_every_command_reads_the_run(
