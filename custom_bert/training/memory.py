@@ -26,9 +26,9 @@ SHARE = 0.9
 BYTES = 16
 """Of a parameter: its value, its gradient and AdamW's two moments, in fp32."""
 
-LOGIT_BYTES = 16
-"""Of a text's logit of one class, about: its value, its logarithmic softmax, and the gradients of both, in
-fp32."""
+LOGIT_BYTES, R_DROP_BYTES = 16, 10
+"""Of a text's logit of one class in fp32, as measured: value, logarithmic softmax and their gradients,
+and what R-Drop adds to these."""
 
 
 def halvings_needed(prepared: Prepared) -> int:
@@ -53,13 +53,14 @@ def halvings_needed(prepared: Prepared) -> int:
     several = [indices for indices in plan if len(indices) > 1]  # one text cannot be divided
     copies = 2 if config.optim.r_drop and prepared.labels else 1
     # with many classes and short texts, logits take more than all layers together
-    per_text = LOGIT_BYTES * len(prepared.labels)
+    logits_N = len(prepared.labels) * prepared.train.windows_of_texts()
+    per_logit = LOGIT_BYTES + (R_DROP_BYTES if config.optim.r_drop else 0)
 
     def taken(indices: np.ndarray) -> int:
         padded = prepared.plan == "padded"
         rows = len(indices) * prepared.max_length if padded else int(lengths_N[indices].sum())
-        share = -(-rows // prepared.ranks.world), -(-len(indices) // prepared.ranks.world)
-        return copies * (share[0] * encoder.bytes_per_row + share[1] * per_text)
+        own = rows * encoder.bytes_per_row + int(logits_N[indices].sum()) * per_logit
+        return copies * -(-own // prepared.ranks.world)
 
     largest = max(map(taken, several), default=encoder.bytes_per_row)
     return max(0, math.ceil(math.log2(largest / room)))
