@@ -10,17 +10,27 @@ from custom_bert.metrics import Scores
 MATRIX_UP_TO = 12
 """Classes up to which a confusion matrix is readable in a terminal."""
 
+TABLE_ROWS = 200
+"""Classes that a table in a terminal, or a list of labels, shows at most."""
+
 
 def score_lines(scores: Scores, labels: Sequence[str], *, matrix: bool = True) -> list[str]:
-    """A table of the classes, the totals, and for few classes the confusion matrix."""
-    labels = [printable(label) for label in labels]
-    width = min(40, max(len("label"), len("macro average"), *(len(label) for label in labels)))
+    """A table of the classes, the totals, and for few classes the confusion matrix.
+
+    With more than `TABLE_ROWS` classes, those with most examples, and a line on how many are left out.
+    """
+    rows = most_frequent([one.support for one in scores.classes], TABLE_ROWS)
+    shown = [printable(labels[i]) for i in rows]
+    width = min(40, max(len("label"), len("macro average"), *map(len, shown)))
     lines = [f"{'label':<{width}}  precision  recall      F1  examples"]
-    for label, one in zip(labels, scores.classes, strict=True):
+    for label, one in zip(shown, (scores.classes[i] for i in rows), strict=True):
         lines.append(
             f"{cut(label, width):<{width}}  {one.precision:9.3f}  {one.recall:6.3f}  "
             f"{one.f1:6.3f}  {one.support:8,}"
         )
+    if len(rows) < len(labels):
+        left_out = f"{len(labels) - len(rows):,} more classes have no more examples than these"
+        lines.append(f"{left_out}; custom-bert evaluate --json prints every class")
     lines += [
         f"{'macro average':<{width}}  {'':9}  {'':6}  {scores.macro_f1:6.3f}  {scores.examples:8,}",
         f"{'accuracy':<{width}}  {'':9}  {'':6}  {scores.accuracy:6.3f}  {scores.examples:8,}",
@@ -41,6 +51,13 @@ def matrix_lines(scores: Scores, labels: Sequence[str]) -> list[str]:
         cells = " ".join(f"{count if count else '.':>{cell}}" for count in row)
         lines.append(f"{cut(label, width):<{max(width, 16)}}  {cells}")
     return lines
+
+
+def most_frequent(counts: Sequence[int], most: int) -> list[int]:
+    """Indices of all counts, in their order; of more than `most`, those of the largest, the largest first."""
+    if len(counts) <= most:
+        return list(range(len(counts)))
+    return sorted(range(len(counts)), key=lambda i: (-counts[i], i))[:most]
 
 
 def printable(label: str) -> str:
@@ -82,9 +99,7 @@ def info_lines(record: dict[str, Any]) -> list[str]:
         )
     lines += ["", "files (sha256)"]
     lines += [f"  {sha[:16]}  {path}" for path, sha in data.get("files", {}).items()]
-    if data.get("labels"):
-        lines += ["", "labels (training examples)"]
-    lines += [f"  {count:>8,}  {printable(label)}" for label, count in data.get("labels", {}).items()]
+    lines += _label_lines(data.get("labels", {}))
     reasons = {choice["name"]: choice["reason"] for choice in record.get("choices", [])}
     lines += ["", "settings"]
     lines += [
@@ -93,3 +108,18 @@ def info_lines(record: dict[str, Any]) -> list[str]:
     ]
     warnings = data.get("warnings", [])
     return lines + ([""] + [f"warning: {line}" for line in warnings] if warnings else [])
+
+
+def _label_lines(examples: dict[str, int]) -> list[str]:
+    """How many training examples each label has; with many labels, those with most."""
+    if not examples:
+        return []
+    labels = list(examples)
+    rows = most_frequent(list(examples.values()), TABLE_ROWS)
+    lines = ["", "labels (training examples)"]
+    lines += [f"  {examples[labels[i]]:>8,}  {printable(labels[i])}" for i in rows]
+    if len(rows) < len(labels):
+        lines.append(
+            f"  {len(labels) - len(rows):,} more have no more examples; info --json prints every label"
+        )
+    return lines

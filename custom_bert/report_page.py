@@ -12,7 +12,7 @@ from typing import Any
 
 from custom_bert import files
 from custom_bert.errors import RunError, WriteError
-from custom_bert.report import cut, printable
+from custom_bert.report import cut, most_frequent, printable
 
 MARK = '<meta name="generator" content="custom-bert report">'
 """By which a page is known as one that may be written anew."""
@@ -23,6 +23,12 @@ POINTS = 300
 
 MATRIX_UP_TO = 40
 """Classes up to which the confusion matrix is shown; above it, the pairs most often taken for each other."""
+
+TABLE_ROWS = 1_000
+"""Rows of the table of classes at most: a page, unlike a terminal, is scrolled and searched."""
+
+PAIRS = 30
+"""Rows of the table of pairs at most."""
 
 TEXT = 'font-size="12" fill="currentColor"'
 LINE = 'fill="none" stroke="currentColor" stroke-width="2" stroke-linejoin="round"'
@@ -279,19 +285,32 @@ def _number(value: float) -> str:
 
 
 def _class_table(classes: dict[str, dict[str, Any]]) -> str:
+    labels = list(classes)
+    shown = [labels[i] for i in most_frequent([one["support"] for one in classes.values()], TABLE_ROWS)]
     rows = [
         f"<tr><td>{_label(label)}</td><td>{one['precision']:.3f}</td><td>{one['recall']:.3f}</td>"
         f"<td>{one['f1']:.3f}</td><td>{one['support']:,}</td></tr>"
-        for label, one in classes.items()
+        for label, one in ((label, classes[label]) for label in shown)
     ]
     head = "<tr><th>label</th><th>precision</th><th>recall</th><th>F1</th><th>examples</th></tr>"
-    return f'<div class="scroll"><table>{head}{"".join(rows)}</table></div>'
+    left_out = _left_out(
+        len(labels) - len(shown), "classes have no more examples than these; run.json has all"
+    )
+    return f'<div class="scroll"><table>{head}{"".join(rows)}</table></div>{left_out}'
+
+
+def _left_out(count: int, words: str) -> str:
+    """A line below a table that does not show everything."""
+    return f'<p class="soft">{count:,} more {words}</p>' if count else ""
 
 
 def _confusions(validation: dict[str, Any]) -> str:
-    labels, counts = validation["labels"], validation["confusion_matrix"]
+    labels = validation["labels"]
+    if "confusions" in validation:
+        return _pairs(validation["confusions"], validation["confusions_left_out"])
+    counts = validation["confusion_matrix"]
     if len(labels) > MATRIX_UP_TO:
-        return _pairs(labels, counts)
+        return _pairs(_pairs_of(labels, counts), 0)
     head = "".join(f'<th title="{escape(label)}">{_label(label, 12)}</th>' for label in labels)
     rows = []
     for label, row in zip(labels, counts, strict=True):
@@ -305,17 +324,24 @@ def _confusions(validation: dict[str, Any]) -> str:
     return f'<div class="scroll">{table}</div>'
 
 
-def _pairs(labels: Sequence[str], counts: Sequence[Sequence[int]]) -> str:
+def _pairs_of(labels: Sequence[str], counts: Sequence[Sequence[int]]) -> list[tuple[str, str, int]]:
+    """(true, predicted, count) of a confusion matrix's errors, the most frequent first."""
     pairs = sorted(
         ((count, i, j) for i, row in enumerate(counts) for j, count in enumerate(row) if i != j and count),
         key=lambda pair: (-pair[0], pair[1:]),
     )
+    return [(labels[i], labels[j], count) for count, i, j in pairs]
+
+
+def _pairs(pairs: Sequence[tuple[str, str, int]], further: int) -> str:
+    """A table of the first of some pairs, which `further` ones would follow."""
     rows = "".join(
-        f"<tr><td>{_label(labels[i])}</td><td>{_label(labels[j])}</td><td>{count:,}</td></tr>"
-        for count, i, j in pairs[:30]
+        f"<tr><td>{_label(true)}</td><td>{_label(predicted)}</td><td>{count:,}</td></tr>"
+        for true, predicted, count in pairs[:PAIRS]
     )
     head = "<tr><th>true</th><th>predicted</th><th>texts</th></tr>"
-    return f'<div class="scroll"><table>{head}{rows}</table></div>'
+    left_out = _left_out(max(0, len(pairs) - PAIRS) + further, "pairs are not more frequent than these")
+    return f'<div class="scroll"><table>{head}{rows}</table></div>{left_out}'
 
 
 def _settings(record: dict[str, Any]) -> str:

@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from custom_bert.config_sources import from_mapping
+from custom_bert.data.batching import texts_at_once
 from custom_bert.data.dataset import Dataset, TextFile, in_directory, read_dataset
 from custom_bert.data.text import LineReader
 from custom_bert.inference.embeddings import Encoder
@@ -140,17 +141,18 @@ def linear_probe(encoder: Encoder, dataset: Dataset, *, seed: int = 0) -> Scores
 
     def accuracy(strength: float) -> float:
         model = fit_linear(train_ND[inner], labels_N[inner], count, strength)
-        return float((model(train_ND[outer]).argmax(-1) == labels_N[outer]).float().mean())
+        return float((predicted(model, train_ND[outer]) == labels_N[outer]).float().mean())
 
     best = max(STRENGTHS, key=accuracy) if len(outer) else STRENGTHS[1]
-    predicted_N = fit_linear(train_ND, labels_N, count, best)(val_ND).argmax(-1)
+    predicted_N = predicted(fit_linear(train_ND, labels_N, count, best), val_ND)
     matrix = ConfusionMatrix(count)
     matrix.add(dataset.val_label_ids, predicted_N.numpy())
     return matrix.scores()
 
 
 def fit_linear(x_ND: Tensor, labels_N: Tensor, count: int, strength: float) -> nn.Linear:
-    """Multinomial logistic regression with decay, by L-BFGS from zero: no randomness.
+    """Multinomial logistic regression with decay, by L-BFGS from zero: no randomness. Of many classes the
+    logits of some texts exist at a time.
 
     Args:
         x_ND: (N, D) fp32.
@@ -161,16 +163,27 @@ def fit_linear(x_ND: Tensor, labels_N: Tensor, count: int, strength: float) -> n
     model = nn.Linear(x_ND.shape[1], count)
     nn.init.zeros_(model.weight)
     nn.init.zeros_(model.bias)
+    size = texts_at_once(count)
     optimizer = torch.optim.LBFGS(model.parameters(), max_iter=200, line_search_fn="strong_wolfe")
 
     def loss() -> Tensor:
         optimizer.zero_grad()
-        found = F.cross_entropy(model(x_ND), labels_N) + strength * model.weight.square().sum()
-        found.backward()  # type: ignore[no-untyped-call]
-        return found
+        total = strength * model.weight.square().sum()
+        total.backward()  # type: ignore[no-untyped-call]
+        for rows_ND, labels in zip(torch.split(x_ND, size), torch.split(labels_N, size), strict=True):
+            part = F.cross_entropy(model(rows_ND), labels) * (len(labels) / len(labels_N))
+            part.backward()  # type: ignore[no-untyped-call]
+            total = total.detach() + part.detach()
+        return total
 
     optimizer.step(loss)  # type: ignore[no-untyped-call]
     return model.requires_grad_(False)
+
+
+def predicted(model: nn.Linear, x_ND: Tensor) -> Tensor:
+    """(N,) indices of the most probable classes."""
+    parts = torch.split(x_ND, texts_at_once(model.out_features))
+    return torch.cat([model(rows_ND).argmax(-1) for rows_ND in parts])
 
 
 def _vectors(encoder: Encoder, file: TextFile, rows: np.ndarray) -> np.ndarray:

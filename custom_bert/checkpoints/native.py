@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -157,8 +158,8 @@ def load_checkpoint(directory: str | Path) -> Checkpoint:
     if len(labels) != num_labels:
         raise RunError(f"{directory / 'labels.json'}: expected {num_labels} labels, got {len(labels)}")
     if len(set(labels)) != num_labels:
-        twice = next(label for label in labels if labels.count(label) > 1)
-        raise RunError(f"{directory / 'labels.json'}: the label {twice!r} stands there twice")
+        twice = Counter(labels).most_common(1)[0][0]
+        raise RunError(f"{directory / 'labels.json'}: the label {short_label(twice)} stands there twice")
     config, record = described.encoder, _record(directory)
     tokenizer = _tokenizer_of(directory, config, record)
     tensors = _tensors_of(directory, config, num_labels, outline(config, num_labels), record)

@@ -39,6 +39,16 @@ make many blocks; training plans have enough texts of each length to do without.
 EVALUATION_ROWS = {"cpu": 2048, "cuda": 16_384}
 """Rows of a batch of evaluation and prediction, by device: more are slower on a CPU and take more memory."""
 
+EVALUATION_OUTPUTS = 1 << 24
+"""Numbers that a model may give for all texts which are evaluated or predicted together: 64 MB in fp32. Few
+classes never reach it."""
+
+
+def texts_at_once(outputs_per_text: int) -> int:
+    """Texts that are evaluated or predicted together at most, by how many numbers, say classes, the model
+    gives for each: so memory does not grow with their product."""
+    return max(1, EVALUATION_OUTPUTS // max(1, outputs_per_text))
+
 
 def plan_batches(
     lengths_N: np.ndarray,
@@ -69,14 +79,20 @@ def plan_batches(
     return _packed(lengths_N, token_budget, limit, generator)
 
 
-def by_length(lengths_N: np.ndarray, token_budget: int) -> list[np.ndarray]:
+def by_length(lengths_N: np.ndarray, token_budget: int, most: int | None = None) -> list[np.ndarray]:
     """Batches of sorted lengths under a token budget, longest first, without any randomness: for
-    evaluation and prediction, which put results back into input order by index."""
-    order = np.argsort(-lengths_N, kind="stable")
+    evaluation and prediction, which put results back into input order by index.
+
+    Args:
+        lengths_N: tokens of each example.
+        token_budget: rows of a batch; a longer example gets a batch of its own.
+        most: examples of a batch at most; None for any number.
+    """
+    order, most = np.argsort(-lengths_N, kind="stable"), most or max(1, len(lengths_N))
     batches, start, rows, run = [], 0, 0, _Run()
     for i, length in enumerate(lengths_N[order].tolist()):
         run = run.followed_by(length, EVALUATION_PADDING)
-        if rows + run.slot > token_budget and i > start:
+        if (rows + run.slot > token_budget and i > start) or i - start == most:
             batches.append(order[start:i])
             start, rows, run = i, 0, _Run().followed_by(length, EVALUATION_PADDING)
         rows += run.slot

@@ -26,6 +26,7 @@ from custom_bert.data.findings import (
 from custom_bert.data.labels import (
     LabelIds,
     check_not_swapped,
+    check_size,
     label_counts,
     label_order,
     read_labels,
@@ -159,6 +160,7 @@ def read_dataset(data: DataConfig, *, seed: int = 0, set_aside: bool = False) ->
     if len(labels) == 1:
         only = short_label(labels.names[0])
         raise DataError(data.train_labels, f"every line has the label {only}; two different ones are needed")
+    check_size(data.train_labels, labels.names)
     warn_label_spelling(train, labels.names, warnings)
     warn_rare(train, labels.names, warnings)
     warn_conflicts(train, warnings)

@@ -94,7 +94,7 @@ def describe(dataset: Dataset) -> list[str]:
     train, labels = dataset.train_label_ids, dataset.labels
     lines = [
         f"{dataset.train_file.texts_path}: {len(dataset.train_file):,} lines, "
-        f"{dataset.train_file.characters:,} characters, {len(labels)} labels"
+        f"{dataset.train_file.characters:,} characters, {len(labels):,} labels"
     ]
     if dataset.was_divided:
         lines.append(f"no validation files: {len(dataset.val_rows):,} lines would be set aside from these")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import unicodedata
 from collections import Counter
@@ -15,6 +16,14 @@ from custom_bert.errors import DataError, did_you_mean
 
 MAX_LABELS = 65_536
 MAX_LABEL_CHARACTERS = 1_000
+
+MAX_LABELS_BYTES = 1 << 23
+"""Bytes of all different labels together, as JSON writes them. run.json holds them three times and the
+config.json of an export twice, and neither may become larger than what is read (`files.LARGEST_JSON`)."""
+
+SEARCHED_CHARACTERS = 1 << 18
+"""Characters of all labels together up to which the one nearest to an unknown label is looked for: it is
+compared with each of them, which takes a second or two at the worst."""
 
 
 class LabelIds:
@@ -126,15 +135,17 @@ def _unknown_label(
             where, f"the labels look like texts and {texts_path} like labels; are the two files swapped?"
         )
     return DataError(
-        where, f"label {short_label(label)} never occurs in {known_from}{_nearest(label, labels)}"
+        where, f"label {short_label(label)} never occurs in {known_from}{nearest_label(label, labels)}"
     )
 
 
-def _nearest(label: str, labels: Sequence[str]) -> str:
+def nearest_label(label: str, labels: Sequence[str]) -> str:
+    """`" (did you mean 'x'?)"` for the label that looks the same, or for the closest one where there are few
+    enough to compare; nothing where none is close."""
     by_form = {folded(known): known for known in labels}
     if folded(label) in by_form:
         return f" (did you mean {short_label(by_form[folded(label)])}?)"
-    return did_you_mean(label, labels) if len(labels) <= 5_000 else ""
+    return did_you_mean(label, labels) if sum(map(len, labels)) <= SEARCHED_CHARACTERS else ""
 
 
 def folded(label: str) -> str:
@@ -158,10 +169,23 @@ def check_not_swapped(
             f"{labels_path}:1",
             f"the labels look like texts and {texts_path} like labels; are the two files swapped?",
         )
-    if (num_labels > len(label_ids) // 2 and len(label_ids) >= 20) or num_labels > MAX_LABELS:
+    found = f"{num_labels:,} different ones in {len(label_ids):,} lines"
+    if num_labels > len(label_ids) // 2 and len(label_ids) >= 20:
+        raise DataError(f"{labels_path}:1", f"the labels look like texts: {found}")
+    if num_labels > MAX_LABELS:
         raise DataError(
-            f"{labels_path}:1",
-            f"the labels look like texts: {num_labels:,} different ones in {len(label_ids):,} lines",
+            f"{labels_path}:1", f"the labels look like texts: {found}; at most {MAX_LABELS:,} can be learned"
+        )
+
+
+def check_size(labels_path: str, labels: Iterable[str]) -> None:
+    """Raises DataError if the different labels are together too long for the files of a run."""
+    size = sum(len(json.dumps(label, ensure_ascii=False).encode()) for label in labels)
+    if size > MAX_LABELS_BYTES:
+        raise DataError(
+            labels_path,
+            f"the different labels take {size:,} bytes together, of at most {MAX_LABELS_BYTES:,}; "
+            "write shorter ones, numbers, say",
         )
 
 

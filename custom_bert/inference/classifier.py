@@ -84,7 +84,8 @@ class Classifier:
         return list(self.stream(texts))
 
     def stream(self, texts: Iterable[str]) -> Iterator[Prediction]:
-        """As `predict`, one by one; the input is read 4,096 texts at a time."""
+        """As `predict`, one by one; the input is read up to 4,096 texts at a time, fewer for more than 4,096
+        labels."""
         for probabilities_NC in self._windows(texts):
             best_N = probabilities_NC.argmax(axis=1)
             for label, probability in zip(
@@ -102,7 +103,7 @@ class Classifier:
     def stream_proba(
         self, texts: Iterable[str], *, unknown: UnknownText | None = None
     ) -> Iterator[np.ndarray]:
-        """(C,) probabilities of each text, one by one; the input is read 4,096 texts at a time.
+        """(C,) probabilities of each text, one by one; the input is read as in `stream`.
 
         Args:
             texts: any number.
@@ -136,7 +137,7 @@ class Classifier:
         """(n, C) probabilities of the texts of a window at a time."""
         counts = UnknownText() if unknown is None else unknown
         precision = self._prepared()
-        for window in windows(texts):
+        for window in windows(texts, len(self.labels)):
             logits_NC = compute(
                 self.model,
                 self.tokenizer,

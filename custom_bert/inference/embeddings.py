@@ -108,7 +108,7 @@ class Encoder:
                 device=self.device,
                 unknown=unknown,
             )
-            for window in windows(texts)
+            for window in windows(texts, self.model.config.hidden_size)
         ]
         if unknown.mostly:
             warn_caller(f"{unknown.words()}: their vectors say little")

@@ -13,9 +13,9 @@ from custom_bert import config as configuration
 from custom_bert.config import Precision, TrainConfig
 from custom_bert.config_sources import from_mapping
 from custom_bert.data.dataset import check_aligned, in_directory, read_dataset
-from custom_bert.data.labels import LabelIds
+from custom_bert.data.labels import LabelIds, nearest_label, short_label
 from custom_bert.data.text import LineReader, status_of
-from custom_bert.errors import ConfigError, DataError, RunError, did_you_mean
+from custom_bert.errors import ConfigError, DataError, RunError
 from custom_bert.inference.classifier import Classifier
 from custom_bert.metrics import Scores
 
@@ -113,6 +113,6 @@ def _known(path: str, labels: tuple[str, ...], rows: np.ndarray | None) -> Itera
             line = i + 1 if rows is None else int(rows[i]) + 1
             raise DataError(
                 f"{path}:{line}",
-                f"label {label!r} is not one of the model's{did_you_mean(label, list(labels))}",
+                f"label {short_label(label)} is not one of the model's{nearest_label(label, labels)}",
             )
         yield label

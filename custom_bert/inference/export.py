@@ -29,6 +29,7 @@ from custom_bert.data.labels import label_line
 from custom_bert.data.tokenizer import TextTokenizer
 from custom_bert.errors import RunError, WriteError
 from custom_bert.inference.verify import verify
+from custom_bert.report import TABLE_ROWS
 
 
 def export_hugging_face(run: str | Path, out: str | Path) -> list[str]:
@@ -61,7 +62,7 @@ def export_hugging_face(run: str | Path, out: str | Path) -> list[str]:
         _write(folder, found, family, config, run, out.name)
         verdict = verify(folder, found, family.classifier if labels else family.masked.model)
     if labels:
-        return [f"{out}: {family.classifier}, {len(labels)} labels", label_line(labels), verdict]
+        return [f"{out}: {family.classifier}, {len(labels):,} labels", label_line(labels), verdict]
     return [f"{out}: {family.masked.model}", verdict]
 
 
@@ -129,6 +130,8 @@ def _tokenizer_json(tokenizer: TextTokenizer) -> str:
 def _card(checkpoint: Checkpoint, family: Family, run: Path, name: str) -> str:
     """The model card: what it is, what it was trained on, how well it does, how to use it."""
     encoder, labels = checkpoint.model.encoder.config, checkpoint.labels
+    left_out = len(labels) - TABLE_ROWS
+    more = f" and {left_out:,} more, which `config.json` has" if left_out > 0 else ""
     lines = [
         "---",
         "library_name: transformers",
@@ -138,11 +141,11 @@ def _card(checkpoint: Checkpoint, family: Family, run: Path, name: str) -> str:
         "",
         f"# {name}",
         "",
-        f"A text classifier with {len(labels)} labels: {encoder.num_hidden_layers} layers, "
+        f"A text classifier with {len(labels):,} labels: {encoder.num_hidden_layers} layers, "
         f"{encoder.hidden_size} wide, texts of up to {checkpoint.max_length} tokens. Trained with "
         f"Custom-BERT {__version__}; opens as `{family.classifier}`.",
         "",
-        f"Labels: {', '.join(f'`{label}`' for label in labels)}.",
+        f"Labels: {', '.join(f'`{label}`' for label in labels[:TABLE_ROWS])}{more}.",
         "",
     ]
     lines += _measured(run)

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from custom_bert.config import LongTexts, Precision
-from custom_bert.data.batching import EVALUATION_ROWS, by_length
+from custom_bert.data.batching import EVALUATION_ROWS, by_length, texts_at_once
 from custom_bert.data.loader import BatchBuilder
 from custom_bert.data.tokenizer import TextTokenizer
 from custom_bert.data.unknown import UnknownText
@@ -30,16 +30,20 @@ def prepare_threads() -> None:
         warn_caller(lost)
 
 
-def windows(texts: Iterable[str]) -> Iterator[list[str]]:
-    """Up to `WINDOW` consecutive texts at a time.
+def windows(texts: Iterable[str], outputs: int) -> Iterator[list[str]]:
+    """Up to `WINDOW` consecutive texts at a time, and no more than `texts_at_once` allows.
+
+    Args:
+        texts: any number; they are read as they are needed.
+        outputs: K, the numbers that the model gives for each.
 
     Raises:
         TypeError: if `texts` is a single string, or an item is no string.
     """
     if isinstance(texts, str):
         raise TypeError("expected a list of texts, got a single string; write [text]")
-    source, start = iter(texts), 0
-    while window := list(itertools.islice(source, WINDOW)):
+    source, start, most = iter(texts), 0, min(WINDOW, texts_at_once(outputs))
+    while window := list(itertools.islice(source, most)):
         for i, text in enumerate(window, start):
             if not isinstance(text, str):
                 raise TypeError(f"text {i}: expected a string, got {text!r}")

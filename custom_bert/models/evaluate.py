@@ -61,11 +61,13 @@ def evaluate(
     device: torch.device,
     autocast: Callable[[], AbstractContextManager[object]] = nullcontext,
     total: Callable[[Tensor], Tensor] = lambda counts: counts,
+    joined: Callable[[Tensor], Tensor] = lambda rows: rows,
 ) -> Evaluation:
     """Metrics of labelled batches. See `outputs_of`.
 
     Args:
         total: sums counts over the processes that evaluate a part each.
+        joined: appends the rows of these processes to each other; how many a process has may differ.
     """
     matrix = ConfusionMatrix(num_labels)
     loss, examples = torch.zeros((), dtype=torch.float64, device=device), 0
@@ -77,8 +79,9 @@ def evaluate(
         examples += batch.num_texts
         matrix.add(batch.labels_N.cpu().numpy(), logits_NC.argmax(-1).cpu().numpy())
     loss_and_examples = total(torch.tensor([float(loss), examples], dtype=torch.float64)).tolist()
-    matrix.counts_CC = total(torch.from_numpy(matrix.counts_CC)).numpy()
-    return Evaluation(matrix.scores(), loss_and_examples[0] / max(loss_and_examples[1], 1))
+    of_all = ConfusionMatrix(num_labels)
+    of_all.add(*joined(torch.from_numpy(matrix.pairs())).numpy().T)
+    return Evaluation(of_all.scores(), loss_and_examples[0] / max(loss_and_examples[1], 1))
 
 
 @dataclass(frozen=True)

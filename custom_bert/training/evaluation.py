@@ -11,7 +11,7 @@ import numpy as np
 from torch import nn
 
 from custom_bert.batch import Batch
-from custom_bert.data.batching import EVALUATION_PADDING, EVALUATION_ROWS, by_length
+from custom_bert.data.batching import EVALUATION_PADDING, EVALUATION_ROWS, by_length, texts_at_once
 from custom_bert.data.loader import prefetch
 from custom_bert.errors import UserError
 from custom_bert.metrics import Scores
@@ -49,7 +49,8 @@ def validation_batches(prepared: Prepared) -> Iterator[Batch]:
 
     All ranks have as many batches: a divided model computes together.
     """
-    ranks, plan = prepared.ranks, by_length(prepared.val.lengths_N, EVALUATION_ROWS[prepared.device.type])
+    ranks, most = prepared.ranks, texts_at_once(len(prepared.labels))
+    plan = by_length(prepared.val.lengths_N, EVALUATION_ROWS[prepared.device.type], most)
     own = [(indices, False) for indices in plan[ranks.rank :: ranks.world]]
     own += [(plan[0], True)] * (-(-len(plan) // ranks.world) - len(own))
     padding = 0.0 if prepared.config.runtime.attention == "varlen" else EVALUATION_PADDING
@@ -75,7 +76,8 @@ def measure(
     Raises:
         UserError: if held-out texts have no token that could be hidden.
     """
-    options: dict[str, Any] = {"device": prepared.device, "autocast": autocast, "total": prepared.ranks.total}
+    ranks = prepared.ranks
+    options: dict[str, Any] = {"device": prepared.device, "autocast": autocast, "total": ranks.total}
     if prepared.config.objective == "masked_lm":
         found = evaluate_masked(model, batches, **options)
         if not found.targets:
@@ -85,7 +87,7 @@ def measure(
             )
         numbers = {"accuracy": found.accuracy, "perplexity": found.perplexity}
         return Measured(found.loss, 1 / found.perplexity, numbers)  # which accuracy follows with more noise
-    labelled = evaluate(model, batches, len(prepared.labels), **options)
+    labelled = evaluate(model, batches, len(prepared.labels), joined=ranks.joined, **options)
     scores = labelled.scores
     numbers = {"accuracy": scores.accuracy, "macro_f1": scores.macro_f1}
     return Measured(labelled.loss, numbers[prepared.config.optim.metric], numbers, scores)

@@ -203,7 +203,7 @@ def _labelled(prepared: Prepared) -> list[str]:
     parameters = prepared.encoder.num_parameters(len(data.labels))
     lines.append(
         f"{len(data.train_rows):,} training and {len(data.val_rows):,} validation texts, "
-        f"{len(data.labels)} labels; {parameters / 1e6:.1f} M parameters"
+        f"{len(data.labels):,} labels; {parameters / 1e6:.1f} M parameters"
     )
     return [*lines[:-1], label_line(data.labels), lines[-1]]
 

@@ -26,6 +26,10 @@ SHARE = 0.9
 BYTES = 16
 """Of a parameter: its value, its gradient and AdamW's two moments, in fp32."""
 
+LOGIT_BYTES, R_DROP_BYTES = 16, 10
+"""Of a text's logit of one class in fp32, as measured: value, logarithmic softmax and their gradients,
+and what R-Drop adds to these."""
+
 
 def halvings_needed(prepared: Prepared) -> int:
     """How often batches have to be halved for the largest to fit into memory, by estimate.
@@ -47,13 +51,19 @@ def halvings_needed(prepared: Prepared) -> int:
         )
     lengths_N, plan = prepared.train.lengths_N, prepared.epoch_plan(config.seed, 0, None)
     several = [indices for indices in plan if len(indices) > 1]  # one text cannot be divided
-    if prepared.plan == "padded":
-        rows = max(map(len, several), default=0) * prepared.max_length
-    else:
-        rows = max((int(lengths_N[indices].sum()) for indices in several), default=0)
     copies = 2 if config.optim.r_drop and prepared.labels else 1
-    rows = -(-rows // prepared.ranks.world) * copies
-    return max(0, math.ceil(math.log2(max(1, rows) * encoder.bytes_per_row / room)))
+    # with many classes and short texts, logits take more than all layers together
+    logits_N = len(prepared.labels) * prepared.train.windows_of_texts()
+    per_logit = LOGIT_BYTES + (R_DROP_BYTES if config.optim.r_drop else 0)
+
+    def taken(indices: np.ndarray) -> int:
+        padded = prepared.plan == "padded"
+        rows = len(indices) * prepared.max_length if padded else int(lengths_N[indices].sum())
+        own = rows * encoder.bytes_per_row + int(logits_N[indices].sum()) * per_logit
+        return copies * -(-own // prepared.ranks.world)
+
+    largest = max(map(taken, several), default=encoder.bytes_per_row)
+    return max(0, math.ceil(math.log2(largest / room)))
 
 
 def step_within_memory(

@@ -100,6 +100,16 @@ class Ranks:
         dist.all_gather(found, tensor)
         return found
 
+    def joined(self, tensor: Tensor) -> Tensor:
+        """The rows of every rank's tensor, one rank after the other, on the CPU. The ranks may have different
+        numbers of rows, so they are filled up to the most that a rank has while they travel."""
+        if self.world == 1:
+            return tensor
+        counts = [int(count) for count in self.gathered(torch.tensor([len(tensor)]))]
+        filled = tensor.new_zeros((max(counts), *tensor.shape[1:]))
+        filled[: len(tensor)] = tensor
+        return torch.cat([rows[:n] for rows, n in zip(self.gathered(filled), counts, strict=True)])
+
     def collected(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """All of tensors that may be divided, at rank 0, one after the other; at the others nothing stays."""
         found = {}

@@ -325,7 +325,8 @@ UNUSABLE: dict[str, tuple[dict[str, bytes | None], str]] = {
             "train_dataset.txt": lines([f"text {i}" for i in range(200_000)]),
             "train_labels.txt": lines([f"{i % 100_000}" for i in range(200_000)]),
         },
-        "DIR/train_labels.txt:1: the labels look like texts: 100,000 different ones in 200,000 lines",
+        "DIR/train_labels.txt:1: the labels look like texts: 100,000 different ones in 200,000 lines; "
+        "at most 65,536 can be learned",
     ),
     "nothing to set aside": (
         {**NO_VAL, "train_dataset.txt": b"x\ny\n", "train_labels.txt": b"good\nbad\n"},
@@ -1009,6 +1010,12 @@ RUN_COMMANDS: dict[str, tuple[dict[str, bytes | None], str, int, str]] = {
         "evaluate DIR/run DIR",
         65,
         "DIR/val_labels.txt:2: label 'godo' is not one of the model's (did you mean 'good'?)",
+    ),
+    "evaluate on a text in place of a label": (
+        {"val_labels.txt": b"good\n" + b"text " * 200_000 + b"\n"},
+        "evaluate DIR/run DIR",
+        65,
+        f"DIR/val_labels.txt:2: label '{'text ' * 7}te...' is not one of the model's",
     ),
     "evaluate on half of the validation data": (
         {"val_labels.txt": None},

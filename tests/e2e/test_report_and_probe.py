@@ -16,6 +16,7 @@ from custom_bert import train_model
 from custom_bert.bench import probe
 from custom_bert.bench.probe import fit_linear
 from custom_bert.cli import main
+from custom_bert.data import batching
 from custom_bert.report_page import Curve, chart
 
 
@@ -119,7 +120,7 @@ def test_charts_of_any_range_lie_in_their_frame(values: list[float]) -> None:
         assert 0 <= x <= 460 and 0 <= y <= 230
 
 
-def test_a_linear_classifier_is_the_one_that_scikit_learn_finds() -> None:
+def test_a_linear_classifier_is_the_one_that_scikit_learn_finds(monkeypatch: pytest.MonkeyPatch) -> None:
     linear_model = pytest.importorskip("sklearn.linear_model", reason="scikit-learn is not installed")
     generator = np.random.Generator(np.random.PCG64(0))
     x_ND = generator.normal(size=(300, 6)).astype(np.float32)
@@ -130,6 +131,12 @@ def test_a_linear_classifier_is_the_one_that_scikit_learn_finds() -> None:
     theirs.fit(x_ND, labels_N)
     ours_NC = ours(torch.from_numpy(x_ND)).softmax(-1).numpy()
     assert np.abs(ours_NC - theirs.predict_proba(x_ND)).max() < 1e-3
+    monkeypatch.setattr(
+        batching, "EVALUATION_OUTPUTS", 3 * 7
+    )  # as many classes have it: a few texts at a time
+    parts = fit_linear(torch.from_numpy(x_ND), torch.from_numpy(labels_N), 3, strength)
+    assert torch.allclose(parts.weight, ours.weight, atol=1e-3)
+    assert probe.predicted(parts, torch.from_numpy(x_ND)).tolist() == ours_NC.argmax(1).tolist()
 
 
 def test_the_worth_of_an_encoder_is_one_number(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

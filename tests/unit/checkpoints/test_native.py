@@ -2,10 +2,12 @@
 
 import json
 import struct
+import time
 from pathlib import Path
 
 import pytest
 import torch
+from data_files import write_run
 from training_runs import settings, write_data
 
 from custom_bert import train_model
@@ -63,6 +65,16 @@ def test_a_changed_config_is_refused_in_one_line(run: Path, change: dict, words:
     with pytest.raises(UserError, match=words) as caught:
         load_checkpoint(run)
     assert "\n" not in str(caught.value)
+
+
+def test_a_label_that_stands_twice_among_65536_is_found_at_once(tmp_path: Path) -> None:
+    labels = [f"{i}" for i in range(65_536)]
+    run = write_run(tmp_path / "run", labels)
+    (run / "labels.json").write_text(json.dumps([*labels[:-1], labels[-2]]))
+    started = time.process_time()
+    with pytest.raises(UserError, match=r"labels\.json: the label '65534' stands there twice"):
+        load_checkpoint(run)
+    assert time.process_time() - started < 5  # counting each of them among all took a minute
 
 
 def test_weights_that_are_missing_extra_damaged_or_not_finite_are_refused(run: Path) -> None:

@@ -20,6 +20,7 @@ from custom_bert.data.batching import (
     num_rows,
     padding_share,
     plan_batches,
+    texts_at_once,
     training_slots,
 )
 from custom_bert.training import choices
@@ -156,6 +157,15 @@ def test_evaluation_batches_go_from_long_to_short_and_have_every_example_once(
     for batch in batches:
         assert near_equal_slots(lengths_N[batch], EVALUATION_PADDING).sum() <= budget or len(batch) == 1
     assert as_lists(by_length(lengths_N, budget)) == as_lists(batches)
+    limited = by_length(lengths_N, budget, 3)
+    assert np.concatenate(limited).tolist() == order.tolist() and max(map(len, limited)) <= 3
+    assert all(
+        near_equal_slots(lengths_N[b], EVALUATION_PADDING).sum() <= budget or len(b) == 1 for b in limited
+    )
+
+
+def test_many_classes_bound_the_texts_that_are_computed_together() -> None:
+    assert [texts_at_once(classes) for classes in (1 << 16, 1 << 12, 1 << 30)] == [256, 4096, 1]
 
 
 # Slots and padding

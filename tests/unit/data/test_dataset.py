@@ -6,6 +6,7 @@ import json
 import random
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -271,7 +272,31 @@ def test_more_labels_than_65536_are_refused_and_65536_are_not(tmp_path: Path) ->
     labels = [f"{i}" for i in range(65_536)] * 3
     assert len(read(write_set(tmp_path, [f"{i}" for i in range(len(labels))], labels)).labels) == 65_536
     labels = [f"{i}" for i in range(65_537)] * 3
-    assert "65,537 different ones" in fault(write_set(tmp_path, [f"{i}" for i in range(len(labels))], labels))
+    assert fault(write_set(tmp_path, [f"{i}" for i in range(len(labels))], labels)) == (
+        "DIR/train_labels.txt:1: the labels look like texts: 65,537 different ones in 196,611 lines; "
+        "at most 65,536 can be learned"
+    )
+
+
+def test_labels_that_no_run_could_hold_are_refused_before_anything_is_written(tmp_path: Path) -> None:
+    long = [f"{i:04d} {'é' * 995}" for i in range(4_300)]  # 8.6 MB, and each by itself is allowed
+    assert fault(write_set(tmp_path, [f"{i}" for i in range(8_600)], long * 2)) == (
+        "DIR/train_labels.txt: the different labels take 8,587,100 bytes together, of at most 8,388,608; "
+        "write shorter ones, numbers, say"
+    )
+    assert len(read(write_set(tmp_path, [f"{i}" for i in range(8_000)], long[:4_000] * 2)).labels) == 4_000
+
+
+def test_the_nearest_of_very_many_labels_is_told_in_a_second() -> None:
+    known = [f"{'a' * 100} {i:05d}" for i in range(65_536)]
+    started = time.process_time()
+    found = (
+        labels.nearest_label("a" * 100 + " 0000O", known),
+        labels.nearest_label("A" * 100 + " 00001", known),
+    )
+    assert time.process_time() - started < 3  # comparing letter by letter with each took 50 s
+    assert found[0] == "" and found[1].startswith(" (did you mean 'aaa")
+    assert labels.nearest_label("00O1", [f"{i:04d}" for i in range(10_000)]).startswith(" (did you mean")
 
 
 # What is doubtful
@@ -451,6 +476,7 @@ def test_many_labels_cost_no_more_than_few(tmp_path: Path) -> None:
 
 def test_the_module_names_its_limits() -> None:
     assert (labels.MAX_LABELS, labels.MAX_LABEL_CHARACTERS, findings.RARE) == (65_536, 1_000, 3)
+    assert labels.MAX_LABELS_BYTES == 8 << 20
 
 
 def test_programs_are_told_every_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,6 +1,7 @@
 """Memory is budgeted before the first step, and where it runs out, batches are halved."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from training_runs import settings, write_data
 
 from custom_bert import machine, train_model
 from custom_bert.config_sources import from_mapping
+from custom_bert.data.dataset import Dataset
 from custom_bert.errors import ConfigError, UserError
 from custom_bert.training import loop, memory
 from custom_bert.training.log import Reporter
@@ -42,6 +44,20 @@ def test_what_fits_is_not_halved_and_what_does_not_is_halved_until_it_does(
     monkeypatch.setattr(machine, "memory_of", lambda _: fixed)
     with pytest.raises(ConfigError, match=r"model\.size: weights, gradients and moments take"):
         memory.halvings_needed(one)
+
+
+def test_logits_of_many_classes_count(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    few = prepared(data)
+    assert isinstance(few.source, Dataset)
+    many = replace(few, source=replace(few.source, labels=tuple(map(str, range(65_536)))))
+    fixed = memory.BYTES * many.encoder.num_parameters(65_536)
+    plan = many.epoch_plan(0, 0, None)
+    logits = memory.LOGIT_BYTES * 65_536 * max(map(len, plan))
+    rows = max(int(many.train.lengths_N[indices].sum()) for indices in plan) * many.encoder.bytes_per_row
+    assert logits > 10 * rows
+    for room, halvings in ((logits + rows, 0), (0.99 * logits, 1), (0.4 * logits, 2)):
+        monkeypatch.setattr(machine, "memory_of", lambda _, r=room: int((fixed + r) / memory.SHARE) + 1)
+        assert memory.halvings_needed(many) == halvings
 
 
 def test_a_run_that_does_not_fit_is_told_and_trains_in_parts(

@@ -1,6 +1,8 @@
 """What several processes agree on, as far as one process shows it."""
 
+import threading
 import weakref
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -8,6 +10,7 @@ import torch
 
 from custom_bert.errors import ConfigError, RunError
 from custom_bert.training import ranks
+from custom_bert.training.ranks import Ranks
 
 
 class Held:
@@ -79,3 +82,34 @@ def test_processes_without_an_address_are_told(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.delenv("MASTER_ADDR", raising=False)
     with pytest.raises(RunError, match="do not find each other"), ranks.joined("cpu"):
         pass
+
+
+@pytest.mark.parametrize("rows", [(2, 5), (3, 0)])
+def test_rows_of_ranks_that_have_not_as_many_are_joined(
+    monkeypatch: pytest.MonkeyPatch, rows: tuple[int, int]
+) -> None:
+    """Two threads stand for two processes, whose tensors have to be of one shape when they travel."""
+    barrier, sent = threading.Barrier(2, timeout=10), dict[int, torch.Tensor]()
+    rank = threading.local()
+
+    class Group:
+        @staticmethod
+        def all_gather(found: list[torch.Tensor], tensor: torch.Tensor) -> None:
+            sent[rank.number] = tensor
+            barrier.wait()
+            for place, one in zip(found, (sent[0], sent[1]), strict=True):
+                assert place.shape == one.shape
+                place.copy_(one)
+            barrier.wait()
+
+    monkeypatch.setattr(ranks, "dist", Group)
+    tensors = [torch.arange(3 * n).view(n, 3) + 100 * i for i, n in enumerate(rows)]
+
+    def joined(number: int) -> torch.Tensor:
+        rank.number = number
+        return Ranks(number, 2).joined(tensors[number])
+
+    with ThreadPoolExecutor(2) as threads:
+        for found in threads.map(joined, range(2)):
+            assert torch.equal(found, torch.cat(tensors))
+    assert torch.equal(Ranks().joined(tensors[0]), tensors[0])
