@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from custom_bert.metrics import Scores
-from custom_bert.terminal import ELLIPSIS, shown
+from custom_bert.terminal import ELLIPSIS, displayable
 
 MATRIX_UP_TO = 12
 """Classes up to which a confusion matrix is readable in a terminal."""
@@ -17,12 +17,12 @@ MATRIX_UP_TO = 12
 
 def score_lines(scores: Scores, labels: Sequence[str], *, matrix: bool = True) -> list[str]:
     """A table of the classes, the totals, and for few classes the confusion matrix."""
-    labels = [shown(printable(label)) for label in labels]
+    labels = [displayable(printable(label)) for label in labels]
     width = min(40, max(len("label"), len("macro average"), *(len(label) for label in labels)))
     lines = [f"{'label':<{width}}  precision  recall      F1  examples"]
     for label, one in zip(labels, scores.classes, strict=True):
         lines.append(
-            f"{cut(label, width, shown(ELLIPSIS)):<{width}}  {one.precision:9.3f}  {one.recall:6.3f}  "
+            f"{cut(label, width, displayable(ELLIPSIS)):<{width}}  {one.precision:9.3f}  {one.recall:6.3f}  "
             f"{one.f1:6.3f}  {one.support:8,}"
         )
     lines += [
@@ -36,8 +36,8 @@ def score_lines(scores: Scores, labels: Sequence[str], *, matrix: bool = True) -
 
 def matrix_lines(scores: Scores, labels: Sequence[str]) -> list[str]:
     """The confusion matrix: rows are true labels, columns predictions."""
-    labels = [shown(printable(label)) for label in labels]
-    ellipsis = shown(ELLIPSIS)
+    labels = [displayable(printable(label)) for label in labels]
+    ellipsis = displayable(ELLIPSIS)
     width = min(24, max(map(len, labels)))
     cell = max(6, len(str(int(scores.counts_CC.max()))), *(min(10, len(x)) for x in labels))
     head = " ".join(f"{cut(label, cell, ellipsis):>{cell}}" for label in labels)

@@ -23,7 +23,7 @@ STAND_INS = {ELLIPSIS: "..."}
 """What is printed where an encoding lacks a character; of every other one its escape, as `\\xe9`."""
 
 
-def shown(text: str, stream: TextIO | None = None) -> str:
+def displayable(text: str, stream: TextIO | None = None) -> str:
     """The text in characters that a stream can take.
 
     Args:
@@ -96,7 +96,7 @@ def complain(line: str) -> None:
 def _print(text: str, stream: TextIO | None) -> None:
     """As `print` does, but in one write, so that a reader such as `head` gets all or goes away before it."""
     if stream is not None:  # as where a program is started without one
-        stream.write(shown(text, stream) + "\n")
+        stream.write(displayable(text, stream) + "\n")
         stream.flush()
 
 
@@ -174,7 +174,7 @@ class _Screen(io.TextIOBase):
 
     def write(self, text: str) -> int:
         """Writes the text as the stream can show it."""
-        self._stream.write(shown(text, self._stream))
+        self._stream.write(displayable(text, self._stream))
         return len(text)
 
     def flush(self) -> None:

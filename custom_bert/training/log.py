@@ -59,7 +59,7 @@ class Reporter:
         from rich.table import Column
 
         # rich cuts with an ellipsis of one character; what may stand in for it would not fit into the line
-        has_ellipsis = terminal.shown(terminal.ELLIPSIS) == terminal.ELLIPSIS
+        has_ellipsis = terminal.displayable(terminal.ELLIPSIS) == terminal.ELLIPSIS
         column = Column(no_wrap=True, overflow="ellipsis" if has_ellipsis else "crop")
         self._bar = Progress(
             TextColumn(f"{phase}ing", table_column=column),

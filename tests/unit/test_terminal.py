@@ -145,7 +145,7 @@ def test_columns_of_a_table_stand_below_each_other_in_every_encoding(
     confusion.counts_CC += 1
     monkeypatch.setattr(sys, "stdout", stream(encoding))
     labels = ["Wetter für jeden Tag", "entertainment", "für"]
-    lines = [terminal.shown(line) for line in score_lines(confusion.scores(), labels)]
+    lines = [terminal.displayable(line) for line in score_lines(confusion.scores(), labels)]
     table, matrix = lines[: lines.index("")], lines[lines.index("") + 1 :]
     assert len({len(line) for line in table}) == len({len(line) for line in matrix}) == 1
     assert ("…" in matrix[0]) == (encoding == "utf-8")
