@@ -38,8 +38,10 @@ def ours(arguments: dict[str, Any]) -> dict[str, Any]:
         out = Path(folder) / "run"
         settings = {**in_directory(arguments["folder"]), **arguments["settings"]}
         result = train_model({**settings, "out": str(out), "data.cache_dir": f"{folder}/cache"})
-        record = json.loads((out / "run.json").read_text())
-        metrics = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+        record = json.loads((out / "run.json").read_text(encoding="utf-8"))
+        metrics = [
+            json.loads(line) for line in (out / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+        ]
     last = [m for m in metrics if m["kind"] == "eval"][-1]
     config = record["config"]
     speed = [m["tokens_per_second"] for m in metrics if m["kind"] == "train"]

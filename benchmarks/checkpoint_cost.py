@@ -48,7 +48,7 @@ def train(arguments: dict[str, Any]) -> dict[str, Any]:
             "optim.eval_every": 10**9,
         }
         train_model({**settings, "optim.pretrain_epochs": 0, "optim.embedding_init": "random"})
-        record = json.loads((out / "run.json").read_text())
+        record = json.loads((out / "run.json").read_text(encoding="utf-8"))
         weights = (out / "model.safetensors").stat().st_size
     return {
         "share": record["saving_seconds"] / record["seconds"],

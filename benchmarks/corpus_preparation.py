@@ -50,7 +50,7 @@ def vocabulary(arguments: dict[str, Any]) -> dict[str, Any]:
     tokenizer = train_tokenizer(
         corpus.blocks, vocab_size=30_522, lowercase=True, characters=corpus.characters
     )
-    Path(arguments["tokenizer"]).write_text(tokenizer.to_json())
+    Path(arguments["tokenizer"]).write_text(tokenizer.to_json(), encoding="utf-8")
     return {"seconds": time.perf_counter() - begun}
 
 
@@ -64,7 +64,9 @@ def ours(arguments: dict[str, Any]) -> dict[str, Any]:
 
     def sample() -> None:
         while not stop.wait(1.0):
-            samples.append(int(Path("/proc/self/statm").read_text().split()[1]) * 4096 / 2**20)
+            samples.append(
+                int(Path("/proc/self/statm").read_text(encoding="utf-8").split()[1]) * 4096 / 2**20
+            )
 
     tokenizer = _tokenizer(arguments)
     thread = threading.Thread(target=sample, daemon=True)

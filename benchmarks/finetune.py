@@ -49,8 +49,10 @@ def ours(arguments: dict[str, Any]) -> dict[str, Any]:
         settings |= {"seed": arguments["seed"], "data.cache_dir": f"{folder}/cache", "out": str(out)}
         settings["runtime.device"] = "cpu"  # as the peer
         result = train_model(settings)
-        record = json.loads((out / "run.json").read_text())
-        metrics = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+        record = json.loads((out / "run.json").read_text(encoding="utf-8"))
+        metrics = [
+            json.loads(line) for line in (out / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+        ]
     config = record["config"]
     return {
         "accuracy": result.accuracy,

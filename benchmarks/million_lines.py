@@ -37,8 +37,8 @@ def generate(folder: Path, lines: int) -> None:
     cumulative = np.cumsum(shares / shares.sum())
     for split, count in (("train", lines), ("val", max(100, lines // 100))):
         with (
-            (folder / f"{split}_dataset.txt").open("w") as texts,
-            (folder / f"{split}_labels.txt").open("w") as labels,
+            (folder / f"{split}_dataset.txt").open("w", encoding="utf-8") as texts,
+            (folder / f"{split}_labels.txt").open("w", encoding="utf-8") as labels,
         ):
             for start in range(0, count, 10_000):
                 for _ in range(min(10_000, count - start)):
@@ -70,8 +70,12 @@ def long_line(arguments: dict[str, Any]) -> dict[str, Any]:
     for _ in range(5):
         for name, texts in (("short", lines), ("long", [*lines[:-1], words])):
             folder = Path(tempfile.mkdtemp(dir=arguments["folder"]))
-            (folder / "train_dataset.txt").write_text("".join(f"{text}\n" for text in texts))
-            (folder / "train_labels.txt").write_text("".join(f"{i % 2}\n" for i in range(1000)))
+            (folder / "train_dataset.txt").write_text(
+                "".join(f"{text}\n" for text in texts), encoding="utf-8"
+            )
+            (folder / "train_labels.txt").write_text(
+                "".join(f"{i % 2}\n" for i in range(1000)), encoding="utf-8"
+            )
             begun = time.perf_counter()
             check({"folder": str(folder)})
             tokenizer.encode(texts, 128)
@@ -102,7 +106,7 @@ def train(arguments: dict[str, Any]) -> dict[str, Any]:
 
     def sample() -> None:
         while not stop.wait(1.0):
-            pages = int(Path("/proc/self/statm").read_text().split()[1])
+            pages = int(Path("/proc/self/statm").read_text(encoding="utf-8").split()[1])
             samples.append((time.perf_counter() - begun, pages * 4096 / 2**20))
 
     thread = threading.Thread(target=sample, daemon=True)
@@ -118,7 +122,9 @@ def train(arguments: dict[str, Any]) -> dict[str, Any]:
                 "optim.max_minutes": arguments["minutes"],
             }
         )
-        records = [json.loads(x) for x in Path(f"{out}/run/metrics.jsonl").read_text().splitlines()]
+        records = [
+            json.loads(x) for x in Path(f"{out}/run/metrics.jsonl").read_text(encoding="utf-8").splitlines()
+        ]
     stop.set()
     thread.join()
     return {"samples": samples, "steps": records[-1]["step"], "minutes": arguments["minutes"]}

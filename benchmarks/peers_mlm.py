@@ -186,8 +186,11 @@ def ours_learns(arguments: dict[str, Any]) -> dict[str, Any]:
             "optim.max_minutes": arguments["minutes"],
         }
         result = train_model({**settings, "seed": arguments["seed"]})
-        lines = [json.loads(x) for x in Path(f"{folder}/run/metrics.jsonl").read_text().splitlines()]
-        record = json.loads(Path(f"{folder}/run/run.json").read_text())
+        lines = [
+            json.loads(x)
+            for x in Path(f"{folder}/run/metrics.jsonl").read_text(encoding="utf-8").splitlines()
+        ]
+        record = json.loads(Path(f"{folder}/run/run.json").read_text(encoding="utf-8"))
     curve = [(x["run_seconds"], x["accuracy"], x["loss"]) for x in lines if x["kind"] == "eval"]
     return {"curve": curve, **record["validation"], "steps": result.steps, "seconds": result.seconds}
 

@@ -63,7 +63,9 @@ def few_examples(folder: Path, out: Path, seed: int) -> None:
         chosen += generator.permutation(lines)[:PER_CLASS].tolist()
     out.mkdir()
     for name, content in (("dataset", texts), ("labels", labels)):
-        (out / f"train_{name}.txt").write_text("".join(f"{content[i]}\n" for i in sorted(chosen)))
+        (out / f"train_{name}.txt").write_text(
+            "".join(f"{content[i]}\n" for i in sorted(chosen)), encoding="utf-8"
+        )
         (out / f"val_{name}.txt").write_bytes((folder / f"val_{name}.txt").read_bytes())
 
 

@@ -48,7 +48,9 @@ def train(arguments: dict[str, Any]) -> dict[str, Any]:
         out = Path(folder) / "run"
         settings = {**in_directory(arguments["folder"]), **arguments["settings"]}
         train_model({**settings, "out": str(out), "data.cache_dir": arguments["cache"]})
-        metrics = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+        metrics = [
+            json.loads(line) for line in (out / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+        ]
     return {"accuracy": [m for m in metrics if m["kind"] == "eval"][-1]["accuracy"]}
 
 

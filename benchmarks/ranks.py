@@ -38,7 +38,7 @@ def run(side: str, settings: dict[str, Any], folder: Path) -> list[dict[str, Any
     """metrics.jsonl of a training by so many processes of so many threads."""
     ranks, threads = SIDES[side]
     path = folder / "config.json"
-    path.write_text(json.dumps({**settings, "runtime.threads": threads}))
+    path.write_text(json.dumps({**settings, "runtime.threads": threads}), encoding="utf-8")
     start = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(ranks)]
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "PYTHONPATH": str(ROOT)}
     prepare_process(environment)
@@ -51,7 +51,7 @@ def run(side: str, settings: dict[str, Any], folder: Path) -> list[dict[str, Any
         str(path),
     ]
     subprocess.run(command, check=True, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL)
-    lines = (Path(settings["out"]) / "metrics.jsonl").read_text().splitlines()
+    lines = (Path(settings["out"]) / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
     return [json.loads(line) for line in lines]
 
 

@@ -165,7 +165,10 @@ def learn(arguments: dict[str, Any]) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         settings = {**arguments["settings"], "out": f"{folder}/run"}
         result = train_model(settings)
-        lines = [json.loads(x) for x in Path(f"{folder}/run/metrics.jsonl").read_text().splitlines()]
+        lines = [
+            json.loads(x)
+            for x in Path(f"{folder}/run/metrics.jsonl").read_text(encoding="utf-8").splitlines()
+        ]
     last = [x for x in lines if x["kind"] == "eval"][-1]
     epoch = [x for x in lines if x["kind"] == "pretrain"][-1]["epoch"]
     return {

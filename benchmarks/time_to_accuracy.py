@@ -64,7 +64,7 @@ def ours(arguments: dict[str, Any]) -> dict[str, Any]:
         with contextlib.suppress(KeyboardInterrupt):  # it may come when all is done
             over.set()
             watch.join()
-        record = json.loads((out / "run.json").read_text())
+        record = json.loads((out / "run.json").read_text(encoding="utf-8"))
         evaluations = _evaluations(out)
     within = [m for m in evaluations if m["run_seconds"] <= arguments["budget"]]
     there = [m["run_seconds"] for m in within if m["accuracy"] >= arguments["target"]]
@@ -78,7 +78,8 @@ def ours(arguments: dict[str, Any]) -> dict[str, Any]:
 
 def _evaluations(out: Path) -> list[dict[str, Any]]:
     path = out / "metrics.jsonl"
-    lines = path.read_text().split("\n")[:-1] if path.exists() else []  # the last may be half written
+    # the last line may be half written
+    lines = path.read_text(encoding="utf-8").split("\n")[:-1] if path.exists() else []
     return [found for line in lines if (found := json.loads(line))["kind"] == "eval"]
 
 

@@ -12,20 +12,21 @@ import itertools
 import json
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tyro
 
-from custom_bert import __version__, files
+from custom_bert import __version__, files, terminal
 from custom_bert import config as configuration
 from custom_bert.config import Precision, TrainConfig
 from custom_bert.config_sources import load as load_config
 from custom_bert.config_sources import meant
 from custom_bert.errors import ConfigError, RunError, UserError, WriteError, nearest
 from custom_bert.process import prepare_process
+from custom_bert.terminal import DataOutput, complain, say
 
 Device = Literal["cpu", "cuda"]
 
@@ -126,9 +127,9 @@ class Evaluate:
             self.run_directory, self.data, split=self.split, device=self.device, precision=self.precision
         )
         if self.json:
-            print(json.dumps(scores.as_dict(labels), ensure_ascii=False))
+            _print_json(scores.as_dict(labels))
         else:
-            print("\n".join(score_lines(scores, labels)))
+            say("\n".join(score_lines(scores, labels)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,7 +139,8 @@ class Predict:
     run_directory: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
     """What train wrote."""
     texts: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="TEXTS")] = "-"
-    """A text file, one text a line; - or nothing for standard input, which is answered as its lines come."""
+    """A text file, one text a line; - or nothing for standard input. Lines of standard input and of pipes are
+    answered as they come."""
     json: tyro.conf.FlagCreatePairsOff[bool] = False
     """One JSON object a line: label and probability."""
     all_probabilities: tyro.conf.FlagCreatePairsOff[bool] = False
@@ -156,16 +158,22 @@ class Predict:
         reader = LineReader(STANDARD_INPUT if self.texts == "-" else self.texts)
         classifier = Classifier.load(self.run_directory, device=self.device, precision=self.precision)
         _say_doubts(self.precision, self.device)
-        unknown, told = UnknownText(), False
+        output, unknown, told = DataOutput(), UnknownText(), 0
+
+        def tell() -> None:
+            complain(f"warning: {reader.path}: {unknown.words()}: {OF_A_MODEL}")
+
         for block in reader.blocks():
             for row in classifier.stream_proba(block, unknown=unknown):
-                self._print(classifier.labels, row)
-            sys.stdout.flush()  # whoever feeds standard input may wait for an answer
+                output.line(self._line(classifier.labels, row))
+            output.flush()  # whoever feeds standard input may wait for an answer
             if unknown.mostly and not told:
-                told = True
-                print(f"warning: {reader.path}: {unknown.words()}: {OF_A_MODEL}", file=sys.stderr)
+                told = unknown.mostly
+                tell()
+        if unknown.mostly > told:
+            tell()
 
-    def _print(self, labels: tuple[str, ...], row: Any) -> None:
+    def _line(self, labels: tuple[str, ...], row: Any) -> str:
         """One line for the (C,) probabilities of a text."""
         best = int(row.argmax())
         label, probability = labels[best], float(row[best])
@@ -173,12 +181,11 @@ class Predict:
             value: dict[str, Any] = {"label": label, "probability": probability}
             if self.all_probabilities:
                 value["probabilities"] = dict(zip(labels, row.tolist(), strict=True))
-            print(json.dumps(value, ensure_ascii=False))
-        elif self.all_probabilities:
+            return json.dumps(value, ensure_ascii=False)
+        if self.all_probabilities:
             order = (-row).argsort(kind="stable").tolist()
-            print("\t".join(f"{labels[i]}\t{row[i]:.6f}" for i in order))
-        else:
-            print(f"{label}\t{probability:.6f}")
+            return "\t".join(f"{labels[i]}\t{row[i]:.6f}" for i in order)
+        return f"{label}\t{probability:.6f}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -199,9 +206,9 @@ class CheckData:
 
         dataset = check_data(self.directory, self.vocabulary)
         if self.json:
-            print(json.dumps(as_json(dataset), ensure_ascii=False))
+            _print_json(as_json(dataset))
         else:
-            print("\n".join(describe(dataset)))
+            say("\n".join(describe(dataset)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -215,7 +222,7 @@ class SampleData:
         from custom_bert.data.sample import write_sample_data
 
         report = write_sample_data(Path(self.directory))
-        print(
+        say(
             f"{self.directory}: {report.train:,} training and {report.val:,} validation sentences, "
             f"{len(report.labels)} labels"
         )
@@ -236,13 +243,13 @@ class Info:
         directory = Path(self.run_directory)
         record = files.read_run_json(directory, "run.json")
         if self.json:
-            print(json.dumps(record, ensure_ascii=False, indent=2))
+            _print_json(record, indent=2)
             return
         try:
             lines = info_lines(record)
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise RunError(f"{directory / 'run.json'}: damaged: not the record of a run") from error
-        print("\n".join(lines))
+        say("\n".join(lines))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -257,7 +264,7 @@ class Report:
     def run(self) -> None:
         from custom_bert.report_page import write_report
 
-        print(write_report(self.run_directory, self.out))
+        DataOutput().line(str(write_report(self.run_directory, self.out)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -283,18 +290,18 @@ class ProbeEncoder:
         with contextlib.redirect_stdout(io.StringIO()) if self.json else contextlib.nullcontext():
             found = probe(self.encoder, self.data, from_scratch=self.scratch, seed=self.seed)
         if self.json:
-            print(json.dumps(found.as_dict()))
+            _print_json(found.as_dict())
             return
-        print()
+        say()
         for name, pair in (
             ("linear", found.linear),
             ("fine-tuned", found.fine_tuned),
             ("from scratch", found.from_scratch),
         ):
             if pair:
-                print(f"{name:<12}  accuracy {pair[0]:.4f}  macro-F1 {pair[1]:.4f}")
+                say(f"{name:<12}  accuracy {pair[0]:.4f}  macro-F1 {pair[1]:.4f}")
         if found.gain is not None:
-            print(f"pretraining adds {100 * found.gain:+.1f} points")
+            say(f"pretraining adds {100 * found.gain:+.1f} points")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -312,7 +319,7 @@ class Export:
         from custom_bert.inference.export import export_hugging_face
 
         for line in export_hugging_face(self.run_directory, self.out):
-            print(line)
+            say(line)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -334,7 +341,7 @@ class Init:
         files.make_directory(target)
         for name in names:
             files.write_text(target / name, template(name), replace=False)
-        print(f"{target}: config.py and train.py; edit config.py, then run python train.py there")
+        say(f"{target}: config.py and train.py; edit config.py, then run python train.py there")
 
 
 COMMANDS: dict[str, type[Any]] = {
@@ -359,10 +366,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     runs = False
     try:
         if not arguments or arguments[0] in ("-h", "--help"):
-            print(_overview())
+            say(_overview())
             return 0 if arguments else 64
         if arguments[0] in ("-V", "--version"):
-            print(f"custom-bert {__version__}")
+            say(f"custom-bert {__version__}")
             return 0
         if arguments[0] == "bench":
             from custom_bert.bench.__main__ import main as bench
@@ -375,24 +382,30 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise UserError(f"unknown command {arguments[0]!r}{hint}; see custom-bert --help")
         command = _parse(arguments[0], arguments[1:])
         runs = True
-        command.run()
-        sys.stdout.flush()
+        with terminal.warnings_told():
+            command.run()
+        terminal.flush()
         return 0
     except UserError as error:
         if _speaks() or (runs and not isinstance(error, ConfigError)):
             for line in str(error).splitlines():
-                print(f"error: {line}", file=sys.stderr)
+                complain(f"error: {line}")
         return error.exit_code
     except SystemExit as end:  # --help
         return int(end.code or 0)
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:  # the reader went away, as `head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        terminal.discard_output()
         return 141
     except OSError as error:  # wherever the system refuses
-        print(f"error: {error.filename or 'output'}: {error.strerror or error}", file=sys.stderr)
+        where = f"{error.filename}: " if error.filename else ""
+        complain(f"error: {where}{error.strerror or error}")
         return 74
+
+
+def _print_json(value: Any, indent: int | None = None) -> None:
+    DataOutput().line(json.dumps(value, ensure_ascii=False, indent=indent))
 
 
 def _say_doubts(precision: Precision, device: Device | None) -> None:
@@ -400,7 +413,7 @@ def _say_doubts(precision: Precision, device: Device | None) -> None:
     from custom_bert.precision import doubts
 
     for line in doubts(precision, choose_device(device)[0]):
-        print(f"warning: {line}", file=sys.stderr)
+        complain(f"warning: {line}")
 
 
 def _speaks() -> bool:
@@ -412,17 +425,52 @@ def _parse(name: str, arguments: list[str]) -> Any:
     command = COMMANDS[name]
     default = None
     if command in (Train, Pretrain):
-        settings = load_config(_config_of(arguments), note=print if _speaks() else lambda line: None)
+        settings = load_config(_config_of(arguments), note=say if _speaks() else lambda line: None)
         _check_settings(name, arguments)
         default = command(settings=settings, before=configuration.to_flat(settings))
-    shown = io.StringIO()
+
+    def parse() -> Any:
+        return tyro.cli(command, prog=f"custom-bert {name}", args=arguments, default=default)
+
     try:
-        with contextlib.redirect_stderr(shown):
-            return tyro.cli(command, prog=f"custom-bert {name}", args=arguments, default=default)
+        with contextlib.redirect_stdout(terminal.screen()), contextlib.redirect_stderr(io.StringIO()):
+            return parse()
     except SystemExit as end:
         if not end.code:
             raise  # --help
-        raise UserError(f"{_first_paragraph(shown.getvalue())}; see custom-bert {name} --help") from None
+        raise UserError(f"{_first_paragraph(_drawn(parse))}; see custom-bert {name} --help") from None
+
+
+class _Page(io.StringIO):
+    """For tyro: no terminal, which would have colours, and with an encoding that has lines for its frame."""
+
+    encoding = "utf-8"
+
+
+WIDEST_PAGE = 10_000
+"""Columns on which no message of tyro's is broken into several lines."""
+
+
+def _drawn(parse: Callable[[], Any]) -> str:
+    """What tyro prints on standard error when it parses once more, in the same form in every terminal.
+
+    By itself it chooses the frame by standard output's encoding, colours by whether that is a terminal, and
+    breaks lines, and in them long words, at the terminal's width.
+    """
+    shown, columns = io.StringIO(), os.environ.get("COLUMNS")
+    os.environ["COLUMNS"] = str(WIDEST_PAGE)
+    try:
+        with (
+            contextlib.redirect_stdout(_Page()),
+            contextlib.redirect_stderr(shown),
+            contextlib.suppress(SystemExit),
+        ):
+            parse()
+    finally:
+        del os.environ["COLUMNS"]
+        if columns is not None:
+            os.environ["COLUMNS"] = columns
+    return shown.getvalue()
 
 
 def _first_paragraph(box: str) -> str:

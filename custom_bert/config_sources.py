@@ -6,16 +6,17 @@ Standard library only, like `config.py`.
 from __future__ import annotations
 
 import dataclasses
+import importlib.abc
 import importlib.util
 import os
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from types import ModuleType
+from types import CodeType, ModuleType
 from typing import Any, get_type_hints
 
+from custom_bert import files
 from custom_bert.config import GROUPS, TrainConfig, check, coerce, field_types, replace, to_flat
 from custom_bert.errors import ConfigError, did_you_mean
-from custom_bert.files import parse_json
 
 ALIASES: dict[str, str] = {
     "emb_dim": "model.hidden_size",
@@ -155,29 +156,50 @@ def _expanded(value: str | tuple[str, ...]) -> str | tuple[str, ...]:
 
 def _from_path(path: Path, note: Callable[[str], None] | None) -> TrainConfig:
     try:
-        if not path.is_file():
-            raise ConfigError([f"{path}: no such config file"])
-        path.read_bytes()
+        content = files.read_once(path, files.LARGEST_JSON)
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        raise ConfigError([f"{path}: no such config file"]) from None
     except OSError as error:
         raise ConfigError([f"{path}: cannot read: {error.strerror}"]) from error
-    if path.suffix == ".json":
+    if files.is_json(path, content):
         try:
-            value = parse_json(path.read_bytes())
+            value = files.parse_json(content)
         except ValueError as error:
             raise ConfigError([f"{path}: not valid JSON: {error}"]) from error
         if not isinstance(value, dict):
             raise ConfigError([f"{path}: expected an object of settings"])
         return from_mapping(value, where=str(path), note=note)
-    spec = importlib.util.spec_from_file_location("custom_bert_user_config", path)
-    if spec is None or spec.loader is None:
+    if path.suffix not in (".py", ""):
         raise ConfigError([f"{path}: expected a .py file with get_config(), or a .json file"])
+    loader = _Loader(path, content)
+    spec = importlib.util.spec_from_loader("custom_bert_user_config", loader)
+    assert spec is not None
     module = importlib.util.module_from_spec(spec)
     try:
-        spec.loader.exec_module(module)
+        loader.exec_module(module)
     except Exception as error:
         line = _line_in(error, path)
         raise ConfigError([f"{path}{line}: {type(error).__name__}: {error}"]) from error
     return _from_module(module, str(path), note)
+
+
+class _Loader(importlib.abc.ExecutionLoader):
+    """Makes a module of a Python file that was read. Unlike Python's own it does not open the file again."""
+
+    def __init__(self, path: Path, content: bytes) -> None:
+        self._path, self._content = path, content
+
+    def get_filename(self, fullname: str) -> str:
+        """For the module's `__file__`, and for tracebacks."""
+        return str(self._path)
+
+    def get_source(self, fullname: str) -> str:
+        """As the coding line says, or UTF-8."""
+        return importlib.util.decode_source(self._content)
+
+    def get_code(self, fullname: str) -> CodeType:
+        """Of the bytes, whose decoding is the compiler's task, and its errors with their lines."""
+        return self.source_to_code(self._content, str(self._path))
 
 
 def _line_in(error: BaseException, path: Path) -> str:

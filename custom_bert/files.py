@@ -8,6 +8,7 @@ those of the day before. Standard library only.
 
 from __future__ import annotations
 
+import codecs
 import errno
 import fcntl
 import hashlib
@@ -23,6 +24,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from custom_bert.errors import RunError, WriteError
+from custom_bert.terminal import say
 
 CHUNK = 1 << 20
 
@@ -403,7 +405,7 @@ def locked(
     directory: Path,
     occupation: str = "trains into it; wait for it, or choose another --out",
     *,
-    warn: Callable[[str], None] = print,
+    warn: Callable[[str], None] = say,
 ) -> Iterator[None]:
     """Holds a directory for this process; the system lets go of it when the process ends, however it ends.
 
@@ -503,6 +505,29 @@ def read_at_most(path: Path, limit: int) -> bytes:
     with open(descriptor, "rb") as stream:
         _check_regular(descriptor, path)
         return _at_most(stream, limit)
+
+
+def read_once(path: Path, limit: int) -> bytes:
+    """All that a file of any kind holds, which is opened a single time: a pipe has no second.
+
+    Raises:
+        OSError: if it cannot be read, or holds more than `limit` bytes.
+        ValueError: if the path cannot be one.
+    """
+    content = bytearray()
+    with open(path, "rb") as stream:
+        while len(content) <= limit and (chunk := stream.read(CHUNK)):  # a device may never end
+            content += chunk
+    if len(content) > limit:
+        raise OSError(errno.EFBIG, f"larger than {limit:,} bytes", str(path))
+    return bytes(content)
+
+
+def is_json(path: Path, content: bytes) -> bool:
+    """Whether a file holds JSON: by its name's ending, or, as a pipe's name has none, by how it begins."""
+    if path.suffix:
+        return path.suffix == ".json"
+    return content.removeprefix(codecs.BOM_UTF8).lstrip().startswith(b"{")
 
 
 def _at_most(stream: BinaryIO, limit: int) -> bytes:

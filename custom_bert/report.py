@@ -1,4 +1,7 @@
-"""Tables of metrics for a terminal: what training, `evaluate` and `info` print."""
+"""Tables of metrics for a terminal: what training, `evaluate` and `info` print.
+
+Columns are as wide as their labels are where standard output's encoding lacks characters of them.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from custom_bert.metrics import Scores
+from custom_bert.terminal import ELLIPSIS, displayable
 
 MATRIX_UP_TO = 12
 """Classes up to which a confusion matrix is readable in a terminal."""
@@ -20,12 +24,12 @@ def score_lines(scores: Scores, labels: Sequence[str], *, matrix: bool = True) -
     With more than `TABLE_ROWS` classes, those with most examples, and a line on how many are left out.
     """
     rows = most_frequent([one.support for one in scores.classes], TABLE_ROWS)
-    shown = [printable(labels[i]) for i in rows]
+    shown = [displayable(printable(labels[i])) for i in rows]
     width = min(40, max(len("label"), len("macro average"), *map(len, shown)))
     lines = [f"{'label':<{width}}  precision  recall      F1  examples"]
     for label, one in zip(shown, (scores.classes[i] for i in rows), strict=True):
         lines.append(
-            f"{cut(label, width):<{width}}  {one.precision:9.3f}  {one.recall:6.3f}  "
+            f"{cut(label, width, displayable(ELLIPSIS)):<{width}}  {one.precision:9.3f}  {one.recall:6.3f}  "
             f"{one.f1:6.3f}  {one.support:8,}"
         )
     if len(rows) < len(labels):
@@ -42,14 +46,15 @@ def score_lines(scores: Scores, labels: Sequence[str], *, matrix: bool = True) -
 
 def matrix_lines(scores: Scores, labels: Sequence[str]) -> list[str]:
     """The confusion matrix: rows are true labels, columns predictions."""
-    labels = [printable(label) for label in labels]
+    labels = [displayable(printable(label)) for label in labels]
+    ellipsis = displayable(ELLIPSIS)
     width = min(24, max(map(len, labels)))
     cell = max(6, len(str(int(scores.counts_CC.max()))), *(min(10, len(x)) for x in labels))
-    head = " ".join(f"{cut(label, cell):>{cell}}" for label in labels)
+    head = " ".join(f"{cut(label, cell, ellipsis):>{cell}}" for label in labels)
     lines = [f"{'true / predicted':<{max(width, 16)}}  {head}"]
     for label, row in zip(labels, scores.counts_CC.tolist(), strict=True):
         cells = " ".join(f"{count if count else '.':>{cell}}" for count in row)
-        lines.append(f"{cut(label, width):<{max(width, 16)}}  {cells}")
+        lines.append(f"{cut(label, width, ellipsis):<{max(width, 16)}}  {cells}")
     return lines
 
 
@@ -65,9 +70,9 @@ def printable(label: str) -> str:
     return label if label.isprintable() else repr(label)[1:-1]
 
 
-def cut(text: str, width: int) -> str:
-    """`text`, or its beginning and an ellipsis."""
-    return text if len(text) <= width else text[: width - 1] + "…"
+def cut(text: str, width: int, ellipsis: str = ELLIPSIS) -> str:
+    """`text`, or its beginning and an ellipsis, in at most `width` characters."""
+    return text if len(text) <= width else text[: width - len(ellipsis)] + ellipsis
 
 
 def info_lines(record: dict[str, Any]) -> list[str]:

@@ -11,6 +11,7 @@ from typing import Any, NoReturn, get_args
 
 from custom_bert.config import Size
 from custom_bert.errors import ConfigError, UserError
+from custom_bert.terminal import complain, say
 
 PARTS = ("speed", "lengths", "learning")
 """Of the ablation; here too, because its module needs torch."""
@@ -82,7 +83,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     config = None
     if options.command == "tune":
-        config = load(options.config or {}, note=print)
+        config = load(options.config or {}, note=say)
         if options.data is not None and config.objective != "classification":
             raise ConfigError(["bench tune: objective masked_lm reads data.corpus; leave DATA out"])
         config = config if options.data is None else replace(config, in_directory(options.data))
@@ -93,9 +94,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         if path.exists():
             raise ConfigError([f"{path}: exists already and is not overwritten; choose another --out"])
     files.check_writable(out.parent)
-
-    def tell(line: str) -> None:
-        print(line, flush=True)
 
     words = list(sys.argv[1:] if argv is None else argv)
     if config and options.data is not None:
@@ -109,7 +107,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "quick": options.quick,
         "repeats": options.repeats,
         "out": out,
-        "tell": tell,
+        "tell": say,
     }
     if options.command == "ablation":
         ablation.run(**common, size=options.size, parts=options.only or ablation.PARTS)
@@ -118,7 +116,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     else:
         {"scaling": scaling, "roofline": roofline}[options.command].run(**common)
     written = [path for path in (out, *(out.with_suffix(end) for end in (".md", ".svg"))) if path.exists()]
-    tell(", ".join(map(str, written)))
+    say(", ".join(map(str, written)))
     return 0
 
 
@@ -145,5 +143,5 @@ if __name__ == "__main__":
             sys.exit(main())
         except UserError as error:
             for line in str(error).splitlines():
-                print(f"error: {line}", file=sys.stderr)
+                complain(f"error: {line}")
             sys.exit(error.exit_code)

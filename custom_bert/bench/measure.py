@@ -89,7 +89,7 @@ def in_child(
             path = variables.get("PYTHONPATH")
             variables["PYTHONPATH"] = os.pathsep.join([str(ROOT), *([path] if path else [])])
         begun = time.perf_counter()
-        with log.open("w") as stream:
+        with log.open("wb") as stream:
             process = subprocess.Popen(
                 command,
                 stdout=stream,
@@ -100,7 +100,9 @@ def in_child(
             process.wait()
         wall = time.perf_counter() - begun
         if process.returncode:
-            raise ChildError(task, arguments, process.returncode, log.read_text(errors="replace"))
+            raise ChildError(
+                task, arguments, process.returncode, log.read_text(encoding="utf-8", errors="replace")
+            )
         result: dict[str, Any] = json.loads(answer.read_text(encoding="utf-8"))
     return {**result, "wall_seconds": round(wall, 2)}
 
@@ -193,7 +195,7 @@ def commit() -> str:
 
 
 def _git(*arguments: str) -> str:
-    done = subprocess.run(["git", *arguments], capture_output=True, text=True, cwd=ROOT, check=True)
+    done = subprocess.run(["git", *arguments], capture_output=True, encoding="utf-8", cwd=ROOT, check=True)
     return done.stdout.strip()
 
 

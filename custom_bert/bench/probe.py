@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from custom_bert import terminal
 from custom_bert.config_sources import from_mapping
 from custom_bert.data.batching import texts_at_once
 from custom_bert.data.dataset import Dataset, TextFile, in_directory, read_dataset
@@ -74,7 +75,7 @@ def probe(
     *,
     from_scratch: bool = False,
     seed: int = 0,
-    say: Callable[[str], None] = print,
+    say: Callable[[str], None] = terminal.say,
 ) -> Probe:
     """Measures an encoder on a folder of labelled texts.
 

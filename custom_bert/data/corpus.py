@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import stat
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -151,7 +150,7 @@ def read_corpus(paths: Sequence[str], cache: Path | None = None) -> Corpus:
 
 def _content(path: Path, status: os.stat_result, cache: Path | None) -> Content:
     """What a file holds: as an earlier check found it if the file is the same to the system, or read now."""
-    if cache is None or not stat.S_ISREG(status.st_mode):
+    if cache is None:
         return _checked(path)
     # of one that has just been written, another write might leave the same time
     settled = time.time_ns() - max(status.st_mtime_ns, status.st_ctime_ns) > SETTLED
@@ -213,7 +212,8 @@ def find_files(paths: Sequence[str]) -> list[Path]:
     """The files themselves and those in folders, each folder's by name.
 
     Raises:
-        DataError: if one is missing, a folder holds none, or a file stands there twice.
+        DataError: if one is missing or can be read only once, a folder holds none, or a file stands there
+            twice.
     """
     found: list[Path] = []
     for name in paths:
@@ -224,7 +224,7 @@ def find_files(paths: Sequence[str]) -> list[Path]:
                 raise DataError(name, f"the folder holds no {', '.join(ENDINGS)} file")
             found += inside
         else:
-            LineReader(path)  # tells what is missing
+            LineReader(path).check_repeatable()  # tells what is missing, too
             found.append(path)
     seen: set[Path] = set()
     for path in found:

@@ -246,8 +246,7 @@ def _read_pair(
     """Reads texts and labels. With `known_from` (the training labels' path) no new label is allowed."""
     texts, label_reader = LineReader(texts_path), LineReader(labels_path)
     for reader in (texts, label_reader):
-        if not reader.path.is_file():
-            raise DataError(str(reader.path), "not a regular file, which can be read more than once")
+        reader.check_repeatable()
     label_ids, label_characters = read_labels(label_reader, labels, known_from, texts_path)
     hashes, empty, characters = [], [], 0
     for block in texts.blocks():
@@ -284,6 +283,8 @@ def check_aligned(texts_path: str, labels_path: str) -> None:
     """Raises DataError if two files differ in their number of lines."""
     empty: list[int] = []
     texts, labels = LineReader(texts_path), LineReader(labels_path)
+    for reader in (texts, labels):
+        reader.check_repeatable()  # whoever compares two files reads them again afterwards
     for block in texts.blocks():
         start = texts.num_lines - len(block)
         empty += [start + i + 1 for i, line in enumerate(block) if is_blank(line)]

@@ -25,6 +25,9 @@ from custom_bert.errors import DataError
 
 STANDARD_INPUT = "/dev/stdin"
 
+DESCRIPTOR_0 = (STANDARD_INPUT, "/dev/fd/0", "/proc/self/fd/0")
+"""Names of standard input. It is read by its descriptor, because a socket cannot be opened by a name."""
+
 ZSTANDARD = b"\x28\xb5\x2f\xfd"
 
 BLOCK = 1 << 22
@@ -35,12 +38,13 @@ class LineReader:
     """Streams a text file's lines in blocks and knows its hash once it has been read to the end.
 
     Args:
-        path: the file, or `STANDARD_INPUT`, which is read once and may be empty.
+        path: the file. Standard input, a pipe or a device is read once, as its lines come, and may be empty.
         unpack: read what a .gz or .zst file holds.
 
     Attributes:
+        once: whether the text can be read only once, because it is no regular file.
         num_lines: read so far.
-        num_bytes: of the file as it is stored, read so far.
+        num_bytes: of a regular file as it is stored, read so far.
 
     Raises:
         DataError: if the file is missing, empty or a directory.
@@ -49,9 +53,10 @@ class LineReader:
     def __init__(self, path: str | Path, *, unpack: bool = False) -> None:
         self.path = Path(path)
         self.num_lines = self.num_bytes = 0
-        self._unpack = unpack
+        self._unpack, self._begun = unpack, False
         self._digest = hashlib.sha256()
-        if str(path) == STANDARD_INPUT:
+        self.once = self._is_input
+        if self.once:
             return
         status = status_of(self.path)
         if status is None:
@@ -60,12 +65,21 @@ class LineReader:
             raise DataError(str(self.path), f"no such file{missing}")
         if stat.S_ISDIR(status.st_mode):
             raise DataError(str(self.path), "is a directory; expected a text file")
-        if stat.S_ISREG(status.st_mode) and status.st_size == 0:
+        self.once = not stat.S_ISREG(status.st_mode)
+        if not self.once and status.st_size == 0:
             raise self._empty()
+
+    def check_repeatable(self) -> None:
+        """Raises DataError if the text can be read only once; to be called before it is read more often."""
+        if self.once:
+            raise DataError(
+                str(self.path),
+                "is read several times, which no pipe or device allows; write it to a regular file",
+            )
 
     @property
     def _is_input(self) -> bool:
-        return self.path == Path(STANDARD_INPUT)
+        return str(self.path) in DESCRIPTOR_0
 
     @property
     def sha256(self) -> str:
@@ -80,8 +94,12 @@ class LineReader:
 
         Raises:
             DataError: for bytes that are not UTF-8, NUL bytes, UTF-16, gzip, or lone CR line ends, with
-                the line's number; after the last line, if the file is not the one with this hash.
+                the line's number; after the last line, if the file is not the one with this hash; a second
+                time, if the text can be read only once.
         """
+        if self._begun:
+            self.check_repeatable()
+        self._begun = True
         self.num_lines, self.num_bytes, self._digest = 0, 0, hashlib.sha256()
         try:
             stored = open(0 if self._is_input else self.path, "rb")
@@ -89,10 +107,10 @@ class LineReader:
             raise DataError(str(self.path), f"cannot read: {error.strerror}") from error
         with stored, unpacked(stored, self.path) if self._unpack else nullcontext(stored) as stream:
             for raw in self._whole_lines(stream):
-                if not self._is_input:
+                if not self.once:
                     self.num_bytes = stored.tell()
                 yield self._decode(raw)
-        if self.num_lines == 0 and not self._is_input and not self._unpack:
+        if self.num_lines == 0 and not self.once and not self._unpack:
             raise self._empty()  # a byte order mark and nothing else
         if sha256 is not None and self.sha256 != sha256:
             raise DataError(str(self.path), "the file changed while it was read; start again")
@@ -102,8 +120,9 @@ class LineReader:
 
     def _read(self, stream: BinaryIO) -> bytes:
         try:
-            # of standard input what is there: a line does not wait for the ones after it
-            chunk = stream.read1(BLOCK) if self._is_input else stream.read(BLOCK)  # type: ignore[attr-defined]
+            # of a pipe what is there: a line does not wait for the ones after it
+            as_it_comes = self.once and not self._unpack
+            chunk = stream.read1(BLOCK) if as_it_comes else stream.read(BLOCK)  # type: ignore[attr-defined]
         except (OSError, EOFError, zlib.error) as error:  # the latter two of a damaged .gz
             reason = getattr(error, "strerror", None) or str(error)
             raise DataError(str(self.path), f"cannot read: {reason}") from error
@@ -123,6 +142,8 @@ class LineReader:
             end = chunk.rfind(b"\n") + 1
             if end == 0:
                 pending.append(chunk)
+                if b"\0" in chunk:
+                    break  # no text, as will be told; a line of /dev/zero never ends
             else:
                 yield b"".join([*pending, chunk[:end]])
                 pending = [chunk[end:]] if end < len(chunk) else []

@@ -267,10 +267,10 @@ def load_tokenizer(
         DataError: if the file is missing, is neither form, or lacks a special token.
     """
     path = Path(path)
-    if not path.is_file():
-        raise DataError(str(path), "no such tokenizer file; expected a vocab.txt or tokenizer.json")
     try:
-        content = files.read_at_most(path, LARGEST_FILE)
+        content = files.read_once(path, LARGEST_FILE)
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        raise DataError(str(path), "no such tokenizer file; expected a vocab.txt or tokenizer.json") from None
     except OSError as error:
         raise DataError(str(path), f"cannot read: {error.strerror}") from error
     return parse_tokenizer(
@@ -286,12 +286,12 @@ def parse_tokenizer(
     strip_accents: bool = False,
     split_chinese: bool = True,
 ) -> TextTokenizer:
-    """`load_tokenizer` of a file's bytes; its name says which form it has."""
+    """`load_tokenizer` of a file's bytes; its name says which form it has, or, without an ending, they do."""
     try:
         content = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise DataError(str(path), f"not valid UTF-8 at byte {error.start + 1}") from error
-    if path.suffix != ".json":
+    if not files.is_json(path, data):
         tokens = [token.rstrip("\r") for token in content.split("\n")]
         while tokens and not tokens[-1]:
             tokens.pop()

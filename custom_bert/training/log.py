@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import importlib.util
-import sys
 import textwrap
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from custom_bert import terminal
 from custom_bert.data.labels import label_line
 from custom_bert.errors import UserError
 from custom_bert.training.prepare import Prepared
@@ -44,7 +44,7 @@ class Reporter:
         if self._bar is not None:
             self._bar.console.print(line, markup=False, highlight=False, soft_wrap=True)
         else:
-            print(line, flush=True)
+            terminal.say(line)
 
     def warn(self, line: str) -> None:
         """Prints one line that begins with `warning:`."""
@@ -53,16 +53,22 @@ class Reporter:
     def start(self, phase: str, total_steps: int | None) -> None:
         """Begins the progress of a phase; without a number of steps it counts in per cent."""
         self._last_line = 0.0
-        if self._silent or not sys.stdout.isatty():
+        if self._silent or not terminal.is_terminal():
             return
+        from rich.console import Console
         from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+        from rich.table import Column
 
+        # rich cuts with an ellipsis of one character; what may stand in for it would not fit into the line
+        has_ellipsis = terminal.displayable(terminal.ELLIPSIS) == terminal.ELLIPSIS
+        column = Column(no_wrap=True, overflow="ellipsis" if has_ellipsis else "crop")
         self._bar = Progress(
-            TextColumn(f"{phase}ing"),
+            TextColumn(f"{phase}ing", table_column=column),
             BarColumn(),
-            TextColumn("{task.completed}/{task.total}"),
+            TextColumn("{task.completed}/{task.total}", table_column=column),
             TimeRemainingColumn(),
-            TextColumn("{task.fields[status]}"),
+            TextColumn("{task.fields[status]}", table_column=column),
+            console=Console(file=terminal.screen()),
         )
         self._task = self._bar.add_task("", total=100 if total_steps is None else total_steps, status="")
         self._bar.start()

@@ -29,6 +29,7 @@ from custom_bert.models.masked_lm import MaskedLanguageModel
 from custom_bert.models.outline import from_tensors, language_model_from
 from custom_bert.precision import MixedPrecision
 from custom_bert.signals import Requests
+from custom_bert.terminal import say
 from custom_bert.training import checkpoint, choices, ranks
 from custom_bert.training.caller import caller_state_kept
 from custom_bert.training.compile import compile_layers, compiler_fault, fusion_line, graphs_compiled
@@ -78,7 +79,7 @@ def train_model(
     The caller's random state, thread count and torch's switches are afterwards as they were before, also
     after an exception.
     """
-    config = load_config(config, note=print)
+    config = load_config(config, note=say)
     with caller_state_kept(config.runtime.device), ranks.joined(config.runtime.device) as group:
         reporter = Reporter(silent=not group.leads)
         return _train(config, group, reporter, fresh=fresh)

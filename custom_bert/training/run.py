@@ -17,6 +17,7 @@ from custom_bert import config as configuration
 from custom_bert.checkpoints.native import write_description, write_weights
 from custom_bert.checkpoints.published_files import WEIGHTS
 from custom_bert.errors import RunError, WriteError
+from custom_bert.terminal import say
 from custom_bert.training import checkpoint
 from custom_bert.training.identity import differences, digest, identity
 from custom_bert.training.prepare import Prepared
@@ -67,7 +68,7 @@ def read_record(directory: Path) -> dict[str, Any] | None:
 
 
 @contextmanager
-def hold(directory: Path, warn: Callable[[str], None] = print) -> Iterator[None]:
+def hold(directory: Path, warn: Callable[[str], None] = say) -> Iterator[None]:
     """Makes a directory if there is none, and keeps other trainers out; it goes again if it stays empty.
 
     What interrupted writes left in it is removed, if it is a run's or holds nothing else.

@@ -370,7 +370,8 @@ ODD_PATHS: dict[str, tuple[Callable[[Path], None], str, str]] = {
     "a pipe for a file": (
         in_place_of("train_dataset.txt", os.mkfifo),
         "DIR",
-        "DIR/train_dataset.txt: not a regular file, which can be read more than once",
+        "DIR/train_dataset.txt: is read several times, which no pipe or device allows; "
+        "write it to a regular file",
     ),
     "a dangling link for a validation file": (
         in_place_of("val_dataset.txt", lambda path: path.symlink_to("gone.txt")),

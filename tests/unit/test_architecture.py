@@ -16,6 +16,7 @@ LAYERS = {
     "config_sources": 0,
     "files": 0,
     "signals": 0,
+    "terminal": 0,
     "batch": 1,
     "presets": 1,
     "process": 0,
@@ -150,3 +151,84 @@ def test_importing_changes_no_global_setting() -> None:
         "print(before == after)"
     )
     assert run_python(code).strip() == "True"
+
+
+PRINTS = {"terminal.py", "process.py"}
+"""What touches standard output and standard error; process.py has something stand where there is none."""
+
+
+def prints(tree: ast.AST) -> set[str]:
+    """Names by which something is printed past custom_bert.terminal, in whatever way they are used."""
+    found = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)} & {"print"}
+    attributes = {ast.unparse(node) for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+    return found | attributes & {f"sys.{name}" for name in ("stdout", "stderr", "__stdout__", "__stderr__")}
+
+
+@pytest.mark.parametrize("module", modules(), ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_everything_is_printed_by_the_module_that_knows_what_a_stream_can_show(module: Path) -> None:
+    if str(module.relative_to(PACKAGE)) not in PRINTS:
+        assert not prints(ast.parse(module.read_text(encoding="utf-8")))
+
+
+@pytest.mark.parametrize(
+    "code", ["print('x')", "def f(say=print): ...", "sys.stdout.write('x')", "f(file=sys.stderr)"]
+)
+def test_the_printing_rule_sees_calls_and_references(code: str) -> None:
+    assert prints(ast.parse(code))
+
+
+def by_locale(tree: ast.AST) -> list[int]:
+    """Lines of calls that read or write text in an encoding that they do not name."""
+    found = []
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Call):
+            continue
+        name = ast.unparse(node.func)
+        given = {keyword.arg: ast.unparse(keyword.value) for keyword in node.keywords}
+        words = [given.get("mode", ""), *(ast.unparse(argument) for argument in node.args[:2])]
+        text = False
+        if name == "open" or name.endswith((".open", ".fdopen")):
+            binary = any("b" in word for word in words if word[:1] in "'\"" and len(word) <= 5)
+            text = not binary and not name.startswith(OPENERS)
+        elif name.endswith((".read_text", ".write_text", "TextIOWrapper")):
+            text = not name.startswith("files.")  # whose write_text writes UTF-8
+        elif name.endswith("TemporaryFile"):
+            text = "mode" in given and "b" not in given["mode"]
+        elif {"text", "universal_newlines"} & given.keys():
+            text = name.startswith("subprocess.")
+        if text and "encoding" not in given:
+            found.append(node.lineno)
+    return found
+
+
+OPENERS = ("os.open", "system.open", "gzip.open", "webbrowser.")
+"""Of descriptors and of bytes."""
+
+SCRIPTS = [*modules(), *sorted((ROOT / "benchmarks").glob("*.py")), ROOT / "train.py", ROOT / "config.py"]
+
+
+@pytest.mark.parametrize("module", SCRIPTS, ids=lambda p: str(p.relative_to(ROOT)))
+def test_no_file_is_read_or_written_as_the_locale_says(module: Path) -> None:
+    assert not by_locale(ast.parse(module.read_text(encoding="utf-8")))
+
+
+@pytest.mark.parametrize(
+    ("code", "seen"),
+    [
+        ("open(path)", True),
+        ("open(path, 'w')", True),
+        ("path.open(mode='a')", True),
+        ("path.read_text(errors='replace')", True),
+        ("path.write_text('ü')", True),
+        ("os.fdopen(3, 'w')", True),
+        ("subprocess.run(command, text=True)", True),
+        ("open(path, 'rb')", False),
+        ("open(path, encoding='utf-8')", False),
+        ("path.open('wb')", False),
+        ("files.write_text(path, content)", False),
+        ("subprocess.run(command, encoding='utf-8')", False),
+        ("subprocess.run(command)", False),
+    ],
+)
+def test_the_rule_of_encodings_sees_what_a_locale_decides(code: str, seen: bool) -> None:
+    assert bool(by_locale(ast.parse(code))) == seen

@@ -2,12 +2,15 @@
 
 import dataclasses
 import json
+import os
+import threading
 import types
 from pathlib import Path
 
 import pytest
 
 from custom_bert import config as configuration
+from custom_bert import files
 from custom_bert.config import GROUPS, TrainConfig, field_types, replace, to_flat
 from custom_bert.config_sources import ALIASES, PATHS, from_mapping, load
 from custom_bert.errors import ConfigError
@@ -119,6 +122,64 @@ def test_config_files_that_cannot_be_read_say_why(
     with pytest.raises(ConfigError) as caught:
         load(path)
     assert str(caught.value).replace(f"{tmp_path}/", "").startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("content", "lr"),
+    [
+        (b'{"lr": 0.25}', 0.25),
+        (b' \n{"optim.lr": 0.25}\n', 0.25),
+        (b"\xef\xbb\xbfdef get_config():\n    return {'lr': 0.25}\n", 0.25),
+        (b"# -*- coding: latin-1 -*-\n# \xe9\ndef get_config():\n    return {'lr': 0.25}\n", 0.25),
+    ],
+)
+def test_a_pipe_is_a_config_file_and_its_beginning_tells_which(content: bytes, lr: float) -> None:
+    """As the shell's <( ) gives it, which can be opened and read once."""
+    reading, writing = os.pipe()
+    os.write(writing, content)
+    os.close(writing)
+    try:
+        assert load(f"/dev/fd/{reading}").optim.lr == lr
+    finally:
+        os.close(reading)
+
+
+def test_a_named_pipe_is_a_config_file_by_its_name(tmp_path: Path) -> None:
+    path = tmp_path / "settings.json"
+    os.mkfifo(path)
+    writer = threading.Thread(target=path.write_bytes, args=(b'{"lr": 0.25}',))
+    writer.start()
+    assert load(path).optim.lr == 0.25
+    writer.join()
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("/dev/null", "/dev/null: no function get_config() that returns the settings"),
+        ("/dev/zero", "/dev/zero: cannot read: larger than 100 bytes"),
+        ("/", "/: cannot read: Is a directory"),
+        ("/dev/null/x", "/dev/null/x: no such config file"),
+        ("a\0b", "a\0b: no such config file"),
+    ],
+)
+def test_what_is_no_config_file_is_told_apart(
+    name: str, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "LARGEST_JSON", 100)
+    with pytest.raises(ConfigError) as caught:
+        load(name)
+    assert str(caught.value) == message
+
+
+def test_a_config_file_that_was_edited_is_read_anew(tmp_path: Path) -> None:
+    """Within the same second, and of the same length: no compiled file beside it is taken for it."""
+    path = tmp_path / "config.py"
+    for seed in (1, 2):
+        path.write_bytes(b"def get_config():\n    return {'seed': %d}\n" % seed)
+        os.utime(path, (1_700_000_000, 1_700_000_000))
+        assert load(path).seed == seed
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_the_repositorys_own_config_is_valid_and_short() -> None:

@@ -74,6 +74,17 @@ def test_what_is_wrong_is_told_with_its_line(
     assert str(caught.value).startswith(f"{tmp_path}/{told}") and "\n" not in str(caught.value)
 
 
+def test_a_pipe_is_refused_before_anything_is_read(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.txt")
+    (tmp_path / "a.txt").write_bytes(b"\0 no text")
+    with pytest.raises(DataError) as caught:
+        read_corpus([str(tmp_path / "a.txt"), str(tmp_path / "pipe.txt")])
+    assert str(caught.value) == (
+        f"{tmp_path}/pipe.txt: is read several times, which no pipe or device allows; "
+        "write it to a regular file"
+    )
+
+
 def test_a_folder_without_text_and_a_file_twice_are_refused(tmp_path: Path) -> None:
     (tmp_path / "notes.md").write_text("x")
     with pytest.raises(DataError, match=r"the folder holds no \.txt"):

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import os
+import socket
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -19,6 +22,7 @@ from custom_bert.errors import DataError
 
 quiet = settings(deadline=None, derandomize=True, database=None)
 
+ROOT = Path(__file__).resolve().parents[3]
 BOM = b"\xef\xbb\xbf"
 LINE_BREAKS_ELSEWHERE = "\u2028\u2029\u0085\x0b\x0c\x1c\x1d\x1e"
 nasty_texts = st.text(
@@ -223,6 +227,76 @@ def test_a_line_of_standard_input_does_not_wait_for_the_next(writing: int) -> No
     assert next(blocks) == ["two"]
     os.close(writing)
     assert list(blocks) == []
+
+
+def test_a_line_of_a_named_pipe_does_not_wait_for_the_next_nor_for_the_writer(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    answered = threading.Event()
+
+    def write() -> None:
+        time.sleep(0.2)  # the reader waits at the pipe
+        with open(tmp_path / "pipe", "wb", buffering=0) as stream:
+            stream.write(b"one\ntw")
+            assert answered.wait(10)
+            stream.write(b"o\n")
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    blocks = LineReader(tmp_path / "pipe").blocks()
+    assert next(blocks) == ["one"]
+    answered.set()
+    assert list(blocks) == [["two"]]
+    thread.join()
+
+
+def pipe_of(content: bytes) -> int:
+    """A pipe's descriptor, with all of its content written; /dev/fd/N names it, as the shell's <( ) does."""
+    reading, writing = os.pipe()
+    os.write(writing, content)
+    os.close(writing)
+    return reading
+
+
+@pytest.mark.parametrize(("content", "expected"), [(b"", []), (BOM, []), (b"a\nb", ["a", "b"])])
+def test_a_pipe_is_read_once_and_may_be_empty(content: bytes, expected: list[str]) -> None:
+    descriptor = pipe_of(content)
+    reader = LineReader(f"/dev/fd/{descriptor}")
+    assert [line for block in reader.blocks() for line in block] == expected
+    assert reader.sha256 == hashlib.sha256(content).hexdigest()
+    with pytest.raises(DataError, match="is read several times, which no pipe or device allows"):
+        next(reader.blocks())
+    os.close(descriptor)
+
+
+def test_what_can_be_read_once_is_told_before_it_is_read(path: Path, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    path.write_bytes(b"x\n")
+    (tmp_path / "link").symlink_to(path)
+    LineReader(path).check_repeatable()
+    LineReader(tmp_path / "link").check_repeatable()
+    for name in (STANDARD_INPUT, "/dev/fd/0", "/dev/null", str(tmp_path / "pipe")):
+        with pytest.raises(DataError) as caught:
+            LineReader(name).check_repeatable()
+        assert str(caught.value) == (
+            f"{name}: is read several times, which no pipe or device allows; write it to a regular file"
+        )
+
+
+@pytest.mark.parametrize("name", ["/dev/stdin", "/dev/fd/0", "/proc/self/fd/0"])
+def test_standard_input_may_be_a_socket_by_any_of_its_names(name: str) -> None:
+    code = f"from custom_bert.data.text import LineReader; print(list(LineReader({name!r}).blocks()))"
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        ours.sendall(b"one\ntwo\n")
+        ours.shutdown(socket.SHUT_WR)
+        said = subprocess.check_output([sys.executable, "-c", code], stdin=theirs, cwd=ROOT)
+    assert said == b"[['one', 'two']]\n"
+
+
+@pytest.mark.skipif(not Path("/dev/zero").exists(), reason="a system without /dev/zero")
+def test_a_device_that_never_ends_a_line_is_refused() -> None:
+    with mock.patch.object(text, "BLOCK", 1 << 12), pytest.raises(DataError, match="/dev/zero:1: NUL byte"):
+        list(LineReader("/dev/zero").blocks())
 
 
 def test_a_byte_order_mark_in_two_pieces_is_none_of_the_text(writing: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -252,6 +253,28 @@ def test_a_trained_tokenizer_is_the_same_when_it_is_written_and_read(tmp_path: P
     assert read.sha256 == made.sha256
     for one, other in zip(made.encode(texts, 32).sequences, read.encode(texts, 32).sequences, strict=True):
         assert one.tolist() == other.tolist()
+
+
+@pytest.mark.parametrize("form", ["json", "txt"])
+def test_a_tokenizer_is_read_from_a_pipe_and_its_beginning_tells_which(tmp_path: Path, form: str) -> None:
+    """As the shell's <( ) gives it, which can be opened and read once."""
+    vocab = write_vocab(tmp_path / "vocab.txt", ["film", "##s"])
+    made = load_tokenizer(vocab)
+    reading, writing = os.pipe()
+    os.write(writing, made.to_json().encode() if form == "json" else vocab.read_bytes())
+    os.close(writing)
+    assert load_tokenizer(f"/dev/fd/{reading}").sha256 == made.sha256
+    os.close(reading)
+
+
+def test_what_cannot_be_read_as_a_tokenizer_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "LARGEST_FILE", 100)
+    assert (
+        fault(tmp_path / "none") == "DIR/none: no such tokenizer file; expected a vocab.txt or tokenizer.json"
+    )
+    (tmp_path / "folder").mkdir()
+    assert fault(tmp_path / "folder") == "DIR/folder: cannot read: Is a directory"
+    assert fault(Path("/dev/zero")).endswith("zero: cannot read: larger than 100 bytes")
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
