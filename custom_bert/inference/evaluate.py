@@ -72,6 +72,7 @@ def _divided_rows(run: Path, data: str | Path, split: str) -> np.ndarray | None:
         settings = {name: record["config"][name] for name in ("seed", "data.val_fraction")}
         config = from_mapping({**settings, **in_directory(data)})
         hashes = [record["identity"]["data"][name] for name in ("train_texts", "train_labels")]
+        count = record["data"]["val_examples"]
     except (OSError, ValueError, KeyError, TypeError, ConfigError) as error:
         raise RunError(f"{run / 'run.json'}: cannot tell which rows were set aside") from error
     if not divided:
@@ -89,6 +90,11 @@ def _divided_rows(run: Path, data: str | Path, split: str) -> np.ndarray | None:
             file.texts_path,
             f"not the file that {run} was trained on, so the rows that it set aside cannot be told; "
             f"write val_dataset.txt and val_labels.txt to evaluate on other data",
+        )
+    if len(dataset.val_rows) != count:  # which texts are equal was told otherwise by older versions
+        raise RunError(
+            f"{run}: an older version set {count:,} rows aside where this one would take "
+            f"{len(dataset.val_rows):,}, so they cannot be told; write val_dataset.txt and val_labels.txt"
         )
     return dataset.val_rows if split == "val" else dataset.train_rows
 

@@ -47,6 +47,10 @@ PLAN = ("batch.token_budget", "optim.eval_every")
 keeps its precision too, since other numbers would come of another."""
 
 
+OTHER_TOKENIZER = "tokenizer changed"
+"""The one difference of two runs on the same texts and settings where vocabularies are made otherwise."""
+
+
 def identity(prepared: Prepared) -> Identity:
     """Of a run: resolved settings, contents of the files, the tokenizer."""
     settings, asked = configuration.to_flat(prepared.config), configuration.to_flat(prepared.asked)

@@ -19,7 +19,7 @@ from custom_bert.checkpoints.published_files import WEIGHTS
 from custom_bert.errors import RunError, WriteError
 from custom_bert.terminal import say
 from custom_bert.training import checkpoint
-from custom_bert.training.identity import differences, digest, identity
+from custom_bert.training.identity import OTHER_TOKENIZER, differences, digest, identity
 from custom_bert.training.prepare import Prepared
 
 Status = Literal["running", "interrupted", "finished"]
@@ -105,6 +105,12 @@ def claim(directory: Path, prepared: Prepared) -> dict[str, Any] | None:
     if record is None:
         return None
     found = differences(record, identity(prepared), directory / "run.json")
+    config = prepared.config
+    if found == [OTHER_TOKENIZER] and not config.data.tokenizer and not config.model.init_from:
+        raise RunError(
+            f"{directory}: holds this run with a vocabulary that an older version made, by other rules; "
+            f"choose another --out, or --fresh for a numbered sibling"
+        )
     if found:
         raise RunError(
             f"{directory}: holds another run ({'; '.join(found)}); "

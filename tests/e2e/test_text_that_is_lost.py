@@ -13,7 +13,7 @@ from training_runs import examples, settings, write_data
 
 from custom_bert import Classifier, train_model
 from custom_bert.cli import main
-from custom_bert.errors import CustomBertWarning, UserError
+from custom_bert.errors import CustomBertWarning, RunError, UserError
 from custom_bert.training import loop
 
 THAI = [
@@ -317,3 +317,28 @@ def test_a_prediction_warns_once_a_call(tmp_path: Path) -> None:
     with pytest.warns(CustomBertWarning) as said:
         classifier.predict(["สวัสดีครับ", "ดี"] * 3)
     assert len(said) == 1
+
+
+def test_a_vocabulary_of_other_rules_is_told_as_that(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = settings(write_data(tmp_path / "data"), tmp_path / "run", **{"optim.epochs": 1})
+    with monkeypatch.context() as before:
+        before.setattr("custom_bert.training.decisions.RULES", "wordpiece/2")
+        before.setattr("custom_bert.data.vocabulary.split_pattern", lambda known: r"[^\s]{1000}")
+        train_model(config)
+    with pytest.raises(RunError, match=r"with a vocabulary that an older version made, by other rules"):
+        train_model(config)
+
+
+def test_rows_that_an_older_version_divided_otherwise_are_not_guessed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It took a text and the same one with its accents apart for two texts."""
+    texts, labels = examples(60)
+    data = write_set(tmp_path / "data", texts, labels)
+    train_model(settings(data, tmp_path / "run", **{"optim.epochs": 1}))
+    assert main(["evaluate", str(tmp_path / "run"), str(data)]) == 0
+    record = json.loads((tmp_path / "run" / "run.json").read_text())
+    record["data"]["val_examples"] += 1
+    (tmp_path / "run" / "run.json").write_text(json.dumps(record))
+    assert main(["evaluate", str(tmp_path / "run"), str(data)]) == 66
+    assert "so they cannot be told" in capsys.readouterr().err
