@@ -13,6 +13,7 @@ from custom_bert.config import LongTexts, Precision
 from custom_bert.data.batching import EVALUATION_ROWS, by_length
 from custom_bert.data.loader import BatchBuilder, EncodedTexts
 from custom_bert.data.tokenizer import TextTokenizer
+from custom_bert.inference.inputs import strings
 from custom_bert.models.evaluate import outputs_of, rows_in_order
 from custom_bert.precision import MixedPrecision
 
@@ -24,17 +25,11 @@ def windows(texts: Iterable[str]) -> Iterator[list[str]]:
     """Up to `WINDOW` consecutive texts at a time.
 
     Raises:
-        TypeError: if `texts` is a single string, or an item is no string.
+        TypeError: if `texts` is no collection of strings; of an iterator, when what is none is reached.
     """
-    if isinstance(texts, str):
-        raise TypeError("expected a list of texts, got a single string; write [text]")
-    source, start = iter(texts), 0
+    source = iter(strings(texts))
     while window := list(itertools.islice(source, WINDOW)):
-        for i, text in enumerate(window, start):
-            if not isinstance(text, str):
-                raise TypeError(f"text {i}: expected a string, got {text!r}")
         yield window
-        start += len(window)
 
 
 def compute(
