@@ -371,6 +371,8 @@ def _text(value: Any) -> str:
         value.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError:
         raise ValueError("expected text without half of a surrogate pair") from None
+    if "\0" in value:
+        raise ValueError("expected text without a NUL character")
     return str.__str__(value)
 
 

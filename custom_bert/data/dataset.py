@@ -6,6 +6,7 @@ warning with counts and line numbers. Texts are not kept: they are streamed agai
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from custom_bert.config import DataConfig
+from custom_bert.data.absent import data_clue, no_folder
 from custom_bert.data.findings import (
     at_lines,
     counted,
@@ -22,6 +24,7 @@ from custom_bert.data.findings import (
     warn_rare,
 )
 from custom_bert.data.labels import check_not_swapped, label_counts, read_labels, short_label
+from custom_bert.data.suspicions import SAMPLE, Pair, suspicions
 from custom_bert.data.text import LineReader, leaders, status_of
 from custom_bert.errors import DataError
 
@@ -114,7 +117,13 @@ class Dataset:
 
 
 def in_directory(directory: str | Path) -> dict[str, str]:
-    """The four default file names inside `directory`, as changes to a configuration."""
+    """The four default file names inside `directory`, as changes to a configuration.
+
+    Raises:
+        DataError: if a file is given for the directory.
+    """
+    if os.path.exists(directory) and not os.path.isdir(directory):
+        raise DataError(str(directory), no_folder(str(directory)))
     names = ("train_texts", "train_labels", "val_texts", "val_labels")
     defaults = DataConfig()
     return {f"data.{name}": str(Path(directory) / Path(str(getattr(defaults, name))).name) for name in names}
@@ -131,8 +140,10 @@ def read_dataset(data: DataConfig, *, seed: int = 0, set_aside: bool = False) ->
     Raises:
         DataError: for the first thing that cannot be used, with path and line.
     """
-    for path in (data.train_texts, data.train_labels):
-        LineReader(path)  # what is missing is told before anything is read
+    for path, labelled in ((data.train_texts, False), (data.train_labels, True)):
+        if status_of(Path(path)) is None:
+            raise DataError(path, f"no such file{data_clue(Path(path), labels=labelled)}")
+        LineReader(path)  # what cannot be read is told before anything is read
     has_val = not set_aside and _has_validation(data)
     warnings: list[str] = []
     labels: dict[str, int] = {}
@@ -229,7 +240,9 @@ def _read_pair(
             raise DataError(str(reader.path), "not a regular file, which can be read more than once")
     label_ids, label_characters = read_labels(label_reader, labels, known_from, texts_path)
     hashes, empty, characters = [], [], 0
+    first_texts: list[str] = []
     for block in texts.blocks():
+        first_texts = first_texts or block[:SAMPLE]
         start = texts.num_lines - len(block)
         # Python's own 64-bit hash: two different texts among 5 million collide with p < 1e-6,
         # and the cost of that would be one wrong warning
@@ -243,8 +256,9 @@ def _read_pair(
     all_hashes = np.concatenate(hashes)
     if known_from is None:
         check_not_swapped(
-            texts_path, labels_path, label_ids, len(labels), label_characters, characters, all_hashes
+            texts_path, labels_path, label_ids, labels, label_characters, characters, all_hashes
         )
+    warnings += suspicions(Pair(texts_path, labels_path, first_texts, list(labels), label_ids, all_hashes))
     if empty:
         warnings.append(f"{texts_path}: {counted(len(empty), 'empty text')}{at_lines(empty)}")
     return TextFile(

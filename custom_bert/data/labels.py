@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 import unicodedata
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 
+from custom_bert.data.columns import header_hint
 from custom_bert.data.text import LineReader
 from custom_bert.errors import DataError, did_you_mean
 
@@ -67,9 +70,8 @@ def _unknown_label(
         return DataError(
             where, f"the labels look like texts and {texts_path} like labels; are the two files swapped?"
         )
-    return DataError(
-        where, f"label {short_label(label)} never occurs in {known_from}{_nearest(label, list(labels))}"
-    )
+    hint = header_hint(where, label) or _nearest(label, list(labels))
+    return DataError(where, f"label {short_label(label)} never occurs in {known_from}{hint}")
 
 
 def _nearest(label: str, labels: Sequence[str]) -> str:
@@ -89,22 +91,42 @@ def check_not_swapped(
     texts_path: str,
     labels_path: str,
     label_ids: np.ndarray,
-    num_labels: int,
+    labels: Collection[str],
     label_characters: int,
     text_characters: int,
     hashes: np.ndarray,
 ) -> None:
-    """Raises DataError if the two files seem to have changed places."""
+    """Raises DataError if the two files seem to have changed places, or labels are no classes."""
+    num_labels = len(labels)
     if label_characters > 2 * text_characters and len(np.unique(hashes)) < num_labels:
         raise DataError(
             f"{labels_path}:1",
             f"the labels look like texts and {texts_path} like labels; are the two files swapped?",
         )
     if (num_labels > len(label_ids) // 2 and len(label_ids) >= 20) or num_labels > MAX_LABELS:
-        raise DataError(
-            f"{labels_path}:1",
-            f"the labels look like texts: {num_labels:,} different ones in {len(label_ids):,} lines",
-        )
+        counts = f"{num_labels:,} different ones in {len(label_ids):,} lines"
+        if all_numbers(labels):
+            raise DataError(
+                f"{labels_path}:1",
+                f"the labels look like numbers that measure or count: {counts}, such as "
+                f"{short_label(list(labels)[1])}; put them into a few classes",
+            )
+        raise DataError(f"{labels_path}:1", f"the labels look like texts: {counts}")
+
+
+def all_numbers(labels: Collection[str]) -> bool:
+    """Whether all labels are numbers, but for one that may be a header."""
+    others = (label for label in labels if as_number(label) is None)
+    return len(list(itertools.islice(others, 2))) < 2
+
+
+def as_number(label: str) -> float | None:
+    """The finite number that a label writes, with a decimal point or comma; None if it is none."""
+    try:
+        value = float(label.replace(",", "."))
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None
 
 
 def short_label(label: str) -> str:
