@@ -202,6 +202,7 @@ def test_an_index_column_is_told_alone_before_texts_and_under_a_header(tmp_path:
     )
     assert second.startswith("train_dataset.txt:2: the texts begin with running numbers, as '7\\t")
     assert told(tmp_path / "d", [str(i * i) for i in range(60)], LABELS) == []  # numbers to be classified
+    assert told(tmp_path / "e", [str(i + (i > 30)) for i in range(60)], LABELS) == []
 
 
 def test_one_text_on_every_line_is_told(tmp_path: Path) -> None:
@@ -271,9 +272,9 @@ def test_labels_that_measure_are_told_or_refused(tmp_path: Path, comma: bool) ->
         ["1", "1,5", "2", "2,5", "3", "3,5"],
         ["0", "1"],
         ["Austin, TX", "Dallas, TX", "Boston, MA", "Miami, FL"],
-        ["red,small", "red,large", "blue,small", "blue,large"],
+        [f"{color},{size}" for color in ("red", "blue", "green") for size in ("small", "large")],
         ["Home", "Tools, Garden", "Books, Music", "Music"],
-        ["sports", "sports|football", "sports|tennis", "news", "news|politics"],
+        ["sports", "news", "news", "sports|football", "sports|tennis", "news|politics", "sports"],
         ["none", "na", "nil", "null hypothesis"],
         ["yes", "no", "yes, but"],
         ["[UNK]", "[CLS]"],
