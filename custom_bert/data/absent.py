@@ -57,7 +57,7 @@ def clue(path: Path) -> str:
     )
     if packed:
         return f", but there is {shown(packed)}; unpack it: {_unpacking(folder / packed)}"
-    stems = {Path(name).stem: name for name in names if name not in DATA_FILES and _is_text(name)}
+    stems = {Path(name).stem: name for name in names if _is_text(name)}
     near = difflib.get_close_matches(path.stem, list(stems), n=1, cutoff=0.8)
     return f" (did you mean {shown(stems[near[0]])}?)" if near else ""
 

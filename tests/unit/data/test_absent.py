@@ -132,7 +132,9 @@ def test_a_folder_that_is_missing_is_told_with_the_nearest_name(tmp_path: Path) 
 
 
 def test_files_with_names_of_ones_own_are_told_by_the_nearest_name_alone(tmp_path: Path) -> None:
-    fill(tmp_path, "reviews.txt", "table.csv")
+    fill(tmp_path, "reviews.txt", "table.csv", TEXTS)
+    with pytest.raises(DataError, match=r"\(did you mean 'train_dataset.txt'\?\)"):
+        LineReader(tmp_path / "train_datasets.txt")
     with pytest.raises(DataError) as raised:
         read_dataset(
             DataConfig(train_texts=str(tmp_path / "revews.txt"), train_labels=str(tmp_path / "l.txt"))
