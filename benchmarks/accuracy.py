@@ -62,11 +62,11 @@ def rate(arguments: dict[str, Any]) -> dict[str, Any]:
     """FLOP/s of bare products of a layer, in the type that training takes here; the best of some tries."""
     import torch
 
-    from custom_bert import machine
     from custom_bert.bench.roofline import gemm_rate
     from custom_bert.precision import DTYPES, choose_precision
+    from custom_bert.threads import thread_count
 
-    torch.set_num_threads(machine.cores())
+    torch.set_num_threads(thread_count())
     device = torch.device("cpu")
     precision = choose_precision(None, device)[0]
     rows, width = arguments["rows"], arguments["width"]

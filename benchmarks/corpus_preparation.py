@@ -43,7 +43,7 @@ def _tokenizer(arguments: dict[str, Any]) -> Any:
 def vocabulary(arguments: dict[str, Any]) -> dict[str, Any]:
     """Trains the vocabulary that all sides share."""
     from custom_bert.data.corpus import read_corpus
-    from custom_bert.data.tokenizer import train_tokenizer
+    from custom_bert.data.vocabulary import train_tokenizer
 
     corpus = read_corpus([arguments["text"]])
     begun = time.perf_counter()

@@ -69,8 +69,9 @@ def hf(arguments: dict[str, Any]) -> dict[str, Any]:
     import transformers
 
     from custom_bert import machine
+    from custom_bert.threads import thread_count
 
-    torch.set_num_threads(machine.cores())
+    torch.set_num_threads(thread_count())
     folder, half = Path(arguments["folder"]), machine.has_cpu_bf16()
     tokenizer: Any = transformers.AutoTokenizer.from_pretrained(arguments["checkpoint"])
     labels = sorted(set(lines(folder, "train_labels")))

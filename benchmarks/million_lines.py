@@ -61,7 +61,7 @@ def check(arguments: dict[str, Any]) -> dict[str, Any]:
 
 def long_line(arguments: dict[str, Any]) -> dict[str, Any]:
     """Seconds that a line of 10 MB adds to reading, checking and tokenising a thousand lines."""
-    from custom_bert.data.tokenizer import train_tokenizer
+    from custom_bert.data.vocabulary import train_tokenizer
 
     words = " ".join(f"word{i % 5000}" for i in range(1_200_000))[:10_000_000]
     lines = [f"text {i} of a few words" for i in range(1000)]

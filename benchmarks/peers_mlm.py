@@ -96,8 +96,9 @@ def trainer_of(arguments: dict[str, Any], folder: str, prepared: Any, **options:
     import transformers
 
     from custom_bert import machine
+    from custom_bert.threads import thread_count
 
-    torch.set_num_threads(machine.cores())
+    torch.set_num_threads(thread_count())
     best, dropout, width = arguments.get("best"), arguments["dropout"], arguments["width"]
     half = bool(best) and machine.has_cpu_bf16()
     pieces = prepared.train

@@ -83,9 +83,9 @@ def pipeline(arguments: dict[str, Any]) -> dict[str, Any]:
     import torch
     import transformers
 
-    from custom_bert import machine
+    from custom_bert.threads import thread_count
 
-    torch.set_num_threads(machine.cores())
+    torch.set_num_threads(thread_count())
     made: Any = transformers.pipeline(
         "text-classification",
         model=arguments["export"],
@@ -134,10 +134,10 @@ def onnx_runtime(arguments: dict[str, Any]) -> dict[str, Any]:
     import onnxruntime
     import transformers
 
-    from custom_bert import machine
+    from custom_bert.threads import thread_count
 
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = machine.cores()
+    options.intra_op_num_threads = thread_count()
     session = onnxruntime.InferenceSession(f"{arguments['onnx']}/{arguments['precision']}.onnx", options)
     tokenizer = transformers.AutoTokenizer.from_pretrained(arguments["export"])
     labels = transformers.AutoConfig.from_pretrained(arguments["export"]).id2label
@@ -179,9 +179,9 @@ def sentence_transformers(arguments: dict[str, Any]) -> dict[str, Any]:
     import torch
     from sentence_transformers import SentenceTransformer
 
-    from custom_bert import machine
+    from custom_bert.threads import thread_count
 
-    torch.set_num_threads(machine.cores())
+    torch.set_num_threads(thread_count())
     model: Any = SentenceTransformer(arguments["encoder"], device="cpu")
     texts = texts_of(arguments)
 

@@ -102,12 +102,13 @@ def hf(arguments: dict[str, Any]) -> dict[str, Any]:
     from custom_bert import machine
     from custom_bert.config_sources import from_mapping
     from custom_bert.data.dataset import in_directory
+    from custom_bert.threads import thread_count
     from custom_bert.training.prepare import prepare
 
     settings = {**in_directory(arguments["folder"]), "data.cache_dir": arguments["cache"]}
     settings["runtime.device"] = "cpu"
     prepared = prepare(from_mapping(settings), lambda line: None)
-    torch.set_num_threads(machine.cores())
+    torch.set_num_threads(thread_count())
     tuned, batch, seed = arguments["tuned"], arguments["batch"], arguments["seed"]
     half = tuned and machine.has_cpu_bf16()
 

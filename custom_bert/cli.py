@@ -150,15 +150,20 @@ class Predict:
 
     def run(self) -> None:
         from custom_bert.data.text import STANDARD_INPUT, LineReader
+        from custom_bert.data.unknown import OF_A_MODEL, UnknownText
         from custom_bert.inference.classifier import Classifier
 
         reader = LineReader(STANDARD_INPUT if self.texts == "-" else self.texts)
         classifier = Classifier.load(self.run_directory, device=self.device, precision=self.precision)
         _say_doubts(self.precision, self.device)
+        unknown, told = UnknownText(), False
         for block in reader.blocks():
-            for row in classifier.stream_proba(block):
+            for row in classifier.stream_proba(block, unknown=unknown):
                 self._print(classifier.labels, row)
             sys.stdout.flush()  # whoever feeds standard input may wait for an answer
+            if unknown.mostly and not told:
+                told = True
+                print(f"warning: {reader.path}: {unknown.words()}: {OF_A_MODEL}", file=sys.stderr)
 
     def _print(self, labels: tuple[str, ...], row: Any) -> None:
         """One line for the (C,) probabilities of a text."""
@@ -182,15 +187,17 @@ class CheckData:
 
     directory: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="DATA")]
     """Folder with the data files."""
+    vocabulary: str | None = None
+    """A tokenizer.json, a vocab.txt, a checkpoint or a run: how much of the texts does its vocabulary know?
+    None: asked of the vocabulary that train would make."""
     json: tyro.conf.FlagCreatePairsOff[bool] = False
     """Print one JSON object, with the line numbers of everything found."""
 
     def run(self) -> None:
-        from custom_bert.data.dataset import in_directory, read_dataset
         from custom_bert.data.findings import as_json, describe
+        from custom_bert.training.check_data import check_data
 
-        config = configuration.replace(TrainConfig(), in_directory(self.directory))
-        dataset = read_dataset(config.data)
+        dataset = check_data(self.directory, self.vocabulary)
         if self.json:
             print(json.dumps(as_json(dataset), ensure_ascii=False))
         else:

@@ -7,6 +7,9 @@ traceback.
 
 from __future__ import annotations
 
+import os
+import sys
+import warnings
 from collections.abc import Sequence
 
 
@@ -21,6 +24,21 @@ def shown(name: object) -> str:
     if "\n" in text:  # an array's or a table's; in a string it is escaped
         text = " ".join(text.split())
     return text if len(text) <= 80 else text[:77] + "..."
+
+
+class CustomBertWarning(UserWarning):
+    """Something about results that a caller should know. The command line prints it as one line."""
+
+
+PACKAGE = os.path.dirname(__file__)
+
+
+def warn_caller(line: str) -> None:
+    """Warns of something at the line of code outside this package that led here."""
+    level, frame = 2, sys._getframe(1)
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(PACKAGE):
+        level, frame = level + 1, frame.f_back
+    warnings.warn(line, CustomBertWarning, stacklevel=level)
 
 
 class UserError(Exception):

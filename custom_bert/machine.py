@@ -1,4 +1,4 @@
-"""What the machine is: cores, memory, devices, and the precisions that it computes in hardware.
+"""What the machine is: memory, devices, and the precisions that it computes in hardware.
 
 Everything here is constant for a machine and a container, so that choices made from it repeat.
 """
@@ -16,25 +16,11 @@ from typing import Any
 
 import torch
 
+from custom_bert import threads
 from custom_bert.errors import ConfigError, did_you_mean
 
 ALLOCATORS = ("can't allocate memory", "not enough memory", "out of memory")
 """What torch's allocators say; the one for CPUs has no error class of its own."""
-
-
-def cores() -> int:
-    """CPU cores that this process may use: affinity and the container's quota respected."""
-    affinity = getattr(os, "sched_getaffinity", None)  # not on macOS
-    count = len(affinity(0)) if affinity else os.cpu_count() or 1
-    quota = _read("/sys/fs/cgroup/cpu.max").split()
-    if len(quota) == 2 and quota[0] != "max":
-        count = min(count, max(1, int(int(quota[0]) / int(quota[1]))))
-    return count
-
-
-def processes() -> int:
-    """Processes of this run on this machine, as torchrun says."""
-    return max(1, int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
 
 
 def memory_bytes() -> int:
@@ -48,7 +34,7 @@ def memory_of(device: torch.device) -> int:
     """Bytes of the memory that a process computes in: the device's, or its share of the machine's."""
     if device.type == "cuda":
         return int(torch.cuda.get_device_properties(device).total_memory)
-    return memory_bytes() // processes()
+    return memory_bytes() // threads.processes()
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -108,7 +94,7 @@ def description(device: torch.device) -> dict[str, Any]:
     return {
         "platform": platform.platform(),
         "processor": _processor(),
-        "cores": cores(),
+        "cores": threads.cores(),
         "memory_gib": round(memory_bytes() / 2**30, 1),
         "device": torch.cuda.get_device_name() if device.type == "cuda" else "cpu",
         "cpu_capability": _capability(),

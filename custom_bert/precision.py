@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import functools
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from custom_bert.config import Precision
 from custom_bert.errors import ConfigError, did_you_mean
 from custom_bert.machine import has_cpu_bf16
+from custom_bert.openmp import shortage
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -36,6 +40,39 @@ def choose_precision(wanted: Precision | None, device: torch.device) -> tuple[Pr
     if has_cpu_bf16():
         return "bf16", "this CPU multiplies bf16 in hardware"
     return "fp32", "this CPU has no bf16 hardware"
+
+
+SOUND = 0.02
+"""Relative error of a bf16 product that is rounding: about 0.003. Lost parts make it 0.7, or not a number."""
+
+
+def sound_precision(precision: Precision, device: torch.device) -> tuple[Precision, str | None]:
+    """The precision if its products are right in this process; else fp32, and a line that says why.
+
+    To be asked where products are about to be computed, after the thread count is set: the first time it
+    multiplies two matrices to see.
+    """
+    if precision != "bf16" or device.type != "cpu":
+        return precision, None
+    why = shortage()
+    if why is None and not _bf16_products_hold(torch.get_num_threads(), os.getpid()):
+        why = "a bf16 product of this process is far from the same product in fp32"
+    if why is None:
+        return precision, None
+    return "fp32", f"fp32 is taken instead of bf16, which would compute wrong numbers: {why}"
+
+
+@functools.cache
+def _bf16_products_hold(threads: int, process: int) -> bool:
+    """Whether a product that all threads share equals that of fp32 within rounding. Asked once for a number
+    of threads and a process, since a forked one has other threads."""
+    generator = torch.Generator().manual_seed(0)
+    rows = 64 * max(4, threads)
+    x_TK, weight_NK = (torch.randn(n, 256, generator=generator) for n in (rows, 1024))
+    with torch.no_grad(), torch.autocast("cpu", enabled=False):
+        exact_TN = F.linear(x_TK, weight_NK)
+        found_TN = F.linear(x_TK.bfloat16(), weight_NK.bfloat16()).float()
+    return bool((found_TN - exact_TN).norm() < SOUND * exact_TN.norm())  # not a number compares as false
 
 
 def doubts(precision: Precision, device: torch.device) -> list[str]:

@@ -8,12 +8,18 @@ import os
 import sys
 from collections.abc import Mapping, MutableMapping
 
+from custom_bert import threads
+
 SPINS = "GOMP_SPINCOUNT"
 """GNU OpenMP, which torch brings on Linux, reads it: turns of a waiting loop before a thread sleeps."""
 
 OTHERS = "OMP_WAIT_POLICY"
 """The standard's variable; GNU OpenMP takes 0 turns for PASSIVE."""
 
+
+DYNAMIC, LEVELS = "OMP_DYNAMIC", "OMP_MAX_ACTIVE_LEVELS"
+"""The standard's variables by which OpenMP gives fewer threads than it was asked for: on a busy machine, or
+none at all where the second is 0. bf16 products are wrong then (`openmp.py`)."""
 
 KERNELS = "ONEDNN_PRIMITIVE_CACHE_CAPACITY"
 """oneDNN, which multiplies bf16 matrices on a CPU, keeps so many kernels, each made for one shape."""
@@ -33,7 +39,8 @@ M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 
 
 def prepare_process(environment: MutableMapping[str, str] = os.environ) -> None:
-    """Sets what the user has not set. For the start of a program: importing the package changes nothing.
+    """Sets what the user has not set, and turns off what would make products wrong. For the start of a
+    program: importing the package changes nothing.
 
     A thread that waits for another shall soon sleep. The library's own 300,000 turns halve the speed beside
     one busy process; no turns at all cost a fifth of it on a quiet machine where steps are short. 1,000 turns
@@ -45,6 +52,12 @@ def prepare_process(environment: MutableMapping[str, str] = os.environ) -> None:
     if OTHERS not in environment:
         environment.setdefault(SPINS, "1000")
     environment.setdefault(KERNELS, "128")
+    environment[DYNAMIC] = "FALSE"
+    if environment.get(LEVELS, "").strip() == "0":
+        environment[LEVELS] = "1"
+    count, reason = threads.allowed(environment)
+    if reason == threads.LIMIT:  # OpenMP would announce more threads than it gives
+        environment[threads.WISH] = str(count)
     if environment is os.environ:
         _keep_memory(environment)
         _print_somewhere()

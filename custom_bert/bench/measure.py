@@ -24,6 +24,7 @@ import torch
 
 from custom_bert import files, machine
 from custom_bert.process import prepare_process
+from custom_bert.threads import thread_count
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -215,7 +216,7 @@ def write_record(
         device: that was measured, "cpu" or "cuda".
         content: of the record.
     """
-    torch.set_num_threads(machine.cores())
+    torch.set_num_threads(thread_count())
     facts = machine.description(torch.device(device))
     command = command or as_given(sys.argv[0])
     record = {"question": question, "command": command, "commit": commit(), "machine": facts, **content}

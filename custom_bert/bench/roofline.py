@@ -25,6 +25,7 @@ from custom_bert.bench.switches import Switches
 from custom_bert.bench.workloads import AG_NEWS
 from custom_bert.config import ModelConfig
 from custom_bert.precision import DTYPES, MixedPrecision
+from custom_bert.threads import thread_count
 from custom_bert.training.optim import make_optimizer
 from custom_bert.training.step import Classification, train_step
 
@@ -68,7 +69,7 @@ def reach(arguments: dict[str, Any]) -> dict[str, Any]:
     """The child's side: steps and bare products in turn."""
     device, switches = torch.device(arguments["device"]), Switches(**arguments["switches"])
     width, layers = arguments["shape"]
-    torch.set_num_threads(machine.cores())
+    torch.set_num_threads(thread_count())
     torch.manual_seed(0)
     wishes = ModelConfig(hidden_size=width, num_hidden_layers=layers, hidden_dropout=DROPOUT)
     model = build_model(switches, TEXTS.max_length, wishes).to(device).train()

@@ -24,6 +24,7 @@ from custom_bert.config import Size
 from custom_bert.ops.attention import attention
 from custom_bert.precision import DTYPES, choose_precision
 from custom_bert.presets import ARCHITECTURE
+from custom_bert.threads import thread_count
 
 QUESTION = "How time and memory grow with length, size, threads and number of examples"
 SIZES: tuple[Size, ...] = ("tiny", "mini", "small", "medium")
@@ -56,7 +57,7 @@ def attend(arguments: dict[str, Any]) -> dict[str, Any]:
         tensors).
     """
     length, window, device = arguments["length"], arguments["window"], torch.device(arguments["device"])
-    torch.set_num_threads(machine.cores())
+    torch.set_num_threads(thread_count())
     dtype = DTYPES[choose_precision(None, device)[0]]
     layout = Batch.build([np.ones(length, dtype=np.int64)] * max(1, ROWS // length)).to(device).layout
     torch.manual_seed(0)
@@ -91,7 +92,7 @@ def run(
     custom = defaults_here(torch.device(device), AG_NEWS.max_length)
     lengths = LENGTHS[:1] if quick else LENGTHS
     sizes = SIZES[:1] if quick else SIZES
-    threads = sorted({1, machine.cores()}) if device == "cpu" else []
+    threads = sorted({1, thread_count()}) if device == "cpu" else []
     axes = ("length", "size", "threads", "examples", "attention")
     found: dict[str, dict[str, list[Any]]] = {axis: {} for axis in axes}
     reach = ARCHITECTURE["modern"]["local_attention"] // 2

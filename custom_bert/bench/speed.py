@@ -28,6 +28,7 @@ from custom_bert.models.heads import SequenceClassifier
 from custom_bert.ops.attention import choose_kernel
 from custom_bert.precision import DTYPES, MixedPrecision, choose_precision
 from custom_bert.presets import encoder_config
+from custom_bert.threads import thread_count
 from custom_bert.training.compile import compile_layers
 from custom_bert.training.optim import make_optimizer
 from custom_bert.training.step import Classification, train_step
@@ -101,7 +102,7 @@ def train_some_steps(arguments: dict[str, Any]) -> dict[str, Any]:
 
 def _train(arguments: dict[str, Any], device: torch.device) -> dict[str, Any]:
     switches, workload = Switches(**arguments["switches"]), WORKLOADS[arguments["workload"]]
-    torch.set_num_threads(arguments["threads"] or machine.cores())
+    torch.set_num_threads(arguments["threads"] or thread_count())
     torch.manual_seed(0)
     wishes = ModelConfig(size=arguments["size"], hidden_dropout=DROPOUT)
     model = build_model(switches, workload.max_length, wishes).to(device).train()

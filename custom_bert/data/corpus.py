@@ -20,7 +20,7 @@ from typing import Any
 from custom_bert import files
 from custom_bert.data.findings import counted
 from custom_bert.data.store import ABANDONED, cache_directory
-from custom_bert.data.text import LineReader, status_of
+from custom_bert.data.text import LineReader, is_blank, status_of
 from custom_bert.errors import DataError
 
 ENDINGS = (".txt", ".txt.gz", ".txt.zst")
@@ -190,7 +190,7 @@ def _checked(path: Path) -> Content:
     documents = paragraphs = characters = 0
     for block in reader.blocks():
         for line in block:
-            blank = not line or line.isspace()
+            blank = is_blank(line)
             documents += not blank and not inside
             paragraphs += not blank
             inside = not blank
@@ -198,8 +198,8 @@ def _checked(path: Path) -> Content:
     return Content(reader.sha256, reader.num_lines, documents, paragraphs, characters)
 
 
-CHECKED = "checked"
-"""Directory of the cache that keeps what checks found."""
+CHECKED = "checked-2"
+"""Directory of the cache that keeps what checks found; its number rises when they count otherwise."""
 
 SETTLED = 2_000_000_000
 """Nanoseconds for which a file has to be unchanged before what was found is kept: file systems count time in

@@ -6,7 +6,9 @@ warning with counts and line numbers. Texts are not kept: they are streamed agai
 
 from __future__ import annotations
 
+import dataclasses
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,9 +25,16 @@ from custom_bert.data.findings import (
     warn_leaks,
     warn_rare,
 )
-from custom_bert.data.labels import check_not_swapped, label_counts, read_labels, short_label
+from custom_bert.data.labels import (
+    LabelIds,
+    check_not_swapped,
+    label_counts,
+    label_order,
+    read_labels,
+    short_label,
+)
 from custom_bert.data.suspicions import SAMPLE, Pair, suspicions
-from custom_bert.data.text import LineReader, leaders, status_of
+from custom_bert.data.text import LineReader, composed, is_blank, leaders, status_of
 from custom_bert.errors import DataError
 
 
@@ -37,7 +46,8 @@ class TextFile:
         texts_path, labels_path: the two files.
         texts_sha256, labels_sha256: of their bytes.
         label_ids_N: (N,) int32 index into the data set's labels.
-        hashes_N: (N,) int64 of each text: equal texts have equal hashes (in this process).
+        hashes_N: (N,) int64 of each text: texts that are equal in Unicode's composed form have equal hashes
+            (in this process).
         characters: of all texts.
         empty_lines: lines (from 1) of texts without a character that shows.
     """
@@ -60,7 +70,8 @@ class Dataset:
     """A checked data set.
 
     Attributes:
-        labels: the label strings, sorted; label ids index into it.
+        labels: the label strings; label ids index into it. Numbers come first, by their value; the others
+            follow, sorted.
         train_file: the training files.
         val_file: the validation files, or `train_file` if its lines were divided.
         train_rows, val_rows: (N,) int64 line indices (from 0) of each split in its file.
@@ -73,6 +84,14 @@ class Dataset:
     train_rows: np.ndarray
     val_rows: np.ndarray
     warnings: tuple[str, ...] = field(default=())
+
+    def with_labels(self, labels: Sequence[str]) -> Dataset:
+        """The same data with the same labels in another order."""
+        place = {label: i for i, label in enumerate(labels)}
+        renumber = np.array([place[label] for label in self.labels], dtype=np.int32)
+        train = _renumbered(self.train_file, renumber)
+        val = train if self.was_divided else _renumbered(self.val_file, renumber)
+        return dataclasses.replace(self, labels=tuple(labels), train_file=train, val_file=val)
 
     @property
     def was_divided(self) -> bool:
@@ -146,13 +165,13 @@ def read_dataset(data: DataConfig, *, seed: int = 0, set_aside: bool = False) ->
         LineReader(path)  # what cannot be read is told before anything is read
     has_val = not set_aside and _has_validation(data)
     warnings: list[str] = []
-    labels: dict[str, int] = {}
+    labels = LabelIds()
     train = _read_pair(data.train_texts, data.train_labels, labels, None, warnings)
     if len(labels) == 1:
-        only = short_label(next(iter(labels)))
+        only = short_label(labels.names[0])
         raise DataError(data.train_labels, f"every line has the label {only}; two different ones are needed")
-    warn_label_spelling(train, list(labels), warnings)
-    warn_rare(train, list(labels), warnings)
+    warn_label_spelling(train, labels.names, warnings)
+    warn_rare(train, labels.names, warnings)
     warn_conflicts(train, warnings)
     if has_val:
         val = _read_pair(data.val_texts, data.val_labels, labels, data.train_labels, warnings)
@@ -160,9 +179,9 @@ def read_dataset(data: DataConfig, *, seed: int = 0, set_aside: bool = False) ->
         warn_leaks(train, val, warnings)
     else:
         val = train
-    order = sorted(labels)
+    order = sorted(labels.names, key=label_order)
     rank = {label: i for i, label in enumerate(order)}
-    renumber = np.array([rank[label] for label in labels], dtype=np.int32)
+    renumber = np.array([rank[label] for label in labels.names], dtype=np.int32)
     train = _renumbered(train, renumber)
     everything = np.arange(len(train), dtype=np.int64)
     if has_val:
@@ -229,7 +248,7 @@ def _renumbered(file: TextFile, renumber: np.ndarray) -> TextFile:
 def _read_pair(
     texts_path: str,
     labels_path: str,
-    labels: dict[str, int],
+    labels: LabelIds,
     known_from: str | None,
     warnings: list[str],
 ) -> TextFile:
@@ -246,9 +265,9 @@ def _read_pair(
         start = texts.num_lines - len(block)
         # Python's own 64-bit hash: two different texts among 5 million collide with p < 1e-6,
         # and the cost of that would be one wrong warning
-        hashes.append(np.fromiter(map(hash, block), dtype=np.int64, count=len(block)))
+        hashes.append(np.fromiter(map(hash, map(composed, block)), dtype=np.int64, count=len(block)))
         characters += sum(map(len, block))
-        empty += [start + i + 1 for i, line in enumerate(block) if not line or line.isspace()]
+        empty += [start + i + 1 for i, line in enumerate(block) if is_blank(line)]
     if texts.num_lines != len(label_ids):
         raise _unequal(texts_path, texts.num_lines, labels_path, len(label_ids), empty)
     if len(empty) == texts.num_lines:
@@ -256,9 +275,9 @@ def _read_pair(
     all_hashes = np.concatenate(hashes)
     if known_from is None:
         check_not_swapped(
-            texts_path, labels_path, label_ids, labels, label_characters, characters, all_hashes
+            texts_path, labels_path, label_ids, labels.names, label_characters, characters, all_hashes
         )
-    warnings += suspicions(Pair(texts_path, labels_path, first_texts, list(labels), label_ids, all_hashes))
+    warnings += suspicions(Pair(texts_path, labels_path, first_texts, labels.names, label_ids, all_hashes))
     if empty:
         warnings.append(f"{texts_path}: {counted(len(empty), 'empty text')}{at_lines(empty)}")
     return TextFile(
@@ -279,7 +298,7 @@ def check_aligned(texts_path: str, labels_path: str) -> None:
     texts, labels = LineReader(texts_path), LineReader(labels_path)
     for block in texts.blocks():
         start = texts.num_lines - len(block)
-        empty += [start + i + 1 for i, line in enumerate(block) if not line or line.isspace()]
+        empty += [start + i + 1 for i, line in enumerate(block) if is_blank(line)]
     for _ in labels.blocks():
         pass
     if texts.num_lines != labels.num_lines:

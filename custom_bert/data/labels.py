@@ -4,38 +4,96 @@ from __future__ import annotations
 
 import itertools
 import math
+import re
 import unicodedata
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
+from decimal import Decimal
 
 import numpy as np
 
 from custom_bert.data.columns import header_hint
-from custom_bert.data.text import LineReader
+from custom_bert.data.text import LineReader, composed, is_blank
 from custom_bert.errors import DataError, did_you_mean
 
 MAX_LABELS = 65_536
 MAX_LABEL_CHARACTERS = 1_000
 
 
+class LabelIds:
+    """Labels and their ids. Labels that are the same in Unicode's composed form are one label.
+
+    Args:
+        names: the labels, in the order of their ids.
+
+    Attributes:
+        names: each label as it was first written.
+    """
+
+    def __init__(self, names: Iterable[str] = ()) -> None:
+        self.names = list(names)
+        self._ids = {composed(name): i for i, name in enumerate(self.names)}
+        self._ids |= {name: i for i, name in enumerate(self.names)}
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def get(self, label: str) -> int | None:
+        """The id; None of an unknown label."""
+        found = self._ids.get(label)
+        if found is None and not label.isascii():
+            found = self._ids.get(composed(label))
+            if found is not None:
+                self._ids[label] = found  # the next one of this spelling is found at once
+        return found
+
+    def add(self, label: str) -> None:
+        """Gives a label that is not known the next id."""
+        self._ids[label] = self._ids[composed(label)] = len(self.names)
+        self.names.append(label)
+
+
 def read_labels(
-    reader: LineReader, labels: dict[str, int], known_from: str | None, texts_path: str
+    reader: LineReader, labels: LabelIds, known_from: str | None, texts_path: str
 ) -> tuple[np.ndarray, int]:
     """(label ids in order of first sight, characters); new labels are added to `labels`."""
     ids, characters = [], 0
     for block in reader.blocks():
         start = reader.num_lines - len(block)
         characters += sum(map(len, block))
-        if not labels.keys() >= set(block):
-            for i, label in enumerate(block):
-                if label not in labels:
-                    where = f"{reader.path}:{start + i + 1}"
-                    _check_label(where, label)
-                    if known_from is not None:
-                        raise _unknown_label(where, label, labels, known_from, texts_path)
-                    labels[label] = len(labels)
-        ids.append(np.fromiter(map(labels.__getitem__, block), dtype=np.int32, count=len(block)))
+        distinct = set(block)
+        new = {label for label in distinct if labels.get(label) is None}
+        for i, label in enumerate(block if new else ()):
+            if label in new and labels.get(label) is None:
+                where = f"{reader.path}:{start + i + 1}"
+                _check_label(where, label)
+                if known_from is not None:
+                    raise _unknown_label(where, label, labels.names, known_from, texts_path)
+                labels.add(label)
+        id_of = {label: labels.get(label) for label in distinct}
+        ids.append(np.fromiter(map(id_of.__getitem__, block), dtype=np.int32, count=len(block)))
     return np.concatenate(ids), characters
+
+
+SHOWN = 12
+"""Labels that `label_line` names."""
+
+
+def label_line(labels: Sequence[str]) -> str:
+    """The labels in the order of their ids, or the first of them."""
+    named = ", ".join(shown_label(label) for label in labels[:SHOWN])
+    more = f", ... and {len(labels) - SHOWN:,} more" if len(labels) > SHOWN else ""
+    return f"labels in the order of their ids, from 0: {named}{more}"
+
+
+NUMBER = re.compile(r"[+-]?\d+(\.\d+)?")
+"""Digits of any script, which Decimal reads too."""
+
+
+def label_order(label: str) -> tuple[bool, Decimal, str]:
+    """A key to sort labels by: numbers by their value, before all other labels."""
+    number = NUMBER.fullmatch(label)
+    return number is None, Decimal(label) if number else Decimal(0), label
 
 
 def is_label(label: str) -> bool:
@@ -49,7 +107,7 @@ def is_label(label: str) -> bool:
 
 
 def _check_label(where: str, label: str) -> None:
-    if not label.strip():
+    if is_blank(label):
         raise DataError(where, "empty label; write one or remove the line")
     if len(label) > MAX_LABEL_CHARACTERS:
         raise DataError(where, f"a label of {len(label):,} characters; are texts and labels swapped?")
@@ -63,14 +121,14 @@ def _check_label(where: str, label: str) -> None:
 
 
 def _unknown_label(
-    where: str, label: str, labels: dict[str, int], known_from: str, texts_path: str
+    where: str, label: str, labels: Sequence[str], known_from: str, texts_path: str
 ) -> DataError:
     first_texts = next(LineReader(texts_path).blocks())[:100]
-    if labels.keys() >= set(first_texts):
+    if set(labels) >= set(first_texts):
         return DataError(
             where, f"the labels look like texts and {texts_path} like labels; are the two files swapped?"
         )
-    hint = header_hint(where, label) or _nearest(label, list(labels))
+    hint = header_hint(where, label) or _nearest(label, labels)
     return DataError(where, f"label {short_label(label)} never occurs in {known_from}{hint}")
 
 

@@ -29,7 +29,7 @@ AHEAD = 4
 
 
 class TokenisedTexts(Protocol):
-    """What a batch is built from: a token store, or synthetic texts."""
+    """What a batch is built from: a token store, or texts in memory."""
 
     @property
     def lengths_N(self) -> np.ndarray:
@@ -37,21 +37,6 @@ class TokenisedTexts(Protocol):
 
     def __getitem__(self, row: int) -> np.ndarray:
         """(length,) int64 token ids of text `row`."""
-
-
-@dataclass(frozen=True)
-class EncodedTexts:
-    """Texts in memory, as `TextTokenizer.encode` gives them."""
-
-    sequences: Sequence[np.ndarray]
-
-    @cached_property
-    def lengths_N(self) -> np.ndarray:
-        """(N,) tokens of each text."""
-        return np.fromiter(map(len, self.sequences), dtype=np.int64, count=len(self.sequences))
-
-    def __getitem__(self, row: int) -> np.ndarray:
-        return self.sequences[row]
 
 
 @dataclass(frozen=True)

@@ -31,11 +31,11 @@ from custom_bert import files
 from custom_bert.data.corpus import Corpus
 from custom_bert.data.draws import uniform
 from custom_bert.data.store import ABANDONED, cache_directory
-from custom_bert.data.text import LineReader
-from custom_bert.data.tokenizer import TextTokenizer
+from custom_bert.data.text import LineReader, is_blank
+from custom_bert.data.tokenizer import EncodedTexts, TextTokenizer
 from custom_bert.errors import DataError
 
-FORMAT = 1
+FORMAT = 2
 
 SHARD = 1 << 25
 """Tokens after which a shard is written: 64 MB of a vocabulary of at most 65,536 entries."""
@@ -83,7 +83,8 @@ class Progress:
         document: the next one's number.
         pending: tokens of the present document that are in no piece yet.
         inside: whether the present document has begun.
-        unknown: tokens that are the unknown token.
+        characters: of the paragraphs so far.
+        unknown: of these, characters that became unknown tokens.
         complete: whether that is all.
     """
 
@@ -96,6 +97,7 @@ class Progress:
     document: int = 0
     pending: list[int] = field(default_factory=list)
     inside: bool = False
+    characters: int = 0
     unknown: int = 0
     complete: bool = False
 
@@ -297,7 +299,6 @@ def _prepare(
         nonlocal pending
         pending.append(ids)
         counts["held"] += len(ids)
-        about.unknown += int((ids == tokenizer.unknown_id).sum())
         if counts["held"] >= room:
             whole = np.concatenate(pending)
             end = len(whole) // room * room
@@ -325,7 +326,9 @@ def _prepare(
     begun = last = time.perf_counter()
     read_before = sum(file.stored for file in corpus.files[: about.file])
     for paragraphs, reader, encoded in _encoded(_groups(corpus, about.file, about.line), tokenizer):
-        arrays = iter(encoded)
+        arrays = iter(encoded.sequences)
+        about.characters += int(encoded.characters_N.sum())
+        about.unknown += int(encoded.unknown_N.sum())
         for parts in paragraphs:
             if not parts:
                 end_document()
@@ -353,11 +356,11 @@ Paragraphs = list[list[str]]
 
 def _encoded(
     groups: Iterable[tuple[list[str], LineReader | None]], tokenizer: TextTokenizer
-) -> Iterator[tuple[Paragraphs, LineReader | None, list[np.ndarray]]]:
+) -> Iterator[tuple[Paragraphs, LineReader | None, EncodedTexts]]:
     """Groups of lines as paragraphs, their reader, and the ids of each part. While one is used, a thread
     encodes the next, on all cores."""
     with ThreadPoolExecutor(1) as pool:
-        before: tuple[Paragraphs, LineReader | None, Future[list[np.ndarray]]] | None = None
+        before: tuple[Paragraphs, LineReader | None, Future[EncodedTexts]] | None = None
         for lines, reader in groups:
             paragraphs = [_parts(line) for line in lines]
             encoding = pool.submit(tokenizer.encode_plain, list(itertools.chain(*paragraphs)))
@@ -390,7 +393,7 @@ def _groups(corpus: Corpus, first: int, line: int) -> Iterator[tuple[list[str], 
 
 def _parts(line: str) -> list[str]:
     """A paragraph, or its parts of at most `LONGEST` characters; none of a blank line."""
-    if not line or line.isspace():
+    if is_blank(line):
         return []
     if len(line) <= LONGEST:
         return [line]

@@ -22,10 +22,11 @@ from custom_bert import files
 from custom_bert.config import LongTexts
 from custom_bert.data.text import LineReader
 from custom_bert.data.tokenizer import CHARACTERS_PER_TOKEN, TextTokenizer
+from custom_bert.data.unknown import UnknownText
 from custom_bert.data.windows import MOST
 from custom_bert.errors import WriteError
 
-FORMAT = 2
+FORMAT = 3
 
 ABANDONED = 24 * 3600.0
 """Seconds after which nobody is still writing a store."""
@@ -41,7 +42,7 @@ class StoreInfo:
         dtype: "<u2" or "<u4".
         truncated: texts that lost tokens.
         lost_tokens: that they lost; a lower bound where a text was cut before tokenising.
-        unknown: tokens that are the unknown token.
+        unknown: how much of the texts became unknown tokens.
         format: of the files.
         sha256: of the arrays and of the other fields.
     """
@@ -51,7 +52,7 @@ class StoreInfo:
     dtype: str
     truncated: int
     lost_tokens: int
-    unknown: int
+    unknown: UnknownText
     format: int = FORMAT
     sha256: str = ""
 
@@ -138,9 +139,10 @@ def open_store(
 def _complete(directory: Path) -> StoreInfo | None:
     """The description of a store whose files are as they were written; None if anything differs."""
     try:
-        info = StoreInfo(**json.loads((directory / "store.json").read_text(encoding="utf-8")))
+        value = json.loads((directory / "store.json").read_text(encoding="utf-8"))
+        info = StoreInfo(**{**value, "unknown": UnknownText(**value["unknown"])})
         return info if info.format == FORMAT and info.sha256 == _digest(directory, info) else None
-    except (OSError, ValueError, TypeError):
+    except (OSError, ValueError, TypeError, KeyError):
         return None
 
 
@@ -173,17 +175,17 @@ def _build(
         files.remove_directory(directory)  # torn or damaged
     try:
         with files.new_directory(directory) as folder:
-            lengths, truncated, lost_tokens, unknown = [np.zeros(1, dtype=np.int64)], 0, 0, 0
+            lengths, truncated, lost_tokens = [np.zeros(1, dtype=np.int64)], 0, 0
+            unknown = UnknownText()
             with files.creating(folder / "ids.bin") as ids_file:
                 for block in reader.blocks(texts_sha256):
                     for start in range(0, len(block), 4096):
-                        arrays, lost = tokenizer.encode(block[start : start + 4096], max_length, long_texts)
-                        ids = np.concatenate(arrays)
-                        ids_file.write(ids.astype(dtype).tobytes())
-                        lengths.append(np.fromiter(map(len, arrays), dtype=np.int64, count=len(arrays)))
-                        truncated += int((lost > 0).sum())
-                        lost_tokens += int(lost.sum())
-                        unknown += int((ids == tokenizer.unknown_id).sum())
+                        encoded = tokenizer.encode(block[start : start + 4096], max_length, long_texts)
+                        ids_file.write(np.concatenate(encoded.sequences).astype(dtype).tobytes())
+                        lengths.append(encoded.lengths_N)
+                        truncated += int((encoded.lost_N > 0).sum())
+                        lost_tokens += int(encoded.lost_N.sum())
+                        unknown.add(encoded)
             offsets = np.cumsum(np.concatenate(lengths))
             with files.creating(folder / "offsets.bin") as offsets_file:
                 offsets_file.write(offsets.astype("<i8").tobytes())

@@ -10,7 +10,9 @@ from __future__ import annotations
 import gzip
 import hashlib
 import os
+import re
 import stat
+import unicodedata
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -240,6 +242,24 @@ def _looks_like_utf16(start: bytes) -> bool:
     """Whether NULs stand at every second place or nearly so, as in UTF-16 of Latin script."""
     even, odd = start[0::2].count(0), start[1::2].count(0)
     return max(even, odd) >= max(3, len(start) // 4) and min(even, odd) == 0
+
+
+BLANK = re.compile(
+    r"[\s\x00-\x1f\x7f-\x9f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e"
+    r"\u2060-\u206f\u2800\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb\U0001bca0-\U0001bca3\U0001d173-\U0001d17a"
+    r"\U000e0000-\U000e0fff]*"
+)
+"""White space, control characters, and what Unicode wants shown as nothing (Default_Ignorable_Code_Point)."""
+
+
+def is_blank(text: str) -> bool:
+    """Whether a text holds no character that shows: nothing, white space, zero-width characters."""
+    return not text or BLANK.fullmatch(text) is not None
+
+
+def composed(text: str) -> str:
+    """A text in Unicode's composed form, NFC, in which texts that look the same are the same."""
+    return text if text.isascii() else unicodedata.normalize("NFC", text)
 
 
 def leaders(hashes_N: np.ndarray) -> np.ndarray:

@@ -1,26 +1,22 @@
-"""Texts to token ids, on the `tokenizers` library: WordPiece trained on the user's text, or a given file.
-
-Training is made reproducible. The library numbers word-inner characters (`##x`) in the order of a hash map
-that differs between processes, and ties between merges fall by those numbers; so the alphabet is counted
-here and handed over in a fixed order (`test_training_twice_gives_the_same_vocabulary`).
-"""
+"""Texts to token ids, on the `tokenizers` library: with a given file, or a vocabulary of ours."""
 
 from __future__ import annotations
 
 import hashlib
-import itertools
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 from tokenizers.processors import TemplateProcessing
 
 from custom_bert import files
 from custom_bert.config import LongTexts
+from custom_bert.data.split_pattern import LONGEST_WORD
 from custom_bert.data.tokenizer_json import checked
 from custom_bert.data.windows import MOST
 from custom_bert.errors import DataError, first_line
@@ -35,18 +31,11 @@ HEAD_SHARE = 4
 """head_tail keeps one in so many tokens from the head, the others from the end: 128 and 382 of 510 in the
 paper."""
 
-TRAINING_CHARACTERS = 100_000_000
-"""A vocabulary is trained on at most about this much text, lines taken at equal distances."""
-
 LARGEST_FILE = 1 << 28
 """Bytes of a tokenizer's file."""
 
 UNLIKELY = "\U00010348\u03fb"
 """A word that few vocabularies know."""
-
-MIN_FREQUENCY = 2
-ALPHABET_SHARE = 0.5
-"""Share of the vocabulary that single characters may take, each in its two forms (`x`, `##x`)."""
 
 
 @contextmanager
@@ -66,6 +55,33 @@ def library_errors(where: str, what: str) -> Iterator[None]:
         if type(error).__name__ != "PanicException":  # of no module that could be imported
             raise
         raise DataError(where, f"{what}: {first_line(error)}") from error
+
+
+@dataclass(frozen=True)
+class EncodedTexts:
+    """Texts in memory, as token ids.
+
+    Attributes:
+        sequences: one int64 array a text.
+        lost_N: (N,) int64 tokens that each text lost. Of a text that was cut to `CHARACTERS_PER_TOKEN`
+            characters a token it is at least 1, a lower bound.
+        unknown_N: (N,) int64 characters of each text that became unknown tokens.
+        characters_N: (N,) int64 characters of what was kept of each text; of a text that lost tokens by
+            their share.
+    """
+
+    sequences: Sequence[np.ndarray]
+    lost_N: np.ndarray
+    unknown_N: np.ndarray
+    characters_N: np.ndarray
+
+    @cached_property
+    def lengths_N(self) -> np.ndarray:
+        """(N,) tokens of each text."""
+        return np.fromiter(map(len, self.sequences), dtype=np.int64, count=len(self.sequences))
+
+    def __getitem__(self, row: int) -> np.ndarray:
+        return self.sequences[row]
 
 
 class TextTokenizer:
@@ -134,42 +150,59 @@ class TextTokenizer:
         """Of `to_json`."""
         return hashlib.sha256(self.to_json().encode()).hexdigest()
 
-    def encode(
-        self, texts: Sequence[str], max_length: int, long_texts: LongTexts = "head"
-    ) -> tuple[list[np.ndarray], np.ndarray]:
-        """Token ids of each text, at most `max_length`, and the tokens that each lost.
+    def encode(self, texts: Sequence[str], max_length: int, long_texts: LongTexts = "head") -> EncodedTexts:
+        """Token ids of each text, at most `max_length`.
 
         Args:
             texts: any.
             max_length: tokens kept of a text, the start and end token included; at least 3.
-            long_texts: which tokens of a longer text are kept.
-
-        Returns:
-            One int64 array per text, and (N,) int64 of lost tokens. With windows an array holds what all
-            windows of the text hold, once, between one start and one end token; see `data.windows`. Of a text
-            that was cut to `CHARACTERS_PER_TOKEN` characters a token the loss is at least 1, a lower bound.
+            long_texts: which tokens of a longer text are kept. With windows a sequence holds what all windows
+                of the text hold, once, between one start and one end token; see `data.windows`.
         """
         room = (max_length - 2) * (MOST if long_texts == "windows" else 1)
         cap = CHARACTERS_PER_TOKEN * (room + 2)
         head = room // HEAD_SHARE if long_texts == "head_tail" else room
         capped = [text if len(text) <= cap else _ends(text, cap, long_texts) for text in texts]
-        arrays, lost = [], np.zeros(len(texts), dtype=np.int64)
+        arrays, characters_N = [], np.fromiter(map(len, capped), dtype=np.int64, count=len(capped))
+        lost_N, unknown_N = np.zeros((2, len(texts)), dtype=np.int64)
         for i, encoding in enumerate(self.backend.encode_batch_fast(capped, add_special_tokens=False)):
             ids = encoding.ids
-            lost[i] = max(len(ids) - room, int(len(texts[i]) > cap))
+            lost_N[i] = max(len(ids) - room, int(len(texts[i]) > cap))
+            left_out = slice(head, max(head, len(ids) - room + head))
+            if self.unknown_id in ids:
+                unknown_N[i] = self._unknown_characters(capped[i], left_out)
             if len(ids) > room:
-                ids = ids[:head] + ids[len(ids) - (room - head) :]
+                characters_N[i] = characters_N[i] * room // len(ids)
+            del ids[left_out]
             arrays.append(np.array([self.cls_id, *ids, self.sep_id], dtype=np.int64))
-        return arrays, lost
+        return EncodedTexts(arrays, lost_N, unknown_N, characters_N)
 
-    def encode_plain(self, texts: Sequence[str]) -> list[np.ndarray]:
-        """Token ids of each text, all of them, without start and end tokens; int64.
+    def encode_plain(self, texts: Sequence[str]) -> EncodedTexts:
+        """All token ids of each text, without start and end tokens.
 
         Args:
             texts: of bounded length, since the time of a text grows faster than its length.
         """
-        encodings = self.backend.encode_batch_fast(list(texts), add_special_tokens=False)
-        return [np.array(encoding.ids, dtype=np.int64) for encoding in encodings]
+        texts = list(texts)
+        found = [e.ids for e in self.backend.encode_batch_fast(texts, add_special_tokens=False)]
+        unknown = [
+            self._unknown_characters(t) if self.unknown_id in i else 0
+            for t, i in zip(texts, found, strict=True)
+        ]
+        return EncodedTexts(
+            [np.array(ids, dtype=np.int64) for ids in found],
+            np.zeros(len(texts), dtype=np.int64),
+            np.array(unknown, dtype=np.int64),
+            np.fromiter(map(len, texts), dtype=np.int64, count=len(texts)),
+        )
+
+    def _unknown_characters(self, text: str, left_out: slice = slice(0, 0)) -> int:
+        """Characters of a text that became unknown tokens, but for some tokens that are left out. Offsets are
+        worked out here alone, for the few texts that need them: they cost a third of the time."""
+        encoding = self.backend.encode(text, add_special_tokens=False)
+        tokens = list(zip(encoding.ids, encoding.offsets, strict=True))
+        del tokens[left_out]
+        return sum(end - start for token_id, (start, end) in tokens if token_id == self.unknown_id)
 
     @cached_property
     def continues_V(self) -> np.ndarray:
@@ -193,80 +226,6 @@ def _ends(text: str, cap: int, long_texts: LongTexts) -> str:
     return f"{text[: cap // 2]} {text[-(cap // 2) :]}"
 
 
-def sample_stride(characters: int) -> int:
-    """Of a text of so many characters, every how many-th line that is not blank trains the vocabulary."""
-    return max(1, -(-characters // TRAINING_CHARACTERS))
-
-
-def train_tokenizer(
-    lines: Callable[[], Iterable[list[str]]],
-    *,
-    vocab_size: int,
-    lowercase: bool,
-    characters: int,
-) -> TextTokenizer:
-    """Trains a WordPiece vocabulary (Wu et al. 2016, arXiv 1609.08144) on streamed text.
-
-    A pure function of the text and the arguments.
-
-    Args:
-        lines: called twice; each time gives the text in blocks of lines.
-        vocab_size: entries at most; less text gives fewer.
-        lowercase: fold case. Accents are kept.
-        characters: of the whole text, to choose the sample's distance.
-    """
-    stride = sample_stride(characters)
-
-    def sample() -> Iterator[str]:
-        texts = (text for block in lines() for text in block if text and not text.isspace())
-        for text in itertools.islice(texts, 0, None, stride):
-            yield text[:1_000_000]
-
-    normalizer = normalizers.BertNormalizer(
-        clean_text=True, handle_chinese_chars=True, strip_accents=False, lowercase=lowercase
-    )
-    pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    alphabet = _alphabet(sample(), normalizer, int(vocab_size * ALPHABET_SHARE) // 2)
-    trainer = trainers.WordPieceTrainer(
-        vocab_size=vocab_size,
-        min_frequency=MIN_FREQUENCY,
-        special_tokens=[*SPECIAL_TOKENS, *alphabet, *("##" + letter for letter in alphabet)],
-        initial_alphabet=alphabet,
-        limit_alphabet=len(alphabet),
-        show_progress=False,
-    )
-    learner = Tokenizer(models.WordPiece(unk_token="[UNK]"))
-    learner.normalizer, learner.pre_tokenizer = normalizer, pre_tokenizer
-    learner.train_from_iterator(sample(), trainer)
-    vocab = learner.get_vocab(with_added_tokens=True)
-    tokens = sorted(vocab, key=lambda token: vocab[token])
-    return from_vocab(tokens, lowercase=lowercase)
-
-
-def _alphabet(texts: Iterator[str], normalizer: normalizers.Normalizer, limit: int) -> list[str]:
-    """The most frequent characters of the normalised text, in code point order."""
-    counts = np.zeros(0x110000, dtype=np.int64)
-    pending: list[str] = []
-    size = 0
-
-    def count() -> None:
-        text = normalizer.normalize_str("\n".join(pending))
-        counts_here = np.bincount(np.frombuffer(text.encode("utf-32-le", "replace"), dtype="<u4"))
-        counts[: len(counts_here)] += counts_here
-
-    for text in texts:
-        pending.append(text)
-        size += len(text)
-        if size > 1 << 20:
-            count()
-            pending, size = [], 0
-    count()
-    present = np.flatnonzero(counts)
-    by_frequency = present[np.lexsort((present, -counts[present]))]
-    letters = [chr(code) for code in by_frequency if not chr(code).isspace()]
-    return sorted(letters[:limit])
-
-
 def from_vocab(
     tokens: Sequence[str],
     *,
@@ -280,7 +239,7 @@ def from_vocab(
     if len(vocab) != len(tokens):
         first, token = next((i, token) for i, token in enumerate(tokens) if vocab[token] != i)
         raise DataError(f"{name}:{vocab[token] + 1}", f"the token {token!r} stands on line {first + 1} too")
-    tokenizer = Tokenizer(models.WordPiece(vocab, unk_token="[UNK]", max_input_chars_per_word=100))
+    tokenizer = Tokenizer(models.WordPiece(vocab, unk_token="[UNK]", max_input_chars_per_word=LONGEST_WORD))
     tokenizer.normalizer = normalizers.BertNormalizer(
         clean_text=True, handle_chinese_chars=split_chinese, strip_accents=strip_accents, lowercase=lowercase
     )

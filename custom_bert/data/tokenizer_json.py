@@ -11,6 +11,7 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from custom_bert.data.split_pattern import is_split_pattern
 from custom_bert.errors import shown
 from custom_bert.files import parse_json
 
@@ -109,7 +110,11 @@ def _list(inner: Check, most: int = 100) -> Check:
 
 
 def _pattern(value: Any, where: str) -> None:
-    """A literal; a regular expression can take for ever."""
+    """A literal, or the expression of our own vocabularies; any other can take for ever."""
+    if isinstance(value, dict) and value.keys() == {"Regex"}:
+        expression = value["Regex"]
+        if isinstance(expression, str) and is_split_pattern(expression):
+            return
     if not isinstance(value, dict) or value.keys() != {"String"}:
         raise ValueError(f"{where}: expected a literal text; regular expressions are refused")
     _text(value["String"], where)

@@ -12,12 +12,15 @@ import torch
 
 from custom_bert.checkpoints.native import Checkpoint, load_checkpoint
 from custom_bert.config import Precision
-from custom_bert.errors import did_you_mean, shown
-from custom_bert.inference.in_order import compute, windows
+from custom_bert.data.labels import LabelIds
+from custom_bert.data.unknown import OF_A_MODEL, UnknownText
+from custom_bert.errors import did_you_mean, shown, warn_caller
+from custom_bert.inference.in_order import compute, prepare_threads, windows
 from custom_bert.inference.inputs import strings
 from custom_bert.machine import choose_device
 from custom_bert.metrics import ConfusionMatrix, Scores
-from custom_bert.precision import choose_precision, round_matrices
+from custom_bert.openmp import one_thread
+from custom_bert.precision import choose_precision, round_matrices, sound_precision
 
 
 @dataclass(frozen=True)
@@ -45,18 +48,19 @@ class Classifier:
 
     def __init__(self, checkpoint: Checkpoint, device: torch.device, precision: Precision = "fp32") -> None:
         self.precision = precision
+        self._rounded_to: Precision | None = None
         self.labels = checkpoint.labels
         self.max_length, self.long_texts = checkpoint.max_length, checkpoint.long_texts
         self.tokenizer = checkpoint.tokenizer
         self.device = device
         self.model = checkpoint.model.to(device).eval()
-        round_matrices(self.model, precision)
 
     @staticmethod
     def load(
         directory: str | Path, *, device: str | None = None, precision: Precision = "fp32"
     ) -> Classifier:
-        """Loads what `custom-bert train` wrote.
+        """Loads what `custom-bert train` wrote. No thread is started, so that a process may load a model and
+        fork then; what has predicted already should not be forked (docs/python.md).
 
         Args:
             directory: the run directory.
@@ -69,7 +73,8 @@ class Classifier:
                 hardware computes bf16, but slowly.
         """
         where = choose_device(device)[0]
-        return Classifier(load_checkpoint(directory), where, choose_precision(precision, where)[0])
+        with one_thread():
+            return Classifier(load_checkpoint(directory), where, choose_precision(precision, where)[0])
 
     def predict(self, texts: Iterable[str]) -> list[Prediction]:
         """The most probable label of each text, in input order.
@@ -95,9 +100,16 @@ class Classifier:
             return np.empty((0, len(self.labels)), dtype=np.float32)
         return np.concatenate(windows)
 
-    def stream_proba(self, texts: Iterable[str]) -> Iterator[np.ndarray]:
-        """(C,) probabilities of each text, one by one; the input is read 4,096 texts at a time."""
-        for probabilities_NC in self._windows(texts):
+    def stream_proba(
+        self, texts: Iterable[str], *, unknown: UnknownText | None = None
+    ) -> Iterator[np.ndarray]:
+        """(C,) probabilities of each text, one by one; the input is read 4,096 texts at a time.
+
+        Args:
+            texts: any number.
+            unknown: counts what the vocabulary does not know, for a caller who warns of it himself.
+        """
+        for probabilities_NC in self._windows(texts, unknown):
             yield from probabilities_NC
 
     def evaluate(self, texts: Iterable[str], labels: Iterable[str]) -> Scores:
@@ -123,15 +135,18 @@ class Classifier:
 
     def _ids(self, labels: Iterable[str]) -> Iterator[int]:
         """The class of each label."""
-        ids = {label: i for i, label in enumerate(self.labels)}
+        known = LabelIds(self.labels)
         for i, label in enumerate(labels):
-            if label not in ids:
+            found = known.get(label)
+            if found is None:
                 near = did_you_mean(label, self.labels)
                 raise ValueError(f"label {i}: {shown(str(label))} is not one of this model's labels{near}")
-            yield ids[label]
+            yield found
 
-    def _windows(self, texts: Iterable[str]) -> Iterator[np.ndarray]:
+    def _windows(self, texts: Iterable[str], unknown: UnknownText | None = None) -> Iterator[np.ndarray]:
         """(n, C) probabilities of the texts of a window at a time."""
+        counts = UnknownText() if unknown is None else unknown
+        precision = self._prepared()
         for window in windows(texts):
             logits_NC = compute(
                 self.model,
@@ -140,9 +155,23 @@ class Classifier:
                 max_length=self.max_length,
                 long_texts=self.long_texts,
                 device=self.device,
-                precision=self.precision,
+                precision=precision,
+                unknown=counts,
             )
             yield torch.from_numpy(logits_NC).softmax(-1).numpy()
+        if unknown is None and counts.mostly:
+            warn_caller(f"{counts.words()}: {OF_A_MODEL}")
+
+    def _prepared(self) -> Precision:
+        """Makes threads and matrices ready to compute; the precision in which they are."""
+        prepare_threads()
+        precision, fault = sound_precision(self.precision, self.device)
+        if precision != self._rounded_to:  # two threads may both do it: the second time changes nothing
+            round_matrices(self.model, precision)
+            self._rounded_to = precision
+            if fault:
+                warn_caller(fault)
+        return precision
 
 
 def _check_counts(texts: int, labels: int) -> None:

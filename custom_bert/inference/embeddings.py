@@ -15,11 +15,13 @@ from custom_bert.batch import Batch
 from custom_bert.checkpoints.hub import locate
 from custom_bert.checkpoints.pretrained import Pretrained, load_pretrained
 from custom_bert.config import Pooling
-from custom_bert.errors import shown
-from custom_bert.inference.in_order import compute, windows
+from custom_bert.data.unknown import UnknownText
+from custom_bert.errors import shown, warn_caller
+from custom_bert.inference.in_order import compute, prepare_threads, windows
 from custom_bert.machine import choose_device
 from custom_bert.models.encoder import Encoder as EncoderModel
 from custom_bert.models.heads import mean_pool
+from custom_bert.openmp import one_thread
 
 PREFIX = "encoder."
 
@@ -85,9 +87,10 @@ class Encoder:
             ConfigError: if the device is not there.
         """
         max_length = _whole_number(max_length)
-        pretrained = load_pretrained(locate(str(name)), source=str(name))
-        limit = pretrained.encoder.max_position_embeddings
-        return Encoder(pretrained, choose_device(device)[0], min(max_length, limit))
+        with one_thread():
+            pretrained = load_pretrained(locate(str(name)), source=str(name))
+            limit = pretrained.encoder.max_position_embeddings
+            return Encoder(pretrained, choose_device(device)[0], min(max_length, limit))
 
     def embed(self, texts: Iterable[str], *, pooling: Pooling = "mean", normalize: bool = True) -> np.ndarray:
         """(N, D) fp32 vectors, in input order.
@@ -105,10 +108,21 @@ class Encoder:
         if pooling not in get_args(Pooling):
             raise ValueError(f"pooling must be {' or '.join(get_args(Pooling))}, got {pooling!r}")
         pooled = _Pooled(self.model, pooling).eval()  # or the encoder would be left in training mode
+        unknown = UnknownText()
+        prepare_threads()
         found = [
-            compute(pooled, self.tokenizer, window, max_length=self.max_length, device=self.device)
+            compute(
+                pooled,
+                self.tokenizer,
+                window,
+                max_length=self.max_length,
+                device=self.device,
+                unknown=unknown,
+            )
             for window in windows(texts)
         ]
+        if unknown.mostly:
+            warn_caller(f"{unknown.words()}: their vectors say little")
         if not found:
             return np.empty((0, self.model.config.hidden_size), dtype=np.float32)
         vectors_ND = np.concatenate(found)

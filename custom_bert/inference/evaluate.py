@@ -14,6 +14,7 @@ from custom_bert.config import Precision, TrainConfig
 from custom_bert.config_sources import from_mapping
 from custom_bert.data.columns import header_hint
 from custom_bert.data.dataset import check_aligned, in_directory, read_dataset
+from custom_bert.data.labels import LabelIds
 from custom_bert.data.text import LineReader, status_of
 from custom_bert.errors import ConfigError, DataError, RunError, did_you_mean
 from custom_bert.inference.classifier import Classifier
@@ -107,9 +108,9 @@ def _chosen(path: str, rows: np.ndarray | None) -> Iterator[str]:
 
 
 def _known(path: str, labels: tuple[str, ...], rows: np.ndarray | None) -> Iterator[str]:
-    known = set(labels)
+    known = LabelIds(labels)
     for i, label in enumerate(_chosen(path, rows)):
-        if label not in known:
+        if known.get(label) is None:
             line = i + 1 if rows is None else int(rows[i]) + 1
             where = f"{path}:{line}"
             hint = header_hint(where, label) or did_you_mean(label, list(labels))

@@ -11,14 +11,24 @@ from torch import nn
 
 from custom_bert.config import LongTexts, Precision
 from custom_bert.data.batching import EVALUATION_ROWS, by_length
-from custom_bert.data.loader import BatchBuilder, EncodedTexts
+from custom_bert.data.loader import BatchBuilder
 from custom_bert.data.tokenizer import TextTokenizer
+from custom_bert.data.unknown import UnknownText
+from custom_bert.errors import warn_caller
 from custom_bert.inference.inputs import strings
 from custom_bert.models.evaluate import outputs_of, rows_in_order
+from custom_bert.openmp import about_to_compute
 from custom_bert.precision import MixedPrecision
 
 WINDOW = 4096
 """Texts that are tokenised, sorted by length and computed together; bounds memory."""
+
+
+def prepare_threads() -> None:
+    """Before anything is computed: a forked process has lost its threads, and is told."""
+    lost = about_to_compute()
+    if lost:
+        warn_caller(lost)
 
 
 def windows(texts: Iterable[str]) -> Iterator[list[str]]:
@@ -41,6 +51,7 @@ def compute(
     long_texts: LongTexts = "head",
     device: torch.device,
     precision: Precision = "fp32",
+    unknown: UnknownText,
 ) -> np.ndarray:
     """(N, K) fp32, row i for text i.
 
@@ -52,12 +63,12 @@ def compute(
         long_texts: what becomes of a longer text.
         device: where the model is.
         precision: of matrix products.
+        unknown: counts what the vocabulary does not know.
     """
-    sequences, _ = tokenizer.encode(texts, max_length, long_texts)
+    encoded = tokenizer.encode(texts, max_length, long_texts)
+    unknown.add(encoded)
     window = max_length if long_texts == "windows" else None
-    builder = BatchBuilder(
-        EncodedTexts(sequences), np.arange(len(sequences)), None, tokenizer.pad_id, window=window
-    )
+    builder = BatchBuilder(encoded, np.arange(len(texts)), None, tokenizer.pad_id, window=window)
     batches = map(builder.build_for_evaluation, by_length(builder.lengths_N, EVALUATION_ROWS[device.type]))
     autocast = MixedPrecision(precision, device).autocast
     return rows_in_order(outputs_of(model, batches, device=device, autocast=autocast), len(texts))

@@ -66,7 +66,7 @@ def verify(folder: Path, checkpoint: Checkpoint | EncoderCheckpoint, name: str) 
     if strange:
         raise RunError(f"transformers {transformers.__version__} does not open the export whole: {strange}")
     texts = random_texts(checkpoint)
-    sequences, _ = checkpoint.tokenizer.encode(texts, checkpoint.max_length)
+    sequences = checkpoint.tokenizer.encode(texts, checkpoint.max_length).sequences
     worst = 0.0
     with torch.inference_mode():
         for text, ids, ours in zip(texts, sequences, _logits(checkpoint, sequences), strict=True):

@@ -57,6 +57,9 @@ DOMAIN = (
 )
 """What has to be the same for the same bits."""
 
+NEWER = frozenset({"empty"})
+"""Fields of `Progress` that checkpoints of older versions do not have."""
+
 MODEL, OPTIMIZER, STATE, BEST = "model.safetensors", MOMENTS, "state.json", "best.safetensors"
 
 
@@ -351,9 +354,9 @@ def _read(directory: Path, identity: str) -> Saved:
         if value["format"] != FORMAT or value.keys() != {"format", "identity", "machine", "progress"}:
             raise ValueError(f"not a {FORMAT} checkpoint")
         given, types = value["progress"], get_type_hints(Progress)
-        if given.keys() != types.keys() or not isinstance(value["machine"], dict):
+        if not types.keys() - NEWER <= given.keys() <= types.keys() or not isinstance(value["machine"], dict):
             raise ValueError("its keys are not those of this version")
-        progress = Progress(**{key: coerce(given[key], types[key]) for key in types})
+        progress = Progress(**{key: coerce(given[key], types[key]) for key in given})
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise RunError(f"{path}: damaged: {error}") from error
     if value["identity"] != identity:

@@ -12,19 +12,20 @@ from typing import Any
 import torch
 
 from custom_bert import config as configuration
-from custom_bert import files, machine
+from custom_bert import files, machine, openmp, threads
 from custom_bert.checkpoints.hub import locate
 from custom_bert.checkpoints.pretrained import Pretrained, load_pretrained
-from custom_bert.config import KERNELS_WITH_DROPOUT, TrainConfig
+from custom_bert.config import KERNELS_WITH_DROPOUT, TrainConfig, require
 from custom_bert.data.corpus import Corpus
 from custom_bert.data.dataset import Dataset
 from custom_bert.data.loader import BatchBuilder
 from custom_bert.data.store import cache_directory, cache_root
-from custom_bert.data.tokenizer import TextTokenizer, load_tokenizer, sample_stride, train_tokenizer
+from custom_bert.data.tokenizer import TextTokenizer, load_tokenizer
+from custom_bert.data.vocabulary import RULES, sample_stride, train_tokenizer
 from custom_bert.errors import ConfigError, DataError
 from custom_bert.ops.attention import choose_kernel
 from custom_bert.ops.kernels import has_flash
-from custom_bert.precision import DTYPES, choose_precision
+from custom_bert.precision import DTYPES, choose_precision, sound_precision
 from custom_bert.presets import TRAINING, EncoderConfig, check_encoder, encoder_config
 from custom_bert.training import choices
 from custom_bert.training.choices import Choice
@@ -33,11 +34,13 @@ from custom_bert.training.compile import choose_compile
 
 @dataclass
 class Decisions:
-    """The configuration as the user wrote it, as it fills up, and the log of who decided what."""
+    """The configuration as the user wrote it, as it fills up, the log of who decided what, and what the user
+    has to be warned of."""
 
     asked: TrainConfig
     config: TrainConfig
     log: list[Choice] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
 
     def set(self, name: str, value: Any, reason: str) -> None:
         """Sets a field and records it."""
@@ -128,11 +131,13 @@ def decide_machine(todo: Decisions) -> torch.device:
     """Device, threads, precision, attention kernel, compilation."""
     device, reason = machine.choose_device(todo.config.runtime.device)
     todo.default("runtime.device", (device.type, reason))
-    share = max(1, machine.cores() // machine.processes())
-    todo.default("runtime.threads", (share, "cores that this process may use"))
-    torch.set_num_threads(todo.config.runtime.threads or 1)
+    _decide_threads(todo)
     precision, why = choose_precision(todo.config.runtime.precision, device)
     todo.default("runtime.precision", (precision, why))
+    precision, fault = sound_precision(precision, device)
+    if fault:
+        todo.set("runtime.precision", precision, "bf16 products would be wrong")
+        todo.warnings.append(fault)
     plan, dropout = todo.config.batch.plan, todo.config.model.attention_dropout
     kernel, flash = todo.config.runtime.attention, has_flash(device, HEAD_WIDTH)
     if kernel is None:
@@ -169,6 +174,26 @@ def decide_machine(todo: Decisions) -> torch.device:
     return device
 
 
+def _decide_threads(todo: Decisions) -> None:
+    """Sets torch's threads, within what OpenMP gives.
+
+    Raises:
+        ConfigError: if the user asks for more.
+    """
+    if openmp.threads_are_lost():
+        todo.set("runtime.threads", 1, "forked from a process whose threads had computed")
+    todo.default("runtime.threads", threads.allowed())
+    count, most = require(todo.config.runtime.threads), threads.limit()
+    if most is not None and count > most:
+        raise ConfigError(
+            [f"config: runtime.threads {count}: {threads.LIMIT} is {most}; lower the one or raise the other"]
+        )
+    torch.set_num_threads(count)
+    said = openmp.about_to_compute()
+    if said:
+        todo.warnings.append(said)
+
+
 @dataclass(frozen=True)
 class Text:
     """What a vocabulary is trained on.
@@ -201,7 +226,7 @@ def decide_tokenizer(todo: Decisions, text: Text, say: Callable[[str], None]) ->
     wanted, reason = choices.vocab_size(text.characters)
     if todo.config.model.vocab_size is not None:
         wanted, reason = todo.config.model.vocab_size, "as configured"
-    identity = f"wordpiece/2 {text.sha256} {wanted} {data.lowercase}"
+    identity = f"{RULES} {text.sha256} {wanted} {data.lowercase}"
     name = hashlib.sha256(identity.encode()).hexdigest()[:32] + ".json"
     path = cache_root(data.cache_dir) / "tokenizers" / name
     tokenizer_or_none = _cached(path)

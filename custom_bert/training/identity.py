@@ -7,11 +7,16 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
+
+import torch
 
 from custom_bert import config as configuration
+from custom_bert.config import Precision
 from custom_bert.config_sources import PATHS
-from custom_bert.errors import RunError
+from custom_bert.errors import ConfigError, RunError
+from custom_bert.precision import choose_precision, sound_precision
+from custom_bert.training.choices import Choice
 from custom_bert.training.prepare import Prepared
 
 Identity = dict[str, dict[str, Any]]
@@ -38,7 +43,8 @@ OF_THE_MACHINE = (
 are no part of the identity, so that another machine finds the run and continues it."""
 
 PLAN = ("batch.token_budget", "optim.eval_every")
-"""Of these, the ones that a run keeps when it is continued, since its place in the plan counts by them."""
+"""Of these, the ones that a run keeps when it is continued, since its place in the plan counts by them. It
+keeps its precision too, since other numbers would come of another."""
 
 
 def identity(prepared: Prepared) -> Identity:
@@ -82,7 +88,7 @@ def differences(record: Mapping[str, Any], ours: Identity, path: Path) -> list[s
         old, new = theirs.get(part, {}), ours[part]
         for key in sorted(old.keys() | new.keys()):
             was, is_ = old.get(key), new.get(key)
-            if part == "settings" and key in OF_THE_MACHINE:
+            if part == "settings" and key in OF_THE_MACHINE and was != is_:
                 was = resolved.get(key)  # what it came to
                 if is_ is None or key not in new:
                     continue
@@ -95,7 +101,8 @@ def differences(record: Mapping[str, Any], ours: Identity, path: Path) -> list[s
 
 
 def as_begun(prepared: Prepared, record: Mapping[str, Any], warn: Callable[[str], None]) -> Prepared:
-    """The same run with the plan that it began with, where this machine would plan otherwise.
+    """The same run with the plan, the precision and the order of labels that it began with, where this
+    machine or this version would choose otherwise.
 
     Args:
         prepared: on this machine.
@@ -103,16 +110,61 @@ def as_begun(prepared: Prepared, record: Mapping[str, Any], warn: Callable[[str]
         warn: told of each difference.
 
     Raises:
-        RunError: if the record holds no such settings.
+        RunError: if the record holds no such settings, or this process cannot compute in that precision.
     """
     here, begun, changes = configuration.to_flat(prepared.config), record.get("config", {}), {}
     for name in OF_THE_MACHINE:
-        if name in begun and begun[name] != here[name]:
-            if name in PLAN:
-                if type(begun[name]) is not int or begun[name] < 1:
-                    raise RunError(f"run.json: damaged: {name} {begun[name]!r}; choose another --out")
-                changes[name] = begun[name]
-                warn(f"{name} stays {begun[name]}, as the run began; this machine would take {here[name]}")
-            else:
-                warn(f"{name} was {begun[name]}, is {here[name]}: the result may not be the same bit for bit")
-    return dataclasses.replace(prepared, config=configuration.replace(prepared.config, changes))
+        if name not in begun or begun[name] == here[name]:
+            continue
+        if name == "runtime.precision":
+            changes[name] = _precision(begun[name], prepared.device)
+        elif name in PLAN:
+            if type(begun[name]) is not int or begun[name] < 1:
+                raise RunError(f"run.json: damaged: {name} {begun[name]!r}; choose another --out")
+            changes[name] = begun[name]
+        else:
+            warn(f"{name} was {begun[name]}, is {here[name]}: the result may not be the same bit for bit")
+            continue
+        warn(f"{name} stays {begun[name]}, as the run began; this machine would take {here[name]}")
+    chosen = tuple(
+        Choice(one.name, changes[one.name], "as the run began") if one.name in changes else one
+        for one in prepared.choices
+    )
+    prepared = dataclasses.replace(
+        prepared, config=configuration.replace(prepared.config, changes), choices=chosen
+    )
+    return _with_labels(prepared, record)
+
+
+def _precision(begun: Any, device: torch.device) -> Precision:
+    """The precision that a run began with, if it can go on in it."""
+    if not isinstance(begun, str):
+        raise RunError(f"run.json: damaged: runtime.precision {begun!r}; choose another --out")
+    try:
+        precision, _ = choose_precision(cast(Precision, begun), device)
+    except ConfigError as error:
+        raise RunError(f"the run began with runtime.precision {begun}, and cannot go on: {error}") from error
+    _, fault = sound_precision(precision, device)
+    if fault:
+        raise RunError(
+            f"the run began with runtime.precision {begun}, and cannot go on in this process: {fault}; mend "
+            f"that, or --fresh trains in a numbered sibling"
+        )
+    return precision
+
+
+def _with_labels(prepared: Prepared, record: Mapping[str, Any]) -> Prepared:
+    """The labels in the order that the run's classes have."""
+    data = record.get("data")
+    begun = data.get("labels") if isinstance(data, dict) else None
+    if not prepared.labels or not isinstance(begun, dict) or tuple(begun) == prepared.labels:
+        return prepared
+    if set(begun) != set(prepared.labels):
+        raise RunError(
+            "an older version read the labels otherwise, so that this run cannot go on; --fresh trains in a "
+            "numbered sibling"
+        )
+    source = prepared.dataset.with_labels(list(begun))
+    train = dataclasses.replace(prepared.train, labels_N=source.train_label_ids)
+    val = dataclasses.replace(prepared.val, labels_N=source.val_label_ids)
+    return dataclasses.replace(prepared, source=source, train=train, val=val)

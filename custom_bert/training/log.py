@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from custom_bert.data.labels import label_line
 from custom_bert.errors import UserError
 from custom_bert.training.prepare import Prepared
 
@@ -73,7 +74,8 @@ class Reporter:
 
     def progress(self, record: dict[str, Any], total: int | None, remaining: float) -> None:
         """Shows a training record of metrics.jsonl."""
-        loss = "not finite" if record["loss"] is None else f"{record['loss']:.4f}"
+        none = "not finite" if record.get("skipped") else "none"
+        loss = none if record["loss"] is None else f"{record['loss']:.4f}"
         numbers = (
             f"loss {loss}  lr {record['lr']:.2e}  "
             f"{record['tokens_per_second']:,.0f} tokens/s  padding {record['padding']:.1%}"
@@ -203,7 +205,7 @@ def _labelled(prepared: Prepared) -> list[str]:
         f"{len(data.train_rows):,} training and {len(data.val_rows):,} validation texts, "
         f"{len(data.labels)} labels; {parameters / 1e6:.1f} M parameters"
     )
-    return lines
+    return [*lines[:-1], label_line(data.labels), lines[-1]]
 
 
 def _running_text(prepared: Prepared) -> list[str]:

@@ -30,6 +30,7 @@ from custom_bert.models.outline import from_tensors, language_model_from
 from custom_bert.precision import MixedPrecision
 from custom_bert.signals import Requests
 from custom_bert.training import checkpoint, choices, ranks
+from custom_bert.training.caller import caller_state_kept
 from custom_bert.training.compile import compile_layers, compiler_fault, fusion_line, graphs_compiled
 from custom_bert.training.embedding_init import start_from_cooccurrences
 from custom_bert.training.identity import OF_THE_MACHINE, PLAN, as_begun
@@ -73,9 +74,12 @@ def train_model(
         UserError: for anything that the user has to mend; its text is one line a fault.
         KeyboardInterrupt: after Ctrl-C, when a checkpoint is written.
         SystemExit: after SIGTERM, likewise.
+
+    The caller's random state, thread count and torch's switches are afterwards as they were before, also
+    after an exception.
     """
     config = load_config(config, note=print)
-    with ranks.joined(config.runtime.device) as group:
+    with caller_state_kept(config.runtime.device), ranks.joined(config.runtime.device) as group:
         reporter = Reporter(silent=not group.leads)
         return _train(config, group, reporter, fresh=fresh)
 
@@ -354,8 +358,11 @@ def fit(state: State, prepared: Prepared, run: RunDirectory, reporter: Reporter,
             progress.step, progress.epoch = progress.step + 1, step.epoch
             progress.epochs_done, progress.steps_done = step.epochs_done, step.steps_done
             progress.ended = step.last or done >= 1
-            state.losses.append(result.loss)
-            state.skips.append(result.skipped)
+            if result.empty:
+                progress.empty += 1
+            else:
+                state.losses.append(result.loss)
+                state.skips.append(result.skipped)
             speed.add(result.tokens, result.rows)
 
             logs = progress.step % log_every == 0 or progress.ended
@@ -388,6 +395,8 @@ def fit(state: State, prepared: Prepared, run: RunDirectory, reporter: Reporter,
         reporter.stop()
         if board:
             board.close()
+    for line in state.left_out():
+        reporter.warn(line)
     waited = speed.waited / max(speed.seconds, 1e-9)
     reporter.say(f"{phase.name}ing took {duration(speed.seconds)}, {waited:.1%} of it waiting for batches")
 
@@ -398,10 +407,11 @@ def _record(state: State, lr: float, grad_norm: float, speed: Speed, elapsed: fl
         "kind": state.phase.name,
         "step": state.progress.step,
         "epoch": round(state.progress.epoch, 4),
-        "loss": _or_none(float(torch.stack(state.losses).nanmean())),
+        "loss": _or_none(float(torch.stack(state.losses).nanmean())) if state.losses else None,
         "lr": lr,
         "grad_norm": _or_none(grad_norm),
         "skipped": state.progress.skipped,
+        "empty": state.progress.empty,
         **speed.read(),
         "seconds": round(elapsed, 3),
         **({"graphs": graphs_compiled()} if state.fused else {}),

@@ -179,6 +179,7 @@ def prepare(config: TrainConfig, say: Callable[[str], None]) -> Prepared:
         (),
         (
             *found.warnings,
+            *todo.warnings,
             *doubts(require(todo.config.runtime.precision), device),
             *_unfilled(config, tokenizer),
             *_filler(config),

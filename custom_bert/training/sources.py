@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from custom_bert.checkpoints.pretrained import Pretrained
-from custom_bert.config import LongTexts
+from custom_bert.config import LongTexts, TrainConfig
 from custom_bert.data.corpus import Corpus, read_corpus
 from custom_bert.data.dataset import Dataset, read_dataset
 from custom_bert.data.findings import counted
@@ -19,6 +19,12 @@ from custom_bert.data.pieces import open_pieces
 from custom_bert.data.store import StoreInfo, TokenStore, cache_root, open_store
 from custom_bert.data.text import LineReader
 from custom_bert.data.tokenizer import TextTokenizer
+from custom_bert.data.unknown import (
+    OF_A_CHECKPOINT,
+    OF_A_GIVEN_VOCABULARY,
+    OF_A_TRAINED_VOCABULARY,
+    UnknownText,
+)
 from custom_bert.data.windows import MOST
 from custom_bert.errors import ConfigError
 from custom_bert.training.decisions import Decisions, Text, decide_tokenizer
@@ -101,7 +107,7 @@ def _labelled(
         )
     )
     truncation = {"train": train_store.info} | ({} if dataset.was_divided else {"val": val_store.info})
-    warnings = _doubts(dataset, truncation, max_length, config.data.long_texts)
+    warnings = _doubts(dataset, truncation, todo.config)
     return Reading(dataset, tokenizer, train, val, truncation, (*dataset.warnings, *warnings))
 
 
@@ -127,9 +133,10 @@ def _running_text(
         progress=_Preparation(corpus.stored, say),
     )
     warnings = list(corpus.warnings)
-    if train.about.unknown > 0.05 * train.about.tokens:
-        share = train.about.unknown / train.about.tokens
-        warnings.append(f"{share:.0%} of the tokens are unknown to the vocabulary")
+    about = train.about
+    unknown = UnknownText(characters=about.characters, unknown=about.unknown)
+    if unknown.matters:
+        warnings.append(f"{unknown.words()}: {_way_out(todo.config)}")
     pin = device.type == "cuda"
     every = max(1, -(-int(val.lengths_N.sum()) // MEASURED))
     train_builder, val_builder = (
@@ -175,11 +182,16 @@ KEPT: dict[LongTexts, str] = {
 }
 
 
-def _doubts(
-    dataset: Dataset, truncation: dict[str, StoreInfo], max_length: int, long_texts: LongTexts
-) -> list[str]:
+def _way_out(config: TrainConfig) -> str:
+    """What helps where the vocabulary does not know the texts."""
+    if config.model.init_from:
+        return OF_A_CHECKPOINT
+    return OF_A_GIVEN_VOCABULARY if config.data.tokenizer else OF_A_TRAINED_VOCABULARY
+
+
+def _doubts(dataset: Dataset, truncation: dict[str, StoreInfo], config: TrainConfig) -> list[str]:
     warnings = []
-    kept = KEPT[long_texts].format(max_length=max_length)
+    kept = KEPT[config.data.long_texts].format(max_length=config.data.max_length)
     for split, info in truncation.items():
         path = (dataset.train_file if split == "train" else dataset.val_file).texts_path
         if info.truncated:
@@ -188,10 +200,8 @@ def _doubts(
                 f"{path}: {counted(info.truncated, 'text')} of {info.texts:,} cut to "
                 f"{kept}, {share:.1%} of all tokens lost"
             )
-        if info.unknown > 0.05 * info.tokens:
-            warnings.append(
-                f"{path}: {info.unknown / info.tokens:.0%} of the tokens are unknown to the vocabulary"
-            )
+        if info.unknown.matters:
+            warnings.append(f"{path}: {info.unknown.words()}: {_way_out(config)}")
     counts = np.bincount(dataset.train_label_ids, minlength=len(dataset.labels))
     if counts.max() > 10 * max(1, int(counts.min())):
         warnings.append(

@@ -49,6 +49,7 @@ class Progress:
         falling: whether the learning rate of wsd has begun to fall.
         skipped: steps of the phase whose loss or gradient was not finite.
         skipped_in_a_row: of these, the last ones.
+        empty: steps of the phase that held no target.
         halvings: how often batches are halved, for memory.
         tokens, rows: of the steps since the last record of metrics.jsonl.
         log_seconds: that these steps took.
@@ -72,6 +73,7 @@ class Progress:
     falling: bool = False
     skipped: int = 0
     skipped_in_a_row: int = 0
+    empty: int = 0
     halvings: int = 0
     tokens: int = 0
     rows: int = 0
@@ -164,6 +166,21 @@ class State:
                     f"loss or gradient were not finite in {allowed} steps up to step {progress.step:,}"
                 )
         self.skips.clear()
+
+    def left_out(self) -> list[str]:
+        """What is to be said at the end of a phase of steps that changed nothing, and why, a line each."""
+        progress, name, lines = self.progress, f"{self.phase.name}ing", []
+        of = f"of {progress.step:,} steps of {name}"
+        if progress.skipped and self.precision.scaler.is_enabled():
+            lines.append(f"{progress.skipped:,} {of} were left out while fp16's loss scale found its size")
+        elif progress.skipped:
+            lines.append(f"{progress.skipped:,} {of} were left out: loss or gradient were no finite numbers")
+        if progress.empty:
+            lines.append(
+                f"{progress.empty:,} {of} had nothing to learn from: their texts hold no token that could be "
+                f"hidden, as empty texts and unknown characters have none"
+            )
+        return lines
 
     def finite(self, loss: float) -> float:
         """The loss of an evaluation.

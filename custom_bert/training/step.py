@@ -88,6 +88,7 @@ class StepResult:
         grad_norm: of all gradients together, before clipping.
         skipped: 1 where loss or norm is not finite, so that the step left weights and moments alone; else 0.
         tokens, rows: of the step's batches, of all ranks.
+        empty: whether no batch of any rank held a target; then nothing was computed, and the loss is nan.
     """
 
     loss: Tensor
@@ -95,6 +96,7 @@ class StepResult:
     skipped: Tensor
     tokens: int
     rows: int
+    empty: bool = False
 
 
 def train_step(
@@ -111,7 +113,8 @@ def train_step(
 
     The loss of every microbatch is divided by the count of the whole step, so that how examples are
     divided among microbatches and ranks changes nothing but memory. Where the loss or the norm is not finite,
-    the update does nothing; the device decides that by itself, so that the host never waits for it.
+    the update does nothing; the device decides that by itself, so that the host never waits for it. Nor is
+    there an update where the step holds no target, as in pretraining on texts without an ordinary token.
 
     Args:
         model: maps a `Batch` to what the objective wants; of several ranks, as `Ranks.parallel` gives it.
@@ -125,10 +128,13 @@ def train_step(
     """
     own = [batch for batch in microbatches if not batch.stands_in]
     tokens, rows = sum(batch.num_tokens for batch in own), sum(batch.num_rows for batch in own)
-    total: Tensor | float = sum(objective.weight(batch) for batch in own)
+    total: Tensor | float = sum((objective.weight(batch) for batch in own), 0.0)
     if ranks.world > 1:
         total, all_tokens, all_rows = ranks.totals(float(total), tokens, rows)
         tokens, rows = int(all_tokens), int(all_rows)
+    if isinstance(total, float) and total == 0:  # a mean over nothing is no number
+        nothing = torch.zeros((), device=own[0].input_ids_T.device if own else None)
+        return StepResult(nothing / 0, nothing, nothing, tokens, rows, empty=True)
     losses = []
     for i, batch in enumerate(microbatches, start=1):
         with nullcontext() if i == len(microbatches) else without_exchange(model):

@@ -27,7 +27,7 @@ def theirs() -> Any:
 
 
 def same_ids(theirs: Any, texts: list[str], length: int = LENGTH) -> None:
-    ours, _ = load_pretrained(minilm()).tokenizer.encode(texts, length)
+    ours = load_pretrained(minilm()).tokenizer.encode(texts, length).sequences
     for start in range(0, len(texts), 1000):
         part = slice(start, start + 1000)
         wanted = theirs(texts[part], truncation=True, max_length=length)["input_ids"]
@@ -86,7 +86,8 @@ def test_a_text_beyond_the_character_cap_is_counted_as_truncated(theirs: Any) ->
     cap = CHARACTERS_PER_TOKEN * 16
     tokenizer = load_pretrained(minilm()).tokenizer
     texts = ["a " * cap, " " * cap + "late words", "short"]
-    ours, lost = tokenizer.encode(texts, 16)
+    encoded = tokenizer.encode(texts, 16)
+    ours, lost = encoded.sequences, encoded.lost_N
     assert ours[0].tolist() == theirs(texts[0], truncation=True, max_length=16)["input_ids"]
     assert lost[0] >= 1 and lost[1] >= 1 and lost[2] == 0
 
@@ -97,7 +98,7 @@ def test_hidden_states_of_five_hundred_texts_are_transformers_however_they_are_b
     texts = random.Random(0).sample(lines_of(data_set("ag_news", tmp_path)), 300)
     texts += random.Random(0).sample(lines_of(data_set("trec", tmp_path)), 200)
     found = load_pretrained(minilm())
-    sequences, _ = found.tokenizer.encode(texts, LENGTH)
+    sequences = found.tokenizer.encode(texts, LENGTH).sequences
     lengths_N = np.array([len(ids) for ids in sequences])
     model = SequenceClassifier(found.encoder, 2).eval()
     model.load_state_dict(found.state, strict=False)

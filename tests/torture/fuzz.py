@@ -94,7 +94,7 @@ def load_and_encode(path: Path) -> None:
     """A tokenizer that is taken gives ids of its vocabulary."""
     tokenizer = load_tokenizer(path)
     texts = ["the cat sleeps 123", "", "\u0000\ud7ff é 价格 [MASK] ##x", "a" * 5000]
-    arrays, _ = tokenizer.encode(texts, 32)
+    arrays = tokenizer.encode(texts, 32).sequences
     assert all((ids >= 0).all() and (ids < tokenizer.vocab_size).all() for ids in arrays)
 
 

@@ -19,6 +19,8 @@ LAYERS = {
     "batch": 1,
     "presets": 1,
     "process": 0,
+    "threads": 0,
+    "openmp": 1,
     "metrics": 1,
     "machine": 1,
     "precision": 2,

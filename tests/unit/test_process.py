@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from custom_bert import threads
 from custom_bert.bench.measure import in_child
-from custom_bert.process import KERNELS, OTHERS, SPINS, prepare_process
+from custom_bert.process import DYNAMIC, KERNELS, LEVELS, OTHERS, SPINS, prepare_process
 
 ROOT = Path(__file__).resolve().parents[2]
 TRAIN = "import train"
@@ -40,10 +41,47 @@ def test_programs_decide_and_imports_do_not(code: str, given: dict[str, str], fo
 def test_few_kernels_are_kept_unless_the_user_says_otherwise() -> None:
     found: dict[str, str] = {}
     prepare_process(found)
-    assert found == {SPINS: "1000", KERNELS: "128"}
+    assert found == {SPINS: "1000", KERNELS: "128", DYNAMIC: "FALSE"}
     given = {KERNELS: "7", OTHERS: "ACTIVE"}
     prepare_process(given)
-    assert given == {KERNELS: "7", OTHERS: "ACTIVE"}
+    assert given == {KERNELS: "7", OTHERS: "ACTIVE", DYNAMIC: "FALSE"}
+
+
+@pytest.mark.parametrize(
+    ("given", "found"),
+    [
+        ({DYNAMIC: "true"}, {DYNAMIC: "FALSE"}),
+        ({LEVELS: "0"}, {LEVELS: "1"}),
+        ({LEVELS: "2"}, {LEVELS: "2"}),
+        ({"OMP_THREAD_LIMIT": "1"}, {"OMP_NUM_THREADS": "1"}),
+        ({"OMP_THREAD_LIMIT": "3", "OMP_NUM_THREADS": "8"}, {"OMP_NUM_THREADS": "3"}),
+        ({"OMP_THREAD_LIMIT": "64", "OMP_NUM_THREADS": "8"}, {"OMP_NUM_THREADS": "8"}),
+    ],
+)
+def test_openmp_gives_a_program_the_threads_that_torch_counts_on(
+    given: dict[str, str], found: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(threads, "cores", lambda: 4)
+    environment = dict(given)
+    prepare_process(environment)
+    assert found.items() <= environment.items()
+
+
+def test_what_others_say_of_threads_is_followed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(threads, "cores", lambda: 4)
+    torchrun = {threads.TORCHRUN: "x", "LOCAL_WORLD_SIZE": "2", "OMP_NUM_THREADS": "1"}
+    for given, count, why in (
+        ({}, 4, "cores"),
+        ({"OMP_NUM_THREADS": "3"}, 3, "OMP_NUM_THREADS"),
+        ({"OMP_NUM_THREADS": " 2,1"}, 2, "OMP_NUM_THREADS"),
+        ({"OMP_NUM_THREADS": "no number"}, 4, "cores"),
+        ({"OMP_THREAD_LIMIT": "2"}, 2, "OMP_THREAD_LIMIT"),
+        ({"OMP_THREAD_LIMIT": "9"}, 4, "cores"),
+        (torchrun, 2, "cores"),
+        ({**torchrun, "OMP_THREAD_LIMIT": "1"}, 1, "OMP_THREAD_LIMIT"),
+    ):
+        found = threads.allowed(given)
+        assert found[0] == count and found[1].startswith(why), given
 
 
 def test_train_py_decides_before_torch_is_imported() -> None:

@@ -159,7 +159,7 @@ def test_a_damaged_note_is_no_answer(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(module, "SETTLED", -1)
     (tmp_path / "a.txt").write_text(TEXT)
     first = read_corpus([str(tmp_path / "a.txt")], tmp_path / "cache")
-    (note,) = (tmp_path / "cache" / "checked").glob("*.json")
+    (note,) = (tmp_path / "cache" / module.CHECKED).glob("*.json")
     note.write_bytes(damage)
     assert read_corpus([str(tmp_path / "a.txt")], tmp_path / "cache") == first
     assert len(note.read_bytes()) > 100  # written anew

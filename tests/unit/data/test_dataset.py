@@ -42,11 +42,55 @@ def warnings(directory: Path) -> list[str]:
 
 
 def test_labels_are_sorted_strings_compared_exactly(tmp_path: Path) -> None:
-    labels = ["b", "A", "a", "é", "e\u0301", "b"] * 3
-    found = read(write_set(tmp_path, [f"text {i}" for i in range(18)], labels, ["x"], ["e\u0301"]))
-    assert found.labels == ("A", "a", "b", "e\u0301", "é")
+    labels = ["b", "A", "a", "c ", "c", "b"] * 3
+    found = read(write_set(tmp_path, [f"text {i}" for i in range(18)], labels, ["x"], ["c "]))
+    assert found.labels == ("A", "a", "b", "c", "c ")
     assert [found.labels[i] for i in found.train_label_ids] == labels
-    assert [found.labels[i] for i in found.val_label_ids] == ["e\u0301"]
+    assert [found.labels[i] for i in found.val_label_ids] == ["c "]
+
+
+def test_labels_that_differ_by_how_accents_are_stored_are_one_as_first_written(tmp_path: Path) -> None:
+    labels = ["e\u0301te\u0301", "hiver", "\u00e9t\u00e9"] * 4
+    found = read(write_set(tmp_path, [f"text {i}" for i in range(12)], labels, ["x"], ["\u00e9te\u0301"]))
+    assert found.labels == ("e\u0301te\u0301", "hiver")
+    assert found.train_label_ids.tolist() == [0, 1, 0] * 4 and found.val_label_ids.tolist() == [0]
+    assert found.warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("labels", "order"),
+    [
+        ([str(i) for i in range(12)], [str(i) for i in range(12)]),
+        (["10", "9", "-1", "-2.5", "+3"], ["-2.5", "-1", "+3", "9", "10"]),
+        (["b", "10", "9", "a 2", "a 10"], ["9", "10", "a 10", "a 2", "b"]),
+        (["1", "01", "1.0"], ["01", "1", "1.0"]),
+        (["\u0661\u0660", "\u0669", "1e5", "inf"], ["\u0669", "\u0661\u0660", "1e5", "inf"]),
+    ],
+)
+def test_labels_that_are_numbers_sort_as_numbers(tmp_path: Path, labels: list[str], order: list[str]) -> None:
+    texts = [f"text {i}" for i in range(3 * len(labels))]
+    found = read(write_set(tmp_path, texts, labels * 3, ["x"], labels[:1]))
+    assert list(found.labels) == order
+    assert [found.labels[i] for i in found.train_label_ids] == labels * 3
+
+
+def test_texts_that_differ_by_how_accents_are_stored_are_the_same_text(tmp_path: Path) -> None:
+    """Twice in training, under two labels, and leaked into validation."""
+    texts = ["caf\u00e9 au lait", "cafe\u0301 au lait", *(f"text {i}" for i in range(4))]
+    found = read(write_set(tmp_path, texts, ["a", "b"] * 3, ["cafe\u0301 au lait", "y"], ["a", "b"]))
+    said = "\n".join(found.warnings)
+    assert "1 text under more than one label (lines 1 and 2)" in said
+    assert "1 text also in" in said and "(line 1)" in said
+
+
+def test_texts_of_nothing_but_zero_width_characters_are_empty(tmp_path: Path) -> None:
+    texts = ["\u200b", "\u200d\ufeff \u00ad", "\ufe0f", "text", "a text\u200b", "\u2060x"]
+    found = read(write_set(tmp_path, texts, ["a", "b"] * 3, ["x"], ["a"]))
+    assert found.train_file.empty_lines == (1, 2, 3)
+    with pytest.raises(DataError, match="every text is empty"):
+        read(write_set(tmp_path, ["\u200b"] * 4, ["a", "b"] * 2, ["x"], ["a"]))
+    with pytest.raises(DataError, match="empty label"):
+        read(write_set(tmp_path, ["x", "y"] * 2, ["a", "\u200b"] * 2, ["x"], ["a"]))
 
 
 def test_validation_files_are_used_whole(tmp_path: Path) -> None:

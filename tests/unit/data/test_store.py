@@ -53,7 +53,8 @@ def test_a_store_holds_what_the_tokenizer_gives(
     monkeypatch.setattr("custom_bert.data.text.BLOCK", block)
     texts = (TEXTS + sentences(500)) * 10  # more than one piece of 4,096
     store = opened(tmp_path, texts)
-    arrays, lost = TOKENIZER.encode(texts, 16)
+    encoded = TOKENIZER.encode(texts, 16)
+    arrays, lost = encoded.sequences, encoded.lost_N
     assert content(store) == [ids.tolist() for ids in arrays]
     assert store.lengths_N.tolist() == [len(ids) for ids in arrays]
     assert len(store) == store.info.texts == len(texts)
@@ -61,7 +62,11 @@ def test_a_store_holds_what_the_tokenizer_gives(
     assert store.info.truncated == int((lost > 0).sum()) > 0
     assert store.info.lost_tokens == int(lost.sum())
     unknown = TOKENIZER.backend.token_to_id("[UNK]")
-    assert store.info.unknown == sum(int((ids == unknown).sum()) for ids in arrays) > 0
+    assert store.info.unknown.unknown == int(encoded.unknown_N.sum()) > 0
+    assert store.info.unknown.characters == int(encoded.characters_N.sum())
+    assert {row for row, ids in enumerate(arrays) if unknown in ids} == set(
+        np.flatnonzero(encoded.unknown_N).tolist()
+    )
     assert store[0].dtype == np.int64
 
 

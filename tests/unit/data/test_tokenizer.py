@@ -16,14 +16,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, pre_tokenizers, processors, trainers
 
-from custom_bert.data import tokenizer as module
+from custom_bert.data import vocabulary as module
 from custom_bert.data.tokenizer import (
     CHARACTERS_PER_TOKEN,
     TextTokenizer,
     from_vocab,
     load_tokenizer,
-    train_tokenizer,
 )
+from custom_bert.data.vocabulary import train_tokenizer
 from custom_bert.data.windows import MOST
 from custom_bert.errors import DataError
 
@@ -38,7 +38,7 @@ def trained(texts: list[str], *, vocab_size: int = 1000, lowercase: bool = True)
 
 def tokens(tokenizer: TextTokenizer, text: str, max_length: int = 512) -> list[str]:
     """The tokens between [CLS] and [SEP]."""
-    ids = tokenizer.encode([text], max_length)[0][0].tolist()
+    ids = tokenizer.encode([text], max_length).sequences[0].tolist()
     assert (ids[0], ids[-1]) == (tokenizer.cls_id, tokenizer.sep_id)
     return [tokenizer.backend.id_to_token(i) for i in ids[1:-1]]
 
@@ -50,7 +50,7 @@ TRAIN_IN_A_PROCESS = """
 import random, sys
 sys.path[:0] = sys.argv[1:3]
 from data_files import sentences
-from custom_bert.data.tokenizer import train_tokenizer
+from custom_bert.data.vocabulary import train_tokenizer
 texts = sentences(3000)
 made = train_tokenizer(lambda: [texts], vocab_size=1500, lowercase=True, characters=sum(map(len, texts)))
 print(made.to_json())
@@ -163,7 +163,8 @@ LETTER_TOKENS = from_vocab([*SPECIALS, *LETTERS, *("##" + letter for letter in L
 @settings(deadline=None, derandomize=True, database=None, max_examples=200)
 @given(st.lists(st.text(LETTERS + " ", max_size=40), min_size=1, max_size=5), st.integers(3, 20))
 def test_at_most_max_length_tokens_are_kept_and_the_others_counted(texts: list[str], max_length: int) -> None:
-    arrays, lost = LETTER_TOKENS.encode(texts, max_length)
+    encoded = LETTER_TOKENS.encode(texts, max_length)
+    arrays, lost = encoded.sequences, encoded.lost_N
     for text, ids, gone in zip(texts, arrays, lost.tolist(), strict=True):
         letters = text.replace(" ", "")
         assert len(ids) == min(len(letters), max_length - 2) + 2
@@ -176,8 +177,10 @@ def test_at_most_max_length_tokens_are_kept_and_the_others_counted(texts: list[s
 @given(st.lists(st.text("abc", max_size=40), min_size=1, max_size=5), st.integers(3, 30))
 def test_head_and_tail_keep_both_ends_in_order(texts: list[str], max_length: int) -> None:
     spaced = [" ".join(text) for text in texts]
-    arrays, lost = LETTER_TOKENS.encode(spaced, max_length, "head_tail")
-    heads, lost_heads = LETTER_TOKENS.encode(spaced, max_length)
+    encoded = LETTER_TOKENS.encode(spaced, max_length, "head_tail")
+    arrays, lost = encoded.sequences, encoded.lost_N
+    encoded = LETTER_TOKENS.encode(spaced, max_length)
+    heads, lost_heads = encoded.sequences, encoded.lost_N
     room = max_length - 2
     assert lost.tolist() == lost_heads.tolist()
     for text, ids, head in zip(texts, arrays, heads, strict=True):
@@ -190,23 +193,26 @@ def test_head_and_tail_keep_both_ends_in_order(texts: list[str], max_length: int
 
 def test_head_and_tail_of_a_text_beyond_the_character_cap() -> None:
     text = "a " * 4000 + "b " * 4000
-    (ids,), (lost,) = LETTER_TOKENS.encode([text], 10, "head_tail")
+    encoded = LETTER_TOKENS.encode([text], 10, "head_tail")
+    (ids,), (lost,) = encoded.sequences, encoded.lost_N
     kept = [LETTER_TOKENS.backend.id_to_token(i) for i in ids[1:-1].tolist()]
     assert kept == ["a", "a", *"bbbbbb"] and lost > 0
     middle = "a " * 10 + "x" * 100_000 + " b" * 10
-    (ids,), _ = LETTER_TOKENS.encode([middle], 10, "head_tail")
+    (ids,) = LETTER_TOKENS.encode([middle], 10, "head_tail").sequences
     assert [LETTER_TOKENS.backend.id_to_token(i) for i in ids[1:-1].tolist()] == ["a", "a", *"bbbbbb"]
 
 
 def test_an_empty_text_is_a_start_and_an_end() -> None:
-    arrays, lost = LETTER_TOKENS.encode(["", " \u3000"], 16)
+    encoded = LETTER_TOKENS.encode(["", " \u3000"], 16)
+    arrays, lost = encoded.sequences, encoded.lost_N
     assert [ids.tolist() for ids in arrays] == [[2, 3], [2, 3]] and lost.tolist() == [0, 0]
 
 
 def test_a_ten_megabyte_line_is_cut_before_it_is_tokenised_and_counts_as_truncated() -> None:
     for line in ("a word " * 1_500_000, " " * 10_000_000, "x" * 10_000_000, "漢" * 3_500_000):
         started = time.process_time()
-        arrays, lost = LETTER_TOKENS.encode([line, "short"], 128)
+        encoded = LETTER_TOKENS.encode([line, "short"], 128)
+        arrays, lost = encoded.sequences, encoded.lost_N
         assert time.process_time() - started < 0.2
         assert len(arrays[0]) <= 128
         assert lost[0] >= 1 and lost[1] == 0
@@ -215,8 +221,8 @@ def test_a_ten_megabyte_line_is_cut_before_it_is_tokenised_and_counts_as_truncat
 def test_a_text_at_the_character_cap_is_whole_and_one_beyond_it_is_not() -> None:
     cap = CHARACTERS_PER_TOKEN * 10
     text = "a" + " " * (cap - 1)
-    assert LETTER_TOKENS.encode([text], 10)[1].tolist() == [0]
-    assert LETTER_TOKENS.encode([text + " "], 10)[1].tolist() == [1]
+    assert LETTER_TOKENS.encode([text], 10).lost_N.tolist() == [0]
+    assert LETTER_TOKENS.encode([text + " "], 10).lost_N.tolist() == [1]
 
 
 # Files
@@ -244,7 +250,7 @@ def test_a_trained_tokenizer_is_the_same_when_it_is_written_and_read(tmp_path: P
     read = load_tokenizer(tmp_path / "tokenizer.json")
     texts = [*sentences(50, seed=9), "Ünseen Ωords ☃"]
     assert read.sha256 == made.sha256
-    for one, other in zip(made.encode(texts, 32)[0], read.encode(texts, 32)[0], strict=True):
+    for one, other in zip(made.encode(texts, 32).sequences, read.encode(texts, 32).sequences, strict=True):
         assert one.tolist() == other.tolist()
 
 
@@ -270,7 +276,8 @@ def test_truncation_and_padding_inside_a_tokenizer_json_are_ignored(tmp_path: Pa
         "pad_token": "[PAD]",
     }
     tokenizer = load_tokenizer(write_json(tmp_path / "tokenizer.json", value))
-    arrays, lost = tokenizer.encode(["a b c d e f", "a"], 8)
+    encoded = tokenizer.encode(["a b c d e f", "a"], 8)
+    arrays, lost = encoded.sequences, encoded.lost_N
     assert [len(ids) for ids in arrays] == [8, 3] and lost.tolist() == [0, 0]
 
 
@@ -299,9 +306,9 @@ def test_the_frame_is_what_the_tokenizer_says_not_an_entry_that_looks_like_one()
     frame = [("<bos>", 1), ("<eos>", 2)]
     backend.post_processor = processors.TemplateProcessing(single="<bos> $A <eos>", special_tokens=frame)
     tokenizer = TextTokenizer(backend)
-    assert tokenizer.encode(["film"], 8)[0][0].tolist() == [1, 6, 2]
+    assert tokenizer.encode(["film"], 8).sequences[0].tolist() == [1, 6, 2]
     backend.post_processor = processors.Sequence([])
-    assert TextTokenizer(backend).encode(["film"], 8)[0][0].tolist() == [4, 6, 5]
+    assert TextTokenizer(backend).encode(["film"], 8).sequences[0].tolist() == [4, 6, 5]
 
 
 def test_which_tokens_go_on_with_a_word() -> None:
@@ -327,7 +334,8 @@ def test_a_byte_level_tokenizer_needs_no_unknown_token(tmp_path: Path) -> None:
     vocabulary = tokenizer.backend.get_vocab()
     goes_on = {token: bool(tokenizer.continues_V[vocabulary[token]]) for token in ("a", "\u0120", "<s>")}
     assert goes_on == {"a": True, "\u0120": False, "<s>": False}
-    arrays, lost = tokenizer.encode(["a film 🙂"], 64)
+    encoded = tokenizer.encode(["a film 🙂"], 64)
+    arrays, lost = encoded.sequences, encoded.lost_N
     assert (arrays[0][0], arrays[0][-1], lost[0]) == (0, 2, 0)
 
 
@@ -366,9 +374,11 @@ def test_what_is_no_tokenizer_is_refused(
 
 def test_windows_keep_sixteen_windows_of_a_text() -> None:
     text = " ".join("abcdefgh" * 30)
-    (ids,), (lost,) = LETTER_TOKENS.encode([text], 10, "windows")
+    encoded = LETTER_TOKENS.encode([text], 10, "windows")
+    (ids,), (lost,) = encoded.sequences, encoded.lost_N
     assert len(ids) == 8 * MOST + 2 and lost == 240 - 8 * MOST
-    (ids,), (lost,) = LETTER_TOKENS.encode([text[:199]], 10, "windows")
+    encoded = LETTER_TOKENS.encode([text[:199]], 10, "windows")
+    (ids,), (lost,) = encoded.sequences, encoded.lost_N
     assert len(ids) == 102 and lost == 0
-    (_,), (lost,) = LETTER_TOKENS.encode(["a" * 10**6], 10, "windows")
+    (lost,) = LETTER_TOKENS.encode(["a" * 10**6], 10, "windows").lost_N
     assert lost >= 1

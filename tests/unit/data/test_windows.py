@@ -7,9 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from custom_bert.config import ModelConfig, Plan
-from custom_bert.data.loader import BatchBuilder, EncodedTexts
+from custom_bert.data.loader import BatchBuilder
 from custom_bert.data.masking import Masker
 from custom_bert.data.token_dropout import TokenDropout
+from custom_bert.data.tokenizer import EncodedTexts
 from custom_bert.data.windows import cut, whole
 from custom_bert.models.heads import SequenceClassifier
 from custom_bert.presets import encoder_config
@@ -18,11 +19,15 @@ CLS, SEP, MAX = 2, 3, 10
 LENGTHS = np.array([5, 10, 11, 26, 19, 3])
 
 
+def in_memory(sequences: list[np.ndarray]) -> EncodedTexts:
+    return EncodedTexts(sequences, *np.zeros((3, len(sequences)), dtype=np.int64))
+
+
 def builder(lengths: np.ndarray, window: int | None = MAX) -> BatchBuilder:
     """Texts of tokens 10, 11, 12, ..."""
     texts = [np.array([CLS, *range(10, 8 + n), SEP]) for n in lengths.tolist()]
     rows = np.arange(len(texts))
-    return BatchBuilder(EncodedTexts(texts), rows, rows % 3, pad_token_id=0, window=window)
+    return BatchBuilder(in_memory(texts), rows, rows % 3, pad_token_id=0, window=window)
 
 
 @given(st.lists(st.integers(2, 100), min_size=1, max_size=20), st.integers(3, 30))
@@ -88,7 +93,7 @@ def test_a_texts_logits_are_the_mean_of_its_windows_logits(pooling: str) -> None
     for row, text in enumerate(np.argsort(-LENGTHS).tolist()):
         pieces = cut(LENGTHS[[text]], MAX)
         windows = [pieces.window(i, texts.store[text]) for i in range(len(pieces.text_W))]
-        alone = BatchBuilder(EncodedTexts(windows), np.arange(len(windows)), None, pad_token_id=0)
+        alone = BatchBuilder(in_memory(windows), np.arange(len(windows)), None, pad_token_id=0)
         each = [model(alone.build_for_evaluation(np.array([i])))[0] for i in range(len(windows))]
         assert torch.allclose(found[row], torch.stack(each).mean(0), atol=1e-10)
 

@@ -281,3 +281,40 @@ def test_a_step_that_is_not_finite_changes_nothing(where: str, value: float) -> 
         assert all(torch.equal(optimizer.state[parameter][key], value) for key, value in state.items())
     assert float(steps(Classification())) == 0
     assert not all(torch.equal(a, b) for a, b in zip(kept, model.parameters(), strict=True))
+
+
+def test_a_step_without_a_target_changes_nothing_and_is_no_fault() -> None:
+    """Pretraining on texts of [CLS] and [SEP] alone has nothing to predict."""
+    model = MaskedLanguageModel(make_model().encoder).double()
+    optimizer = make_optimizer(model, lr=0.1, weight_decay=0.1)
+    nothing = torch.zeros(0, dtype=torch.long)
+    empty = [
+        dataclasses.replace(b, masked_rows_M=nothing, targets_M=nothing) for b in microbatches([[0, 1]], 0)
+    ]
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    found = train_step(
+        model, optimizer, empty, MaskedLanguage(), precision=MixedPrecision("fp32", CPU), clip_norm=1.0
+    )
+    assert found.empty and not bool(found.skipped) and not optimizer.state
+    assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
+
+
+def test_a_batch_without_a_target_weighs_nothing_beside_others() -> None:
+    def run(parts: list[list[int]], *, empty: bool) -> list[Tensor]:
+        model = MaskedLanguageModel(make_model().encoder).double()
+        torch.manual_seed(1)
+        nn.init.normal_(model.dense.weight)
+        first, *others = microbatches(parts, 0)
+        target = torch.full((first.num_sequences,), 7)
+        batches = [dataclasses.replace(first, masked_rows_M=first.layout.first_N, targets_M=target)]
+        nothing = torch.zeros(0, dtype=torch.long)
+        batches += [dataclasses.replace(b, masked_rows_M=nothing, targets_M=nothing) for b in others if empty]
+        optimizer = Recorder(model.parameters(), lr=0.1)
+        train_step(
+            model, optimizer, batches, MaskedLanguage(), precision=MixedPrecision("fp32", CPU), clip_norm=1e9
+        )
+        return optimizer.gradients
+
+    parts = [[0, 1, 2, 3], [4, 5]]
+    for a, b in zip(run(parts, empty=True), run(parts, empty=False), strict=True):
+        assert (a - b).norm() <= 1e-12 * max(b.norm(), 1e-12)

@@ -1,0 +1,112 @@
+"""`custom-bert check-data`: what `train` checks before its first step, and what a vocabulary lacks."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+from tokenizers.normalizers import Normalizer
+
+from custom_bert import config as configuration
+from custom_bert.config import TrainConfig
+from custom_bert.data.dataset import Dataset, TextFile, in_directory, read_dataset
+from custom_bert.data.text import LineReader, composed
+from custom_bert.data.tokenizer import TextTokenizer, load_tokenizer
+from custom_bert.data.unknown import OF_A_CHECKPOINT, OF_A_TRAINED_VOCABULARY, UnknownText
+from custom_bert.data.vocabulary import composing, largest_alphabet
+from custom_bert.training.choices import vocab_size
+
+LINES = 4096
+"""Texts that are encoded at a time."""
+
+MAX_LENGTH = 512
+"""Tokens of a text that are looked at."""
+
+
+def check_data(directory: str | Path, vocabulary: str | None = None) -> Dataset:
+    """The checked data of a folder, with warnings.
+
+    Args:
+        directory: with the data files.
+        vocabulary: a tokenizer.json, a vocab.txt, a checkpoint or a run, for what it does not know of the
+            texts. None: the vocabulary that `train` would make of them.
+
+    Raises:
+        DataError: for the first thing that cannot be used, with path and line.
+        RunError: if there is no such checkpoint.
+    """
+    dataset = read_dataset(configuration.replace(TrainConfig(), in_directory(directory)).data)
+    files = [dataset.train_file] if dataset.was_divided else [dataset.train_file, dataset.val_file]
+    if vocabulary is None:
+        counts = _unknown_to_a_new_one(files)
+        whose, way_out = "to the vocabulary that train would make", OF_A_TRAINED_VOCABULARY
+    else:
+        tokenizer = _tokenizer(vocabulary)
+        counts = [unknown_of(file, tokenizer) for file in files]
+        whose, way_out = f"to the vocabulary of {vocabulary}", OF_A_CHECKPOINT
+    warnings = [
+        f"{file.texts_path}: {count.words(whose)}: {way_out}"
+        for file, count in zip(files, counts, strict=True)
+        if count.matters
+    ]
+    return dataclasses.replace(dataset, warnings=(*dataset.warnings, *warnings))
+
+
+def _tokenizer(name: str) -> TextTokenizer:
+    if Path(name).is_file():
+        return load_tokenizer(name)
+    from custom_bert.checkpoints.hub import locate  # torch takes two seconds, which others do without
+    from custom_bert.checkpoints.pretrained import load_pretrained
+
+    return load_pretrained(locate(name), source=name).tokenizer
+
+
+def unknown_of(file: TextFile, tokenizer: TextTokenizer) -> UnknownText:
+    """What a tokenizer does not know of a file's texts, of each up to its 512th token."""
+    found = UnknownText()
+    for block in LineReader(file.texts_path).blocks(file.texts_sha256):
+        for start in range(0, len(block), LINES):
+            found.add(tokenizer.encode(block[start : start + LINES], MAX_LENGTH))
+    return found
+
+
+def _unknown_to_a_new_one(files: list[TextFile]) -> list[UnknownText]:
+    """What a vocabulary trained on the first file would not know of each: the characters beyond its alphabet.
+    So no vocabulary has to be trained to tell."""
+    normalizer = composing(lowercase=TrainConfig().data.lowercase)
+    counts = [_characters(LineReader(file.texts_path).blocks(file.texts_sha256)) for file in files]
+    limit = largest_alphabet(vocab_size(files[0].characters)[0])
+    codes = np.flatnonzero(sum(counts))
+    normalized = {int(code): _normalized(int(code), normalizer) for code in codes}
+    known = _alphabet(counts[0], normalized, limit)
+    strange = [code for code, letters in normalized.items() if not known.issuperset(letters)]
+    return [
+        UnknownText(len(file), int(count.sum()), int(count[strange].sum()))
+        for file, count in zip(files, counts, strict=True)
+    ]
+
+
+def _characters(blocks: Iterable[list[str]]) -> np.ndarray:
+    """(0x110000,) how often each character stands in some lines, in composed form."""
+    found = np.zeros(0x110000, dtype=np.int64)
+    for block in blocks:
+        counts = np.bincount(np.frombuffer(composed("".join(block)).encode("utf-32-le"), dtype="<u4"))
+        found[: len(counts)] += counts
+    return found
+
+
+def _normalized(code: int, normalizer: Normalizer) -> str:
+    """What becomes of a character, without white space."""
+    return "".join(normalizer.normalize_str(chr(code)).split())
+
+
+def _alphabet(counts: np.ndarray, normalized: dict[int, str], limit: int) -> set[str]:
+    """The most frequent characters of a normalised text, at most `limit`."""
+    frequency: dict[str, int] = {}
+    for code, letters in normalized.items():
+        for letter in letters:
+            frequency[letter] = frequency.get(letter, 0) + int(counts[code])
+    present = sorted((-count, letter) for letter, count in frequency.items() if count)
+    return {letter for _, letter in present[:limit]}

@@ -1,0 +1,307 @@
+"""The process around training and prediction: threads that are there, forks, and a caller who finds all as it
+was."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from training_runs import arguments, examples, settings, write_data
+
+from custom_bert import Classifier, openmp, train_model
+from custom_bert.errors import ConfigError, CustomBertWarning, RunError, UserError
+from custom_bert.training import decisions, loop
+
+ROOT = Path(__file__).resolve().parents[2]
+needs_openmp = pytest.mark.skipif(openmp._library() is None, reason="this build of torch has no OpenMP")
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_data(tmp_path_factory.mktemp("process") / "data")
+
+
+@pytest.fixture(scope="module")
+def run(data: Path) -> Path:
+    train_model(settings(data, data.parent / "run"))
+    return data.parent / "run"
+
+
+def python(code: str, **given: str) -> tuple[str, str]:
+    """Standard output and error of a program that is not one of ours."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("OMP_")} | given
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=environment,
+        text=True,
+        cwd=ROOT,
+        capture_output=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout, done.stderr
+
+
+# Threads
+
+
+@needs_openmp
+def test_a_library_call_trains_in_fp32_where_openmp_may_withhold_threads(data: Path, tmp_path: Path) -> None:
+    wanted = {"runtime.precision": "bf16", "runtime.threads": 2, "optim.epochs": 1}
+    config = settings(data, tmp_path / "run", **wanted)
+    out, _ = python(f"from custom_bert import train_model; train_model({config!r})", OMP_DYNAMIC="true")
+    assert out.count("fp32 is taken instead of bf16") == 1
+    record = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert record["config"]["runtime.precision"] == "fp32"
+    # the same command finds the run, though what it asked for is not what it got
+    assert train_model(settings(data, tmp_path / "run", **wanted)).steps == 0
+
+
+@needs_openmp
+@pytest.mark.parametrize("given", [{"OMP_DYNAMIC": "true"}, {"OMP_THREAD_LIMIT": "1"}])
+def test_a_program_trains_in_bf16_within_the_limits(
+    data: Path, tmp_path: Path, given: dict[str, str]
+) -> None:
+    config = settings(data, tmp_path / "run", **{"runtime.precision": "bf16", "runtime.threads": None})
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("OMP_")} | given
+    out = subprocess.check_output(
+        [sys.executable, "-m", "custom_bert", "train", *arguments({**config, "optim.epochs": 1})],
+        env=environment,
+        text=True,
+        cwd=ROOT,
+    )
+    assert "instead of bf16" not in out
+    record = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert record["config"]["runtime.precision"] == "bf16"
+    if "OMP_THREAD_LIMIT" in given:
+        assert record["config"]["runtime.threads"] == 1
+        assert {"name": "runtime.threads", "value": 1, "reason": "OMP_THREAD_LIMIT"} in record["choices"]
+
+
+def test_more_threads_than_the_limit_are_refused(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OMP_THREAD_LIMIT", "1")
+    with pytest.raises(ConfigError, match=r"runtime.threads 2: OMP_THREAD_LIMIT is 1; lower the one"):
+        train_model(settings(data, tmp_path / "run", **{"runtime.threads": 2}))
+
+
+PREDICT = """
+import ctypes, json, sys, torch, warnings
+from custom_bert import Classifier, openmp
+from custom_bert.errors import CustomBertWarning
+torch.set_num_threads(2)
+texts = ["a dog barks in the yard", "snow covers all near the river"] * 64
+exact = Classifier.load(sys.argv[1]).predict_proba(texts)
+doubted = Classifier.load(sys.argv[1], precision="bf16")
+{turn_on}
+with warnings.catch_warnings(record=True) as said:
+    warnings.simplefilter("always")
+    found = [doubted.predict_proba(texts) for _ in range(2)]
+print(json.dumps([float(abs(found[1] - exact).max()), [str(one.message) for one in said]]))
+"""
+
+
+@needs_openmp
+@pytest.mark.parametrize(
+    ("given", "turn_on"),
+    [({"OMP_THREAD_LIMIT": "1"}, ""), ({}, "openmp._library().omp_set_dynamic(1)")],
+)
+def test_predictions_in_bf16_are_right_where_threads_are_withheld(
+    run: Path, given: dict[str, str], turn_on: str
+) -> None:
+    code = PREDICT.replace("{turn_on}", turn_on).replace("sys.argv[1]", repr(str(run)))
+    out, _ = python(code, **given)
+    difference, said = json.loads(out)
+    assert difference == 0
+    assert len(said) == 1 and said[0].startswith("fp32 is taken instead of bf16")
+
+
+def test_loading_computes_nothing(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("custom_bert.inference.classifier.sound_precision", lambda *_: pytest.fail("asked"))
+    Classifier.load(run, precision="bf16")
+
+
+# A run goes on in the precision that it began with
+
+
+class StopError(Exception):
+    pass
+
+
+@pytest.fixture
+def begun(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """A run that a rule had begin in bf16, with a checkpoint."""
+    config = settings(data, tmp_path / "run", **{"runtime.precision": None, "runtime.checkpoint_every": 2})
+    monkeypatch.setattr(decisions, "choose_precision", lambda *_: ("bf16", "for the test"))
+    real, count = loop.step_within_memory, 0
+
+    def step(*positional: Any, **named: Any) -> Any:
+        nonlocal count
+        count += 1
+        if count == 4:
+            raise StopError
+        return real(*positional, **named)
+
+    monkeypatch.setattr(loop, "step_within_memory", step)
+    with pytest.raises(StopError):
+        train_model(config)
+    monkeypatch.undo()
+    return config
+
+
+def test_a_run_goes_on_in_the_precision_that_it_began_with(
+    begun: dict[str, Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(decisions, "choose_precision", lambda *_: ("fp32", "for the test"))
+    train_model(begun)
+    out = capsys.readouterr().out
+    assert "runtime.precision stays bf16, as the run began; this machine would take fp32" in out
+    record = json.loads((Path(begun["out"]) / "run.json").read_text())
+    assert record["config"]["runtime.precision"] == "bf16" and record["status"] == "finished"
+    (choice,) = (one for one in record["choices"] if one["name"] == "runtime.precision")
+    assert choice["value"] == "bf16" and choice["reason"] == "as the run began"
+
+
+def test_a_run_stops_with_one_line_where_it_cannot_go_on_in_its_precision(
+    begun: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(decisions, "choose_precision", lambda *_: ("fp32", "for the test"))
+    said = "fp32 is taken instead of bf16, which would compute wrong numbers: for the test"
+    monkeypatch.setattr("custom_bert.training.identity.sound_precision", lambda *_: ("fp32", said))
+    before = {path: path.read_bytes() for path in Path(begun["out"]).rglob("*") if path.is_file()}
+    with pytest.raises(RunError) as raised:
+        train_model(begun)
+    assert "\n" not in str(raised.value)
+    assert "began with runtime.precision bf16, and cannot go on in this process" in str(raised.value)
+    assert before == {path: path.read_bytes() for path in Path(begun["out"]).rglob("*") if path.is_file()}
+
+
+# Forks
+
+
+FORK = """
+import os, sys, threading, warnings, faulthandler
+from custom_bert import Classifier, Encoder
+count = lambda: len(os.listdir("/proc/self/task"))
+import numpy, torch
+before = count()
+loaded = {load}
+assert count() == before, (before, count())
+{first}
+child = os.fork()
+if child == 0:
+    faulthandler.dump_traceback_later(30, exit=True)
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        done = len({work}), len({work})
+    print(*done, len(said), *(str(one.message)[:40] for one in said[:1]), flush=True)
+    os._exit(0)
+assert os.waitpid(child, 0)[1] == 0
+"""
+linux = pytest.mark.skipif(sys.platform != "linux", reason="counts threads in /proc")
+
+
+@linux
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("first", [False, True])
+def test_a_forked_child_predicts(run: Path, precision: str, first: bool) -> None:
+    """As gunicorn --preload does it; a child of a process that has predicted already has one thread."""
+    load = f"Classifier.load({str(run)!r}, precision={precision!r})"
+    work = "loaded.predict(['a dog barks'] * 64)"
+    code = FORK.replace("{load}", load).replace("{work}", work).replace("{first}", work if first else "")
+    out, _ = python(code, TOKENIZERS_PARALLELISM="false")
+    assert out.strip() == ("64 64 1 this process was forked from one that ha" if first else "64 64 0")
+
+
+@linux
+def test_a_forked_child_embeds(run: Path) -> None:
+    load, work = f"Encoder.load({str(run)!r})", "loaded.embed(['a dog barks'] * 64)"
+    code = FORK.replace("{load}", load).replace("{work}", work).replace("{first}", "")
+    assert python(code, TOKENIZERS_PARALLELISM="false")[0].strip() == "64 64 0"
+
+
+@linux
+def test_a_forked_child_trains_after_its_parent_has_trained(data: Path, tmp_path: Path) -> None:
+    first = settings(data, tmp_path / "one", **{"runtime.threads": 2, "optim.epochs": 1})
+    second = settings(data, tmp_path / "two", **{"runtime.threads": 2, "optim.epochs": 1})
+    out, _ = python(
+        "import os, faulthandler\n"
+        "from custom_bert import train_model\n"
+        f"train_model({first!r})\n"
+        "child = os.fork()\n"
+        "if child == 0:\n"
+        "    faulthandler.dump_traceback_later(60, exit=True)\n"
+        f"    train_model({second!r})\n"
+        "    os._exit(0)\n"
+        "assert os.waitpid(child, 0)[1] == 0",
+        TOKENIZERS_PARALLELISM="false",
+    )
+    assert out.count("this process was forked from one that had computed") == 1
+    record = json.loads((tmp_path / "two" / "run.json").read_text())
+    assert record["status"] == "finished" and record["config"]["runtime.threads"] == 1
+
+
+# The caller's process
+
+
+def test_training_leaves_the_callers_process_as_it_was(data: Path, tmp_path: Path) -> None:
+    torch.set_num_threads(2)
+    torch.manual_seed(7)
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    np.random.seed(7)
+    before = torch.get_rng_state(), np.random.get_state()[1].tolist()  # type: ignore[index,union-attr]
+
+    def check() -> None:
+        assert torch.get_num_threads() == 2
+        assert torch.are_deterministic_algorithms_enabled()
+        assert torch.is_deterministic_algorithms_warn_only_enabled()
+        assert torch.equal(torch.get_rng_state(), before[0])
+        assert np.random.get_state()[1].tolist() == before[1]  # type: ignore[index,union-attr]
+
+    try:
+        train_model(settings(data, tmp_path / "run", **{"optim.epochs": 1}))
+        check()
+        with pytest.raises(UserError):
+            train_model(settings(data, tmp_path / "other", **{"data.tokenizer": "x"}))
+        check()
+        with pytest.raises(ConfigError):
+            train_model(
+                settings(data, tmp_path / "third", **{"runtime.compile": True, "runtime.compile_mode": "x"})
+            )
+        check()
+    finally:
+        torch.use_deterministic_algorithms(False)
+
+
+def test_a_fault_in_the_middle_of_training_leaves_the_process_as_it_was(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def step(*_: Any, **__: Any) -> Any:
+        torch.rand(3)
+        raise StopError
+
+    monkeypatch.setattr(loop, "step_within_memory", step)
+    torch.manual_seed(3)
+    before = torch.get_rng_state()
+    with pytest.raises(StopError):
+        train_model(settings(data, tmp_path / "run", **{"runtime.threads": 2, "runtime.deterministic": True}))
+    assert torch.equal(torch.get_rng_state(), before)
+    assert torch.get_num_threads() == 1 and not torch.are_deterministic_algorithms_enabled()
+
+
+# Text that the vocabulary does not know
+
+
+def test_a_prediction_of_unknown_text_is_warned_of(run: Path) -> None:
+    classifier = Classifier.load(run)
+    texts = [*examples(10)[0], "ビールがおいしい", "a dog barks", "Ω"]
+    with pytest.warns(CustomBertWarning, match=r"of 2 texts it is more than half \(lines 11, 13\)") as said:
+        classifier.predict(texts)
+    assert len(said) == 1 and said[0].filename == __file__
