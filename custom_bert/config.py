@@ -11,14 +11,14 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import os
 import types
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Literal, cast, get_args, get_origin, get_type_hints
 
-from custom_bert.errors import did_you_mean
+from custom_bert.errors import did_you_mean, shown
 
 Preset = Literal["legacy", "custom", "modern"]
 Size = Literal["tiny", "mini", "small", "medium", "base"]
@@ -302,22 +302,27 @@ def replace(config: TrainConfig, changes: Mapping[str, Any]) -> TrainConfig:
 
 
 def coerce(value: Any, annotation: Any) -> Any:
-    """`value` as `annotation`, allowing what loses nothing (3 for 3.0, Path for str); else ValueError."""
+    """`value` as `annotation`, allowing what loses nothing; else ValueError.
+
+    3.0 is taken for 3, a Path for its text; scalars of numpy and torch become Python's own numbers and
+    strings, which can be written as JSON.
+    """
+    value = plain(value)
     if get_origin(annotation) in (typing.Union, types.UnionType):
         options = [option for option in get_args(annotation) if option is not type(None)]
         return None if value is None else coerce(value, options[0])
     if get_origin(annotation) is Literal:
         choices = get_args(annotation)
-        if value not in choices:
+        if not isinstance(value, str) or value not in choices:
             nearest = did_you_mean(value, choices) if isinstance(value, str) else ""
             raise ValueError(f"expected one of {', '.join(choices)}{nearest}")
-        return value
+        return str.__str__(value)
     if annotation is bool:
         if not isinstance(value, bool):
             raise ValueError("expected True or False")
         return value
     if get_origin(annotation) is tuple:
-        values = (value,) if isinstance(value, (str, Path)) else value
+        values = (value,) if isinstance(value, (str, os.PathLike)) else value
         if not isinstance(values, (list, tuple)):
             raise ValueError("expected a list of texts")
         return tuple(coerce(one, str) for one in values)
@@ -328,7 +333,7 @@ def coerce(value: Any, annotation: Any) -> Any:
             return int(value)
         if not isinstance(value, int):
             raise ValueError("expected a whole number")
-        return value
+        return int(value)
     if annotation is float:
         try:
             number = float(value) if isinstance(value, (int, float)) else math.nan
@@ -337,11 +342,38 @@ def coerce(value: Any, annotation: Any) -> Any:
         if not math.isfinite(number):
             raise ValueError("expected a finite number")
         return number
-    if isinstance(value, Path):
-        return str(value)
+    return _text(os.fspath(value) if isinstance(value, os.PathLike) else value)
+
+
+def plain(value: Any) -> Any:
+    """What a scalar of numpy or torch, or an array without dimensions, holds; anything else as it is.
+
+    They are known by `ndim` and `item`, since this module imports the standard library only.
+    """
+    if getattr(value, "ndim", None) != 0 or not callable(getattr(value, "item", None)):
+        return value
+    try:
+        return value.item()
+    except (RuntimeError, TypeError, ValueError):  # a tensor without values, on torch's meta device
+        return value
+
+
+def _text(value: Any) -> str:
+    """A string that can name a file; else ValueError.
+
+    Halves of surrogate pairs that stand for the bytes of a file's name (PEP 383) are taken, others are not.
+    """
+    if isinstance(value, bytes):
+        raise ValueError("expected text (decode bytes first)")
     if not isinstance(value, str):
         raise ValueError("expected text")
-    return value
+    try:
+        value.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        raise ValueError("expected text without half of a surrogate pair") from None
+    if "\0" in value:
+        raise ValueError("expected text without a NUL character")
+    return str.__str__(value)
 
 
 def from_text(text: str, annotation: Any) -> Any:
@@ -409,9 +441,9 @@ def check(config: TrainConfig) -> list[str]:
     flat, types_by_name, faults = to_flat(config), field_types(), []
     for name, value in flat.items():
         try:
-            coerce(value, types_by_name[name])
+            value = coerce(value, types_by_name[name])
         except ValueError as error:
-            faults.append(f"{name}: {error}, got {value!r}")
+            faults.append(f"{name}: {error}, got {shown(value)}")
             continue
         if name in RANGES and value is not None:
             low, high, words = RANGES[name]

@@ -16,7 +16,7 @@ from typing import Any, get_type_hints
 
 from custom_bert import files
 from custom_bert.config import GROUPS, TrainConfig, check, coerce, field_types, replace, to_flat
-from custom_bert.errors import ConfigError, did_you_mean
+from custom_bert.errors import ConfigError, did_you_mean, shown
 
 ALIASES: dict[str, str] = {
     "emb_dim": "model.hidden_size",
@@ -74,7 +74,7 @@ def from_mapping(
     values: dict[str, Any] = {}
     for given, value in _flatten(mapping):
         if given in GROUPS:
-            faults.append(f"{where}: {given}: expected settings by name, as a dict, got {value!r}")
+            faults.append(f"{where}: {given}: expected settings by name, as a dict, got {shown(value)}")
             continue
         matches = meant(given)
         if len(matches) > 1:
@@ -94,7 +94,7 @@ def from_mapping(
         try:
             values[name] = coerce(value, types_by_name[name])
         except ValueError as error:
-            faults.append(f"{where}: {given}: {error}, got {value!r}")
+            faults.append(f"{where}: {given}: {error}, got {shown(value)}")
     config = replace(TrainConfig(), values)
     faults += [f"{where}: {fault}" for fault in check(config)]
     if faults:
@@ -133,14 +133,15 @@ def load(
 def _checked(config: TrainConfig, where: str) -> TrainConfig:
     kinds = get_type_hints(TrainConfig)
     faults = [
-        f"{name}: expected a {kinds[name].__name__}, got {getattr(config, name)!r}"
+        f"{name}: expected a {kinds[name].__name__}, got {shown(getattr(config, name))}"
         for name in GROUPS
         if not isinstance(getattr(config, name), kinds[name])
     ]
     faults = faults or check(config)
     if faults:
         raise ConfigError([f"{where}: {fault}" for fault in faults])
-    return _at_home(config)
+    kinds = field_types()
+    return _at_home(replace(config, {n: coerce(value, kinds[n]) for n, value in to_flat(config).items()}))
 
 
 def _at_home(config: TrainConfig) -> TrainConfig:

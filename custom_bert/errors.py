@@ -19,8 +19,10 @@ def first_line(error: BaseException) -> str:
 
 
 def shown(name: object) -> str:
-    """A name from somebody else's file, in quotes, on one line, at most 80 characters of it."""
+    """A value or name from somebody else, as Python writes it, on one line, at most 80 characters of it."""
     text = repr(name)
+    if "\n" in text:  # an array's or a table's; in a string it is escaped
+        text = " ".join(text.split())
     return text if len(text) <= 80 else text[:77] + "..."
 
 

@@ -7,6 +7,7 @@ warning with counts and line numbers. Texts are not kept: they are streamed agai
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from custom_bert.config import DataConfig
+from custom_bert.data.absent import data_clue, no_folder
 from custom_bert.data.findings import (
     at_lines,
     counted,
@@ -32,6 +34,7 @@ from custom_bert.data.labels import (
     read_labels,
     short_label,
 )
+from custom_bert.data.suspicions import SAMPLE, Pair, suspicions
 from custom_bert.data.text import LineReader, composed, is_blank, leaders, status_of
 from custom_bert.errors import DataError
 
@@ -134,7 +137,13 @@ class Dataset:
 
 
 def in_directory(directory: str | Path) -> dict[str, str]:
-    """The four default file names inside `directory`, as changes to a configuration."""
+    """The four default file names inside `directory`, as changes to a configuration.
+
+    Raises:
+        DataError: if a file is given for the directory.
+    """
+    if os.path.exists(directory) and not os.path.isdir(directory):
+        raise DataError(str(directory), no_folder(str(directory)))
     names = ("train_texts", "train_labels", "val_texts", "val_labels")
     defaults = DataConfig()
     return {f"data.{name}": str(Path(directory) / Path(str(getattr(defaults, name))).name) for name in names}
@@ -151,8 +160,10 @@ def read_dataset(data: DataConfig, *, seed: int = 0, set_aside: bool = False) ->
     Raises:
         DataError: for the first thing that cannot be used, with path and line.
     """
-    for path in (data.train_texts, data.train_labels):
-        LineReader(path)  # what is missing is told before anything is read
+    for path, labelled in ((data.train_texts, False), (data.train_labels, True)):
+        if status_of(Path(path)) is None:
+            raise DataError(path, f"no such file{data_clue(Path(path), labels=labelled)}")
+        LineReader(path)  # what cannot be read is told before anything is read
     has_val = not set_aside and _has_validation(data)
     warnings: list[str] = []
     labels = LabelIds()
@@ -249,7 +260,9 @@ def _read_pair(
         reader.check_repeatable()
     label_ids, label_characters = read_labels(label_reader, labels, known_from, texts_path)
     hashes, empty, characters = [], [], 0
+    first_texts: list[str] = []
     for block in texts.blocks():
+        first_texts = first_texts or block[:SAMPLE]
         start = texts.num_lines - len(block)
         # Python's own 64-bit hash: two different texts among 5 million collide with p < 1e-6,
         # and the cost of that would be one wrong warning
@@ -263,8 +276,9 @@ def _read_pair(
     all_hashes = np.concatenate(hashes)
     if known_from is None:
         check_not_swapped(
-            texts_path, labels_path, label_ids, len(labels), label_characters, characters, all_hashes
+            texts_path, labels_path, label_ids, labels.names, label_characters, characters, all_hashes
         )
+    warnings += suspicions(Pair(texts_path, labels_path, first_texts, labels.names, label_ids, all_hashes))
     if empty:
         warnings.append(f"{texts_path}: {counted(len(empty), 'empty text')}{at_lines(empty)}")
     return TextFile(

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import json
-import re
+import math
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from decimal import Decimal
+from collections.abc import Collection, Iterable, Sequence
 
 import numpy as np
 
+from custom_bert.data.columns import header_hint
 from custom_bert.data.text import LineReader, composed, is_blank
 from custom_bert.errors import DataError, did_you_mean
 
@@ -92,14 +93,10 @@ def label_line(labels: Sequence[str]) -> str:
     return f"labels in the order of their ids, from 0: {named}{more}"
 
 
-NUMBER = re.compile(r"[+-]?\d+(\.\d+)?")
-"""Digits of any script, which Decimal reads too."""
-
-
-def label_order(label: str) -> tuple[bool, Decimal, str]:
+def label_order(label: str) -> tuple[bool, float, str]:
     """A key to sort labels by: numbers by their value, before all other labels."""
-    number = NUMBER.fullmatch(label)
-    return number is None, Decimal(label) if number else Decimal(0), label
+    number = as_number(label)
+    return number is None, number or 0.0, label
 
 
 def is_label(label: str) -> bool:
@@ -134,9 +131,8 @@ def _unknown_label(
         return DataError(
             where, f"the labels look like texts and {texts_path} like labels; are the two files swapped?"
         )
-    return DataError(
-        where, f"label {short_label(label)} never occurs in {known_from}{nearest_label(label, labels)}"
-    )
+    hint = header_hint(where, label) or nearest_label(label, labels)
+    return DataError(where, f"label {short_label(label)} never occurs in {known_from}{hint}")
 
 
 def nearest_label(label: str, labels: Sequence[str]) -> str:
@@ -158,24 +154,28 @@ def check_not_swapped(
     texts_path: str,
     labels_path: str,
     label_ids: np.ndarray,
-    num_labels: int,
+    labels: Collection[str],
     label_characters: int,
     text_characters: int,
     hashes: np.ndarray,
 ) -> None:
-    """Raises DataError if the two files seem to have changed places."""
+    """Raises DataError if the two files seem to have changed places, or labels are no classes."""
+    num_labels = len(labels)
     if label_characters > 2 * text_characters and len(np.unique(hashes)) < num_labels:
         raise DataError(
             f"{labels_path}:1",
             f"the labels look like texts and {texts_path} like labels; are the two files swapped?",
         )
     found = f"{num_labels:,} different ones in {len(label_ids):,} lines"
-    if num_labels > len(label_ids) // 2 and len(label_ids) >= 20:
-        raise DataError(f"{labels_path}:1", f"the labels look like texts: {found}")
-    if num_labels > MAX_LABELS:
-        raise DataError(
-            f"{labels_path}:1", f"the labels look like texts: {found}; at most {MAX_LABELS:,} can be learned"
-        )
+    too_many = f"; at most {MAX_LABELS:,} can be learned" if num_labels > MAX_LABELS else ""
+    if too_many or (num_labels > len(label_ids) // 2 and len(label_ids) >= 20):
+        if all_numbers(labels):
+            raise DataError(
+                f"{labels_path}:1",
+                f"the labels look like numbers that measure or count: {found}, such as "
+                f"{short_label(list(labels)[1])}; put them into a few classes",
+            )
+        raise DataError(f"{labels_path}:1", f"the labels look like texts: {found}{too_many}")
 
 
 def check_size(labels_path: str, labels: Iterable[str]) -> None:
@@ -187,6 +187,22 @@ def check_size(labels_path: str, labels: Iterable[str]) -> None:
             f"the different labels take {size:,} bytes together, of at most {MAX_LABELS_BYTES:,}; "
             "write shorter ones, numbers, say",
         )
+
+
+def all_numbers(labels: Collection[str]) -> bool:
+    """Whether all labels are numbers, but for one that may be a header."""
+    others = (label for label in labels if as_number(label) is None)
+    return len(list(itertools.islice(others, 2))) < 2
+
+
+def as_number(label: str) -> float | None:
+    """The finite number that a label writes, in digits of any script, with a decimal point or comma; None if it
+    is none."""
+    try:
+        value = float(label.replace(",", "."))
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None
 
 
 def short_label(label: str) -> str:

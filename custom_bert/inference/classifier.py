@@ -14,8 +14,9 @@ from custom_bert.checkpoints.native import Checkpoint, load_checkpoint
 from custom_bert.config import Precision
 from custom_bert.data.labels import LabelIds
 from custom_bert.data.unknown import OF_A_MODEL, UnknownText
-from custom_bert.errors import warn_caller
+from custom_bert.errors import did_you_mean, shown, warn_caller
 from custom_bert.inference.in_order import compute, prepare_threads, windows
+from custom_bert.inference.inputs import strings
 from custom_bert.machine import choose_device
 from custom_bert.metrics import ConfusionMatrix, Scores
 from custom_bert.openmp import one_thread
@@ -79,7 +80,7 @@ class Classifier:
         """The most probable label of each text, in input order.
 
         Raises:
-            TypeError: if `texts` is a single string, or an item is no string.
+            TypeError: if `texts` is no collection of strings; names the first item that is none.
         """
         return list(self.stream(texts))
 
@@ -116,22 +117,32 @@ class Classifier:
         """Metrics on labelled texts.
 
         Raises:
+            TypeError: if `texts` or `labels` is no collection of strings.
             ValueError: if the counts differ or a label is unknown.
         """
-        ids = LabelIds(self.labels)
+        texts, labels = strings(texts), strings(labels, "label")
+        true_ids = self._ids(labels)
+        if isinstance(labels, list):  # what is wrong is told before anything is computed
+            true_ids = iter(list(true_ids))
+            if isinstance(texts, list):
+                _check_counts(len(texts), len(labels))
         matrix = ConfusionMatrix(len(self.labels))
-        remaining = iter(labels)
         for probabilities_NC in self._windows(texts):
-            true = list(itertools.islice(remaining, len(probabilities_NC)))
-            if len(true) < len(probabilities_NC):
-                raise ValueError("there are fewer labels than texts")
-            unknown = [label for label in true if ids.get(label) is None]
-            if unknown:
-                raise ValueError(f"the label {unknown[0]!r} is not one of this model's labels")
-            matrix.add(np.array([ids.get(label) for label in true]), probabilities_NC.argmax(axis=1))
-        if next(remaining, None) is not None:
-            raise ValueError("there are more labels than texts")
+            true_N = np.fromiter(itertools.islice(true_ids, len(probabilities_NC)), dtype=np.int64)
+            _check_counts(len(probabilities_NC), len(true_N))
+            matrix.add(true_N, probabilities_NC.argmax(axis=1))
+        _check_counts(0, sum(1 for _ in itertools.islice(true_ids, 1)))
         return matrix.scores()
+
+    def _ids(self, labels: Iterable[str]) -> Iterator[int]:
+        """The class of each label."""
+        known = LabelIds(self.labels)
+        for i, label in enumerate(labels):
+            found = known.get(label)
+            if found is None:
+                near = did_you_mean(label, self.labels)
+                raise ValueError(f"label {i}: {shown(str(label))} is not one of this model's labels{near}")
+            yield found
 
     def _windows(self, texts: Iterable[str], unknown: UnknownText | None = None) -> Iterator[np.ndarray]:
         """(n, C) probabilities of the texts of a window at a time."""
@@ -162,3 +173,8 @@ class Classifier:
             if fault:
                 warn_caller(fault)
         return precision
+
+
+def _check_counts(texts: int, labels: int) -> None:
+    if labels != texts:
+        raise ValueError(f"there are {'fewer' if labels < texts else 'more'} labels than texts")

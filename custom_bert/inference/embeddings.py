@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterable
 from pathlib import Path
 from typing import get_args
@@ -15,7 +16,7 @@ from custom_bert.checkpoints.hub import locate
 from custom_bert.checkpoints.pretrained import Pretrained, load_pretrained
 from custom_bert.config import Pooling
 from custom_bert.data.unknown import UnknownText
-from custom_bert.errors import warn_caller
+from custom_bert.errors import shown, warn_caller
 from custom_bert.inference.in_order import compute, prepare_threads, windows
 from custom_bert.machine import choose_device
 from custom_bert.models.encoder import Encoder as EncoderModel
@@ -39,6 +40,13 @@ class _Pooled(nn.Module):
         return mean_pool(self.encoder(batch), batch.layout)
 
 
+def _whole_number(max_length: object) -> int:
+    try:
+        return operator.index(max_length)  # type: ignore[arg-type]
+    except TypeError:
+        raise TypeError(f"max_length: expected a whole number, got {shown(max_length)}") from None
+
+
 class Encoder:
     """A trained encoder that embeds texts, in fp32.
 
@@ -48,11 +56,12 @@ class Encoder:
         max_length: tokens kept of a text, at most the encoder's positions.
 
     Raises:
+        TypeError: if `max_length` is no whole number.
         ValueError: if `max_length` is beyond the encoder's positions.
     """
 
     def __init__(self, pretrained: Pretrained, device: torch.device, max_length: int) -> None:
-        limit = pretrained.encoder.max_position_embeddings
+        limit, max_length = pretrained.encoder.max_position_embeddings, _whole_number(max_length)
         if not 3 <= max_length <= limit:
             raise ValueError(
                 f"max_length must be between 3 and the encoder's {limit} positions, got {max_length}"
@@ -73,9 +82,11 @@ class Encoder:
             device: "cpu" or "cuda"; None takes cuda if there is one.
 
         Raises:
+            TypeError: if `max_length` is no whole number.
             RunError: if it is missing, damaged, or beyond what we compute.
             ConfigError: if the device is not there.
         """
+        max_length = _whole_number(max_length)
         with one_thread():
             pretrained = load_pretrained(locate(str(name)), source=str(name))
             limit = pretrained.encoder.max_position_embeddings
@@ -91,7 +102,7 @@ class Encoder:
             normalize: to length 1, so that products are cosines.
 
         Raises:
-            TypeError: if `texts` is a single string, or an item is no string.
+            TypeError: if `texts` is no collection of strings; names the first item that is none.
             ValueError: if `pooling` is neither mean nor cls.
         """
         if pooling not in get_args(Pooling):

@@ -12,6 +12,7 @@ import numpy as np
 from custom_bert import config as configuration
 from custom_bert.config import Precision, TrainConfig
 from custom_bert.config_sources import from_mapping
+from custom_bert.data.columns import header_hint
 from custom_bert.data.dataset import check_aligned, in_directory, read_dataset
 from custom_bert.data.labels import LabelIds, nearest_label, short_label
 from custom_bert.data.text import LineReader, status_of
@@ -117,8 +118,7 @@ def _known(path: str, labels: tuple[str, ...], rows: np.ndarray | None) -> Itera
     for i, label in enumerate(_chosen(path, rows)):
         if known.get(label) is None:
             line = i + 1 if rows is None else int(rows[i]) + 1
-            raise DataError(
-                f"{path}:{line}",
-                f"label {short_label(label)} is not one of the model's{nearest_label(label, labels)}",
-            )
+            where = f"{path}:{line}"
+            hint = header_hint(where, label) or nearest_label(label, labels)
+            raise DataError(where, f"label {short_label(label)} is not one of the model's{hint}")
         yield label

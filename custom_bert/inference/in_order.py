@@ -15,6 +15,7 @@ from custom_bert.data.loader import BatchBuilder
 from custom_bert.data.tokenizer import TextTokenizer
 from custom_bert.data.unknown import UnknownText
 from custom_bert.errors import warn_caller
+from custom_bert.inference.inputs import strings
 from custom_bert.models.evaluate import outputs_of, rows_in_order
 from custom_bert.openmp import about_to_compute
 from custom_bert.precision import MixedPrecision
@@ -38,17 +39,11 @@ def windows(texts: Iterable[str], outputs: int) -> Iterator[list[str]]:
         outputs: K, the numbers that the model gives for each.
 
     Raises:
-        TypeError: if `texts` is a single string, or an item is no string.
+        TypeError: if `texts` is no collection of strings; of an iterator, when what is none is reached.
     """
-    if isinstance(texts, str):
-        raise TypeError("expected a list of texts, got a single string; write [text]")
-    source, start, most = iter(texts), 0, min(WINDOW, texts_at_once(outputs))
+    source, most = iter(strings(texts)), min(WINDOW, texts_at_once(outputs))
     while window := list(itertools.islice(source, most)):
-        for i, text in enumerate(window, start):
-            if not isinstance(text, str):
-                raise TypeError(f"text {i}: expected a string, got {text!r}")
         yield window
-        start += len(window)
 
 
 def compute(

@@ -118,8 +118,14 @@ BOM = b"\xef\xbb\xbf"
 
 UNUSABLE: dict[str, tuple[dict[str, bytes | None], str]] = {
     # missing and empty files
-    "no training texts": ({"train_dataset.txt": None}, "DIR/train_dataset.txt: no such file"),
-    "no training labels": ({"train_labels.txt": None}, "DIR/train_labels.txt: no such file"),
+    "no training texts": (
+        {"train_dataset.txt": None},
+        "DIR/train_dataset.txt: no such file; write into it the text of each line of train_labels.txt",
+    ),
+    "no training labels": (
+        {"train_labels.txt": None},
+        "DIR/train_labels.txt: no such file; write into it the label of each line of train_dataset.txt",
+    ),
     "empty texts only": (
         {"train_dataset.txt": b"\n \n\n\t\n\n\n"},
         "DIR/train_dataset.txt: every text is empty",
@@ -318,15 +324,16 @@ UNUSABLE: dict[str, tuple[dict[str, bytes | None], str]] = {
             "train_dataset.txt": lines([f"text {i}" for i in range(30)]),
             "train_labels.txt": lines([f"{i}" for i in range(30)]),
         },
-        "DIR/train_labels.txt:1: the labels look like texts: 30 different ones in 30 lines",
+        "DIR/train_labels.txt:1: the labels look like numbers that measure or count: "
+        "30 different ones in 30 lines, such as '1'; put them into a few classes",
     ),
     "a hundred thousand classes": (
         {
             "train_dataset.txt": lines([f"text {i}" for i in range(200_000)]),
             "train_labels.txt": lines([f"{i % 100_000}" for i in range(200_000)]),
         },
-        "DIR/train_labels.txt:1: the labels look like texts: 100,000 different ones in 200,000 lines; "
-        "at most 65,536 can be learned",
+        "DIR/train_labels.txt:1: the labels look like numbers that measure or count: "
+        "100,000 different ones in 200,000 lines, such as '1'; put them into a few classes",
     ),
     "nothing to set aside": (
         {**NO_VAL, "train_dataset.txt": b"x\ny\n", "train_labels.txt": b"good\nbad\n"},
@@ -360,7 +367,7 @@ ODD_PATHS: dict[str, tuple[Callable[[Path], None], str, str]] = {
     "a file for the directory": (
         place,
         "DIR/train_dataset.txt",
-        "DIR/train_dataset.txt/train_dataset.txt: no such file; there is no directory DIR/train_dataset.txt",
+        "DIR/train_dataset.txt: is a file; give the folder that holds it, 'DIR'",
     ),
     "a directory for a file": (
         in_place_of("train_labels.txt", Path.mkdir),
@@ -376,7 +383,7 @@ ODD_PATHS: dict[str, tuple[Callable[[Path], None], str, str]] = {
     "a dangling link for a validation file": (
         in_place_of("val_dataset.txt", lambda path: path.symlink_to("gone.txt")),
         "DIR",
-        "DIR/val_dataset.txt: no such file",
+        "DIR/val_dataset.txt: no such file; it is a link to 'gone.txt', which is not there",
     ),
     "links in a circle": (
         in_place_of("val_labels.txt", lambda path: path.symlink_to(path)),
@@ -389,6 +396,16 @@ ODD_PATHS: dict[str, tuple[Callable[[Path], None], str, str]] = {
         f"{'n' * 300}/train_dataset.txt: cannot read: File name too long",
     ),
 }
+
+
+@pytest.mark.parametrize("line", ["train", "check-data", "evaluate DIR/run", "probe DIR/run"])
+def test_a_file_for_the_folder_is_told_by_every_command(command: Command, line: str) -> None:
+    write_run(command.directory / "run")
+    (command.directory / "reviews.csv").write_bytes(b"text,label\n")
+    assert command.refused(f"{line} DIR/reviews.csv", 65) == [
+        "DIR/reviews.csv: is a file; give a folder: write its texts, one a line, into train_dataset.txt, "
+        "and the label of each into train_labels.txt"
+    ]
 
 
 @pytest.mark.parametrize("name", ODD_PATHS)
@@ -1017,6 +1034,13 @@ RUN_COMMANDS: dict[str, tuple[dict[str, bytes | None], str, int, str]] = {
         "evaluate DIR/run DIR",
         65,
         f"DIR/val_labels.txt:2: label '{'text ' * 7}te...' is not one of the model's",
+    ),
+    "evaluate on a header": (
+        {"val_labels.txt": b"label\ngood\n"},
+        "evaluate DIR/run DIR",
+        65,
+        "DIR/val_labels.txt:1: label 'label' is not one of the model's; it looks like a header: "
+        "if so, remove the first line of both files",
     ),
     "evaluate on half of the validation data": (
         {"val_labels.txt": None},

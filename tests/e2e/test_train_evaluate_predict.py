@@ -770,3 +770,18 @@ def test_a_damaged_vocabulary_in_the_cache_is_made_again(data: Path, tmp_path: P
     path.write_text(path.read_text().replace("engine", "engime"))
     assert prepare(from_mapping(config), lambda line: None).tokenizer.sha256 == whole
     assert "engime" not in path.read_text()
+
+
+def test_a_suspicion_is_printed_and_kept_and_numpy_settings_are_stored(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = write_data(tmp_path / "data", train=60, val=None)
+    for name, header in (("train_dataset.txt", "text\n"), ("train_labels.txt", "label\n")):
+        (data / name).write_text(header + (data / name).read_text())
+    numbers = {"optim.epochs": np.int64(1), "optim.lr": np.float32(0.5**10), "seed": np.array(3)}
+    train_model({**settings(data, tmp_path / "run"), **numbers})
+    record = json.loads((tmp_path / "run" / "run.json").read_text())
+    (told,) = (line for line in record["data"]["warnings"] if "look like a header" in line)
+    assert f"warning: {told}\n" in capsys.readouterr().out
+    stored = {name: record["config"][name] for name in numbers}
+    assert stored == {"optim.epochs": 1, "optim.lr": 0.5**10, "seed": 3}

@@ -5,17 +5,21 @@ import json
 import os
 import threading
 import types
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from typing import get_type_hints
 
+import numpy as np
 import pytest
+import torch
 
 from custom_bert import config as configuration
 from custom_bert import files
 from custom_bert.config import GROUPS, TrainConfig, field_types, replace, to_flat
 from custom_bert.config_sources import ALIASES, PATHS, from_mapping, load
-from custom_bert.errors import ConfigError
+from custom_bert.errors import ConfigError, shown
 
 ROOT = Path(__file__).resolve().parents[2]
+GROUP_TYPES = get_type_hints(TrainConfig)
 
 
 def faults_of(mapping: dict) -> tuple[str, ...]:
@@ -88,6 +92,90 @@ def test_numbers_that_lose_nothing_are_taken() -> None:
     config = from_mapping({"optim.epochs": 3.0, "optim.lr": 1, "data.train_texts": Path("a/b")})
     assert config.optim.epochs == 3 and isinstance(config.optim.epochs, int)
     assert config.optim.lr == 1.0 and config.data.train_texts == str(Path("a/b"))
+
+
+SCALARS: list[tuple[str, object, object]] = [
+    ("optim.lr", np.float64(1e-3), 1e-3),
+    ("optim.lr", np.float32(0.5), 0.5),
+    ("optim.lr", np.int64(1), 1.0),
+    ("optim.lr", torch.tensor(0.5), 0.5),
+    ("optim.epochs", np.int64(3), 3),
+    ("optim.epochs", np.uint8(3), 3),
+    ("optim.epochs", np.float64(3.0), 3),
+    ("optim.epochs", np.array(3), 3),
+    ("optim.epochs", torch.tensor(3), 3),
+    ("seed", np.int32(7), 7),
+    ("data.lowercase", np.bool_(False), False),
+    ("data.lowercase", torch.tensor(False), False),
+    ("preset", np.str_("modern"), "modern"),
+    ("out", np.str_("runs/a"), str(Path("runs/a"))),
+    ("out", PurePosixPath("runs/a"), "runs/a"),
+    ("data.corpus", np.str_("a.txt"), ("a.txt",)),
+    ("data.corpus", [np.str_("a.txt"), Path("b.txt")], ("a.txt", "b.txt")),
+]
+
+
+@pytest.mark.parametrize(("name", "value", "expected"), SCALARS, ids=repr)
+def test_scalars_of_numpy_and_torch_become_pythons_own(name: str, value: object, expected: object) -> None:
+    group, _, inner = name.rpartition(".")
+    built = TrainConfig(**({group: GROUP_TYPES[group](**{inner: value})} if group else {inner: value}))
+    for config in (from_mapping({name: value}), load({name: value}), load(built)):
+        found = to_flat(config)[name]
+        assert found == expected and type(found) is type(expected)
+        json.dumps(to_flat(config))
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "fault"),
+    [
+        ("optim.epochs", np.float64(2.5), "expected a whole number"),
+        ("optim.lr", np.float64("nan"), "expected a finite number"),
+        ("optim.epochs", np.bool_(True), "expected a number"),
+        ("data.lowercase", np.int64(1), "expected True or False"),
+        ("optim.epochs", np.str_("3"), "expected a whole number"),
+        ("optim.epochs", np.array([3]), "expected a whole number"),
+        ("optim.lr", torch.empty((), device="meta"), "expected a finite number"),
+        ("preset", np.array(["custom", "modern"]), "expected one of legacy, custom, modern"),
+        ("preset", b"custom", "expected one of legacy, custom, modern"),
+        ("out", b"runs/a", "expected text (decode bytes first)"),
+        ("out", "a\ud83c", "expected text without half of a surrogate pair"),
+        ("data.corpus", ["a", "\ud83c"], "expected text without half of a surrogate pair"),
+        ("data.corpus", [b"a"], "expected text (decode bytes first)"),
+        ("out", "a\0b", "expected text without a NUL character"),
+        ("data.train_texts", None, "expected text"),
+    ],
+    ids=repr,
+)
+def test_a_value_that_is_none_is_one_line_that_names_the_setting(
+    name: str, value: object, fault: str
+) -> None:
+    (found,) = faults_of({name: value})
+    assert found == f"config: {name}: {fault}, got {shown(value)}" and "\n" not in found
+
+
+def test_a_missing_value_of_a_table_is_a_fault_and_no_traceback() -> None:
+    pandas = pytest.importorskip("pandas")
+    for name in ("preset", "optim.lr", "optim.epochs", "data.lowercase", "out"):
+        (fault,) = faults_of({name: pandas.NA})
+        assert fault.startswith(f"config: {name}: expected ") and fault.endswith(", got <NA>")
+
+
+def test_a_large_value_is_told_on_one_short_line() -> None:
+    for value in (np.zeros((40, 40)), torch.zeros(40, 40), [[1] * 100] * 100):
+        for mapping in ({"optim.lr": value}, {"optim": value}):
+            (fault,) = faults_of(mapping)
+            assert "\n" not in fault and len(fault) < 160
+
+
+def test_names_of_files_with_bytes_that_are_no_utf8_stay() -> None:
+    assert from_mapping({"out": os.fsdecode(b"runs/\xff")}).out == os.fsdecode(b"runs/\xff")
+
+
+def test_defaults_are_values_that_need_no_conversion() -> None:
+    kinds = field_types()
+    for name, value in to_flat(TrainConfig()).items():
+        found = configuration.coerce(value, kinds[name])
+        assert found == value and type(found) is type(value), name
 
 
 def test_a_module_a_mapping_a_config_and_a_path_are_one(tmp_path: Path) -> None:

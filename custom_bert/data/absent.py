@@ -1,0 +1,128 @@
+"""What there is in the place of a file that is missing, and what to do with it."""
+
+from __future__ import annotations
+
+import difflib
+import itertools
+import os
+import re
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+
+from custom_bert.errors import did_you_mean, shown
+
+DATA_FILES = ("train_dataset.txt", "train_labels.txt", "val_dataset.txt", "val_labels.txt")
+"""What a folder of data files holds, the last two if validation texts are given."""
+
+TABLES = (".csv", ".tsv", ".jsonl", ".json", ".ndjson", ".parquet", ".xlsx", ".xls", ".arrow", ".feather")
+"""Endings of files that hold texts and labels side by side."""
+
+UNPACK = {
+    ".tar.gz": "tar xzf {file} -C {folder}",
+    ".tar.xz": "tar xJf {file} -C {folder}",
+    ".tgz": "tar xzf {file} -C {folder}",
+    ".tar": "tar xf {file} -C {folder}",
+    ".zip": "unzip {file} -d {folder}",
+    ".gz": "gunzip -k {file}",
+    ".zst": "unzstd {file}",
+    ".xz": "unxz -k {file}",
+    ".bz2": "bunzip2 -k {file}",
+}
+"""Ending of a packed file -> the command that unpacks it; the first that fits."""
+
+ROLES = f"texts, one a line, into {DATA_FILES[0]}, and the label of each into {DATA_FILES[1]}"
+
+MOST_NAMES = 10_000
+"""Names of a folder that are looked at."""
+
+TEXT_WORDS = ("text", "data", "sentence", "review", "comment", "document", "input", "x_train", "train_x")
+LABEL_WORDS = ("label", "class", "target", "categor", "tags", "y_train", "train_y")
+"""Parts of names that files of texts and of labels have where other programs wrote them."""
+
+
+def clue(path: Path) -> str:
+    """What may be meant by the name of a missing file, to be written after "no such file"."""
+    folder = path.parent
+    if path.is_symlink():
+        return f"; it is a link to {shown(os.readlink(path))}, which is not there"
+    if os.path.isfile(folder):
+        return f"; {folder} is a file, not a folder"
+    if not os.path.isdir(folder):
+        known = [name for name in _names(folder.parent) if os.path.isdir(folder.parent / name)]
+        return f"; there is no directory {folder}{did_you_mean(folder.name, known)}"
+    names = _names(folder)
+    packed = next(
+        (name for end in UNPACK for name in (path.name + end, path.stem + end) if name in names), ""
+    )
+    if packed:
+        return f", but there is {shown(packed)}; unpack it: {_unpacking(folder / packed)}"
+    stems = {Path(name).stem: name for name in names if _is_text(name)}
+    near = difflib.get_close_matches(path.stem, list(stems), n=1, cutoff=0.8)
+    return f" (did you mean {shown(stems[near[0]])}?)" if near else ""
+
+
+def data_clue(path: Path, *, labels: bool) -> str:
+    """The same for training texts or labels: also what else the folder holds."""
+    said = clue(path)
+    if said or path.name not in DATA_FILES:
+        return said
+    folder, what = path.parent, "labels" if labels else "texts"
+    names = _names(folder)
+    within = next((name for name in names if os.path.isfile(folder / name / path.name)), "")
+    if within:
+        return f", but there is {folder / within / path.name}; give that folder"
+    texts = [name for name in names if name not in DATA_FILES and _is_text(name)]
+    alike = [name for name in texts if _has_word(name, LABEL_WORDS if labels else TEXT_WORDS)]
+    if alike:
+        return f"; the {what} have to stand there (did you mean {' or '.join(map(shown, alike[:3]))}?)"
+    for endings, way_out in ((TABLES, f"write {ROLES}"), (tuple(UNPACK), "unpack what you need")):
+        found = [name for name in names if name.lower().endswith(endings)]
+        if found:
+            return f"; the folder holds {_listed(found)}: {way_out}"
+    if not set(names) & set(DATA_FILES):
+        return f"; the folder {f'holds {_listed(names)}' if names else 'is empty'}: write {ROLES}"
+    return f"; write into it the {what[:-1]} of each line of {DATA_FILES[0 if labels else 1]}"
+
+
+def no_folder(path: str) -> str:
+    """What to do where a file is given for the folder of the data files."""
+    name = Path(path).name
+    if name in DATA_FILES:
+        return f"is a file; give the folder that holds it, {shown(str(Path(path).parent))}"
+    unpacking = _unpacking(Path(path)) if name.lower().endswith(tuple(UNPACK)) else ""
+    first = f"unpack it ({unpacking}) and " if unpacking else ""
+    return f"is a file; give a folder: {first}write its {ROLES}"
+
+
+def _names(folder: Path) -> list[str]:
+    """Names in a folder, sorted; none if they cannot be read."""
+    try:
+        with os.scandir(folder) as entries:
+            return sorted(entry.name for entry in itertools.islice(entries, MOST_NAMES))
+    except (OSError, ValueError):
+        return []
+
+
+def _is_text(name: str) -> bool:
+    return Path(name).suffix.lower() in ("", ".txt", ".text")
+
+
+def _has_word(name: str, words: Sequence[str]) -> bool:
+    """Whether a name says what the file holds, and not that it is for validation or testing."""
+    stem = Path(name).stem.lower()
+    if re.search(r"(?<![a-z])(val|valid|validation|dev|eval|test)(?![a-z])", stem):
+        return False
+    return any(word in stem for word in words) or stem == ("y" if words is LABEL_WORDS else "x")
+
+
+def _unpacking(path: Path) -> str:
+    """The command that unpacks a file, to be pasted."""
+    command = next(UNPACK[end] for end in UNPACK if path.name.lower().endswith(end))
+    return command.format(file=shlex.quote(str(path)), folder=shlex.quote(str(path.parent)))
+
+
+def _listed(names: Sequence[str]) -> str:
+    """The first three."""
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return ", ".join(map(shown, names[:3])) + more
