@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.util
-import os
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import ModuleType
@@ -16,6 +15,7 @@ from typing import Any, get_type_hints
 from custom_bert.config import GROUPS, TrainConfig, check, coerce, field_types, replace, to_flat
 from custom_bert.errors import ConfigError, did_you_mean
 from custom_bert.files import parse_json
+from custom_bert.places import expanded
 
 ALIASES: dict[str, str] = {
     "emb_dim": "model.hidden_size",
@@ -98,7 +98,7 @@ def from_mapping(
     faults += [f"{where}: {fault}" for fault in check(config)]
     if faults:
         raise ConfigError(faults)
-    return _at_home(config)
+    return _at_home(config, where)
 
 
 def load(
@@ -139,18 +139,30 @@ def _checked(config: TrainConfig, where: str) -> TrainConfig:
     faults = faults or check(config)
     if faults:
         raise ConfigError([f"{where}: {fault}" for fault in faults])
-    return _at_home(config)
+    return _at_home(config, where)
 
 
-def _at_home(config: TrainConfig) -> TrainConfig:
-    """`~` in paths stands for the home directory, which a shell says only where a word begins with it."""
+def _at_home(config: TrainConfig, where: str) -> TrainConfig:
+    """`~` in paths stands for the home directory, which a shell says only where a word begins with it.
+
+    Raises:
+        ConfigError: with every path whose home directory cannot be found.
+    """
     given = to_flat(config)
-    homes = {name: _expanded(given[name]) for name in PATHS if given[name]}
+    homes: dict[str, str | tuple[str, ...]] = {}
+    faults = []
+    for name in PATHS:
+        value: str | tuple[str, ...] | None = given[name]
+        try:
+            if isinstance(value, str):
+                homes[name] = expanded(value)
+            elif value:
+                homes[name] = tuple(map(expanded, value))
+        except ValueError as error:
+            faults.append(f"{where}: {name} {value!r}: {error}")
+    if faults:
+        raise ConfigError(faults)
     return replace(config, homes)
-
-
-def _expanded(value: str | tuple[str, ...]) -> str | tuple[str, ...]:
-    return os.path.expanduser(value) if isinstance(value, str) else tuple(map(os.path.expanduser, value))
 
 
 def _from_path(path: Path, note: Callable[[str], None] | None) -> TrainConfig:

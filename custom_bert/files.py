@@ -76,9 +76,9 @@ class System:
         """Removes a name."""
         os.unlink(path)
 
-    def mkdir(self, path: Path) -> None:
-        """Makes a directory."""
-        os.mkdir(path)
+    def mkdir(self, path: Path, mode: int = 0o777) -> None:
+        """Makes a directory with the permissions that the umask leaves of `mode`."""
+        os.mkdir(path, mode)
 
     def rmdir(self, path: Path) -> None:
         """Removes an empty directory."""
@@ -280,6 +280,34 @@ def make_directory(path: Path) -> None:
                 _sync_directory(directory.absolute().parent)
         if not path.is_dir():
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+
+
+def is_private(path: Path) -> bool:
+    """Whether a directory is there, is no link, belongs to this user, and nobody else may write into it."""
+    try:
+        status = os.lstat(path)
+    except OSError:
+        return False
+    return stat.S_ISDIR(status.st_mode) and status.st_uid == os.geteuid() and not status.st_mode & 0o022
+
+
+def make_private_directory(path: Path) -> Path:
+    """A directory for this user alone, inside one that every user may write into, such as /tmp.
+
+    Returns:
+        `path`, made if nothing was there. If somebody else has taken that name, a fresh one beside it.
+
+    Raises:
+        WriteError: if the system refuses.
+    """
+    with _as_write_error(path):
+        with suppress(FileExistsError):
+            system.mkdir(path, 0o700)
+        if is_private(path):
+            return path
+        fresh = path.with_name(f"{path.name}-{secrets.token_hex(8)}")
+        system.mkdir(fresh, 0o700)
+        return fresh
 
 
 @contextmanager

@@ -16,10 +16,10 @@ from custom_bert import files, machine
 from custom_bert.checkpoints.hub import locate
 from custom_bert.checkpoints.pretrained import Pretrained, load_pretrained
 from custom_bert.config import KERNELS_WITH_DROPOUT, TrainConfig
+from custom_bert.data.cache import Cache
 from custom_bert.data.corpus import Corpus
 from custom_bert.data.dataset import Dataset
 from custom_bert.data.loader import BatchBuilder
-from custom_bert.data.store import cache_directory, cache_root
 from custom_bert.data.tokenizer import TextTokenizer, load_tokenizer, sample_stride, train_tokenizer
 from custom_bert.errors import ConfigError, DataError
 from custom_bert.ops.attention import choose_kernel
@@ -184,7 +184,7 @@ class Text:
     blocks: Callable[[], Iterator[list[str]]]
 
 
-def decide_tokenizer(todo: Decisions, text: Text, say: Callable[[str], None]) -> TextTokenizer:
+def decide_tokenizer(todo: Decisions, text: Text, cache: Cache, say: Callable[[str], None]) -> TextTokenizer:
     """The tokenizer that the user names, an earlier run's of the same text, or a new one."""
     data = todo.config.data
     if data.tokenizer:
@@ -203,19 +203,16 @@ def decide_tokenizer(todo: Decisions, text: Text, say: Callable[[str], None]) ->
         wanted, reason = todo.config.model.vocab_size, "as configured"
     identity = f"wordpiece/2 {text.sha256} {wanted} {data.lowercase}"
     name = hashlib.sha256(identity.encode()).hexdigest()[:32] + ".json"
-    path = cache_root(data.cache_dir) / "tokenizers" / name
-    tokenizer_or_none = _cached(path)
-    if tokenizer_or_none is None:
+    known = cache.look(lambda root: _cached(root / TOKENIZERS / name))
+    if known is None:
         read = text.characters // sample_stride(text.characters)
         share = f"{read:,} of {text.characters:,} characters of the texts"
         say(f"training a WordPiece vocabulary on {share}")
-        tokenizer_or_none = train_tokenizer(
+        trained = train_tokenizer(
             text.blocks, vocab_size=wanted, lowercase=data.lowercase, characters=text.characters
         )
-        cache_directory(path.parent)
-        files.write_text(path.with_suffix(".sha256"), tokenizer_or_none.sha256)
-        files.write_text(path, tokenizer_or_none.to_json())
-    tokenizer = tokenizer_or_none
+        cache.keep(lambda root: _keep(trained, cache.folder(root, TOKENIZERS) / name))
+    tokenizer = trained if known is None else known
     if todo.config.model.vocab_size is None:
         if tokenizer.vocab_size < wanted:
             reason += " hold no more"
@@ -223,10 +220,19 @@ def decide_tokenizer(todo: Decisions, text: Text, say: Callable[[str], None]) ->
     return tokenizer
 
 
+TOKENIZERS = "tokenizers"
+"""The cache's folder of trained vocabularies."""
+
+
+def _keep(tokenizer: TextTokenizer, path: Path) -> None:
+    files.write_text(path.with_suffix(".sha256"), tokenizer.sha256)
+    files.write_text(path, tokenizer.to_json())
+
+
 def _cached(path: Path) -> TextTokenizer | None:
-    if not path.is_file():
-        return None
     try:
+        if not path.is_file():
+            return None
         found, written = load_tokenizer(path), path.with_suffix(".sha256").read_text(encoding="utf-8")
     except (DataError, OSError, UnicodeDecodeError):
         return None  # damaged; it is made again
