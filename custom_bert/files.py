@@ -22,7 +22,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from custom_bert.errors import RunError, WriteError
+from custom_bert.errors import RunError, WriteError, shown
 
 CHUNK = 1 << 20
 
@@ -555,7 +555,8 @@ def open_regular(path: Path) -> BinaryIO:
         descriptor = os.open(path, flags)
     except OSError as error:
         if error.errno == errno.ELOOP:
-            raise OSError(errno.ELOOP, "a link, not a regular file", str(path)) from None
+            told = f"{link_to(path)}, not a regular file; {copy_of(path.parent)}"
+            raise OSError(errno.ELOOP, told, str(path)) from None
         raise
     try:
         _check_regular(descriptor, path)
@@ -563,6 +564,20 @@ def open_regular(path: Path) -> BinaryIO:
     except BaseException:
         os.close(descriptor)
         raise
+
+
+def copy_of(directory: Path) -> str:
+    """The way out where links are not followed, for messages."""
+    return f"cp -rL {directory} COPY makes a copy without links"
+
+
+def link_to(path: Path) -> str:
+    """What a link is, for messages, on one line."""
+    try:
+        target = os.readlink(path)
+    except OSError:
+        return "a link"
+    return f"a link to {target if target.isprintable() and len(target) <= 200 else shown(target)}"
 
 
 def sha256_of(stream: BinaryIO) -> str:

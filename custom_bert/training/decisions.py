@@ -189,6 +189,8 @@ def decide_tokenizer(todo: Decisions, text: Text, cache: Cache, say: Callable[[s
     data = todo.config.data
     if data.tokenizer:
         tokenizer = load_tokenizer(data.tokenizer, lowercase=data.lowercase)
+        for note in tokenizer.notes:
+            say(f"{data.tokenizer}: {note}")
         if todo.config.model.vocab_size not in (None, tokenizer.vocab_size):
             raise ConfigError(
                 [
