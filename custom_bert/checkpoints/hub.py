@@ -101,7 +101,7 @@ def _fetched(name: str, say: Callable[[str], None]) -> Path:
                 f"({first_line(error)}); download it elsewhere and give its directory"
             ) from error
 
-    return cache.keep(fetch)
+    return cache.get(lambda root: None, fetch)  # the hub may have something newer
 
 
 REFUSED = (

@@ -28,12 +28,12 @@ ABANDONED = 24 * 3600.0
 class Cache:
     """Places for prepared data, in the order in which they are tried.
 
-    Entries are looked for in all of them, so that a cache which can only be read still serves. A new entry
-    goes to the first place that takes it; a place that refused once is not asked again.
+    Each place is asked for an entry, and if it has none, to take a new one. So a cache that can only be read
+    serves what it has, and a place in reserve is neither read nor written while the one before it serves.
 
     Args:
         places: the directories, best first.
-        reasons: why there is no better one; told when something is kept.
+        reasons: why there is no better one; told when a place is used.
         say: told once, in one line, when a place does not serve, and where data is kept instead.
         what: is kept, for that line.
         remedy: how to name another place, for the error.
@@ -48,10 +48,10 @@ class Cache:
         remedy: str = "set data.cache_dir",
     ) -> None:
         self._places = [place if isinstance(place, Place) else Place(place) for place in places]
-        self._untold, self._faults, self._say = list(reasons), list(reasons), say
+        self._faults, self._told, self._say = list(reasons), 0, say
         self._what, self._remedy = what, remedy
-        self._first = 0  # the place that is written, and its directory once it has been opened
-        self._root: Path | None = None
+        self._refused: set[Place] = set()
+        self._opened: dict[Place, Path] = {}
         self._cleared: set[Path] = set()
 
     @classmethod
@@ -61,49 +61,39 @@ class Cache:
         return cls(*places, reasons=reasons, say=say)
 
     def get(self, read: Callable[[Path], T | None], write: Callable[[Path], T]) -> T:
-        """What `look` finds, or else what `keep` makes.
-
-        Raises:
-            WriteError: if it has to be made, and no place can be written.
-        """
-        found = self.look(read)
-        return self.keep(write) if found is None else found
-
-    def look(self, read: Callable[[Path], T | None]) -> T | None:
-        """What `read` finds in the first place that has it, or None.
+        """An entry: of the first place that has it, or else made in the first that lets it be written.
 
         Args:
             read: given a place; returns None if the entry is not there, or damaged.
-        """
-        roots = [place.path for place in self._places if not place.shared or files.is_private(place.path)]
-        if self._root is not None and self._root not in roots:
-            roots.append(self._root)
-        return next((found for root in roots if (found := read(root)) is not None), None)
-
-    def keep(self, write: Callable[[Path], T]) -> T:
-        """What `write` returns at the first place that lets it write.
-
-        Args:
-            write: given a place, makes an entry in it; called again elsewhere if it raises a WriteError.
+            write: given a place, makes the entry in it; called again elsewhere if it raises a WriteError. A
+                place that refused once is not asked to take anything again.
 
         Raises:
-            WriteError: if no place can be written.
+            WriteError: if the entry is nowhere, and no place can be written.
         """
-        while self._first < len(self._places):
-            try:
-                self._root = self._root or self._opened(self._places[self._first])
-                kept = write(self._root)
-            except WriteError as error:
-                self._first, self._root = self._first + 1, None
-                self._untold.append(str(error))
-                self._faults.append(str(error))
-                continue
-            if self._untold:
-                self._say(f"cache: {'; '.join(self._untold)}; {self._what} is kept in {self._root}")
-                self._untold = []
-            return kept
+        for place in self._places:
+            root = self._readable(place)
+            found = None if root is None else read(root)
+            if found is None and place not in self._refused:
+                try:
+                    root = self._writable(place)
+                    found = write(root)
+                except WriteError as error:
+                    self._refused.add(place)
+                    self._faults.append(str(error))
+            if found is not None:
+                if self._told < len(self._faults):
+                    faults = "; ".join(self._faults[self._told :])
+                    self._say(f"cache: {faults}; {self._what} is kept in {root}")
+                    self._told = len(self._faults)
+                return found
         faults = "; ".join(self._faults)
         raise WriteError(f"cache: {faults}; {self._remedy} to a directory that can be written")
+
+    def look(self, read: Callable[[Path], T | None]) -> T | None:
+        """What `read` finds in the first place that has it, those in reserve included; or None."""
+        roots = [root for place in self._places if (root := self._readable(place)) is not None]
+        return next((found for root in roots if (found := read(root)) is not None), None)
 
     def folder(self, root: Path, name: str) -> Path:
         """A folder of a place, made if it is not there, and freed once of what interrupted writes left.
@@ -118,8 +108,17 @@ class Cache:
             files.remove_litter(path, older_than=ABANDONED)
         return path
 
-    def _opened(self, place: Place) -> Path:
-        if place.shared:
-            return files.make_private_directory(place.path)
-        files.make_directory(place.path)
-        return place.path
+    def _readable(self, place: Place) -> Path | None:
+        """The directory of a place, or None if somebody else may have put something there."""
+        if place in self._opened:
+            return self._opened[place]
+        return place.path if not place.shared or files.is_private(place.path) else None
+
+    def _writable(self, place: Place) -> Path:
+        """The directory of a place, made if it is not there."""
+        if place not in self._opened and place.shared:
+            self._opened[place] = files.make_private_directory(place.path)
+        elif place not in self._opened:
+            files.make_directory(place.path)
+            self._opened[place] = place.path
+        return self._opened[place]

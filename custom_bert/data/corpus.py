@@ -8,12 +8,14 @@ a later start, or another process of the same run, need not read the text again.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 import stat
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -154,13 +156,17 @@ def _content(path: Path, status: os.stat_result, cache: Cache | None) -> Content
     # of one that has just been written, another write might leave the same time
     settled = time.time_ns() - max(status.st_mtime_ns, status.st_ctime_ns) > SETTLED
     name = f"{hashlib.sha256(os.fsencode(path.resolve())).hexdigest()[:32]}.json"
-    if settled and (known := cache.look(lambda root: _known(root / CHECKED / name, _stamp(status)))):
-        return known
-    found, now = _checked(path), status_of(path)
-    if settled and now is not None and _stamp(now) == _stamp(status):
-        note = {"stamp": _stamp(status), **asdict(found)}
-        cache.keep(lambda root: files.write_json(cache.folder(root, CHECKED) / name, note))
-    return found
+    if not settled:
+        return _checked(path)
+    checked = functools.cache(partial(_checked, path))  # once, in however many places it is noted in vain
+
+    def note(root: Path) -> Content:
+        found, now = checked(), status_of(path)
+        if now is not None and _stamp(now) == _stamp(status):
+            files.write_json(cache.folder(root, CHECKED) / name, {"stamp": _stamp(status), **asdict(found)})
+        return found
+
+    return cache.get(lambda root: _known(root / CHECKED / name, _stamp(status)), note)
 
 
 def _stamp(status: os.stat_result) -> list[int]:

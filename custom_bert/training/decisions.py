@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -205,16 +206,20 @@ def decide_tokenizer(todo: Decisions, text: Text, cache: Cache, say: Callable[[s
         wanted, reason = todo.config.model.vocab_size, "as configured"
     identity = f"wordpiece/2 {text.sha256} {wanted} {data.lowercase}"
     name = hashlib.sha256(identity.encode()).hexdigest()[:32] + ".json"
-    known = cache.look(lambda root: _cached(root / TOKENIZERS / name))
-    if known is None:
+
+    @functools.cache  # once, in however many places it cannot be kept
+    def trained() -> TextTokenizer:
         read = text.characters // sample_stride(text.characters)
         share = f"{read:,} of {text.characters:,} characters of the texts"
         say(f"training a WordPiece vocabulary on {share}")
-        trained = train_tokenizer(
+        return train_tokenizer(
             text.blocks, vocab_size=wanted, lowercase=data.lowercase, characters=text.characters
         )
-        cache.keep(lambda root: _keep(trained, cache.folder(root, TOKENIZERS) / name))
-    tokenizer = trained if known is None else known
+
+    tokenizer = cache.get(
+        lambda root: _cached(root / TOKENIZERS / name),
+        lambda root: _kept(trained(), cache.folder(root, TOKENIZERS) / name),
+    )
     if todo.config.model.vocab_size is None:
         if tokenizer.vocab_size < wanted:
             reason += " hold no more"
@@ -226,9 +231,10 @@ TOKENIZERS = "tokenizers"
 """The cache's folder of trained vocabularies."""
 
 
-def _keep(tokenizer: TextTokenizer, path: Path) -> None:
+def _kept(tokenizer: TextTokenizer, path: Path) -> TextTokenizer:
     files.write_text(path.with_suffix(".sha256"), tokenizer.sha256)
     files.write_text(path, tokenizer.to_json())
+    return tokenizer
 
 
 def _cached(path: Path) -> TextTokenizer | None:

@@ -23,11 +23,16 @@ def put(cache: Cache, name: str = "entry", content: bytes = b"content") -> Path:
         files.write_bytes(path, content)
         return path
 
-    return cache.keep(write)
+    return cache.get(lambda root: None, write)
+
+
+def there(root: Path, name: str = "entry") -> Path | None:
+    path = root / "folder" / name
+    return path if path.is_file() else None
 
 
 def find(cache: Cache, name: str = "entry") -> Path | None:
-    return cache.look(lambda root: path if (path := root / "folder" / name).is_file() else None)
+    return cache.look(lambda root: there(root, name))
 
 
 def a_file(path: Path) -> None:
@@ -88,7 +93,16 @@ def test_a_cache_that_can_only_be_read_serves_what_it_has(
     assert find(cache) == tmp_path / "first" / "folder" / "entry"
     assert find(cache, "new") == tmp_path / "second" / "folder" / "new"
     later = Cache(tmp_path / "first", tmp_path / "second", say=said.append)
-    assert find(later, "new") == tmp_path / "second" / "folder" / "new" and len(said) == 1
+    for name, place in (("entry", "first"), ("new", "second"), ("entry", "first"), ("new", "second")):
+        found = later.get(lambda root, name=name: there(root, name), lambda root: put(Cache(root)))  # type: ignore[misc]
+        assert found == tmp_path / place / "folder" / name
+    assert len(said) == 2  # once of each
+
+
+def test_a_place_in_reserve_is_not_read_while_the_one_before_it_serves(tmp_path: Path) -> None:
+    put(Cache(tmp_path / "second"))
+    cache = Cache(tmp_path / "first", tmp_path / "second")
+    assert cache.get(there, lambda root: put(Cache(root))) == tmp_path / "first" / "folder" / "entry"
 
 
 def test_a_disk_that_fills_up_within_an_entry_leaves_nothing_and_the_next_place_has_all(
@@ -109,7 +123,7 @@ def test_a_disk_that_fills_up_within_an_entry_leaves_nothing_and_the_next_place_
         return root / "folder" / "entry" / "ids"
 
     try:
-        kept = cache.keep(write)
+        kept = cache.get(lambda root: None, write)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limit)
         signal.signal(signal.SIGXFSZ, before)
