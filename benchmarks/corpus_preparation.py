@@ -56,6 +56,7 @@ def vocabulary(arguments: dict[str, Any]) -> dict[str, Any]:
 
 def ours(arguments: dict[str, Any]) -> dict[str, Any]:
     """Checks, hashes, tokenises, cuts and writes; samples the memory meanwhile."""
+    from custom_bert.data.cache import Cache
     from custom_bert.data.corpus import read_corpus
     from custom_bert.data.pieces import open_pieces
 
@@ -75,7 +76,7 @@ def ours(arguments: dict[str, Any]) -> dict[str, Any]:
     corpus = read_corpus([arguments["text"]])
     checked = time.perf_counter()
     with tempfile.TemporaryDirectory() as cache:
-        options: dict[str, Any] = dict(max_length=LENGTH, held_out=0.01, seed=0, cache=Path(cache))
+        options: dict[str, Any] = dict(max_length=LENGTH, held_out=0.01, seed=0, cache=Cache(Path(cache)))
         train, _ = open_pieces(corpus, tokenizer, **options)
         done = time.perf_counter()
         open_pieces(corpus, tokenizer, **options)

@@ -7,6 +7,7 @@ until a command needs it. Errors are one line; exit codes are those of `errors.p
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import io
 import itertools
 import json
@@ -25,6 +26,7 @@ from custom_bert.config import Precision, TrainConfig
 from custom_bert.config_sources import load as load_config
 from custom_bert.config_sources import meant
 from custom_bert.errors import ConfigError, RunError, UserError, WriteError, nearest
+from custom_bert.places import expanded
 from custom_bert.process import prepare_process
 from custom_bert.terminal import DataOutput, complain, say
 
@@ -380,7 +382,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
             hint = did_you_mean(arguments[0], [*COMMANDS, "bench"])
             raise UserError(f"unknown command {arguments[0]!r}{hint}; see custom-bert --help")
-        command = _parse(arguments[0], arguments[1:])
+        command = _at_home(_parse(arguments[0], arguments[1:]))
         runs = True
         with terminal.warnings_told():
             command.run()
@@ -471,6 +473,23 @@ def _drawn(parse: Callable[[], Any]) -> str:
         if columns is not None:
             os.environ["COLUMNS"] = columns
     return shown.getvalue()
+
+
+PATHS = ("directory", "run_directory", "data", "texts", "out", "encoder")
+"""Arguments of commands that name files or directories; settings see to their own."""
+
+
+def _at_home(command: Any) -> Any:
+    """The command with `~` in its paths as the home directory, which a shell without one leaves as it is."""
+    found: dict[str, str] = {}
+    for name in PATHS:
+        value = getattr(command, name, None)
+        if isinstance(value, str):
+            try:
+                found[name] = expanded(value)
+            except ValueError as error:
+                raise UserError(f"{value}: {error}") from error
+    return dataclasses.replace(command, **found)
 
 
 def _first_paragraph(box: str) -> str:

@@ -69,7 +69,8 @@ class DataConfig:
     lowercase: bool = True
     """Whether the tokenizer folds case: a trained one, or that of a vocab.txt. A tokenizer.json says it."""
     cache_dir: str | None = None
-    """Where tokenised data is kept between runs. None: custom-bert in the user's cache directory."""
+    """Where tokenised data is kept between runs. None: custom-bert in the user's cache directory. Where the
+    system refuses to write, the next place is taken, and a line says so."""
 
 
 @dataclass(frozen=True, kw_only=True)

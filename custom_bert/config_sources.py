@@ -8,7 +8,6 @@ from __future__ import annotations
 import dataclasses
 import importlib.abc
 import importlib.util
-import os
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import CodeType, ModuleType
@@ -17,6 +16,7 @@ from typing import Any, get_type_hints
 from custom_bert import files
 from custom_bert.config import GROUPS, TrainConfig, check, coerce, field_types, replace, to_flat
 from custom_bert.errors import ConfigError, did_you_mean, shown
+from custom_bert.places import expanded
 
 ALIASES: dict[str, str] = {
     "emb_dim": "model.hidden_size",
@@ -99,7 +99,7 @@ def from_mapping(
     faults += [f"{where}: {fault}" for fault in check(config)]
     if faults:
         raise ConfigError(faults)
-    return _at_home(config)
+    return _at_home(config, where)
 
 
 def load(
@@ -141,18 +141,31 @@ def _checked(config: TrainConfig, where: str) -> TrainConfig:
     if faults:
         raise ConfigError([f"{where}: {fault}" for fault in faults])
     kinds = field_types()
-    return _at_home(replace(config, {n: coerce(value, kinds[n]) for n, value in to_flat(config).items()}))
+    plain = {name: coerce(value, kinds[name]) for name, value in to_flat(config).items()}
+    return _at_home(replace(config, plain), where)
 
 
-def _at_home(config: TrainConfig) -> TrainConfig:
-    """`~` in paths stands for the home directory, which a shell says only where a word begins with it."""
+def _at_home(config: TrainConfig, where: str) -> TrainConfig:
+    """`~` in paths stands for the home directory, which a shell says only where a word begins with it.
+
+    Raises:
+        ConfigError: with every path whose home directory cannot be found.
+    """
     given = to_flat(config)
-    homes = {name: _expanded(given[name]) for name in PATHS if given[name]}
+    homes: dict[str, str | tuple[str, ...]] = {}
+    faults = []
+    for name in PATHS:
+        value: str | tuple[str, ...] | None = given[name]
+        try:
+            if isinstance(value, str):
+                homes[name] = expanded(value)
+            elif value:
+                homes[name] = tuple(map(expanded, value))
+        except ValueError as error:
+            faults.append(f"{where}: {name} {value!r}: {error}")
+    if faults:
+        raise ConfigError(faults)
     return replace(config, homes)
-
-
-def _expanded(value: str | tuple[str, ...]) -> str | tuple[str, ...]:
-    return os.path.expanduser(value) if isinstance(value, str) else tuple(map(os.path.expanduser, value))
 
 
 def _from_path(path: Path, note: Callable[[str], None] | None) -> TrainConfig:

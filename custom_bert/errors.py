@@ -69,6 +69,18 @@ class DataError(UserError):
         super().__init__(f"{where}: {reason}")
 
 
+SUPPORTED = "WordPiece or byte-level BPE"
+"""Tokenizers as BERT and RoBERTa have them."""
+
+
+class UnsupportedTokenizerError(DataError):
+    """A tokenizer that may be whole, of a kind that is not supported. `kind` says which."""
+
+    def __init__(self, where: str, kind: str, instead: str = f"take a tokenizer that is {SUPPORTED}") -> None:
+        self.kind = kind
+        super().__init__(where, f"{kind}, which is not supported; {instead}")
+
+
 class RunError(UserError):
     """A run directory that is missing, incomplete, or belongs to another run."""
 

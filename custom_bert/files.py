@@ -23,7 +23,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from custom_bert.errors import RunError, WriteError
+from custom_bert.errors import RunError, WriteError, shown
 from custom_bert.terminal import say
 
 CHUNK = 1 << 20
@@ -78,9 +78,9 @@ class System:
         """Removes a name."""
         os.unlink(path)
 
-    def mkdir(self, path: Path) -> None:
-        """Makes a directory."""
-        os.mkdir(path)
+    def mkdir(self, path: Path, mode: int = 0o777) -> None:
+        """Makes a directory with the permissions that the umask leaves of `mode`."""
+        os.mkdir(path, mode)
 
     def rmdir(self, path: Path) -> None:
         """Removes an empty directory."""
@@ -282,6 +282,34 @@ def make_directory(path: Path) -> None:
                 _sync_directory(directory.absolute().parent)
         if not path.is_dir():
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+
+
+def is_private(path: Path) -> bool:
+    """Whether a directory is there, is no link, belongs to this user, and nobody else may write into it."""
+    try:
+        status = os.lstat(path)
+    except OSError:
+        return False
+    return stat.S_ISDIR(status.st_mode) and status.st_uid == os.geteuid() and not status.st_mode & 0o022
+
+
+def make_private_directory(path: Path) -> Path:
+    """A directory for this user alone, inside one that every user may write into, such as /tmp.
+
+    Returns:
+        `path`, made if nothing was there. If somebody else has taken that name, a fresh one beside it.
+
+    Raises:
+        WriteError: if the system refuses.
+    """
+    with _as_write_error(path):
+        with suppress(FileExistsError):
+            system.mkdir(path, 0o700)
+        if is_private(path):
+            return path
+        fresh = path.with_name(f"{path.name}-{secrets.token_hex(8)}")
+        system.mkdir(fresh, 0o700)
+        return fresh
 
 
 @contextmanager
@@ -552,7 +580,8 @@ def open_regular(path: Path) -> BinaryIO:
         descriptor = os.open(path, flags)
     except OSError as error:
         if error.errno == errno.ELOOP:
-            raise OSError(errno.ELOOP, "a link, not a regular file", str(path)) from None
+            told = f"{link_to(path)}, not a regular file; {copy_of(path.parent)}"
+            raise OSError(errno.ELOOP, told, str(path)) from None
         raise
     try:
         _check_regular(descriptor, path)
@@ -560,6 +589,20 @@ def open_regular(path: Path) -> BinaryIO:
     except BaseException:
         os.close(descriptor)
         raise
+
+
+def copy_of(directory: Path) -> str:
+    """The way out where links are not followed, for messages."""
+    return f"cp -rL {directory} COPY makes a copy without links"
+
+
+def link_to(path: Path) -> str:
+    """What a link is, for messages, on one line."""
+    try:
+        target = os.readlink(path)
+    except OSError:
+        return "a link"
+    return f"a link to {target if target.isprintable() and len(target) <= 200 else shown(target)}"
 
 
 def sha256_of(stream: BinaryIO) -> str:

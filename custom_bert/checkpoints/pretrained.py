@@ -49,6 +49,10 @@ HARMLESS = frozenset(
 """Keys of config.json that say nothing about an encoder's computation; not worth a line."""
 
 
+RESIZE = "in transformers, model.resize_token_embeddings(len(tokenizer)) gives it the others"
+"""The way out of a checkpoint whose tokenizer has grown beyond its model."""
+
+
 @dataclass(frozen=True)
 class Pretrained:
     """An encoder that somebody has trained.
@@ -124,8 +128,9 @@ def load_pretrained(
     if tokenizer.vocab_size > encoder.vocab_size:
         raise RunError(
             f"{directory}: the tokenizer has {tokenizer.vocab_size:,} entries, but the model has vectors for "
-            f"{encoder.vocab_size:,}"
+            f"{encoder.vocab_size:,}; {RESIZE}"
         )
+    notes += (f"tokenizer: {note}" for note in tokenizer.notes)
     return Pretrained(source, encoder, state, tokenizer, tuple(notes), digest)
 
 

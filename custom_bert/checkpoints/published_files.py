@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 from typing import Any
 
@@ -31,9 +32,13 @@ def read(directory: Path, name: str, limit: int = LARGEST_JSON) -> bytes:
         raise RunError(f"{directory}: the file name {name!r} leaves the directory")
     try:
         if not path.is_file():
-            raise RunError(f"{path}: no such file")
+            missing = f"{files.link_to(path)}, which is not there" if path.is_symlink() else "no such file"
+            raise RunError(f"{path}: {missing}")
         if path.is_symlink() and not _is_kept_for(directory.resolve(), path.resolve()):
-            raise RunError(f"{path}: a link that leads out of the directory")
+            raise RunError(
+                f"{path}: {files.link_to(path)}, which leads out of the directory and is not followed; "
+                f"{files.copy_of(directory)}"
+            )
         return files.read_at_most(path, limit)
     except OSError as error:
         raise RunError(f"{path}: cannot read: {error.strerror}") from error
@@ -85,9 +90,9 @@ def read_weights(directory: Path) -> tuple[dict[str, Tensor], str]:
 
 
 def _weight_files(directory: Path) -> list[str]:
-    if (directory / WEIGHTS).exists():
+    if os.path.lexists(directory / WEIGHTS):  # also a link that leads nowhere, to be told as such
         return [WEIGHTS]
-    if not (directory / INDEX).exists():
+    if not os.path.lexists(directory / INDEX):
         pickled = sorted(p.name for p in directory.glob("*.bin"))
         what = (
             f"{pickled[0]} is a pickle, which can run code; {CONVERT}" if pickled else f"expected {WEIGHTS}"

@@ -3,20 +3,37 @@
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 
 from custom_bert.checkpoints.published_files import read, read_json
-from custom_bert.data.tokenizer import LARGEST_FILE, TextTokenizer, library_errors, parse_tokenizer
-from custom_bert.data.tokenizer_json import check_model
-from custom_bert.errors import DataError, RunError
+from custom_bert.data.tokenizer import (
+    LARGEST_FILE,
+    SPECIAL_TOKENS,
+    TextTokenizer,
+    library_errors,
+    parse_tokenizer,
+)
+from custom_bert.data.tokenizer_json import SENTENCE_PIECE, check_model
+from custom_bert.errors import SUPPORTED, DataError, RunError, UnsupportedTokenizerError, shown
 from custom_bert.files import parse_json
 
 WORD_PIECE = ("BertTokenizer", "DistilBertTokenizer")
 BYTE_LEVEL = ("RobertaTokenizer",)
 """Classes of tokenizer_config.json that the older files describe whole, also with Fast at the end."""
+
+SPECIALS: dict[tuple[str, ...], tuple[str, ...]] = {
+    WORD_PIECE: SPECIAL_TOKENS,
+    BYTE_LEVEL: ("<s>", "<pad>", "</s>", "<unk>", "<mask>"),
+}
+"""The tokens that these files' tokenizers take as a whole where they stand in a text."""
+
+ADDITIONS = ("added_tokens_decoder", "additional_special_tokens", "extra_special_tokens")
+"""Settings that name more of them."""
 
 FIXED: dict[str, tuple[Any, ...]] = {
     "word_tokenizer_type": ("basic",),
@@ -29,6 +46,11 @@ FIXED: dict[str, tuple[Any, ...]] = {
 """Settings of a WordPiece tokenizer that split texts otherwise than BERT, and the values that do not."""
 
 NO_AFFIXES = {"continuing_subword_prefix": None, "end_of_word_suffix": None}
+
+OTHER_CHECKPOINT = f"take a checkpoint whose tokenizer is {SUPPORTED}"
+
+FOREIGN = {"*.model": SENTENCE_PIECE, "bpe.codes": "a fastBPE tokenizer, as BERTweet and PhoBERT have it"}
+"""Files of tokenizers that are not supported, and what they are."""
 
 WAY_OUT = "save it with transformers: AutoTokenizer.from_pretrained(DIR).save_pretrained(DIR)"
 
@@ -44,25 +66,44 @@ def read_tokenizer(directory: Path, config: dict[str, Any], most: int) -> TextTo
     Raises:
         RunError: if there is none, it is damaged, or it splits texts in a way that its files do not tell.
     """
+    _refuse_foreign(directory)
     try:
         settings: dict[str, Any] = {}
-        if (directory / "tokenizer_config.json").exists():
-            settings = read_json(directory, "tokenizer_config.json")
-        if (directory / "tokenizer.json").is_file():
+        for name in ("special_tokens_map.json", "tokenizer_config.json"):  # the second counts more
+            settings |= read_json(directory, name) if _stands(directory, name) else {}
+        if _stands(directory, "tokenizer.json"):
             content = read(directory, "tokenizer.json", LARGEST_FILE)
             return parse_tokenizer(directory / "tokenizer.json", _as_told(content, settings))
         kind = settings.get("tokenizer_class") or config.get("tokenizer_class")
-        if (directory / "vocab.txt").is_file():
+        if _stands(directory, "vocab.txt"):
             _refuse(directory, "vocab.txt", kind, WORD_PIECE, settings)
             return _word_piece(directory, settings, most)
-        if (directory / "vocab.json").is_file() and (directory / "merges.txt").is_file():
+        if _stands(directory, "vocab.json", "merges.txt"):
             _refuse(directory, "vocab.json and merges.txt", kind, BYTE_LEVEL, settings)
             return _byte_level(directory, settings)
+    except UnsupportedTokenizerError as error:
+        raise RunError(str(UnsupportedTokenizerError(error.where, error.kind, OTHER_CHECKPOINT))) from error
     except DataError as error:
         raise RunError(str(error)) from error
     raise RunError(
-        f"{directory}: no tokenizer; expected tokenizer.json, vocab.txt, or vocab.json and merges.txt"
+        f"{directory}: no tokenizer; expected tokenizer.json, vocab.txt, or vocab.json and merges.txt; other "
+        f"kinds, such as SentencePiece's *.model, are not supported: {OTHER_CHECKPOINT}"
     )
+
+
+def _stands(directory: Path, *names: str) -> bool:
+    """Whether all of these files are there, or links, even those that lead nowhere: `read` tells of them."""
+    return all(os.path.lexists(directory / name) for name in names)
+
+
+def _refuse_foreign(directory: Path) -> None:
+    """Names a tokenizer of another kind, where the checkpoint has no tokenizer.json instead."""
+    if _stands(directory, "tokenizer.json"):
+        return
+    for pattern, kind in FOREIGN.items():
+        found = min(directory.glob(pattern), default=None)
+        if found is not None:
+            raise RunError(str(UnsupportedTokenizerError(str(found), kind, OTHER_CHECKPOINT)))
 
 
 SAID = (
@@ -104,7 +145,8 @@ def _refuse(
     """Refuses what would split texts in another way than these files alone say."""
     if kind is not None and str(kind).removesuffix("Fast") not in known:
         raise RunError(
-            f"{directory}: tokenizer_class is {kind!r}, of which {files} is not the whole; {WAY_OUT}"
+            f"{directory}: tokenizer_class is {kind!r}, of which {files} is not the whole; {WAY_OUT}; if "
+            f"that writes no tokenizer.json, {OTHER_CHECKPOINT}"
         )
     for key, values in FIXED.items():
         value = settings.get(key)
@@ -112,8 +154,27 @@ def _refuse(
             raise RunError(
                 f"{directory / 'tokenizer_config.json'}: {key} is {value!r}; known is {values[0]!r}"
             )
-    if (directory / "added_tokens.json").is_file() and read_json(directory, "added_tokens.json"):
+    if _stands(directory, "added_tokens.json") and read_json(directory, "added_tokens.json"):
         raise RunError(f"{directory}: added_tokens.json adds to {files}; {WAY_OUT}")
+    for key, token in _named_tokens(settings):
+        if token not in SPECIALS[known]:
+            raise RunError(
+                f"{directory}: {key} names {shown(token)}, and {files} alone does not tell that a text may "
+                f"hold it whole; {WAY_OUT}"
+            )
+
+
+def _named_tokens(settings: dict[str, Any]) -> Iterator[tuple[str, object]]:
+    """Setting and token of every token that transformers takes as a whole where it stands in a text."""
+    for key, value in settings.items():
+        if key.endswith("_token") and value is not None and not isinstance(value, bool):
+            found: list[Any] = [value]
+        elif key in ADDITIONS and isinstance(value, (dict, list)):
+            found = list(value.values()) if isinstance(value, dict) else value
+        else:
+            continue
+        for one in found:
+            yield key, one.get("content") if isinstance(one, dict) else one
 
 
 def _word_piece(directory: Path, settings: dict[str, Any], most: int) -> TextTokenizer:
@@ -148,9 +209,7 @@ def _byte_level(directory: Path, settings: dict[str, Any]) -> TextTokenizer:
     space = bool(settings.get("add_prefix_space", False))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=space)
     tokenizer.decoder = decoders.ByteLevel()
-    special = [
-        token for token in ("<s>", "<pad>", "</s>", "<unk>") if tokenizer.token_to_id(token) is not None
-    ]
+    special = [token for token in SPECIALS[BYTE_LEVEL][:-1] if tokenizer.token_to_id(token) is not None]
     tokenizer.add_special_tokens(special)
     if tokenizer.token_to_id("<mask>") is not None:
         tokenizer.add_special_tokens([AddedToken("<mask>", lstrip=True, special=True)])

@@ -8,17 +8,19 @@ a later start, or another process of the same run, need not read the text again.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from custom_bert import files
+from custom_bert.data.cache import Cache
 from custom_bert.data.findings import counted
-from custom_bert.data.store import ABANDONED, cache_directory
 from custom_bert.data.text import LineReader, is_blank, status_of
 from custom_bert.errors import DataError
 
@@ -111,21 +113,19 @@ class Corpus:
             yield from LineReader(file.path, unpack=True).blocks(file.sha256)
 
 
-def read_corpus(paths: Sequence[str], cache: Path | None = None) -> Corpus:
+def read_corpus(paths: Sequence[str], cache: Cache | None = None) -> Corpus:
     """Reads and checks files, and those of folders.
 
     Args:
         paths: of files and folders.
-        cache: root of the cache directory, where what a check found is kept; None to check anew.
+        cache: where what a check found is kept; None to check anew.
 
     Raises:
         DataError: for a path that is missing or holds no text, and for what is no UTF-8 text, with its line.
-        WriteError: if the cache cannot be written.
+        WriteError: if no place of the cache can be written.
     """
     found: list[tuple[CorpusFile, Content]] = []
     warnings = []
-    if cache is not None:
-        files.remove_litter(cache_directory(cache / CHECKED), older_than=ABANDONED)
     for path in find_files(paths):
         status = status_of(path)
         if status is None or not status.st_size:
@@ -148,19 +148,24 @@ def read_corpus(paths: Sequence[str], cache: Path | None = None) -> Corpus:
     return Corpus(tuple(file for file, _ in found), documents, paragraphs, characters, tuple(warnings))
 
 
-def _content(path: Path, status: os.stat_result, cache: Path | None) -> Content:
+def _content(path: Path, status: os.stat_result, cache: Cache | None) -> Content:
     """What a file holds: as an earlier check found it if the file is the same to the system, or read now."""
     if cache is None:
         return _checked(path)
     # of one that has just been written, another write might leave the same time
     settled = time.time_ns() - max(status.st_mtime_ns, status.st_ctime_ns) > SETTLED
-    note = cache / CHECKED / f"{hashlib.sha256(os.fsencode(path.resolve())).hexdigest()[:32]}.json"
-    if settled and (known := _known(note, _stamp(status))):
-        return known
-    found, now = _checked(path), status_of(path)
-    if settled and now is not None and _stamp(now) == _stamp(status):
-        files.write_json(note, {"stamp": _stamp(status), **asdict(found)})
-    return found
+    name = f"{hashlib.sha256(os.fsencode(path.resolve())).hexdigest()[:32]}.json"
+    if not settled:
+        return _checked(path)
+    checked = functools.cache(partial(_checked, path))  # once, in however many places it is noted in vain
+
+    def note(root: Path) -> Content:
+        found, now = checked(), status_of(path)
+        if now is not None and _stamp(now) == _stamp(status):
+            files.write_json(cache.folder(root, CHECKED) / name, {"stamp": _stamp(status), **asdict(found)})
+        return found
+
+    return cache.get(lambda root: _known(root / CHECKED / name, _stamp(status)), note)
 
 
 def _stamp(status: os.stat_result) -> list[int]:

@@ -196,8 +196,8 @@ def all_numbers(labels: Collection[str]) -> bool:
 
 
 def as_number(label: str) -> float | None:
-    """The finite number that a label writes, in digits of any script, with a decimal point or comma; None if it
-    is none."""
+    """The finite number that a label writes, in any script's digits, with a decimal point or comma; None if it
+    writes none."""
     try:
         value = float(label.replace(",", "."))
     except ValueError:

@@ -25,7 +25,8 @@ class Masker:
 
     Attributes:
         mask_id: of the mask token.
-        special_ids: tokens that are never chosen, and never drawn as a random replacement.
+        special_ids: that are never chosen, and never drawn as a random replacement: of special tokens, and
+            those that no token has.
         vocab_size: V.
         rate: share of ordinary tokens that is chosen.
         seed: of the run.

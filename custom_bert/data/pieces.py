@@ -28,14 +28,17 @@ from typing import Any, Literal
 import numpy as np
 
 from custom_bert import files
+from custom_bert.data.cache import Cache
 from custom_bert.data.corpus import Corpus
 from custom_bert.data.draws import uniform
-from custom_bert.data.store import ABANDONED, cache_directory
 from custom_bert.data.text import LineReader, is_blank
 from custom_bert.data.tokenizer import EncodedTexts, TextTokenizer
 from custom_bert.errors import DataError
 
 FORMAT = 2
+
+FOLDER = "corpus"
+"""Of the cache."""
 
 SHARD = 1 << 25
 """Tokens after which a shard is written: 64 MB of a vocabulary of at most 65,536 entries."""
@@ -152,7 +155,7 @@ def open_pieces(
     max_length: int,
     held_out: float,
     seed: int,
-    cache: Path,
+    cache: Cache,
     progress: Callable[[int, float], None] | None = None,
 ) -> tuple[Pieces, Pieces]:
     """Training and held-out pieces: those of an earlier run, or new ones.
@@ -163,42 +166,55 @@ def open_pieces(
         max_length: tokens of a piece at most, the start and end token included.
         held_out: share of the documents that is held out.
         seed: of which ones.
-        cache: root of the cache directory.
+        cache: where stores are kept.
         progress: called with the bytes read and the seconds since the begin, about once a second.
 
     Raises:
         DataError: if a file is no longer the one that was checked, or there is too little text.
         RunError: if another process prepares the same text.
-        WriteError: if the cache cannot be written.
+        WriteError: if no place of the cache can be written.
     """
     identity = f"{FORMAT} {corpus.sha256} {tokenizer.sha256} {max_length} {held_out} {seed} {LONGEST}"
     name = hashlib.sha256(identity.encode()).hexdigest()[:32]
-    directory = cache / "corpus" / name
-    about = _complete(directory)
-    if about is None:
-        partial = cache_directory(directory.parent) / f"{name}.partial"
-        files.remove_litter(partial.parent, older_than=ABANDONED)
-        files.make_directory(partial)
-        with files.locked(partial, "prepares the same text; wait for it"):
-            about = _complete(directory)  # another process may have been through meanwhile
-            if about is None:
-                files.remove_litter(partial)
-                files.remove_directory(directory)
-                try:
-                    about = _prepare(
-                        partial, identity, corpus, tokenizer, max_length, held_out, seed, progress
-                    )
-                except DataError:  # the shards may hold what is no longer the text
-                    files.remove_directory(partial)
-                    raise
-                files.rename_directory(partial, directory)
-            else:
-                files.remove_directory(partial)
+
+    def known(root: Path) -> tuple[Path, Progress] | None:
+        about = _complete(root / FOLDER / name)
+        return None if about is None else (root / FOLDER / name, about)
+
+    def build(root: Path) -> tuple[Path, Progress]:
+        directory = cache.folder(root, FOLDER) / name
+
+        def prepare(partial: Path) -> Progress:
+            return _prepare(partial, identity, corpus, tokenizer, max_length, held_out, seed, progress)
+
+        return directory, _build(directory, prepare)
+
+    directory, about = cache.get(known, build)
     train, val = (Pieces(directory, split, about) for split in SPLITS)
     if not len(train) or not len(val):
         which = "to hold some out" if len(train) else "to train on"
         raise DataError(corpus.files[0].path, f"too little text {which}; add text, or raise data.held_out")
     return train, val
+
+
+def _build(directory: Path, prepare: Callable[[Path], Progress]) -> Progress:
+    """Makes a store, or goes on where an earlier process stopped; one process at a time."""
+    partial = directory.with_name(f"{directory.name}.partial")
+    files.make_directory(partial)
+    with files.locked(partial, "prepares the same text; wait for it"):
+        about = _complete(directory)  # another process may have been through meanwhile
+        if about is not None:
+            files.remove_directory(partial)
+            return about
+        files.remove_litter(partial)
+        files.remove_directory(directory)
+        try:
+            about = prepare(partial)
+        except DataError:  # the shards may hold what is no longer the text
+            files.remove_directory(partial)
+            raise
+        files.rename_directory(partial, directory)
+        return about
 
 
 def _names(split: Split, number: int) -> tuple[str, str]:

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -20,6 +19,7 @@ import numpy as np
 
 from custom_bert import files
 from custom_bert.config import LongTexts
+from custom_bert.data.cache import Cache
 from custom_bert.data.text import LineReader
 from custom_bert.data.tokenizer import CHARACTERS_PER_TOKEN, TextTokenizer
 from custom_bert.data.unknown import UnknownText
@@ -28,8 +28,8 @@ from custom_bert.errors import WriteError
 
 FORMAT = 3
 
-ABANDONED = 24 * 3600.0
-"""Seconds after which nobody is still writing a store."""
+FOLDER = "tokens"
+"""Of the cache."""
 
 
 @dataclass(frozen=True)
@@ -80,27 +80,6 @@ class TokenStore:
         return np.asarray(ids, dtype=np.int64)
 
 
-def cache_root(configured: str | None) -> Path:
-    """Where stores and trained tokenizers are kept: as configured, or by the XDG convention."""
-    if configured:
-        return Path(configured)
-    home = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
-    return Path(home) / "custom-bert"
-
-
-def cache_directory(path: Path) -> Path:
-    """Makes a directory of the cache.
-
-    Raises:
-        WriteError: if the system refuses; says which setting names another place.
-    """
-    try:
-        files.make_directory(path)
-    except WriteError as error:
-        raise WriteError(f"{error}; set data.cache_dir to a directory that can be written") from error
-    return path
-
-
 def open_store(
     texts_path: str,
     texts_sha256: str,
@@ -108,7 +87,7 @@ def open_store(
     *,
     max_length: int,
     long_texts: LongTexts = "head",
-    cache: Path,
+    cache: Cache,
 ) -> TokenStore:
     """The store of a text file: the one of an earlier run, or a new one.
 
@@ -118,22 +97,29 @@ def open_store(
         tokenizer: turns lines into ids.
         max_length: tokens kept of each text.
         long_texts: which ones of a longer text.
-        cache: root of the cache directory.
+        cache: where stores are kept.
 
     Raises:
         DataError: if the file is no longer the one that was checked.
-        WriteError: if the cache cannot be written.
+        WriteError: if no place of the cache can be written.
     """
     identity = f"{FORMAT} {CHARACTERS_PER_TOKEN} {texts_sha256} {tokenizer.sha256} {max_length}"
     if long_texts != "head":
         identity += f" {long_texts}"
     if long_texts == "windows":
         identity += f" {MOST}"
-    directory = cache / "tokens" / hashlib.sha256(identity.encode()).hexdigest()[:32]
-    info = _complete(directory)
-    if info is None:
+    name = hashlib.sha256(identity.encode()).hexdigest()[:32]
+
+    def known(root: Path) -> TokenStore | None:
+        info = _complete(root / FOLDER / name)
+        return None if info is None else TokenStore(root / FOLDER / name, info)
+
+    def build(root: Path) -> TokenStore:
+        directory = cache.folder(root, FOLDER) / name
         info = _build(directory, texts_path, texts_sha256, tokenizer, max_length, long_texts)
-    return TokenStore(directory, info)
+        return TokenStore(directory, info)
+
+    return cache.get(known, build)
 
 
 def _complete(directory: Path) -> StoreInfo | None:
@@ -170,7 +156,6 @@ def _build(
 ) -> StoreInfo:
     dtype = "<u2" if tokenizer.vocab_size <= 1 << 16 else "<u4"
     reader = LineReader(texts_path)
-    files.remove_litter(cache_directory(directory.parent), older_than=ABANDONED)
     if directory.exists() and _complete(directory) is None:
         files.remove_directory(directory)  # torn or damaged
     try:

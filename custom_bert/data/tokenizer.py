@@ -17,9 +17,15 @@ from tokenizers.processors import TemplateProcessing
 from custom_bert import files
 from custom_bert.config import LongTexts
 from custom_bert.data.split_pattern import LONGEST_WORD
-from custom_bert.data.tokenizer_json import checked
+from custom_bert.data.tokenizer_json import (
+    SENTENCE_PIECE,
+    NotATokenizerError,
+    NotSupportedError,
+    added_ids,
+    checked,
+)
 from custom_bert.data.windows import MOST
-from custom_bert.errors import DataError, first_line
+from custom_bert.errors import DataError, UnsupportedTokenizerError, first_line, shown
 
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 """BERT's, with ids 0 to 4 in a trained vocabulary."""
@@ -33,6 +39,16 @@ paper."""
 
 LARGEST_FILE = 1 << 28
 """Bytes of a tokenizer's file."""
+
+UNUSED = 1000
+"""Ids up to the highest that may belong to no token; in a larger vocabulary as many as there are tokens. Each
+costs a row of the model's token vectors."""
+
+WHITE_SPACE = (
+    "\t\n\v\f\r \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a"
+    "\u2028\u2029\u202f\u205f\u3000"
+)
+"""What the tokenizers library cuts off at the end of a line of vocab.txt."""
 
 UNLIKELY = "\U00010348\u03fb"
 """A word that few vocabularies know."""
@@ -90,16 +106,23 @@ class TextTokenizer:
     Args:
         tokenizer: of the `tokenizers` library. Truncation and padding that it carries are switched off.
         name: for messages.
+        notes: what a user should know of the vocabulary, one line each.
+
+    Attributes:
+        vocab_size: V, one more than the highest id: the rows that a model needs. Some ids below it may belong
+            to no token, where a checkpoint's vocabulary has gaps.
 
     Raises:
-        DataError: if a start, end or padding token is missing, or the unknown token that the model needs.
+        DataError: if a start, end or padding token is missing, or the unknown token that the model needs; if
+            too many ids belong to no token.
     """
 
-    def __init__(self, tokenizer: Tokenizer, name: str = "tokenizer") -> None:
+    def __init__(self, tokenizer: Tokenizer, name: str = "tokenizer", notes: Sequence[str] = ()) -> None:
         tokenizer.no_truncation()
         tokenizer.no_padding()
         self.backend = tokenizer
-        self.vocab_size: int = tokenizer.get_vocab_size(with_added_tokens=True)
+        ids = set(tokenizer.get_vocab(with_added_tokens=True).values())
+        self.vocab_size: int = max(ids, default=-1) + 1
         with library_errors(name, "cannot encode an empty text"):
             frame = tokenizer.encode("").ids
         # what the tokenizer itself frames a text with; "<s>" may be an entry like any other beside it
@@ -108,9 +131,14 @@ class TextTokenizer:
         self.pad_id = self._special(name, "[PAD]", "<pad>")
         self.mask_id = self._optional("[MASK]", "<mask>")
         self.unknown_id = self._optional("[UNK]", "<unk>")
-        highest = max(tokenizer.get_vocab(with_added_tokens=True).values())
-        if highest >= self.vocab_size:
-            raise DataError(name, f"token id {highest} in a vocabulary of {self.vocab_size} entries")
+        unused, most = self.vocab_size - len(ids), max(UNUSED, len(ids))
+        if unused > most:
+            raise DataError(
+                name,
+                f"the highest token id is {self.vocab_size - 1:,}, but only {len(ids):,} ids belong to a "
+                f"token, and at most {most:,} may belong to none; number the tokens without such gaps",
+            )
+        self.notes = (*notes, *([f"{unused:,} of {self.vocab_size:,} ids belong to no token"] * bool(unused)))
         with library_errors(name, "cannot encode an unknown word"):
             tokenizer.encode(UNLIKELY, add_special_tokens=False)
 
@@ -119,6 +147,16 @@ class TextTokenizer:
         """Ids of the start, end, padding, mask and unknown tokens."""
         ids = (self.cls_id, self.sep_id, self.pad_id, self.mask_id, self.unknown_id)
         return sorted({token_id for token_id in ids if token_id is not None})
+
+    @cached_property
+    def ids(self) -> np.ndarray:
+        """Every id that belongs to a token, rising int64: all below `vocab_size` but those in gaps."""
+        return np.unique(np.fromiter(self.backend.get_vocab(with_added_tokens=True).values(), dtype=np.int64))
+
+    @property
+    def unused_ids(self) -> list[int]:
+        """The ids below `vocab_size` that belong to no token."""
+        return [int(i) for i in np.setdiff1d(np.arange(self.vocab_size), self.ids)]
 
     def _optional(self, *spellings: str) -> int | None:
         found = (self.backend.token_to_id(spelling) for spelling in spellings)
@@ -234,11 +272,12 @@ def from_vocab(
     split_chinese: bool = True,
     name: str = "vocabulary",
 ) -> TextTokenizer:
-    """A BERT WordPiece tokenizer over `tokens`, whose ids are their places in the list."""
+    """A BERT WordPiece tokenizer over `tokens`, whose ids are their places in the list.
+
+    Of a token that stands there twice the last place counts, as in transformers; the others are left unused.
+    """
     vocab = {token: i for i, token in enumerate(tokens)}
-    if len(vocab) != len(tokens):
-        first, token = next((i, token) for i, token in enumerate(tokens) if vocab[token] != i)
-        raise DataError(f"{name}:{vocab[token] + 1}", f"the token {token!r} stands on line {first + 1} too")
+    notes = _repetitions(tokens, vocab)
     tokenizer = Tokenizer(models.WordPiece(vocab, unk_token="[UNK]", max_input_chars_per_word=LONGEST_WORD))
     tokenizer.normalizer = normalizers.BertNormalizer(
         clean_text=True, handle_chinese_chars=split_chinese, strip_accents=strip_accents, lowercase=lowercase
@@ -251,7 +290,18 @@ def from_vocab(
             pair="[CLS] $A [SEP] $B:1 [SEP]:1",
             special_tokens=[("[CLS]", vocab["[CLS]"]), ("[SEP]", vocab["[SEP]"])],
         )
-    return TextTokenizer(tokenizer, name)
+    return TextTokenizer(tokenizer, name, notes)
+
+
+def _repetitions(tokens: Sequence[str], vocab: dict[str, int]) -> list[str]:
+    """A line about tokens that stand in several places; none where all are distinct."""
+    places = [(i, token) for i, token in enumerate(tokens) if vocab[token] != i]
+    if not places:
+        return []
+    first, token = places[0]
+    what = f"the token {shown(token)}" if token else "an empty line"
+    others = f", and {len(places) - 1:,} more such lines" if len(places) > 1 else ""
+    return [f"{what} stands on lines {first + 1} and {vocab[token] + 1}, of which the last counts{others}"]
 
 
 def load_tokenizer(
@@ -287,12 +337,14 @@ def parse_tokenizer(
     split_chinese: bool = True,
 ) -> TextTokenizer:
     """`load_tokenizer` of a file's bytes; its name says which form it has, or, without an ending, they do."""
+    if path.suffix == ".model":
+        raise UnsupportedTokenizerError(str(path), f"{SENTENCE_PIECE} (a *.model file)")
     try:
         content = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise DataError(str(path), f"not valid UTF-8 at byte {error.start + 1}") from error
     if not files.is_json(path, data):
-        tokens = [token.rstrip("\r") for token in content.split("\n")]
+        tokens = [token.rstrip(WHITE_SPACE) for token in content.split("\n")]
         while tokens and not tokens[-1]:
             tokens.pop()
         return from_vocab(
@@ -302,6 +354,22 @@ def parse_tokenizer(
             split_chinese=split_chinese,
             name=str(path),
         )
-    with library_errors(str(path), "not a tokenizer.json"):
-        tokenizer = Tokenizer.from_str(checked(content.encode()))
+    try:
+        text = checked(content.encode())
+    except NotSupportedError as error:
+        raise UnsupportedTokenizerError(str(path), str(error)) from error
+    except NotATokenizerError as error:
+        raise DataError(str(path), f"not a tokenizer.json: {error}") from error
+    except ValueError as error:
+        raise DataError(str(path), f"not a valid tokenizer.json: {error}") from error
+    with library_errors(str(path), "not a valid tokenizer.json"):
+        tokenizer = Tokenizer.from_str(text)
+    for token, token_id in added_ids(text).items():
+        given = tokenizer.token_to_id(token)
+        if given != token_id:
+            raise UnsupportedTokenizerError(
+                str(path),
+                f"a tokenizer with an added token out of order ({shown(token)} has the id {token_id:,}, and "
+                f"the tokenizers library gives it {given:,})",
+            )
     return TextTokenizer(tokenizer, str(path))

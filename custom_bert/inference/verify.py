@@ -96,6 +96,6 @@ def _logits(checkpoint: Checkpoint | EncoderCheckpoint, sequences: Sequence[np.n
 def random_texts(checkpoint: Checkpoint | EncoderCheckpoint) -> list[str]:
     """Words of the vocabulary in random order, from none to more than fit; the same at every call."""
     generator = np.random.Generator(np.random.PCG64(0))
-    backend, size = checkpoint.tokenizer.backend, checkpoint.tokenizer.vocab_size
+    backend, known = checkpoint.tokenizer.backend, checkpoint.tokenizer.ids
     counts = [0, 1, 2, checkpoint.max_length + 8, *generator.integers(3, 40, size=TEXTS - 4).tolist()]
-    return [backend.decode(generator.integers(0, size, size=count).tolist()) for count in counts]
+    return [backend.decode(known[generator.integers(0, len(known), size=count)].tolist()) for count in counts]

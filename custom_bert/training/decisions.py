@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -16,10 +17,10 @@ from custom_bert import files, machine, openmp, threads
 from custom_bert.checkpoints.hub import locate
 from custom_bert.checkpoints.pretrained import Pretrained, load_pretrained
 from custom_bert.config import KERNELS_WITH_DROPOUT, TrainConfig, require
+from custom_bert.data.cache import Cache
 from custom_bert.data.corpus import Corpus
 from custom_bert.data.dataset import Dataset
 from custom_bert.data.loader import BatchBuilder
-from custom_bert.data.store import cache_directory, cache_root
 from custom_bert.data.tokenizer import TextTokenizer, load_tokenizer
 from custom_bert.data.vocabulary import RULES, sample_stride, train_tokenizer
 from custom_bert.errors import ConfigError, DataError
@@ -209,11 +210,13 @@ class Text:
     blocks: Callable[[], Iterator[list[str]]]
 
 
-def decide_tokenizer(todo: Decisions, text: Text, say: Callable[[str], None]) -> TextTokenizer:
+def decide_tokenizer(todo: Decisions, text: Text, cache: Cache, say: Callable[[str], None]) -> TextTokenizer:
     """The tokenizer that the user names, an earlier run's of the same text, or a new one."""
     data = todo.config.data
     if data.tokenizer:
         tokenizer = load_tokenizer(data.tokenizer, lowercase=data.lowercase)
+        for note in tokenizer.notes:
+            say(f"{data.tokenizer}: {note}")
         if todo.config.model.vocab_size not in (None, tokenizer.vocab_size):
             raise ConfigError(
                 [
@@ -228,19 +231,20 @@ def decide_tokenizer(todo: Decisions, text: Text, say: Callable[[str], None]) ->
         wanted, reason = todo.config.model.vocab_size, "as configured"
     identity = f"{RULES} {text.sha256} {wanted} {data.lowercase}"
     name = hashlib.sha256(identity.encode()).hexdigest()[:32] + ".json"
-    path = cache_root(data.cache_dir) / "tokenizers" / name
-    tokenizer_or_none = _cached(path)
-    if tokenizer_or_none is None:
+
+    @functools.cache  # once, in however many places it cannot be kept
+    def trained() -> TextTokenizer:
         read = text.characters // sample_stride(text.characters)
         share = f"{read:,} of {text.characters:,} characters of the texts"
         say(f"training a WordPiece vocabulary on {share}")
-        tokenizer_or_none = train_tokenizer(
+        return train_tokenizer(
             text.blocks, vocab_size=wanted, lowercase=data.lowercase, characters=text.characters
         )
-        cache_directory(path.parent)
-        files.write_text(path.with_suffix(".sha256"), tokenizer_or_none.sha256)
-        files.write_text(path, tokenizer_or_none.to_json())
-    tokenizer = tokenizer_or_none
+
+    tokenizer = cache.get(
+        lambda root: _cached(root / TOKENIZERS / name),
+        lambda root: _kept(trained(), cache.folder(root, TOKENIZERS) / name),
+    )
     if todo.config.model.vocab_size is None:
         if tokenizer.vocab_size < wanted:
             reason += " hold no more"
@@ -248,10 +252,20 @@ def decide_tokenizer(todo: Decisions, text: Text, say: Callable[[str], None]) ->
     return tokenizer
 
 
+TOKENIZERS = "tokenizers"
+"""The cache's folder of trained vocabularies."""
+
+
+def _kept(tokenizer: TextTokenizer, path: Path) -> TextTokenizer:
+    files.write_text(path.with_suffix(".sha256"), tokenizer.sha256)
+    files.write_text(path, tokenizer.to_json())
+    return tokenizer
+
+
 def _cached(path: Path) -> TextTokenizer | None:
-    if not path.is_file():
-        return None
     try:
+        if not path.is_file():
+            return None
         found, written = load_tokenizer(path), path.with_suffix(".sha256").read_text(encoding="utf-8")
     except (DataError, OSError, UnicodeDecodeError):
         return None  # damaged; it is made again

@@ -185,7 +185,7 @@ def masker(prepared: Prepared, seed: int) -> Masker:
     assert tokenizer.mask_id is not None, "prepare() refuses masking without a mask token"
     return Masker(
         tokenizer.mask_id,
-        tuple(tokenizer.special_ids),
+        (*tokenizer.special_ids, *tokenizer.unused_ids),
         tokenizer.vocab_size,
         optim.mask_rate,
         seed,

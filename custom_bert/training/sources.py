@@ -11,12 +11,13 @@ import torch
 
 from custom_bert.checkpoints.pretrained import Pretrained
 from custom_bert.config import LongTexts, TrainConfig
+from custom_bert.data.cache import Cache
 from custom_bert.data.corpus import Corpus, read_corpus
 from custom_bert.data.dataset import Dataset, read_dataset
 from custom_bert.data.findings import counted
 from custom_bert.data.loader import BatchBuilder
 from custom_bert.data.pieces import open_pieces
-from custom_bert.data.store import StoreInfo, TokenStore, cache_root, open_store
+from custom_bert.data.store import StoreInfo, TokenStore, open_store
 from custom_bert.data.text import LineReader
 from custom_bert.data.tokenizer import TextTokenizer
 from custom_bert.data.unknown import (
@@ -77,8 +78,9 @@ def _labelled(
     text = Text(
         file.characters, file.texts_sha256, partial(LineReader(file.texts_path).blocks, file.texts_sha256)
     )
-    tokenizer = pretrained.tokenizer if pretrained else decide_tokenizer(todo, text, say)
-    max_length, cache = todo.config.data.max_length, cache_root(config.data.cache_dir)
+    cache = Cache.of(config.data.cache_dir, config.out, say)
+    tokenizer = pretrained.tokenizer if pretrained else decide_tokenizer(todo, text, cache, say)
+    max_length = todo.config.data.max_length
     assert max_length is not None
 
     def store(file_texts: str, sha256: str) -> TokenStore:
@@ -117,10 +119,10 @@ def _running_text(
     config = todo.asked
     if not config.data.corpus:
         raise ConfigError(["config: data.corpus: masked_lm needs text files or folders of them"])
-    cache = cache_root(config.data.cache_dir)
+    cache = Cache.of(config.data.cache_dir, config.out, say)
     corpus = read_corpus(config.data.corpus, cache)
     text = Text(corpus.characters, corpus.sha256, corpus.blocks)
-    tokenizer = pretrained.tokenizer if pretrained else decide_tokenizer(todo, text, say)
+    tokenizer = pretrained.tokenizer if pretrained else decide_tokenizer(todo, text, cache, say)
     max_length = todo.config.data.max_length
     assert max_length is not None
     train, val = open_pieces(

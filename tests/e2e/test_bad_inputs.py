@@ -755,7 +755,7 @@ COMMAND_LINES: dict[str, tuple[str, int, str]] = {
     "a tokenizer that is none": (
         "train DIR --data.tokenizer DIR/train_labels.txt",
         65,
-        "DIR/train_labels.txt:5: the token 'good' stands on line 1 too",
+        "DIR/train_labels.txt: the vocabulary has no [CLS] or <s> token",
     ),
     "init over a config.py": (
         "init DIR/project",

@@ -1,6 +1,8 @@
 """Training from a trained encoder: its weights are the start, its architecture stays, it exports again."""
 
+import errno
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ from custom_bert.errors import ConfigError, RunError
 from custom_bert.inference.export import export_hugging_face
 from custom_bert.training.log import Reporter
 from custom_bert.training.loop import build
+from custom_bert.training.phases import masker
 from custom_bert.training.prepare import Prepared, prepare
 
 
@@ -281,7 +284,7 @@ def test_files_of_the_hubs_cache_are_links_to_blobs(tmp_path: Path, published: P
     (snapshot / "config.json").unlink()
     (tmp_path / "elsewhere").write_text("{}")
     (snapshot / "config.json").symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(RunError, match="leads out of the directory"):
+    with pytest.raises(RunError, match=r"a link to .*elsewhere, which leads out of the directory .*; cp -rL"):
         load_pretrained(snapshot)
 
 
@@ -300,3 +303,55 @@ def test_a_fetched_checkpoint_is_its_directory(published: Path, monkeypatch: pyt
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda name, **_: str(published))
     assert hub.locate("some/model") == published
+
+
+def test_ids_of_no_token_are_trained_around_and_exported(
+    data: Path, published: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "gap"
+    shutil.copytree(published, folder)
+    value = json.loads((folder / "tokenizer.json").read_text())
+    vocabulary: dict[str, int] = value["model"]["vocab"]
+    gap = vocabulary.pop(next(token for token, i in vocabulary.items() if i == len(vocabulary) // 2))
+    (folder / "tokenizer.json").write_text(json.dumps(value))
+    given = start(data, folder, tmp_path / "run", **{"optim.pretrain_epochs": 1})
+    found = prepared(given)
+    assert masker(found, 0).special_ids == (*found.tokenizer.special_ids, gap)
+    train_model(given)
+    assert f"tokenizer: 1 of {len(vocabulary) + 1} ids belong to no token" in capsys.readouterr().out
+    assert "verified" in export_hugging_face(tmp_path / "run", tmp_path / "out")[1]
+
+
+def test_without_a_place_of_its_own_the_hubs_cache_is_no_directory_called_tilde(
+    published: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a home, and where its place cannot be written; what an earlier start fetched serves offline."""
+    import huggingface_hub
+    from huggingface_hub import constants
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.delenv("HF_XET_CACHE", raising=False)
+    kept = tmp_path / f"custom-bert-{os.geteuid()}"
+
+    def download(name: str, *, cache_dir: Path, local_files_only: bool = False, **_: Any) -> str:
+        if not local_files_only and kept not in Path(cache_dir).parents:
+            raise PermissionError(errno.EACCES, "Permission denied", str(cache_dir))
+        target = Path(cache_dir) / "model"
+        if not target.exists():
+            if local_files_only:
+                raise FileNotFoundError(name)
+            shutil.copytree(published, target)
+        return str(target)
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
+    for place, told in (
+        ("~/.cache/huggingface/hub", "there is no home directory for ~/.cache/huggingface/hub"),
+        (str(tmp_path / "own"), f"{tmp_path}/own: cannot write: Permission denied"),
+    ):
+        said: list[str] = []
+        monkeypatch.setattr(constants, "HF_HUB_CACHE", place)
+        assert hub.locate("some/model", said.append) == kept / "hub" / "model"
+        assert said[1:] == [f"cache: {told}; the checkpoint is kept in {kept}"]
+        shutil.rmtree(kept)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["own"]

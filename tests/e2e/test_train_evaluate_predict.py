@@ -785,3 +785,25 @@ def test_a_suspicion_is_printed_and_kept_and_numpy_settings_are_stored(
     assert f"warning: {told}\n" in capsys.readouterr().out
     stored = {name: record["config"][name] for name in numbers}
     assert stored == {"optim.epochs": 1, "optim.lr": 0.5**10, "seed": 3}
+
+
+def test_a_cache_that_cannot_be_written_stops_no_training_and_is_told_once(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The home directory is a file; the next start finds what the first left among the temporary files."""
+    (tmp_path / "home").touch()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    config = from_mapping(settings(data, tmp_path / "run", **{"data.cache_dir": None}))
+    said: list[str] = []
+    first = prepare(config, said.append)
+    place = tmp_path / f"custom-bert-{os.geteuid()}"
+    told = f"cache: {tmp_path}/home/.cache/custom-bert: cannot write: Not a directory (ENOTDIR); "
+    told += f"prepared data is kept in {place}"
+    assert said[1:] == [told] and "training a WordPiece vocabulary" in said[0]
+    again: list[str] = []
+    assert prepare(config, again.append).tokenizer.sha256 == first.tokenizer.sha256
+    assert again == [told]
+    assert {path.name for path in tmp_path.iterdir()} == {"home", place.name}

@@ -231,8 +231,8 @@ class Recorder(files.System):
         super().unlink(path)
         self._note("remove", str(path))
 
-    def mkdir(self, path: Path) -> None:
-        super().mkdir(path)
+    def mkdir(self, path: Path, mode: int = 0o777) -> None:
+        super().mkdir(path, mode)
         self._note("mkdir", str(path))
 
     def rmdir(self, path: Path) -> None:

@@ -330,6 +330,8 @@ def refused_in_a_command(trial: Trial) -> None:
             raise OSError(code, os.strerror(code))
 
     def work() -> None:
+        for name in ("XDG_CACHE_HOME", "TMPDIR"):  # where the cache goes when its own place refuses
+            os.environ[name] = str(trial.directory)
         try:
             with through(Faulty(fault)):
                 train(short(trial.shared, trial.directory), trial.directory / "log")

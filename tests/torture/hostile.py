@@ -137,7 +137,7 @@ def published_cases() -> dict[str, Spoil]:
         "empty": b"",
         "no special tokens": b"a\nb\nc\n",
         "invalid UTF-8": b"[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\n\xff\xfe\n",
-        "an entry twice": b"[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\na\na\n",
+        "a million entries, all alike": b"[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\n" + b"a\n" * 10**6,
         "a million entries": b"[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\n"
         + b"".join(b"%d\n" % i for i in range(10**6)),
         "a pickle": b"\x80\x04K\x01.",
@@ -147,6 +147,7 @@ def published_cases() -> dict[str, Spoil]:
         "merges of unknown parts": (b'{"<s>": 0, "<pad>": 1, "</s>": 2, "<unk>": 3, "a": 4}', b"x y\n"),
         "a merge of three": (b'{"<s>": 0, "<pad>": 1, "</s>": 2, "<unk>": 3, "a": 4}', b"a a a\n"),
         "an id of -1": (b'{"<s>": 0, "<pad>": 1, "</s>": 2, "<unk>": 3, "a": -1}', b""),
+        "a gap of 2**21 ids": (b'{"<s>": 0, "<pad>": 1, "</s>": 2, "<unk>": 3, "a": 2097152}', b""),
         "an id of 2**40": (b'{"<s>": 0, "<pad>": 1, "</s>": 2, "<unk>": 3, "a": 1099511627776}', b""),
         "a list": (b'["a"]', b""),
     }.items():

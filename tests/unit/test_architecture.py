@@ -15,6 +15,7 @@ LAYERS = {
     "config": 0,
     "config_sources": 0,
     "files": 0,
+    "places": 0,
     "signals": 0,
     "terminal": 0,
     "batch": 1,

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from custom_bert.data import corpus as module
+from custom_bert.data.cache import Cache
 from custom_bert.data.corpus import find_files, read_corpus
 from custom_bert.data.text import LineReader
 from custom_bert.errors import DataError
@@ -130,7 +131,7 @@ def test_a_file_that_was_checked_is_not_read_again(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(module, "SETTLED", -1)
     (tmp_path / "a.txt").write_text(TEXT)
     (tmp_path / "b.txt").write_text("x\n" * 20_000)
-    paths, cache = [str(tmp_path / "a.txt"), str(tmp_path / "b.txt")], tmp_path / "cache"
+    paths, cache = [str(tmp_path / "a.txt"), str(tmp_path / "b.txt")], Cache(tmp_path / "cache")
     plain, read = read_corpus(paths), _reads(monkeypatch)
     first = read_corpus(paths, cache)
     assert read == ["a.txt", "b.txt"]
@@ -141,7 +142,7 @@ def test_a_file_that_was_checked_is_not_read_again(tmp_path: Path, monkeypatch: 
 @pytest.mark.parametrize("how", ["written again", "another put in its place"])
 def test_a_file_that_changed_is_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str) -> None:
     monkeypatch.setattr(module, "SETTLED", -1)
-    path, cache = tmp_path / "a.txt", tmp_path / "cache"
+    path, cache = tmp_path / "a.txt", Cache(tmp_path / "cache")
     path.write_text(TEXT)
     times = (path.stat().st_atime_ns, path.stat().st_mtime_ns)
     first = read_corpus([str(path)], cache)
@@ -161,7 +162,7 @@ def test_a_file_that_was_just_written_is_not_remembered(
     (tmp_path / "a.txt").write_text(TEXT)
     read = _reads(monkeypatch)
     for _ in range(2):
-        read_corpus([str(tmp_path / "a.txt")], tmp_path / "cache")
+        read_corpus([str(tmp_path / "a.txt")], Cache(tmp_path / "cache"))
     assert len(read) == 2
 
 
@@ -169,10 +170,10 @@ def test_a_file_that_was_just_written_is_not_remembered(
 def test_a_damaged_note_is_no_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: bytes) -> None:
     monkeypatch.setattr(module, "SETTLED", -1)
     (tmp_path / "a.txt").write_text(TEXT)
-    first = read_corpus([str(tmp_path / "a.txt")], tmp_path / "cache")
+    first = read_corpus([str(tmp_path / "a.txt")], Cache(tmp_path / "cache"))
     (note,) = (tmp_path / "cache" / module.CHECKED).glob("*.json")
     note.write_bytes(damage)
-    assert read_corpus([str(tmp_path / "a.txt")], tmp_path / "cache") == first
+    assert read_corpus([str(tmp_path / "a.txt")], Cache(tmp_path / "cache")) == first
     assert len(note.read_bytes()) > 100  # written anew
     note.write_text(json.dumps({**json.loads(note.read_bytes()), "lines": "6"}))
-    assert read_corpus([str(tmp_path / "a.txt")], tmp_path / "cache") == first
+    assert read_corpus([str(tmp_path / "a.txt")], Cache(tmp_path / "cache")) == first

@@ -17,6 +17,7 @@ from custom_bert.batch import Batch
 from custom_bert.config import Plan
 from custom_bert.data import loader
 from custom_bert.data.batching import plan_batches
+from custom_bert.data.cache import Cache
 from custom_bert.data.loader import BatchBuilder, prefetch
 from custom_bert.data.store import open_store
 from custom_bert.data.tokenizer import from_vocab
@@ -154,7 +155,7 @@ def builder(tmp_path_factory: pytest.TempPathFactory) -> BatchBuilder:
     (directory / "t.txt").write_bytes(lines(texts))
     sha256 = hashlib.sha256(lines(texts)).hexdigest()
     tokenizer = from_vocab([*SPECIALS, "a"], lowercase=True)
-    store = open_store(str(directory / "t.txt"), sha256, tokenizer, max_length=12, cache=directory)
+    store = open_store(str(directory / "t.txt"), sha256, tokenizer, max_length=12, cache=Cache(directory))
     rows = np.arange(1, 30, 2)  # a split: every second line
     return BatchBuilder(store, rows, rows % 5, tokenizer.pad_id)
 

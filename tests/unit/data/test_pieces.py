@@ -12,6 +12,7 @@ import pytest
 
 from custom_bert.data import pieces
 from custom_bert.data.batching import padding_share, plan_batches
+from custom_bert.data.cache import Cache
 from custom_bert.data.corpus import Corpus, read_corpus
 from custom_bert.data.pieces import Pieces, open_pieces
 from custom_bert.data.tokenizer import TextTokenizer, from_vocab
@@ -45,7 +46,7 @@ def write_corpus(folder: Path, documents: int = 120, seed: int = 0) -> list[list
 
 
 def opened(folder: Path, tokenizer: TextTokenizer, **changes: Any) -> tuple[Pieces, Pieces]:
-    options: dict[str, Any] = dict(max_length=LENGTH, held_out=0.1, seed=0, cache=folder / "cache")
+    options: dict[str, Any] = dict(max_length=LENGTH, held_out=0.1, seed=0, cache=Cache(folder / "cache"))
     return open_pieces(corpus(folder), tokenizer, **{**options, **changes})
 
 
@@ -156,7 +157,7 @@ def test_more_shards_than_a_process_may_open_files(
     monkeypatch.setattr(pieces, "SHARD", 40)
     monkeypatch.setattr(pieces, "GROUP", 1)
     monkeypatch.setattr(pieces, "MAPPED", 8)
-    train, _ = opened(tmp_path, tokenizer, cache=tmp_path / "many")
+    train, _ = opened(tmp_path, tokenizer, cache=Cache(tmp_path / "many"))
     assert len(train.about.train) > 100
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/dev/fd")) + 32, hard))
@@ -220,7 +221,7 @@ def test_a_file_that_changes_while_it_is_read_is_refused(
     found = corpus(tmp_path)
     right = (tmp_path / "b.txt").read_bytes()
     (tmp_path / "b.txt").write_bytes(right.replace(b"w1", b"w2"))
-    options: dict[str, Any] = dict(max_length=LENGTH, held_out=0.1, seed=0, cache=tmp_path / "cache")
+    options: dict[str, Any] = dict(max_length=LENGTH, held_out=0.1, seed=0, cache=Cache(tmp_path / "cache"))
     with pytest.raises(DataError, match="the file changed while it was read"):
         list(found.blocks())
     with pytest.raises(DataError, match="the file changed while it was read"):
@@ -228,7 +229,7 @@ def test_a_file_that_changes_while_it_is_read_is_refused(
     (tmp_path / "b.txt").write_bytes(right)  # what was written of the other text is not taken for this one
     opened(tmp_path, tokenizer)
     (tmp_path / "elsewhere").mkdir()
-    opened(tmp_path, tokenizer, cache=tmp_path / "elsewhere" / "cache")
+    opened(tmp_path, tokenizer, cache=Cache(tmp_path / "elsewhere" / "cache"))
     assert content(tmp_path) == content(tmp_path / "elsewhere")
 
 

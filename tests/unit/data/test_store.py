@@ -15,7 +15,8 @@ import pytest
 from data_files import SPECIALS, lines, sentences
 
 from custom_bert.data import store as module
-from custom_bert.data.store import TokenStore, cache_root, open_store
+from custom_bert.data.cache import Cache
+from custom_bert.data.store import TokenStore, open_store
 from custom_bert.data.tokenizer import TextTokenizer, from_vocab
 from custom_bert.errors import DataError, WriteError
 
@@ -35,7 +36,7 @@ def opened(
     if not path.exists():
         path.write_bytes(lines(texts))
     sha256 = hashlib.sha256(lines(texts)).hexdigest()
-    return open_store(str(path), sha256, tokenizer, max_length=max_length, cache=tmp_path / "cache")
+    return open_store(str(path), sha256, tokenizer, max_length=max_length, cache=Cache(tmp_path / "cache"))
 
 
 def content(store: TokenStore) -> list[list[int]]:
@@ -200,16 +201,6 @@ def test_a_ten_megabyte_line_costs_nothing_special_and_counts_as_truncated(tmp_p
     assert store.info.lost_tokens >= 1
 
 
-def test_a_cache_that_cannot_be_written_is_told_with_the_setting(tmp_path: Path) -> None:
-    (tmp_path / "cache").write_bytes(b"")
-    with pytest.raises(WriteError) as raised:
-        opened(tmp_path)
-    assert str(raised.value) == (
-        f"{tmp_path}/cache/tokens: cannot write: Not a directory (ENOTDIR); "
-        f"set data.cache_dir to a directory that can be written"
-    )
-
-
 def test_a_file_in_the_stores_place_is_an_error_not_a_traceback(tmp_path: Path) -> None:
     store = opened(tmp_path)
     for path in store.directory.iterdir():
@@ -218,15 +209,6 @@ def test_a_file_in_the_stores_place_is_an_error_not_a_traceback(tmp_path: Path) 
     store.directory.write_bytes(b"in the way")
     with pytest.raises(WriteError, match="cannot write: Not a directory \\(ENOTDIR\\)"):
         opened(tmp_path)
-
-
-def test_the_cache_is_where_it_is_configured_or_by_convention(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert cache_root("x/y") == Path("x/y")
-    monkeypatch.setenv("XDG_CACHE_HOME", "/somewhere")
-    assert cache_root(None) == Path("/somewhere/custom-bert")
-    monkeypatch.delenv("XDG_CACHE_HOME")
-    monkeypatch.setenv("HOME", "/home/someone")
-    assert cache_root(None) == Path("/home/someone/.cache/custom-bert")
 
 
 def test_ids_are_mapped_not_loaded(tmp_path: Path) -> None:

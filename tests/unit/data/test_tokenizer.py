@@ -23,6 +23,7 @@ from custom_bert.data.tokenizer import (
     TextTokenizer,
     from_vocab,
     load_tokenizer,
+    parse_tokenizer,
 )
 from custom_bert.data.vocabulary import train_tokenizer
 from custom_bert.data.windows import MOST
@@ -366,13 +367,41 @@ def test_an_id_beyond_the_vocabulary_is_refused(tmp_path: Path) -> None:
     value = as_json(LETTER_TOKENS)
     value["model"]["vocab"]["a"] = 5000
     assert fault(write_json(tmp_path / "t.json", value)) == (
-        f"DIR/t.json: token id 5000 in a vocabulary of {LETTER_TOKENS.vocab_size} entries"
+        f"DIR/t.json: the highest token id is 5,000, but only {LETTER_TOKENS.vocab_size} ids belong to a "
+        f"token, and at most 1,000 may belong to none; number the tokens without such gaps"
     )
 
 
-def test_a_repeated_token_is_told_with_both_lines(tmp_path: Path) -> None:
-    path = write_vocab(tmp_path / "vocab.txt", ["a", "b", "c", "a"])
-    assert fault(path) == "DIR/vocab.txt:9: the token 'a' stands on line 6 too"
+def test_ids_of_no_token_are_rows_of_the_model_and_are_told(tmp_path: Path) -> None:
+    value, size = as_json(LETTER_TOKENS), LETTER_TOKENS.vocab_size
+    value["model"]["vocab"]["more"] = size + 2
+    tokenizer = load_tokenizer(write_json(tmp_path / "t.json", value))
+    assert tokenizer.vocab_size == len(tokenizer.continues_V) == size + 3
+    assert tokenizer.unused_ids == [size, size + 1] and tokenizer.ids.tolist() == [*range(size), size + 2]
+    assert tokenizer.notes == (f"2 of {size + 3} ids belong to no token",)
+    assert tokenizer.encode(["more"], 8)[0][0].tolist() == [2, size + 2, 3]
+    assert LETTER_TOKENS.notes == () and LETTER_TOKENS.unused_ids == []
+    assert parse_tokenizer(tmp_path / "t.json", tokenizer.to_json().encode()).sha256 == tokenizer.sha256
+
+
+def test_of_a_repeated_token_the_last_line_counts_and_both_are_told(tmp_path: Path) -> None:
+    tokenizer = load_tokenizer(write_vocab(tmp_path / "vocab.txt", ["a", "b", "c", "a", "", "b", "", "d"]))
+    assert tokenizer.encode(["a b c d"], 8)[0][0].tolist() == [2, 8, 10, 7, 12, 3]
+    assert tokenizer.unused_ids == [5, 6, 9]
+    assert tokenizer.notes == (
+        "the token 'a' stands on lines 6 and 9, of which the last counts, and 2 more such lines",
+        "3 of 13 ids belong to no token",
+    )
+
+
+def test_an_added_token_to_which_the_library_gives_another_id_is_refused(tmp_path: Path) -> None:
+    value, size = as_json(LETTER_TOKENS), LETTER_TOKENS.vocab_size
+    value["added_tokens"].append({**value["added_tokens"][0], "content": "[NEW]", "id": size + 7})
+    assert fault(write_json(tmp_path / "t.json", value)) == (
+        f"DIR/t.json: a tokenizer with an added token out of order ('[NEW]' has the id {size + 7}, and the "
+        f"tokenizers library gives it {size}), which is not supported; take a tokenizer that is WordPiece or "
+        f"byte-level BPE"
+    )
 
 
 @pytest.mark.parametrize(
@@ -381,6 +410,12 @@ def test_a_repeated_token_is_told_with_both_lines(tmp_path: Path) -> None:
         ("no.txt", None, "no such tokenizer file; expected a vocab.txt or tokenizer.json"),
         ("vocab.txt", b"", "the vocabulary has no [CLS] or <s> token"),
         ("vocab.txt", b"[PAD]\n\xff\n", "not valid UTF-8 at byte 7"),
+        (
+            "spiece.model",
+            b"\n\x0e",
+            "a SentencePiece tokenizer (a *.model file), which is not supported; take",
+        ),
+        ("t.json", b'{"model": {"type": "BPE"}}', "not a valid tokenizer.json: model: the key"),
         ("t.json", b"", "not a tokenizer.json: Expecting value: line 1 column 1 (char 0)"),
         ("t.json", b"[PAD]\n", "not a tokenizer.json: Expecting value: line 1 column 2 (char 1)"),
         ("t.json", b"[]", "not a tokenizer.json: expected an object"),

@@ -8,7 +8,7 @@ import pytest
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
 from custom_bert.data.tokenizer import from_vocab
-from custom_bert.data.tokenizer_json import checked
+from custom_bert.data.tokenizer_json import NotATokenizerError, NotSupportedError, checked
 
 TEXTS = ["The cat's 12 mats, naïve 价格!", "  two  spaces\n", "[MASK] <mask> ##ing"]
 
@@ -69,6 +69,7 @@ def spoilt(make: Callable[[], Tokenizer], **changes: Any) -> bytes:
 
 
 REGEX = {"type": "Split", "pattern": {"Regex": "(a+)+$"}, "behavior": "Removed", "invert": False}
+PRECOMPILED = {"type": "Precompiled", "precompiled_charsmap": ""}
 DEEP: Any = {"type": "Lowercase"}
 for _ in range(10):
     DEEP = {"type": "Sequence", "normalizers": [DEEP]}
@@ -79,21 +80,28 @@ for _ in range(10):
     [
         (b"[]", "expected an object"),
         (b'{"version": "1.0"}', "the key 'model' is missing"),
-        (spoilt(word_piece, evil=1), "unknown key 'evil'"),
-        (spoilt(word_piece, model__type="Evil"), "model: unknown type 'Evil'"),
+        (spoilt(word_piece, evil=1), "a tokenizer.json with the key 'evil'"),
+        (spoilt(word_piece, model__type="Evil"), "a tokenizer whose model is of the type 'Evil'"),
         (spoilt(word_piece, model__vocab={"a": 0, "b": 0}), "model.vocab: an id stands there twice"),
         (spoilt(word_piece, model__vocab={"a": -1}), "model.vocab: 'a' has the id -1"),
         (spoilt(word_piece, model__vocab={"a": True}), "model.vocab: 'a' has the id True"),
         (spoilt(word_piece, model__vocab={"\ud800": 1}), "model.vocab: half a character"),
         (spoilt(word_piece, model__max_input_chars_per_word=-1), "expected a whole number from 1"),
-        (spoilt(byte_level, model__dropout=0.1), "model.dropout: expected null"),
+        (spoilt(byte_level, model__dropout=0.1), "divides words at random (model.dropout is 0.1)"),
         (spoilt(byte_level, model__merges=[["a", "b", "c"]]), "is no merge of two tokens"),
         (spoilt(byte_level, model__merges=[["qq", "zz"]]), "needs 'qq', which has no id"),
         (spoilt(unigram, model__unk_id=99), "unk_id is beyond the vocabulary"),
         (spoilt(unigram, model__vocab=[["a", "b"]]), "is no token with a score"),
-        (spoilt(word_piece, pre_tokenizer=REGEX), "regular expressions are refused"),
+        (
+            spoilt(word_piece, pre_tokenizer=REGEX),
+            "with a regular expression (pre_tokenizer.pattern is '(a+)+$')",
+        ),
         (spoilt(word_piece, normalizer=DEEP), "too deep"),
-        (spoilt(word_piece, normalizer={"type": "Precompiled"}), "normalizer: unknown type 'Precompiled'"),
+        (spoilt(unigram, normalizer=PRECOMPILED), "SentencePiece tokenizer (Unigram with a Precompiled norm"),
+        (spoilt(unigram, normalizer={"type": "Sequence", "normalizers": [PRECOMPILED]}), "a SentencePiece"),
+        (spoilt(word_piece, normalizer={"type": "New"}), "whose normalizer is of the type 'New'"),
+        (spoilt(word_piece, normalizer={"form": "NFC"}), "normalizer: expected an object with a type"),
+        (spoilt(word_piece, pre_tokenizer={"type": "BertPreTokenizer", "x": 1}), "has the key 'x'"),
         (spoilt(word_piece, post_processor__special_tokens={}), "the special token '[CLS]' is not defined"),
         (
             spoilt(byte_level, post_processor__sep=["</s>", 99_999]),
@@ -108,6 +116,25 @@ def test_what_is_not_known_is_refused(content: bytes, reason: str) -> None:
     with pytest.raises(ValueError) as caught:
         checked(content)
     assert reason in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [
+        (b"", NotATokenizerError),
+        (b'{"version": "1.0"}', NotATokenizerError),
+        (spoilt(word_piece, pre_tokenizer=REGEX), NotSupportedError),
+        (spoilt(word_piece, evil=1), NotSupportedError),
+        (spoilt(word_piece, model__vocab={"a": -1}), ValueError),
+        (spoilt(word_piece, normalizer=3), ValueError),
+    ],
+)
+def test_no_tokenizer_an_unsupported_one_and_a_spoilt_one_are_told_apart(
+    content: bytes, kind: type[ValueError]
+) -> None:
+    with pytest.raises(ValueError) as caught:
+        checked(content)
+    assert type(caught.value) is kind
 
 
 def test_added_tokens_agree_with_the_vocabulary() -> None:
