@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from custom_bert import files
+from custom_bert import files, terminal
 from custom_bert.errors import WriteError
 from custom_bert.places import Place, cache_places
 
@@ -43,7 +43,7 @@ class Cache:
         self,
         *places: Place | Path,
         reasons: Sequence[str] = (),
-        say: Callable[[str], None] = print,
+        say: Callable[[str], None] = terminal.say,
         what: str = "prepared data",
         remedy: str = "set data.cache_dir",
     ) -> None:

@@ -168,7 +168,7 @@ def check_not_swapped(
         )
     found = f"{num_labels:,} different ones in {len(label_ids):,} lines"
     too_many = f"; at most {MAX_LABELS:,} can be learned" if num_labels > MAX_LABELS else ""
-    if too_many or (num_labels > len(label_ids) // 2 and len(label_ids) >= 20):
+    if num_labels > len(label_ids) // 2 and len(label_ids) >= 20:
         if all_numbers(labels):
             raise DataError(
                 f"{labels_path}:1",
@@ -176,6 +176,8 @@ def check_not_swapped(
                 f"{short_label(list(labels)[1])}; put them into a few classes",
             )
         raise DataError(f"{labels_path}:1", f"the labels look like texts: {found}{too_many}")
+    if too_many:
+        raise DataError(f"{labels_path}:1", f"too many labels: {found}{too_many}")
 
 
 def check_size(labels_path: str, labels: Iterable[str]) -> None:
@@ -196,8 +198,7 @@ def all_numbers(labels: Collection[str]) -> bool:
 
 
 def as_number(label: str) -> float | None:
-    """The finite number that a label writes, in any script's digits, with a decimal point or comma; None if it
-    writes none."""
+    """The finite number that a label writes, with a decimal point or comma; None if it writes none."""
     try:
         value = float(label.replace(",", "."))
     except ValueError:

@@ -332,8 +332,8 @@ UNUSABLE: dict[str, tuple[dict[str, bytes | None], str]] = {
             "train_dataset.txt": lines([f"text {i}" for i in range(200_000)]),
             "train_labels.txt": lines([f"{i % 100_000}" for i in range(200_000)]),
         },
-        "DIR/train_labels.txt:1: the labels look like numbers that measure or count: "
-        "100,000 different ones in 200,000 lines, such as '1'; put them into a few classes",
+        "DIR/train_labels.txt:1: too many labels: 100,000 different ones in 200,000 lines; "
+        "at most 65,536 can be learned",
     ),
     "nothing to set aside": (
         {**NO_VAL, "train_dataset.txt": b"x\ny\n", "train_labels.txt": b"good\nbad\n"},

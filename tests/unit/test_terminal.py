@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from typing import cast
 
+import numpy as np
 import pytest
 
 from custom_bert import terminal
@@ -142,7 +143,7 @@ def test_columns_of_a_table_stand_below_each_other_in_every_encoding(
     encoding: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     confusion = ConfusionMatrix(3)
-    confusion.counts_CC += 1
+    confusion.add(np.repeat(range(3), 3), np.tile(range(3), 3))
     monkeypatch.setattr(sys, "stdout", stream(encoding))
     labels = ["Wetter für jeden Tag", "entertainment", "für"]
     lines = [terminal.displayable(line) for line in score_lines(confusion.scores(), labels)]

@@ -264,7 +264,8 @@ def test_long_labels_on_short_texts_are_not_taken_for_swapped_files(tmp_path: Pa
 def test_labels_as_many_as_texts_are_refused_fast(tmp_path: Path) -> None:
     many = [f"id-{i}" for i in range(100_000)]
     assert fault(write_set(tmp_path, many, many)) == (
-        "DIR/train_labels.txt:1: the labels look like texts: 100,000 different ones in 100,000 lines"
+        "DIR/train_labels.txt:1: the labels look like texts: 100,000 different ones in 100,000 lines; "
+        "at most 65,536 can be learned"
     )
 
 
@@ -273,7 +274,7 @@ def test_more_labels_than_65536_are_refused_and_65536_are_not(tmp_path: Path) ->
     assert len(read(write_set(tmp_path, [f"{i}" for i in range(len(labels))], labels)).labels) == 65_536
     labels = [f"{i}" for i in range(65_537)] * 3
     assert fault(write_set(tmp_path, [f"{i}" for i in range(len(labels))], labels)) == (
-        "DIR/train_labels.txt:1: the labels look like texts: 65,537 different ones in 196,611 lines; "
+        "DIR/train_labels.txt:1: too many labels: 65,537 different ones in 196,611 lines; "
         "at most 65,536 can be learned"
     )
 

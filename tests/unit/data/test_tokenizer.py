@@ -269,7 +269,7 @@ def test_a_tokenizer_is_read_from_a_pipe_and_its_beginning_tells_which(tmp_path:
 
 
 def test_what_cannot_be_read_as_a_tokenizer_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "LARGEST_FILE", 100)
+    monkeypatch.setattr("custom_bert.data.tokenizer.LARGEST_FILE", 100)
     assert (
         fault(tmp_path / "none") == "DIR/none: no such tokenizer file; expected a vocab.txt or tokenizer.json"
     )
@@ -379,14 +379,14 @@ def test_ids_of_no_token_are_rows_of_the_model_and_are_told(tmp_path: Path) -> N
     assert tokenizer.vocab_size == len(tokenizer.continues_V) == size + 3
     assert tokenizer.unused_ids == [size, size + 1] and tokenizer.ids.tolist() == [*range(size), size + 2]
     assert tokenizer.notes == (f"2 of {size + 3} ids belong to no token",)
-    assert tokenizer.encode(["more"], 8)[0][0].tolist() == [2, size + 2, 3]
+    assert tokenizer.encode(["more"], 8).sequences[0].tolist() == [2, size + 2, 3]
     assert LETTER_TOKENS.notes == () and LETTER_TOKENS.unused_ids == []
     assert parse_tokenizer(tmp_path / "t.json", tokenizer.to_json().encode()).sha256 == tokenizer.sha256
 
 
 def test_of_a_repeated_token_the_last_line_counts_and_both_are_told(tmp_path: Path) -> None:
     tokenizer = load_tokenizer(write_vocab(tmp_path / "vocab.txt", ["a", "b", "c", "a", "", "b", "", "d"]))
-    assert tokenizer.encode(["a b c d"], 8)[0][0].tolist() == [2, 8, 10, 7, 12, 3]
+    assert tokenizer.encode(["a b c d"], 8).sequences[0].tolist() == [2, 8, 10, 7, 12, 3]
     assert tokenizer.unused_ids == [5, 6, 9]
     assert tokenizer.notes == (
         "the token 'a' stands on lines 6 and 9, of which the last counts, and 2 more such lines",
