@@ -219,7 +219,8 @@ class RuntimeConfig:
     """None: cuda if there is one, else cpu. mps is refused, since it is not supported."""
     precision: Precision | None = None
     """bf16 and fp16 mean automatic mixed precision over fp32 weights. None: the preset's, or the fastest
-    that the machine computes in hardware."""
+    that the machine computes in hardware. Where bf16 products would be wrong on a CPU, as OpenMP gives fewer
+    threads than torch counts on, fp32 is taken, with a line that says so."""
     attention: Kernel | None = None
     """Attention kernel. None: by batch layout, device and precision."""
     skip_unread: bool | None = None
@@ -233,7 +234,8 @@ class RuntimeConfig:
     """Of several processes: divide weights, gradients and moments among them (FSDP2) instead of copying them
     to each (DDP)."""
     threads: int | None = None
-    """CPU threads. None: the cores that this process may use."""
+    """CPU threads. None: the cores that this process may use, or what OMP_NUM_THREADS says; never more than
+    OMP_THREAD_LIMIT."""
     deterministic: bool = False
     """Refuse operations whose result may differ between runs (torch.use_deterministic_algorithms)."""
     checkpoint_every: int | None = None

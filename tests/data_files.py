@@ -82,7 +82,9 @@ def write_run(directory: Path, labels: Sequence[str] = ("bad", "good")) -> Path:
     from custom_bert.presets import encoder_config
 
     directory.mkdir(parents=True)
-    tokenizer = from_vocab([*SPECIALS, *"abcdefghijklmnopqrstuvwxyz"], lowercase=True)
+    letters = "abcdefghijklmnopqrstuvwxyz0123456789"
+    inner = [f"##{letter}" for letter in letters]
+    tokenizer = from_vocab([*SPECIALS, *letters, *inner], lowercase=True)
     encoder = encoder_config(
         "custom",
         ModelConfig(hidden_size=8, num_hidden_layers=1, num_attention_heads=1, intermediate_size=8),

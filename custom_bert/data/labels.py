@@ -83,14 +83,14 @@ def read_labels(
 
 
 SHOWN = 12
-"""Labels that `label_line` names."""
+"""Labels that `labels_by_id` names."""
 
 
-def label_line(labels: Sequence[str]) -> str:
+def labels_by_id(labels: Sequence[str]) -> str:
     """The labels in the order of their ids, or the first of them."""
     named = ", ".join(shown_label(label) for label in labels[:SHOWN])
     more = f", ... and {len(labels) - SHOWN:,} more" if len(labels) > SHOWN else ""
-    return f"labels in the order of their ids, from 0: {named}{more}"
+    return f"labels by id, from 0: {named}{more}"
 
 
 def label_order(label: str) -> tuple[bool, float, str]:

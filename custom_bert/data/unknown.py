@@ -19,6 +19,9 @@ SHARE = 0.05
 TEXTS = 0.01
 """Of all texts: a warning is due where of more texts the larger part is unknown."""
 
+FEWEST = 20
+"""Unknown characters that are worth a warning; a few lines of test data have fewer."""
+
 NAMED = 5
 """Lines that a warning names."""
 
@@ -52,7 +55,8 @@ class UnknownText:
     @property
     def matters(self) -> bool:
         """Whether so much is unknown that learning suffers."""
-        return self.unknown > SHARE * self.characters or self.mostly > TEXTS * self.texts
+        much = self.unknown > SHARE * self.characters or self.mostly > TEXTS * self.texts
+        return much and self.unknown >= FEWEST
 
     def words(self, to: str = "to the vocabulary") -> str:
         """`12% of the characters are unknown to the vocabulary; of 3 texts it is more than half (...)`."""

@@ -25,7 +25,7 @@ from custom_bert.checkpoints.native import (
 from custom_bert.checkpoints.published_files import WEIGHTS
 from custom_bert.checkpoints.tables import Family, masked_to_hugging_face, to_hugging_face
 from custom_bert.checkpoints.tensor_files import write_tensors
-from custom_bert.data.labels import label_line
+from custom_bert.data.labels import labels_by_id
 from custom_bert.data.tokenizer import TextTokenizer
 from custom_bert.errors import RunError, WriteError
 from custom_bert.inference.verify import verify
@@ -62,7 +62,8 @@ def export_hugging_face(run: str | Path, out: str | Path) -> list[str]:
         _write(folder, found, family, config, run, out.name)
         verdict = verify(folder, found, family.classifier if labels else family.masked.model)
     if labels:
-        return [f"{out}: {family.classifier}, {len(labels):,} labels", label_line(labels), verdict]
+        about = f"{family.classifier}, {len(labels):,} labels; {labels_by_id(labels)}"
+        return [f"{out}: {about}", verdict]
     return [f"{out}: {family.masked.model}", verdict]
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from custom_bert import terminal
-from custom_bert.data.labels import label_line
+from custom_bert.data.labels import labels_by_id
 from custom_bert.errors import UserError
 from custom_bert.training.prepare import Prepared
 
@@ -211,7 +211,7 @@ def _labelled(prepared: Prepared) -> list[str]:
         f"{len(data.train_rows):,} training and {len(data.val_rows):,} validation texts, "
         f"{len(data.labels):,} labels; {parameters / 1e6:.1f} M parameters"
     )
-    return [*lines[:-1], label_line(data.labels), lines[-1]]
+    return [*lines[:-1], labels_by_id(data.labels), lines[-1]]
 
 
 def _running_text(prepared: Prepared) -> list[str]:

@@ -886,7 +886,7 @@ DAMAGED: dict[str, tuple[str, Callable[[bytes], bytes] | bytes | None, int, str]
         "config.json",
         edited(lambda value: value["encoder"].update(vocab_size=5)),
         66,
-        "DIR/run/tokenizer.json: 31 entries, but the model has vectors for 5",
+        "DIR/run/tokenizer.json: 77 entries, but the model has vectors for 5",
     ),
     "no labels.json": (
         "labels.json",

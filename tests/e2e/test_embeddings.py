@@ -37,7 +37,7 @@ def test_vectors_are_what_the_layers_give(run: Path) -> None:
     from custom_bert.batch import Batch
 
     checkpoint = load_checkpoint(run)
-    (ids,), _ = checkpoint.tokenizer.encode(["some words"], 16)
+    (ids,) = checkpoint.tokenizer.encode(["some words"], 16).sequences
     with torch.no_grad():
         hidden_TD = checkpoint.model.encoder(Batch.build([ids])).numpy()
     encoder = Encoder.load(run)

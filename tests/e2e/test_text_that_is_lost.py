@@ -275,7 +275,7 @@ def test_labels_that_are_numbers_have_ids_in_their_order(
 ) -> None:
     data = numbered(tmp_path / "data")
     train_model(settings(data, tmp_path / "run", **{"optim.epochs": 1}))
-    line = "labels in the order of their ids, from 0: 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11"
+    line = "labels by id, from 0: 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11"
     assert line in capsys.readouterr().out
     assert main(["export", str(tmp_path / "run"), str(tmp_path / "out")]) == 0
     assert line in capsys.readouterr().out
