@@ -197,13 +197,13 @@ def python_page() -> str:
         "```",
         "",
         "What a caller should know of results is a `CustomBertWarning` of `custom_bert.errors`: text that",
-        "the vocabulary does not know, bf16 that would be wrong in this process, threads that a fork has lost.",
+        "the vocabulary does not know, bf16 that would be wrong in this process, threads lost by a fork.",
         "",
         "**Forks.** A process may load a model and fork then (`gunicorn --preload`, `multiprocessing` with",
         "`fork`): loading starts no threads. After it has predicted or trained, a child that it forks has",
         "lost its threads, as of every program that computes with OpenMP. The child then computes with one",
         "thread and warns of it. If other code has computed with torch in the parent, nobody knows, and the",
-        "child may wait for ever: load the model and use it in the same process, or start processes by `spawn`.",
+        "child may wait for ever: load the model and use it in one process, or start processes by `spawn`.",
         "",
     ]
     from custom_bert.metrics import ClassScores, Scores
