@@ -134,11 +134,12 @@ def decide_machine(todo: Decisions) -> torch.device:
     todo.default("runtime.device", (device.type, reason))
     _decide_threads(todo)
     precision, why = choose_precision(todo.config.runtime.precision, device)
-    todo.default("runtime.precision", (precision, why))
     precision, fault = sound_precision(precision, device)
     if fault:
-        todo.set("runtime.precision", precision, "bf16 products would be wrong")
+        todo.set("runtime.precision", precision, "bf16 products would be wrong in this process")
         todo.warnings.append(fault)
+    else:
+        todo.default("runtime.precision", (precision, why))
     plan, dropout = todo.config.batch.plan, todo.config.model.attention_dropout
     kernel, flash = todo.config.runtime.attention, has_flash(device, HEAD_WIDTH)
     if kernel is None:
