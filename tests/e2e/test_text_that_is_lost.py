@@ -262,6 +262,18 @@ def test_unknown_text_is_told_by_predict(tmp_path: Path, capsys: pytest.CaptureF
     assert said.err.count("\n") == 1 and "of 1 text it is more than half (line 2)" in said.err
 
 
+def test_predict_tells_at_once_and_again_at_the_end_of_what_came_later(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train_model(settings(write_data(tmp_path / "data"), tmp_path / "run"))
+    (tmp_path / "texts.txt").write_text("สวัสดีครับ\na dog barks\n" * 40)
+    monkeypatch.setattr("custom_bert.data.text.BLOCK", 200)
+    capsys.readouterr()
+    assert main(["predict", str(tmp_path / "run"), str(tmp_path / "texts.txt")]) == 0
+    first, last = capsys.readouterr().err.splitlines()
+    assert "of 40 texts it is more than half (lines 1, 3, 5, 7, 9, ...)" in last and first != last
+
+
 # The order of labels
 
 

@@ -32,6 +32,14 @@ def run(data: Path) -> Path:
     return data.parent / "run"
 
 
+@pytest.fixture(scope="module")
+def wide(data: Path) -> Path:
+    """A run of matrices that are large enough for torch to divide among threads."""
+    changes = {"model.hidden_size": 256, "optim.epochs": 1}
+    train_model(settings(data, data.parent / "wide", **changes))
+    return data.parent / "wide"
+
+
 def python(code: str, **given: str) -> tuple[str, str]:
     """Standard output and error of a program that is not one of ours."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("OMP_")} | given
@@ -211,9 +219,9 @@ linux = pytest.mark.skipif(sys.platform != "linux", reason="counts threads in /p
 @linux
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 @pytest.mark.parametrize("first", [False, True])
-def test_a_forked_child_predicts(run: Path, precision: str, first: bool) -> None:
+def test_a_forked_child_predicts(wide: Path, precision: str, first: bool) -> None:
     """As gunicorn --preload does it; a child of a process that has predicted already has one thread."""
-    load = f"Classifier.load({str(run)!r}, precision={precision!r})"
+    load = f"Classifier.load({str(wide)!r}, precision={precision!r})"
     work = "loaded.predict(['a dog barks'] * 64)"
     code = FORK.replace("{load}", load).replace("{work}", work).replace("{first}", work if first else "")
     out, _ = python(code, TOKENIZERS_PARALLELISM="false")
@@ -221,8 +229,8 @@ def test_a_forked_child_predicts(run: Path, precision: str, first: bool) -> None
 
 
 @linux
-def test_a_forked_child_embeds(run: Path) -> None:
-    load, work = f"Encoder.load({str(run)!r})", "loaded.embed(['a dog barks'] * 64)"
+def test_a_forked_child_embeds(wide: Path) -> None:
+    load, work = f"Encoder.load({str(wide)!r})", "loaded.embed(['a dog barks'] * 64)"
     code = FORK.replace("{load}", load).replace("{work}", work).replace("{first}", "")
     assert python(code, TOKENIZERS_PARALLELISM="false")[0].strip() == "64 64 0"
 

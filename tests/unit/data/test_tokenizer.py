@@ -204,6 +204,22 @@ def test_head_and_tail_of_a_text_beyond_the_character_cap() -> None:
     assert [LETTER_TOKENS.backend.id_to_token(i) for i in ids[1:-1].tolist()] == ["a", "a", *"bbbbbb"]
 
 
+def test_unknown_characters_are_those_of_the_tokens_that_are_kept() -> None:
+    texts = ["a ☃☃ b", "a b c ☃", "☃ b c a", "a b", "☃☃☃☃"]
+    for long_texts, unknown in (("head", [2, 0, 1, 0, 4]), ("head_tail", [2, 1, 0, 0, 4])):
+        encoded = LETTER_TOKENS.encode(texts, 5, long_texts)  # type: ignore[arg-type]
+        assert encoded.unknown_N.tolist() == unknown, long_texts
+        assert encoded.characters_N.tolist() == [
+            6,
+            5,
+            5,
+            3,
+            4,
+        ]  # of four tokens three are kept, of 7 characters 5
+    plain = LETTER_TOKENS.encode_plain(texts)
+    assert plain.unknown_N.tolist() == [2, 1, 1, 0, 4] and plain.characters_N.tolist() == [6, 7, 7, 3, 4]
+
+
 def test_an_empty_text_is_a_start_and_an_end() -> None:
     encoded = LETTER_TOKENS.encode(["", " \u3000"], 16)
     arrays, lost = encoded.sequences, encoded.lost_N

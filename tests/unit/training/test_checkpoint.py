@@ -1,5 +1,6 @@
 """Runs that are continued: when a checkpoint is due, what is told, what is refused. Kills: tests/torture."""
 
+import dataclasses
 import json
 import os
 import shutil
@@ -359,4 +360,20 @@ def test_a_request_in_the_last_evaluation_is_continued_there(
     before, continues, after = capsys.readouterr().out.partition("continues after step")
     assert continues and "begins again" not in before
     assert "validation: accuracy" not in after.split("label")[0]
+    assert weights(tmp_path / "run") == weights(tmp_path / "whole")
+
+
+def test_a_checkpoint_from_before_empty_steps_were_counted_is_read(
+    data: Path, tmp_path: Path, stop_at: Callable[[int], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, values = settings(data, tmp_path / "whole"), settings(data, tmp_path / "run")
+    train_model(whole)
+    with monkeypatch.context() as before:
+        real = dataclasses.asdict
+        without = lambda value: {k: v for k, v in real(value).items() if k not in checkpoint.NEWER}  # noqa: E731
+        before.setattr(checkpoint.dataclasses, "asdict", without)
+        stopped(values, stop_at, 5)
+    (saved,) = (tmp_path / "run" / "checkpoints").iterdir()
+    assert "empty" not in json.loads((saved / "state.json").read_text())["progress"]
+    train_model(values)
     assert weights(tmp_path / "run") == weights(tmp_path / "whole")
