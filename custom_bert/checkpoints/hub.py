@@ -5,7 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from custom_bert.checkpoints.published_files import CONVERT
@@ -80,10 +81,9 @@ def _fetched(name: str, say: Callable[[str], None]) -> Path:
             return None
 
     def fetch(root: Path) -> Path:
-        if root != own:
-            os.environ.setdefault("HF_XET_CACHE", str(root / "xet"))
         try:
-            return snapshot(root)
+            with nullcontext() if root == own else _chunks_kept_in(root / "xet"):
+                return snapshot(root)
         except (RepositoryNotFoundError, HFValidationError) as error:
             raise RunError(
                 f"{name}: no such directory here, and no such public checkpoint on the hub"
@@ -103,6 +103,23 @@ def _fetched(name: str, say: Callable[[str], None]) -> Path:
 
     return cache.get(lambda root: None, fetch)  # the hub may have something newer
 
+
+@contextmanager
+def _chunks_kept_in(folder: Path) -> Iterator[None]:
+    """Within, the hub's library keeps the chunks of files there, unless the user has named a place. By itself
+    it keeps them in the home directory, wherever its cache is."""
+    if XET in os.environ:
+        yield
+        return
+    os.environ[XET] = str(folder)
+    try:
+        yield
+    finally:
+        del os.environ[XET]
+
+
+XET = "HF_XET_CACHE"
+"""huggingface_hub's variable."""
 
 REFUSED = (
     errno.EACCES,

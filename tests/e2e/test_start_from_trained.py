@@ -341,6 +341,7 @@ def test_without_a_place_of_its_own_the_hubs_cache_is_no_directory_called_tilde(
         if not target.exists():
             if local_files_only:
                 raise FileNotFoundError(name)
+            assert os.environ["HF_XET_CACHE"] == str(kept / "xet")
             shutil.copytree(published, target)
         return str(target)
 
@@ -353,5 +354,6 @@ def test_without_a_place_of_its_own_the_hubs_cache_is_no_directory_called_tilde(
         monkeypatch.setattr(constants, "HF_HUB_CACHE", place)
         assert hub.locate("some/model", said.append) == kept / "hub" / "model"
         assert said[1:] == [f"cache: {told}; the checkpoint is kept in {kept}"]
+        assert "HF_XET_CACHE" not in os.environ
         shutil.rmtree(kept)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["own"]
