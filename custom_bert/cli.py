@@ -163,16 +163,16 @@ class Predict:
         output, unknown, told = DataOutput(), UnknownText(), 0
 
         def tell() -> None:
-            complain(f"warning: {reader.path}: {unknown.words()}: {OF_A_MODEL}")
+            complain(f"warning: {reader.path}: {unknown.message()}: {OF_A_MODEL}")
 
         for block in reader.blocks():
             for row in classifier.stream_proba(block, unknown=unknown):
                 output.line(self._line(classifier.labels, row))
             output.flush()  # whoever feeds standard input may wait for an answer
-            if unknown.mostly and not told:
-                told = unknown.mostly
+            if unknown.spoils_predictions and not told:
+                told = unknown.unknown
                 tell()
-        if unknown.mostly > told:
+        if unknown.unknown > told and told:
             tell()
 
     def _line(self, labels: tuple[str, ...], row: Any) -> str:
@@ -197,8 +197,8 @@ class CheckData:
     directory: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="DATA")]
     """Folder with the data files."""
     vocabulary: str | None = None
-    """A tokenizer.json, a vocab.txt, a checkpoint or a run: how much of the texts does its vocabulary know?
-    None: asked of the vocabulary that train would make."""
+    """A tokenizer.json, a vocab.txt, a checkpoint or a run whose vocabulary is checked against the texts. None:
+    the vocabulary that train would make."""
     json: tyro.conf.FlagCreatePairsOff[bool] = False
     """Print one JSON object, with the line numbers of everything found."""
 

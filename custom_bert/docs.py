@@ -202,8 +202,8 @@ def python_page() -> str:
         "**Forks.** A process may load a model and fork then (`gunicorn --preload`, `multiprocessing` with",
         "`fork`): loading starts no threads. After it has predicted or trained, a child that it forks has",
         "lost its threads, as of every program that computes with OpenMP. The child then computes with one",
-        "thread and warns of it. If other code has computed with torch in the parent, nobody knows, and the",
-        "child may wait for ever: load the model and use it in one process, or start processes by `spawn`.",
+        "thread and warns of it. If other code has computed with torch in the parent, this cannot be detected,",
+        "and the child may hang: load the model and use it in one process, or start processes by `spawn`.",
         "",
     ]
     from custom_bert.metrics import ClassScores, Scores

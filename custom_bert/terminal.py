@@ -103,7 +103,7 @@ def _print(text: str, stream: TextIO | None) -> None:
 
 @contextmanager
 def warnings_told() -> Iterator[None]:
-    """Has what the package warns a caller of stand on standard error, each in a line, in a program."""
+    """Prints each of the package's warnings as one line on standard error: for programs."""
     with warnings.catch_warnings():
         warnings.simplefilter("always", CustomBertWarning)
         others = warnings.showwarning

@@ -36,9 +36,9 @@ ROLES = f"texts, one a line, into {DATA_FILES[0]}, and the label of each into {D
 MOST_NAMES = 10_000
 """Names of a folder that are looked at."""
 
-TEXT_WORDS = ("text", "data", "sentence", "review", "comment", "document", "input", "x_train", "train_x")
-LABEL_WORDS = ("label", "class", "target", "categor", "tags", "y_train", "train_y")
-"""Parts of names that files of texts and of labels have where other programs wrote them."""
+TEXT_WORDS = ("text", "data", "sentence", "review", "comment", "document", "inputs")
+LABEL_WORDS = ("label", "class", "target", "categor", "tags")
+"""Words, or their beginnings, in the names that other programs give to files of texts and of labels."""
 
 
 def clue(path: Path) -> str:
@@ -75,7 +75,7 @@ def data_clue(path: Path, *, labels: bool) -> str:
     texts = [name for name in names if name not in DATA_FILES and _is_text(name)]
     alike = [name for name in texts if _has_word(name, LABEL_WORDS if labels else TEXT_WORDS)]
     if alike:
-        return f"; the {what} have to stand there (did you mean {' or '.join(map(shown, alike[:3]))}?)"
+        return f"; give the file with the {what} this name (is it {' or '.join(map(shown, alike[:3]))}?)"
     for endings, way_out in ((TABLES, f"write {ROLES}"), (tuple(UNPACK), "unpack what you need")):
         found = [name for name in names if name.lower().endswith(endings)]
         if found:
@@ -92,7 +92,8 @@ def no_folder(path: str) -> str:
         return f"is a file; give the folder that holds it, {shown(str(Path(path).parent))}"
     unpacking = _unpacking(Path(path)) if name.lower().endswith(tuple(UNPACK)) else ""
     first = f"unpack it ({unpacking}) and " if unpacking else ""
-    return f"is a file; give a folder: {first}write its {ROLES}"
+    kind = "is a file" if os.path.isfile(path) else "is no folder"
+    return f"{kind}; give a folder: {first}write its {ROLES}"
 
 
 def _names(folder: Path) -> list[str]:
@@ -113,7 +114,10 @@ def _has_word(name: str, words: Sequence[str]) -> bool:
     stem = Path(name).stem.lower()
     if re.search(r"(?<![a-z])(val|valid|validation|dev|eval|test)(?![a-z])", stem):
         return False
-    return any(word in stem for word in words) or stem == ("y" if words is LABEL_WORDS else "x")
+    said = re.findall("[a-z]+", stem)
+    return any(one.startswith(word) for one in said for word in words) or stem in (
+        ("y", "y_train", "train_y") if words is LABEL_WORDS else ("x", "x_train", "train_x")
+    )
 
 
 def _unpacking(path: Path) -> str:

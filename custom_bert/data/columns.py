@@ -8,7 +8,18 @@ from collections.abc import Collection
 LABEL_COLUMNS = frozenset(
     (
         *("label", "labels", "label_id", "label_name", "label_text", "class", "classes", "class_id"),
-        *("class_name", "class_label", "category", "categories", "target", "targets", "sentiment"),
+        *(
+            "class_name",
+            "class_label",
+            "target_class",
+            "target_label",
+            "true_label",
+            "category",
+            "categories",
+            "target",
+            "targets",
+            "sentiment",
+        ),
         *("polarity", "emotion", "intent", "topic", "tag", "tags", "rating", "stars", "score", "y"),
         *("标签", "类别", "情感"),
     )
@@ -21,7 +32,7 @@ TEXT_COLUMNS = frozenset(
         *("query", "tweet", "input", "inputs", "data", "文本", "内容", "评论"),
     )
 )
-OTHER_COLUMNS = frozenset(("", "id", "idx", "index", "unnamed: 0"))
+OTHER_COLUMNS = frozenset(("", "id", "idx", "index", "unnamed:_0"))
 """Of the rows' numbers, and of none."""
 
 HEADER_WAY_OUT = "if so, remove the first line of both files"
@@ -31,7 +42,9 @@ def names_columns(line: str, names: Collection[str] = LABEL_COLUMNS) -> bool:
     """Whether a line holds usual names of columns and nothing else, at least one of them among `names`."""
     if len(line) > 200:
         return False
-    fields = [field.strip().strip("\"'").casefold() for field in re.split(r"[,;|\t]", line)]
+    fields = [
+        re.sub(r"[\s.-]+", "_", field.strip().strip("\"'").casefold()) for field in re.split(r"[,;|\t]", line)
+    ]
     known = LABEL_COLUMNS | TEXT_COLUMNS | OTHER_COLUMNS
     return known.issuperset(fields) and any(field in names for field in fields)
 

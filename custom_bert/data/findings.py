@@ -85,7 +85,7 @@ def warn_leaks(train: TextFile, val: TextFile, warnings: list[str]) -> None:
     if len(lines):
         warnings.append(
             f"{val.texts_path}: {counted(len(lines), 'text')} also in {train.texts_path}"
-            f"{at_lines(lines)}; validation scores are that much too kind"
+            f"{at_lines(lines)}; the validation scores are too high because of these texts"
         )
 
 

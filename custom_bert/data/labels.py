@@ -111,7 +111,7 @@ def is_label(label: str) -> bool:
 
 def _check_label(where: str, label: str) -> None:
     if is_blank(label):
-        raise DataError(where, "empty label; write one or remove the line")
+        raise DataError(where, "empty label; write one, or remove the line from both files")
     if len(label) > MAX_LABEL_CHARACTERS:
         raise DataError(where, f"a label of {len(label):,} characters; are texts and labels swapped?")
     if "\t" in label:

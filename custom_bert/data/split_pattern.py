@@ -2,10 +2,10 @@ r"""The one regular expression in our tokenizer files: where text is split befor
 
 A WordPiece tokenizer gives up a whole word for one character that it does not know, and a word of more than
 100 characters for its length alone. So trained vocabularies split first: each unknown character stands by
-itself, and a run of characters without a space or a punctuation mark is cut every 100 characters. Scripts
-that are written without spaces (Thai, Khmer), DNA and long links keep their content that way.
+itself, and a run of known characters without a space or a punctuation mark is cut every 100 characters.
+Scripts that are written without spaces (Thai, Khmer), DNA and long links keep their content that way.
 
-    [^\sabc...]|[^\s\p{P}$+<=>\^`|~]{100}
+    [^\s!abc...]|[abc...]{100}      every known character; the known ones that are no punctuation
 
 Both halves match a bounded number of characters, so the time to split is linear in the text.
 """
@@ -13,20 +13,23 @@ Both halves match a bounded number of characters, so the time to split is linear
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable, Iterator
 
 LONGEST_WORD = 100
 """Characters of a word that WordPiece looks at, the tokenizers library's own limit. Its search for the
-longest known piece takes time that grows with the square of the word, so it stays and words are cut."""
+longest known piece takes time that grows with the square of a word's length, so the limit stays and words
+are cut."""
 
-LONG_RUN = rf"[^\s\p{{P}}$+<=>\^`|~]{{{LONGEST_WORD}}}"
-"""BERT splits at white space and punctuation; for it the ASCII symbols named here are punctuation too."""
+ASCII_PUNCTUATION = "$+<=>^`|~"
+"""Symbols that BERT splits at as at punctuation, although Unicode does not call them so."""
 
 SPECIAL = "\\[]^&-"
 """Characters that mean something inside [...]."""
 
 _ONE = r"(?:[^\\\[\]^&-]|\\[\\\[\]^&-])"
-_PATTERN = re.compile(rf"\[\^\\s(?:{_ONE}(?:-{_ONE})?)*\]\|{re.escape(LONG_RUN)}", re.DOTALL)
+_RANGES = rf"(?:{_ONE}(?:-{_ONE})?)"
+_PATTERN = re.compile(rf"\[\^\\s{_RANGES}*\](?:\|\[{_RANGES}+\]\{{{LONGEST_WORD}\}})?", re.DOTALL)
 
 
 def split_pattern(known: Iterable[str]) -> str:
@@ -35,16 +38,27 @@ def split_pattern(known: Iterable[str]) -> str:
     Args:
         known: the single characters that it knows, at the start of a word and inside one.
     """
-    ranges = "".join(
-        _escaped(first) if first == last else f"{_escaped(first)}-{_escaped(last)}"
-        for first, last in _runs(sorted(known))
-    )
-    return rf"[^\s{ranges}]|{LONG_RUN}"
+    every = sorted(set(known))
+    of_words = _ranges([character for character in every if not _is_punctuation(character)])
+    long_run = f"|[{of_words}]{{{LONGEST_WORD}}}" if of_words else ""
+    return rf"[^\s{_ranges(every)}]{long_run}"
 
 
 def is_split_pattern(text: str) -> bool:
     """Whether `split_pattern` could have made it. Any other expression might take time without end."""
     return _PATTERN.fullmatch(text) is not None
+
+
+def _is_punctuation(character: str) -> bool:
+    return character in ASCII_PUNCTUATION or unicodedata.category(character).startswith("P")
+
+
+def _ranges(characters: list[str]) -> str:
+    """Sorted characters as they stand inside [...]."""
+    return "".join(
+        _escaped(first) if first == last else f"{_escaped(first)}-{_escaped(last)}"
+        for first, last in _runs(characters)
+    )
 
 
 def _escaped(character: str) -> str:

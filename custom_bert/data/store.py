@@ -42,7 +42,7 @@ class StoreInfo:
         dtype: "<u2" or "<u4".
         truncated: texts that lost tokens.
         lost_tokens: that they lost; a lower bound where a text was cut before tokenising.
-        unknown: how much of the texts became unknown tokens.
+        unknown: how much of the texts the vocabulary does not know.
         format: of the files.
         sha256: of the arrays and of the other fields.
     """

@@ -29,8 +29,17 @@ FEWEST = 3
 MANY_VALUES = 20
 """Different numbers with a fraction that are more than ranks."""
 
+REPEATED = 5
+"""Lines a label, in the mean, from which numbers with a fraction are names, as those of sections or versions:
+a measured value hardly occurs so often."""
+
+FASTTEXT = "__label__"
+"""How fastText's format begins a label, on the line of its text."""
+
 MISSING = ("nan", "NaN", "None", "null", "NULL", "NA", "N/A", "n/a", "#N/A", "<NA>", "NaT")
 """How pandas, Python, R, spreadsheets and databases write a missing value."""
+
+LEAKS = "the model would see the label in the text"
 
 SEPARATORS = {",": "a comma", "\t": "a tab", ";": "a semicolon", "|": "a vertical bar"}
 
@@ -86,7 +95,7 @@ def warn_header(pair: Pair, warnings: list[str]) -> None:
         path, line = (pair.texts_path, text) if in_texts else (pair.labels_path, label)
         warnings.append(
             f"{path}:1: {shown(line)} looks like a header, the name of a column, "
-            f"and no other line says it; {HEADER_WAY_OUT}"
+            f"and no other line holds it; {HEADER_WAY_OUT}"
         )
 
 
@@ -95,6 +104,7 @@ def warn_text_format(pair: Pair, warnings: list[str]) -> None:
     texts, path = pair.first_texts, pair.texts_path
     found = (
         _told(path, texts, _is_structured, "look like JSON", "brackets and names would be read as words")
+        or _told(path, texts, _is_fasttext, "begin with a label, as fastText's files do", LEAKS)
         or _label_column(pair)
         or _quoted(path, texts)
         or _numbered(path, texts)
@@ -124,13 +134,18 @@ def warn_label_format(pair: Pair, warnings: list[str]) -> None:
     elif not all_numbers(names) and (separator := _combined(counts)):
         label = next(name for name in names if separator in name)
         warnings.append(
-            f"{path}:{pair.line_of(label)}: the labels look like several classes a line, as "
+            f"{path}:{pair.line_of(label)}: the labels look like several classes per line, as "
             f"{short_label(label)}; each combination would be a class of its own; {classes}"
         )
-    elif len(names) > MANY_VALUES and all_numbers(names) and (broken := list(filter(_has_fraction, names))):
+    elif (
+        len(names) > MANY_VALUES
+        and len(pair.label_ids_N) < REPEATED * len(names)
+        and all_numbers(names)
+        and (broken := list(filter(_has_fraction, names)))
+    ):
         warnings.append(
             f"{path}:{pair.line_of(broken[0])}: the labels look like measured values, {len(names):,} "
-            f"different numbers such as {short_label(broken[0])}, and would be as many classes; "
+            f"different numbers such as {short_label(broken[0])}, each of which would be a class; "
             f"put them into a few classes"
         )
 
@@ -148,7 +163,7 @@ def warn_missing(pair: Pair, warnings: list[str]) -> None:
             said = list(dict.fromkeys(names[value] for value in values_N[rows].tolist()))
             warnings.append(
                 f"{path}:{rows[0] + 1}: {counted(len(rows), noun)} {'is' if len(rows) == 1 else 'are'} "
-                f"{' or '.join(map(repr, said))}, as a missing value is written{at_lines(rows + 1)}; "
+                f"{' or '.join(map(repr, said))}, which often means a missing value{at_lines(rows + 1)}; "
                 f"if it is one, remove {'that line' if len(rows) == 1 else 'those lines'} from both files"
             )
 
@@ -174,11 +189,19 @@ def _told(
 
 def _is_structured(line: str) -> bool:
     """Whether a line is an object or a list of JSON, or looks like one that Python's print has written."""
-    line = line.strip()
+    line = line.strip().removesuffix(",")  # inside a list that is written over several lines
     if line[:1] + line[-1:] not in ("{}", "[]"):
-        return False
+        return len(line) > 2 and line[0] == line[-1] == '"' and "\\" in line and _is_json(line)
     if line[1:2] == "'":
         return line[0] == "{" or line[-2] == "'"
+    return _is_json(line)
+
+
+def _is_fasttext(line: str) -> bool:
+    return line.startswith(FASTTEXT)
+
+
+def _is_json(line: str) -> bool:
     try:
         json.loads(line)
     except (ValueError, RecursionError):
@@ -189,11 +212,10 @@ def _is_structured(line: str) -> bool:
 def _label_column(pair: Pair) -> str:
     """Whether most texts begin or end with a separator and a label."""
     known = {_field(label) for label, _ in pair.counts()} - {""}
-    consequence = "the model would read the answer there"
     for separator, name in SEPARATORS.items():
         for last, look in ((True, f"end with {name} and a label"), (False, f"begin with a label and {name}")):
             fits = functools.partial(_has_label, separator=separator, last=last, known=known)
-            if found := _told(pair.texts_path, pair.first_texts, fits, look, consequence):
+            if found := _told(pair.texts_path, pair.first_texts, fits, look, LEAKS):
                 return found
     return ""
 

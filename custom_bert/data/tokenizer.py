@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from tokenizers.processors import TemplateProcessing
 from custom_bert import files
 from custom_bert.config import LongTexts
 from custom_bert.data.split_pattern import LONGEST_WORD
+from custom_bert.data.text import composed
 from custom_bert.data.tokenizer_json import (
     SENTENCE_PIECE,
     NotATokenizerError,
@@ -50,6 +52,9 @@ WHITE_SPACE = (
 )
 """What the tokenizers library cuts off at the end of a line of vocab.txt."""
 
+UNSEEN = re.compile("[\ue000-\uf8ff\ufffd\U000f0000-\U0010ffff]")
+"""Private-use characters, and the sign for one that could not be read."""
+
 UNLIKELY = "\U00010348\u03fb"
 """A word that few vocabularies know."""
 
@@ -81,9 +86,9 @@ class EncodedTexts:
         sequences: one int64 array a text.
         lost_N: (N,) int64 tokens that each text lost. Of a text that was cut to `CHARACTERS_PER_TOKEN`
             characters a token it is at least 1, a lower bound.
-        unknown_N: (N,) int64 characters of each text that became unknown tokens.
-        characters_N: (N,) int64 characters of what was kept of each text; of a text that lost tokens by
-            their share.
+        unknown_N: (N,) int64 of these, characters that the vocabulary does not know.
+        characters_N: (N,) int64 characters of each text, white space aside. Of a text that lost tokens, those
+            of the kept ones, about.
     """
 
     sequences: Sequence[np.ndarray]
@@ -200,20 +205,18 @@ class TextTokenizer:
         room = (max_length - 2) * (MOST if long_texts == "windows" else 1)
         cap = CHARACTERS_PER_TOKEN * (room + 2)
         head = room // HEAD_SHARE if long_texts == "head_tail" else room
-        capped = [text if len(text) <= cap else _ends(text, cap, long_texts) for text in texts]
-        arrays, characters_N = [], np.fromiter(map(len, capped), dtype=np.int64, count=len(capped))
-        lost_N, unknown_N = np.zeros((2, len(texts)), dtype=np.int64)
-        for i, encoding in enumerate(self.backend.encode_batch_fast(capped, add_special_tokens=False)):
+        read = [self._read(text, cap, long_texts) for text in texts]
+        arrays, lost_N = [], np.zeros(len(texts), dtype=np.int64)
+        counts_2N = np.zeros((2, len(texts)), dtype=np.int64)
+        encodings = self.backend.encode_batch_fast([text for text, _ in read], add_special_tokens=False)
+        for i, ((text, was_cut), encoding) in enumerate(zip(read, encodings, strict=True)):
             ids = encoding.ids
-            lost_N[i] = max(len(ids) - room, int(len(texts[i]) > cap))
+            lost_N[i] = max(len(ids) - room, int(was_cut))
             left_out = slice(head, max(head, len(ids) - room + head))
-            if self.unknown_id in ids:
-                unknown_N[i] = self._unknown_characters(capped[i], left_out)
-            if len(ids) > room:
-                characters_N[i] = characters_N[i] * room // len(ids)
+            counts_2N[:, i] = self._count_characters(text, ids, left_out)
             del ids[left_out]
             arrays.append(np.array([self.cls_id, *ids, self.sep_id], dtype=np.int64))
-        return EncodedTexts(arrays, lost_N, unknown_N, characters_N)
+        return EncodedTexts(arrays, lost_N, *counts_2N)
 
     def encode_plain(self, texts: Sequence[str]) -> EncodedTexts:
         """All token ids of each text, without start and end tokens.
@@ -221,26 +224,57 @@ class TextTokenizer:
         Args:
             texts: of bounded length, since the time of a text grows faster than its length.
         """
-        texts = list(texts)
-        found = [e.ids for e in self.backend.encode_batch_fast(texts, add_special_tokens=False)]
-        unknown = [
-            self._unknown_characters(t) if self.unknown_id in i else 0
-            for t, i in zip(texts, found, strict=True)
-        ]
-        return EncodedTexts(
-            [np.array(ids, dtype=np.int64) for ids in found],
-            np.zeros(len(texts), dtype=np.int64),
-            np.array(unknown, dtype=np.int64),
-            np.fromiter(map(len, texts), dtype=np.int64, count=len(texts)),
-        )
+        found = [e.ids for e in self.backend.encode_batch_fast(list(texts), add_special_tokens=False)]
+        counts = [self._count_characters(text, ids) for text, ids in zip(texts, found, strict=True)]
+        counts_2N = np.array(counts, dtype=np.int64).reshape(-1, 2).T
+        arrays = [np.array(ids, dtype=np.int64) for ids in found]
+        return EncodedTexts(arrays, np.zeros(len(texts), dtype=np.int64), *counts_2N)
 
-    def _unknown_characters(self, text: str, left_out: slice = slice(0, 0)) -> int:
-        """Characters of a text that became unknown tokens, but for some tokens that are left out. Offsets are
-        worked out here alone, for the few texts that need them: they cost a third of the time."""
+    def _read(self, text: str, cap: int, long_texts: LongTexts) -> tuple[str, bool]:
+        """At most `cap` characters of a text, from which the kept tokens are made; and whether others were
+        left out. Both are the same for composed and decomposed text, if the tokens are."""
+        was_cut = False
+        if self.composes and not text.isascii():
+            if len(text) > 4 * cap:  # a character decomposes into four at most
+                text, was_cut = _ends(text, 4 * cap, long_texts), True
+            text = composed(text)
+        if len(text) > cap and isinstance(self.backend.model, models.WordPiece):
+            text = text.strip()  # white space before a text would take the place of the text
+        return (text, was_cut) if len(text) <= cap else (_ends(text, cap, long_texts), True)
+
+    def _count_characters(
+        self, text: str, ids: Sequence[int], left_out: slice = slice(0, 0)
+    ) -> tuple[int, int]:
+        """Unknown characters of a text, and all of them, white space and the tokens that are left out aside.
+
+        Offsets are worked out for the few texts with an unknown token alone: they cost a third of the time.
+        For the others a count of all characters is enough.
+        """
+        removed = 0 if text.isascii() or self.removed is None else len(self.removed.findall(text))
+        if self.unknown_id not in ids:
+            kept = len(ids) - len(ids[left_out])
+            return removed, removed + (len(text) - removed - text.count(" ")) * kept // max(1, len(ids))
         encoding = self.backend.encode(text, add_special_tokens=False)
         tokens = list(zip(encoding.ids, encoding.offsets, strict=True))
         del tokens[left_out]
-        return sum(end - start for token_id, (start, end) in tokens if token_id == self.unknown_id)
+        unknown = sum(end - start for token_id, (start, end) in tokens if token_id == self.unknown_id)
+        return removed + unknown, removed + sum(end - start for _, (start, end) in tokens)
+
+    @cached_property
+    def composes(self) -> bool:
+        """Whether a letter and an accent have the tokens of the accented letter, so that text may be put into
+        Unicode's composed form (NFC) before it is read."""
+        normalizer = self.backend.normalizer
+        if normalizer is None:
+            return False
+        return bool(normalizer.normalize_str("e\u0301") == normalizer.normalize_str("\u00e9"))
+
+    @cached_property
+    def removed(self) -> re.Pattern[str] | None:
+        """Characters that a reader sees and the normalizer takes out, as BERT's does with private-use ones:
+        to a model they are unknown, although no token says so."""
+        normalizer = self.backend.normalizer
+        return UNSEEN if normalizer is not None and normalizer.normalize_str("\ue000") == "" else None
 
     @cached_property
     def continues_V(self) -> np.ndarray:

@@ -13,64 +13,81 @@ import numpy as np
 from custom_bert.data.findings import at_lines, counted
 from custom_bert.data.tokenizer import EncodedTexts
 
-SHARE = 0.05
-"""Of all characters: a warning is due where more are unknown."""
+MOST_CHARACTERS = 0.05
+"""Largest share of all characters that may be unknown without a warning."""
 
-TEXTS = 0.01
-"""Of all texts: a warning is due where of more texts the larger part is unknown."""
+MOST_TEXTS = 0.01
+"""Largest share of all texts that may be mostly unknown without a warning."""
 
 FEWEST = 20
-"""Unknown characters that are worth a warning; a few lines of test data have fewer."""
+"""Fewest unknown characters that are worth a warning about training data: a few lines of it have fewer."""
 
 NAMED = 5
-"""Lines that a warning names."""
+"""Texts that a warning names."""
 
 
 @dataclass
 class UnknownText:
-    """Counts that grow as texts are encoded.
+    """Counts of texts and characters. They grow as texts are encoded.
 
     Attributes:
-        texts, characters: that were encoded.
-        unknown: characters of them that became unknown tokens.
-        mostly: texts of which more than half is unknown.
-        first: line numbers, from 1, of the first of these.
+        texts, characters: that were encoded; white space is not counted.
+        unknown: characters of these that the vocabulary does not know.
+        mostly_unknown: texts in which more than half of the characters are unknown.
+        first: indices, from 0, of the first of these texts.
     """
 
     texts: int = 0
     characters: int = 0
     unknown: int = 0
-    mostly: int = 0
+    mostly_unknown: int = 0
     first: list[int] = field(default_factory=list)
 
     def add(self, encoded: EncodedTexts) -> None:
         """Counts the next texts."""
         rows = np.flatnonzero(2 * encoded.unknown_N > encoded.characters_N)
-        self.first += (rows[: NAMED - len(self.first)] + self.texts + 1).tolist()
-        self.mostly += len(rows)
+        self.first += (rows[: NAMED - len(self.first)] + self.texts).tolist()
+        self.mostly_unknown += len(rows)
         self.texts += len(encoded.sequences)
         self.characters += int(encoded.characters_N.sum())
         self.unknown += int(encoded.unknown_N.sum())
 
     @property
-    def matters(self) -> bool:
-        """Whether so much is unknown that learning suffers."""
-        much = self.unknown > SHARE * self.characters or self.mostly > TEXTS * self.texts
-        return much and self.unknown >= FEWEST
+    def hinders_learning(self) -> bool:
+        """Whether so much of training or validation texts is unknown that a warning is due."""
+        much = self.unknown > MOST_CHARACTERS * self.characters
+        return self.unknown >= FEWEST and (much or self.mostly_unknown > MOST_TEXTS * self.texts)
 
-    def words(self, to: str = "to the vocabulary") -> str:
-        """`12% of the characters are unknown to the vocabulary; of 3 texts it is more than half (...)`."""
+    @property
+    def spoils_predictions(self) -> bool:
+        """Whether a warning about predictions is due: each one counts by itself."""
+        return self.mostly_unknown > 0 or self.hinders_learning
+
+    def message(self, to: str = "to the vocabulary", *, lines: bool = True) -> str:
+        """What is unknown, in one line without its end.
+
+        Args:
+            to: whose vocabulary it is.
+            lines: name lines of a file, which count from 1; otherwise items of a list, from 0.
+        """
         share = self.unknown / max(1, self.characters)
         shown = f"{share:.0%}" if share >= 0.01 else f"{share:.2%}"
-        words = f"{shown} of the characters are unknown {to}"
-        if self.mostly:
-            lines = at_lines(self.first, self.mostly)
-            words += f"; of {counted(self.mostly, 'text')} it is more than half{lines}"
-        return words
+        message = f"{shown} of the characters are unknown {to}"
+        if self.mostly_unknown:
+            texts = f"{counted(self.mostly_unknown, 'text')}{self._where(lines)}"
+            message += f"; in {texts} it is more than half"
+        return message
+
+    def _where(self, lines: bool) -> str:
+        if lines:
+            return at_lines([index + 1 for index in self.first], self.mostly_unknown)
+        return at_lines(self.first, self.mostly_unknown).replace("line", "item")
 
 
 OF_A_CHECKPOINT = "choose a checkpoint whose vocabulary knows this script, or train from scratch"
-OF_A_TRAINED_VOCABULARY = "a larger model.vocab_size knows more"
-OF_A_GIVEN_VOCABULARY = "choose another data.tokenizer, or leave it out to train a vocabulary"
-OF_A_MODEL = "the answers for such texts are guesses"
-"""Ways out, to be put behind `words`."""
+OF_A_GIVEN_VOCABULARY = "choose a vocabulary that knows this script, or train one on these texts"
+OF_TRAINING_TEXTS = "a larger model.vocab_size knows more characters"
+OF_OTHER_TEXTS = "add training texts with these characters, or start from a checkpoint that knows this script"
+OF_A_MODEL = "predictions for such texts are unreliable"
+OF_VECTORS = "embeddings of such texts are unreliable"
+"""Ways out and consequences, to stand behind a message."""

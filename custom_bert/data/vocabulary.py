@@ -37,7 +37,11 @@ ALPHABET_SHARE = 0.5
 
 
 def sample_stride(characters: int) -> int:
-    """Of a text of so many characters, every how many-th line that is not blank trains the vocabulary."""
+    """The stride by which lines that are not blank are sampled to train a vocabulary.
+
+    Args:
+        characters: of the whole text.
+    """
     return max(1, -(-characters // TRAINING_CHARACTERS))
 
 

@@ -60,7 +60,7 @@ class Classifier:
         directory: str | Path, *, device: str | None = None, precision: Precision = "fp32"
     ) -> Classifier:
         """Loads what `custom-bert train` wrote. No thread is started, so that a process may load a model and
-        fork then; what has predicted already should not be forked (docs/python.md).
+        then fork. Do not fork a process that has already predicted.
 
         Args:
             directory: the run directory.
@@ -108,7 +108,7 @@ class Classifier:
 
         Args:
             texts: any number.
-            unknown: counts what the vocabulary does not know, for a caller who warns of it himself.
+            unknown: collects counts of unknown text; this method then gives no warning.
         """
         for probabilities_NC in self._windows(texts, unknown):
             yield from probabilities_NC
@@ -160,8 +160,8 @@ class Classifier:
                 unknown=counts,
             )
             yield torch.from_numpy(logits_NC).softmax(-1).numpy()
-        if unknown is None and counts.mostly:
-            warn_caller(f"{counts.words()}: {OF_A_MODEL}")
+        if unknown is None and counts.spoils_predictions:
+            warn_caller(f"{counts.message(lines=False)}: {OF_A_MODEL}")
 
     def _prepared(self) -> Precision:
         """Makes threads and matrices ready to compute; the precision in which they are."""

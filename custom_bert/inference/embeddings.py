@@ -15,7 +15,7 @@ from custom_bert.batch import Batch
 from custom_bert.checkpoints.hub import locate
 from custom_bert.checkpoints.pretrained import Pretrained, load_pretrained
 from custom_bert.config import Pooling
-from custom_bert.data.unknown import UnknownText
+from custom_bert.data.unknown import OF_VECTORS, UnknownText
 from custom_bert.errors import shown, warn_caller
 from custom_bert.inference.in_order import compute, prepare_threads, windows
 from custom_bert.machine import choose_device
@@ -121,8 +121,8 @@ class Encoder:
             )
             for window in windows(texts, self.model.config.hidden_size)
         ]
-        if unknown.mostly:
-            warn_caller(f"{unknown.words()}: their vectors say little")
+        if unknown.spoils_predictions:
+            warn_caller(f"{unknown.message(lines=False)}: {OF_VECTORS}")
         if not found:
             return np.empty((0, self.model.config.hidden_size), dtype=np.float32)
         vectors_ND = np.concatenate(found)

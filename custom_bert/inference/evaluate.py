@@ -75,7 +75,7 @@ def _divided_rows(run: Path, data: str | Path, split: str) -> np.ndarray | None:
         hashes = [record["identity"]["data"][name] for name in ("train_texts", "train_labels")]
         count = record["data"]["val_examples"]
     except (OSError, ValueError, KeyError, TypeError, ConfigError) as error:
-        raise RunError(f"{run / 'run.json'}: cannot tell which rows were set aside") from error
+        raise RunError(f"{run / 'run.json'}: does not say which rows were held out") from error
     if not divided:
         if split == "train":
             return None
@@ -89,13 +89,13 @@ def _divided_rows(run: Path, data: str | Path, split: str) -> np.ndarray | None:
     if [file.texts_sha256, file.labels_sha256] != hashes:
         raise DataError(
             file.texts_path,
-            f"not the file that {run} was trained on, so the rows that it set aside cannot be told; "
+            f"not the file that {run} was trained on, so the rows that it held out cannot be identified; "
             f"write val_dataset.txt and val_labels.txt to evaluate on other data",
         )
     if len(dataset.val_rows) != count:  # which texts are equal was told otherwise by older versions
         raise RunError(
-            f"{run}: an older version set {count:,} rows aside where this one would take "
-            f"{len(dataset.val_rows):,}, so they cannot be told; write val_dataset.txt and val_labels.txt"
+            f"{run}: an older version held out {count:,} rows and this version would hold out "
+            f"{len(dataset.val_rows):,}, so they cannot be identified; write val_dataset.txt and val_labels.txt"
         )
     return dataset.val_rows if split == "val" else dataset.train_rows
 

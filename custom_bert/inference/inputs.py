@@ -68,6 +68,8 @@ def _check_container(items: object, what: str) -> None:
         found = f"bytes; write [{what}.decode('utf-8')]"
     elif isinstance(items, os.PathLike):
         found = f"the path {shown(os.fspath(items))}; read the lines of that file"
+    elif isinstance(items, set | frozenset):
+        found = f"a set, which has no order; write a list of {what}s"
     elif isinstance(items, Mapping):
         found = "a mapping, which iterates over its keys; write list(mapping.values())"
     elif hasattr(items, "columns"):

@@ -1,4 +1,4 @@
-"""What training changes in the process of its caller, put back when it ends.
+"""What training changes in the process of its caller, restored when it ends.
 
 `train_model` may be called from a notebook, a test suite or a search over settings. There its seed, its
 thread count and its switches are nobody else's.
@@ -16,8 +16,8 @@ import torch
 
 @contextmanager
 def caller_state_kept(device: str | None) -> Iterator[None]:
-    """Puts random generators, thread count, deterministic mode, the current GPU, filters of warnings, and the
-    compiler's limit back, however the block ends.
+    """Restores random generators, thread count, deterministic mode, the current GPU, filters of warnings, and
+    the compiler's limit, also if the block raises.
 
     Args:
         device: as configured; where it is cpu, GPUs are left alone.

@@ -13,8 +13,8 @@ from custom_bert import config as configuration
 from custom_bert.config import TrainConfig
 from custom_bert.data.dataset import Dataset, TextFile, in_directory, read_dataset
 from custom_bert.data.text import LineReader, composed
-from custom_bert.data.tokenizer import TextTokenizer, load_tokenizer
-from custom_bert.data.unknown import OF_A_CHECKPOINT, OF_A_TRAINED_VOCABULARY, UnknownText
+from custom_bert.data.tokenizer import UNSEEN, TextTokenizer, load_tokenizer
+from custom_bert.data.unknown import OF_A_GIVEN_VOCABULARY, OF_OTHER_TEXTS, OF_TRAINING_TEXTS, UnknownText
 from custom_bert.data.vocabulary import composing, largest_alphabet
 from custom_bert.training.choices import vocab_size
 
@@ -41,15 +41,15 @@ def check_data(directory: str | Path, vocabulary: str | None = None) -> Dataset:
     files = [dataset.train_file] if dataset.was_divided else [dataset.train_file, dataset.val_file]
     if vocabulary is None:
         counts = _unknown_to_a_new_one(files)
-        whose, way_out = "to the vocabulary that train would make", OF_A_TRAINED_VOCABULARY
+        whose, ways_out = "to the vocabulary that train would make", (OF_TRAINING_TEXTS, OF_OTHER_TEXTS)
     else:
         tokenizer = _tokenizer(vocabulary)
         counts = [unknown_of(file, tokenizer) for file in files]
-        whose, way_out = f"to the vocabulary of {vocabulary}", OF_A_CHECKPOINT
+        whose, ways_out = f"to the vocabulary of {vocabulary}", (OF_A_GIVEN_VOCABULARY,) * 2
     warnings = [
-        f"{file.texts_path}: {count.words(whose)}: {way_out}"
-        for file, count in zip(files, counts, strict=True)
-        if count.matters
+        f"{file.texts_path}: {count.message(whose)}: {way_out}"
+        for file, count, way_out in zip(files, counts, ways_out, strict=False)
+        if count.hinders_learning
     ]
     return dataclasses.replace(dataset, warnings=(*dataset.warnings, *warnings))
 
@@ -81,9 +81,14 @@ def _unknown_to_a_new_one(files: list[TextFile]) -> list[UnknownText]:
     codes = np.flatnonzero(sum(counts))
     normalized = {int(code): _normalized(int(code), normalizer) for code in codes}
     known = _alphabet(counts[0], normalized, limit)
-    strange = [code for code, letters in normalized.items() if not known.issuperset(letters)]
+    strange = [
+        code
+        for code, letters in normalized.items()
+        if not known.issuperset(letters) or (not letters and UNSEEN.match(chr(code)))
+    ]
+    blank = [code for code in normalized if chr(code).isspace()]
     return [
-        UnknownText(len(file), int(count.sum()), int(count[strange].sum()))
+        UnknownText(len(file), int(count.sum() - count[blank].sum()), int(count[strange].sum()))
         for file, count in zip(files, counts, strict=True)
     ]
 

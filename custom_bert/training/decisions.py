@@ -248,7 +248,7 @@ def decide_tokenizer(todo: Decisions, text: Text, cache: Cache, say: Callable[[s
     )
     if todo.config.model.vocab_size is None:
         if tokenizer.vocab_size < wanted:
-            reason += " hold no more"
+            reason += ", which yield no more"
         todo.set("model.vocab_size", tokenizer.vocab_size, reason)
     return tokenizer
 

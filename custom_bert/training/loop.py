@@ -76,8 +76,8 @@ def train_model(
         KeyboardInterrupt: after Ctrl-C, when a checkpoint is written.
         SystemExit: after SIGTERM, likewise.
 
-    The caller's random state, thread count and torch's switches are afterwards as they were before, also
-    after an exception.
+    The caller's random state, thread count and torch's switches are restored afterwards, also after an
+    exception.
     """
     config = load_config(config, note=say)
     with caller_state_kept(config.runtime.device), ranks.joined(config.runtime.device) as group:

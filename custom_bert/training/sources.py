@@ -23,7 +23,8 @@ from custom_bert.data.tokenizer import TextTokenizer
 from custom_bert.data.unknown import (
     OF_A_CHECKPOINT,
     OF_A_GIVEN_VOCABULARY,
-    OF_A_TRAINED_VOCABULARY,
+    OF_OTHER_TEXTS,
+    OF_TRAINING_TEXTS,
     UnknownText,
 )
 from custom_bert.data.windows import MOST
@@ -137,8 +138,8 @@ def _running_text(
     warnings = list(corpus.warnings)
     about = train.about
     unknown = UnknownText(characters=about.characters, unknown=about.unknown)
-    if unknown.matters:
-        warnings.append(f"{unknown.words()}: {_way_out(todo.config)}")
+    if unknown.hinders_learning:
+        warnings.append(f"{unknown.message()}: {_way_out(todo.config, OF_TRAINING_TEXTS)}")
     pin = device.type == "cuda"
     every = max(1, -(-int(val.lengths_N.sum()) // MEASURED))
     train_builder, val_builder = (
@@ -184,11 +185,11 @@ KEPT: dict[LongTexts, str] = {
 }
 
 
-def _way_out(config: TrainConfig) -> str:
-    """What helps where the vocabulary does not know the texts."""
+def _way_out(config: TrainConfig, of_a_trained_vocabulary: str) -> str:
+    """What helps if the vocabulary does not know the texts."""
     if config.model.init_from:
         return OF_A_CHECKPOINT
-    return OF_A_GIVEN_VOCABULARY if config.data.tokenizer else OF_A_TRAINED_VOCABULARY
+    return OF_A_GIVEN_VOCABULARY if config.data.tokenizer else of_a_trained_vocabulary
 
 
 def _doubts(dataset: Dataset, truncation: dict[str, StoreInfo], config: TrainConfig) -> list[str]:
@@ -202,8 +203,9 @@ def _doubts(dataset: Dataset, truncation: dict[str, StoreInfo], config: TrainCon
                 f"{path}: {counted(info.truncated, 'text')} of {info.texts:,} cut to "
                 f"{kept}, {share:.1%} of all tokens lost"
             )
-        if info.unknown.matters:
-            warnings.append(f"{path}: {info.unknown.words()}: {_way_out(config)}")
+        if info.unknown.hinders_learning:
+            of_texts = OF_TRAINING_TEXTS if split == "train" else OF_OTHER_TEXTS
+            warnings.append(f"{path}: {info.unknown.message()}: {_way_out(config, of_texts)}")
     counts = np.bincount(dataset.train_label_ids, minlength=len(dataset.labels))
     if counts.max() > 10 * max(1, int(counts.min())):
         warnings.append(

@@ -168,7 +168,7 @@ class State:
         self.skips.clear()
 
     def left_out(self) -> list[str]:
-        """What is to be said at the end of a phase of steps that changed nothing, and why, a line each."""
+        """Messages for the end of a phase about steps that made no update, with the reason."""
         progress, name, lines = self.progress, f"{self.phase.name}ing", []
         of = f"of {progress.step:,} steps of {name}"
         if progress.skipped and self.precision.scaler.is_enabled():

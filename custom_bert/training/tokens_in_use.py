@@ -33,7 +33,7 @@ def train_tokens_in_use(encoder: Encoder, prepared: Prepared, say: Callable[[str
     table.train_only(torch.from_numpy(ids_U))
     say(
         f"{len(ids_U):,} of {table.num_embeddings:,} token vectors are trained; "
-        f"the texts do not hold the others, which would stay as they are"
+        f"the other tokens do not occur in the training texts, so their vectors would not change"
     )
 
 

@@ -160,7 +160,7 @@ UNUSABLE: dict[str, tuple[dict[str, bytes | None], str]] = {
     ),
     "an empty line after the last label": (
         {"train_labels.txt": lines([*LABELS, ""])},
-        "DIR/train_labels.txt:7: empty label; write one or remove the line",
+        "DIR/train_labels.txt:7: empty label; write one, or remove the line from both files",
     ),
     "unequal validation files": (
         {"val_labels.txt": lines(["good"])},
@@ -301,11 +301,11 @@ UNUSABLE: dict[str, tuple[dict[str, bytes | None], str]] = {
     ),
     "an empty label": (
         {"train_labels.txt": lines(changed(LABELS, 4, ""))},
-        "DIR/train_labels.txt:5: empty label; write one or remove the line",
+        "DIR/train_labels.txt:5: empty label; write one, or remove the line from both files",
     ),
     "a label of spaces": (
         {"val_labels.txt": lines(["good", " \u3000"])},
-        "DIR/val_labels.txt:2: empty label; write one or remove the line",
+        "DIR/val_labels.txt:2: empty label; write one, or remove the line from both files",
     ),
     "swapped training files": (
         {"train_dataset.txt": lines(LABELS), "train_labels.txt": lines(TEXTS)},
@@ -443,14 +443,14 @@ DOUBTFUL: dict[str, tuple[dict[str, bytes | None], list[str]]] = {
             "DIR/train_dataset.txt: 3 empty texts (lines 1, 3, 6)",
             "DIR/val_dataset.txt: 1 empty text (line 1)",
             "DIR/val_dataset.txt: 1 text also in DIR/train_dataset.txt (line 1); "
-            "validation scores are that much too kind",
+            "the validation scores are too high because of these texts",
         ],
     ),
     "texts in training and validation": (
         {"val_dataset.txt": lines(["dull music", "a fine end"]), "val_labels.txt": b"bad\ngood\n"},
         [
             "DIR/val_dataset.txt: 2 texts also in DIR/train_dataset.txt (lines 1, 2); "
-            "validation scores are that much too kind"
+            "the validation scores are too high because of these texts"
         ],
     ),
     "one text under two labels": (
@@ -1052,7 +1052,7 @@ RUN_COMMANDS: dict[str, tuple[dict[str, bytes | None], str, int, str]] = {
         NO_VAL,
         "evaluate DIR/run DIR",
         66,
-        "DIR/run/run.json: cannot tell which rows were set aside",
+        "DIR/run/run.json: does not say which rows were held out",
     ),
 }
 

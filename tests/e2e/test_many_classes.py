@@ -50,7 +50,7 @@ def test_evaluating_again_gives_what_training_wrote(
     assert json.loads(capsys.readouterr().out) == {k: v for k, v in validation.items() if k != "loss"}
     assert main(command) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) < 210 and lines[-3].startswith("100 more classes have no more examples")
+    assert len(lines) < 210 and lines[-3].startswith("100 more classes")
 
 
 def test_texts_are_read_in_smaller_windows_where_there_are_more_classes(
@@ -76,7 +76,10 @@ def test_every_command_reads_the_run(
     config: dict[str, Any], run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["info", str(run)]) == 0
-    assert "100 more have no more examples; info --json prints every label" in capsys.readouterr().out
+    assert (
+        "100 labels with as many examples or fewer are not shown; info --json prints every label"
+        in capsys.readouterr().out
+    )
     assert main(["report", str(run), str(tmp_path / "page.html")]) == 0
     assert "true</th><th>predicted" in (tmp_path / "page.html").read_text()
     assert main(["predict", str(run), config["data.train_texts"]]) == 0

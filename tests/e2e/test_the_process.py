@@ -310,6 +310,6 @@ def test_a_fault_in_the_middle_of_training_leaves_the_process_as_it_was(
 def test_a_prediction_of_unknown_text_is_warned_of(run: Path) -> None:
     classifier = Classifier.load(run)
     texts = [*examples(10)[0], "ビールがおいしい", "a dog barks", "Ω"]
-    with pytest.warns(CustomBertWarning, match=r"of 2 texts it is more than half \(lines 11, 13\)") as said:
+    with pytest.warns(CustomBertWarning, match=r"in 2 texts \(items 10, 12\) it is more than half") as said:
         classifier.predict(texts)
     assert len(said) == 1 and said[0].filename == __file__

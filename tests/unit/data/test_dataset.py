@@ -315,7 +315,7 @@ def test_every_planted_leak_is_counted_and_told_by_line(tmp_path: Path) -> None:
     first = ", ".join(str(line + 1) for line in lines[:5])
     assert (
         f"DIR/val_dataset.txt: 37 texts also in DIR/train_dataset.txt (lines {first}, ...); "
-        f"validation scores are that much too kind"
+        f"the validation scores are too high because of these texts"
     ) in told
     for line in lines:  # each of them alone, so that each line number is seen
         one = [text if i == line or i not in lines else f"other {i}" for i, text in enumerate(val)]

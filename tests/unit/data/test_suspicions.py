@@ -78,7 +78,7 @@ def test_a_header_of_one_file_is_told_with_its_words(
     tmp_path: Path, text: str, label: str, file: str, line: str
 ) -> None:
     assert told(tmp_path, [text, *TEXTS], [label, *LABELS]) == [
-        f"{file}:1: {line!r} looks like a header, the name of a column, and no other line says it; {HEADER}"
+        f"{file}:1: {line!r} looks like a header, the name of a column, and no other line holds it; {HEADER}"
     ]
 
 
@@ -121,6 +121,8 @@ def test_names_of_columns_are_known_in_any_case_and_form() -> None:
         "text,label",
         "id;sentence;class",
         ",text|label",
+        "Review Text,Target Class",
+        "Unnamed: 0,label",
     ):
         assert names_columns(line), line
     for line in ("", ",", "id", "the label", "label: good", "good", "text", "label." * 50):
@@ -139,9 +141,11 @@ JSON_WORDS = "and brackets and names would be read as words"
         lambda text, label: json.dumps({"text": text, "label": label}),
         lambda text, label: json.dumps([text, label], ensure_ascii=False),
         lambda text, label: str({"text": text, "label": label}),
+        lambda text, label: json.dumps({"text": text, "label": label}) + ",",
+        lambda text, label: json.dumps(f'"{text}"'),
         lambda text, label: "['" + "', '".join(text.replace("'", "").split()) + "']",
     ],
-    ids=["objects", "arrays", "dicts of Python", "lists of Python"],
+    ids=["objects", "arrays", "dicts of Python", "items of an array", "strings", "lists of Python"],
 )
 def test_json_lines_for_texts_are_told(tmp_path: Path, write) -> None:  # type: ignore[no-untyped-def]
     lines = [write(text, label) for text, label in zip(TEXTS, LABELS, strict=True)]
@@ -156,13 +160,26 @@ def test_a_label_in_each_text_is_told(tmp_path: Path, separator: str, name: str)
     after = [f"{text}{separator}{label}" for text, label in zip(TEXTS, LABELS, strict=True)]
     assert told(tmp_path / "after", after, LABELS) == [
         f"train_dataset.txt:1: 60 of the first 60 lines end with {name} and a label, as "
-        f"{shortened(after[0])}, and the model would read the answer there; {ALONE}"
+        f"{shortened(after[0])}, and the model would see the label in the text; {ALONE}"
     ]
     before = [f'"{label}"{separator}"{text}"' for text, label in zip(TEXTS, LABELS, strict=True)]
     assert told(tmp_path / "before", before, LABELS) == [
         f"train_dataset.txt:1: 60 of the first 60 lines begin with a label and {name}, as "
-        f"{shortened(before[0])}, and the model would read the answer there; {ALONE}"
+        f"{shortened(before[0])}, and the model would see the label in the text; {ALONE}"
     ]
+
+
+def test_a_label_as_fasttext_writes_it_is_told(tmp_path: Path) -> None:
+    lines = [f"__label__{label} {text}" for text, label in zip(TEXTS, LABELS, strict=True)]
+    assert told(tmp_path, lines, LABELS) == [
+        f"train_dataset.txt:1: 60 of the first 60 lines begin with a label, as fastText's files do, as "
+        f"{shortened(lines[0])}, and the model would see the label in the text; {ALONE}"
+    ]
+
+
+def test_numbers_of_sections_are_no_measured_values(tmp_path: Path) -> None:
+    labels = [f"{1 + i % 6}.{i % 36:02d}" for i in range(36 * 11)]
+    assert told(tmp_path, [f"{text} {i}" for i, text in enumerate(TEXTS * 7)][: len(labels)], labels) == []
 
 
 QUOTED = "lines stand in double quotes, as fields of CSV do"
@@ -234,7 +251,7 @@ def test_labels_of_another_format_are_told(tmp_path: Path) -> None:
         ),
         "several": (
             ["joy", "joy, fear", "fear, rage", "rage", "joy, fear, rage", "fear"] * 10,
-            "the labels look like several classes a line, as 'joy, fear'; each combination would be a "
+            "the labels look like several classes per line, as 'joy, fear'; each combination would be a "
             "class of its own",
         ),
     }
@@ -255,7 +272,7 @@ def test_labels_that_measure_are_told_or_refused(tmp_path: Path, comma: bool) ->
     repeated = [written(i % 25 / 8) for i in range(60)]
     assert told(tmp_path / "a", TEXTS, repeated) == [
         f"train_labels.txt:2: the labels look like measured values, 25 different numbers such as "
-        f"{written(0.125)!r}, and would be as many classes; put them into a few classes"
+        f"{written(0.125)!r}, each of which would be a class; put them into a few classes"
     ]
     with pytest.raises(DataError) as raised:
         told(tmp_path / "b", ["text", *TEXTS], ["score", *(written(3.75 + i) for i in range(60))])
@@ -294,13 +311,13 @@ def test_missing_values_are_counted_and_told_by_line(tmp_path: Path) -> None:
     labels = ["nan" if i in (2, 30) else "None" if i == 40 else label for i, label in enumerate(LABELS)]
     texts = ["N/A" if i == 50 else text for i, text in enumerate(TEXTS)]
     assert told(tmp_path, texts, labels, ["NaN", "fine", "nan"], ["nan", "pos", "pos"]) == [
-        "train_dataset.txt:51: 1 text is 'N/A', as a missing value is written (line 51); if it is one, "
+        "train_dataset.txt:51: 1 text is 'N/A', which often means a missing value (line 51); if it is one, "
         "remove that line from both files",
-        "train_labels.txt:3: 3 labels are 'nan' or 'None', as a missing value is written (lines 3, 31, 41); "
+        "train_labels.txt:3: 3 labels are 'nan' or 'None', which often means a missing value (lines 3, 31, 41); "
         "if it is one, remove those lines from both files",
-        "val_dataset.txt:1: 2 texts are 'NaN' or 'nan', as a missing value is written (lines 1, 3); if it is "
+        "val_dataset.txt:1: 2 texts are 'NaN' or 'nan', which often means a missing value (lines 1, 3); if it is "
         "one, remove those lines from both files",
-        "val_labels.txt:1: 1 label is 'nan', as a missing value is written (line 1); if it is one, "
+        "val_labels.txt:1: 1 label is 'nan', which often means a missing value (line 1); if it is one, "
         "remove that line from both files",
     ]
 

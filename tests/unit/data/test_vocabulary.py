@@ -3,6 +3,7 @@
 import random
 import time
 import unicodedata
+from typing import Any
 
 import pytest
 from data_files import sentences
@@ -71,6 +72,58 @@ def test_of_a_word_with_an_unknown_character_the_rest_is_kept() -> None:
     assert tokens(ENGLISH, f"\U0001fae0\U0001fae0{word}") == ["[UNK]", "[UNK]", *tokens(ENGLISH, word)]
 
 
+@pytest.mark.parametrize("strange", ["N", "\U0001fae0", "\u4e00"])
+def test_an_unknown_character_in_a_long_run_costs_itself(strange: str) -> None:
+    draw = random.Random(0)
+    made = trained(["".join(draw.choices("ACGT", k=300)) for _ in range(50)])
+    run = "".join(draw.choices("ACGT", k=300))
+    for places in ([50], [0, 60, 120, 180, 240], [150], [99], [100], [299]):
+        text = "".join(f"{strange}{letter}" if i in places else letter for i, letter in enumerate(run))
+        found = tokens(made, text)
+        assert found.count("[UNK]") == len(places)
+        kept = "".join(token.removeprefix("##") for token in found if token != "[UNK]")
+        assert kept == run.lower()
+        encoded = made.encode([text], 512)
+        assert encoded.unknown_N.tolist() == [len(places)]
+
+
+def test_characters_that_the_normalizer_takes_out_are_unknown() -> None:
+    """BERT's takes private-use characters out, and no token tells that they were there."""
+    encoded = ENGLISH.encode(["\ue000\ue001", "\ue000 film", "\ufffd", "film", "a\u200bb"], 16)
+    assert encoded.unknown_N.tolist() == [2, 1, 1, 0, 0]
+    assert encoded.characters_N.tolist()[:4] == [2, 5, 1, 4]
+    assert ENGLISH.encode_plain(["\ue000\ue001"]).unknown_N.tolist() == [2]
+
+
+def test_no_share_is_above_one_and_white_space_does_not_count() -> None:
+    known, strange = "a b c d " * 200, "\u0416" * 50
+    texts = [
+        f"{strange} " * 100 + known,
+        known + f" {strange}" * 100,
+        "\u0416  \u0416  \u0416",
+        " ".join(strange),
+    ]
+    for long_texts in ("head", "head_tail"):
+        encoded = ENGLISH.encode(texts, 64, long_texts)  # type: ignore[arg-type]
+        assert (encoded.unknown_N <= encoded.characters_N).all()
+        assert encoded.unknown_N[2:].tolist() == encoded.characters_N[2:].tolist() == [3, 50]
+
+
+@pytest.mark.parametrize("long_texts", ["head", "head_tail", "windows"])
+def test_long_texts_lose_the_same_in_either_form(long_texts: Any) -> None:
+    draw = random.Random(0)
+    syllables = [chr(draw.randrange(0xAC00, 0xD7A4)) for _ in range(60)]
+    texts = ["".join(draw.choices(syllables, k=9000)) for _ in range(8)]
+    made = trained(texts)
+    one, other = (
+        made.encode([unicodedata.normalize(form, text) for text in texts], 64, long_texts)
+        for form in ("NFC", "NFD")
+    )
+    assert one.lost_N.tolist() == other.lost_N.tolist() and one.lost_N.all()
+    for a, b in zip(one.sequences, other.sequences, strict=True):
+        assert a.tolist() == b.tolist()
+
+
 @settings(deadline=None, derandomize=True, database=None, max_examples=300)
 @given(st.text(max_size=60))
 def test_texts_that_look_the_same_have_the_same_tokens(text: str) -> None:
@@ -123,7 +176,8 @@ def test_every_alphabet_gives_an_expression_that_we_read_and_that_finds_the_othe
         "[^\\sab",
         ".*",
         "[^\\sa]|(.+)+",
-        "[^\\sa\\w]" + split_pattern("")[4:],
+        "[^\\sa\\w]",
+        "[^\\sa]|[a]{99}",
         split_pattern("ab") + "+",
         "",
     ],

@@ -315,3 +315,9 @@ def test_a_length_that_is_no_whole_number_is_named(run: Path, wrong: Any) -> Non
     with pytest.raises(TypeError, match=rf"max_length: expected a whole number, got {wrong!r}"):
         Encoder.load(run, max_length=wrong)
     assert Encoder.load(run, max_length=np.int64(8)).max_length == 8
+
+
+def test_a_set_is_refused_since_answers_would_belong_to_no_text(classifier: Classifier) -> None:
+    for texts in ({"a", "b"}, frozenset(["a"])):
+        with pytest.raises(TypeError, match="got a set, which has no order; write a list of texts"):
+            classifier.predict(texts)
