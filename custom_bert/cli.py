@@ -197,8 +197,8 @@ class CheckData:
     directory: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="DATA")]
     """Folder with the data files."""
     vocabulary: str | None = None
-    """A tokenizer.json, a vocab.txt, a checkpoint or a run whose vocabulary is checked against the texts. None:
-    the vocabulary that train would make."""
+    """A tokenizer.json, a vocab.txt, a checkpoint or a run: what its vocabulary does not know of the texts.
+    None: what the vocabulary that train would make does not know."""
     json: tyro.conf.FlagCreatePairsOff[bool] = False
     """Print one JSON object, with the line numbers of everything found."""
 

@@ -202,7 +202,7 @@ def python_page() -> str:
         "**Forks.** A process may load a model and fork then (`gunicorn --preload`, `multiprocessing` with",
         "`fork`): loading starts no threads. After it has predicted or trained, a child that it forks has",
         "lost its threads, as of every program that computes with OpenMP. The child then computes with one",
-        "thread and warns of it. If other code has computed with torch in the parent, this cannot be detected,",
+        "thread and warns of it. Whether other code has computed with torch in the parent cannot be known,",
         "and the child may hang: load the model and use it in one process, or start processes by `spawn`.",
         "",
     ]

@@ -32,7 +32,8 @@ def _library() -> Any:
     ending = "dylib" if sys.platform == "darwin" else "so"
     try:
         found = ctypes.CDLL(str(Path(torch.__file__).parent / "lib" / f"libtorch_cpu.{ending}"))
-        found.omp_get_dynamic, found.omp_get_thread_limit, found.omp_get_max_active_levels  # noqa: B018
+        for name in ("get_dynamic", "get_thread_limit", "get_max_active_levels", "set_num_threads"):
+            getattr(found, f"omp_{name}")
     except (OSError, AttributeError):
         return None
     return found
@@ -55,13 +56,18 @@ def shortage() -> str | None:
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Within, torch starts no threads: for loading, which a fork may follow."""
-    count = torch.get_num_threads()
-    torch.set_num_threads(1)
+    """Within, torch starts no threads: for loading, which a fork may follow.
+
+    OpenMP keeps the number for each thread of Python, while torch's own function would change it for threads
+    that begin meanwhile, too.
+    """
+    count, library = torch.get_num_threads(), _library()
+    set_count = torch.set_num_threads if library is None else library.omp_set_num_threads
+    set_count(1)
     try:
         yield
     finally:
-        torch.set_num_threads(count)
+        set_count(count)
 
 
 _computed_in: int | None = None

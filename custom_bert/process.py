@@ -53,8 +53,8 @@ def prepare_process(environment: MutableMapping[str, str] = os.environ) -> None:
         environment.setdefault(SPINS, "1000")
     environment.setdefault(KERNELS, "128")
     environment[DYNAMIC] = "FALSE"
-    if environment.get(LEVELS, "").strip() == "0":
-        environment[LEVELS] = "1"
+    if environment.get(LEVELS, "").strip().strip("+0") == "" and environment.get(LEVELS):
+        environment[LEVELS] = "1"  # it was a 0, in some spelling
     count, reason = threads.allowed(environment)
     if reason == threads.LIMIT:  # OpenMP would announce more threads than it gives
         environment[threads.WISH] = str(count)

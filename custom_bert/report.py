@@ -33,7 +33,7 @@ def score_lines(scores: Scores, labels: Sequence[str], *, matrix: bool = True) -
             f"{one.f1:6.3f}  {one.support:8,}"
         )
     if len(rows) < len(labels):
-        left_out = f"{len(labels) - len(rows):,} classes with as many examples or fewer are not shown"
+        left_out = f"{len(labels) - len(rows):,} more classes are not shown"
         lines.append(f"{left_out}; custom-bert evaluate --json prints every class")
     lines += [
         f"{'macro average':<{width}}  {'':9}  {'':6}  {scores.macro_f1:6.3f}  {scores.examples:8,}",
@@ -125,6 +125,6 @@ def _label_lines(examples: dict[str, int]) -> list[str]:
     lines += [f"  {examples[labels[i]]:>8,}  {printable(labels[i])}" for i in rows]
     if len(rows) < len(labels):
         lines.append(
-            f"  {len(labels) - len(rows):,} labels with as many examples or fewer are not shown; info --json prints every label"
+            f"  {len(labels) - len(rows):,} more labels are not shown; info --json prints every label"
         )
     return lines

@@ -293,9 +293,7 @@ def _class_table(classes: dict[str, dict[str, Any]]) -> str:
         for label, one in ((label, classes[label]) for label in shown)
     ]
     head = "<tr><th>label</th><th>precision</th><th>recall</th><th>F1</th><th>examples</th></tr>"
-    left_out = _left_out(
-        len(labels) - len(shown), "classes with as many examples or fewer are not shown; run.json has all"
-    )
+    left_out = _left_out(len(labels) - len(shown), "classes are not shown; run.json has all")
     return f'<div class="scroll"><table>{head}{"".join(rows)}</table></div>{left_out}'
 
 
@@ -340,7 +338,7 @@ def _pairs(pairs: Sequence[tuple[str, str, int]], further: int) -> str:
         for true, predicted, count in pairs[:PAIRS]
     )
     head = "<tr><th>true</th><th>predicted</th><th>texts</th></tr>"
-    left_out = _left_out(max(0, len(pairs) - PAIRS) + further, "pairs, as frequent or less, are not shown")
+    left_out = _left_out(max(0, len(pairs) - PAIRS) + further, "pairs are not shown")
     return f'<div class="scroll"><table>{head}{rows}</table></div>{left_out}'
 
 

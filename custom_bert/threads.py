@@ -12,6 +12,9 @@ from pathlib import Path
 LIMIT, WISH = "OMP_THREAD_LIMIT", "OMP_NUM_THREADS"
 """Of the OpenMP standard: the most threads that a program may have, and how many it shall take."""
 
+MOST = 1 << 20
+"""Threads that a process could have. OpenMP, too, ignores a larger number."""
+
 TORCHRUN = "TORCHELASTIC_RUN_ID"
 """torchrun sets it, and OMP_NUM_THREADS too, to 1: there that is nobody's wish."""
 
@@ -56,6 +59,10 @@ def thread_count() -> int:
 
 
 def _number(environment: Mapping[str, str], name: str) -> int | None:
-    """A variable's value, the first of a list; None where it is not set, or no number of threads."""
-    text = environment.get(name, "").partition(",")[0].strip()
-    return int(text) if text.isascii() and text.isdigit() and int(text) > 0 else None
+    """A variable's value, the first of a list; None if it is not set, or no possible number of threads."""
+    text = environment.get(name, "").partition(",")[0]
+    try:
+        number = int(text) if len(text) < 20 else 0
+    except ValueError:
+        return None
+    return number if 0 < number <= MOST else None

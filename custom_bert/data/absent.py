@@ -75,7 +75,7 @@ def data_clue(path: Path, *, labels: bool) -> str:
     texts = [name for name in names if name not in DATA_FILES and _is_text(name)]
     alike = [name for name in texts if _has_word(name, LABEL_WORDS if labels else TEXT_WORDS)]
     if alike:
-        return f"; give the file with the {what} this name (is it {' or '.join(map(shown, alike[:3]))}?)"
+        return f"; rename the file with the {what} (is it {' or '.join(map(shown, alike[:3]))}?)"
     for endings, way_out in ((TABLES, f"write {ROLES}"), (tuple(UNPACK), "unpack what you need")):
         found = [name for name in names if name.lower().endswith(endings)]
         if found:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import itertools
 import json
 import math
+import re
 import unicodedata
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
+from decimal import Decimal
 
 import numpy as np
 
@@ -93,10 +95,17 @@ def labels_by_id(labels: Sequence[str]) -> str:
     return f"labels by id, from 0: {named}{more}"
 
 
-def label_order(label: str) -> tuple[bool, float, str]:
+THOUSANDS = re.compile(r"[+-]?\d{1,3}(,\d{3})+(\.\d+)?")
+
+
+def label_order(label: str) -> tuple[bool, Decimal, str]:
     """A key to sort labels by: numbers by their value, before all other labels."""
-    number = as_number(label)
-    return number is None, number or 0.0, label
+    plain = label.replace(",", "") if THOUSANDS.fullmatch(label) else label.replace(",", ".")
+    try:
+        number = Decimal(plain)  # exact, whatever the number of digits
+    except ArithmeticError:
+        return True, Decimal(0), label
+    return (False, number, label) if number.is_finite() else (True, Decimal(0), label)
 
 
 def is_label(label: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from custom_bert.inference.in_order import compute, prepare_threads, windows
 from custom_bert.inference.inputs import strings
 from custom_bert.machine import choose_device
 from custom_bert.metrics import ConfusionMatrix, Scores
+from custom_bert.models.heads import SequenceClassifier
 from custom_bert.openmp import one_thread
 from custom_bert.precision import choose_precision, round_matrices, sound_precision
 
@@ -48,12 +50,13 @@ class Classifier:
 
     def __init__(self, checkpoint: Checkpoint, device: torch.device, precision: Precision = "fp32") -> None:
         self.precision = precision
-        self._rounded_to: Precision | None = None
         self.labels = checkpoint.labels
         self.max_length, self.long_texts = checkpoint.max_length, checkpoint.long_texts
         self.tokenizer = checkpoint.tokenizer
         self.device = device
         self.model = checkpoint.model.to(device).eval()
+        self._models: dict[Precision, SequenceClassifier] = {"fp32": self.model}
+        self._used, self._told = False, ""
 
     @staticmethod
     def load(
@@ -147,10 +150,10 @@ class Classifier:
     def _windows(self, texts: Iterable[str], unknown: UnknownText | None = None) -> Iterator[np.ndarray]:
         """(n, C) probabilities of the texts of a window at a time."""
         counts = UnknownText() if unknown is None else unknown
-        precision = self._prepared()
         for window in windows(texts, len(self.labels)):
+            model, precision = self._prepared()  # the caller's code may have run since the last one
             logits_NC = compute(
-                self.model,
+                model,
                 self.tokenizer,
                 window,
                 max_length=self.max_length,
@@ -163,16 +166,26 @@ class Classifier:
         if unknown is None and counts.spoils_predictions:
             warn_caller(f"{counts.message(lines=False)}: {OF_A_MODEL}")
 
-    def _prepared(self) -> Precision:
-        """Makes threads and matrices ready to compute; the precision in which they are."""
+    def _prepared(self) -> tuple[SequenceClassifier, Precision]:
+        """A model with matrices for the precision that is right at this moment, and that precision.
+
+        A model is never changed once it exists, since other threads may be computing with it, and one thread
+        may be given bf16 while OpenMP withholds it from another. Of the fp32 weights nothing is kept after
+        bf16 was used, which halves the memory: fp32 computes with the rounded ones then.
+        """
         prepare_threads()
         precision, fault = sound_precision(self.precision, self.device)
-        if precision != self._rounded_to:  # two threads may both do it: the second time changes nothing
-            round_matrices(self.model, precision)
-            self._rounded_to = precision
-            if fault:
-                warn_caller(fault)
-        return precision
+        if fault and fault != self._told:
+            self._told = fault
+            warn_caller(fault)
+        model = self._models.get(precision)
+        if model is None:
+            model = copy.deepcopy(self.model)
+            round_matrices(model, precision)
+            self._models = {**(self._models if self._used else {}), precision: model}
+            self.model = model
+        self._used = True
+        return model, precision
 
 
 def _check_counts(texts: int, labels: int) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import get_args
 
@@ -45,6 +45,13 @@ def _whole_number(max_length: object) -> int:
         return operator.index(max_length)  # type: ignore[arg-type]
     except TypeError:
         raise TypeError(f"max_length: expected a whole number, got {shown(max_length)}") from None
+
+
+def _ready(windows: Iterable[list[str]]) -> Iterator[list[str]]:
+    """The windows, with threads ready for each: the caller's code may have run since the last one."""
+    for window in windows:
+        prepare_threads()
+        yield window
 
 
 class Encoder:
@@ -109,7 +116,6 @@ class Encoder:
             raise ValueError(f"pooling must be {' or '.join(get_args(Pooling))}, got {pooling!r}")
         pooled = _Pooled(self.model, pooling).eval()  # or the encoder would be left in training mode
         unknown = UnknownText()
-        prepare_threads()
         found = [
             compute(
                 pooled,
@@ -119,7 +125,7 @@ class Encoder:
                 device=self.device,
                 unknown=unknown,
             )
-            for window in windows(texts, self.model.config.hidden_size)
+            for window in _ready(windows(texts, self.model.config.hidden_size))
         ]
         if unknown.spoils_predictions:
             warn_caller(f"{unknown.message(lines=False)}: {OF_VECTORS}")

@@ -94,8 +94,9 @@ def _divided_rows(run: Path, data: str | Path, split: str) -> np.ndarray | None:
         )
     if len(dataset.val_rows) != count:  # which texts are equal was told otherwise by older versions
         raise RunError(
-            f"{run}: an older version held out {count:,} rows and this version would hold out "
-            f"{len(dataset.val_rows):,}, so they cannot be identified; write val_dataset.txt and val_labels.txt"
+            f"{run}: an older version held out {count:,} rows, this version would hold out "
+            f"{len(dataset.val_rows):,}, so they cannot be identified; write val_dataset.txt and "
+            f"val_labels.txt"
         )
     return dataset.val_rows if split == "val" else dataset.train_rows
 

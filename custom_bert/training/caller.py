@@ -9,15 +9,18 @@ from __future__ import annotations
 import sys
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 import torch
+
+DEVICES = ("cpu", "cuda")
+"""For which torch has an autocast of its own."""
 
 
 @contextmanager
 def caller_state_kept(device: str | None) -> Iterator[None]:
     """Restores random generators, thread count, deterministic mode, the current GPU, filters of warnings, and
-    the compiler's limit, also if the block raises.
+    the compiler's limit, also if the block raises. Within, none of the caller's modes holds.
 
     Args:
         device: as configured; where it is cpu, GPUs are left alone.
@@ -30,7 +33,7 @@ def caller_state_kept(device: str | None) -> Iterator[None]:
     compiles = "torch._dynamo" in sys.modules  # importing it takes seconds
     graphs = torch._dynamo.config.recompile_limit if compiles else None
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), _default_modes():
             yield
     finally:
         torch.set_num_threads(threads)
@@ -41,3 +44,32 @@ def caller_state_kept(device: str | None) -> Iterator[None]:
             torch.cuda.set_rng_state_all(gpu_random)
         if graphs is not None:
             torch._dynamo.config.recompile_limit = graphs
+
+
+@contextmanager
+def _default_modes() -> Iterator[None]:
+    """Within, gradients are computed, types are those that training chooses, and tensors begin on the CPU,
+    whatever the caller has set: no_grad, inference_mode, autocast, a default type or device."""
+    dtype, casts = torch.get_default_dtype(), {name: torch.is_autocast_enabled(name) for name in DEVICES}
+    # an autocast inside another one keeps the weights that it rounded, and training changes weights
+    depth = torch.autocast_increment_nesting()
+    for _ in range(depth):
+        torch.autocast_decrement_nesting()
+    torch.clear_autocast_cache()
+    elsewhere = torch.get_default_device().type != "cpu"
+    try:
+        for name in DEVICES:
+            torch.set_autocast_enabled(name, False)
+        torch.set_default_dtype(torch.float32)
+        with (
+            torch.inference_mode(False),
+            torch.enable_grad(),
+            torch.device("cpu") if elsewhere else nullcontext(),
+        ):
+            yield
+    finally:
+        torch.set_default_dtype(dtype)
+        for name, enabled in casts.items():
+            torch.set_autocast_enabled(name, enabled)
+        for _ in range(depth - 1):
+            torch.autocast_increment_nesting()

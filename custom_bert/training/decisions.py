@@ -183,7 +183,7 @@ def _decide_threads(todo: Decisions) -> None:
         ConfigError: if the user asks for more.
     """
     if openmp.threads_are_lost():
-        todo.set("runtime.threads", 1, "forked from a process whose threads had computed")
+        todo.set("runtime.threads", 1, "forked from a process that had computed")
     todo.default("runtime.threads", threads.allowed())
     count, most = require(todo.config.runtime.threads), threads.limit()
     if most is not None and count > most:
@@ -191,9 +191,6 @@ def _decide_threads(todo: Decisions) -> None:
             [f"config: runtime.threads {count}: {threads.LIMIT} is {most}; lower the one or raise the other"]
         )
     torch.set_num_threads(count)
-    said = openmp.about_to_compute()
-    if said:
-        todo.warnings.append(said)
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,6 @@ from torch import nn
 from custom_bert.batch import Batch
 from custom_bert.data.batching import EVALUATION_PADDING, EVALUATION_ROWS, by_length, texts_at_once
 from custom_bert.data.loader import prefetch
-from custom_bert.errors import UserError
 from custom_bert.metrics import Scores
 from custom_bert.models.evaluate import evaluate, evaluate_masked
 from custom_bert.training.phases import masker
@@ -71,20 +70,12 @@ def measure(
     prepared: Prepared,
     autocast: Callable[[], AbstractContextManager[object]] = nullcontext,
 ) -> Measured:
-    """Evaluates validation batches; in fp32 without `autocast`.
-
-    Raises:
-        UserError: if held-out texts have no token that could be hidden.
-    """
+    """Evaluates validation batches; in fp32 without `autocast`."""
     ranks = prepared.ranks
     options: dict[str, Any] = {"device": prepared.device, "autocast": autocast, "total": ranks.total}
     if prepared.config.objective == "masked_lm":
         found = evaluate_masked(model, batches, **options)
-        if not found.targets:
-            raise UserError(
-                "the held-out texts hold no token that could be hidden, so nothing can be measured; the "
-                "vocabulary knows none of their characters"
-            )
+        assert found.targets, "read() refuses held-out texts without a token to hide"
         numbers = {"accuracy": found.accuracy, "perplexity": found.perplexity}
         return Measured(found.loss, 1 / found.perplexity, numbers)  # which accuracy follows with more noise
     labelled = evaluate(model, batches, len(prepared.labels), joined=ranks.joined, **options)

@@ -14,8 +14,8 @@ import torch
 from custom_bert import config as configuration
 from custom_bert.config import Precision
 from custom_bert.config_sources import PATHS
-from custom_bert.errors import ConfigError, RunError
-from custom_bert.precision import choose_precision, sound_precision
+from custom_bert.errors import ConfigError, RunError, shown
+from custom_bert.precision import DTYPES, choose_precision, sound_precision
 from custom_bert.training.choices import Choice
 from custom_bert.training.prepare import Prepared
 
@@ -123,8 +123,9 @@ def as_begun(prepared: Prepared, record: Mapping[str, Any], warn: Callable[[str]
         if name == "runtime.precision":
             changes[name] = _precision(begun[name], prepared.device)
         elif name in PLAN:
-            if type(begun[name]) is not int or begun[name] < 1:
-                raise RunError(f"run.json: damaged: {name} {begun[name]!r}; choose another --out")
+            low, high, _ = configuration.RANGES[name]
+            if type(begun[name]) is not int or not low <= begun[name] <= high:
+                raise RunError(f"run.json: damaged: {name} {shown(begun[name])}; choose another --out")
             changes[name] = begun[name]
         else:
             warn(f"{name} was {begun[name]}, is {here[name]}: the result may not be the same bit for bit")
@@ -142,8 +143,8 @@ def as_begun(prepared: Prepared, record: Mapping[str, Any], warn: Callable[[str]
 
 def _precision(begun: Any, device: torch.device) -> Precision:
     """The precision that a run began with, if it can go on in it."""
-    if not isinstance(begun, str):
-        raise RunError(f"run.json: damaged: runtime.precision {begun!r}; choose another --out")
+    if not isinstance(begun, str) or begun not in DTYPES:
+        raise RunError(f"run.json: damaged: runtime.precision {shown(begun)}; choose another --out")
     try:
         precision, _ = choose_precision(cast(Precision, begun), device)
     except ConfigError as error:
@@ -161,8 +162,10 @@ def _with_labels(prepared: Prepared, record: Mapping[str, Any]) -> Prepared:
     """The labels in the order that the run's classes have."""
     data = record.get("data")
     begun = data.get("labels") if isinstance(data, dict) else None
-    if not prepared.labels or not isinstance(begun, dict) or tuple(begun) == prepared.labels:
+    if not prepared.labels or (isinstance(begun, dict) and tuple(begun) == prepared.labels):
         return prepared
+    if not isinstance(begun, dict) or not begun:
+        raise RunError("run.json: damaged: it has no labels; choose another --out")
     if set(begun) != set(prepared.labels):
         raise RunError(
             "an older version read the labels otherwise, so that this run cannot go on; --fresh trains in a "

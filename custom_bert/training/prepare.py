@@ -21,6 +21,7 @@ from custom_bert.data.loader import BatchBuilder
 from custom_bert.data.store import StoreInfo
 from custom_bert.data.token_dropout import TokenDropout
 from custom_bert.data.tokenizer import TextTokenizer
+from custom_bert.openmp import about_to_compute
 from custom_bert.precision import doubts
 from custom_bert.presets import EncoderConfig
 from custom_bert.training import choices
@@ -158,6 +159,8 @@ def prepare(config: TrainConfig, say: Callable[[str], None]) -> Prepared:
         UserError: for anything that the user has to mend.
     """
     todo = Decisions(config, config)
+    lost = about_to_compute()  # a checkpoint is checked by threads
+    todo.warnings += [lost] if lost else []
     pretrained = decide_start(todo, say)
     decide_defaults(todo, pretrained)
     device = decide_machine(todo)

@@ -28,7 +28,7 @@ from custom_bert.data.unknown import (
     UnknownText,
 )
 from custom_bert.data.windows import MOST
-from custom_bert.errors import ConfigError
+from custom_bert.errors import ConfigError, DataError
 from custom_bert.training.decisions import Decisions, Text, decide_tokenizer
 
 Source = Dataset | Corpus
@@ -146,7 +146,19 @@ def _running_text(
         BatchBuilder(pieces, np.arange(0, len(pieces), step), None, tokenizer.pad_id, pin)
         for pieces, step in ((train, 1), (val, every))
     )
+    for builder, what in ((train_builder, "texts"), (val_builder, "held-out texts")):
+        _check_something_to_hide(builder, tokenizer, what)
     return Reading(corpus, tokenizer, train_builder, val_builder, {}, tuple(warnings))
+
+
+def _check_something_to_hide(builder: BatchBuilder, tokenizer: TextTokenizer, what: str) -> None:
+    """Raises DataError if no piece has a token that could be hidden and predicted; looks until one has."""
+    pieces = (builder.store[row] for row in builder.rows_N.tolist())
+    if not any(np.isin(ids, tokenizer.special_ids, invert=True).any() for ids in pieces):
+        raise DataError(
+            "data.corpus",
+            f"the {what} hold no token that could be hidden; the vocabulary knows none of their characters",
+        )
 
 
 class _Preparation:

@@ -13,7 +13,7 @@ from training_runs import examples, settings, write_data
 
 from custom_bert import Classifier, train_model
 from custom_bert.cli import main
-from custom_bert.errors import CustomBertWarning, RunError, UserError
+from custom_bert.errors import CustomBertWarning, DataError, RunError
 from custom_bert.training import loop
 
 THAI = [
@@ -188,7 +188,7 @@ def test_running_text_that_the_vocabulary_does_not_know_is_one_line(tmp_path: Pa
         "optim.epochs": 1,
         "out": str(tmp_path / "run"),
     }
-    with pytest.raises(UserError, match="hold no token that could be hidden, so nothing can be measured"):
+    with pytest.raises(DataError, match="the texts hold no token that could be hidden"):
         train_model(config)
     assert not (tmp_path / "run").exists()
 

@@ -1,10 +1,13 @@
 """The process around training and prediction: threads that are there, forks, and a caller who finds all as it
 was."""
 
+import contextlib
 import json
 import os
 import subprocess
 import sys
+import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +18,7 @@ from training_runs import arguments, examples, settings, write_data
 
 from custom_bert import Classifier, openmp, train_model
 from custom_bert.errors import ConfigError, CustomBertWarning, RunError, UserError
+from custom_bert.inference import in_order
 from custom_bert.training import decisions, loop
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -313,3 +317,160 @@ def test_a_prediction_of_unknown_text_is_warned_of(run: Path) -> None:
     with pytest.warns(CustomBertWarning, match=r"in 2 texts \(items 10, 12\) it is more than half") as said:
         classifier.predict(texts)
     assert len(said) == 1 and said[0].filename == __file__
+
+
+# What a reviewer found
+
+
+def test_bf16_is_asked_about_before_every_window(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between two texts of a stream the caller's code runs, and may turn OpenMP's adjustment on."""
+    monkeypatch.setattr("custom_bert.inference.in_order.WINDOW", 2)
+    fault: list[str] = []
+    monkeypatch.setattr(
+        "custom_bert.inference.classifier.sound_precision",
+        lambda wanted, device: ("fp32", fault[0]) if fault else (wanted, None),
+    )
+    used: list[str] = []
+    real = in_order.compute
+
+    def compute(*positional: Any, **named: Any) -> Any:
+        used.append(named["precision"])
+        return real(*positional, **named)
+
+    monkeypatch.setattr("custom_bert.inference.classifier.compute", compute)
+    classifier = Classifier.load(run, precision="bf16")
+    stream = classifier.stream_proba(["a dog barks"] * 6)
+    next(stream)
+    fault.append("for the test")
+    with pytest.warns(CustomBertWarning, match="for the test") as said:
+        assert len(list(stream)) == 5
+    assert used == ["bf16", "fp32", "fp32"] and len(said) == 1
+
+
+def test_threads_that_are_given_other_precisions_do_not_disturb_each_other(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """OpenMP's settings belong to a thread: one may have bf16 while another has fp32."""
+    withheld = threading.local()
+    monkeypatch.setattr(
+        "custom_bert.inference.classifier.sound_precision",
+        lambda wanted, device: ("fp32", None) if getattr(withheld, "now", False) else (wanted, None),
+    )
+    classifier, texts = Classifier.load(run, precision="bf16"), ["a dog barks in the yard"] * 8
+    expected = Classifier.load(run).predict_proba(texts)
+    found: list[Any] = []
+
+    def work(now: bool) -> None:
+        withheld.now = now
+        try:
+            found.extend(np.abs(classifier.predict_proba(texts) - expected).max() for _ in range(30))
+        except RuntimeError as error:
+            found.append(error)
+
+    workers = [threading.Thread(target=work, args=(i % 2 == 0,)) for i in range(4)]
+    for one in workers:
+        one.start()
+    for one in workers:
+        one.join()
+    assert len(found) == 120 and max(found) < 0.02
+
+
+def test_loading_in_several_threads_leaves_their_number_of_threads(run: Path) -> None:
+    torch.set_num_threads(2)
+    counts: list[int] = []
+
+    def work() -> None:
+        for _ in range(5):
+            Classifier.load(run)
+        counts.append(torch.get_num_threads())
+
+    for _ in range(3):
+        workers = [threading.Thread(target=work) for _ in range(4)]
+        for one in workers:
+            one.start()
+        for one in workers:
+            one.join()
+    late = threading.Thread(target=lambda: counts.append(torch.get_num_threads()))
+    late.start()
+    late.join()
+    assert counts == [2] * 13 and torch.get_num_threads() == 2
+
+
+@linux
+@pytest.mark.parametrize("first", ["loaded.predict(['a dog barks'] * 64)", "refused()"])
+def test_a_forked_child_fine_tunes_and_predicts_whatever_its_parent_did(
+    wide: Path, data: Path, tmp_path: Path, first: str
+) -> None:
+    changes = {"model.init_from": str(wide), "optim.epochs": 1, "optim.embedding_lr_factor": 1.0}
+    named = ("model.hidden_size", "model.num_hidden_layers", "model.num_attention_heads")
+    config = settings(data, tmp_path / "child", **changes, **dict.fromkeys(named))
+    refused = {**config, "model.hidden_size": 32, "out": str(tmp_path / "refused")}
+    out, _ = python(
+        "import os, faulthandler\n"
+        "from custom_bert import Classifier, train_model\n"
+        "from custom_bert.errors import ConfigError\n"
+        "def refused():\n"
+        "    try:\n"
+        f"        train_model({refused!r})\n"
+        "    except ConfigError:\n"
+        "        return\n"
+        "    raise AssertionError\n"
+        f"loaded = Classifier.load({str(wide)!r})\n"
+        f"{first}\n"
+        "child = os.fork()\n"
+        "if child == 0:\n"
+        "    faulthandler.dump_traceback_later(60, exit=True)\n"
+        "    loaded.predict(['a dog barks'] * 64)\n"
+        f"    print('accuracy', train_model({config!r}).accuracy)\n"
+        "    os._exit(0)\n"
+        "assert os.waitpid(child, 0)[1] == 0",
+        TOKENIZERS_PARALLELISM="false",
+    )
+    assert "accuracy" in out
+
+
+@pytest.mark.parametrize("mode", ["autocast", "no_grad", "inference_mode", "float64", "meta"])
+def test_the_callers_modes_do_not_reach_training(data: Path, tmp_path: Path, mode: str) -> None:
+    plain = train_model(settings(data, tmp_path / "plain", **{"runtime.precision": "bf16"}))
+    modes: dict[str, Callable[[], Any]] = {
+        "autocast": lambda: torch.autocast("cpu", torch.bfloat16),
+        "no_grad": torch.no_grad,
+        "inference_mode": torch.inference_mode,
+        "float64": contextlib.nullcontext,
+        "meta": lambda: torch.device("meta"),
+    }
+    torch.set_default_dtype(torch.float64 if mode == "float64" else torch.float32)
+    try:
+        with modes[mode]():
+            found = train_model(settings(data, tmp_path / "run", **{"runtime.precision": "bf16"}))
+            assert torch.is_autocast_enabled("cpu") == (mode == "autocast")
+            assert torch.get_default_device().type == ("meta" if mode == "meta" else "cpu")
+        assert torch.get_default_dtype() == (torch.float64 if mode == "float64" else torch.float32)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    weights = [(one.directory / "model.safetensors").read_bytes() for one in (plain, found)]
+    assert weights[0] == weights[1]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("runtime.precision", ""),
+        ("runtime.precision", "a\nb" * 200),
+        ("runtime.precision", ["bf16"]),
+        ("batch.token_budget", 10**30),
+        ("labels", None),
+        ("labels", {}),
+    ],
+)
+def test_a_damaged_record_stops_the_run_with_one_line(begun: dict[str, Any], name: str, value: Any) -> None:
+    path = Path(begun["out"]) / "run.json"
+    record = json.loads(path.read_text())
+    record["data" if name == "labels" else "config"][name] = value
+    path.write_text(json.dumps(record))
+    open_ = {**begun, "batch.token_budget": None}
+    record["identity"]["settings"]["batch.token_budget"] = None
+    path.write_text(json.dumps(record))
+    with pytest.raises(RunError) as raised:
+        train_model(open_ if name == "batch.token_budget" else begun)
+    assert "damaged" in str(raised.value) and "\n" not in str(raised.value) and len(str(raised.value)) < 300

@@ -288,7 +288,7 @@ def test_no_validation_files_sets_a_tenth_aside_and_says_so(
     assert json.loads(capsys.readouterr().out)["examples"] == 216
     write_lines(data / "train_dataset.txt", examples(240, seed=9)[0])
     assert main(["evaluate", str(tmp_path / "run"), str(data)]) == 65
-    assert "cannot be told" in capsys.readouterr().err
+    assert "cannot be identified" in capsys.readouterr().err
 
 
 def test_validation_files_that_came_later_do_not_make_held_out_rows_training_rows(

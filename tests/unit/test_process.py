@@ -52,6 +52,8 @@ def test_few_kernels_are_kept_unless_the_user_says_otherwise() -> None:
     [
         ({DYNAMIC: "true"}, {DYNAMIC: "FALSE"}),
         ({LEVELS: "0"}, {LEVELS: "1"}),
+        ({LEVELS: " +00"}, {LEVELS: "1"}),
+        ({LEVELS: "10"}, {LEVELS: "10"}),
         ({LEVELS: "2"}, {LEVELS: "2"}),
         ({"OMP_THREAD_LIMIT": "1"}, {"OMP_NUM_THREADS": "1"}),
         ({"OMP_THREAD_LIMIT": "3", "OMP_NUM_THREADS": "8"}, {"OMP_NUM_THREADS": "3"}),
@@ -75,6 +77,9 @@ def test_what_others_say_of_threads_is_followed(monkeypatch: pytest.MonkeyPatch)
         ({"OMP_NUM_THREADS": "3"}, 3, "OMP_NUM_THREADS"),
         ({"OMP_NUM_THREADS": " 2,1"}, 2, "OMP_NUM_THREADS"),
         ({"OMP_NUM_THREADS": "no number"}, 4, "cores"),
+        ({"OMP_NUM_THREADS": "9" * 19}, 4, "cores"),
+        ({"OMP_NUM_THREADS": "9" * 5000}, 4, "cores"),
+        ({"OMP_THREAD_LIMIT": "+1"}, 1, "OMP_THREAD_LIMIT"),
         ({"OMP_THREAD_LIMIT": "2"}, 2, "OMP_THREAD_LIMIT"),
         ({"OMP_THREAD_LIMIT": "9"}, 4, "cores"),
         (torchrun, 2, "cores"),

@@ -60,19 +60,19 @@ def reason(directory: Path) -> str:
         (["train_dataset.txt.txt"], f"{TEXTS}: no such file (did you mean 'train_dataset.txt.txt'?)"),
         (
             ["texts.txt", "labels.txt"],
-            f"{TEXTS}: no such file; give the file with the texts this name (is it 'texts.txt'?)",
+            f"{TEXTS}: no such file; rename the file with the texts (is it 'texts.txt'?)",
         ),
         (
             ["dataset.txt", "x.txt", "test_texts.txt"],
-            f"{TEXTS}: no such file; give the file with the texts this name (is it 'dataset.txt' or 'x.txt'?)",
+            f"{TEXTS}: no such file; rename the file with the texts (is it 'dataset.txt' or 'x.txt'?)",
         ),
         (
             [TEXTS, "labels.txt", "train_texts.txt", "test_labels.txt"],
-            f"{LABELS}: no such file; give the file with the labels this name (is it 'labels.txt'?)",
+            f"{LABELS}: no such file; rename the file with the labels (is it 'labels.txt'?)",
         ),
         (
             [TEXTS, "y.txt"],
-            f"{LABELS}: no such file; give the file with the labels this name (is it 'y.txt'?)",
+            f"{LABELS}: no such file; rename the file with the labels (is it 'y.txt'?)",
         ),
         ([TEXTS], f"{LABELS}: no such file; write into it the label of each line of {TEXTS}"),
         (

@@ -313,10 +313,10 @@ def test_missing_values_are_counted_and_told_by_line(tmp_path: Path) -> None:
     assert told(tmp_path, texts, labels, ["NaN", "fine", "nan"], ["nan", "pos", "pos"]) == [
         "train_dataset.txt:51: 1 text is 'N/A', which often means a missing value (line 51); if it is one, "
         "remove that line from both files",
-        "train_labels.txt:3: 3 labels are 'nan' or 'None', which often means a missing value (lines 3, 31, 41); "
-        "if it is one, remove those lines from both files",
-        "val_dataset.txt:1: 2 texts are 'NaN' or 'nan', which often means a missing value (lines 1, 3); if it is "
-        "one, remove those lines from both files",
+        "train_labels.txt:3: 3 labels are 'nan' or 'None', which often means a missing value "
+        "(lines 3, 31, 41); if it is one, remove those lines from both files",
+        "val_dataset.txt:1: 2 texts are 'NaN' or 'nan', which often means a missing value "
+        "(lines 1, 3); if it is one, remove those lines from both files",
         "val_labels.txt:1: 1 label is 'nan', which often means a missing value (line 1); if it is one, "
         "remove that line from both files",
     ]
