@@ -19,6 +19,9 @@ from custom_bert.cli import main
 from custom_bert.data import batching
 from custom_bert.report_page import Curve, chart
 
+# the numbers behind the example sentences are in no corpus
+pytestmark = pytest.mark.filterwarnings("ignore:.*unknown to the vocabulary")
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
