@@ -6,6 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
+
+from custom_bert import train_model
+from custom_bert.training import loop
 
 SUBJECTS = {
     "animals": ["the cat sleeps", "a dog barks", "two horses run", "the bird sings", "fish swim deep"],
@@ -76,6 +80,26 @@ def settings(data: Path, out: Path | None, **changes: Any) -> dict[str, Any]:
         "out": None if out is None else str(out),
         **changes,
     }
+
+
+def break_off(config: dict[str, Any], step: int) -> None:
+    """Trains, and breaks off in an optimizer step, counted from 1 over all phases, as a crash would."""
+    real, count = loop.step_within_memory, 0
+
+    def stepped(*positional: Any, **named: Any) -> Any:
+        nonlocal count
+        count += 1
+        if count == step:
+            raise BrokenOffError
+        return real(*positional, **named)
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(BrokenOffError):
+        patch.setattr(loop, "step_within_memory", stepped)
+        train_model(config)
+
+
+class BrokenOffError(Exception):
+    """What `break_off` raises inside training."""
 
 
 def arguments(config: dict[str, Any]) -> list[str]:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from training_runs import arguments, examples, settings, write_data
+from training_runs import arguments, break_off, examples, settings, write_data
 
 from custom_bert import Classifier, openmp, train_model
 from custom_bert.errors import ConfigError, CustomBertWarning, RunError, UserError
@@ -152,18 +152,7 @@ def begun(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[s
     """A run that a rule had begin in bf16, with a checkpoint."""
     config = settings(data, tmp_path / "run", **{"runtime.precision": None, "runtime.checkpoint_every": 2})
     monkeypatch.setattr(decisions, "choose_precision", lambda *_: ("bf16", "for the test"))
-    real, count = loop.step_within_memory, 0
-
-    def step(*positional: Any, **named: Any) -> Any:
-        nonlocal count
-        count += 1
-        if count == 4:
-            raise StopError
-        return real(*positional, **named)
-
-    monkeypatch.setattr(loop, "step_within_memory", step)
-    with pytest.raises(StopError):
-        train_model(config)
+    break_off(config, step=4)
     monkeypatch.undo()
     return config
 

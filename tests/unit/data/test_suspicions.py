@@ -6,7 +6,6 @@ import csv
 import io
 import json
 import random
-import tarfile
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +13,7 @@ import pytest
 from data_files import read, sentences, write_set
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from real_checkpoints import data_set
 
 from custom_bert.cli import main
 from custom_bert.data.columns import names_columns
@@ -21,7 +21,6 @@ from custom_bert.data.labels import as_number
 from custom_bert.data.suspicions import MISSING, SAMPLE, Pair, suspicions
 from custom_bert.errors import DataError
 
-SHARED = Path(__file__).resolve().parents[4] / "shared" / "data"
 quiet = settings(deadline=None, derandomize=True, database=None)
 
 TEXTS = [text.replace(",", " ") for text in dict.fromkeys(sentences(100, seed=5))][:60]
@@ -407,23 +406,11 @@ REAL = (
 RUNNING = ("conll2003", "eltec_novels", "wikitext2")
 
 
-def real(name: str, directory: Path) -> Path:
-    """The folder of a set, unpacked if it is an archive."""
-    if (SHARED / name).is_dir():
-        return SHARED / name
-    archive = SHARED / f"{name}.tar.xz"
-    if not archive.is_file():
-        pytest.skip(f"{archive} is not there")
-    with tarfile.open(archive) as packed:
-        packed.extractall(directory, filter="data")
-    return directory / name
-
-
 @pytest.mark.parametrize("name", REAL)
 def test_nothing_is_suspected_of_real_labelled_texts(
     tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder, pairs = real(name, tmp_path), []
+    folder, pairs = data_set(name, tmp_path), []
 
     def noted(pair: Pair) -> list[str]:
         pairs.append(pair)
@@ -440,7 +427,7 @@ def test_nothing_is_suspected_of_real_labelled_texts(
 
 @pytest.mark.parametrize("name", RUNNING)
 def test_nothing_is_suspected_of_running_text(tmp_path: Path, name: str) -> None:
-    for path in sorted(real(name, tmp_path).glob("*.txt")):
+    for path in sorted(data_set(name, tmp_path).glob("*.txt")):
         lines = path.read_text(encoding="utf-8").split("\n")
         draw = random.Random(0)
         ids = np.array([draw.randrange(2) for _ in lines], np.int32)
