@@ -33,7 +33,12 @@ from custom_bert.models.masked_lm import MaskedLanguageModel
 from custom_bert.models.outline import from_tensors, language_model_from, language_model_outline, outline
 from custom_bert.presets import EncoderConfig, check_encoder
 
-FORMAT = "custom-bert/1"
+FORMAT = "custom-bert/2"
+"""Of a directory that is written. Since 2, tokenizers of trained vocabularies split at unknown characters,
+and labels that are numbers have ids in their order."""
+
+FORMATS = ("custom-bert/1", FORMAT)
+"""Of directories that are read; the older one is read as it was written."""
 
 MOMENTS, MOMENTS_RATE = "optimizer.safetensors", "optimizer.json"
 """AdamW's moments, and the peak learning rate, beside the weights that training may go on from."""
@@ -274,8 +279,8 @@ class _Described:
 
 def _read_config(directory: Path) -> _Described:
     path, value = directory / "config.json", files.read_run_json(directory, "config.json", 1 << 20)
-    if not isinstance(value, dict) or value.get("format") != FORMAT:
-        raise RunError(f"{path}: not a {FORMAT} configuration")
+    if not isinstance(value, dict) or value.get("format") not in FORMATS:
+        raise RunError(f"{path}: not a configuration of the format {' or '.join(FORMATS)}")
     kind = "objective" if "objective" in value else "num_labels"
     outer = {"format", kind, "max_length", "encoder"}
     if value.keys() - {"long_texts"} != outer or not isinstance(value["encoder"], dict):

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from custom_bert.checkpoints.families import FAMILIES
 from custom_bert.checkpoints.native import (
-    FORMAT,
+    FORMATS,
     MOMENTS,
     MOMENTS_RATE,
     EncoderCheckpoint,
@@ -96,7 +96,7 @@ def load_pretrained(
     if not directory.is_dir():
         raise RunError(f"{directory}: no such directory")
     values = read_json(directory, "config.json")
-    if values.get("format") == FORMAT:
+    if values.get("format") in FORMATS:
         return _own(directory, source, objective)
     if values.get("auto_map"):
         raise RunError(

@@ -12,6 +12,7 @@ from training_runs import settings, write_data
 
 from custom_bert import train_model
 from custom_bert.checkpoints.native import load_checkpoint, write_weights
+from custom_bert.checkpoints.pretrained import load_pretrained
 from custom_bert.errors import UserError
 
 
@@ -44,7 +45,7 @@ def test_loading_gives_the_written_weights_in_evaluation_mode(run: Path) -> None
     ("change", "words"),
     [
         ({"surprise": 1}, "expected exactly the keys"),
-        ({"format": "other"}, "not a custom-bert/1 configuration"),
+        ({"format": "other"}, "not a configuration of the format custom-bert/1 or custom-bert/2"),
         ({"num_labels": True}, "expected a number"),
         ({"max_length": -3}, "max_length is -3, not between 3 and"),
         ({"num_labels": 4}, "expected 4 labels"),
@@ -101,3 +102,11 @@ def test_a_missing_file_is_named(run: Path, name: str) -> None:
     (run / name).unlink()
     with pytest.raises(UserError, match=name.replace(".", r"\.")):
         load_checkpoint(run)
+
+
+def test_a_directory_of_the_format_before_is_read(run: Path) -> None:
+    described = json.loads((run / "config.json").read_text())
+    assert described["format"] == "custom-bert/2"
+    (run / "config.json").write_text(json.dumps({**described, "format": "custom-bert/1"}))
+    assert load_checkpoint(run).labels == ("animals", "machines", "weather")
+    assert load_pretrained(run).encoder == load_checkpoint(run).model.encoder.config
