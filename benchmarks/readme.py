@@ -377,7 +377,7 @@ TABLES: dict[str, Callable[[], list[str]]] = {
     "peers_mlm_fp32": of("peers_mlm_256x4_cpu2avx2_202611.json", comparisons),
     "peers_mlm_384x6": of("peers_mlm_384x6_cpu2amx_202611.json", comparisons),
     "mlm_learning": of("peers_mlm_learning_cpu2amx_202611.json", learning),
-    "corpus": of("corpus_preparation_cpu2amx_202611.json", comparisons),
+    "corpus": of("corpus_preparation_cpu2zen5_202611.json", comparisons),
     "few": of("pretraining_value_few_cpu2amx_202611.json", value),
     "scratch": of("pretraining_value_scratch_cpu2amx_202611.json", value),
     "rooflines": rooflines,
