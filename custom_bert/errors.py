@@ -7,6 +7,7 @@ traceback.
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import warnings
@@ -16,6 +17,12 @@ from collections.abc import Sequence
 def first_line(error: BaseException) -> str:
     """What another library's error says, in one line; its class where it says nothing."""
     return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+def system_reason(error: OSError) -> str:
+    """Why the system refused, with the name of its code: `No space left on device (ENOSPC)`."""
+    code = errno.errorcode.get(error.errno or 0, "")
+    return f"{error.strerror} ({code})" if error.strerror and code else str(error)
 
 
 def shown(name: object) -> str:

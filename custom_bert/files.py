@@ -23,7 +23,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from custom_bert.errors import RunError, WriteError, shown
+from custom_bert.errors import RunError, WriteError, shown, system_reason
 from custom_bert.terminal import say
 
 CHUNK = 1 << 20
@@ -96,9 +96,7 @@ def _as_write_error(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        code = errno.errorcode.get(error.errno or 0, "")
-        reason = f"{error.strerror} ({code})" if error.strerror and code else str(error)
-        raise WriteError(f"{path}: cannot write: {reason}") from error
+        raise WriteError(f"{path}: cannot write: {system_reason(error)}") from error
 
 
 def _write_all(descriptor: int, rest: memoryview) -> None:

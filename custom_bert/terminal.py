@@ -7,7 +7,6 @@ locale, as the files are that they come from. Standard library only.
 
 from __future__ import annotations
 
-import errno
 import io
 import os
 import sys
@@ -16,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, TextIO, cast
 
-from custom_bert.errors import CustomBertWarning, WriteError
+from custom_bert.errors import CustomBertWarning, WriteError, system_reason
 
 ELLIPSIS = "…"
 
@@ -72,9 +71,7 @@ def _faults_told() -> Iterator[None]:
     except BrokenPipeError:
         raise
     except OSError as error:
-        code = errno.errorcode.get(error.errno or 0, "")
-        reason = f"{error.strerror} ({code})" if error.strerror and code else str(error)
-        raise WriteError(f"standard output: cannot write: {reason}") from error
+        raise WriteError(f"standard output: cannot write: {system_reason(error)}") from error
 
 
 def say(text: str = "") -> None:

@@ -254,11 +254,14 @@ class TextTokenizer:
         if self.unknown_id not in ids:
             kept = len(ids) - len(ids[left_out])
             return removed, removed + (len(text) - removed - text.count(" ")) * kept // max(1, len(ids))
-        encoding = self.backend.encode(text, add_special_tokens=False)
-        tokens = list(zip(encoding.ids, encoding.offsets, strict=True))
-        del tokens[left_out]
-        unknown = sum(end - start for token_id, (start, end) in tokens if token_id == self.unknown_id)
-        return removed + unknown, removed + sum(end - start for _, (start, end) in tokens)
+        encoding, places = self.backend.encode(text, add_special_tokens=False), list(range(len(ids)))
+        del places[left_out]
+        unknown = characters = 0
+        for place in places:  # asked one by one: of a long text few tokens are kept
+            start, end = encoding.token_to_chars(place) or (0, 0)  # a token of the frame has no place
+            characters += end - start
+            unknown += (end - start) * (ids[place] == self.unknown_id)
+        return removed + unknown, removed + characters
 
     @cached_property
     def composes(self) -> bool:

@@ -106,16 +106,24 @@ def splitting(alphabet: Iterable[str]) -> pre_tokenizers.PreTokenizer:
     return pre_tokenizers.Sequence([apart, pre_tokenizers.BertPreTokenizer()])
 
 
+CODE_POINTS = 0x110000
+"""Of Unicode: the length of a table of characters."""
+
+
+def count_characters(text: str, counts: np.ndarray) -> None:
+    """Adds how often each character stands in a text to a table by code point."""
+    here = np.bincount(np.frombuffer(text.encode("utf-32-le", "replace"), dtype="<u4"))
+    counts[: len(here)] += here
+
+
 def frequent_characters(texts: Iterable[str], normalizer: normalizers.Normalizer, limit: int) -> list[str]:
     """The most frequent characters of the normalised text, at most `limit`, in code point order."""
-    counts = np.zeros(0x110000, dtype=np.int64)
+    counts = np.zeros(CODE_POINTS, dtype=np.int64)
     pending: list[str] = []
     size = 0
 
     def count() -> None:
-        text = normalizer.normalize_str("\n".join(pending))
-        counts_here = np.bincount(np.frombuffer(text.encode("utf-32-le", "replace"), dtype="<u4"))
-        counts[: len(counts_here)] += counts_here
+        count_characters(normalizer.normalize_str("\n".join(pending)), counts)
 
     for text in texts:
         pending.append(text)

@@ -15,7 +15,7 @@ from custom_bert.data.dataset import Dataset, TextFile, in_directory, read_datas
 from custom_bert.data.text import LineReader, composed
 from custom_bert.data.tokenizer import UNSEEN, TextTokenizer, load_tokenizer
 from custom_bert.data.unknown import OF_A_GIVEN_VOCABULARY, OF_OTHER_TEXTS, OF_TRAINING_TEXTS, UnknownText
-from custom_bert.data.vocabulary import composing, largest_alphabet
+from custom_bert.data.vocabulary import CODE_POINTS, composing, count_characters, largest_alphabet
 from custom_bert.training.choices import vocab_size
 
 LINES = 4096
@@ -95,10 +95,9 @@ def _unknown_to_a_new_one(files: list[TextFile]) -> list[UnknownText]:
 
 def _characters(blocks: Iterable[list[str]]) -> np.ndarray:
     """(0x110000,) how often each character stands in some lines, in composed form."""
-    found = np.zeros(0x110000, dtype=np.int64)
+    found = np.zeros(CODE_POINTS, dtype=np.int64)
     for block in blocks:
-        counts = np.bincount(np.frombuffer(composed("".join(block)).encode("utf-32-le"), dtype="<u4"))
-        found[: len(counts)] += counts
+        count_characters(composed("".join(block)), found)
     return found
 
 
