@@ -27,7 +27,7 @@ import torch
 from torch import Tensor
 
 from custom_bert.bench.measure import answer_as_child, in_child, markdown, shown, write_record
-from custom_bert.training.choices import pretrain_learning_rate
+from custom_bert.rules.choices import pretrain_learning_rate
 
 QUESTION = "Optimizers, batches and warm-ups of masked language modelling at equal time"
 SIDES: dict[str, dict[str, Any]] = {

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from custom_bert.config import TrainConfig as TrainConfig
     from custom_bert.inference.classifier import Classifier as Classifier
-    from custom_bert.inference.classifier import Prediction as Prediction
     from custom_bert.inference.embeddings import Encoder as Encoder
     from custom_bert.metrics import ClassScores as ClassScores
     from custom_bert.metrics import Scores as Scores
+    from custom_bert.tasks.classification import Prediction as Prediction
     from custom_bert.training.loop import train_model as train_model
     from custom_bert.training.outcome import TrainResult as TrainResult
 
@@ -31,7 +31,7 @@ _HOME = {
     "ClassScores": "custom_bert.metrics",
     "Classifier": "custom_bert.inference.classifier",
     "Encoder": "custom_bert.inference.embeddings",
-    "Prediction": "custom_bert.inference.classifier",
+    "Prediction": "custom_bert.tasks.classification",
     "Scores": "custom_bert.metrics",
     "TrainConfig": "custom_bert.config",
     "TrainResult": "custom_bert.training.outcome",

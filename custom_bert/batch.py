@@ -272,18 +272,37 @@ class Windows:
 
 
 @dataclass(frozen=True)
+class Targets:
+    """What a model is to predict of a batch. What the values mean, the task knows (`custom_bert.tasks`).
+
+    Attributes:
+        values: (N, ...) for the texts, say the index of each text's class; or (M, ...) for single rows.
+        rows_M: (M,) int64 the rows that the values belong to; None where they belong to the texts.
+    """
+
+    values: Tensor
+    rows_M: Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def to(self, device: torch.device) -> Targets:
+        """The same targets on `device`."""
+        rows_M = None if self.rows_M is None else self.rows_M.to(device, non_blocking=True)
+        return Targets(self.values.to(device, non_blocking=True), rows_M)
+
+
+@dataclass(frozen=True)
 class Batch:
-    """Token rows, their positions and their layout, with labels if there are any.
+    """Token rows, their positions and their layout, with targets if there are any.
 
     Attributes:
         input_ids_T: (T,) int64.
         positions_T: (T,) int64, rising within each sequence, from 0 at its first token.
         layout: where sequences lie.
-        labels_N: (N,) int64, or None; where sequences are windows, one of each text.
+        targets: what is to be predicted, or None; where sequences are windows, of each text.
         num_tokens: real tokens, without padding.
         indices: of the examples, in the batch's order; empty where nobody needs them.
-        masked_rows_M: (M,) int64 rows whose tokens a language model predicts, or None.
-        targets_M: (M,) int64 the tokens that stood there.
         windows: of which texts the sequences are windows; None where each is a text.
         stands_in: whether it counts for nothing, and is there for a process that has nothing else to do.
     """
@@ -291,11 +310,9 @@ class Batch:
     input_ids_T: Tensor
     positions_T: Tensor
     layout: Layout
-    labels_N: Tensor | None
+    targets: Targets | None
     num_tokens: int
     indices: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=np.int64))
-    masked_rows_M: Tensor | None = None
-    targets_M: Tensor | None = None
     windows: Windows | None = None
     stands_in: bool = False
 
@@ -306,7 +323,7 @@ class Batch:
 
     @property
     def num_sequences(self) -> int:
-        """N."""
+        """N, the number of sequences."""
         return len(self.layout.lengths_N)
 
     @property
@@ -319,9 +336,6 @@ class Batch:
         if device.type == "cpu":
             return self
 
-        def move(tensor: Tensor | None) -> Tensor | None:
-            return None if tensor is None else tensor.to(device, non_blocking=True)
-
         windows = self.windows
         if windows is not None:
             windows = replace(windows, text_N=windows.text_N.to(device, non_blocking=True))
@@ -329,33 +343,12 @@ class Batch:
             self.input_ids_T.to(device, non_blocking=True),
             self.positions_T.to(device, non_blocking=True),
             self.layout.to(device),
-            move(self.labels_N),
+            None if self.targets is None else self.targets.to(device),
             self.num_tokens,
             self.indices,
-            move(self.masked_rows_M),
-            move(self.targets_M),
             windows,
             self.stands_in,
         )
-
-    def cut(self, at_most: int) -> Batch:
-        """The same rows with each sequence in pieces of at most so many tokens, which do not see each other
-        and whose positions count from 0; for running text, without padding and on the CPU."""
-        assert not self.layout.padded and self.labels_N is None and self.windows is None
-        lengths = [
-            part
-            for length in self.layout.lengths_N.tolist()
-            for part in [at_most] * (length // at_most) + [length % at_most] * (length % at_most > 0)
-        ]
-        lengths_N = np.array(lengths, dtype=np.int64)
-        cu_seqlens = np.zeros(len(lengths) + 1, dtype=np.int32)
-        np.cumsum(lengths_N, out=cu_seqlens[1:])
-        blocks = _blocks(lengths_N, cu_seqlens)
-        positions_T, old = self.positions_T, self.layout
-        layout = Layout(
-            like(cu_seqlens, old.cu_seqlens), like(lengths_N, old.lengths_N), blocks, self.num_rows
-        )
-        return replace(self, positions_T=like((positions_T % at_most).numpy(), positions_T), layout=layout)
 
     @staticmethod
     def build(
@@ -365,7 +358,7 @@ class Batch:
         slots: int | np.ndarray | None = None,
         rows: int | None = None,
         pad_token_id: int = 0,
-        labels: np.ndarray | None = None,
+        targets: np.ndarray | None = None,
         indices: np.ndarray | None = None,
         texts: tuple[np.ndarray, np.ndarray] | None = None,
         pin_memory: bool = False,
@@ -379,7 +372,7 @@ class Batch:
                 packs without padding.
             rows: T; filler follows the last slot. None ends with the last slot.
             pad_token_id: fills padding and filler rows.
-            labels: (N,) class indices; of texts, where sequences are windows.
+            targets: (N, ...) values of the texts' targets.
             indices: of the examples, kept as they are; of texts, where sequences are windows.
             texts: of which text each sequence is a window, and from which token on; None where each is one.
             pin_memory: allocate page-locked memory, for asynchronous copies to a GPU.
@@ -410,7 +403,7 @@ class Batch:
             input_ids_T=tensor(ids_T),
             positions_T=tensor(steps_T),
             layout=Layout(tensor(cu_seqlens), tensor(lengths), _blocks(lengths, cu_seqlens), rows),
-            labels_N=None if labels is None else tensor(labels.astype(np.int64)),
+            targets=None if targets is None else Targets(tensor(targets)),
             num_tokens=int(lengths.sum()),
             indices=np.empty(0, dtype=np.int64) if indices is None else indices,
             windows=None if texts is None else Windows(tensor(texts[0]), texts[1], int(texts[0].max()) + 1),

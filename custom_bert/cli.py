@@ -82,7 +82,7 @@ class Train(_Training):
     """Folder with train_dataset.txt, train_labels.txt, val_dataset.txt and val_labels.txt."""
 
     def run(self) -> None:
-        from custom_bert.data.dataset import in_directory
+        from custom_bert.data.reading import in_directory
 
         changes = {} if self.directory is None else in_directory(self.directory)
         self.train(changes, {}, f"DATA ({self.directory})")
@@ -97,10 +97,10 @@ class Pretrain(_Training):
     between documents."""
 
     def run(self) -> None:
-        changes: dict[str, Any] = {"objective": "masked_lm"}
+        changes: dict[str, Any] = {"task": "masked_lm"}
         if self.texts:
             changes["data.corpus"] = self.texts
-        self.train(changes, {"objective": "pretrain"}, "TEXT")
+        self.train(changes, {"task": "pretrain"}, "TEXT")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,16 +122,15 @@ class Evaluate:
 
     def run(self) -> None:
         from custom_bert.inference.evaluate import evaluate_run
-        from custom_bert.report import score_lines
 
         _say_doubts(self.precision, self.device)
-        scores, labels = evaluate_run(
+        measured = evaluate_run(
             self.run_directory, self.data, split=self.split, device=self.device, precision=self.precision
         )
         if self.json:
-            _print_json(scores.as_dict(labels))
+            _print_json(measured.as_dict())
         else:
-            say("\n".join(score_lines(scores, labels)))
+            say("\n".join(measured.lines()))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,28 +165,16 @@ class Predict:
             complain(f"warning: {reader.path}: {unknown.message()}: {OF_A_MODEL}")
 
         for block in reader.blocks():
-            for row in classifier.stream_proba(block, unknown=unknown):
-                output.line(self._line(classifier.labels, row))
+            for prediction in classifier.stream(block, every=self.all_probabilities, unknown=unknown):
+                output.line(
+                    json.dumps(prediction.as_dict(), ensure_ascii=False) if self.json else prediction.line()
+                )
             output.flush()  # whoever feeds standard input may wait for an answer
             if unknown.spoils_predictions and not told:
                 told = unknown.unknown
                 tell()
         if unknown.unknown > told and told:
             tell()
-
-    def _line(self, labels: tuple[str, ...], row: Any) -> str:
-        """One line for the (C,) probabilities of a text."""
-        best = int(row.argmax())
-        label, probability = labels[best], float(row[best])
-        if self.json:
-            value: dict[str, Any] = {"label": label, "probability": probability}
-            if self.all_probabilities:
-                value["probabilities"] = dict(zip(labels, row.tolist(), strict=True))
-            return json.dumps(value, ensure_ascii=False)
-        if self.all_probabilities:
-            order = (-row).argsort(kind="stable").tolist()
-            return "\t".join(f"{labels[i]}\t{row[i]:.6f}" for i in order)
-        return f"{label}\t{probability:.6f}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -318,7 +305,7 @@ class Export:
     """hf: Hugging Face's, verified where transformers is installed."""
 
     def run(self) -> None:
-        from custom_bert.inference.export import export_hugging_face
+        from custom_bert.inference.exports.hf import export_hugging_face
 
         for line in export_hugging_face(self.run_directory, self.out):
             say(line)

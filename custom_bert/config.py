@@ -16,23 +16,23 @@ import types
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, cast, get_args, get_origin, get_type_hints
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from custom_bert.errors import did_you_mean, shown
 
 Preset = Literal["legacy", "custom", "modern"]
 Size = Literal["tiny", "mini", "small", "medium", "base"]
 Norm = Literal["pre", "post"]
-Position = Literal["learned", "sinusoidal", "rope"]
+Position = Literal["learned", "rope"]
 Activation = Literal["gelu", "gelu_tanh", "relu"]
 Mlp = Literal["plain", "gated"]
 Pooling = Literal["cls", "mean"]
 Plan = Literal["padded", "uniform_length", "packed"]
 Kernel = Literal["naive", "matmul", "dense", "grouped", "varlen"]
 Precision = Literal["fp32", "bf16", "fp16"]
-Metric = Literal["accuracy", "macro_f1"]
+Metric = Literal["accuracy", "macro_f1", "micro_f1", "exact_match", "perplexity"]
 LongTexts = Literal["head", "head_tail", "windows"]
-Objective = Literal["classification", "masked_lm"]
+TaskName = Literal["classification", "multi_label", "masked_lm"]
 Schedule = Literal["cosine", "linear", "wsd"]
 
 KERNELS_WITH_DROPOUT: tuple[Kernel, ...] = ("naive", "matmul", "dense")
@@ -46,8 +46,6 @@ class DataConfig:
     corpus: tuple[str, ...] = ()
     """For masked_lm: files of running text (.txt, .txt.gz, .txt.zst), or folders of them, with a paragraph a
     line and a blank line between documents."""
-    held_out: float = 0.01
-    """For masked_lm: share of the documents that measures and does not train."""
     train_texts: str = "data/train_dataset.txt"
     """Training texts, UTF-8, one a line."""
     train_labels: str = "data/train_labels.txt"
@@ -56,8 +54,11 @@ class DataConfig:
     """Validation texts. If neither validation file exists, a share of the training lines is set aside."""
     val_labels: str = "data/val_labels.txt"
     """Validation labels."""
-    val_fraction: float = 0.1
-    """Share of the training lines to set aside when there are no validation files (stratified, seeded)."""
+    val_fraction: float | None = None
+    """Share that is set aside to measure and does not train, drawn by `seed`: of the training lines where there
+    are no validation files, stratified by label; of the documents for masked_lm. None: by the task."""
+    label_separator: str = "\t"
+    """For multi_label: what stands between the labels of a line. No label may hold it."""
     max_length: int | None = None
     """Tokens of a text that are kept, or of each window, [CLS] and [SEP] included. None: the preset's."""
     long_texts: LongTexts = "head"
@@ -97,7 +98,7 @@ class ModelConfig:
     norm: Norm | None = None
     """LayerNorm before each sublayer (pre) or after each residual sum (post)."""
     position: Position | None = None
-    """How positions enter: a learned table, fixed sinusoids, or rotation of queries and keys (rope)."""
+    """How positions enter: a learned table, or rotation of queries and keys (rope)."""
     hidden_act: Activation | None = None
     """Activation of the MLP: gelu (erf), its tanh approximation, or relu."""
     mlp: Mlp | None = None
@@ -134,13 +135,6 @@ class BatchConfig:
     padded, unlimited otherwise."""
     accumulation: int = 1
     """Batches whose gradients are summed for one optimizer step."""
-    warmup: float = 0.0
-    """Share of all steps during which their number rises from 1 to `accumulation`: small steps early learn
-    more from a token (McCandlish et al. 2018, arXiv 1812.06162)."""
-    length_warmup: float = 0.0
-    """For masked_lm: share of all steps during which sequences are cut, into pieces of an eighth of
-    data.max_length, then a quarter, then a half (Li et al. 2021, arXiv 2108.06084); the tokens of a step stay
-    the same."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -171,8 +165,6 @@ class OptimConfig:
     BERT's 0.15)."""
     whole_words: bool = False
     """Whether language modelling hides all tokens of a word or none."""
-    pretrain_lr: float | None = None
-    """Peak learning rate of those passes. None: by the model's width."""
     warmup: float = 0.1
     """Share of all steps during which the learning rate rises linearly from 0."""
     schedule: Schedule | None = None
@@ -197,8 +189,10 @@ class OptimConfig:
     """Probability mass that the target distribution spreads over all classes."""
     class_weights: Literal["none", "balanced"] = "none"
     """balanced: a class's examples weigh examples / (classes x examples of the class)."""
-    metric: Metric = "accuracy"
-    """Validation metric by which the best weights are chosen; macro_f1 for unbalanced labels."""
+    metric: Metric | None = None
+    """Measure of the validation rows by which the best weights are chosen. classification: accuracy, or macro_f1
+    for unbalanced labels; multi_label: micro_f1, macro_f1 or exact_match; masked_lm: perplexity. None: the
+    first of these."""
     eval_every: int | None = None
     """Optimizer steps between evaluations. None: once an epoch, 10 to 20 times in a run, 4 to 20 times of a
     trained encoder; with `max_minutes`, as often by shares of the time; and less often where there is much to
@@ -228,8 +222,6 @@ class RuntimeConfig:
     token, language modelling reads masked tokens. Same result, fewer operations. None: the preset's."""
     compile: bool | None = None
     """Fuse kernels with torch.compile. None: off, as it did not pay on CPUs; on CUDA it is not measured."""
-    compile_mode: Literal["default", "reduce-overhead", "max-autotune-no-cudagraphs"] = "default"
-    """torch.compile's mode."""
     shard: bool = False
     """Of several processes: divide weights, gradients and moments among them (FSDP2) instead of copying them
     to each (DDP)."""
@@ -254,8 +246,9 @@ class TrainConfig:
     preset: Preset = "custom"
     """legacy: the original BERT recipe, every optimisation off. custom: pre-norm, fast kernels, near-equal
     lengths. modern: rotary positions, gated MLP, local attention."""
-    objective: Objective = "classification"
-    """classification: texts and labels. masked_lm: an encoder is pretrained on running text, data.corpus."""
+    task: TaskName = "classification"
+    """What is learned. classification: one label a text. multi_label: any number of labels a text. masked_lm:
+    an encoder is pretrained on running text, data.corpus."""
     out: str | None = None
     """Run directory. None: runs/ and the hash of the resolved config and the data."""
     seed: int = 0
@@ -395,7 +388,6 @@ def from_text(text: str, annotation: Any) -> Any:
 
 
 RANGES: dict[str, tuple[float, float, str]] = {
-    "data.held_out": (1e-6, 0.5, "above 0 and at most 0.5"),
     "data.val_fraction": (1e-6, 0.9, "between 0 and 0.9"),
     "data.max_length": (3, 1 << 20, "at least 3"),
     "model.vocab_size": (100, 1 << 22, "between 100 and 4,194,304"),
@@ -412,8 +404,6 @@ RANGES: dict[str, tuple[float, float, str]] = {
     "batch.token_budget": (16, 1 << 24, "at least 16"),
     "batch.batch_size": (1, 1 << 20, "at least 1"),
     "batch.accumulation": (1, 1 << 16, "at least 1"),
-    "batch.warmup": (0, 1, "between 0 and 1"),
-    "batch.length_warmup": (0, 1, "between 0 and 1"),
     "optim.mask_rate": (0.05, 0.6, "between 0.05 and 0.6"),
     "optim.decay": (0, 1, "between 0 and 1"),
     "optim.lr": (1e-9, 10, "above 0 and at most 10"),
@@ -422,7 +412,6 @@ RANGES: dict[str, tuple[float, float, str]] = {
     "optim.freeze_layers": (0, 1024, "between 0 and 1,024"),
     "optim.epochs": (1, 100_000, "at least 1"),
     "optim.pretrain_epochs": (0, 100_000, "0 or more"),
-    "optim.pretrain_lr": (1e-9, 10, "above 0 and at most 10"),
     "optim.warmup": (0, 1, "between 0 and 1"),
     "optim.weight_decay": (0, 10, "between 0 and 10"),
     "optim.clip_norm": (1e-9, 1e9, "above 0"),
@@ -472,15 +461,9 @@ def check(config: TrainConfig) -> list[str]:
             "model.attention_dropout: packed batches have no kernel with dropout; "
             "set it to 0 or batch.plan to uniform_length"
         )
-    if config.batch.warmup and config.batch.accumulation == 1:
-        faults.append("batch.warmup: every step has one batch; set batch.accumulation, or leave it out")
-    if config.optim.max_minutes and not config.optim.epochs:
-        faults += [
-            f"batch.{name} is a share of the steps, which optim.max_minutes leaves open; set optim.epochs"
-            for name in ("warmup", "length_warmup")
-            if getattr(config.batch, name)
-        ]
-    if runtime.shard and config.objective == "classification" and config.optim.pretrain_epochs:
+    if not config.data.label_separator or config.data.label_separator in "\r\n":
+        faults.append("data.label_separator: expected a character that stands between labels, not a line end")
+    if runtime.shard and config.optim.pretrain_epochs:
         faults.append("runtime.shard: one model is divided, not two; set optim.pretrain_epochs to 0")
     if config.optim.freeze_layers and not model.init_from:
         faults.append("optim.freeze_layers: nothing is trained yet; set model.init_from, or leave it out")
@@ -493,9 +476,3 @@ def check(config: TrainConfig) -> list[str]:
     if runtime.attention == "varlen" and runtime.device == "cpu":
         faults.append("runtime.attention: varlen needs a CUDA device; use grouped on a CPU")
     return faults
-
-
-def require(value: Any) -> Any:
-    """`value`, which a resolved configuration has; a guard for types, not for users."""
-    assert value is not None, "used before it was resolved"
-    return cast(Any, value)

@@ -37,10 +37,24 @@ ALIASES: dict[str, str] = {
     "max_grad_norm": "optim.clip_norm",
     "gradient_accumulation_steps": "batch.accumulation",
     "attention_kernel": "runtime.attention",
+    "objective": "task",
+    "held_out": "data.val_fraction",
+    "data.held_out": "data.val_fraction",
     "output": "out",
     "output_dir": "out",
 }
 """Older and common flat names -> the field they mean. Their use is told to the user, once each."""
+
+REMOVED: dict[str, str] = {
+    "batch.warmup": "steps have one size",
+    "batch.length_warmup": "sequences have one length from the first step on",
+    "optim.pretrain_lr": "the model's width decides it",
+    "runtime.compile_mode": "torch.compile's default mode is taken",
+    "length_warmup": "sequences have one length from the first step on",
+    "pretrain_lr": "the model's width decides it",
+    "compile_mode": "torch.compile's default mode is taken",
+}
+"""Settings of earlier versions that are gone, and what holds instead (CHANGELOG.md)."""
 
 PATHS = (
     "out",
@@ -79,6 +93,9 @@ def from_mapping(
         matches = meant(given)
         if len(matches) > 1:
             faults.append(f"{where}: {given!r} is {' or '.join(matches)}; write which")
+            continue
+        if not matches and given in REMOVED:
+            faults.append(f"{where}: {given} is no setting any more: {REMOVED[given]}; leave it out")
             continue
         if not matches:
             known = [*types_by_name, *GROUPS, *ALIASES]

@@ -114,9 +114,9 @@ class Scores:
         hits_C[true_P[right_P]] = counts_P[right_P]
         np.add.at(true_C, true_P, counts_P)
         np.add.at(predicted_C, predicted_P, counts_P)
-        precision_C = _ratio(hits_C, predicted_C)
-        recall_C = _ratio(hits_C, true_C)
-        f1_C = _ratio(2 * hits_C, true_C + predicted_C)
+        precision_C = ratio(hits_C, predicted_C)
+        recall_C = ratio(hits_C, true_C)
+        f1_C = ratio(2 * hits_C, true_C + predicted_C)
         occurs_C = (true_C + predicted_C) > 0
         examples = int(counts_P.sum())
         return Scores(
@@ -176,7 +176,8 @@ class Scores:
         }
 
 
-def _ratio(above: np.ndarray, below: np.ndarray) -> np.ndarray:
+def ratio(above: np.ndarray, below: np.ndarray) -> np.ndarray:
+    """Quotients; 0 where nothing is below."""
     out: np.ndarray = np.zeros(len(above))
     np.divide(above, below, out=out, where=below > 0)
     return out

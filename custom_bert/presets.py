@@ -272,6 +272,4 @@ def check_encoder(config: EncoderConfig) -> list[str]:
         )
     elif config.position == "rope" and config.head_dim % 2:
         faults.append(f"model.position rope needs an even head width, got {config.head_dim}")
-    if config.position == "sinusoidal" and config.hidden_size % 2:
-        faults.append(f"model.position sinusoidal needs an even width, got {config.hidden_size}")
     return faults

@@ -79,13 +79,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     from custom_bert.bench.measure import as_given
     from custom_bert.config import replace
     from custom_bert.config_sources import load
-    from custom_bert.data.dataset import in_directory
+    from custom_bert.data.reading import in_directory
+    from custom_bert.tasks.registry import TASKS
 
     config = None
     if options.command == "tune":
         config = load(options.config or {}, note=say)
-        if options.data is not None and config.objective != "classification":
-            raise ConfigError(["bench tune: objective masked_lm reads data.corpus; leave DATA out"])
+        if options.data is not None and "data.train_texts" in TASKS[config.task].unread:
+            raise ConfigError([f"bench tune: task {config.task} reads data.corpus; leave DATA out"])
         config = config if options.data is None else replace(config, in_directory(options.data))
     wanted = options.device or (config.runtime.device if config else None)
     device = machine.choose_device(wanted)[0].type

@@ -21,7 +21,7 @@ from custom_bert.bench.switches import LEGACY, Improvement, Switches, improvemen
 from custom_bert.bench.workloads import AG_NEWS, LENGTHS, Workload
 from custom_bert.config import Precision, Size
 from custom_bert.precision import choose_precision
-from custom_bert.training.choices import token_dropout
+from custom_bert.rules.choices import token_dropout
 from custom_bert.training.compile import choose_compile, compiler_fault
 
 QUESTION = "What each improvement buys: speed, memory, and what it changes"

@@ -64,7 +64,7 @@ def compare(
         By improvement and value, the default's first: `accuracy` and `loss` (a list, by seed), `by_rate`,
         `largest_rate`.
     """
-    from custom_bert.data.dataset import in_directory
+    from custom_bert.data.reading import in_directory
     from custom_bert.data.sample import write_sample_data
 
     with tempfile.TemporaryDirectory() as folder:

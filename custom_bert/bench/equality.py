@@ -23,8 +23,9 @@ from custom_bert.config import ModelConfig
 from custom_bert.data.batching import plan_batches
 from custom_bert.models.heads import SequenceClassifier
 from custom_bert.precision import MixedPrecision
+from custom_bert.tasks.classification import CrossEntropy
 from custom_bert.training.compile import compile_layers
-from custom_bert.training.step import Classification
+from custom_bert.training.step import targets_of
 
 EXAMPLES = 24
 HALF_BOUND = 0.05
@@ -86,13 +87,13 @@ def _loss_and_gradients(switches: Switches, device: torch.device, dtype: torch.d
         model = build_model(switches, AG_NEWS.max_length, ModelConfig(size="tiny", hidden_dropout=0.0))
     model = model.to(device, dtype).train()
     if switches.compile:
-        compile_layers(model.encoder, "default")
+        compile_layers(model.encoder)
     precision = MixedPrecision(switches.precision, device)
-    objective, total = Classification(), torch.zeros((), dtype=torch.float64, device=device)
+    objective, total = CrossEntropy(), torch.zeros((), dtype=torch.float64, device=device)
     for batch in _batches(switches, device):
         with precision.autocast():
             logits = model(batch)
-        loss = objective.loss_sum(logits, batch) / EXAMPLES
+        loss = objective.loss_sum(logits, targets_of(batch)) / EXAMPLES
         loss.backward()  # type: ignore[no-untyped-call]
         total += loss.detach()
     return {"loss": total, **_gradients(model)}

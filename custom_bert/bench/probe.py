@@ -20,11 +20,15 @@ from torch import Tensor, nn
 from custom_bert import terminal
 from custom_bert.config_sources import from_mapping
 from custom_bert.data.batching import texts_at_once
-from custom_bert.data.dataset import Dataset, TextFile, in_directory, read_dataset
-from custom_bert.data.text import LineReader
+from custom_bert.data.dataset import Dataset, Split
+from custom_bert.data.label_files import ClassReader
+from custom_bert.data.reading import data_files, in_directory, read_dataset
 from custom_bert.inference.embeddings import Encoder
 from custom_bert.metrics import ConfusionMatrix, Scores
 from custom_bert.training.loop import train_model
+
+VAL_FRACTION = 0.1
+"""Share of the training lines that is set aside where there are no validation files, as training has it."""
 
 MOST = 20_000
 """Training texts of the linear probe; of more, every n-th."""
@@ -100,7 +104,8 @@ def probe(
 def _measure(
     encoder: str, folder: dict[str, Any], *, from_scratch: bool, seed: int, say: Callable[[str], None]
 ) -> Probe:
-    dataset = read_dataset(from_mapping({**folder, "seed": seed}).data, seed=seed)
+    files = data_files(from_mapping(folder).data)
+    dataset = read_dataset(files, ClassReader(), val_fraction=VAL_FRACTION, seed=seed)
     say("a linear classifier on the frozen vectors")
     loaded = Encoder.load(encoder)
     linear = linear_probe(loaded, dataset, seed=seed)
@@ -130,13 +135,13 @@ def _measure(
 
 def linear_probe(encoder: Encoder, dataset: Dataset, *, seed: int = 0) -> Scores:
     """Scores of multinomial logistic regression on mean vectors, standardised."""
-    rows = dataset.train_rows[:: -(-len(dataset.train_rows) // MOST)]
-    train_ND = torch.from_numpy(_vectors(encoder, dataset.train_file, rows))
-    val_ND = torch.from_numpy(_vectors(encoder, dataset.val_file, dataset.val_rows))
+    train = Split(dataset.train.file, dataset.train.rows_N[:: -(-len(dataset.train) // MOST)])
+    train_ND = torch.from_numpy(_vectors(encoder, train))
+    val_ND = torch.from_numpy(_vectors(encoder, dataset.val))
     mean_D, size_D = train_ND.mean(0), train_ND.std(0).clamp(min=1e-6)
     train_ND, val_ND = (train_ND - mean_D) / size_D, (val_ND - mean_D) / size_D
-    labels_N = torch.from_numpy(dataset.train_file.label_ids_N[rows].astype(np.int64))
-    order = torch.from_numpy(np.random.Generator(np.random.PCG64(seed)).permutation(len(rows)))
+    labels_N = torch.from_numpy(_classes(train))
+    order = torch.from_numpy(np.random.Generator(np.random.PCG64(seed)).permutation(len(train)))
     inner, outer = order[len(order) // 10 :], order[: len(order) // 10]
     count = len(dataset.labels)
 
@@ -147,7 +152,7 @@ def linear_probe(encoder: Encoder, dataset: Dataset, *, seed: int = 0) -> Scores
     best = max(STRENGTHS, key=accuracy) if len(outer) else STRENGTHS[1]
     predicted_N = predicted(fit_linear(train_ND, labels_N, count, best), val_ND)
     matrix = ConfusionMatrix(count)
-    matrix.add(dataset.val_label_ids, predicted_N.numpy())
+    matrix.add(_classes(dataset.val), predicted_N.numpy())
     return matrix.scores()
 
 
@@ -187,13 +192,18 @@ def predicted(model: nn.Linear, x_ND: Tensor) -> Tensor:
     return torch.cat([model(rows_ND).argmax(-1) for rows_ND in parts])
 
 
-def _vectors(encoder: Encoder, file: TextFile, rows: np.ndarray) -> np.ndarray:
-    """Mean vectors of some lines of a file, not of one length."""
-    wanted = set(rows.tolist())
+def _classes(split: Split) -> np.ndarray:
+    """(N,) int64 class of each line."""
+    return split.targets.values(np.arange(len(split)))
+
+
+def _vectors(encoder: Encoder, split: Split) -> np.ndarray:
+    """Mean vectors of the lines, not of one length."""
+    wanted = set(split.rows_N.tolist())
 
     def texts() -> Any:
         number = 0
-        for block in LineReader(file.texts_path).blocks():
+        for block in split.file.blocks():
             for text in block:
                 if number in wanted:
                     yield text

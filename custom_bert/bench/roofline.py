@@ -25,9 +25,10 @@ from custom_bert.bench.switches import Switches
 from custom_bert.bench.workloads import AG_NEWS
 from custom_bert.config import ModelConfig
 from custom_bert.precision import DTYPES, MixedPrecision
+from custom_bert.tasks.classification import CrossEntropy
 from custom_bert.threads import thread_count
 from custom_bert.training.optim import make_optimizer
-from custom_bert.training.step import Classification, train_step
+from custom_bert.training.step import train_step
 
 QUESTION = "Share of the machine's matrix products that a whole training step reaches"
 SHAPES = ((256, 4), (384, 6), (768, 12))
@@ -80,7 +81,7 @@ def reach(arguments: dict[str, Any]) -> dict[str, Any]:
         limits.append(gemm_rate(batch.num_rows, width, DTYPES[switches.precision], device))
         machine.wait_for(device)
         begun = time.perf_counter()
-        train_step(model, optimizer, [batch.to(device)], Classification(), precision=precision, clip_norm=1.0)
+        train_step(model, optimizer, [batch.to(device)], CrossEntropy(), precision=precision, clip_norm=1.0)
         machine.wait_for(device)
         lengths = texts.lengths_N[batch.indices].tolist()
         rates.append(training_flops(lengths, width, layers) / (time.perf_counter() - begun))

@@ -21,17 +21,18 @@ from custom_bert.bench.switches import LEGACY, Switches
 from custom_bert.bench.workloads import LABELS, WORKLOADS, SyntheticTexts, Workload
 from custom_bert.config import ModelConfig, Size
 from custom_bert.data.batching import plan_batches
-from custom_bert.data.loader import prefetch
+from custom_bert.data.loader import Preparation, prefetch
 from custom_bert.data.token_dropout import TokenDropout
 from custom_bert.errors import first_line
 from custom_bert.models.heads import SequenceClassifier
 from custom_bert.ops.attention import choose_kernel
 from custom_bert.precision import DTYPES, MixedPrecision, choose_precision
 from custom_bert.presets import encoder_config
+from custom_bert.tasks.classification import CrossEntropy
 from custom_bert.threads import thread_count
 from custom_bert.training.compile import compile_layers
 from custom_bert.training.optim import make_optimizer
-from custom_bert.training.step import Classification, train_step
+from custom_bert.training.step import train_step
 
 PROGRAM = ("-m", "custom_bert.bench")
 VOCABULARY = 16_000
@@ -107,7 +108,7 @@ def _train(arguments: dict[str, Any], device: torch.device) -> dict[str, Any]:
     wishes = ModelConfig(size=arguments["size"], hidden_dropout=DROPOUT)
     model = build_model(switches, workload.max_length, wishes).to(device).train()
     if switches.compile:
-        compile_layers(model.encoder, "default")
+        compile_layers(model.encoder)
     optimizer = make_optimizer(model, lr=1e-4, weight_decay=0.01)
     precision = MixedPrecision(switches.precision, device)
     before = peak_mb() if device.type == "cpu" else torch.cuda.memory_allocated() / 2**20
@@ -118,7 +119,7 @@ def _train(arguments: dict[str, Any], device: torch.device) -> dict[str, Any]:
         if steps == arguments["warm_steps"]:
             machine.wait_for(device)
             begun, tokens, read, rows = time.perf_counter(), 0, 0, 0
-        train_step(model, optimizer, [batch.to(device)], Classification(), precision=precision, clip_norm=1.0)
+        train_step(model, optimizer, [batch.to(device)], CrossEntropy(), precision=precision, clip_norm=1.0)
         tokens += int(texts.lengths_N[batch.indices].sum())
         read, rows, steps = read + batch.num_tokens, rows + batch.num_rows, steps + 1
         timed = steps - arguments["warm_steps"]
@@ -192,7 +193,11 @@ def batches(
     epoch = 0
     while True:
         build = partial(
-            builder.build, plan=switches.plan, max_length=workload.max_length, dropout=dropout, epoch=epoch
+            builder.build,
+            plan=switches.plan,
+            max_length=workload.max_length,
+            preparation=Preparation(token_dropout=dropout),
+            epoch=epoch,
         )
         plan = plan_batches(
             builder.kept_lengths(dropout, epoch),

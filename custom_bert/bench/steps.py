@@ -6,12 +6,12 @@ import time
 from dataclasses import dataclass
 
 from custom_bert.machine import wait_for
+from custom_bert.training.build import build
 from custom_bert.training.log import Reporter
-from custom_bert.training.loop import build
 from custom_bert.training.optim import set_lr
 from custom_bert.training.phases import steps_of
-from custom_bert.training.prepare import Prepared
-from custom_bert.training.step import train_step
+from custom_bert.training.plan import Material, RunPlan
+from custom_bert.training.step import ALONE, train_step
 
 
 @dataclass(frozen=True)
@@ -39,11 +39,12 @@ class Timed:
     planned: int
 
 
-def time_steps(prepared: Prepared, *, tokens: int, warm: int) -> Timed:
+def time_steps(plan: RunPlan, material: Material, *, tokens: int, warm: int) -> Timed:
     """Trains for some steps, without evaluations, logs or checkpoints.
 
     Args:
-        prepared: what is trained, on what.
+        plan: what is trained.
+        material: on what.
         tokens: of texts, after which it ends.
         warm: steps before those that are timed.
 
@@ -51,12 +52,12 @@ def time_steps(prepared: Prepared, *, tokens: int, warm: int) -> Timed:
         ValueError: if the data ends before a step is timed.
     """
     begun = time.perf_counter()
-    state = build(prepared, Reporter(silent=True))
+    state = build(plan, material, ALONE, Reporter(silent=True))
     ready = time.perf_counter() - begun
-    phase, device = state.phases[-1], prepared.device
+    phase, device = state.phases[-1], plan.device
     phase.begin()
     texts = read = rows = count = 0
-    for count, step in enumerate(steps_of(phase, prepared), start=1):
+    for count, step in enumerate(steps_of(phase), start=1):
         set_lr(phase.optimizer, 1e-4)
         train_step(
             phase.model,
@@ -67,7 +68,7 @@ def time_steps(prepared: Prepared, *, tokens: int, warm: int) -> Timed:
             clip_norm=1.0,
         )
         if count > warm:
-            texts += sum(int(prepared.train.lengths_N[batch.indices].sum()) for batch in step.microbatches)
+            texts += sum(int(material.train.lengths_N[batch.indices].sum()) for batch in step.microbatches)
             read += sum(batch.num_tokens for batch in step.microbatches)
             rows += sum(batch.num_rows for batch in step.microbatches)
         if count == warm:
@@ -80,5 +81,5 @@ def time_steps(prepared: Prepared, *, tokens: int, warm: int) -> Timed:
     wait_for(device)
     seconds = time.perf_counter() - begun
     parameters = sum(parameter.numel() for parameter in phase.model.parameters())
-    planned = int(prepared.train.lengths_N.sum()) * phase.epochs
+    planned = int(material.train.lengths_N.sum()) * phase.epochs
     return Timed(texts, read, rows, count - warm, seconds, parameters, ready, planned)

@@ -32,6 +32,7 @@ from custom_bert.bench.steps import Timed, time_steps
 from custom_bert.config import TrainConfig, to_flat
 from custom_bert.config_sources import from_mapping
 from custom_bert.errors import UserError, first_line
+from custom_bert.tasks.registry import TASKS
 from custom_bert.training.compile import compiler_fault
 from custom_bert.training.prepare import prepare
 
@@ -88,7 +89,7 @@ def alternatives(taken: Mapping[str, Any], device: str) -> list[Alternative]:
         "runtime.compile": (True, False),
         "runtime.threads": () if on_gpu or threads < 2 else (threads // 2,),
         "batch.plan": ("uniform_length", "packed"),
-        "batch.token_budget": () if budget is None else (budget // 2, 2 * budget),
+        "batch.token_budget": () if plan == "padded" else (budget // 2, 2 * budget),
     }
     resizes = {"batch.token_budget", *(("batch.plan",) if plan == "padded" else ())}
     return [
@@ -102,25 +103,26 @@ def alternatives(taken: Mapping[str, Any], device: str) -> list[Alternative]:
 def time_settings(arguments: dict[str, Any]) -> dict[str, Any]:
     """The child's side: the product's own steps under some settings; `refused` says why not."""
     try:
-        prepared = prepare(from_mapping(arguments["settings"]), lambda line: None)
-        on_gpu = prepared.device.type == "cuda"
+        draft, material = prepare(from_mapping(arguments["settings"]), lambda line: None)
+        plan = draft.final()
+        on_gpu = plan.device.type == "cuda"
         if not on_gpu:
             limit_memory()
-        fault = compiler_fault(prepared.device) if prepared.config.runtime.compile else None
+        fault = compiler_fault(plan.device) if plan.config.runtime.compile else None
         if fault:
             return {"refused": f"torch.compile does not work here: {fault}"}
-        timed = time_steps(prepared, tokens=arguments["tokens"], warm=arguments["warm"])
+        timed = time_steps(plan, material, tokens=arguments["tokens"], warm=arguments["warm"])
     except (UserError, ValueError) as error:
         return {"refused": first_line(error)}
     except (MemoryError, RuntimeError) as error:
         if machine.is_out_of_memory(error):
             return {"refused": "a batch does not fit into memory"}
         raise
-    taken = to_flat(prepared.config)
+    taken = to_flat(plan.config)
     looked_at = ("precision", "compile", "threads")
-    kernel = [choice.value for choice in prepared.choices if choice.name == "runtime.attention"]
+    kernel = [choice.value for choice in plan.choices if choice.name == "runtime.attention"]
     return {
-        "tokens_per_second": of_the_run(timed, prepared.config.optim.max_minutes),
+        "tokens_per_second": of_the_run(timed, plan.config.optim.max_minutes),
         "in_steps": timed.texts / timed.seconds,
         "ready_seconds": timed.ready_seconds,
         "tokens_per_step": timed.texts / timed.steps,
@@ -160,11 +162,11 @@ def measure(settings: Mapping[str, Any], *, tokens: int, warm: int) -> dict[str,
 
 def steps_alone(config: TrainConfig) -> dict[str, Any]:
     """Changes that leave of a run what is timed: full batches of the last phase."""
-    changes: dict[str, Any] = {"batch.warmup": 0.0, "batch.length_warmup": 0.0}
-    if config.objective == "classification":
-        changes["optim.pretrain_epochs"] = 0
-        if config.model.init_from is None:
-            changes["optim.embedding_init"] = "random"
+    if TASKS[config.task].predicts_tokens:
+        return {}
+    changes: dict[str, Any] = {"optim.pretrain_epochs": 0}
+    if config.model.init_from is None:
+        changes["optim.embedding_init"] = "random"
     return changes
 
 

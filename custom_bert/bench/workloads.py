@@ -13,6 +13,7 @@ from functools import cached_property
 import numpy as np
 
 from custom_bert.data.loader import BatchBuilder
+from custom_bert.data.targets import ClassIds
 
 AG_NEWS_QUANTILES = (17, 29, 34, 37, 40, 42, 44, 46, 47, 49, 51, 52, 54, 56, 57, 60, 62, 66, 71, 86, 256)
 """Token lengths of AG News (Zhang et al. 2015) at every twentieth of its texts, with a WordPiece vocabulary
@@ -79,7 +80,7 @@ class SyntheticTexts:
     def builder(self, *, pin_memory: bool = False) -> BatchBuilder:
         """Of batches of these texts, with labels in turn."""
         rows_N = np.arange(len(self.lengths_N))
-        return BatchBuilder(self, rows_N, rows_N % LABELS, 0, pin_memory)
+        return BatchBuilder(self, rows_N, ClassIds(rows_N % LABELS), 0, pin_memory)
 
     def __getitem__(self, row: int) -> np.ndarray:
         """(length,) int64 ids, the same at every call."""

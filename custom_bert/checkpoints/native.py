@@ -1,9 +1,9 @@
 """The native model directory: what training writes and everything else reads. Data only, no pickle.
 
-    config.json         architecture, max_length and number of labels
+    config.json         architecture, task, max_length
     model.safetensors   weights
     tokenizer.json      of the `tokenizers` library
-    labels.json         the label strings, in the order of the logits; a pretrained encoder has none
+    labels.json         the label strings, in the order of the logits, of a task that has labels
 
 Loading is strict: unknown or missing keys, tensors of another name or shape, and values that are not finite
 are refused with one line.
@@ -13,10 +13,10 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections import Counter
+import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, cast, get_type_hints
 
 import torch
 from torch import Tensor, nn
@@ -25,81 +25,80 @@ from custom_bert import files
 from custom_bert.checkpoints.published_files import WEIGHTS
 from custom_bert.checkpoints.tensor_files import parse_tensors, write_tensors
 from custom_bert.config import LongTexts, coerce
-from custom_bert.data.labels import is_label, short_label
 from custom_bert.data.tokenizer import LARGEST_FILE, TextTokenizer, parse_tokenizer
-from custom_bert.errors import DataError, RunError, did_you_mean
-from custom_bert.models.heads import SequenceClassifier
-from custom_bert.models.masked_lm import MaskedLanguageModel
-from custom_bert.models.outline import from_tensors, language_model_from, language_model_outline, outline
+from custom_bert.errors import DataError, RunError, did_you_mean, shown
 from custom_bert.presets import EncoderConfig, check_encoder
+from custom_bert.tasks.registry import TASKS
+from custom_bert.tasks.task import EncoderModel, Task
 
-FORMAT = "custom-bert/2"
-"""Of a directory that is written. Since 2, tokenizers of trained vocabularies split at unknown characters,
-and labels that are numbers have ids in their order."""
+FORMAT = "custom-bert/3"
+"""Of a directory that is written. Since 2, tokenizers of trained vocabularies split at unknown characters, and
+labels that are numbers have ids in their order. Since 3, config.json names the task."""
 
-FORMATS = ("custom-bert/1", FORMAT)
-"""Of directories that are read; the older one is read as it was written."""
+FORMATS = ("custom-bert/1", "custom-bert/2", FORMAT)
+"""Of directories that are read; an older one is read as it was written."""
+
+OLDER_TASK = "classification"
+"""The task of an older directory that names no objective."""
 
 MOMENTS, MOMENTS_RATE = "optimizer.safetensors", "optimizer.json"
 """AdamW's moments, and the peak learning rate, beside the weights that training may go on from."""
-
-MASKED = "masked_lm"
-"""Objective of a directory that holds a pretrained encoder."""
 
 LONGEST = 1 << 20
 """Positions that a configuration may ask for, as in `data.max_length`."""
 
 
 @dataclass(frozen=True)
-class Checkpoint:
-    """A classifier as it stands in a directory.
+class Description:
+    """What config.json says of a model.
 
     Attributes:
-        model: in fp32, on the CPU, in evaluation mode.
-        tokenizer: its tokenizer.
-        labels: names of the C logits.
-        max_length: tokens kept of a text, or of each window.
+        encoder: the architecture.
+        task: what the model has learned.
+        max_length: tokens that are kept of a text, or of each window; of running text, tokens of a sequence.
         long_texts: what becomes of a longer text.
     """
 
-    model: SequenceClassifier
-    tokenizer: TextTokenizer
-    labels: tuple[str, ...]
+    encoder: EncoderConfig
+    task: Task
     max_length: int
     long_texts: LongTexts = "head"
 
 
 @dataclass(frozen=True)
-class EncoderCheckpoint:
-    """A pretrained encoder as it stands in a directory.
+class TrainedModel:
+    """A model as it stands in a directory.
 
     Attributes:
-        model: with its prediction head, in fp32, on the CPU, in evaluation mode.
+        model: in fp32, on the CPU, in evaluation mode.
         tokenizer: its tokenizer.
-        max_length: tokens of a sequence that it was trained on.
+        described: what it is.
     """
 
-    model: MaskedLanguageModel
+    model: EncoderModel
     tokenizer: TextTokenizer
-    max_length: int
+    described: Description
+
+    @property
+    def task(self) -> Task:
+        """What it has learned."""
+        return self.described.task
 
 
-def write_description(
-    directory: Path,
-    config: EncoderConfig,
-    tokenizer: TextTokenizer,
-    labels: tuple[str, ...] | None,
-    max_length: int,
-    long_texts: LongTexts = "head",
-) -> None:
-    """Writes config.json, tokenizer.json and labels.json, all but the weights; without labels, those of a
-    pretrained encoder."""
-    kind = {"objective": MASKED} if labels is None else {"num_labels": len(labels), "long_texts": long_texts}
-    described = {"format": FORMAT, **kind, "max_length": max_length, "encoder": dataclasses.asdict(config)}
-    files.write_json(directory / "config.json", described)
+def write_description(directory: Path, described: Description, tokenizer: TextTokenizer) -> None:
+    """Writes config.json, tokenizer.json and what the task stores, all but the weights."""
+    task = described.task
+    content = {
+        "format": FORMAT,
+        "task": task.name,
+        **task.stored(),
+        "max_length": described.max_length,
+        "long_texts": described.long_texts,
+        "encoder": dataclasses.asdict(described.encoder),
+    }
+    files.write_json(directory / "config.json", content)
     files.write_text(directory / "tokenizer.json", tokenizer.to_json())
-    if labels is not None:
-        files.write_json(directory / "labels.json", list(labels))
+    task.store(directory)
 
 
 def write_weights(directory: Path, state: dict[str, Tensor]) -> tuple[int, str]:
@@ -141,61 +140,19 @@ def read_run_weights(
         raise RunError(f"{path}: cannot read: {error.strerror}") from error
 
 
-def load_checkpoint(directory: str | Path) -> Checkpoint:
-    """Reads the directory of a classifier.
+def load_model(directory: str | Path) -> TrainedModel:
+    """Reads the directory of a model.
 
     Raises:
         RunError: if it is missing, incomplete, of another format, or damaged.
     """
     directory = Path(directory)
-    described = _read_config(directory)
-    if described.num_labels is None:
-        raise RunError(
-            f"{directory}: a pretrained encoder, which knows no labels; custom-bert train DATA "
-            f"--model.init-from {directory} trains a classifier from it"
-        )
-    labels, num_labels = files.read_run_json(directory, "labels.json"), described.num_labels
-    if not isinstance(labels, list) or not all(isinstance(label, str) for label in labels):
-        raise RunError(f"{directory / 'labels.json'}: expected a list of strings")
-    for label in labels:
-        if not is_label(label):
-            raise RunError(f"{directory / 'labels.json'}: {short_label(label)} cannot be a label")
-    if len(labels) != num_labels:
-        raise RunError(f"{directory / 'labels.json'}: expected {num_labels} labels, got {len(labels)}")
-    if len(set(labels)) != num_labels:
-        twice = Counter(labels).most_common(1)[0][0]
-        raise RunError(f"{directory / 'labels.json'}: the label {short_label(twice)} stands there twice")
-    config, record = described.encoder, _record(directory)
-    tokenizer = _tokenizer_of(directory, config, record)
-    tensors = _tensors_of(directory, config, num_labels, outline(config, num_labels), record)
-    model = from_tensors(config, num_labels, tensors)
-    return Checkpoint(model.eval(), tokenizer, tuple(labels), described.max_length, described.long_texts)
-
-
-def load_encoder(directory: str | Path) -> EncoderCheckpoint:
-    """Reads the directory of a pretrained encoder.
-
-    Raises:
-        RunError: if it is missing, incomplete, of another format, or damaged.
-    """
-    directory = Path(directory)
-    described = _read_config(directory)
-    if described.num_labels is not None:
-        raise RunError(f"{directory}: holds a classifier, not a pretrained encoder")
-    config, record = described.encoder, _record(directory)
-    tokenizer = _tokenizer_of(directory, config, record)
-    tensors = _tensors_of(directory, config, 0, language_model_outline(config), record)
-    return EncoderCheckpoint(language_model_from(config, tensors).eval(), tokenizer, described.max_length)
-
-
-def load_run(directory: Path) -> Checkpoint | EncoderCheckpoint:
-    """Reads the directory of a classifier or of a pretrained encoder, whichever it describes.
-
-    Raises:
-        RunError: if it is missing, incomplete, of another format, or damaged.
-    """
-    holds_encoder = _read_config(directory).num_labels is None
-    return load_encoder(directory) if holds_encoder else load_checkpoint(directory)
+    described, position = _read_config(directory)
+    record = _record(directory)
+    tokenizer = _tokenizer_of(directory, described.encoder, record)
+    tensors = _tensors_of(directory, described, record, position)
+    model = cast(EncoderModel, described.task.model(described.encoder, tensors))
+    return TrainedModel(model.eval(), tokenizer, described)
 
 
 def _record(directory: Path) -> dict[str, Any]:
@@ -224,16 +181,32 @@ def _tokenizer_of(directory: Path, config: EncoderConfig, record: dict[str, Any]
 
 
 def _tensors_of(
-    directory: Path, config: EncoderConfig, num_labels: int, model: nn.Module, record: dict[str, Any]
+    directory: Path, described: Description, record: dict[str, Any], position: str
 ) -> dict[str, Tensor]:
-    """Exactly those of a model."""
-    wanted = 4 * (config.num_parameters(num_labels) + config.vocab_size)
+    """Exactly those of the model."""
+    config, outputs = described.encoder, described.task.num_outputs
+    wanted = 4 * (config.num_parameters(outputs) + config.vocab_size)
     kept = record.get("weights")
     written = (kept.get("size"), kept.get("sha256")) if isinstance(kept, dict) else None
     tensors = read_run_weights(directory, limit=2 * wanted + (1 << 20), written=written)
-    check_size(directory, config, num_labels, sum(tensor.nbytes for tensor in tensors.values()))
-    _check_tensors(directory / WEIGHTS, tensors, model)
+    if position == SINUSOIDAL:
+        tensors[POSITIONS] = sinusoids(config.max_position_embeddings, config.hidden_size)
+    check_size(directory, config, outputs, sum(tensor.nbytes for tensor in tensors.values()))
+    _check_tensors(directory / WEIGHTS, tensors, described.task.outline(config))
     return tensors
+
+
+SINUSOIDAL, POSITIONS = "sinusoidal", "encoder.embeddings.position.weight"
+"""Positions that models of older formats could have, and the table that holds the same vectors."""
+
+
+def sinusoids(length: int, width: int) -> Tensor:
+    """(length, width) fixed sines and cosines (Vaswani et al. 2017, section 3.5)."""
+    positions = torch.arange(length, dtype=torch.float32)[:, None]
+    rates = torch.exp(torch.arange(0, width, 2) * (-math.log(10_000.0) / width))
+    table = torch.empty(length, width)
+    table[:, 0::2], table[:, 1::2] = (positions * rates).sin(), (positions * rates).cos()
+    return table
 
 
 def _read_tokenizer(path: Path) -> TextTokenizer:
@@ -267,48 +240,60 @@ def check_size(directory: Path, config: EncoderConfig, num_labels: int, held: in
         )
 
 
-@dataclass(frozen=True)
-class _Described:
-    """What config.json says; a pretrained encoder has no labels."""
-
-    encoder: EncoderConfig
-    num_labels: int | None
-    max_length: int
-    long_texts: LongTexts
+OUTER = {"format", "max_length", "encoder"}
+"""Keys of config.json, whatever the task."""
 
 
-def _read_config(directory: Path) -> _Described:
+def _read_config(directory: Path) -> tuple[Description, str]:
+    """What config.json says, and the positions that an older format names."""
     path, value = directory / "config.json", files.read_run_json(directory, "config.json", 1 << 20)
     if not isinstance(value, dict) or value.get("format") not in FORMATS:
         raise RunError(f"{path}: not a configuration of the format {' or '.join(FORMATS)}")
-    kind = "objective" if "objective" in value else "num_labels"
-    outer = {"format", kind, "max_length", "encoder"}
-    if value.keys() - {"long_texts"} != outer or not isinstance(value["encoder"], dict):
-        raise RunError(f"{path}: expected exactly the keys {', '.join(sorted(outer))}")
-    types = get_type_hints(EncoderConfig)
-    given = value["encoder"]
-    for key in sorted(given.keys() - types.keys()):
-        raise RunError(f"{path}: unknown key {key!r}{did_you_mean(key, list(types))}")
-    for key in sorted(types.keys() - given.keys()):
+    for key in sorted(OUTER - value.keys()):
         raise RunError(f"{path}: the key {key!r} is missing")
+    if not isinstance(value["encoder"], dict):
+        raise RunError(f"{path}: encoder: expected an object, got {shown(value['encoder'])}")
+    name = value.get("task") if value["format"] == FORMAT else _older_task(value)
+    kind = TASKS.get(name)  # type: ignore[arg-type]
+    if kind is None:
+        raise RunError(f"{path}: task is {name!r}; known are {', '.join(TASKS)}")
+    position = str(value["encoder"].get("position"))
+    encoder = _read_encoder(path, value["encoder"])
     try:
-        fields = {key: coerce(given[key], types[key]) for key in types}
-        num_labels = coerce(value["num_labels"], int) if kind == "num_labels" else None
         max_length = coerce(value["max_length"], int)
         long_texts: LongTexts = coerce(value.get("long_texts", "head"), LongTexts)  # older runs have none
     except ValueError as error:
         raise RunError(f"{path}: {error}") from error
-    config = EncoderConfig(**fields)
-    faults = check_encoder(config)
-    if num_labels is not None and not 1 <= num_labels <= 1 << 24:
-        faults.append(f"num_labels is {num_labels}")
-    if num_labels is None and value["objective"] != MASKED:
-        faults.append(f"objective is {value['objective']!r}; known is {MASKED!r}")
     if not 3 <= max_length <= LONGEST:
-        faults.append(f"max_length is {max_length}, not between 3 and {LONGEST}")
+        raise RunError(f"{path}: max_length is {max_length}, not between 3 and {LONGEST}")
+    task = kind.restored(directory, value)
+    known = OUTER | {"task", "objective", "long_texts"} | task.stored().keys()
+    for key in sorted(value.keys() - known):
+        raise RunError(f"{path}: unknown key {key!r}{did_you_mean(key, sorted(known))}")
+    return Description(encoder, task, max_length, long_texts), position
+
+
+def _older_task(value: dict[str, Any]) -> Any:
+    """The task of the formats 1 and 2, which knew labels and one objective beside them."""
+    return value.get("objective", OLDER_TASK)
+
+
+def _read_encoder(path: Path, given: dict[str, Any]) -> EncoderConfig:
+    types = get_type_hints(EncoderConfig)
+    for key in sorted(given.keys() - types.keys()):
+        raise RunError(f"{path}: unknown key {key!r}{did_you_mean(key, list(types))}")
+    for key in sorted(types.keys() - given.keys()):
+        raise RunError(f"{path}: the key {key!r} is missing")
+    if given["position"] == SINUSOIDAL:
+        given = {**given, "position": "learned", "position_offset": 0}
+    try:
+        config = EncoderConfig(**{key: coerce(given[key], types[key]) for key in types})
+    except ValueError as error:
+        raise RunError(f"{path}: {error}") from error
+    faults = check_encoder(config)
     if faults:
         raise RunError(f"{path}: {faults[0]}")
-    return _Described(config, num_labels, max_length, long_texts)
+    return config
 
 
 def _check_tensors(path: Path, tensors: dict[str, Tensor], model: nn.Module) -> None:

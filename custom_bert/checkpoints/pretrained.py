@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import fnmatch
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -25,18 +26,20 @@ from custom_bert.checkpoints.native import (
     FORMATS,
     MOMENTS,
     MOMENTS_RATE,
-    EncoderCheckpoint,
     check_size,
-    load_run,
+    load_model,
 )
 from custom_bert.checkpoints.published_files import LARGEST_WEIGHTS, WEIGHTS, read, read_json, read_weights
 from custom_bert.checkpoints.published_tokenizer import read_tokenizer
 from custom_bert.checkpoints.tables import Family, Keys, correspondence, from_hugging_face
-from custom_bert.config import Objective, coerce
+from custom_bert.config import coerce
 from custom_bert.data.tokenizer import TextTokenizer
 from custom_bert.errors import RunError
+from custom_bert.models.heads import SequenceClassifier
 from custom_bert.models.outline import language_model_outline, outline
 from custom_bert.presets import EncoderConfig, check_encoder
+from custom_bert.tasks.classification import Classification
+from custom_bert.tasks.task import HeadName, Task
 
 HARMLESS = frozenset(
     (
@@ -80,14 +83,14 @@ class Pretrained:
 
 
 def load_pretrained(
-    directory: Path, *, source: str | None = None, objective: Objective = "classification"
+    directory: Path, task: type[Task] = Classification, *, source: str | None = None
 ) -> Pretrained:
     """Reads a checkpoint directory.
 
     Args:
         directory: the files.
+        task: whose head is kept, where the checkpoint has it.
         source: what to call it; None for the directory's path.
-        objective: whose head is kept, where the checkpoint has it.
 
     Raises:
         RunError: if something is missing, damaged, left over, or beyond what we compute; one line.
@@ -97,7 +100,7 @@ def load_pretrained(
         raise RunError(f"{directory}: no such directory")
     values = read_json(directory, "config.json")
     if values.get("format") in FORMATS:
-        return _own(directory, source, objective)
+        return _own(directory, source, task)
     if values.get("auto_map"):
         raise RunError(
             f"{directory / 'config.json'}: auto_map names code that comes with the checkpoint and computes "
@@ -120,10 +123,7 @@ def load_pretrained(
     ignored = [key for key in keys.ignored() if key not in HARMLESS]
     if ignored:
         notes.append(f"config.json: not read: {', '.join(ignored)}")
-    if objective == "masked_lm":
-        state = _language_model(directory, family, encoder, tensors, notes)
-    else:
-        state = _classifier(directory, family, encoder, tensors, notes)
+    state = READERS[task.head](directory, family, encoder, tensors, notes)
     tokenizer = read_tokenizer(directory, values, encoder.vocab_size)
     if tokenizer.vocab_size > encoder.vocab_size:
         raise RunError(
@@ -134,20 +134,21 @@ def load_pretrained(
     return Pretrained(source, encoder, state, tokenizer, tuple(notes), digest)
 
 
-def _own(directory: Path, source: str, objective: Objective) -> Pretrained:
-    """A run of ours: an encoder, or a classifier, whose last projection belongs to its labels."""
-    found = load_run(directory)
-    encoder = found.model.encoder.config
-    state = found.model.state_dict()
-    same = objective == ("masked_lm" if isinstance(found, EncoderCheckpoint) else "classification")
+def _own(directory: Path, source: str, task: type[Task]) -> Pretrained:
+    """A run of ours: of its tensors those that the task has too, but for what belongs to its labels."""
+    found = load_model(directory)
+    encoder = found.described.encoder
+    ours = task.blank().outline(encoder).state_dict().keys()
     state = {
         name: tensor
-        for name, tensor in state.items()
-        if name.startswith("encoder.") or (same and not name.startswith("head.projection"))
+        for name, tensor in found.model.state_dict().items()
+        if name.startswith("encoder.") or (name in ours and task.keeps(name))
     }
-    notes: tuple[str, ...] = () if same else ("the encoder is taken, and its head left behind",)
+    notes: tuple[str, ...] = ()
+    if all(name.startswith("encoder.") for name in state):
+        notes = ("the encoder is taken, and its head left behind",)
     digest = hashlib.sha256(read(directory, WEIGHTS, LARGEST_WEIGHTS)).hexdigest()
-    if objective != "masked_lm" or not (directory / MOMENTS).is_file():
+    if not task.keeps_stable or not (directory / MOMENTS).is_file():
         return Pretrained(source, encoder, state, found.tokenizer, notes, digest)
     lr = read_json(directory, MOMENTS_RATE).get("lr")
     if not isinstance(lr, float) or not 0 < lr <= 1:
@@ -170,7 +171,7 @@ def _classifier(
     directory: Path, family: Family, encoder: EncoderConfig, tensors: dict[str, Tensor], notes: list[str]
 ) -> dict[str, Tensor]:
     """Their tensors under our classifier's names, each accounted for; appends to `notes` what was done."""
-    model = outline(encoder, 1)
+    model = outline(SequenceClassifier, encoder, 1)
     shapes = {name: tensor.shape for name, tensor in model.state_dict().items()}
     table = correspondence(family, shapes)
     places = {theirs for names in table.values() for theirs in names}
@@ -201,7 +202,7 @@ def _language_model(
     table = correspondence(family, encoder_shapes)
     head = family.masked.names(shapes.keys() - encoder_shapes.keys())
     classifier = correspondence(
-        family, (k for k in outline(encoder, 1).state_dict() if k.startswith("head."))
+        family, (k for k in outline(SequenceClassifier, encoder, 1).state_dict() if k.startswith("head."))
     )
     places = {theirs for names in table.values() for theirs in names} | set(head.values())
     others = {theirs for names in classifier.values() for theirs in names} - places
@@ -240,6 +241,12 @@ def _language_model(
                 )
             state[ours] = tensors[theirs]
     return {our: tensor.float() for our, tensor in state.items()}
+
+
+Reader = Callable[[Path, Family, EncoderConfig, dict[str, Tensor], list[str]], dict[str, Tensor]]
+
+READERS: dict[HeadName, Reader] = {"sequence_classification": _classifier, "masked_lm": _language_model}
+"""How a published checkpoint becomes a model with each head."""
 
 
 def _check_values(directory: Path, tensors: dict[str, Tensor], notes: list[str]) -> None:

@@ -20,9 +20,9 @@ from typing import Any
 
 from custom_bert import files
 from custom_bert.data.cache import Cache
-from custom_bert.data.findings import counted
 from custom_bert.data.text import LineReader, is_blank, status_of
 from custom_bert.errors import DataError
+from custom_bert.phrases import counted
 
 ENDINGS = (".txt", ".txt.gz", ".txt.zst")
 """Names of the files that are taken from a folder; a file that is named itself may have any."""
@@ -74,11 +74,6 @@ class Corpus:
     paragraphs: int
     characters: int
     warnings: tuple[str, ...] = ()
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """None."""
-        return ()
 
     @property
     def sha256(self) -> str:

@@ -18,6 +18,8 @@ import numpy as np
 from custom_bert.batch import Batch
 from custom_bert.config import Plan
 from custom_bert.data.batching import EVALUATION_PADDING, near_equal_slots, num_rows, training_slots
+from custom_bert.data.masking import Masker
+from custom_bert.data.targets import LineTargets
 from custom_bert.data.token_dropout import TokenDropout
 from custom_bert.data.windows import Cut, whole
 from custom_bert.data.windows import cut as cut_texts
@@ -40,13 +42,33 @@ class TokenisedTexts(Protocol):
 
 
 @dataclass(frozen=True)
+class Preparation:
+    """What becomes of the examples of a training batch before they are learned from.
+
+    Attributes:
+        copies: how often a batch holds each example; the copies follow one another, and the same tokens of
+            them are left out.
+        token_dropout: leaves out some tokens, others in each epoch; None leaves out nothing.
+        masker: hides some tokens, which become the targets; None hides nothing.
+    """
+
+    copies: int = 1
+    token_dropout: TokenDropout | None = None
+    masker: Masker | None = None
+
+
+AS_THEY_ARE = Preparation()
+"""Examples are taken once and whole."""
+
+
+@dataclass(frozen=True)
 class BatchBuilder:
     """Turns indices of a split into a batch.
 
     Attributes:
         store: tokenised lines.
         rows_N: (N,) line index of each example of the split.
-        labels_N: (N,) label id of each example, or None.
+        targets: of each example; None where the texts themselves are what is to be predicted.
         pad_token_id: fills padding.
         pin_memory: for asynchronous copies to a GPU.
         window: tokens of the windows in which longer texts are read; None where there are no longer ones.
@@ -54,7 +76,7 @@ class BatchBuilder:
 
     store: TokenisedTexts
     rows_N: np.ndarray
-    labels_N: np.ndarray | None
+    targets: LineTargets | None
     pad_token_id: int
     pin_memory: bool = False
     window: int | None = None
@@ -87,8 +109,7 @@ class BatchBuilder:
         plan: Plan,
         max_length: int,
         *,
-        copies: int = 1,
-        dropout: TokenDropout | None = None,
+        preparation: Preparation = AS_THEY_ARE,
         epoch: int = 0,
     ) -> Batch:
         """A training batch, laid out as the plan asks.
@@ -97,18 +118,19 @@ class BatchBuilder:
             indices: of the examples, in the plan's order.
             plan: how they lie.
             max_length: rows of a slot of the padded plan.
-            copies: of each example; they follow one another, and token dropout leaves out the same tokens.
-            dropout: leaves out tokens of the epoch.
-            epoch: from 0.
+            preparation: what becomes of the examples before.
+            epoch: from 0; it decides which tokens are left out or hidden.
         """
-        indices = np.repeat(indices, copies)
+        dropout, masker = preparation.token_dropout, preparation.masker
+        indices = np.repeat(indices, preparation.copies)
         cut = self._cut(indices)
         lengths_W, positions = cut.length_W, None
         if dropout is not None:
             positions = dropout.positions(lengths_W, indices[cut.text_W], epoch, cut.start_W)
             lengths_W = np.array([len(kept) for kept in positions])
         slots_W = training_slots(lengths_W, plan, max_length)
-        return self._laid_out(indices, cut, slots_W, num_rows(slots_W, plan), positions)
+        batch = self._laid_out(indices, cut, slots_W, num_rows(slots_W, plan), positions)
+        return batch if masker is None else masker.mask(batch, epoch)
 
     def build_for_evaluation(self, indices: np.ndarray, *, padding: float = EVALUATION_PADDING) -> Batch:
         """The batch of some examples in falling order of length, as `by_length` gives them."""
@@ -133,7 +155,7 @@ class BatchBuilder:
             slots=slots,
             rows=rows,
             pad_token_id=self.pad_token_id,
-            labels=None if self.labels_N is None else self.labels_N[indices],
+            targets=None if self.targets is None else self.targets.values(indices),
             indices=indices,
             texts=None if len(sequences) == len(texts) else (cut.text_W, cut.start_W),
             pin_memory=self.pin_memory,

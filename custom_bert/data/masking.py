@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from custom_bert.batch import Batch, like
+from custom_bert.batch import Batch, Targets, like
 from custom_bert.data.draws import uniform
 
 REPLACED, RANDOM = 0.8, 0.1
@@ -49,7 +49,8 @@ class Masker:
             epoch: from 0.
 
         Returns:
-            A batch with `masked_rows_M` and `targets_M`; if chance chose nothing, one token is masked.
+            A batch whose targets are the hidden tokens at their rows; if chance chose nothing, one token is
+            hidden.
         """
         ids_T, positions_T = batch.input_ids_T.numpy(), batch.positions_T.numpy()
         example_T, ordinary_T = self._ordinary(batch)
@@ -72,8 +73,7 @@ class Masker:
         return dataclasses.replace(
             batch,
             input_ids_T=like(masked_T, batch.input_ids_T),
-            masked_rows_M=like(rows_M, batch.input_ids_T),
-            targets_M=like(targets_M, batch.input_ids_T),
+            targets=Targets(like(targets_M, batch.input_ids_T), like(rows_M, batch.input_ids_T)),
         )
 
     def _words(self, ids_T: np.ndarray, positions_T: np.ndarray) -> np.ndarray:

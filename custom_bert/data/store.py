@@ -20,7 +20,7 @@ import numpy as np
 from custom_bert import files
 from custom_bert.config import LongTexts
 from custom_bert.data.cache import Cache
-from custom_bert.data.text import LineReader
+from custom_bert.data.lines import Lines
 from custom_bert.data.tokenizer import CHARACTERS_PER_TOKEN, TextTokenizer
 from custom_bert.data.unknown import UnknownText
 from custom_bert.data.windows import MOST
@@ -81,7 +81,7 @@ class TokenStore:
 
 
 def open_store(
-    texts_path: str,
+    texts: Lines,
     texts_sha256: str,
     tokenizer: TextTokenizer,
     *,
@@ -89,11 +89,11 @@ def open_store(
     long_texts: LongTexts = "head",
     cache: Cache,
 ) -> TokenStore:
-    """The store of a text file: the one of an earlier run, or a new one.
+    """The store of a file's texts: the one of an earlier run, or a new one.
 
     Args:
-        texts_path: the text file.
-        texts_sha256: of its bytes, as they were checked.
+        texts: the lines.
+        texts_sha256: of their content, as it was checked.
         tokenizer: turns lines into ids.
         max_length: tokens kept of each text.
         long_texts: which ones of a longer text.
@@ -116,7 +116,7 @@ def open_store(
 
     def build(root: Path) -> TokenStore:
         directory = cache.folder(root, FOLDER) / name
-        info = _build(directory, texts_path, texts_sha256, tokenizer, max_length, long_texts)
+        info = _build(directory, texts, texts_sha256, tokenizer, max_length, long_texts)
         return TokenStore(directory, info)
 
     return cache.get(known, build)
@@ -148,14 +148,13 @@ def _digest_of(arrays: list[str], info: StoreInfo) -> str:
 
 def _build(
     directory: Path,
-    texts_path: str,
+    texts: Lines,
     texts_sha256: str,
     tokenizer: TextTokenizer,
     max_length: int,
     long_texts: LongTexts,
 ) -> StoreInfo:
     dtype = "<u2" if tokenizer.vocab_size <= 1 << 16 else "<u4"
-    reader = LineReader(texts_path)
     if directory.exists() and _complete(directory) is None:
         files.remove_directory(directory)  # torn or damaged
     try:
@@ -163,7 +162,7 @@ def _build(
             lengths, truncated, lost_tokens = [np.zeros(1, dtype=np.int64)], 0, 0
             unknown = UnknownText()
             with files.creating(folder / "ids.bin") as ids_file:
-                for block in reader.blocks(texts_sha256):
+                for block in texts.blocks(texts_sha256):
                     for start in range(0, len(block), 4096):
                         encoded = tokenizer.encode(block[start : start + 4096], max_length, long_texts)
                         ids_file.write(np.concatenate(encoded.sequences).astype(dtype).tobytes())

@@ -16,9 +16,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from custom_bert.data.columns import HEADER_WAY_OUT, TEXT_COLUMNS, names_columns
-from custom_bert.data.findings import at_lines, counted
 from custom_bert.data.labels import all_numbers, as_number, short_label
 from custom_bert.errors import shown
+from custom_bert.phrases import at_lines, counted
 
 SAMPLE = 1000
 """Lines that are looked at."""
@@ -51,8 +51,8 @@ class Pair:
     Attributes:
         texts_path, labels_path: the two files.
         first_texts: up to `SAMPLE` lines.
-        labels: the different labels, by id; not each of them has to occur.
-        label_ids_N: (N,) of the lines.
+        labels: the different lines of the label file, by id; not each of them has to occur.
+        label_ids_N: (N,) the id of each line.
         hashes_N: (N,) of the texts; equal texts have equal hashes.
     """
 
@@ -73,10 +73,19 @@ class Pair:
         return int(np.argmax(self.label_ids_N == self.labels.index(label))) + 1
 
 
-def suspicions(pair: Pair) -> list[str]:
-    """One line for each suspicion, with the file, the line and the way out."""
+Suspicion = Callable[[Pair, list[str]], None]
+"""Appends a line to warnings for what looks like a mistake, with the file, the line and the way out."""
+
+
+def suspicions(pair: Pair, about_labels: Suspicion) -> list[str]:
+    """One line for each suspicion, with the file, the line and the way out.
+
+    Args:
+        pair: the two files.
+        about_labels: looks at the form of the labels.
+    """
     warnings: list[str] = []
-    for warn in (warn_header, warn_text_format, warn_label_format, warn_missing):
+    for warn in (warn_header, warn_text_format, about_labels, warn_missing):
         warn(pair, warnings)
     return warnings
 
@@ -135,7 +144,8 @@ def warn_label_format(pair: Pair, warnings: list[str]) -> None:
         label = next(name for name in names if separator in name)
         warnings.append(
             f"{path}:{pair.line_of(label)}: the labels look like several classes per line, as "
-            f"{short_label(label)}; each combination would be a class of its own; {classes}"
+            f"{short_label(label)}; each combination would be a class of its own; {classes}, or take "
+            f"--task multi_label --data.label-separator {separator!r}"
         )
     elif (
         len(names) > MANY_VALUES
@@ -147,6 +157,31 @@ def warn_label_format(pair: Pair, warnings: list[str]) -> None:
             f"{path}:{pair.line_of(broken[0])}: the labels look like measured values, {len(names):,} "
             f"different numbers such as {short_label(broken[0])}, each of which would be a class; "
             f"put them into a few classes"
+        )
+
+
+def warn_set_format(pair: Pair, separator: str, warnings: list[str]) -> None:
+    """Lines of labels that look like those of another format than labels with a separator between them."""
+    counts, path = pair.counts(), pair.labels_path
+    first = [pair.labels[i] for i in pair.label_ids_N[:SAMPLE].tolist()]
+    sets = "write the names of a line's labels, with the separator between them"
+    parts = Counter[str]()
+    for line, count in counts:
+        for label in line.split(separator):
+            parts[label] += count
+    if _are_indicators([line.replace(separator, " ") for line, _ in counts]):
+        warnings.append(
+            f"{path}:1: the labels look like rows of zeros and ones, as {short_label(first[0])}; {sets}"
+        )
+    elif found := _told(path, first, _is_structured, "look like JSON", "each would be one label"):
+        warnings.append(f"{found}; {sets}")
+    elif found := _quoted(path, first):
+        warnings.append(f"{found}; {sets}, without quotes")
+    elif other := _combined([(label, count) for label, count in parts.items() if label]):
+        label = next(name for name in parts if other in name)
+        warnings.append(
+            f"{path}: labels such as {short_label(label)} look like several labels with {other!r} between "
+            f"them, and the separator is {separator!r}; each would be one label; set data.label_separator"
         )
 
 

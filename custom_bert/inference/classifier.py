@@ -5,57 +5,44 @@ from __future__ import annotations
 import copy
 import itertools
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
+from torch import nn
 
-from custom_bert.checkpoints.native import Checkpoint, load_checkpoint
+from custom_bert.batch import Targets
+from custom_bert.checkpoints.native import TrainedModel, load_model
 from custom_bert.config import Precision
-from custom_bert.data.labels import LabelIds
 from custom_bert.data.unknown import OF_A_MODEL, UnknownText
-from custom_bert.errors import did_you_mean, shown, warn_caller
+from custom_bert.errors import RunError, did_you_mean, shown, warn_caller
 from custom_bert.inference.in_order import compute, prepare_threads, windows
 from custom_bert.inference.inputs import strings
 from custom_bert.machine import choose_device
-from custom_bert.metrics import ConfusionMatrix, Scores
-from custom_bert.models.heads import SequenceClassifier
 from custom_bert.openmp import one_thread
 from custom_bert.precision import choose_precision, round_matrices, sound_precision
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """The most probable label of a text.
-
-    Attributes:
-        label: as it stood in the label file.
-        probability: of that label.
-    """
-
-    label: str
-    probability: float
+from custom_bert.tasks.task import Measured, Prediction, UnknownLabelError
 
 
 class Classifier:
     """A model directory, ready to predict.
 
     Args:
-        checkpoint: as loaded; use `Classifier.load` for a directory.
+        trained: as loaded; use `Classifier.load` for a directory.
         device: where to run.
         precision: of matrix products. fp32 gives an exported model's labels; bf16 is faster where the
             processor computes it, and a label changes where two are within its rounding.
     """
 
-    def __init__(self, checkpoint: Checkpoint, device: torch.device, precision: Precision = "fp32") -> None:
+    def __init__(self, trained: TrainedModel, device: torch.device, precision: Precision = "fp32") -> None:
         self.precision = precision
-        self.labels = checkpoint.labels
-        self.max_length, self.long_texts = checkpoint.max_length, checkpoint.long_texts
-        self.tokenizer = checkpoint.tokenizer
+        self.task = trained.task
+        self.labels = trained.task.output_names
+        self.max_length, self.long_texts = trained.described.max_length, trained.described.long_texts
+        self.tokenizer = trained.tokenizer
         self.device = device
-        self.model = checkpoint.model.to(device).eval()
-        self._models: dict[Precision, SequenceClassifier] = {"fp32": self.model}
+        self.model = trained.model.to(device).eval()
+        self._models: dict[Precision, nn.Module] = {"fp32": self.model}
         self._used, self._told = False, ""
 
     @staticmethod
@@ -71,31 +58,40 @@ class Classifier:
             precision: see `Classifier`.
 
         Raises:
-            RunError: if the directory is missing, incomplete or damaged.
+            RunError: if the directory is missing, incomplete or damaged, or holds a model that says nothing
+                about texts.
             ConfigError: if the device is not there, or does not compute the precision; a CPU without bf16
                 hardware computes bf16, but slowly.
         """
         where = choose_device(device)[0]
         with one_thread():
-            return Classifier(load_checkpoint(directory), where, choose_precision(precision, where)[0])
+            trained = load_model(directory)
+            if not trained.task.output_names:
+                raise RunError(f"{directory}: {trained.task.silence.format(directory=directory)}")
+            return Classifier(trained, where, choose_precision(precision, where)[0])
 
     def predict(self, texts: Iterable[str]) -> list[Prediction]:
-        """The most probable label of each text, in input order.
+        """What the model says of each text, in input order: of a classifier `Prediction`, the most probable
+        label; of a multi-label classifier `LabelsPrediction`, the labels above their thresholds.
 
         Raises:
             TypeError: if `texts` is no collection of strings; names the first item that is none.
         """
         return list(self.stream(texts))
 
-    def stream(self, texts: Iterable[str]) -> Iterator[Prediction]:
+    def stream(
+        self, texts: Iterable[str], *, every: bool = False, unknown: UnknownText | None = None
+    ) -> Iterator[Prediction]:
         """As `predict`, one by one; the input is read up to 4,096 texts at a time, fewer for more than 4,096
-        labels."""
-        for probabilities_NC in self._windows(texts):
-            best_N = probabilities_NC.argmax(axis=1)
-            for label, probability in zip(
-                best_N.tolist(), probabilities_NC.max(axis=1).tolist(), strict=True
-            ):
-                yield Prediction(self.labels[label], probability)
+        labels.
+
+        Args:
+            texts: any number.
+            every: whether a prediction holds the probabilities of all labels, too.
+            unknown: collects counts of unknown text; this method then gives no warning.
+        """
+        for probabilities_NC in self._windows(texts, unknown):
+            yield from self.task.predictions(probabilities_NC, self.model, every=every)
 
     def predict_proba(self, texts: Iterable[str]) -> np.ndarray:
         """(N, C) fp32 probabilities; columns in the order of `labels`, as in scikit-learn."""
@@ -104,55 +100,52 @@ class Classifier:
             return np.empty((0, len(self.labels)), dtype=np.float32)
         return np.concatenate(windows)
 
-    def stream_proba(
-        self, texts: Iterable[str], *, unknown: UnknownText | None = None
-    ) -> Iterator[np.ndarray]:
-        """(C,) probabilities of each text, one by one; the input is read as in `stream`.
+    def evaluate(self, texts: Iterable[str], labels: Iterable[str]) -> Measured:
+        """Measures on labelled texts.
 
         Args:
             texts: any number.
-            unknown: collects counts of unknown text; this method then gives no warning.
-        """
-        for probabilities_NC in self._windows(texts, unknown):
-            yield from probabilities_NC
-
-    def evaluate(self, texts: Iterable[str], labels: Iterable[str]) -> Scores:
-        """Metrics on labelled texts.
+            labels: as they stand in a label file, one for each text.
 
         Raises:
             TypeError: if `texts` or `labels` is no collection of strings.
             ValueError: if the counts differ or a label is unknown.
         """
         texts, labels = strings(texts), strings(labels, "label")
-        true_ids = self._ids(labels)
+        values = self._values(labels)
         if isinstance(labels, list):  # what is wrong is told before anything is computed
-            true_ids = iter(list(true_ids))
+            values = iter(list(values))
             if isinstance(texts, list):
                 _check_counts(len(texts), len(labels))
-        matrix = ConfusionMatrix(len(self.labels))
-        for probabilities_NC in self._windows(texts):
-            true_N = np.fromiter(itertools.islice(true_ids, len(probabilities_NC)), dtype=np.int64)
-            _check_counts(len(probabilities_NC), len(true_N))
-            matrix.add(true_N, probabilities_NC.argmax(axis=1))
-        _check_counts(0, sum(1 for _ in itertools.islice(true_ids, 1)))
-        return matrix.scores()
+        scorer = self.task.scorer(self.model)
+        for outputs_NK in self._outputs(texts):
+            wanted = list(itertools.islice(values, len(outputs_NK)))
+            _check_counts(len(outputs_NK), len(wanted))
+            scorer.add(torch.from_numpy(outputs_NK), Targets(torch.from_numpy(np.stack(wanted))))
+        _check_counts(0, sum(1 for _ in itertools.islice(values, 1)))
+        return scorer.measured()
 
-    def _ids(self, labels: Iterable[str]) -> Iterator[int]:
-        """The class of each label."""
-        known = LabelIds(self.labels)
-        for i, label in enumerate(labels):
-            found = known.get(label)
-            if found is None:
-                near = did_you_mean(label, self.labels)
-                raise ValueError(f"label {i}: {shown(str(label))} is not one of this model's labels{near}")
-            yield found
+    def _values(self, labels: Iterable[str]) -> Iterator[np.ndarray]:
+        """What each line of labels asks for."""
+        try:
+            yield from self.task.targets_of(labels)
+        except UnknownLabelError as error:
+            label, near = shown(str(error.label)), did_you_mean(error.label, self.labels)
+            raise ValueError(
+                f"label {error.index}: {label} is not one of this model's labels{near}"
+            ) from None
 
     def _windows(self, texts: Iterable[str], unknown: UnknownText | None = None) -> Iterator[np.ndarray]:
         """(n, C) probabilities of the texts of a window at a time."""
+        for outputs_NK in self._outputs(texts, unknown):
+            yield self.task.probabilities(outputs_NK)
+
+    def _outputs(self, texts: Iterable[str], unknown: UnknownText | None = None) -> Iterator[np.ndarray]:
+        """(n, K) outputs of the model for the texts of a window at a time."""
         counts = UnknownText() if unknown is None else unknown
         for window in windows(texts, len(self.labels)):
             model, precision = self._prepared()  # the caller's code may have run since the last one
-            logits_NC = compute(
+            outputs_NK = compute(
                 model,
                 self.tokenizer,
                 window,
@@ -162,11 +155,11 @@ class Classifier:
                 precision=precision,
                 unknown=counts,
             )
-            yield torch.from_numpy(logits_NC).softmax(-1).numpy()
+            yield outputs_NK
         if unknown is None and counts.spoils_predictions:
             warn_caller(f"{counts.message(lines=False)}: {OF_A_MODEL}")
 
-    def _prepared(self) -> tuple[SequenceClassifier, Precision]:
+    def _prepared(self) -> tuple[nn.Module, Precision]:
         """A model with matrices for the precision that is right at this moment, and that precision.
 
         A model is never changed once it exists, since other threads may be computing with it, and one thread

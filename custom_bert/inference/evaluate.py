@@ -13,12 +13,13 @@ from custom_bert import config as configuration
 from custom_bert.config import Precision, TrainConfig
 from custom_bert.config_sources import from_mapping
 from custom_bert.data.columns import header_hint
-from custom_bert.data.dataset import check_aligned, in_directory, read_dataset
-from custom_bert.data.labels import LabelIds, nearest_label, short_label
+from custom_bert.data.labels import nearest_label, short_label
+from custom_bert.data.reading import check_aligned, data_files, in_directory
 from custom_bert.data.text import LineReader, status_of
 from custom_bert.errors import ConfigError, DataError, RunError
 from custom_bert.inference.classifier import Classifier
-from custom_bert.metrics import Scores
+from custom_bert.tasks.registry import TASKS
+from custom_bert.tasks.task import Measured, Task, UnknownLabelError
 
 
 def evaluate_run(
@@ -28,8 +29,8 @@ def evaluate_run(
     split: Literal["val", "train"],
     device: str | None = None,
     precision: Precision = "fp32",
-) -> tuple[Scores, list[str]]:
-    """Metrics of a run's model on a folder of data files.
+) -> Measured:
+    """Measures of a run's model on a folder of data files.
 
     "val" is the folder's validation files. Without any, it is the rows that the run set aside, which are
     found again in the very files that it was trained on. "train" is the others, or, of a run that set none
@@ -40,9 +41,6 @@ def evaluate_run(
         data: folder with the data files.
         split: "val" or "train".
         device, precision: as for `Classifier.load`.
-
-    Returns:
-        The metrics and the labels, in the order of the classes.
 
     Raises:
         RunError: if the run cannot be loaded, the rows that it set aside cannot be told, or there are none
@@ -60,9 +58,11 @@ def evaluate_run(
     labels = paths.val_labels if from_val else paths.train_labels
     if rows is None:
         check_aligned(texts, labels)
-    return classifier.evaluate(_chosen(texts, rows), _known(labels, classifier.labels, rows)), list(
-        classifier.labels
-    )
+    return classifier.evaluate(_chosen(texts, rows), _known(labels, classifier, rows))
+
+
+DIVIDING = ("seed", "task", "data.val_fraction", "data.label_separator")
+"""Settings by which a run divided its lines; those of older versions have fewer."""
 
 
 def _divided_rows(run: Path, data: str | Path, split: str) -> np.ndarray | None:
@@ -70,35 +70,44 @@ def _divided_rows(run: Path, data: str | Path, split: str) -> np.ndarray | None:
     try:
         record = json.loads((run / "run.json").read_text(encoding="utf-8"))
         divided = bool(record["data"]["val_set_aside_from_train"])
-        settings = {name: record["config"][name] for name in ("seed", "data.val_fraction")}
+        settings = {name: record["config"][name] for name in DIVIDING if name in record["config"]}
         config = from_mapping({**settings, **in_directory(data)})
         hashes = [record["identity"]["data"][name] for name in ("train_texts", "train_labels")]
         count = record["data"]["val_examples"]
     except (OSError, ValueError, KeyError, TypeError, ConfigError) as error:
         raise RunError(f"{run / 'run.json'}: does not say which rows were held out") from error
-    if not divided:
-        if split == "train":
+    if not divided and split == "train":
+        if "choosing_examples" not in record["data"]:
             return None
+    elif not divided:
         raise DataError(
             config.data.val_texts,
             f"no such file, and {run} set no rows aside, for it was validated on other files; "
             f"write {config.data.val_texts} and {config.data.val_labels}",
         )
-    dataset = read_dataset(config.data, seed=config.seed, set_aside=True)
-    file = dataset.train_file
+    task, lines = TASKS[config.task], data_files(config.data, set_aside=True)
+    dataset = task.read_lines(lines, _with_defaults(config, task), divide=divided).dataset
+    file = dataset.train.file
     if [file.texts_sha256, file.labels_sha256] != hashes:
         raise DataError(
             file.texts_path,
             f"not the file that {run} was trained on, so the rows that it held out cannot be identified; "
             f"write val_dataset.txt and val_labels.txt to evaluate on other data",
         )
-    if len(dataset.val_rows) != count:  # which texts are equal was told otherwise by older versions
+    if divided and len(dataset.val) != count:  # which texts are equal was told otherwise by older versions
         raise RunError(
             f"{run}: an older version held out {count:,} rows, this version would hold out "
-            f"{len(dataset.val_rows):,}, so they cannot be identified; write val_dataset.txt and "
+            f"{len(dataset.val):,}, so they cannot be identified; write val_dataset.txt and "
             f"val_labels.txt"
         )
-    return dataset.val_rows if split == "val" else dataset.train_rows
+    return dataset.val.rows_N if split == "val" else dataset.train.rows_N
+
+
+def _with_defaults(config: TrainConfig, task: type[Task]) -> TrainConfig:
+    """What is not recorded, as the task has it."""
+    flat = configuration.to_flat(config)
+    missing = {name: value for name, value in task.defaults().items() if flat[name] is None}
+    return configuration.replace(config, missing)
 
 
 def _chosen(path: str, rows: np.ndarray | None) -> Iterator[str]:
@@ -114,12 +123,21 @@ def _chosen(path: str, rows: np.ndarray | None) -> Iterator[str]:
             yield block[row - start]
 
 
-def _known(path: str, labels: tuple[str, ...], rows: np.ndarray | None) -> Iterator[str]:
-    known = LabelIds(labels)
-    for i, label in enumerate(_chosen(path, rows)):
-        if known.get(label) is None:
-            line = i + 1 if rows is None else int(rows[i]) + 1
-            where = f"{path}:{line}"
-            hint = header_hint(where, label) or nearest_label(label, labels)
-            raise DataError(where, f"label {short_label(label)} is not one of the model's{hint}")
-        yield label
+def _known(path: str, classifier: Classifier, rows: np.ndarray | None) -> Iterator[str]:
+    """The lines of a label file, each of which is known to the model."""
+    seen: set[str] = set()
+    for i, line in enumerate(_chosen(path, rows)):
+        if line not in seen:
+            where = f"{path}:{i + 1 if rows is None else int(rows[i]) + 1}"
+            _check_known(where, line, classifier)
+            seen.add(line)
+        yield line
+
+
+def _check_known(where: str, line: str, classifier: Classifier) -> None:
+    try:
+        next(classifier.task.targets_of([line]))
+    except UnknownLabelError as error:
+        label = error.label
+        hint = header_hint(where, label) or nearest_label(label, classifier.labels)
+        raise DataError(where, f"label {short_label(label)} is not one of the model's{hint}") from None

@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 from typing import Literal
 
-import torch
 from torch import Tensor, nn
 
 from custom_bert.batch import Batch
@@ -23,8 +22,6 @@ from custom_bert.presets import EncoderConfig
 class Embeddings(nn.Module):
     """Token vectors, plus positions and row 0 of the token types where the architecture has them."""
 
-    sinusoids: Tensor
-
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
         width = config.hidden_size
@@ -36,10 +33,6 @@ class Embeddings(nn.Module):
             else None
         )
         self.token_type = nn.Embedding(config.type_vocab_size, width) if config.type_vocab_size else None
-        if config.position == "sinusoidal":
-            table = sinusoids(config.max_position_embeddings, width)
-            self.register_buffer("sinusoids", table, persistent=False)
-        self.sinusoidal = config.position == "sinusoidal"
         self.norm = make_norm(config)
         self.dropout = Dropout(config.hidden_dropout)
 
@@ -48,8 +41,6 @@ class Embeddings(nn.Module):
         x_TD = self.token(batch.input_ids_T)
         if self.position is not None:
             x_TD = x_TD + self.position(batch.positions_T + self.offset)
-        if self.sinusoidal:
-            x_TD = x_TD + self.sinusoids[batch.positions_T]
         if self.token_type is not None:
             x_TD = x_TD + self.token_type.weight[0]
         out_TD: Tensor = self.dropout(self.norm(x_TD))
@@ -75,7 +66,7 @@ class Encoder(nn.Module):
         self.final_norm = make_norm(config, config.norm == "pre")
         initialise(self, config)
 
-    def forward(self, batch: Batch, read: Literal["all", "first", "masked"] = "all") -> Tensor:
+    def forward(self, batch: Batch, read: Literal["all", "first", "targets"] = "all") -> Tensor:
         """Hidden vectors, (R, D); rows of padding are not defined.
 
         Nothing mixes rows after the last layer's attention. So where only some rows are read, the last layer
@@ -84,7 +75,8 @@ class Encoder(nn.Module):
 
         Args:
             batch: token rows and their layout.
-            read: all rows (R = T), each sequence's first token (R = N), or the batch's masked rows (R = M).
+            read: all rows (R = T), each sequence's first token (R = N), or the rows that the batch's targets belong to
+                (R = M).
 
         Raises:
             ValueError: if a sequence is longer than the position table.
@@ -108,13 +100,13 @@ class Encoder(nn.Module):
         return out_RD
 
     @staticmethod
-    def _read(batch: Batch, read: Literal["all", "first", "masked"]) -> Read | None:
+    def _read(batch: Batch, read: Literal["all", "first", "targets"]) -> Read | None:
         if read == "all":
             return None
         if read == "first":
             return Read.of(batch.layout.first_N, first=True)
-        assert batch.masked_rows_M is not None, "the batch has no masked rows"
-        return Read.of(batch.masked_rows_M, first=False)
+        assert batch.targets is not None and batch.targets.rows_M is not None, "no rows are to be read"
+        return Read.of(batch.targets.rows_M, first=False)
 
     def _rope(self, positions_T: Tensor) -> dict[bool, RopeTables]:
         """Tables for global layers (False) and, where there are local ones, for those (True)."""
@@ -144,15 +136,6 @@ class Encoder(nn.Module):
         for layer in self.layers:
             assert isinstance(layer, EncoderLayer)
             layer.dropout.p, layer.attn.dropout = hidden, attention
-
-
-def sinusoids(length: int, width: int) -> Tensor:
-    """(length, width) fixed sines and cosines (Vaswani et al. 2017, section 3.5)."""
-    positions = torch.arange(length, dtype=torch.float32)[:, None]
-    rates = torch.exp(torch.arange(0, width, 2) * (-math.log(10_000.0) / width))
-    table = torch.empty(length, width)
-    table[:, 0::2], table[:, 1::2] = (positions * rates).sin(), (positions * rates).cos()
-    return table
 
 
 def initialise(module: nn.Module, config: EncoderConfig) -> None:

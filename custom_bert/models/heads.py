@@ -97,3 +97,19 @@ class SequenceClassifier(nn.Module):
             pooled_ND = mean_pool(self.encoder(batch), batch.layout)
         logits_NC: Tensor = self.head(filled_up(pooled_ND))[: len(pooled_ND)]
         return logits_NC if batch.windows is None else batch.windows.mean(logits_NC)
+
+
+class ThresholdClassifier(SequenceClassifier):
+    """A sequence classifier for texts with any number of labels, and the probability from which on each label
+    is given. The thresholds stand among the weights, so that neither is ever kept without the other.
+
+    Args:
+        config: the architecture.
+        num_labels: C.
+    """
+
+    thresholds_C: Tensor
+
+    def __init__(self, config: EncoderConfig, num_labels: int) -> None:
+        super().__init__(config, num_labels)
+        self.register_buffer("thresholds_C", torch.full((num_labels,), 0.5))

@@ -37,12 +37,12 @@ class MaskedLanguageModel(nn.Module):
         initialise(self.dense, config)
 
     def forward(self, batch: Batch) -> Tensor:
-        """Logits of the batch's masked rows, (M, V); while training the sum of their losses, (), for which
+        """Logits of the masked rows, (M, V); while training the sum of their losses, (), for which
         the logits never exist at once."""
-        hidden_MD = self.encoder(batch, "masked")
+        hidden_MD = self.encoder(batch, "targets")
         count, table_VD = len(hidden_MD), self.encoder.embeddings.token.weight
         hidden_RD = self.norm(self.activation(self.dense(filled_up(hidden_MD))))
         if self.training:
-            assert batch.targets_M is not None, "training needs targets"
-            return linear_cross_entropy_sum(hidden_RD[:count], table_VD, self.bias, batch.targets_M)
+            assert batch.targets is not None, "training needs targets"
+            return linear_cross_entropy_sum(hidden_RD[:count], table_VD, self.bias, batch.targets.values)
         return F.linear(hidden_RD, table_VD, self.bias)[:count]

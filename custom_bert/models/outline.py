@@ -2,33 +2,40 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from custom_bert.models.encoder import Encoder, initialise, sinusoids
+from custom_bert.models.encoder import Encoder, initialise
 from custom_bert.models.heads import ClassificationHead, SequenceClassifier
 from custom_bert.models.masked_lm import MaskedLanguageModel
 from custom_bert.presets import EncoderConfig
 
+Classifier = TypeVar("Classifier", bound=SequenceClassifier)
 
-def from_tensors(config: EncoderConfig, num_labels: int, tensors: dict[str, Tensor]) -> SequenceClassifier:
-    """A classifier that takes over the tensors, of which those of the head may be missing; it draws these.
+
+def from_tensors(
+    kind: type[Classifier], config: EncoderConfig, num_labels: int, tensors: dict[str, Tensor]
+) -> Classifier:
+    """A classifier that takes over the tensors, of which those beside the encoder's may be missing; it draws
+    these.
 
     Args:
+        kind: the class.
         config: the architecture.
         num_labels: C.
         tensors: by the names of its state dict.
     """
-    model = outline(config, num_labels)
+    model = outline(kind, config, num_labels)
+    for name, buffer in model.named_buffers(recurse=False):
+        model.register_buffer(name, torch.full(buffer.shape, 0.5))
     if any(f"head.{name}" not in tensors for name in model.head.state_dict()):
         model.head = ClassificationHead(config, num_labels)
         initialise(model.head, config)
     missing, unknown = model.load_state_dict(tensors, strict=False, assign=True)
-    assert not unknown and all(name.startswith("head.") for name in missing)
-    _compute_sinusoids(model.encoder)
+    assert not unknown and not any(name.startswith("encoder.") for name in missing)
     return model
 
 
@@ -47,7 +54,6 @@ def language_model_from(config: EncoderConfig, tensors: dict[str, Tensor]) -> Ma
         model = MaskedLanguageModel(encoder)
     missing, unknown = model.load_state_dict(tensors, strict=False, assign=True)
     assert not unknown and not any(name.startswith("encoder.") for name in missing)
-    _compute_sinusoids(model.encoder)
     return model
 
 
@@ -57,17 +63,10 @@ def language_model_outline(config: EncoderConfig) -> MaskedLanguageModel:
         return MaskedLanguageModel(Encoder(config))
 
 
-def _compute_sinusoids(encoder: Encoder) -> None:
-    """They are computed, not stored."""
-    if encoder.embeddings.sinusoidal:
-        config = encoder.config
-        encoder.embeddings.sinusoids = sinusoids(config.max_position_embeddings, config.hidden_size)
-
-
-def outline(config: EncoderConfig, num_labels: int) -> SequenceClassifier:
+def outline(kind: type[Classifier], config: EncoderConfig, num_labels: int) -> Classifier:
     """A classifier on the meta device, of which no value was drawn."""
     with torch.device("meta"), _NothingDrawn():
-        return SequenceClassifier(config, num_labels)
+        return kind(config, num_labels)
 
 
 class _NothingDrawn(TorchFunctionMode):

@@ -147,3 +147,49 @@ def balanced_weights(counts_C: Tensor) -> Tensor:
         counts_C: training examples of each class, none 0.
     """
     return (counts_C.sum() / (len(counts_C) * counts_C)).to(torch.float32)
+
+
+def binary_cross_entropy_sum(
+    logits_NC: Tensor, hot_NC: Tensor, *, weights_NC: Tensor | None = None, label_smoothing: float = 0.0
+) -> Tensor:
+    """The weighted sum of the cross-entropies of N x C yes-or-no questions, in fp32 or better.
+
+    Divide by the number of questions, or by the sum of their weights, of *all* examples of the optimizer step.
+
+    Args:
+        logits_NC: (N, C); the probability of a yes is their sigmoid.
+        hot_NC: (N, C) 1 for yes and 0 for no.
+        weights_NC: (N, C) weight of each question; None for 1.
+        label_smoothing: the targets are drawn together to smoothing / 2 and 1 - smoothing / 2.
+    """
+    logits = logits_NC if logits_NC.dtype is torch.float64 else logits_NC.float()
+    wanted = hot_NC.to(logits.dtype) * (1 - label_smoothing) + label_smoothing / 2
+    return F.binary_cross_entropy_with_logits(logits, wanted, weight=weights_NC, reduction="sum")
+
+
+def binary_r_drop_sum(logits_NC: Tensor, *, weights_NC: Tensor | None = None) -> Tensor:
+    """How far the two predictions of each question are apart: KL(p, q) + KL(q, p) of yes and no, summed.
+
+    R-Drop (Liang et al. 2021, arXiv 2106.14448), as `r_drop_sum` has it, for sigmoids.
+
+    Args:
+        logits_NC: (N, C); rows 2i and 2i + 1 are two passes of one text.
+        weights_NC: (N, C) weight of each question, the same for both passes; None for 1.
+    """
+    logits = logits_NC if logits_NC.dtype is torch.float64 else logits_NC.float()
+    first_NC, second_NC = logits.view(-1, 2, logits.shape[-1]).unbind(1)
+    # of two answers with logits a and b: KL(p, q) + KL(q, p) = (p - q) (a - b)
+    apart_NC = (first_NC.sigmoid() - second_NC.sigmoid()) * (first_NC - second_NC)
+    return (apart_NC if weights_NC is None else apart_NC * weights_NC[::2]).sum()
+
+
+def balanced_binary_weights(counts_C: Tensor, examples: int) -> Tensor:
+    """(2, C) weights of a class's absence and presence, examples / (2 x examples of the answer), as
+    scikit-learn's "balanced" for each class by itself; fp32.
+
+    Args:
+        counts_C: training examples of each class; of an answer that no example has, 1 is taken.
+        examples: all training examples.
+    """
+    answers_2C = torch.stack([examples - counts_C, counts_C]).clamp(min=1)
+    return (examples / (2 * answers_2C)).to(torch.float32)

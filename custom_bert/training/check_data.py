@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 from tokenizers.normalizers import Normalizer
 
 from custom_bert import config as configuration
 from custom_bert.config import TrainConfig
-from custom_bert.data.dataset import Dataset, TextFile, in_directory, read_dataset
-from custom_bert.data.text import LineReader, composed
+from custom_bert.data.dataset import Dataset, LabelledFile
+from custom_bert.data.reading import data_files, in_directory
+from custom_bert.data.text import composed
 from custom_bert.data.tokenizer import UNSEEN, TextTokenizer, load_tokenizer
 from custom_bert.data.unknown import OF_A_GIVEN_VOCABULARY, OF_OTHER_TEXTS, OF_TRAINING_TEXTS, UnknownText
 from custom_bert.data.vocabulary import CODE_POINTS, composing, count_characters, largest_alphabet
-from custom_bert.training.choices import vocab_size
+from custom_bert.rules.choices import vocab_size
+from custom_bert.tasks.registry import TASKS
+
+NO_SETTINGS: Mapping[str, Any] = MappingProxyType({})
+"""As the defaults are."""
 
 LINES = 4096
 """Texts that are encoded at a time."""
@@ -25,20 +31,26 @@ MAX_LENGTH = 512
 """Tokens of a text that are looked at."""
 
 
-def check_data(directory: str | Path, vocabulary: str | None = None) -> Dataset:
+def check_data(
+    directory: str | Path, vocabulary: str | None = None, settings: Mapping[str, Any] = NO_SETTINGS
+) -> Dataset:
     """The checked data of a folder, with warnings.
 
     Args:
         directory: with the data files.
         vocabulary: a tokenizer.json, a vocab.txt, a checkpoint or a run, for what it does not know of the
             texts. None: the vocabulary that `train` would make of them.
+        settings: by dotted name, as the task and what separates its labels.
 
     Raises:
         DataError: for the first thing that cannot be used, with path and line.
         RunError: if there is no such checkpoint.
     """
-    dataset = read_dataset(configuration.replace(TrainConfig(), in_directory(directory)).data)
-    files = [dataset.train_file] if dataset.was_divided else [dataset.train_file, dataset.val_file]
+    config = configuration.replace(TrainConfig(), {**in_directory(directory), **settings})
+    task = TASKS[config.task]
+    config = configuration.replace(config, {"data.val_fraction": task.defaults()["data.val_fraction"]})
+    dataset = task.read_lines(data_files(config.data), config).dataset
+    files = list(dataset.files)
     if vocabulary is None:
         counts = _unknown_to_a_new_one(files)
         whose, ways_out = "to the vocabulary that train would make", (OF_TRAINING_TEXTS, OF_OTHER_TEXTS)
@@ -51,7 +63,7 @@ def check_data(directory: str | Path, vocabulary: str | None = None) -> Dataset:
         for file, count, way_out in zip(files, counts, ways_out, strict=False)
         if count.hinders_learning
     ]
-    return dataclasses.replace(dataset, warnings=(*dataset.warnings, *warnings))
+    return dataset.with_warnings(*warnings)
 
 
 def _tokenizer(name: str) -> TextTokenizer:
@@ -63,20 +75,20 @@ def _tokenizer(name: str) -> TextTokenizer:
     return load_pretrained(locate(name), source=name).tokenizer
 
 
-def unknown_of(file: TextFile, tokenizer: TextTokenizer) -> UnknownText:
+def unknown_of(file: LabelledFile, tokenizer: TextTokenizer) -> UnknownText:
     """What a tokenizer does not know of a file's texts, of each up to its 512th token."""
     found = UnknownText()
-    for block in LineReader(file.texts_path).blocks(file.texts_sha256):
+    for block in file.blocks():
         for start in range(0, len(block), LINES):
             found.add(tokenizer.encode(block[start : start + LINES], MAX_LENGTH))
     return found
 
 
-def _unknown_to_a_new_one(files: list[TextFile]) -> list[UnknownText]:
+def _unknown_to_a_new_one(files: list[LabelledFile]) -> list[UnknownText]:
     """What a vocabulary trained on the first file would not know of each: the characters beyond its alphabet.
     So no vocabulary has to be trained to tell."""
     normalizer = composing(lowercase=TrainConfig().data.lowercase)
-    counts = [_characters(LineReader(file.texts_path).blocks(file.texts_sha256)) for file in files]
+    counts = [_characters(file.blocks()) for file in files]
     limit = largest_alphabet(vocab_size(files[0].characters)[0])
     codes = np.flatnonzero(sum(counts))
     normalized = {int(code): _normalized(int(code), normalizer) for code in codes}

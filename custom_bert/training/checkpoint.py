@@ -27,12 +27,19 @@ from torch import Tensor, nn
 
 from custom_bert import __version__, files, machine
 from custom_bert.checkpoints import manifest
-from custom_bert.checkpoints.native import MOMENTS, MOMENTS_RATE, write_description, write_weights
+from custom_bert.checkpoints.native import (
+    MOMENTS,
+    MOMENTS_RATE,
+    Description,
+    write_description,
+    write_weights,
+)
 from custom_bert.checkpoints.published_files import WEIGHTS
 from custom_bert.checkpoints.tensor_files import parse_tensors, write_tensors
 from custom_bert.config import coerce
+from custom_bert.data.tokenizer import TextTokenizer
 from custom_bert.errors import RunError
-from custom_bert.training.prepare import Prepared
+from custom_bert.training.plan import RunPlan
 from custom_bert.training.ranks import put, put_all
 from custom_bert.training.state import Progress, State
 
@@ -166,7 +173,7 @@ def _write(
     state.saved_in = target
 
 
-def save_stable(run: Path, state: State, prepared: Prepared) -> None:
+def save_stable(run: Path, state: State, plan: RunPlan, tokenizer: TextTokenizer) -> None:
     """Writes the encoder as it stands before the learning rate falls, with AdamW's moments and the peak rate,
     into `stable/`: where another decay, or more of the same, may begin (model.init_from). Every rank takes
     part, and rank 0 writes.
@@ -179,11 +186,12 @@ def save_stable(run: Path, state: State, prepared: Prepared) -> None:
         return
     files.remove_directory(run / STABLE)
     with files.new_directory(run / STABLE) as folder:
-        write_description(folder, prepared.encoder, prepared.tokenizer, None, prepared.max_length)
+        described = Description(plan.encoder, plan.task, plan.config.data.max_length)
+        write_description(folder, described, tokenizer)
         write_weights(folder, weights)
         with files.creating(folder / OPTIMIZER) as sink:
             write_tensors(sink, moments)
-        files.write_json(folder / MOMENTS_RATE, {"lr": prepared.config.optim.lr})
+        files.write_json(folder / MOMENTS_RATE, {"lr": plan.config.optim.lr})
 
 
 @torch.no_grad()
@@ -263,7 +271,7 @@ def restore(saved: Saved, run: Path, state: State) -> None:
         raise RunError(f"{saved.path}: the run has {len(state.phases)} phases, not {progress.phase + 1}")
     state.progress = progress
     state.saved, state.saved_in = state.position, saved.path
-    state.started = time.perf_counter() - progress.seconds
+    state.clock.set_run(progress.seconds)
     found = _tensors(saved.path / MODEL)
     random = {key: found.pop(key) for key in list(found) if key.startswith("random.")}
     own = {name: f"{name}.{state.ranks.rank}" for name in random_state(state.device)}

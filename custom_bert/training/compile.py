@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from custom_bert.errors import ConfigError, first_line
+from custom_bert.errors import first_line
 from custom_bert.models.encoder import Encoder
 from custom_bert.models.layers import EncoderLayer
 
@@ -33,20 +33,15 @@ def compiler_fault(device: torch.device) -> str | None:
     return None
 
 
-def compile_layers(encoder: Encoder, mode: str) -> None:
+def compile_layers(encoder: Encoder) -> None:
     """Compiles the MLP of every layer with dynamic shapes: one graph serves all layers and batches.
 
     Attention stays as it is: its kernels are fused already, or matrix products.
-
-    Raises:
-        ConfigError: if the mode is unknown to torch.
     """
-    if mode not in torch._inductor.list_mode_options():
-        raise ConfigError([f"config: runtime.compile_mode: torch has no mode {mode!r}"])
     torch._dynamo.config.recompile_limit = GRAPHS
     for layer in encoder.layers:
         assert isinstance(layer, EncoderLayer)
-        layer.mlp.compile(mode=None if mode == "default" else mode, dynamic=True)
+        layer.mlp.compile(dynamic=True)
 
 
 def graphs_compiled() -> int:

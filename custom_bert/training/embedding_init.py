@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from custom_bert.models.encoder import Encoder
-from custom_bert.training.prepare import Prepared
+from custom_bert.training.plan import Material
 
 WINDOW = 15
 """Tokens on either side that count as context, at distance n with weight 1 / n. A far reach makes vectors
@@ -120,9 +120,9 @@ def token_vectors(
 
 
 @torch.no_grad()
-def start_from_cooccurrences(encoder: Encoder, prepared: Prepared) -> None:
+def start_from_cooccurrences(encoder: Encoder, material: Material, seed: int) -> None:
     """Gives the tokens of the training texts their vectors, at the size that random ones have."""
-    train, tokenizer = prepared.train, prepared.tokenizer
+    train, tokenizer = material.train, material.tokenizer
     ordinary_V = np.ones(tokenizer.vocab_size, dtype=bool)
     ordinary_V[list(tokenizer.special_ids)] = False
     rows = train.rows_N[:: max(1, -(-int(train.lengths_N.sum()) // TOKENS))].tolist()
@@ -133,6 +133,6 @@ def start_from_cooccurrences(encoder: Encoder, prepared: Prepared) -> None:
             yield ids[ordinary_V[ids]]
 
     weight_VD = encoder.embeddings.token.weight
-    vectors_VD, found_V = token_vectors(texts, len(weight_VD), weight_VD.shape[1], seed=prepared.config.seed)
+    vectors_VD, found_V = token_vectors(texts, len(weight_VD), weight_VD.shape[1], seed=seed)
     size = weight_VD.norm(dim=1).mean()
     weight_VD[found_V.to(weight_VD.device)] = vectors_VD[found_V].to(weight_VD.device) * size

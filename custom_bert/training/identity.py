@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
 from collections.abc import Callable, Mapping
@@ -14,10 +13,12 @@ import torch
 from custom_bert import config as configuration
 from custom_bert.config import Precision
 from custom_bert.config_sources import PATHS
+from custom_bert.data.source import Source
 from custom_bert.errors import ConfigError, RunError, shown
 from custom_bert.precision import DTYPES, choose_precision, sound_precision
-from custom_bert.training.choices import Choice
-from custom_bert.training.prepare import Prepared
+from custom_bert.rules import choices
+from custom_bert.training.plan import Material
+from custom_bert.training.prepare import Draft
 
 Identity = dict[str, dict[str, Any]]
 """`settings`, by dotted name, and `data`, hashes."""
@@ -51,16 +52,16 @@ OTHER_TOKENIZER = "tokenizer changed"
 """The one difference of two runs on the same texts and settings where vocabularies are made otherwise."""
 
 
-def identity(prepared: Prepared) -> Identity:
-    """Of a run: resolved settings, contents of the files, the tokenizer."""
-    settings, asked = configuration.to_flat(prepared.config), configuration.to_flat(prepared.asked)
+def identity(draft: Draft, material: Material) -> Identity:
+    """Of a run: decided settings, contents of the files, the tokenizer."""
+    settings, asked = configuration.to_flat(draft.todo.config), configuration.to_flat(draft.todo.asked)
     for name in ELSEWHERE:
         del settings[name]
     for name in OF_THE_MACHINE:
         settings[name] = asked[name]
-    hashes = {**prepared.source.hashes(), "tokenizer": prepared.tokenizer.sha256}
-    if prepared.pretrained:
-        hashes["init_from"] = prepared.pretrained.sha256
+    hashes = {**material.source.hashes(), "tokenizer": material.tokenizer.sha256}
+    if material.pretrained:
+        hashes["init_from"] = material.pretrained.sha256
     return {"settings": settings, "data": hashes}
 
 
@@ -90,6 +91,7 @@ def differences(record: Mapping[str, Any], ours: Identity, path: Path) -> list[s
     found: list[str] = []
     for part in ours:
         old, new = theirs.get(part, {}), ours[part]
+        old = of_today(theirs, ours) if part == "settings" else old
         for key in sorted(old.keys() | new.keys()):
             was, is_ = old.get(key), new.get(key)
             if part == "settings" and key in OF_THE_MACHINE and was != is_:
@@ -104,24 +106,55 @@ def differences(record: Mapping[str, Any], ours: Identity, path: Path) -> list[s
     return found[:5] + ([f"and {len(found) - 5} more"] if len(found) > 5 else [])
 
 
-def as_begun(prepared: Prepared, record: Mapping[str, Any], warn: Callable[[str], None]) -> Prepared:
-    """The same run with the plan, the precision and the order of labels that it began with, where this
-    machine or this version would choose otherwise.
+GONE: dict[str, Any] = {"batch.warmup": 0.0, "batch.length_warmup": 0.0, "runtime.compile_mode": "default"}
+"""Settings that runs of earlier versions recorded, and the value that stands for what happens now."""
+
+
+def of_today(record: Mapping[str, Any], ours: Identity) -> dict[str, Any]:
+    """The settings of a record, those of an earlier version under the names of today.
 
     Args:
-        prepared: on this machine.
+        record: the identity in run.json.
+        ours: of the run that is asked for.
+    """
+    settings, data, now = dict(record.get("settings", {})), record.get("data", {}), ours["settings"]
+    if "objective" not in settings:
+        return settings
+    settings["task"] = settings.pop("objective")
+    held_out = settings.pop("data.held_out", None)
+    if "corpus" in data:
+        settings |= {"data.val_fraction": held_out, "optim.metric": now["optim.metric"]}
+    for name, value in GONE.items():
+        if settings.get(name) == value:
+            del settings[name]
+    width, rate = settings.get("model.hidden_size"), settings.get("optim.pretrain_lr")
+    by_rule = (
+        choices.pretrain_learning_rate(width, trained="init_from" in data) if type(width) is int else None
+    )
+    if rate is None or (by_rule and rate == by_rule[0]):
+        settings.pop("optim.pretrain_lr", None)
+    return {**{name: value for name, value in now.items() if name not in settings}, **settings}
+
+
+def keep_as_begun(draft: Draft, record: Mapping[str, Any], warn: Callable[[str], None]) -> None:
+    """Gives a plan the batches and the precision that its run began with, where this machine or this version
+    would choose otherwise.
+
+    Args:
+        draft: the plan on this machine.
         record: run.json of the run that is continued.
         warn: told of each difference.
 
     Raises:
-        RunError: if the record holds no such settings, or this process cannot compute in that precision.
+        RunError: if the record holds no such settings, its labels have another order, or this process cannot
+            compute in that precision.
     """
-    here, begun, changes = configuration.to_flat(prepared.config), record.get("config", {}), {}
+    here, begun, changes = configuration.to_flat(draft.todo.config), record.get("config", {}), {}
     for name in OF_THE_MACHINE:
-        if name not in begun or begun[name] == here[name]:
+        if begun.get(name, here[name]) in (here[name], None):
             continue
         if name == "runtime.precision":
-            changes[name] = _precision(begun[name], prepared.device)
+            changes[name] = _precision(begun[name], draft.device)
         elif name in PLAN:
             low, high, _ = configuration.RANGES[name]
             if type(begun[name]) is not int or not low <= begun[name] <= high:
@@ -131,14 +164,21 @@ def as_begun(prepared: Prepared, record: Mapping[str, Any], warn: Callable[[str]
             warn(f"{name} was {begun[name]}, is {here[name]}: the result may not be the same bit for bit")
             continue
         warn(f"{name} stays {begun[name]}, as the run began; this machine would take {here[name]}")
-    chosen = tuple(
-        Choice(one.name, changes[one.name], "as the run began") if one.name in changes else one
-        for one in prepared.choices
+    draft.follow(changes, "as the run began")
+
+
+def check_labels(source: Source, record: Mapping[str, Any]) -> None:
+    """Raises RunError if a run that is continued has its classes in another order."""
+    data = record.get("data")
+    begun = data.get("labels") if isinstance(data, dict) else None
+    if not source.labels or (isinstance(begun, dict) and tuple(begun) == source.labels):
+        return
+    if not isinstance(begun, dict) or not begun:
+        raise RunError("run.json: damaged: it has no labels; choose another --out")
+    raise RunError(
+        "an older version read the labels otherwise, so that this run cannot go on; --fresh trains in a "
+        "numbered sibling"
     )
-    prepared = dataclasses.replace(
-        prepared, config=configuration.replace(prepared.config, changes), choices=chosen
-    )
-    return _with_labels(prepared, record)
 
 
 def _precision(begun: Any, device: torch.device) -> Precision:
@@ -156,22 +196,3 @@ def _precision(begun: Any, device: torch.device) -> Precision:
             f"that, or --fresh trains in a numbered sibling"
         )
     return precision
-
-
-def _with_labels(prepared: Prepared, record: Mapping[str, Any]) -> Prepared:
-    """The labels in the order that the run's classes have."""
-    data = record.get("data")
-    begun = data.get("labels") if isinstance(data, dict) else None
-    if not prepared.labels or (isinstance(begun, dict) and tuple(begun) == prepared.labels):
-        return prepared
-    if not isinstance(begun, dict) or not begun:
-        raise RunError("run.json: damaged: it has no labels; choose another --out")
-    if set(begun) != set(prepared.labels):
-        raise RunError(
-            "an older version read the labels otherwise, so that this run cannot go on; --fresh trains in a "
-            "numbered sibling"
-        )
-    source = prepared.dataset.with_labels(list(begun))
-    train = dataclasses.replace(prepared.train, labels_N=source.train_label_ids)
-    val = dataclasses.replace(prepared.val, labels_N=source.val_label_ids)
-    return dataclasses.replace(prepared, source=source, train=train, val=val)

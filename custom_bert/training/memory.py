@@ -15,8 +15,9 @@ from custom_bert import machine
 from custom_bert.batch import Batch
 from custom_bert.errors import ConfigError, UserError
 from custom_bert.training.checkpoint import random_state, restore_random
-from custom_bert.training.phases import Phase, Step, built, text_too_long
-from custom_bert.training.prepare import Prepared
+from custom_bert.training.phases import Phase, Step, text_too_long
+from custom_bert.training.plan import Material, RunPlan, epoch_batches
+from custom_bert.training.ranks import Ranks
 from custom_bert.training.state import State
 from custom_bert.training.step import StepResult, train_step
 
@@ -31,16 +32,17 @@ LOGIT_BYTES, R_DROP_BYTES = 16, 10
 and what R-Drop adds to these."""
 
 
-def halvings_needed(prepared: Prepared) -> int:
+def halvings_needed(plan: RunPlan, material: Material, ranks: Ranks) -> int:
     """How often batches have to be halved for the largest to fit into memory, by estimate.
 
     Raises:
         ConfigError: if the model alone does not fit.
     """
-    encoder, config, memory = prepared.encoder, prepared.config, machine.memory_of(prepared.device)
-    fixed = BYTES * encoder.num_parameters(len(prepared.labels))
+    encoder, config, memory = plan.encoder, plan.config, machine.memory_of(plan.device)
+    outputs = plan.task.num_outputs
+    fixed = BYTES * encoder.num_parameters(outputs)
     if config.runtime.shard:
-        fixed //= prepared.ranks.world
+        fixed //= ranks.world
     room = SHARE * memory - fixed
     if room <= 0:
         raise ConfigError(
@@ -49,18 +51,19 @@ def halvings_needed(prepared: Prepared) -> int:
                 f"{memory / 1e9:.1f} GB that there are; choose a smaller one"
             ]
         )
-    lengths_N, plan = prepared.train.lengths_N, prepared.epoch_plan(config.seed, 0, None)
-    several = [indices for indices in plan if len(indices) > 1]  # one text cannot be divided
-    copies = 2 if config.optim.r_drop and prepared.labels else 1
+    lengths_N = material.train.lengths_N
+    batches = epoch_batches(material.train, config, config.seed, 0, None)
+    several = [indices for indices in batches if len(indices) > 1]  # one text cannot be divided
+    copies = 2 if config.optim.r_drop and outputs else 1
     # with many classes and short texts, logits take more than all layers together
-    logits_N = len(prepared.labels) * prepared.train.windows_of_texts()
+    logits_N = outputs * material.train.windows_of_texts()
     per_logit = LOGIT_BYTES + (R_DROP_BYTES if config.optim.r_drop else 0)
 
     def taken(indices: np.ndarray) -> int:
-        padded = prepared.plan == "padded"
-        rows = len(indices) * prepared.max_length if padded else int(lengths_N[indices].sum())
+        padded = config.batch.plan == "padded"
+        rows = len(indices) * config.data.max_length if padded else int(lengths_N[indices].sum())
         own = rows * encoder.bytes_per_row + int(logits_N[indices].sum()) * per_logit
-        return copies * -(-own // prepared.ranks.world)
+        return copies * -(-own // ranks.world)
 
     largest = max(map(taken, several), default=encoder.bytes_per_row)
     return max(0, math.ceil(math.log2(largest / room)))
@@ -137,5 +140,5 @@ def halved(phase: Phase, step: Step, times: int) -> list[Batch]:
         _, first = np.unique(batch.indices, return_index=True)  # R-Drop has each example twice
         examples = batch.indices[np.sort(first)]
         count = min(len(examples), 2**times)
-        parts += [built(phase, step.drawn_in, part, step.longest) for part in np.array_split(examples, count)]
+        parts += [phase.build(part, step.drawn_in) for part in np.array_split(examples, count)]
     return parts

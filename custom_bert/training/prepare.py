@@ -1,237 +1,199 @@
-"""Before the first step: everything that is decided, read and tokenised, each choice with its reason."""
+"""Before the first step: everything is decided, read and tokenised, each choice with its reason."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 
+from custom_bert import config as configuration
 from custom_bert import machine
-from custom_bert.batch import round_up
 from custom_bert.checkpoints.families import inexpressible
 from custom_bert.checkpoints.pretrained import Pretrained
-from custom_bert.config import LongTexts, Plan, TrainConfig, require
-from custom_bert.data.batching import ROW_MULTIPLE, plan_batches
-from custom_bert.data.dataset import Dataset
+from custom_bert.config import LongTexts, TrainConfig
+from custom_bert.data.cache import Cache
 from custom_bert.data.loader import BatchBuilder
-from custom_bert.data.store import StoreInfo
-from custom_bert.data.token_dropout import TokenDropout
+from custom_bert.data.source import Source, Tokenised, Tokenising, WaysOut
 from custom_bert.data.tokenizer import TextTokenizer
+from custom_bert.data.unknown import (
+    OF_A_CHECKPOINT,
+    OF_A_GIVEN_VOCABULARY,
+    OF_OTHER_TEXTS,
+    OF_TRAINING_TEXTS,
+)
+from custom_bert.errors import ConfigError
 from custom_bert.openmp import about_to_compute
 from custom_bert.precision import doubts
 from custom_bert.presets import EncoderConfig
-from custom_bert.training import choices
-from custom_bert.training.choices import Choice
+from custom_bert.rules import choices
+from custom_bert.rules.choices import Choice
+from custom_bert.rules.decisions import Decisions, Pace
+from custom_bert.rules.resolved import resolved
+from custom_bert.tasks.registry import TASKS
+from custom_bert.tasks.task import Task
 from custom_bert.training.decisions import (
-    Decisions,
     decide_defaults,
     decide_machine,
     decide_model,
     decide_start,
     decide_training,
-    unread,
+    filler,
 )
-from custom_bert.training.ranks import Ranks
-from custom_bert.training.schedule import Evaluations
-from custom_bert.training.sources import Source, read
+from custom_bert.training.plan import Material, RunPlan, epoch_batches, evaluations, token_dropout
+from custom_bert.training.unread import unread_settings
+from custom_bert.training.vocabulary import decide_tokenizer
 
 
-@dataclass(frozen=True)
-class Prepared:
-    """Everything that training needs, decided and read.
+@dataclass
+class Draft:
+    """A plan as this process would have it. Of several processes all follow the first, and a run that is
+    continued keeps what it began with.
 
     Attributes:
-        asked: the configuration with None where a rule decides.
-        config: with every field set that a run uses.
+        todo: the decisions.
         encoder: the architecture.
         device: where to train.
-        source: the checked data.
-        tokenizer: trained or loaded.
-        train, val: batch builders of the two splits.
-        choices: what was decided, in order.
-        warnings: about the data, one line each.
-        truncation: how many texts were cut, and by how much, by split.
-        pretrained: the trained encoder that is the start, if any; `build` empties its `state`.
-        ranks: the processes that train.
+        task: what is learned.
     """
 
-    asked: TrainConfig
-    config: TrainConfig
+    todo: Decisions
     encoder: EncoderConfig
     device: torch.device
-    source: Source
-    tokenizer: TextTokenizer
-    train: BatchBuilder
-    val: BatchBuilder
-    choices: tuple[Choice, ...]
-    warnings: tuple[str, ...]
-    truncation: dict[str, StoreInfo]
-    pretrained: Pretrained | None
-    ranks: Ranks = field(default_factory=Ranks)
+    task: Task
 
-    @property
-    def plan(self) -> Plan:
-        """The batching plan, resolved."""
-        plan = self.config.batch.plan
-        assert plan is not None
-        return plan
+    def follow(self, changes: Mapping[str, Any], reason: str) -> None:
+        """Takes over settings that were decided elsewhere."""
+        self.todo.config = configuration.replace(self.todo.config, changes)
+        self.todo.log = [
+            Choice(one.name, changes[one.name], reason) if one.name in changes else one
+            for one in self.todo.log
+        ]
 
-    @property
-    def max_length(self) -> int:
-        """Tokens kept of a text, resolved."""
-        length = self.config.data.max_length
-        assert length is not None
-        return length
-
-    @property
-    def token_dropout(self) -> TokenDropout | None:
-        """What learning the labels leaves out of the texts, resolved."""
-        rate = self.config.optim.token_dropout
-        return TokenDropout(rate, self.config.seed) if rate else None
-
-    @property
-    def training_tokens(self) -> int:
-        """Of a pass over the training split."""
-        return int(self.train.kept_lengths(self.token_dropout, 0).sum())
-
-    @property
-    def validation_tokens(self) -> int:
-        """Of the validation split."""
-        return int(self.val.lengths_N.sum())
-
-    @property
-    def evaluates_by_time(self) -> bool:
-        """Whether the time, and no number of steps, says when to evaluate."""
-        return self.config.optim.max_minutes is not None and self.config.optim.eval_every is None
-
-    def epoch_plan(self, seed: int, epoch: int, dropout: TokenDropout | None) -> list[np.ndarray]:
-        """The training batches of an epoch: indices into the training split."""
-        batch = self.config.batch
-        return plan_batches(
-            self.train.kept_lengths(dropout, epoch),
-            self.plan,
-            token_budget=batch.token_budget or 1,
-            batch_size=batch.batch_size,
-            seed=seed,
-            epoch=epoch,
-        )
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """The label strings; none of running text."""
-        return self.source.labels
-
-    @property
-    def dataset(self) -> Dataset:
-        """The labelled texts."""
-        assert isinstance(self.source, Dataset), "running text has no labels"
-        return self.source
-
-    def description(self) -> dict[str, Any]:
-        """Sizes, hashes and label counts, for run.json."""
-        return {
-            **self.source.description(),
-            "train_tokens": int(self.train.lengths_N.sum()),
-            "val_tokens": self.validation_tokens,
-            "truncation": {
-                split: {
-                    "texts": info.truncated,
-                    "share_of_tokens_lost": info.lost_tokens / (info.tokens + info.lost_tokens),
-                }
-                for split, info in self.truncation.items()
-            },
-            "warnings": list(self.warnings),
-        }
+    def final(self) -> RunPlan:
+        """The plan."""
+        todo = self.todo
+        config = resolved(todo.config)
+        return RunPlan(todo.asked, config, self.encoder, self.device, self.task, tuple(todo.log))
 
 
-def prepare(config: TrainConfig, say: Callable[[str], None]) -> Prepared:
-    """Reads the data and decides everything.
+def prepare(
+    config: TrainConfig, say: Callable[[str], None], source: Source | None = None
+) -> tuple[Draft, Material]:
+    """Reads the data and decides everything. Nothing in the process changes, but for files in the cache.
 
     Args:
         config: checked, with None where a rule decides.
         say: told what takes time.
+        source: the data, where it does not stand in the files that the settings name.
 
     Raises:
         UserError: for anything that the user has to mend.
     """
+    task = TASKS[config.task]
+    faults = task.faults(config)
+    if faults:
+        raise ConfigError([f"config: {fault}" for fault in faults])
     todo = Decisions(config, config)
     lost = about_to_compute()  # a checkpoint is checked by threads
     todo.warnings += [lost] if lost else []
-    pretrained = decide_start(todo, say)
-    decide_defaults(todo, pretrained)
+    pretrained = decide_start(todo, task, say)
+    decide_defaults(todo, task, pretrained)
     device = decide_machine(todo)
 
-    found = read(todo, pretrained, device, say)
-    tokenizer, train, val = found.tokenizer, found.train, found.val
-    encoder = decide_model(todo, tokenizer, train, pretrained)
+    cache = Cache.of(config.data.cache_dir, config.out, say)
+    source = task.read(todo.config, cache) if source is None else source
+    tokenizer = pretrained.tokenizer if pretrained else decide_tokenizer(todo, source.text(), cache, say)
+    found = source.tokenised(_tokenising(todo.config, tokenizer, cache, device, say))
+    encoder = decide_model(todo, tokenizer, found.train, pretrained)
+    learned = task.of(source, config)
     begun_at = pretrained.lr if pretrained else None
-    decide_training(todo, train, encoder, tokenizer, device, begun_at=begun_at)
-    prepared = Prepared(
-        config,
-        todo.config,
-        encoder,
-        device,
-        found.source,
-        tokenizer,
-        train,
-        val,
-        (),
-        (
-            *found.warnings,
-            *todo.warnings,
-            *doubts(require(todo.config.runtime.precision), device),
-            *_unfilled(config, tokenizer),
-            *_filler(config),
-            *_not_exported(encoder, config.data.long_texts),
-            *_too_long(todo.config, encoder, train, device),
-            *unread(config, todo.config, found.source),
-        ),
-        found.truncation,
-        pretrained,
-    )
-    if prepared.evaluates_by_time:  # then it stays None
-        todo.log.append(Choice("optim.eval_every", "by time", _evaluations_in_time(prepared)[1]))
-    else:
-        todo.default("optim.eval_every", _eval_every(prepared))
-    return dataclasses.replace(prepared, config=todo.config, choices=tuple(todo.log))
+    decide_training(todo, learned, found.train, encoder, tokenizer, device, begun_at=begun_at)
+    material = _material(source, found, tokenizer, pretrained)
+    _decide_evaluations(todo, learned, material)
+    warnings = _warnings(todo, task, source, found, tokenizer, encoder, device)
+    return Draft(todo, encoder, device, learned), dataclasses.replace(material, warnings=warnings)
 
 
-def _eval_every(prepared: Prepared) -> tuple[int, str]:
-    config, validation = prepared.config, prepared.validation_tokens
-    if config.objective == "masked_lm":
-        budget = config.batch.token_budget or (config.batch.batch_size or 1) * prepared.max_length
-        return choices.corpus_eval_every(budget, config.batch.accumulation, validation)
-    batches = len(prepared.epoch_plan(config.seed, 0, prepared.token_dropout))
-    return choices.eval_every(
-        -(-batches // config.batch.accumulation),
-        config.optim.epochs or 1,
-        trained=prepared.pretrained is not None,
-        training_tokens=prepared.training_tokens,
-        validation_tokens=validation,
+def _material(
+    source: Source, found: Tokenised, tokenizer: TextTokenizer, pretrained: Pretrained | None
+) -> Material:
+    return Material(
+        source, tokenizer, found.train, found.val, found.choosing, found.truncation, pretrained, ()
     )
 
 
-def evaluations(prepared: Prepared) -> Evaluations:
-    """When the phase whose weights are kept is evaluated."""
+def _tokenising(
+    config: TrainConfig,
+    tokenizer: TextTokenizer,
+    cache: Cache,
+    device: torch.device,
+    say: Callable[[str], None],
+) -> Tokenising:
+    assert config.data.max_length is not None
+    ways_out = WaysOut(OF_TRAINING_TEXTS, OF_OTHER_TEXTS)
+    if config.model.init_from:
+        ways_out = WaysOut(OF_A_CHECKPOINT, OF_A_CHECKPOINT)
+    elif config.data.tokenizer:
+        ways_out = WaysOut(OF_A_GIVEN_VOCABULARY, OF_A_GIVEN_VOCABULARY)
+    return Tokenising(
+        tokenizer=tokenizer,
+        max_length=config.data.max_length,
+        long_texts=config.data.long_texts,
+        cache=cache,
+        pin_memory=device.type == "cuda",
+        ways_out=ways_out,
+        say=say,
+    )
+
+
+def _decide_evaluations(todo: Decisions, task: Task, material: Material) -> None:
+    config = todo.config
+    if config.optim.eval_every is not None:
+        return
+    if config.optim.max_minutes is not None:  # then it stays None
+        _, reason = evaluations(config, task, material)
+        todo.log.append(Choice("optim.eval_every", "by time", reason))
+        return
+    assert config.optim.epochs is not None and config.batch.token_budget is not None
+    dropout = token_dropout(config.optim.token_dropout, config.seed)
+    batches = len(epoch_batches(material.train, config, config.seed, 0, dropout))
+    pace = Pace(
+        steps_per_epoch=-(-batches // config.batch.accumulation),
+        epochs=config.optim.epochs,
+        tokens_per_step=config.batch.token_budget * config.batch.accumulation,
+        trained=material.pretrained is not None,
+        training_tokens=int(material.train.kept_lengths(dropout, 0).sum()),
+        validation_tokens=material.validation_tokens,
+    )
+    todo.default("optim.eval_every", task.eval_every(pace))
+
+
+def _warnings(
+    todo: Decisions,
+    task: type[Task],
+    source: Source,
+    found: Tokenised,
+    tokenizer: TextTokenizer,
+    encoder: EncoderConfig,
+    device: torch.device,
+) -> tuple[str, ...]:
+    """What the user has to be told before training."""
+    asked, config = todo.asked, todo.config
+    assert config.runtime.precision is not None
     return (
-        _evaluations_in_time(prepared)[0]
-        if prepared.evaluates_by_time
-        else Evaluations(prepared.config.optim.eval_every)
-    )
-
-
-def _evaluations_in_time(prepared: Prepared) -> tuple[Evaluations, str]:
-    masked = prepared.config.objective == "masked_lm"
-    return choices.evaluations_in_time(
-        prepared.config.optim.epochs or 1,
-        trained=prepared.pretrained is not None and not masked,
-        training_tokens=prepared.training_tokens,
-        validation_tokens=prepared.validation_tokens,
-        share=choices.CORPUS_EVALUATION_SHARE if masked else choices.EVALUATION_SHARE,
+        *source.warnings,
+        *found.warnings,
+        *todo.warnings,
+        *doubts(config.runtime.precision, device),
+        *_unfilled(asked, tokenizer),
+        *filler(asked),
+        *_not_exported(encoder, asked.data.long_texts),
+        *_too_long(config, encoder, found.train, device),
+        *unread_settings(asked, config, task, source),
     )
 
 
@@ -241,7 +203,8 @@ def _too_long(
     """A text with all of its windows shares a step, which no token budget bounds."""
     if train.window is None or not len(train.rows_N):
         return []
-    texts = (config.batch.batch_size or 1) if config.batch.plan == "padded" else 1
+    padded_texts = config.batch.batch_size if config.batch.plan == "padded" else None
+    texts = 1 if padded_texts is None else padded_texts
     copies = 2 if config.optim.r_drop else 1
     rows = int(np.sort(train.windows_of_texts())[-texts:].sum()) * train.window * copies
     fitting = choices.fitting_rows(encoder.bytes_per_row, machine.memory_of(device))
@@ -253,23 +216,12 @@ def _too_long(
     ]
 
 
-def _unfilled(config: TrainConfig, tokenizer: TextTokenizer) -> list[str]:
+def _unfilled(asked: TrainConfig, tokenizer: TextTokenizer) -> list[str]:
     """A vocabulary is no larger than the words and pieces that the text has."""
-    wanted = config.model.vocab_size
+    wanted = asked.model.vocab_size
     if wanted is None or wanted <= tokenizer.vocab_size:
         return []
     return [f"model.vocab_size {wanted:,}: the texts hold no more than {tokenizer.vocab_size:,} entries"]
-
-
-def _filler(config: TrainConfig) -> list[str]:
-    """Batches end at a multiple of some rows."""
-    budget = config.batch.token_budget
-    if budget is None or budget % ROW_MULTIPLE == 0:
-        return []
-    full = round_up(budget, ROW_MULTIPLE)
-    return [
-        f"batch.token_budget {budget:,}: batches are filled up to {full:,} rows; a multiple of 64 is better"
-    ]
 
 
 def _not_exported(encoder: EncoderConfig, long_texts: LongTexts) -> list[str]:

@@ -14,20 +14,23 @@ from torch import Tensor
 
 from custom_bert import __version__, files, machine
 from custom_bert import config as configuration
-from custom_bert.checkpoints.native import write_description, write_weights
+from custom_bert.checkpoints.native import Description, write_description, write_weights
 from custom_bert.checkpoints.published_files import WEIGHTS
+from custom_bert.config import TrainConfig
 from custom_bert.errors import RunError, WriteError
 from custom_bert.terminal import say
 from custom_bert.training import checkpoint
-from custom_bert.training.identity import OTHER_TOKENIZER, differences, digest, identity
-from custom_bert.training.prepare import Prepared
+from custom_bert.training.identity import OTHER_TOKENIZER, Identity, differences, digest
+from custom_bert.training.plan import Material, RunPlan
+from custom_bert.training.ranks import Ranks
+from custom_bert.training.state import State
 
 Status = Literal["running", "interrupted", "finished"]
 
 
-def default_directory(prepared: Prepared) -> Path:
+def default_directory(identity: Identity) -> Path:
     """`runs/` and the hash of settings and data."""
-    return Path("runs") / digest(identity(prepared))
+    return Path("runs") / digest(identity)
 
 
 def sibling(directory: Path) -> Path:
@@ -92,8 +95,13 @@ def hold(directory: Path, warn: Callable[[str], None] = say) -> Iterator[None]:
                 files.remove_if_empty(directory)
 
 
-def claim(directory: Path, prepared: Prepared) -> dict[str, Any] | None:
+def claim(directory: Path, identity: Identity, asked: TrainConfig) -> dict[str, Any] | None:
     """Decides what a training command may do with a directory that it holds.
+
+    Args:
+        directory: of the run.
+        identity: of the run that is asked for.
+        asked: its configuration as the user wrote it.
 
     Returns:
         The record of a run of the same identity, finished or to be continued; None for an empty directory.
@@ -104,9 +112,8 @@ def claim(directory: Path, prepared: Prepared) -> dict[str, Any] | None:
     record = read_record(directory)
     if record is None:
         return None
-    found = differences(record, identity(prepared), directory / "run.json")
-    config = prepared.config
-    if found == [OTHER_TOKENIZER] and not config.data.tokenizer and not config.model.init_from:
+    found = differences(record, identity, directory / "run.json")
+    if found == [OTHER_TOKENIZER] and not asked.data.tokenizer and not asked.model.init_from:
         raise RunError(
             f"{directory}: holds this run with a vocabulary that an older version made, by other rules; "
             f"choose another --out, or --fresh for a numbered sibling"
@@ -129,7 +136,10 @@ class RunDirectory:
 
     Args:
         path: held by this process.
-        prepared: what is trained.
+        identity: of the run that is asked for.
+        plan: what is decided.
+        material: what is learned from.
+        ranks: the processes that train.
         record: of the run that is continued, if one is.
 
     A process that does not lead its ranks writes nothing.
@@ -139,14 +149,22 @@ class RunDirectory:
         best: size and sha256 of the best weights, if there are any.
     """
 
-    def __init__(self, path: Path, prepared: Prepared, record: dict[str, Any] | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        identity: Identity,
+        plan: RunPlan,
+        material: Material,
+        ranks: Ranks,
+        record: dict[str, Any] | None = None,
+    ) -> None:
         self.path = path
         self.best: tuple[int, str] | None = None
         self._log: files.LineLog | _NoLog | None = None
-        self._writes = prepared.ranks.leads
+        self._writes = ranks.leads
         self._is_new = record is None
         before = record or {}
-        begun = before.get("identity", identity(prepared))
+        begun = before.get("identity", identity)
         self.identity = digest(begun)
         self._record: dict[str, Any] = {
             "status": "running",
@@ -155,23 +173,18 @@ class RunDirectory:
             "continued": [*_listed(before.get("continued")), _now()] if record else [],
             "argv": sys.argv,
             "identity": begun,
-            "config": configuration.to_flat(prepared.config),
-            "choices": [asdict(choice) for choice in prepared.choices],
-            "data": prepared.description(),
-            "encoder": asdict(prepared.encoder),
-            "machine": machine.description(prepared.device) | {"ranks": prepared.ranks.world},
+            "config": configuration.to_flat(plan.config),
+            "choices": [asdict(choice) for choice in plan.choices],
+            "data": material.description(),
+            "encoder": asdict(plan.encoder),
+            "machine": machine.description(plan.device) | {"ranks": ranks.world},
         }
         if not self._writes:
             return
         self.update("running")  # first: by it a next start knows the directory as a run's
-        write_description(
-            path,
-            prepared.encoder,
-            prepared.tokenizer,
-            prepared.labels or None,
-            prepared.max_length,
-            prepared.config.data.long_texts,
-        )
+        data = plan.config.data
+        described = Description(plan.encoder, plan.task, data.max_length, data.long_texts)
+        write_description(path, described, material.tokenizer)
 
     def open_log(self, keep: int, warn: Callable[[str], None]) -> None:
         """Opens metrics.jsonl, of which so many bytes are of steps before the present one."""
@@ -200,6 +213,19 @@ class RunDirectory:
             self.best = None  # rank 0 knows
             return
         self.best = write_weights(self.path, weights)
+
+    def save(self, state: State) -> float:
+        """Writes a checkpoint of the present moment; returns the seconds that it took."""
+        progress, clock = state.progress, state.clock
+        begun = clock.run_seconds
+        progress.seconds, progress.phase_seconds = begun, clock.phase_seconds
+        progress.tokens, progress.rows, progress.log_seconds = clock.tokens, clock.rows, clock.log_seconds
+        self.log.sync()
+        progress.log_bytes = self.log.size
+        checkpoint.save(self.path, state, self.identity, self.best)
+        cost = clock.run_seconds - begun
+        progress.saving_seconds += cost
+        return cost
 
     def update(self, status: Status, **results: Any) -> None:
         """Writes run.json with a new status and whatever is known by now; a finished run stays finished."""
@@ -233,13 +259,13 @@ class _NoLog:
     size = 0
 
     def write(self, record: dict[str, Any]) -> None:
-        """Nothing."""
+        """Rank 0 writes the record."""
 
     def sync(self) -> None:
-        """Nothing."""
+        """There is nothing to wait for."""
 
     def close(self) -> None:
-        """Nothing."""
+        """There is nothing to close."""
 
 
 def _listed(value: Any) -> list[Any]:

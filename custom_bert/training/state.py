@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,9 +11,9 @@ import torch
 from torch import Tensor
 
 from custom_bert.errors import UserError
-from custom_bert.models.heads import SequenceClassifier
-from custom_bert.models.masked_lm import MaskedLanguageModel
 from custom_bert.precision import MixedPrecision
+from custom_bert.tasks.task import EncoderModel
+from custom_bert.training.clock import Clock
 from custom_bert.training.phases import Phase
 from custom_bert.training.ranks import Ranks
 
@@ -93,7 +92,7 @@ class State:
     """Everything that changes while training.
 
     Attributes:
-        model: what the run leaves: a classifier, or an encoder with its prediction head.
+        model: what the run leaves: an encoder with the task's head.
         phases: what is trained, in order.
         precision: autocast and loss scaling.
         ranks: the processes that train.
@@ -102,13 +101,11 @@ class State:
         skips: of the last steps, whether each was left out; on the device until `count_skips` reads them.
         saved: `position` of the checkpoint that was written or read last.
         saved_in: its directory.
-        phase_started: when the present phase began, by `time.perf_counter`, less what earlier processes took.
         fused: whether layers are compiled.
-        started: when this process began to build the model, by `time.perf_counter`, less what earlier ones
-            took.
+        clock: of the run.
     """
 
-    model: SequenceClassifier | MaskedLanguageModel
+    model: EncoderModel
     phases: list[Phase]
     precision: MixedPrecision
     ranks: Ranks = field(default_factory=Ranks)
@@ -117,9 +114,8 @@ class State:
     skips: list[Tensor] = field(default_factory=list)
     saved: tuple[int, bool] | None = None
     saved_in: Path | None = None
-    phase_started: float = field(default_factory=time.perf_counter)
     fused: bool = False
-    started: float = field(default_factory=time.perf_counter)
+    clock: Clock = field(default_factory=Clock)
 
     @property
     def phase(self) -> Phase:
@@ -135,11 +131,6 @@ class State:
     def device(self) -> torch.device:
         """Of the model."""
         return next(self.model.parameters()).device
-
-    @property
-    def seconds(self) -> float:
-        """Of the run so far, in all processes that trained it."""
-        return time.perf_counter() - self.started
 
     def kept(self) -> dict[str, Any]:
         """What an unfinished run holds, for run.json."""

@@ -5,78 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
-from custom_bert.batch import Batch
-from custom_bert.ops.losses import cross_entropy_sum, r_drop_sum, target_weight
+from custom_bert.batch import Batch, Targets
 from custom_bert.precision import MixedPrecision
+from custom_bert.tasks.task import Objective
 from custom_bert.training.ranks import Ranks, whole, without_exchange
 
 ALONE = Ranks()
 """One process."""
-
-
-class Objective(Protocol):
-    """What a step minimises: a sum over targets, and what the whole step's sum is divided by."""
-
-    def loss_sum(self, output: Tensor, batch: Batch) -> Tensor:
-        """Sum of the losses of a batch's targets, given the model's output."""
-
-    def weight(self, batch: Batch) -> Tensor | float:
-        """The batch's part of the normaliser."""
-
-
-@dataclass(frozen=True)
-class Classification:
-    """Cross-entropy of the label of each text.
-
-    Attributes:
-        class_weights_C: weight of each class's examples; None for 1.
-        label_smoothing: mass spread over all classes.
-        r_drop: weight of R-Drop's divergence, as the paper has it; 0 for none. Otherwise the batch holds
-            each text twice, the copies side by side.
-    """
-
-    class_weights_C: Tensor | None = None
-    label_smoothing: float = 0.0
-    r_drop: float = 0.0
-
-    def loss_sum(self, output: Tensor, batch: Batch) -> Tensor:
-        """`output` is logits, (N, C)."""
-        assert batch.labels_N is not None, "training needs labels"
-        loss = cross_entropy_sum(
-            output,
-            batch.labels_N,
-            class_weights_C=self.class_weights_C,
-            label_smoothing=self.label_smoothing,
-        )
-        if self.r_drop:
-            apart = r_drop_sum(output, batch.labels_N, class_weights_C=self.class_weights_C)
-            loss = loss + self.r_drop / 2 * apart
-        return loss
-
-    def weight(self, batch: Batch) -> Tensor | float:
-        """Texts, or the sum of their classes' weights."""
-        assert batch.labels_N is not None, "training needs labels"
-        return target_weight(batch.labels_N, self.class_weights_C)
-
-
-@dataclass(frozen=True)
-class MaskedLanguage:
-    """Cross-entropy of each masked token."""
-
-    def loss_sum(self, output: Tensor, batch: Batch) -> Tensor:
-        """`output` is that sum; see `MaskedLanguageModel`."""
-        assert output.dim() == 0, "the model is not in training mode"
-        return output
-
-    def weight(self, batch: Batch) -> float:
-        """Masked tokens."""
-        assert batch.targets_M is not None, "the batch has no masked tokens"
-        return float(len(batch.targets_M))
 
 
 @dataclass(frozen=True)
@@ -128,7 +67,7 @@ def train_step(
     """
     own = [batch for batch in microbatches if not batch.stands_in]
     tokens, rows = sum(batch.num_tokens for batch in own), sum(batch.num_rows for batch in own)
-    total: Tensor | float = sum((objective.weight(batch) for batch in own), 0.0)
+    total: Tensor | float = sum((objective.weight(targets_of(batch)) for batch in own), 0.0)
     if ranks.world > 1:
         total, all_tokens, all_rows = ranks.totals(float(total), tokens, rows)
         tokens, rows = int(all_tokens), int(all_rows)
@@ -140,7 +79,7 @@ def train_step(
         with nullcontext() if i == len(microbatches) else without_exchange(model):
             with precision.autocast():
                 output = model(batch)
-            loss = objective.loss_sum(output, batch) / total
+            loss = objective.loss_sum(output, targets_of(batch)) / total
             if batch.stands_in:
                 loss = 0 * loss
             # gradients become the mean over the ranks, and shall be the sum
@@ -157,3 +96,9 @@ def train_step(
     precision.scaler.update()
     optimizer.zero_grad(set_to_none=True)
     return StepResult(loss, grad_norm, skipped, tokens, rows)
+
+
+def targets_of(batch: Batch) -> Targets:
+    """What is to be predicted of a batch that trains."""
+    assert batch.targets is not None, "training needs targets"
+    return batch.targets

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from custom_bert.models.encoder import Encoder
-from custom_bert.training.prepare import Prepared
+from custom_bert.training.plan import Material, RunPlan
 
 WORTH = 0.9
 """Share of the table from which on training the whole of it is simpler."""
@@ -17,17 +17,19 @@ TEXTS = 4096
 """Texts that are looked through at a time."""
 
 
-def train_tokens_in_use(encoder: Encoder, prepared: Prepared, say: Callable[[str], None]) -> None:
+def train_tokens_in_use(
+    encoder: Encoder, plan: RunPlan, material: Material, say: Callable[[str], None]
+) -> None:
     """Leaves the vectors of other tokens out of gradients and optimizer, where there are enough of them.
 
     They would not move: no text gives them a gradient, and token vectors do not decay. Predicting masked
     tokens gives one to every vector, so that a run that does so trains all of them.
     """
     table = encoder.embeddings.token
-    masks = prepared.config.optim.pretrain_epochs or prepared.config.objective == "masked_lm"
+    masks = plan.config.optim.pretrain_epochs or plan.task.predicts_tokens
     if masks or not table.weight.requires_grad:
         return
-    ids_U = tokens_in_use(prepared, most=int(WORTH * table.num_embeddings))
+    ids_U = tokens_in_use(material, table.num_embeddings, most=int(WORTH * table.num_embeddings))
     if ids_U is None:
         return
     table.train_only(torch.from_numpy(ids_U))
@@ -37,12 +39,12 @@ def train_tokens_in_use(encoder: Encoder, prepared: Prepared, say: Callable[[str
     )
 
 
-def tokens_in_use(prepared: Prepared, most: int) -> np.ndarray | None:
+def tokens_in_use(material: Material, vocab_size: int, most: int) -> np.ndarray | None:
     """(U,) rising int64 ids of the tokens of the training texts, special tokens included; None if there are
     more than `most`, which a look at the first texts mostly tells."""
-    used_V = np.zeros(prepared.encoder.vocab_size, dtype=bool)
-    used_V[[*prepared.tokenizer.special_ids, prepared.tokenizer.pad_id]] = True
-    store, rows = prepared.train.store, prepared.train.rows_N.tolist()
+    used_V = np.zeros(vocab_size, dtype=bool)
+    used_V[[*material.tokenizer.special_ids, material.tokenizer.pad_id]] = True
+    store, rows = material.train.store, material.train.rows_N.tolist()
     for start in range(0, len(rows), TEXTS):
         used_V[np.concatenate([store[row] for row in rows[start : start + TEXTS]])] = True
         if np.count_nonzero(used_V) > most:

@@ -19,7 +19,7 @@ from custom_bert.training.log import Reporter
 from custom_bert.training.loop import build
 from custom_bert.training.phases import masker
 from custom_bert.training.prepare import Prepared, prepare
-from custom_bert.training.schedule import lr_factor
+from custom_bert.rules.schedule import lr_factor
 from custom_bert.training.state import State
 from custom_bert.training.step import Classification, train_step
 

@@ -25,7 +25,7 @@ from custom_bert.models.masked_lm import MaskedLanguageModel
 from custom_bert.precision import MixedPrecision
 from custom_bert.presets import encoder_config
 from custom_bert.training.optim import make_optimizer, set_lr
-from custom_bert.training.schedule import lr_factor
+from custom_bert.rules.schedule import lr_factor
 from custom_bert.training.step import Classification, MaskedLanguage, train_step
 
 RECORD = Path(__file__).with_name("losses.json")

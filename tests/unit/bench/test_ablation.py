@@ -18,7 +18,7 @@ from custom_bert.bench.switches import LEGACY, improvements
 from custom_bert.bench.workloads import AG_NEWS, LENGTHS, SyntheticTexts
 from custom_bert.config import TrainConfig, to_flat
 from custom_bert.errors import UserError
-from custom_bert.training.choices import token_dropout
+from custom_bert.rules.choices import token_dropout
 
 SWITCHED = improvements("bf16", "dense", 0.33)
 

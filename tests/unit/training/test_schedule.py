@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from custom_bert.training.schedule import Evaluations, batches_of_step, longest_piece, lr_factor
+from custom_bert.rules.schedule import Evaluations, batches_of_step, longest_piece, lr_factor
 
 
 @pytest.mark.parametrize("schedule", ["cosine", "linear"])

@@ -44,27 +44,6 @@ def falls(progress: float, warmup: float, decay: float) -> bool:
     return progress >= _fall(warmup, decay)
 
 
-def batches_of_step(accumulation: int, warmup: float, progress: float) -> int:
-    """Batches of an optimizer step: rising from 1 to `accumulation` during `warmup`.
-
-    Args:
-        accumulation: of a step after the warm-up.
-        warmup: share of the run.
-        progress: share of the run's batches that is done.
-    """
-    if progress >= warmup:
-        return accumulation
-    return min(accumulation, 1 + int(accumulation * progress / warmup))
-
-
-def longest_piece(max_length: int, warmup: float, progress: float) -> int | None:
-    """Tokens of a piece during the warm-up of lengths: an eighth, a quarter, a half of `max_length`, each for
-    a third of it; None for no limit."""
-    if progress >= warmup:
-        return None
-    return max(8, max_length >> (3 - int(3 * progress / warmup)))
-
-
 @dataclass(frozen=True)
 class Evaluations:
     """When a phase is evaluated: after each so many steps, or, where the time ends it, by shares of the time.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ import torch
 from torch import Tensor
 
 from custom_bert.batch import Batch
-from custom_bert.checkpoints.native import Checkpoint, EncoderCheckpoint
+from custom_bert.checkpoints.native import TrainedModel
 from custom_bert.errors import RunError, first_line
 
 TEXTS = 32
@@ -21,12 +20,13 @@ LARGEST = 1e-4
 """Difference of a logit that is rounding."""
 
 
-def verify(folder: Path, checkpoint: Checkpoint | EncoderCheckpoint, name: str) -> str:
+def verify(folder: Path, trained: TrainedModel, auto: str, name: str) -> str:
     """Opens `folder` with transformers and compares token ids and logits of random texts.
 
     Args:
         folder: the export.
-        checkpoint: ours.
+        trained: ours.
+        auto: the class of transformers that opens it.
         name: of the class of transformers that it should open as.
 
     Returns:
@@ -49,11 +49,8 @@ def verify(folder: Path, checkpoint: Checkpoint | EncoderCheckpoint, name: str) 
     before = transformers.logging.get_verbosity()
     transformers.logging.set_verbosity_error()  # type: ignore[no-untyped-call]
     try:
-        masked = isinstance(checkpoint, EncoderCheckpoint)
-        auto: Any = (
-            transformers.AutoModelForMaskedLM if masked else transformers.AutoModelForSequenceClassification
-        )
-        model, report = auto.from_pretrained(str(folder), output_loading_info=True)
+        opening: Any = getattr(transformers, auto)
+        model, report = opening.from_pretrained(str(folder), output_loading_info=True)
         tokenizer: Any = transformers.AutoTokenizer.from_pretrained(str(folder))
     except Exception as error:
         raise RunError(
@@ -65,11 +62,11 @@ def verify(folder: Path, checkpoint: Checkpoint | EncoderCheckpoint, name: str) 
     strange = {kind: sorted(keys) for kind, keys in report.items() if keys}
     if strange:
         raise RunError(f"transformers {transformers.__version__} does not open the export whole: {strange}")
-    texts = random_texts(checkpoint)
-    sequences = checkpoint.tokenizer.encode(texts, checkpoint.max_length).sequences
+    texts = random_texts(trained)
+    sequences = trained.tokenizer.encode(texts, trained.described.max_length).sequences
     worst = 0.0
     with torch.inference_mode():
-        for text, ids, ours in zip(texts, sequences, _logits(checkpoint, sequences), strict=True):
+        for text, ids, ours in zip(texts, sequences, _outputs(trained, sequences), strict=True):
             inputs = tokenizer(text, truncation=True, return_tensors="pt")
             if inputs["input_ids"][0].tolist() != ids.tolist():
                 raise RunError(f"transformers {transformers.__version__} splits another way: {text!r}")
@@ -83,19 +80,16 @@ def verify(folder: Path, checkpoint: Checkpoint | EncoderCheckpoint, name: str) 
     )
 
 
-def _logits(checkpoint: Checkpoint | EncoderCheckpoint, sequences: Sequence[np.ndarray]) -> Sequence[Tensor]:
-    """Of each text: (C,), or (length, V) of all tokens."""
-    batch = Batch.build(sequences, pad_token_id=checkpoint.tokenizer.pad_id)
-    if isinstance(checkpoint, EncoderCheckpoint):
-        every = torch.arange(batch.num_rows)
-        logits_TV = checkpoint.model(replace(batch, masked_rows_M=every, targets_M=batch.input_ids_T))
-        return torch.split(logits_TV, [len(ids) for ids in sequences])
-    return list(checkpoint.model(batch))
+def _outputs(trained: TrainedModel, sequences: Sequence[np.ndarray]) -> Sequence[Tensor]:
+    """Everything that the model says of each text: (C,) logits, say, or (length, V)."""
+    batch = trained.task.every_output(Batch.build(sequences, pad_token_id=trained.tokenizer.pad_id))
+    return trained.task.split_outputs(trained.model(batch), [len(ids) for ids in sequences])
 
 
-def random_texts(checkpoint: Checkpoint | EncoderCheckpoint) -> list[str]:
+def random_texts(trained: TrainedModel) -> list[str]:
     """Words of the vocabulary in random order, from none to more than fit; the same at every call."""
     generator = np.random.Generator(np.random.PCG64(0))
-    backend, known = checkpoint.tokenizer.backend, checkpoint.tokenizer.ids
-    counts = [0, 1, 2, checkpoint.max_length + 8, *generator.integers(3, 40, size=TEXTS - 4).tolist()]
+    backend, known = trained.tokenizer.backend, trained.tokenizer.ids
+    longest = trained.described.max_length + 8
+    counts = [0, 1, 2, longest, *generator.integers(3, 40, size=TEXTS - 4).tolist()]
     return [backend.decode(known[generator.integers(0, len(known), size=count)].tolist()) for count in counts]

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from custom_bert.config import Schedule
-from custom_bert.training.schedule import Evaluations
+from custom_bert.rules.schedule import Evaluations
 
 
 @dataclass(frozen=True)
@@ -225,13 +225,13 @@ def eval_every(
     return every, f"{total:,} steps in all; an evaluation reads {validation_tokens:,} tokens"
 
 
-def corpus_eval_every(token_budget: int, accumulation: int, validation_tokens: int) -> tuple[int, str]:
+def corpus_eval_every(tokens_per_step: int, validation_tokens: int) -> tuple[int, str]:
     """Steps between evaluations on held-out text, which then take about a twentieth of the time; 50 at
     least."""
     training = (
         validation_tokens / 3 / CORPUS_EVALUATION_SHARE
     )  # tokens, a passing of which costs 3 times as much
-    every = max(50, math.ceil(training / (token_budget * accumulation)))
+    every = max(50, math.ceil(training / tokens_per_step))
     return every, f"an evaluation reads {validation_tokens:,} tokens"
 
 

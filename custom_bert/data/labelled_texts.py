@@ -1,0 +1,140 @@
+"""Labelled texts as a source: a checked data set, and its tokens on disk."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from custom_bert.config import LongTexts
+from custom_bert.data.dataset import Dataset, LabelledFile
+from custom_bert.data.labels import labels_by_id
+from custom_bert.data.loader import BatchBuilder
+from custom_bert.data.source import Text, Tokenised, Tokenising
+from custom_bert.data.store import StoreInfo, TokenStore, open_store
+from custom_bert.data.windows import MOST
+from custom_bert.phrases import counted
+
+KEPT: dict[LongTexts, str] = {
+    "head": "{max_length} tokens",
+    "head_tail": "{max_length} tokens, a quarter from the head and the rest from the end",
+    "windows": f"{MOST} windows of {{max_length}} tokens",
+}
+
+UNEVEN = 10
+"""Times that the largest class has the examples of the smallest, from which a warning is due."""
+
+
+@dataclass(frozen=True)
+class LabelledTexts:
+    """A data set that a run learns from; see `data.source.Source`.
+
+    Attributes:
+        dataset: read and checked.
+        seed: by which validation lines were set aside.
+    """
+
+    dataset: Dataset
+    seed: int
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The names of the classes."""
+        return self.dataset.labels
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What a user should know of the data, one line each."""
+        return self.dataset.warnings
+
+    def text(self) -> Text:
+        """The training file's texts."""
+        file = self.dataset.train.file
+        return Text(file.characters, file.texts_sha256, file.blocks)
+
+    def tokenised(self, how: Tokenising) -> Tokenised:
+        """See `data.source.Source`."""
+        data = self.dataset
+        stores = {id(file): _store(file, how) for file in data.files}
+        window = how.max_length if how.long_texts == "windows" else None
+        train, val, choosing = (
+            None
+            if split is None
+            else BatchBuilder(
+                stores[id(split.file)],
+                split.rows_N,
+                split.targets,
+                how.tokenizer.pad_id,
+                how.pin_memory,
+                window,
+            )
+            for split in (data.train, data.val, data.choosing)
+        )
+        assert train is not None and val is not None
+        truncation = {
+            name: stores[id(file)].info for name, file in zip(("train", "val"), data.files, strict=False)
+        }
+        return Tokenised(train, val, choosing, truncation, tuple(self._doubts(truncation, how)))
+
+    def _doubts(self, truncation: dict[str, StoreInfo], how: Tokenising) -> list[str]:
+        warnings = []
+        kept = KEPT[how.long_texts].format(max_length=how.max_length)
+        ways_out = (how.ways_out.training, how.ways_out.other)
+        for file, info, way_out in zip(self.dataset.files, truncation.values(), ways_out, strict=False):
+            path = file.texts_path
+            if info.truncated:
+                share = info.lost_tokens / (info.tokens + info.lost_tokens)
+                warnings.append(
+                    f"{path}: {counted(info.truncated, 'text')} of {info.texts:,} cut to "
+                    f"{kept}, {share:.1%} of all tokens lost"
+                )
+            if info.unknown.hinders_learning:
+                warnings.append(f"{path}: {info.unknown.message()}: {way_out}")
+        counts = self.dataset.label_counts().values()
+        if max(counts) > UNEVEN * max(1, min(counts)):
+            warnings.append(
+                f"{self.dataset.train.file.labels_path}: the largest class has {max(counts):,} examples, the "
+                f"smallest {min(counts):,}; optim.class_weights balanced and optim.metric macro_f1 may help"
+            )
+        return warnings
+
+    def sizes(self, train: BatchBuilder, val: BatchBuilder) -> str:
+        """See `data.source.Source`."""
+        return (
+            f"{len(train.rows_N):,} training and {len(val.rows_N):,} validation texts, "
+            f"{len(self.labels):,} labels"
+        )
+
+    def notes(self) -> list[str]:
+        """See `data.source.Source`."""
+        data, lines = self.dataset, []
+        if data.was_divided:
+            lines.append(
+                f"no validation files: {len(data.val):,} of {len(data.train.file):,} lines are set "
+                f"aside, stratified by label, seed {self.seed}"
+            )
+        if data.choosing is not None:
+            lines.append(f"{len(data.choosing):,} training lines are set aside to choose thresholds by")
+        return [*lines, labels_by_id(data.labels)]
+
+    def hashes(self) -> dict[str, str]:
+        """See `data.source.Source`."""
+        return self.dataset.hashes()
+
+    def description(self) -> dict[str, Any]:
+        """See `data.source.Source`."""
+        return self.dataset.description()
+
+    def unread_settings(self) -> dict[str, str]:
+        """See `data.source.Source`."""
+        return {} if self.dataset.was_divided else {"data.val_fraction": "there are validation files"}
+
+
+def _store(file: LabelledFile, how: Tokenising) -> TokenStore:
+    return open_store(
+        file.lines,
+        file.texts_sha256,
+        how.tokenizer,
+        max_length=how.max_length,
+        long_texts=how.long_texts,
+        cache=how.cache,
+    )

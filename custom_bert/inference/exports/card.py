@@ -1,0 +1,55 @@
+"""The model card of an export: what it is, what it was trained on, how well it does, how to use it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from custom_bert import __version__, files
+from custom_bert.checkpoints.native import TrainedModel
+from custom_bert.errors import RunError
+from custom_bert.tasks.task import CardFacts
+
+
+def model_card(trained: TrainedModel, model: str, run: Path, name: str) -> str:
+    """The card, in Markdown.
+
+    Args:
+        trained: what is exported.
+        model: the class of transformers that it opens as.
+        run: the run directory, whose record says what was measured.
+        name: of the export.
+
+    Raises:
+        RunError: if the record is damaged.
+    """
+    facts = CardFacts(name, trained.described.max_length, trained.tokenizer)
+    parts = trained.task.card(trained.described.encoder, trained.model, facts)
+    paragraphs = [
+        f"# {name}",
+        f"{parts.about}. Trained with Custom-BERT {__version__}; opens as `{model}`.",
+        *parts.more,
+        *_measured(trained, run),
+        "\n".join(["```python", *parts.example, "```"]),
+    ]
+    head = [
+        "---",
+        "library_name: transformers",
+        f"pipeline_tag: {parts.pipeline}",
+        "tags: [custom-bert]",
+        "---",
+    ]
+    return "\n".join([*head, "", "\n\n".join(paragraphs), ""])
+
+
+def _measured(trained: TrainedModel, run: Path) -> list[str]:
+    """What run.json says of the training; nothing if the directory holds weights only."""
+    if not (run / "run.json").is_file():
+        return []
+    record = files.read_run_json(run, "run.json")
+    try:
+        amounts = trained.task.amounts(record)
+        if record["status"] != "finished":
+            return [f"Training on {amounts} was {record['status']}; these are the best weights until then."]
+        return [f"Trained on {amounts}. {trained.task.results(record)}"]
+    except (KeyError, TypeError, ValueError) as error:
+        raise RunError(f"{run / 'run.json'}: damaged: not the record of a run") from error

@@ -1,0 +1,141 @@
+"""A run as a directory that Hugging Face's transformers opens, with nothing of ours in it.
+
+    config.json  model.safetensors  tokenizer.json  tokenizer_config.json  README.md
+
+A model becomes the family's own class for its task (`checkpoints/families.py`), tensor for tensor; transformers is not needed to write it. Where it is installed, it opens
+what was written and is compared with ours, before the directory gets its name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tokenizers import Tokenizer
+from tokenizers.processors import TemplateProcessing
+from torch import Tensor
+
+from custom_bert import files
+from custom_bert.checkpoints.families import family_of, inexpressible
+from custom_bert.checkpoints.native import TrainedModel, load_model
+from custom_bert.checkpoints.published_files import WEIGHTS
+from custom_bert.checkpoints.tables import Family, masked_to_hugging_face, to_hugging_face
+from custom_bert.checkpoints.tensor_files import write_tensors
+from custom_bert.data.tokenizer import TextTokenizer
+from custom_bert.errors import RunError, WriteError
+from custom_bert.inference.exports.card import model_card
+from custom_bert.inference.exports.verify import verify
+from custom_bert.tasks.task import HeadName
+
+
+def export_hugging_face(run: str | Path, out: str | Path) -> list[str]:
+    """Writes the model of a run directory for transformers.
+
+    Args:
+        run: what training wrote.
+        out: a directory that does not exist yet, or is empty.
+
+    Returns:
+        Lines about what was written, and what was verified.
+
+    Raises:
+        RunError: if the run is damaged, its family cannot express the model, or what transformers computes
+            from the written directory differs.
+        WriteError: if `out` holds something, or the system refuses.
+    """
+    run, out = Path(run), Path(out)
+    trained = load_model(run)
+    described, task = trained.described, trained.task
+    family = family_of(described.encoder)
+    fault = inexpressible(described.encoder, described.long_texts)
+    if fault:
+        raise RunError(f"{run}: {fault}; the defaults of every preset can be exported")
+    config = family.config(described.encoder, task.num_outputs)
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise WriteError(f"{out}: exists already and is not overwritten")
+    head = HEADS[task.head]
+    with files.new_directory(out) as folder:
+        _write(folder, trained, family, head, config, run, out.name)
+        verdict = verify(folder, trained, head.auto, head.model(family))
+    about = ", ".join(filter(None, (head.model(family), task.summary())))
+    return [f"{out}: {about}", verdict]
+
+
+@dataclass(frozen=True)
+class PublishedHead:
+    """How Hugging Face's library has a head of ours.
+
+    Attributes:
+        auto: the class that opens any family's model with it.
+        model: the class of a family.
+        tensors: our tensors under their names.
+    """
+
+    auto: str
+    model: Callable[[Family], str]
+    tensors: Callable[[Family, Mapping[str, Tensor]], dict[str, Tensor]]
+
+
+HEADS: dict[HeadName, PublishedHead] = {
+    "sequence_classification": PublishedHead(
+        "AutoModelForSequenceClassification", lambda family: family.classifier, to_hugging_face
+    ),
+    "masked_lm": PublishedHead(
+        "AutoModelForMaskedLM", lambda family: family.masked.model, masked_to_hugging_face
+    ),
+}
+
+
+def _write(
+    folder: Path,
+    trained: TrainedModel,
+    family: Family,
+    head: PublishedHead,
+    config: dict[str, Any],
+    run: Path,
+    name: str,
+) -> None:
+    tokenizer, task = trained.tokenizer, trained.task
+    ids = {"bos": tokenizer.cls_id, "cls": tokenizer.cls_id, "eos": tokenizer.sep_id, "sep": tokenizer.sep_id}
+    buffers = {buffer for buffer, _ in trained.model.named_buffers()}
+    state = {
+        key: tensor.contiguous() for key, tensor in trained.model.state_dict().items() if key not in buffers
+    }
+    content = {
+        **{key: value for key, value in config.items() if key != "num_labels"},
+        **{f"{role}_token_id": token_id for role, token_id in ids.items()},
+        "architectures": [head.model(family)],
+        **task.published(trained.model),
+        "dtype": "float32",
+    }
+    files.write_json(folder / "config.json", content)
+    with files.creating(folder / WEIGHTS) as sink:
+        write_tensors(sink, head.tensors(family, state), metadata={"format": "pt"})
+    files.write_text(folder / "tokenizer.json", _tokenizer_json(tokenizer))
+    files.write_json(
+        folder / "tokenizer_config.json",
+        {
+            # without the class transformers takes the family's own, which may split texts otherwise
+            "tokenizer_class": "PreTrainedTokenizerFast",
+            "model_max_length": trained.described.max_length,
+            "model_input_names": ["input_ids", "attention_mask"],
+            "clean_up_tokenization_spaces": False,
+            **tokenizer.special_tokens(),
+        },
+    )
+    files.write_text(folder / "README.md", model_card(trained, head.model(family), run, name))
+
+
+def _tokenizer_json(tokenizer: TextTokenizer) -> str:
+    """tokenizer.json that frames a text as we do, whatever it did before."""
+    backend = Tokenizer.from_str(tokenizer.to_json())
+    start, end = (backend.id_to_token(i) for i in (tokenizer.cls_id, tokenizer.sep_id))
+    if backend.encode("").ids != [tokenizer.cls_id, tokenizer.sep_id]:
+        backend.post_processor = TemplateProcessing(
+            single=f"{start} $A {end}",
+            pair=f"{start} $A {end} $B:1 {end}:1",
+            special_tokens=[(start, tokenizer.cls_id), (end, tokenizer.sep_id)],
+        )
+    return str(backend.to_str(pretty=True))

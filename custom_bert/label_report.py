@@ -1,0 +1,36 @@
+"""The table of a multi-label evaluation for a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from custom_bert.label_metrics import LabelScores
+from custom_bert.report import TABLE_ROWS, cut, most_frequent, printable
+from custom_bert.terminal import ELLIPSIS, displayable
+
+
+def label_score_lines(scores: LabelScores, labels: Sequence[str], thresholds: Sequence[float]) -> list[str]:
+    """A table of the classes with their thresholds, and the totals.
+
+    With more than `TABLE_ROWS` classes, those with most examples, and a line on how many are left out.
+    """
+    rows = most_frequent([one.support for one in scores.classes], TABLE_ROWS)
+    shown = [displayable(printable(labels[i])) for i in rows]
+    width = min(40, max(len("micro average"), *map(len, shown)))
+    lines = [f"{'label':<{width}}  threshold  precision  recall      F1  examples"]
+    for label, i in zip(shown, rows, strict=True):
+        one = scores.classes[i]
+        lines.append(
+            f"{cut(label, width, displayable(ELLIPSIS)):<{width}}  {thresholds[i]:9.3f}  {one.precision:9.3f}  "
+            f"{one.recall:6.3f}  {one.f1:6.3f}  {one.support:8,}"
+        )
+    if len(rows) < len(labels):
+        left_out = f"{len(labels) - len(rows):,} more classes are not shown"
+        lines.append(f"{left_out}; custom-bert evaluate --json prints every class")
+    micro = f"{scores.micro_precision:9.3f}  {scores.micro_recall:6.3f}  {scores.micro_f1:6.3f}"
+    return [
+        *lines,
+        f"{'micro average':<{width}}  {'':9}  {micro}  {scores.examples:8,}",
+        f"{'macro average':<{width}}  {'':9}  {'':9}  {'':6}  {scores.macro_f1:6.3f}  {scores.examples:8,}",
+        f"{'exact match':<{width}}  {'':9}  {'':9}  {'':6}  {scores.exact_match:6.3f}  {scores.examples:8,}",
+    ]

@@ -1,0 +1,135 @@
+"""A configuration in which everything is decided.
+
+`TrainConfig` is what a user writes: None means "you decide". A `ResolvedConfig` has the same fields, and none
+of them waits for a decision. Where None is still allowed it is a value, which the field's text in `config.py`
+explains: no checkpoint to start from, no limit of time, no limit of a batch's examples.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal, get_args, get_type_hints
+
+from custom_bert import config as configuration
+from custom_bert.config import (
+    GROUPS,
+    Activation,
+    BatchConfig,
+    DataConfig,
+    Metric,
+    Mlp,
+    ModelConfig,
+    Norm,
+    OptimConfig,
+    Plan,
+    Pooling,
+    Position,
+    Precision,
+    RuntimeConfig,
+    Schedule,
+    TrainConfig,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResolvedData(DataConfig):
+    """`DataConfig`, decided."""
+
+    max_length: int = field()
+    val_fraction: float = field()
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResolvedModel(ModelConfig):
+    """`ModelConfig`, decided."""
+
+    vocab_size: int = field()
+    hidden_size: int = field()
+    num_hidden_layers: int = field()
+    num_attention_heads: int = field()
+    intermediate_size: int = field()
+    norm: Norm = field()
+    position: Position = field()
+    hidden_act: Activation = field()
+    mlp: Mlp = field()
+    bias: bool = field()
+    pooling: Pooling = field()
+    hidden_dropout: float = field()
+    local_attention: int = field()
+    global_attn_every_n_layers: int = field()
+    rope_theta: float = field()
+    local_rope_theta: float = field()
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResolvedBatch(BatchConfig):
+    """`BatchConfig`, decided."""
+
+    plan: Plan = field()
+    token_budget: int = field()
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResolvedOptim(OptimConfig):
+    """`OptimConfig`, decided."""
+
+    lr: float = field()
+    epochs: int = field()
+    embedding_init: Literal["random", "ppmi", "checkpoint"] = field()
+    embedding_lr_factor: float = field()
+    layer_lr_decay: float = field()
+    pretrain_epochs: int = field()
+    schedule: Schedule = field()
+    weight_decay: float = field()
+    token_dropout: float = field()
+    r_drop: float = field()
+    metric: Metric = field()
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResolvedRuntime(RuntimeConfig):
+    """`RuntimeConfig`, decided."""
+
+    device: Literal["cpu", "cuda", "mps"] = field()
+    precision: Precision = field()
+    skip_unread: bool = field()
+    compile: bool = field()
+    threads: int = field()
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResolvedConfig(TrainConfig):
+    """`TrainConfig`, decided."""
+
+    data: ResolvedData = field()
+    model: ResolvedModel = field()
+    batch: ResolvedBatch = field()
+    optim: ResolvedOptim = field()
+    runtime: ResolvedRuntime = field()
+
+
+def resolved(config: TrainConfig) -> ResolvedConfig:
+    """A configuration whose every setting has been decided.
+
+    Raises:
+        AssertionError: naming those that have not; a fault of ours.
+    """
+    kinds: dict[str, type[Any]] = {name: get_type_hints(ResolvedConfig)[name] for name in GROUPS}
+    values = {item.name: getattr(config, item.name) for item in fields(TrainConfig)}
+    groups = {name: kind(**vars(values[name])) for name, kind in kinds.items()}
+    found = ResolvedConfig(**{**values, **groups})
+    open_ = [name for name in decided() if configuration.to_flat(found)[name] is None]
+    assert not open_, f"not decided: {', '.join(open_)}"
+    return found
+
+
+def decided() -> list[str]:
+    """The settings that a user may leave open and a `ResolvedConfig` has decided, by dotted name."""
+    asked = configuration.field_types()
+    found = []
+    for group in GROUPS:
+        for name, kind in get_type_hints(get_type_hints(ResolvedConfig)[group]).items():
+            dotted = f"{group}.{name}"
+            if type(None) in get_args(asked[dotted]) and type(None) not in get_args(kind):
+                found.append(dotted)
+    return found

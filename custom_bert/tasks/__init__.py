@@ -1,0 +1,1 @@
+"""The kinds of target that a model can learn, one file each."""

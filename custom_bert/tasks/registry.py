@@ -1,0 +1,15 @@
+"""Every task by its name, the value of the setting `task`."""
+
+from __future__ import annotations
+
+from custom_bert.config import TaskName
+from custom_bert.tasks.classification import Classification
+from custom_bert.tasks.masked_lm import MaskedLanguageModelling
+from custom_bert.tasks.multi_label import MultiLabel
+from custom_bert.tasks.task import Task
+
+TASKS: dict[TaskName, type[Task]] = {
+    "classification": Classification,
+    "multi_label": MultiLabel,
+    "masked_lm": MaskedLanguageModelling,
+}

@@ -1,0 +1,85 @@
+"""From a plan to a model that can be trained, seeded."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import cast
+
+import torch
+from torch import nn
+
+from custom_bert.models.masked_lm import MaskedLanguageModel
+from custom_bert.precision import MixedPrecision
+from custom_bert.tasks.masked_lm import before_the_task
+from custom_bert.tasks.task import EncoderModel
+from custom_bert.training import ranks as processes
+from custom_bert.training.compile import compile_layers, compiler_fault, fusion_line
+from custom_bert.training.embedding_init import start_from_cooccurrences
+from custom_bert.training.log import Reporter
+from custom_bert.training.phases import Phase, make_phase, time_passes
+from custom_bert.training.plan import Material, RunPlan
+from custom_bert.training.ranks import Ranks
+from custom_bert.training.state import State
+from custom_bert.training.tokens_in_use import train_tokens_in_use
+
+
+def build(plan: RunPlan, material: Material, ranks: Ranks, reporter: Reporter) -> State:
+    """Model, phases and precision. Sets torch's threads, its seed, and deterministic operations."""
+    config, device = plan.config, plan.device
+    torch.set_num_threads(config.runtime.threads)
+    torch.manual_seed(config.seed)
+    torch.use_deterministic_algorithms(config.runtime.deterministic)
+    model = _model(plan, material).to(device).train()
+    encoder = model.encoder
+    encoder.set_kernel(config.runtime.attention)
+    encoder.skip_unread = config.runtime.skip_unread
+    encoder.freeze(config.optim.freeze_layers)
+    if config.optim.embedding_init == "ppmi":
+        start_from_cooccurrences(encoder, material, config.seed)
+    if config.runtime.shard:  # all token vectors, of one process too: it may continue what several began
+        if ranks.world > 1:
+            processes.shard(model, encoder.layers, device)
+    else:
+        train_tokens_in_use(encoder, plan, material, reporter.detail)
+    phases = _phases(model, plan, material, ranks)
+    state = State(model, phases, MixedPrecision(config.runtime.precision, device), ranks)
+    if ranks.rank:  # from here on every rank draws its own dropout
+        torch.manual_seed(config.seed + 1_000_003 * ranks.rank)
+    if config.runtime.compile:
+        _compile(state, plan, reporter)
+    return state
+
+
+def _model(plan: RunPlan, material: Material) -> EncoderModel:
+    """From scratch, or from trained tensors."""
+    if material.pretrained is None:
+        return cast(EncoderModel, plan.task.model(plan.encoder))
+    tensors = dict(material.pretrained.state)
+    material.pretrained.state.clear()
+    return cast(EncoderModel, plan.task.model(plan.encoder, tensors))
+
+
+def _phases(model: EncoderModel, plan: RunPlan, material: Material, ranks: Ranks) -> list[Phase]:
+    """The task's phase, and before it, if that is asked for, language modelling on the same texts."""
+    phases = []
+    if plan.config.optim.pretrain_epochs:
+        language_model: nn.Module = MaskedLanguageModel(model.encoder).to(plan.device).train()
+        before = before_the_task(plan.config, material.tokenizer)
+        phases.append(make_phase("pretrain", language_model, before, plan, material, ranks))
+    learning = plan.task.learning(plan.config, material.source, material.tokenizer, plan.device)
+    phases.append(make_phase(plan.task.phase, model, learning, plan, material, ranks))
+    return phases
+
+
+def _compile(state: State, plan: RunPlan, reporter: Reporter) -> None:
+    """Fuses the layers' kernels, and says what that cost and whether it pays."""
+    fault = compiler_fault(plan.device)
+    if fault:
+        reporter.warn(f"training goes on without torch.compile: {fault}")
+        return
+    timed = partial(time_passes, state.phases[-1], plan.device, state.precision)
+    _, eager = timed(2)
+    compile_layers(state.model.encoder)
+    first, _, fused = timed(3)
+    state.fused = True
+    reporter.detail(fusion_line(eager, first, fused))

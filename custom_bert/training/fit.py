@@ -1,0 +1,273 @@
+"""The loop of a phase: step, log, evaluate, save, until the schedule ends or the metric stops improving."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+
+from custom_bert import signals
+from custom_bert.rules import choices
+from custom_bert.rules.schedule import falls, lr_factor
+from custom_bert.signals import Requests
+from custom_bert.training import checkpoint
+from custom_bert.training.compile import graphs_compiled
+from custom_bert.training.log import Board, Reporter, duration
+from custom_bert.training.memory import step_within_memory
+from custom_bert.training.optim import set_lr
+from custom_bert.training.outcome import evaluate_now
+from custom_bert.training.phases import Step, steps_of, total_steps
+from custom_bert.training.plan import Material, RunPlan, evaluations
+from custom_bert.training.run import RunDirectory
+from custom_bert.training.state import State
+from custom_bert.training.step import StepResult
+
+MOMENTS = 12
+"""Bytes of a parameter in a checkpoint: its value and AdamW's two moments, in fp32."""
+
+
+def fit_all(
+    state: State, plan: RunPlan, material: Material, run: RunDirectory, reporter: Reporter, requests: Requests
+) -> None:
+    """Trains all phases that are left. See `Fit.run`."""
+    for phase in range(state.progress.phase, len(state.phases)):
+        if phase > state.progress.phase:
+            state.progress.enter(phase)
+            state.saved = None  # the step counts anew
+        Fit(state, plan, material, run, reporter, requests).run()
+        state.phase.optimizer.state.clear()  # moments make room for those of the next phase
+
+
+class Fit:
+    """The present phase of a run.
+
+    Args:
+        state: of the run.
+        plan: what is decided.
+        material: what is learned from.
+        run: the directory.
+        reporter: says how it goes.
+        requests: to end.
+    """
+
+    def __init__(
+        self,
+        state: State,
+        plan: RunPlan,
+        material: Material,
+        run: RunDirectory,
+        reporter: Reporter,
+        requests: Requests,
+    ) -> None:
+        self.state, self.plan, self.material = state, plan, material
+        self.run_directory, self.reporter, self.requests = run, reporter, requests
+        self.phase, self.progress, self.clock, self.ranks = (
+            state.phase,
+            state.progress,
+            state.clock,
+            state.ranks,
+        )
+        config = plan.config
+        self.total = total_steps(self.phase)
+        self.limit = self._time_limit()
+        self.shown = self.total if self.limit == float("inf") else None  # the time ends it, not a number
+        self.log_every = config.runtime.log_every or choices.log_every(
+            self.total, max_minutes=config.optim.max_minutes
+        )
+        self.when, _ = evaluations(config, plan.task, material)
+        size = MOMENTS * sum(parameter.numel() for parameter in self.phase.model.parameters())
+        self.pace = checkpoint.Pace(config.runtime.checkpoint_every, size)
+        self.board = Board(run.path) if config.runtime.tensorboard and self.ranks.leads else None
+
+    def _time_limit(self) -> float:
+        """Seconds that the phase may take: its share, by epochs, of max_minutes."""
+        minutes = self.plan.config.optim.max_minutes
+        if minutes is None:
+            return float("inf")
+        return 60 * minutes * self.phase.epochs / sum(phase.epochs for phase in self.state.phases)
+
+    def run(self) -> None:
+        """Trains until the phase ends.
+
+        Raises:
+            StopRequested: after a request to end, when a checkpoint of the last step is written.
+            UserError: if training diverges.
+        """
+        self._begin()
+        self.reporter.start(self.phase.name, self.shown)
+        try:
+            if self.progress.evaluation_due:
+                self._evaluate()
+            for step in self._steps():
+                done = self._share_done(step)
+                lr = self._set_lr(done)
+                result = self._train(step)
+                self._advance(step, result, done)
+                self._log(lr, result, done)
+                self._evaluate_if_due(done)
+                if self.progress.ended:
+                    break
+                self._save_if_due()
+        except signals.StopRequested:
+            if self.state.saved != self.state.position and (self.progress.phase or self.progress.step):
+                self._save()
+            raise
+        finally:
+            self.reporter.stop()
+            if self.board:
+                self.board.close()
+        self._say_how_it_was()
+
+    def _begin(self) -> None:
+        phase, progress = self.phase, self.progress
+        phase.begin()
+        checkpoint.begin_moments(phase.model, phase.optimizer)
+        pretrained = self.material.pretrained
+        if pretrained and pretrained.moments and not progress.step:
+            checkpoint.restore_moments(pretrained.moments, self.state)
+        self.model = self.ranks.parallel(phase.model)
+        self.clock.begin_phase(
+            progress.phase_seconds,
+            tokens=progress.tokens,
+            rows=progress.rows,
+            log_seconds=progress.log_seconds,
+        )
+
+    def _steps(self) -> Iterator[Step]:
+        """The steps that are left, until there is a request to end; all ranks end together."""
+        if self.progress.ended:
+            return iter(())
+        steps = steps_of(self.phase, self.progress.epochs_done, self.progress.steps_done)
+        agreed = self.requests.between(steps, lambda number: int(self.ranks.largest(number)[0]))
+        return self.clock.waiting_for(agreed)
+
+    def _share_done(self, step: Step) -> float:
+        """The share of the phase that is done after a step, by the schedule or by the time."""
+        (elapsed,) = self.ranks.largest(self.clock.phase_seconds)
+        return min(1.0, max(step.progress, elapsed / self.limit))
+
+    def _set_lr(self, done: float) -> float:
+        """Gives the optimizer the learning rate of the step; keeps the encoder from before it falls."""
+        optim, task = self.plan.config.optim, self.plan.task
+        middle = max(0.0, done - 0.5 / self.total)
+        keeps = optim.schedule == "wsd" and task.keeps_stable and not self.progress.falling
+        if keeps and falls(middle, optim.warmup, optim.decay):
+            with self.clock.stopped():
+                checkpoint.save_stable(
+                    self.run_directory.path, self.state, self.plan, self.material.tokenizer
+                )
+            self.progress.falling = True
+        factor = lr_factor(middle, warmup=optim.warmup, schedule=optim.schedule, decay=optim.decay)
+        set_lr(self.phase.optimizer, self.phase.lr * factor)
+        return self.phase.lr * factor
+
+    def _train(self, step: Step) -> StepResult:
+        return step_within_memory(
+            self.state,
+            self.phase,
+            step,
+            self.model,
+            device=self.plan.device,
+            clip_norm=self.plan.config.optim.clip_norm,
+            warn=self.reporter.warn,
+        )
+
+    def _advance(self, step: Step, result: StepResult, done: float) -> None:
+        progress = self.progress
+        progress.step, progress.epoch = progress.step + 1, step.epoch
+        progress.epochs_done, progress.steps_done = step.epochs_done, step.steps_done
+        progress.ended = step.last or done >= 1
+        if result.empty:
+            progress.empty += 1
+        else:
+            self.state.losses.append(result.loss)
+            self.state.skips.append(result.skipped)
+        self.clock.count(result.tokens, result.rows)
+
+    def _log(self, lr: float, result: StepResult, done: float) -> None:
+        """Writes and shows a record where one is due."""
+        progress = self.progress
+        due = progress.step % self.log_every == 0 or progress.ended
+        if due or self.plan.device.type == "cpu":  # elsewhere reading waits for the device
+            self.state.count_skips()
+        if due:
+            elapsed = self.clock.phase_seconds
+            record = self._record(lr, float(result.grad_norm), elapsed)
+            self.state.losses.clear()
+            self.run_directory.log.write(record)
+            remaining = elapsed * (1 - done) / max(done, 1e-9)
+            self.reporter.progress(record, self.shown, remaining=remaining)
+            if self.board:
+                self.board.add(record)
+        self.reporter.advance(progress.step if self.shown else round(100 * done))
+
+    def _record(self, lr: float, grad_norm: float, elapsed: float) -> dict[str, Any]:
+        """What metrics.jsonl says of the steps since its last line of the phase."""
+        losses, progress = self.state.losses, self.progress
+        return {
+            "kind": self.phase.name,
+            "step": progress.step,
+            "epoch": round(progress.epoch, 4),
+            "loss": _or_none(float(torch.stack(losses).nanmean())) if losses else None,
+            "lr": lr,
+            "grad_norm": _or_none(grad_norm),
+            "skipped": progress.skipped,
+            "empty": progress.empty,
+            **self.clock.read(),
+            "seconds": round(elapsed, 3),
+            **({"graphs": graphs_compiled()} if self.state.fused else {}),
+        }
+
+    def _evaluate_if_due(self, done: float) -> None:
+        progress = self.progress
+        due = self.when.due(progress.step, done, progress.epoch, progress.next_evaluation)
+        if self.phase.evaluates and (due or progress.ended):
+            progress.evaluation_due = True
+            self._evaluate()
+
+    def _evaluate(self) -> None:
+        progress, optim = self.progress, self.plan.config.optim
+        with self.clock.stopped():
+            begun = self.clock.phase_seconds
+            record = evaluate_now(
+                self.state, self.plan, self.material, self.run_directory, self.reporter, self.requests
+            )
+            now = self.clock.phase_seconds
+            cost, elapsed = self.ranks.largest(now - begun, now)
+            done = max(progress.epoch / self.phase.epochs, elapsed / self.limit)
+            progress.next_evaluation = self.when.after(done, elapsed, cost)
+        if self.board:
+            self.board.add(record)
+        progress.evaluation_due = False
+        stale = progress.step - progress.best_step
+        if optim.patience and stale >= optim.patience and not progress.ended:
+            metric = self.plan.task.metric(self.plan.config)
+            self.reporter.say(f"stopped: {metric} has not improved for {stale:,} steps")
+            progress.ended = True
+
+    def _save_if_due(self) -> None:
+        (due,) = self.ranks.largest(self.pace.due(self.progress.step))
+        if due:
+            self._save()
+
+    def _save(self) -> None:
+        with self.clock.stopped():
+            self.state.count_skips()
+            self.pace.saved(self.run_directory.save(self.state))
+
+    def _say_how_it_was(self) -> None:
+        for line in self.state.left_out():
+            self.reporter.warn(line)
+        self.clock.end_phase()
+        trained = self.clock.trained
+        waited = self.clock.waited / max(trained, 1e-9)
+        self.reporter.say(
+            f"{self.phase.name}ing took {duration(trained)}, {waited:.1%} of it waiting for batches"
+        )
+
+
+def _or_none(value: float) -> float | None:
+    """JSON has no infinity; loss or gradient norm are not finite where the step was skipped."""
+    return value if np.isfinite(value) else None

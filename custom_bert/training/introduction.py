@@ -1,0 +1,91 @@
+"""What is said before the first step: a few lines for everybody, and every choice for who wants them."""
+
+from __future__ import annotations
+
+import textwrap
+from pathlib import Path
+from typing import Any
+
+from custom_bert.training.log import duration
+from custom_bert.training.phases import Phase, total_steps
+from custom_bert.training.plan import Material, RunPlan
+
+
+def short(plan: RunPlan, material: Material) -> list[str]:
+    """Data, model, device and precision, a line each."""
+    encoder, runtime = plan.encoder, plan.config.runtime
+    start = plan.config.model.init_from or f"from scratch, preset {plan.config.preset}"
+    parameters = encoder.num_parameters(plan.task.num_outputs) / 1e6
+    threads = f", {runtime.threads} {'thread' if runtime.threads == 1 else 'threads'}"
+    mixed = "" if runtime.precision == "fp32" else " (automatic mixed precision)"
+    return [
+        _line("data", material.source.sizes(material.train, material.val)),
+        _line(
+            "model",
+            f"{encoder.num_hidden_layers} layers, {encoder.hidden_size} wide, {parameters:.1f} M parameters; "
+            f"{start}",
+        ),
+        _line("device", f"{runtime.device}{threads if plan.device.type == 'cpu' else ''}"),
+        _line("precision", f"{runtime.precision}{mixed}"),
+    ]
+
+
+def details(plan: RunPlan, material: Material) -> list[str]:
+    """What was decided about the data, and every choice with its reason."""
+    lines = list(material.source.notes())
+    if plan.config.data.long_texts == "windows":
+        windows_N = material.train.windows_of_texts()
+        several = windows_N[windows_N > 1]
+        mean = f", {several.mean():.1f} each in the mean" if len(several) else ""
+        lines.append(f"{len(several):,} training texts are longer and are read in windows{mean}")
+    if material.pretrained is not None:
+        lines += [f"{material.pretrained.source}: {note}" for note in material.pretrained.notes]
+    by_preset = f"preset {plan.config.preset}"
+    settled = [f"{c.name} {shown(c.value)}" for c in plan.choices if c.reason == by_preset]
+    lines += textwrap.wrap(f"{by_preset}: {', '.join(settled)}", 100, subsequent_indent="  ")
+    chosen = [c for c in plan.choices if c.reason != by_preset]
+    width = max(len(choice.name) for choice in chosen)
+    value_width = max(len(shown(choice.value)) for choice in chosen)
+    lines += [f"  {c.name:<{width}}  {shown(c.value):<{value_width}}  {c.reason}" for c in chosen]
+    return lines
+
+
+def work(phases: list[Phase], plan: RunPlan, expected: float, directory: Path) -> list[str]:
+    """Batches, time, and where the run goes, a line each.
+
+    Args:
+        phases: that are to come.
+        plan: of the run.
+        expected: seconds that they are estimated to take.
+        directory: of the run.
+    """
+    batch, minutes = plan.config.batch, plan.config.optim.max_minutes
+    size = f"{batch.token_budget:,} tokens"
+    if batch.plan == "padded":
+        size = f"{batch.batch_size:,} texts of {plan.config.data.max_length:,} tokens"
+    steps = "; ".join(
+        f"{'pretraining' if phase.name == 'pretrain' else 'training'} {phase.epochs} "
+        f"{'epoch' if phase.epochs == 1 else 'epochs'}, {total_steps(phase):,} steps"
+        for phase in phases
+    )
+    time = f"about {duration(expected)}"
+    if minutes is not None and expected > 60 * minutes:
+        time = f"{minutes:g} min in all, of the {duration(expected)} that all epochs would take"
+    return [
+        _line("batches", f"{batch.plan}, {size} each; {steps}"),
+        _line("time", time),
+        _line("run", str(directory)),
+    ]
+
+
+def _line(name: str, text: str) -> str:
+    return f"{name:<10} {text}"
+
+
+def shown(value: Any) -> str:
+    """A setting's value as a person reads it."""
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    if isinstance(value, int) and value >= 10_000:
+        return f"{value:,}"
+    return str(value)

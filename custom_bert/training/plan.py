@@ -1,0 +1,142 @@
+"""What a run is before its first step: what is decided, and what there is to learn from.
+
+Shapes: N examples.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from custom_bert.checkpoints.pretrained import Pretrained
+from custom_bert.config import TrainConfig
+from custom_bert.data.batching import plan_batches
+from custom_bert.data.loader import BatchBuilder
+from custom_bert.data.source import Source
+from custom_bert.data.store import StoreInfo
+from custom_bert.data.token_dropout import TokenDropout
+from custom_bert.data.tokenizer import TextTokenizer
+from custom_bert.presets import EncoderConfig
+from custom_bert.rules.choices import Choice, evaluations_in_time
+from custom_bert.rules.resolved import ResolvedConfig
+from custom_bert.rules.schedule import Evaluations
+from custom_bert.tasks.task import Task
+
+
+@dataclass(frozen=True)
+class RunPlan:
+    """What is decided.
+
+    Attributes:
+        asked: the configuration as the user wrote it.
+        config: every setting.
+        encoder: the architecture.
+        device: where to train.
+        task: what is learned.
+        choices: what was decided, in order.
+    """
+
+    asked: TrainConfig
+    config: ResolvedConfig
+    encoder: EncoderConfig
+    device: torch.device
+    task: Task
+    choices: tuple[Choice, ...]
+
+    @property
+    def trained(self) -> bool:
+        """Whether a trained encoder is the start."""
+        return self.config.model.init_from is not None
+
+
+@dataclass(frozen=True)
+class Material:
+    """What there is to learn from.
+
+    Attributes:
+        source: the checked data.
+        tokenizer: trained or loaded.
+        train, val: build batches of the two splits.
+        choosing: builds batches of the examples by which thresholds are chosen; None where there are none.
+        truncation: how many texts were cut, and by how much, by split.
+        pretrained: the trained encoder that is the start, if any; building the model empties its `state`.
+        warnings: what the user has to be told of the data and of the settings, one line each.
+    """
+
+    source: Source
+    tokenizer: TextTokenizer
+    train: BatchBuilder
+    val: BatchBuilder
+    choosing: BatchBuilder | None
+    truncation: dict[str, StoreInfo]
+    pretrained: Pretrained | None
+    warnings: tuple[str, ...]
+
+    @property
+    def validation_tokens(self) -> int:
+        """Tokens that an evaluation reads."""
+        choosing = 0 if self.choosing is None else int(self.choosing.lengths_N.sum())
+        return int(self.val.lengths_N.sum()) + choosing
+
+    def description(self) -> dict[str, Any]:
+        """Sizes, hashes and label counts, for run.json."""
+        return {
+            **self.source.description(),
+            "train_tokens": int(self.train.lengths_N.sum()),
+            "val_tokens": int(self.val.lengths_N.sum()),
+            "truncation": {
+                split: {
+                    "texts": info.truncated,
+                    "share_of_tokens_lost": info.lost_tokens / (info.tokens + info.lost_tokens),
+                }
+                for split, info in self.truncation.items()
+            },
+            "warnings": list(self.warnings),
+        }
+
+
+def token_dropout(rate: float | None, seed: int) -> TokenDropout | None:
+    """What learning the labels leaves out of the texts; None for nothing."""
+    return TokenDropout(rate, seed) if rate else None
+
+
+def epoch_batches(
+    train: BatchBuilder, config: TrainConfig, seed: int, epoch: int, dropout: TokenDropout | None
+) -> list[np.ndarray]:
+    """The training batches of an epoch: indices into the training split.
+
+    Args:
+        train: of the training split.
+        config: with the batching decided.
+        seed: of the order.
+        epoch: from 0.
+        dropout: leaves out tokens, so that more examples fit into a batch.
+    """
+    batch = config.batch
+    assert batch.plan is not None and batch.token_budget is not None
+    return plan_batches(
+        train.kept_lengths(dropout, epoch),
+        batch.plan,
+        token_budget=batch.token_budget,
+        batch_size=batch.batch_size,
+        seed=seed,
+        epoch=epoch,
+    )
+
+
+def evaluations(config: TrainConfig, task: type[Task] | Task, material: Material) -> tuple[Evaluations, str]:
+    """When the phase whose weights are kept is evaluated, and why."""
+    if config.optim.eval_every is not None or config.optim.max_minutes is None:
+        return Evaluations(config.optim.eval_every), "by the number of steps"
+    assert config.optim.epochs is not None
+    dropout = token_dropout(config.optim.token_dropout, config.seed)
+    return evaluations_in_time(
+        config.optim.epochs,
+        trained=config.model.init_from is not None and not task.predicts_tokens,
+        training_tokens=int(material.train.kept_lengths(dropout, 0).sum()),
+        validation_tokens=material.validation_tokens,
+        share=task.evaluation_share,
+    )

@@ -1,0 +1,78 @@
+"""Training in a run directory until it ends in one of four ways, each of which leaves the directory in order.
+
+- It is finished: the record says so, and the checkpoints are gone.
+- Somebody asked for an end: a checkpoint of the last step is there, and the same command goes on.
+- It failed before anything was worth keeping: the directory is free for another attempt.
+- It failed later: what was kept stays, and the record says "interrupted".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+from custom_bert import signals
+from custom_bert.errors import UserError, WriteError
+from custom_bert.signals import Requests
+from custom_bert.training import checkpoint
+from custom_bert.training.log import Reporter
+from custom_bert.training.run import RunDirectory
+from custom_bert.training.state import State
+
+
+@contextmanager
+def session(state: State, run: RunDirectory, reporter: Reporter) -> Iterator[Requests]:
+    """Within, requests to end are noted and obeyed where the run can be continued.
+
+    Raises:
+        KeyboardInterrupt: after Ctrl-C.
+        SystemExit: after SIGTERM.
+    """
+    try:
+        with signals.noted() as requests:
+            try:
+                yield requests
+            except signals.StopRequested:
+                reporter.stop()
+                _keep_for_later(state, run, reporter)
+        if requests.number:  # perhaps when all was done
+            requests.obey()
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:
+        reporter.stop()
+        with suppress(WriteError):  # the first fault is the one to tell
+            _keep_after(error, state, run)
+        raise
+
+
+def _keep_for_later(state: State, run: RunDirectory, reporter: Reporter) -> None:
+    """After a request to end: says what is kept, and how it goes on; nothing is, before the first step."""
+    progress = state.progress
+    if progress.ended and state.saved != state.position:
+        # all that is left is to evaluate the best weights, which takes no moments
+        checkpoint.begin_moments(state.phase.model, state.phase.optimizer)
+        run.save(state)
+    if not (progress.phase or progress.step):
+        run.discard()
+        reporter.say("interrupted before the first step: nothing is kept")
+        return
+    run.close_log()
+    run.update("interrupted", **state.kept())
+    ready = (
+        f"; the weights of step {progress.best_step:,} are ready for evaluate and predict"
+        if progress.best_step
+        else ""
+    )
+    reporter.say(
+        f"interrupted after step {progress.step:,}: --out {run.path} and the same settings continue it{ready}"
+    )
+
+
+def _keep_after(error: BaseException, state: State, run: RunDirectory) -> None:
+    worthless = state.progress.best_step == 0 and not checkpoint.exists(run.path)
+    if isinstance(error, UserError) and worthless:
+        run.discard()
+        return
+    run.close_log()
+    run.update("interrupted", **state.kept())

@@ -1,0 +1,47 @@
+"""Settings that the user has made and that a run does not read."""
+
+from __future__ import annotations
+
+from custom_bert import config as configuration
+from custom_bert.config import TrainConfig
+from custom_bert.data.source import Source
+from custom_bert.tasks.task import Task
+
+
+def unread_settings(asked: TrainConfig, config: TrainConfig, task: type[Task], source: Source) -> list[str]:
+    """One line for each, with the reason.
+
+    Args:
+        asked: the configuration as the user wrote it.
+        config: with what was decided.
+        task: that is learned.
+        source: of the data.
+    """
+    padded, model, given = config.batch.plan == "padded", config.model, configuration.to_flat(asked)
+    local, rotary = bool(model.local_attention), model.position == "rope"
+    masks = bool(config.optim.pretrain_epochs) or task.predicts_tokens
+    nothing_masked = "" if masks else "nothing is masked"
+    reasons = {
+        "batch.token_budget": "batch.plan is padded, which goes by batch.batch_size" if padded else "",
+        "model.rope_theta": "" if rotary else f"model.position is {model.position}",
+        "model.local_rope_theta": "" if rotary and local else "there are no rotary local layers",
+        "model.global_attn_every_n_layers": "" if local else "model.local_attention is 0",
+        "data.lowercase": _lowercase_elsewhere(config),
+        "optim.decay": "" if config.optim.schedule == "wsd" else f"optim.schedule is {config.optim.schedule}",
+        "optim.mask_rate": nothing_masked,
+        "optim.whole_words": nothing_masked,
+        **source.unread_settings(),
+        **dict.fromkeys(task.unread, f"task is {task.name}"),
+    }
+    defaults = configuration.to_flat(TrainConfig())
+    return [
+        f"{name} {given[name]} has no effect: {reason}"
+        for name, reason in reasons.items()
+        if reason and given[name] not in (None, defaults[name])
+    ]
+
+
+def _lowercase_elsewhere(config: TrainConfig) -> str:
+    if config.model.init_from:
+        return f"the tokenizer of {config.model.init_from} says so itself"
+    return "a tokenizer.json says so itself" if str(config.data.tokenizer or "").endswith(".json") else ""
