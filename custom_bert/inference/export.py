@@ -29,7 +29,7 @@ from custom_bert.data.labels import labels_by_id
 from custom_bert.data.tokenizer import TextTokenizer
 from custom_bert.errors import RunError, WriteError
 from custom_bert.inference.verify import verify
-from custom_bert.report import TABLE_ROWS
+from custom_bert.reports.tables import TABLE_ROWS
 
 
 def export_hugging_face(run: str | Path, out: str | Path) -> list[str]:

@@ -12,7 +12,7 @@ from custom_bert.checkpoints.native import read_run_weights
 from custom_bert.errors import RunError
 from custom_bert.metrics import Scores
 from custom_bert.process import release_memory
-from custom_bert.report import score_lines
+from custom_bert.reports.tables import score_lines
 from custom_bert.signals import Requests
 from custom_bert.training import checkpoint
 from custom_bert.training.evaluation import measure, validation_batches
