@@ -22,8 +22,9 @@ DOTTED = 8
 COLOURS = 4
 """Classes of colours; further curves begin with the first again."""
 
-LARGEST = 1e300
-"""Numbers beyond it are not drawn, as differences of two of them would not be finite."""
+SMALLEST, LARGEST = 1e-300, 1e300
+"""Numbers of a logarithmic axis are drawn from the first on, and of both kinds up to the second, so that what is
+computed of them is finite."""
 
 Point = tuple[float, float]
 
@@ -49,19 +50,23 @@ class Axis:
         name: what is counted, written below a horizontal axis.
         base: of a logarithmic axis, whose ticks are powers of it; None for a linear one.
         whole: its ticks are whole numbers.
+        about: into how many steps a linear one is divided, more or less.
     """
 
     name: str = ""
     base: Base | None = None
     whole: bool = False
+    about: int = 4
 
     def has(self, value: float) -> bool:
         """Whether the value has a place on such an axis."""
-        return abs(value) <= LARGEST and (self.base is None or value > 0)  # which NaN is not
+        return abs(value) <= LARGEST and (self.base is None or value >= SMALLEST)  # which NaN is not
 
     def ticks(self, low: float, high: float) -> list[float]:
         """Round numbers that cover the range."""
-        return ticks(low, high, whole=self.whole) if self.base is None else powers(low, high, self.base)
+        if self.base is not None:
+            return powers(low, high, self.base)
+        return ticks(low, high, about=self.about, whole=self.whole)
 
 
 @dataclass(frozen=True)

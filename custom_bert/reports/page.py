@@ -71,7 +71,9 @@ def report_page(name: str, record: dict[str, Any], metrics: Sequence[dict[str, A
         *(["<h2>Warnings</h2>"] if warnings else []),
         *(f"<p>{escape(line)}</p>" for line in warnings),
         "<h2>Training</h2>",
-        f'<div class="charts">{"".join(charts)}</div>' if charts else "<p>No step has been recorded yet.</p>",
+        f'<div class="charts">{"".join(charts)}</div>'
+        if charts
+        else "<p>metrics.jsonl holds no step and no evaluation.</p>",
         *score_sections(validation),
         "<h2>Settings</h2>",
         _settings(record),

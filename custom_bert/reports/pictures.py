@@ -14,6 +14,9 @@ from custom_bert.reports.ticks import ticks, written
 WIDTH, LABEL, BAR, GAP, TOP = 960, 260, 26, 12, 64
 """Of a picture of bars, in its units."""
 
+NUMBER = 16
+"""The width of a short number of an axis."""
+
 PANEL_WIDE, PANEL_HIGH, PANEL_LEFT, PANEL_TOP = 380, 300, 70, 90
 
 
@@ -57,12 +60,14 @@ def bars(title: str, subtitle: str, legend: Sequence[str], data: Sequence[Bar], 
 
 
 def _grid(longest: float, scale: float, bottom: int) -> list[str]:
-    """A line for each tick up to the longest bar; that of 1, where nothing is won, is stronger."""
+    """A line for each tick up to the longest bar, and a stronger one for 1, where nothing is won."""
+    shown = {tick for tick in ticks(0, longest, about=8) if tick <= longest}
+    if longest >= 1 and scale >= NUMBER:
+        shown.add(1.0)
     return [
         f'<path class="grid{" one" if tick == 1 else ""}" d="M{LABEL + tick * scale:.1f} {TOP}V{bottom}"/>'
         f'<text x="{LABEL + tick * scale:.1f}" y="{bottom + 20}" text-anchor="middle">{written(tick)}</text>'
-        for tick in ticks(0, longest, about=8)
-        if tick <= longest
+        for tick in sorted(shown)
     ]
 
 

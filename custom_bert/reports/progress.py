@@ -16,7 +16,7 @@ from custom_bert.reports.measures import MEASURES
 
 WIDE, HIGH = 460, 250
 FRAME = Frame(left=62, right=WIDE - 18, top=14, bottom=HIGH - 42)
-ACROSS, UP = Axis("optimizer steps", whole=True), Axis()
+ACROSS, UP = Axis("optimizer steps", whole=True, about=5), Axis()
 
 LARGEST_METRICS = 1 << 30
 """Bytes of metrics.jsonl."""

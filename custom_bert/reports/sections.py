@@ -15,6 +15,9 @@ from custom_bert.reports.labels import cut, most_frequent, printable
 MATRIX_UP_TO = 40
 """Classes up to which the confusion matrix is shown; above it, the pairs most often taken for each other."""
 
+MATRIX_LABEL = 24
+"""Characters of a label beside the matrix and above it, at most; its tooltip has all of them."""
+
 TABLE_ROWS = 1_000
 """Rows of the table of classes at most: a page, unlike a terminal, is scrolled and searched."""
 
@@ -79,7 +82,9 @@ def _matrix(validation: dict[str, Any]) -> str:
     labels, counts = validation["labels"], validation["confusion_matrix"]
     if len(labels) > MATRIX_UP_TO:
         return _pairs(_pairs_of(labels, counts), 0)
-    head = "".join(f'<th title="{escape(label)}">{_label(label, 12)}</th>' for label in labels)
+    head = "".join(
+        f'<th title="{escape(label)}"><span>{_label(label, MATRIX_LABEL)}</span></th>' for label in labels
+    )
     rows = [f"<tr><th>true \\ predicted</th>{head}</tr>"]
     for label, row in zip(labels, counts, strict=True):
         total = max(1, sum(row))
@@ -87,7 +92,7 @@ def _matrix(validation: dict[str, Any]) -> str:
             f'<td style="background: rgba(var(--heat), {0.75 * count / total:.2f})">{count or ""}</td>'
             for count in row
         )
-        rows.append(f'<tr><th title="{escape(label)}">{_label(label, 24)}</th>{cells}</tr>')
+        rows.append(f'<tr><th title="{escape(label)}">{_label(label, MATRIX_LABEL)}</th>{cells}</tr>')
     return table([], rows, "matrix")
 
 

@@ -19,6 +19,9 @@ NARROWEST = Decimal("1e-4")
 """The span of an axis is at least this share of the largest number on it. Otherwise the ticks of a value that
 hardly changes would have too many digits to be read."""
 
+SMALLEST = Decimal("1e-290")
+"""Where all numbers are nearer to 0, they count as 0: floats hold no steps between them."""
+
 MOST_POWERS = 8
 """Ticks of a logarithmic axis, at most."""
 
@@ -40,7 +43,7 @@ def ticks(low: float, high: float, *, about: int = 4, whole: bool = False) -> li
     bottom, top = Decimal(f"{low:.12g}"), Decimal(f"{high:.12g}")
     largest = max(abs(bottom), abs(top))
     span = max(top - bottom, NARROWEST * largest) if top > bottom else largest
-    step = _step((span or Decimal(1)) / about, whole)
+    step = _step((span if largest >= SMALLEST else Decimal(1)) / about, whole)
     first, last = math.floor(bottom / step), math.ceil(top / step)
     if first == last:
         first, last = first - 1, last + 1

@@ -99,8 +99,16 @@ def test_a_file_that_is_no_report_is_kept(folder: Path, capsys: pytest.CaptureFi
         ("run.json", b"{}", "run.json: damaged: not the record of a run"),
         ("metrics.jsonl", b"nonsense\n{}\n", "metrics.jsonl:1: not valid JSON"),
         ("metrics.jsonl", b'{"kind": "train"}\n', "metrics.jsonl:1: damaged: not the record of a step"),
-        ("metrics.jsonl", b'{"kind": "train", "step": 1, "loss": "low"}', "metrics.jsonl:1: damaged: not the"),
-        ("metrics.jsonl", b'{"kind": "train", "step": 1%s}' % (400 * b"0"), "metrics.jsonl:1: damaged: not the"),
+        (
+            "metrics.jsonl",
+            b'{"kind": "train", "step": 1, "loss": "low"}',
+            "metrics.jsonl:1: damaged: not the",
+        ),
+        (
+            "metrics.jsonl",
+            b'{"kind": "train", "step": 1%s}' % (400 * b"0"),
+            "metrics.jsonl:1: damaged: not the",
+        ),
         ("metrics.jsonl", b"5\n", "metrics.jsonl:1: damaged: not the record of a step"),
     ],
 )
