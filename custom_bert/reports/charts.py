@@ -23,8 +23,8 @@ COLOURS = 4
 """Classes of colours; further curves begin with the first again."""
 
 SMALLEST, LARGEST = 1e-300, 1e300
-"""Numbers of a logarithmic axis are drawn from the first on, and of both kinds up to the second, so that what is
-computed of them is finite."""
+"""Numbers of a logarithmic axis are drawn from the first on, and those of both kinds up to the second. So all
+that is computed of them is finite."""
 
 Point = tuple[float, float]
 

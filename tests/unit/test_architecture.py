@@ -127,6 +127,12 @@ def test_importing_loads_no_torch(name: str) -> None:
     assert loaded.strip() == "[]"
 
 
+@pytest.mark.parametrize("name", ["info", "page", "pictures", "tables"])
+def test_reports_load_no_torch(name: str) -> None:
+    loaded = run_python(f"import sys, custom_bert.reports.{name}; print('torch' in sys.modules)")
+    assert loaded.strip() == "False"
+
+
 def test_config_needs_the_standard_library_only() -> None:
     code = "import sys, custom_bert.config; print('\\n'.join(sorted({m.split('.')[0] for m in sys.modules})))"
     loaded = set(run_python(code).split()) - {"custom_bert"}
