@@ -227,7 +227,7 @@ class Info:
     """Print the run's record, run.json."""
 
     def run(self) -> None:
-        from custom_bert.report import info_lines
+        from custom_bert.reports.info import info_lines
 
         directory = Path(self.run_directory)
         record = files.read_run_json(directory, "run.json")
@@ -236,7 +236,7 @@ class Info:
             return
         try:
             lines = info_lines(record)
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
             raise RunError(f"{directory / 'run.json'}: damaged: not the record of a run") from error
         say("\n".join(lines))
 
@@ -251,7 +251,7 @@ class Report:
     """The page. None: report.html in the run directory."""
 
     def run(self) -> None:
-        from custom_bert.report_page import write_report
+        from custom_bert.reports.page import write_report
 
         DataOutput().line(str(write_report(self.run_directory, self.out)))
 

@@ -15,12 +15,12 @@ from custom_bert import files
 from custom_bert.bench import convergence
 from custom_bert.bench.equality import Proof, prove
 from custom_bert.bench.measure import markdown, shown, spread, write_record
-from custom_bert.bench.picture import Bar, bars
 from custom_bert.bench.speed import DROPOUT, VOCABULARY, defaults_here, measure
 from custom_bert.bench.switches import LEGACY, Improvement, Switches, improvements
 from custom_bert.bench.workloads import AG_NEWS, LENGTHS, Workload
 from custom_bert.config import Precision, Size
 from custom_bert.precision import choose_precision
+from custom_bert.reports.pictures import Bar, bars
 from custom_bert.rules.choices import token_dropout
 from custom_bert.training.compile import choose_compile, compiler_fault
 

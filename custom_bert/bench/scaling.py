@@ -16,7 +16,6 @@ import torch
 from custom_bert import files, machine
 from custom_bert.batch import Batch
 from custom_bert.bench.measure import in_child, markdown, peak_mb, shown, spread, write_record
-from custom_bert.bench.picture import Line, lines
 from custom_bert.bench.speed import PROGRAM, defaults_here, measure
 from custom_bert.bench.switches import LEGACY
 from custom_bert.bench.workloads import AG_NEWS, LENGTHS
@@ -24,6 +23,8 @@ from custom_bert.config import Size
 from custom_bert.ops.attention import attention
 from custom_bert.precision import DTYPES, choose_precision
 from custom_bert.presets import ARCHITECTURE
+from custom_bert.reports.charts import Axis, Curve
+from custom_bert.reports.pictures import panels
 from custom_bert.threads import thread_count
 
 QUESTION = "How time and memory grow with length, size, threads and number of examples"
@@ -164,18 +165,18 @@ def _write(out: Path, found: dict[str, dict[str, list[Any]]], device: str, comma
 
 def picture(by_key: dict[str, list[Any]]) -> str:
     """Two panels against the texts' length: time for a token and memory of a step, both axes by powers."""
-    panels: dict[str, list[Line]] = {}
-    for title, value in (
-        ("µs of a training step per token", lambda c: 1e6 / c["tokens_per_second"]),
-        ("MB of a training step", lambda c: float(c["step_mb"])),
-    ):
-        curves: dict[str, list[tuple[float, float]]] = {}
+    titles: dict[str, Callable[[dict[str, Any]], float]] = {
+        "µs of a training step per token": lambda cell: 1e6 / cell["tokens_per_second"],
+        "MB of a training step": lambda cell: float(cell["step_mb"]),
+    }
+    shown = {}
+    for title, value in titles.items():
+        points: dict[str, list[tuple[float, float]]] = {}
         for key, cells in by_key.items():
             name, length = key.split(", ")
             if None not in cells:
-                middle = spread([value(c) for c in cells])["median"]
-                curves.setdefault(name, []).append((float(length), max(middle, 1e-3)))
-        panels[title] = [Line(name, tuple(points)) for name, points in curves.items()]
-    return lines(
-        "Time and memory against the length of texts, 8,192 tokens a step", panels, "tokens of a text"
-    )
+                middle = spread([value(cell) for cell in cells])["median"]
+                points.setdefault(name, []).append((float(length), max(middle, 1e-3)))
+        shown[title] = [Curve(name, some) for name, some in points.items()]
+    title = "Time and memory against the length of texts, 8,192 tokens a step"
+    return panels(title, shown, Axis("tokens of a text", base=2), Axis(base=10))

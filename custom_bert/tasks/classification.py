@@ -19,7 +19,7 @@ from custom_bert.data.label_files import ClassReader, LabelReader
 from custom_bert.data.labels import LabelIds
 from custom_bert.metrics import ConfusionMatrix, Scores
 from custom_bert.ops.losses import balanced_weights, cross_entropy_sum, r_drop_sum, target_weight
-from custom_bert.report import score_lines
+from custom_bert.reports.tables import score_lines
 from custom_bert.rules.resolved import ResolvedConfig
 from custom_bert.tasks.labelled import LabelledTask
 from custom_bert.tasks.task import ALONE, Gathering, Measured, Objective, UnknownLabelError

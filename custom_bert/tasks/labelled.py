@@ -25,7 +25,7 @@ from custom_bert.errors import ConfigError, RunError
 from custom_bert.models.heads import SequenceClassifier
 from custom_bert.models.outline import from_tensors, outline
 from custom_bert.presets import EncoderConfig
-from custom_bert.report import TABLE_ROWS
+from custom_bert.reports.tables import TABLE_ROWS
 from custom_bert.rules import choices
 from custom_bert.rules.decisions import Decisions, Facts, Pace
 from custom_bert.rules.resolved import ResolvedConfig

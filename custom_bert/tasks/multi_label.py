@@ -24,11 +24,11 @@ from custom_bert.data.labels import LabelIds
 from custom_bert.data.source import Source
 from custom_bert.errors import RunError, shown
 from custom_bert.label_metrics import LabelCounts, LabelScores, best_thresholds
-from custom_bert.label_report import label_score_lines
 from custom_bert.models.heads import SequenceClassifier, ThresholdClassifier
 from custom_bert.ops.losses import balanced_binary_weights, binary_cross_entropy_sum, binary_r_drop_sum
 from custom_bert.presets import EncoderConfig
-from custom_bert.report import TABLE_ROWS
+from custom_bert.reports.label_tables import label_score_lines
+from custom_bert.reports.tables import TABLE_ROWS
 from custom_bert.rules.resolved import ResolvedConfig
 from custom_bert.tasks.classification import pairs_line
 from custom_bert.tasks.labelled import LabelledTask
@@ -140,14 +140,20 @@ class LabelsPrediction:
 
     Attributes:
         labels: those whose probability reaches their threshold, in label order; there may be none.
-        probabilities: of every label by name, in label order, where they were asked for; otherwise of the
-            given labels.
-        every: whether they were asked for.
+        names: every label, in label order.
+        probabilities_C: (C,) fp32 of every label.
+        every: whether a line shows them all.
     """
 
     labels: tuple[str, ...]
-    probabilities: Mapping[str, float]
+    names: tuple[str, ...]
+    probabilities_C: np.ndarray
     every: bool = False
+
+    @property
+    def probabilities(self) -> Mapping[str, float]:
+        """The probability of every label by name, in label order."""
+        return dict(zip(self.names, self.probabilities_C.tolist(), strict=True))
 
     def line(self) -> str:
         """The labels with tabs between them; with all probabilities pairs of both, best first."""
@@ -233,13 +239,8 @@ class MultiLabel(LabelledTask):
         """The labels whose probabilities reach their thresholds."""
         given_NC = probabilities_NK >= _thresholds_of(model).cpu().numpy()
         for row_C, is_given_C in zip(probabilities_NK, given_NC, strict=True):
-            given = np.flatnonzero(is_given_C)
-            kept = range(len(self.labels)) if every else given.tolist()
-            yield LabelsPrediction(
-                tuple(self.labels[i] for i in given.tolist()),
-                {self.labels[i]: float(row_C[i]) for i in kept},
-                every,
-            )
+            given = tuple(self.labels[i] for i in np.flatnonzero(is_given_C).tolist())
+            yield LabelsPrediction(given, self.labels, row_C, every)
 
     def targets_of(self, lines: Iterable[str]) -> Iterator[np.ndarray]:
         """(C,) zeros and ones of each line."""

@@ -14,26 +14,18 @@ from custom_bert.data.batching import EVALUATION_PADDING, EVALUATION_ROWS, by_le
 from custom_bert.data.loader import BatchBuilder, prefetch
 from custom_bert.models.evaluate import outputs_of
 from custom_bert.precision import casts_kept
+from custom_bert.reports.measures import measured
 from custom_bert.tasks.task import Gathering, Measured
 from custom_bert.training.plan import Material, RunPlan
 from custom_bert.training.ranks import Ranks
 
 Autocast = Callable[[], AbstractContextManager[object]]
 
-WORDS = {
-    "accuracy": "accuracy",
-    "macro_f1": "macro-F1",
-    "micro_f1": "micro-F1",
-    "exact_match": "exact match",
-    "perplexity": "perplexity",
-}
-"""Names of measures as a person reads them."""
 
-
-def in_words(measured: Measured) -> str:
+def in_words(found: Measured) -> str:
     """The numbers of an evaluation on a line."""
-    shown = [f"{WORDS[name]} {value:.4f}" for name, value in measured.numbers.items()]
-    return "  ".join([*shown, f"loss {measured.loss:.4f}"])
+    shown = [f"{measure.words} {value:.4f}" for measure, value in measured(found.numbers)]
+    return "  ".join([*shown, f"loss {found.loss:.4f}"])
 
 
 def evaluation_batches(

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from custom_bert import signals
+from custom_bert.reports.measures import words_of
 from custom_bert.rules import choices
 from custom_bert.rules.schedule import falls, lr_factor
 from custom_bert.signals import Requests
@@ -243,7 +244,7 @@ class Fit:
         progress.evaluation_due = False
         stale = progress.step - progress.best_step
         if optim.patience and stale >= optim.patience and not progress.ended:
-            metric = self.plan.task.metric(self.plan.config)
+            metric = words_of(self.plan.task.metric(self.plan.config))
             self.reporter.say(f"stopped: {metric} has not improved for {stale:,} steps")
             progress.ended = True
 

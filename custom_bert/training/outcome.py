@@ -12,10 +12,12 @@ from custom_bert.checkpoints.native import read_run_weights
 from custom_bert.data.loader import BatchBuilder
 from custom_bert.errors import RunError
 from custom_bert.process import release_memory
+from custom_bert.reports.measures import in_words as in_one_line
+from custom_bert.reports.measures import measured, words_of
 from custom_bert.signals import Requests
 from custom_bert.tasks.task import Measured
 from custom_bert.training import checkpoint
-from custom_bert.training.evaluation import WORDS, choose, evaluation_batches, in_words, measure
+from custom_bert.training.evaluation import choose, evaluation_batches, in_words, measure
 from custom_bert.training.log import Reporter, duration
 from custom_bert.training.plan import Material, RunPlan
 from custom_bert.training.ranks import Ranks, put_all
@@ -128,7 +130,7 @@ def finish(
     )
     if state.ranks.leads:
         checkpoint.discard(run.path)
-    metric = WORDS[plan.task.metric(plan.config)]
+    metric = words_of(plan.task.metric(plan.config))
     for line in (
         "",
         *found.lines(),
@@ -147,15 +149,14 @@ def as_finished(directory: Path, record: dict[str, Any], reporter: Reporter) -> 
     """
     try:
         validation = record["validation"]
-        numbers = {name: float(validation[name]) for name in WORDS if name in validation}
+        numbers = {one.key: float(value) for one, value in measured(validation)}
         result = TrainResult(directory, numbers, int(record["best_step"]), 0, float(record["seconds"]))
         if not numbers:
             raise ValueError("no measures")
     except (KeyError, TypeError, ValueError) as error:
         raise RunError(f"{directory / 'run.json'}: damaged: not the record of a finished run") from error
-    known = ", ".join(f"{WORDS[name]} {value:.4f}" for name, value in numbers.items())
     reporter.say(
-        f"{directory}: this run is finished ({known}); nothing to do. --fresh trains again in a numbered "
+        f"{directory}: this run is finished ({in_one_line(numbers)}); nothing to do. --fresh trains again in a numbered "
         f"sibling"
     )
     return result

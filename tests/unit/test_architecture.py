@@ -26,8 +26,7 @@ LAYERS = {
     "metrics": 1,
     "machine": 1,
     "precision": 2,
-    "report": 2,
-    "report_page": 3,
+    "reports": 2,
     "ops": 2,
     "models": 3,
     "data": 3,
@@ -126,6 +125,12 @@ def test_importing_loads_no_torch(name: str) -> None:
         f"import sys, {name}; print([m for m in ('torch', 'numpy', 'tokenizers') if m in sys.modules])"
     )
     assert loaded.strip() == "[]"
+
+
+@pytest.mark.parametrize("name", ["info", "page", "pictures", "tables"])
+def test_reports_load_no_torch(name: str) -> None:
+    loaded = run_python(f"import sys, custom_bert.reports.{name}; print('torch' in sys.modules)")
+    assert loaded.strip() == "False"
 
 
 def test_config_needs_the_standard_library_only() -> None:

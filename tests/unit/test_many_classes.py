@@ -11,8 +11,9 @@ import pytest
 from custom_bert import files, metrics
 from custom_bert.data.labels import MAX_LABELS, MAX_LABELS_BYTES
 from custom_bert.metrics import MATRIX_UP_TO, MOST_CONFUSIONS, ConfusionMatrix, Scores
-from custom_bert.report import TABLE_ROWS, info_lines, score_lines
-from custom_bert.report_page import report_page
+from custom_bert.reports.info import info_lines
+from custom_bert.reports.page import report_page
+from custom_bert.reports.tables import TABLE_ROWS, score_lines
 
 
 def drawn(classes: int, examples: int = 20_000) -> tuple[np.ndarray, np.ndarray]:

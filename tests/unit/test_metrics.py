@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from custom_bert.metrics import ConfusionMatrix
-from custom_bert.report import matrix_lines, score_lines
+from custom_bert.reports.tables import matrix_lines, score_lines
 
 
 @settings(max_examples=50, deadline=None)

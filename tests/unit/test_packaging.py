@@ -5,11 +5,16 @@ import itertools
 import re
 import subprocess
 import sys
+import tarfile
 import tomllib
 import zipfile
 from pathlib import Path
 
+import pytest
+
 import custom_bert
+from custom_bert.errors import UserError
+from custom_bert.reports.styles import style
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -31,10 +36,29 @@ def test_the_public_names_are_these_and_can_be_had() -> None:
     assert dir(custom_bert) == sorted(custom_bert.__all__)
 
 
-def test_a_wheel_carries_the_package_the_templates_and_nothing_else(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
+KINDS = (".py", ".css")
+"""Endings of the files that make the package."""
+
+
+def written() -> set[str]:
+    """The package's files, from the root."""
+    return {str(p.relative_to(ROOT)) for p in (ROOT / "custom_bert").rglob("*") if p.suffix in KINDS}
+
+
+def built(target: str, folder: Path) -> Path:
+    """The wheel or the source distribution, made of this checkout."""
+    command = [sys.executable, "-m", "hatchling", "build", "-t", target, "-d", str(folder)]
     subprocess.run(command, check=True, capture_output=True, cwd=ROOT)
-    (wheel,) = tmp_path.glob("*.whl")
+    (made,) = folder.iterdir()
+    return made
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return built("wheel", tmp_path_factory.mktemp("wheel"))
+
+
+def test_a_wheel_carries_the_package_the_templates_and_nothing_else(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
         for name in ("config.py", "train.py"):
@@ -43,9 +67,28 @@ def test_a_wheel_carries_the_package_the_templates_and_nothing_else(tmp_path: Pa
     top = {name.split("/")[0] for name in names}
     assert top == {"custom_bert", f"custom_bert-{custom_bert.__version__}.dist-info"}
     assert not [name for name in names if "test" in name]
-    shipped = {name for name in names if name.endswith(".py")}
-    written = {str(p.relative_to(ROOT)) for p in (ROOT / "custom_bert").rglob("*.py")}
-    assert shipped == written
+    assert {name for name in names if name.endswith(KINDS)} == written()
+
+
+def test_a_source_distribution_carries_the_whole_package(tmp_path: Path) -> None:
+    with tarfile.open(built("sdist", tmp_path)) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    assert {name for name in names if name.startswith("custom_bert/") and name.endswith(KINDS)} == written()
+
+
+def test_style_sheets_are_read_as_files_of_the_package_even_inside_a_zip(wheel: Path) -> None:
+    code = (
+        "import sys; sys.path.insert(0, sys.argv[1]); from custom_bert.reports.styles import style; "
+        "assert sys.modules['custom_bert'].__file__.startswith(sys.argv[1]); "
+        "print(all('.curve' in style(name) for name in ('style.css', 'picture.css')))"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(wheel)], check=True, capture_output=True)
+    assert done.stdout.strip() == b"True"
+
+
+def test_an_installation_without_its_style_sheets_says_so() -> None:
+    with pytest.raises(UserError, match=r"none\.css: the installation of custom-bert is incomplete"):
+        style("none.css")
 
 
 RUN_TIME = {"torch", "numpy", "tokenizers", "huggingface_hub", "safetensors", "rich", "tyro"}

@@ -14,7 +14,7 @@ import pytest
 from custom_bert import terminal
 from custom_bert.errors import WriteError
 from custom_bert.metrics import ConfusionMatrix
-from custom_bert.report import score_lines
+from custom_bert.reports.tables import score_lines
 
 TEXT = "Über … 机 \udcff"
 

@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from custom_bert.bench import scaling
-from custom_bert.bench.picture import Bar, Line, bars, lines
 
 
 def test_the_record_the_table_and_the_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -52,26 +51,3 @@ def test_planning_is_measured_on_the_stated_number_of_texts() -> None:
 def test_attention_is_measured_by_itself(window: int) -> None:
     found = scaling.attend({"length": 512, "window": window, "device": "cpu", "passes": 2})
     assert found["tokens_per_second"] > 0 and found["step_mb"] >= 0
-
-
-def test_bars_end_at_the_median_and_show_the_spread() -> None:
-    picture = bars("t", "s", ("one",), [Bar("a < b", 0, (1.0, 2.0, 4.0))], "x")
-    assert "a &lt; b" in picture and ">2.00</text>" in picture
-    import re
-
-    (x1, x2) = map(
-        float,
-        re.findall(r'<line x1="([\d.]+)" x2="([\d.]+)" y1="[\d.]+" y2="[\d.]+" stroke="#1a', picture)[0],
-    )
-    (width,) = map(float, re.findall(r'<rect x="260" y="[\d.]+" width="([\d.]+)"', picture))
-    scale = width / 2
-    assert (x1, x2) == pytest.approx((260 + scale, 260 + 4 * scale), abs=0.2)
-
-
-def test_curves_rise_where_the_numbers_do() -> None:
-    picture = lines("t", {"p": [Line("a", ((128, 10.0), (256, 1000.0)))]}, "x")
-    import re
-
-    (path,) = re.findall(r'<polyline points="([^"]+)"', picture)
-    (x1, y1), (x2, y2) = (map(float, point.split(",")) for point in path.split())
-    assert x2 > x1 and y2 < y1

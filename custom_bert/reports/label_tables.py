@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from custom_bert.label_metrics import LabelScores
-from custom_bert.report import TABLE_ROWS, cut, most_frequent, printable
+from custom_bert.reports.labels import cut, most_frequent, printable
+from custom_bert.reports.tables import TABLE_ROWS
 from custom_bert.terminal import ELLIPSIS, displayable
 
 

@@ -1,0 +1,68 @@
+"""A run's record, run.json, as lines of text: what `custom-bert info` prints."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from custom_bert.reports.facts import kept_by, reasons, trained_on
+from custom_bert.reports.labels import most_frequent, printable
+from custom_bert.reports.measures import in_words
+from custom_bert.reports.tables import TABLE_ROWS
+
+
+def info_lines(record: dict[str, Any]) -> list[str]:
+    """Status, data, result, files, labels, settings with their reasons, and warnings."""
+    data = record.get("data", {})
+    about, result, warnings = trained_on(record), _result(record), data.get("warnings", [])
+    return [
+        f"status      {record.get('status')}, started {record.get('started')}",
+        *([f"trained on  {about}"] if about else []),
+        *([result] if result else []),
+        "",
+        "files (sha256)",
+        *(f"  {sha[:16]}  {path}" for path, sha in data.get("files", {}).items()),
+        *_label_lines(data.get("labels", {})),
+        "",
+        "settings",
+        *_setting_lines(record),
+        *([""] if warnings else []),
+        *(f"warning: {line}" for line in warnings),
+    ]
+
+
+def _result(record: dict[str, Any]) -> str:
+    """The scores of a finished run; of one that is not, the best weights until then, if there are any."""
+    if validation := record.get("validation"):
+        return (
+            f"result      {in_words(validation)} at step {record['best_step']:,} of {record['steps']:,}, "
+            f"{record['seconds']:.0f} s"
+        )
+    if record.get("best_step"):
+        return (
+            f"kept        weights of step {record['best_step']:,} of {record['steps']:,}, "
+            f"{kept_by(record)} {record['best_metric']:.4f}"
+        )
+    return ""
+
+
+def _label_lines(examples: dict[str, int]) -> list[str]:
+    """How many training examples each label has; with many labels, those with most."""
+    if not examples:
+        return []
+    labels = list(examples)
+    rows = most_frequent(list(examples.values()), TABLE_ROWS)
+    lines = ["", "labels (training examples)"]
+    lines += [f"  {examples[labels[i]]:>8,}  {printable(labels[i])}" for i in rows]
+    if len(rows) < len(labels):
+        lines.append(
+            f"  {len(labels) - len(rows):,} more labels are not shown; info --json prints every label"
+        )
+    return lines
+
+
+def _setting_lines(record: dict[str, Any]) -> list[str]:
+    why = reasons(record)
+    return [
+        f"  {name:<34} {value!s:<16} {why.get(name, '')}".rstrip()
+        for name, value in record.get("config", {}).items()
+    ]
