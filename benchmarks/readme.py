@@ -363,7 +363,7 @@ def measured() -> list[str]:
 
 
 def summary() -> list[str]:
-    """The README's table, of one machine: how well, how fast, how much memory; speeds lead to their records."""
+    """The table of the README, of one machine: how well, how fast, how much memory, with links to records."""
     head = ["task", "accuracy", "the peer's", "speed", "peak memory"]
     tuned = "finetune_minilm_cpu2_202611"
     names = {"trec": "TREC", "banking77": "BANKING77", "sst2:10000": "SST-2, 10,000 texts"}
