@@ -70,6 +70,15 @@ def test_the_readme_is_read_in_five_minutes() -> None:
     assert not re.search(r"\b[CGKS]\d\b", README)  # names of targets, which only docs/speed.md explains
 
 
+def test_the_glossary_is_in_order_and_leads_to_its_own_words() -> None:
+    page = (ROOT / "docs" / "glossary.md").read_text(encoding="utf-8")
+    words = re.findall(r"^\*\*(.+?)\.\*\*", page, flags=re.MULTILINE)
+    assert words == sorted(set(words), key=str.lower)
+    of_an_entry = re.compile("|".join(re.escape(word) for word in words), flags=re.IGNORECASE)
+    text = re.sub(r"\*\*.+?\*\*", "", page.split("\n\n", 2)[2])
+    assert [word for word in re.findall(r"\*([^*]+)\*", text) if not of_an_entry.match(word)] == []
+
+
 def test_every_setting_named_in_the_readme_exists() -> None:
     groups = "data|model|batch|optim|runtime"
     named = set(re.findall(rf"`(?:--)?((?:{groups})\.[a-z_]+)", README.replace("-", "_")))
