@@ -1,7 +1,7 @@
 """Writes the tables of README.md and of pages in docs/ from the records, so that every figure in them was
 measured.
 
-    python benchmarks/readme.py            # or --check: say whether the README is up to date
+    python benchmarks/readme.py            # or --check: say whether the pages are up to date
 
 A table stands between `<!-- NAME -->` and `<!-- end -->`. `make docs` runs this; a test runs the check.
 """
@@ -59,11 +59,16 @@ def ratio_of(one: dict[str, Any]) -> str:
     return bound + ratio
 
 
+UNLIKE = "C1: ours at its defaults against HF at its defaults"
+"""A row of records that no page shows: our defaults leave tokens out, which it counts, and drop more."""
+
+
 def comparisons(record: dict[str, Any]) -> list[str]:
     """Ours over theirs; an encoder's size, which ends an id, stands beside the table."""
     rows = [
         [re.sub(r", \d+x\d+$", "", one["id"]), ratio_of(one), str(one["repeats"])]
         for one in record["results"]
+        if not one["id"].startswith(UNLIKE)
     ]
     return table(["comparison", "speed, ours / theirs", "repeats"], rows)
 
@@ -124,8 +129,13 @@ def value(record: dict[str, Any]) -> list[str]:
     return table(["side", "accuracy, %", "seeds"], rows)
 
 
+NO_TOKEN_LEFT_OUT = ("ladder", "+ unread rows skipped")
+"""The last step of the ladder from `legacy` to `custom` before token dropout, in the records of an ablation:
+all of `custom`, computing every token, so that its speed is a speed and not tokens that nobody computed."""
+
+
 def ablation(record: dict[str, Any]) -> list[str]:
-    """One row an improvement, on AG News's lengths; then everything at once."""
+    """One row an improvement, on AG News's lengths; then everything at once, but for token dropout."""
     found = {
         (one["part"], one["name"]): one for one in record["results"] if one["workload"] == "AG News lengths"
     }
@@ -139,17 +149,16 @@ def ablation(record: dict[str, Any]) -> list[str]:
 
     names = dict.fromkeys(name for part, name in found if part == "alone")
     rows = [[name, *cell("alone", name), *cell("removed", name)] for name in names]
-    rows.append(["**all together, against `legacy`**", *cell("recipe", "custom, all on"), "", ""])
+    rows.append(["**`custom` against `legacy`, no token left out**", *cell(*NO_TOKEN_LEFT_OUT), "", ""])
     return table(["improvement", "alone: speed", "memory", "in `custom`: speed", "memory"], rows)
 
 
 def lengths(record: dict[str, Any]) -> list[str]:
-    """One row a length: all of `custom` against `legacy`, and what flash attention does to both."""
+    """One row a length: what flash attention does to `legacy` and to `custom`."""
     found = {(one["workload"], one["part"], one["name"]): one for one in record["results"]}
     workloads = dict.fromkeys(one["workload"] for one in record["results"])
-    columns = (("recipe", "custom, all on"), ("alone", "flash attention"), ("removed", "flash attention"))
-    head = ["texts", "`custom` / `legacy`: speed", "memory", "flash attention in `legacy`: speed", "memory"]
-    head += ["in `custom`: speed", "memory"]
+    columns = (("alone", "flash attention"), ("removed", "flash attention"))
+    head = ["texts", "in `legacy`: speed", "memory", "in `custom`: speed", "memory"]
     rows = []
     for workload in workloads:
         cells = [workload]
@@ -219,7 +228,8 @@ def peers_by_size() -> list[str]:
     by_name: dict[str, list[str]] = {}
     for record in records.values():
         for one in record["results"]:
-            by_name.setdefault(re.sub(r", \d+x\d+$", "", one["id"]), []).append(ratio_of(one))
+            if not one["id"].startswith(UNLIKE):
+                by_name.setdefault(re.sub(r", \d+x\d+$", "", one["id"]), []).append(ratio_of(one))
     rows = [[name, *cells] for name, cells in by_name.items() if len(cells) == len(records)]
     ours, theirs = "ours, dropout 0.1", "HF best, dropout 0.1"
     memory = [
@@ -249,55 +259,51 @@ PEERS = {
     "bf16": "peers_256x4_cpu2_202611",
     "fp32": "peers_256x4_cpu2avx2_202611",
 }
-PEERS_MLM = {
-    "amx": "peers_mlm_256x4_cpu2amx_202611",
-    "bf16": "peers_mlm_256x4_cpu2zen4_202611",
-    "fp32": "peers_mlm_256x4_cpu2avx2_202611",
-}
+PEERS_MLM = {"bf16": "peers_mlm_256x4_cpu2zen4_202611"}
 PREDICTION = {"amx": "prediction_minilm_cpu2amx_202611", "bf16": "prediction_minilm_cpu2_202611"}
+TO_ACCURACY = {"bf16": "time_to_accuracy_sst2_cpu2zen4_202611"}
 MEASURED: tuple[tuple[str, str, str, dict[str, str]], ...] = (
     (
-        "training a classifier from scratch, against the Trainer at its defaults (C1)",
+        "training a classifier from scratch, against the Trainer at its defaults, dropout 0.1 (C1)",
         "4",
-        "C1: ours at its defaults against HF at its defaults, 256x4",
+        "C1: dropout 0.1 on both sides, HF otherwise at its defaults, 256x4",
         PEERS,
     ),
     (
-        "the same, against its best settings, equal dropout (C2)",
+        "the same, against its best settings, dropout 0.1 (C2)",
         "1.3",
         "C2: against HF's best, dropout 0.1, 256x4",
         PEERS,
     ),
     (
-        "masked language modelling, against the Trainer at its defaults (C4)",
+        "the same, without dropout (C2)",
+        "1.3",
+        "C2: against HF's best, dropout 0, 256x4",
+        {machine: PEERS[machine] for machine in ("amx", "bf16")},
+    ),
+    (
+        "masked language modelling, without dropout, against the Trainer at its defaults, dropout 0.1 (C4)",
         "5",
         "C4: against HF's defaults, 256x4",
         PEERS_MLM,
     ),
-    ("the same, against its best settings (C4)", "2", "C4: against HF's best, no dropout, 256x4", PEERS_MLM),
     (
-        "time to 84 % on TREC from scratch, both sides tuned (C5)",
-        "1.5",
-        "C5: trec, ours, tuned, against HF tuned",
-        {"bf16": "time_to_accuracy_cpu2zen4_202611"},
-    ),
-    (
-        "the same, against the Trainer at its defaults (C5)",
-        "3",
-        "C5: trec, ours, tuned, against HF defaults",
-        {"bf16": "time_to_accuracy_cpu2zen4_202611"},
+        "the same, against its best settings, no dropout (C4)",
+        "2",
+        "C4: against HF's best, no dropout, 256x4",
+        PEERS_MLM,
     ),
     (
         "time to 72 % on SST-2 from 10,000 lines, both sides tuned (C5)",
         "1.5",
         "C5: sst2, ours, tuned, against HF tuned",
-        {"bf16": "time_to_accuracy_sst2_cpu2zen4_202611"},
+        TO_ACCURACY,
     ),
     (
         "the same, against the Trainer at its defaults (C5)",
         "3",
         "C5: sst2, ours, tuned, against HF defaults",
-        {"bf16": "time_to_accuracy_sst2_cpu2zen4_202611"},
+        TO_ACCURACY,
     ),
     (
         "fine-tuning MiniLM on TREC, against the Trainer at its best",
@@ -306,25 +312,38 @@ MEASURED: tuple[tuple[str, str, str, dict[str, str]], ...] = (
         {"bf16": "finetune_minilm_cpu2_202611"},
     ),
     (
-        "prediction in bf16, against transformers' pipeline in fp32 (C7)",
+        "prediction, against transformers' pipeline, both in fp32",
+        "",
+        "C7: fp32 against the pipeline in fp32",
+        PREDICTION,
+    ),
+    (
+        "the same, both in bf16",
+        "",
+        "bf16 against the pipeline in bf16",
+        PREDICTION,
+    ),
+    (
+        "the same, ours in bf16 and theirs in fp32 (C7)",
         "3.5",
         "C7: bf16 against the pipeline in fp32",
         PREDICTION,
     ),
     (
-        "the same, against ONNX Runtime in int8 (C7)",
+        "the same, ours in bf16, against ONNX Runtime in int8 (C7)",
         "1",
         "C7: bf16 against ONNX Runtime in int8",
         {"amx": PREDICTION["amx"]},
     ),
     (
-        "`custom` against `legacy` (C8)",
+        "`custom` against `legacy`, no token left out (C8)",
         "8",
-        "AG News lengths: recipe: custom, all on",
+        f"AG News lengths: {': '.join(NO_TOKEN_LEFT_OUT)}",
         {"amx": "ablation_cpu2amx_202611", "fp32": "ablation_cpu2avx2_202611"},
     ),
 )
-"""What is compared, the least that is wanted, the id in the records, and the record of each machine."""
+"""What is compared, the least that is wanted, the id in the records, and the record of each machine. Both
+sides compute the same tokens, at equal dropout: what token dropout leaves out is counted nowhere here."""
 
 
 def measured() -> list[str]:
@@ -338,9 +357,85 @@ def measured() -> list[str]:
                 continue
             (one,) = [r for r in _read(f"{records[machine]}.json")["results"] if r["id"] == name]
             ratio = ratio_of(one)
-            cells.append(f"[{ratio}](benchmarks/results/{records[machine]}.md)")
+            cells.append(f"[{ratio}](../benchmarks/results/{records[machine]}.md)")
         rows.append(cells)
     return table(["speed, ours / theirs", "target", *MACHINES.values()], rows)
+
+
+def summary() -> list[str]:
+    """The table of the README, of one machine: how well, how fast, how much memory, with links to records."""
+    head = ["task", "accuracy", "the peer's", "speed", "peak memory"]
+    tuned = "finetune_minilm_cpu2_202611"
+    names = {"trec": "TREC", "banking77": "BANKING77", "sst2:10000": "SST-2, 10,000 texts"}
+    rows = []
+    for name, sides in _read(f"{tuned}.json")["raw"].items():
+        pairs = list(zip(sides["ours"], sides["hf"], strict=True))
+        us, them = ([100 * one["accuracy"] for one in side] for side in zip(*pairs, strict=True))
+        accuracies = [f"{statistics.median(side):.1f} %" for side in (us, them)]
+        speed = spread([b["seconds"] / a["seconds"] for a, b in pairs], 2)
+        memory = f"{statistics.median(a['peak_mb'] / b['peak_mb'] for a, b in pairs):.2f}"
+        rows.append([f"fine-tune MiniLM, {names[name]}", *accuracies, _led(speed, tuned), memory])
+    compared = (
+        ("train from scratch, dropout 0.1", PEERS["bf16"], "dropout 0.1", "tokens_per_second"),
+        ("train from scratch, dropout 0", PEERS["bf16"], "dropout 0", "tokens_per_second"),
+        ("predict with MiniLM, fp32", PREDICTION["bf16"], "fp32", "seconds"),
+    )
+    for what, record, setting, measure in compared:
+        raw = _read(f"{record}.json")["raw"]
+        theirs = "pipeline" if measure == "seconds" else "HF best"
+        pairs = list(zip(raw[f"ours, {setting}"], raw[f"{theirs}, {setting}"], strict=True))
+        ratios = [a[measure] / b[measure] for a, b in pairs]
+        speed = spread([1 / ratio for ratio in ratios] if measure == "seconds" else ratios, 2)
+        memory = f"{statistics.median(a['peak_mb'] / b['peak_mb'] for a, b in pairs):.2f}"
+        rows.append([what, "", "", _led(speed, record), memory])
+    return table(head, rows)
+
+
+SIX = (
+    ("uniform-length batching", "`batch.plan uniform_length`", "`padded`", "same gradients"),
+    ("mixed precision", "`runtime.precision bf16`", "`fp32`", "same to rounding"),
+    ("flash attention", "`runtime.attention dense`", "`naive`", "same gradients"),
+    ("pre-norm", "`model.norm pre`", "`post`", ""),
+    ("GELU", "`model.hidden_act gelu`", "`relu`", ""),
+    (
+        "kernel fusion",
+        "`runtime.compile True`",
+        "`False`, the default: does not pay on a CPU",
+        "same gradients",
+    ),
+)
+"""The improvements of the README: the name in the records, the setting that switches it on, the value that
+switches it off, and what becomes of the result. Where that is empty, the model learns something else, and the
+record of learning says how well."""
+
+
+def six() -> list[str]:
+    """One row an improvement: where it stands, and what it brings alone, against `legacy`."""
+    record, long = _read("ablation_cpu2amx_202611.json"), _read("ablation_lengths_cpu2zen4_202611.json")
+    by_id = {one["id"]: one for one in (*record["results"], *long["results"])}
+    learning = _read("ablation_learning_cpu2zen4_202611.json")["learning"]
+
+    def brought(name: str) -> list[str]:
+        one = by_id[name]
+        return [f"{one['ratio_median']:.2f}", f"{one['memory']['median']:.2f}"]
+
+    rows = []
+    for name, setting, before, result in SIX:
+        sides = learning.get(name, {}).values()
+        accuracies = [f"{statistics.median(100 * one for one in side['accuracy']):.1f} %" for side in sides]
+        bought = brought(f"AG News lengths: alone: {name}")
+        rows.append([name, setting, before, *bought, result or " against ".join(accuracies)])
+        if name == "flash attention":
+            bought = brought(f"8,192 tokens each: alone: {name}")
+            rows.append(["flash attention, 8,192 tokens", "", "", *bought, "same gradients"])
+    total = brought(f"AG News lengths: {': '.join(NO_TOKEN_LEFT_OUT)}")
+    rows.append(["**preset `custom`**", "", "", *total, ""])
+    return table(["improvement", "on", "off", "speed", "memory", "result"], rows)
+
+
+def _led(figure: str, record: str) -> str:
+    """A figure of the README that leads to its record."""
+    return f"[{figure}](benchmarks/results/{record}.md)"
 
 
 def _read(file: str) -> dict[str, Any]:
@@ -354,8 +449,9 @@ def of(file: str, make: Callable[[dict[str, Any]], list[str]]) -> Callable[[], l
 
 
 TABLES: dict[str, Callable[[], list[str]]] = {
+    "summary": summary,
+    "six": six,
     "measured": measured,
-    "accuracy": of("accuracy_cpu2avx2_202611.json", accuracy),
     "accuracy_240tflop": of("accuracy_240tflop_cpu2zen4_202611.json", accuracy),
     "accuracy_240tflop_others": of("accuracy_240tflop_others_cpu2zen4_202611.json", accuracy),
     "ablation": of("ablation_cpu2amx_202611.json", ablation),
@@ -406,7 +502,7 @@ def filled(text: str) -> str:
 
 
 def main() -> int:
-    """Returns the exit code: with --check 1 if the README is not up to date."""
+    """Returns the exit code: with --check 1 if a page is not up to date."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--check", action="store_true", help="change nothing")
     options = parser.parse_args()

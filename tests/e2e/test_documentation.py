@@ -1,4 +1,5 @@
-"""What the documentation shows works: README's blocks run, links lead somewhere, pages match the code."""
+"""What the documentation shows works: blocks of the first pages run, links lead somewhere, pages match the
+code."""
 
 import re
 import subprocess
@@ -14,6 +15,7 @@ from custom_bert.docs import PAGES as MADE
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+GETTING_STARTED = (ROOT / "docs" / "getting-started.md").read_text(encoding="utf-8")
 PAGES = [
     ROOT / "README.md",
     ROOT / "CONTRIBUTING.md",
@@ -22,8 +24,19 @@ PAGES = [
 ]
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
+def blocks(language: str, page: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", page, flags=re.DOTALL)
+
+
+def commands(block: str) -> list[str]:
+    """Its command lines, without what is said beside them."""
+    return [re.sub(r"\s+#.*$", "", line) for line in block.splitlines() if line.startswith("custom-bert ")]
+
+
+QUICKSTART = next(
+    found for block in blocks("sh", README) if len(found := commands(block)) > 1 and "sample-data" in found[0]
+)
+FURTHER = [line for block in blocks("sh", GETTING_STARTED) for line in commands(block)]
 
 
 @pytest.mark.parametrize("name", MADE)
@@ -52,19 +65,40 @@ def test_links_and_named_files_exist(page: Path) -> None:
             assert anchor in slugs, f"{target}#{anchor}"
 
 
+def test_the_readme_is_read_in_five_minutes() -> None:
+    assert len(README.split()) <= 1100
+    assert not re.search(r"\b[CGKS]\d\b", README)  # names of targets, which only docs/speed.md explains
+
+
+def test_the_glossary_is_in_order_and_leads_to_its_own_words() -> None:
+    page = (ROOT / "docs" / "glossary.md").read_text(encoding="utf-8")
+    words = re.findall(r"^\*\*(.+?)\.\*\*", page, flags=re.MULTILINE)
+    assert words == sorted(set(words), key=str.lower)
+    of_an_entry = re.compile("|".join(re.escape(word) for word in words), flags=re.IGNORECASE)
+    text = re.sub(r"\*\*.+?\*\*", "", page.split("\n\n", 2)[2])
+    assert [word for word in re.findall(r"\*([^*]+)\*", text) if not of_an_entry.match(word)] == []
+
+
 def test_every_setting_named_in_the_readme_exists() -> None:
     groups = "data|model|batch|optim|runtime"
     named = set(re.findall(rf"`(?:--)?((?:{groups})\.[a-z_]+)", README.replace("-", "_")))
     assert named and named <= set(field_types())
 
 
-def test_every_command_in_the_readme_exists() -> None:
-    named = set(re.findall(r"^custom-bert ([a-z-]+)", "\n".join(blocks("sh")), flags=re.MULTILINE))
-    assert named >= {"train", "evaluate", "predict", "info", "check-data"} and named <= set(COMMANDS)
+def test_every_command_in_the_first_pages_exists() -> None:
+    named = {line.split()[1] for line in [*QUICKSTART, *FURTHER]}
+    assert named >= {"train", "evaluate", "predict", "info", "check-data", "export"}
+    assert named <= set(COMMANDS)
 
 
-def test_every_file_in_the_readmes_tree_exists() -> None:
-    (tree,) = re.findall(r"```text\n(config\.py.*?)```", README, flags=re.DOTALL)
+def test_the_output_shown_is_that_of_the_quickstarts_commands() -> None:
+    (output,) = re.findall(r"<!-- quickstart output -->\n```\n(.*?)```", README, flags=re.DOTALL)
+    assert re.findall(r"^\$ (custom-bert .*)$", output, flags=re.MULTILINE) == QUICKSTART
+
+
+def test_every_file_in_the_tree_exists() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    (tree,) = re.findall(r"```text\n(config\.py.*?)```", page, flags=re.DOTALL)
     folders: list[str] = []
     for line in tree.splitlines():
         name = line.strip().split()[0]
@@ -73,9 +107,59 @@ def test_every_file_in_the_readmes_tree_exists() -> None:
         assert (ROOT / "/".join(folders)).exists(), line
 
 
+def run(command: str, folder: Path) -> str:
+    """What a command of a page prints, which has to succeed."""
+    command = command.replace("custom-bert ", f"{sys.executable} -m custom_bert ", 1)
+    done = subprocess.run(["bash", "-c", command], cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, (command, done.stderr)
+    return done.stdout
+
+
+def shortened(command: str, data: Path) -> str:
+    """A command that trains for minutes, with settings of tests for those that it does not give."""
+    small = settings(data, None, **{"optim.epochs": 1})
+    own = {
+        name: value for name, value in small.items() if name not in command and not name.startswith("data.")
+    }
+    return f"{command} {' '.join(arguments(own))}"
+
+
+def test_the_quickstart_runs_from_its_first_command_to_its_last(tmp_path: Path) -> None:
+    """With a small encoder in the place of the published one, at the same name."""
+    transformers = pytest.importorskip("transformers")
+    (train,) = [line for line in QUICKSTART if " train " in line]
+    (name,) = re.findall(r"--model\.init-from (\S+)", train)
+    tiny = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 64}
+    texts = "\n".join(path.read_text() for path in (ROOT / "docs").glob("*.md"))
+    vocabulary = [
+        "[PAD]",
+        "[UNK]",
+        "[CLS]",
+        "[SEP]",
+        "[MASK]",
+        *sorted(set(re.findall(r"\w+|[^\w\s]", texts))),
+    ]
+    transformers.BertModel(transformers.BertConfig(vocab_size=len(vocabulary), **tiny)).save_pretrained(
+        tmp_path / name
+    )
+    (tmp_path / name / "vocab.txt").write_text("\n".join(vocabulary) + "\n", encoding="utf-8")
+    (tmp_path / "texts.txt").write_text("Parse the headers of a message.\nRound a float.\n")
+    printed = {}
+    for command in QUICKSTART:
+        shown = (
+            command
+            if command != train
+            else f"{train} --optim.epochs 1 --data.max-length 32 --batch.token-budget 4096"
+        )
+        printed[command.split()[1]] = run(shown, tmp_path)
+    assert len(printed["predict"].splitlines()) == 2
+    assert "accuracy" in printed["evaluate"]
+    assert (tmp_path / "my-classifier" / "model.safetensors").is_file()
+
+
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder as the README assumes: the two files, data/ and a trained runs/mine."""
+    """A folder as the pages assume: the two files, data/ and a trained runs/mine."""
     folder = tmp_path_factory.mktemp("readme")
     data = write_data(folder / "data")
     values = settings(data, folder / "runs" / "mine")
@@ -86,7 +170,11 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("code", blocks("python"), ids=lambda code: code.split("\n")[0][:40])
+@pytest.mark.parametrize(
+    "code",
+    dict.fromkeys([*blocks("python", README), *blocks("python", GETTING_STARTED)]),
+    ids=lambda code: code.split("\n")[0][:40],
+)
 def test_python_blocks_run(place: Path, code: str) -> None:
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=place, capture_output=True, text=True, check=False
@@ -94,15 +182,8 @@ def test_python_blocks_run(place: Path, code: str) -> None:
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize(
-    "line", [x for b in blocks("sh") for x in b.splitlines() if x.startswith("custom-bert ")]
-)
-def test_command_lines_run(place: Path, line: str) -> None:
-    command = re.sub(r"\s+#.*$", "", line)
-    if " train " in command:  # its defaults train for minutes: the options are parsed, the rest is shortened
-        small = settings(place / "data", None, **{"optim.epochs": 1})
-        own = {k: v for k, v in small.items() if k not in command and not k.startswith("data.")}
-        command = command.replace("runs/mine", "runs/again") + " " + " ".join(arguments(own))
-    command = command.replace("custom-bert ", f"{sys.executable} -m custom_bert ", 1)
-    done = subprocess.run(["bash", "-c", command], cwd=place, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, (command, done.stderr)
+@pytest.mark.parametrize("line", FURTHER)
+def test_command_lines_of_getting_started_run(place: Path, line: str) -> None:
+    if " train " in line:
+        line = shortened(line.replace("runs/mine", "runs/again"), place / "data")
+    run(line, place)
