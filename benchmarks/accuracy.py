@@ -32,7 +32,7 @@ QUESTION = "Accuracy of the default settings from scratch"
 def ours(arguments: dict[str, Any]) -> dict[str, Any]:
     """Trains with defaults; nothing is cached from earlier runs."""
     from custom_bert import train_model
-    from custom_bert.data.dataset import in_directory
+    from custom_bert.data.reading import in_directory
 
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "run"

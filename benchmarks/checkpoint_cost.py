@@ -31,7 +31,7 @@ SIZES = ("256x4", "768x12")
 def train(arguments: dict[str, Any]) -> dict[str, Any]:
     """One run, cut off after some minutes; saving of weights after an evaluation is not counted as saving."""
     from custom_bert import train_model
-    from custom_bert.data.dataset import in_directory
+    from custom_bert.data.reading import in_directory
 
     width, layers = map(int, arguments["size"].split("x"))
     with tempfile.TemporaryDirectory() as folder:

@@ -41,7 +41,7 @@ BATCH = 32
 def ours(arguments: dict[str, Any]) -> dict[str, Any]:
     """Trains with defaults."""
     from custom_bert import train_model
-    from custom_bert.data.dataset import in_directory
+    from custom_bert.data.reading import in_directory
 
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "run"

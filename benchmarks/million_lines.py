@@ -56,7 +56,7 @@ def check(arguments: dict[str, Any]) -> dict[str, Any]:
 
     begun = time.perf_counter()
     dataset = read_dataset(from_mapping(in_directory(arguments["folder"])).data)
-    return {"seconds": time.perf_counter() - begun, "lines": len(dataset.train_file)}
+    return {"seconds": time.perf_counter() - begun, "lines": len(dataset.train.file)}
 
 
 def long_line(arguments: dict[str, Any]) -> dict[str, Any]:
@@ -87,7 +87,7 @@ def long_line(arguments: dict[str, Any]) -> dict[str, Any]:
 def prepare_all(arguments: dict[str, Any]) -> dict[str, Any]:
     """Everything before the first step: check, vocabulary, token store."""
     from custom_bert.config_sources import from_mapping
-    from custom_bert.data.dataset import in_directory
+    from custom_bert.data.reading import in_directory
     from custom_bert.training.prepare import prepare
 
     settings = {**in_directory(arguments["folder"]), "data.cache_dir": arguments["cache"]}
@@ -99,7 +99,7 @@ def prepare_all(arguments: dict[str, Any]) -> dict[str, Any]:
 def train(arguments: dict[str, Any]) -> dict[str, Any]:
     """Trains for some minutes and samples the resident memory each second."""
     from custom_bert import train_model
-    from custom_bert.data.dataset import in_directory
+    from custom_bert.data.reading import in_directory
 
     samples: list[tuple[float, float]] = []
     begun, stop = time.perf_counter(), threading.Event()

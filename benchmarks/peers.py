@@ -73,7 +73,7 @@ def ours(arguments: dict[str, Any]) -> dict[str, Any]:
     """The product's own pieces: prepare, the classification phase, its steps."""
     from custom_bert.bench.steps import time_steps
     from custom_bert.config_sources import from_mapping
-    from custom_bert.data.dataset import in_directory
+    from custom_bert.data.reading import in_directory
     from custom_bert.training.prepare import prepare
 
     settings: dict[str, Any] = {
@@ -112,7 +112,7 @@ def hf(arguments: dict[str, Any]) -> dict[str, Any]:
 
     from custom_bert import machine
     from custom_bert.config_sources import from_mapping
-    from custom_bert.data.dataset import in_directory
+    from custom_bert.data.reading import in_directory
     from custom_bert.threads import thread_count
     from custom_bert.training.prepare import prepare
 
@@ -121,7 +121,7 @@ def hf(arguments: dict[str, Any]) -> dict[str, Any]:
     settings["runtime.device"] = "cpu"
     prepared = prepare(from_mapping(settings), lambda line: None)
     torch.set_num_threads(thread_count())
-    labels = prepared.dataset.train_label_ids
+    labels = prepared.dataset.train.targets.ids_N
     generator = np.random.Generator(np.random.PCG64(0))
     best, batch = arguments.get("best"), arguments["batch"]
     half = best == "eager" and machine.has_cpu_bf16()

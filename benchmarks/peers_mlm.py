@@ -55,7 +55,7 @@ ENVIRONMENT = {"ours": {}, "hf": LIBRARY_DEFAULTS}
 def settings_of(arguments: dict[str, Any]) -> dict[str, Any]:
     """What both sides prepare, so that pieces and vocabulary are the same."""
     return {
-        "objective": "masked_lm",
+        "task": "masked_lm",
         "runtime.device": "cpu",
         "data.corpus": [arguments["text"]],
         "data.max_length": LENGTH,
@@ -215,9 +215,9 @@ def hf_learns(arguments: dict[str, Any]) -> dict[str, Any]:
             for batch in validation_batches(prepared):
                 ids_NS, mask_NS, at = _rectangle(batch)
                 logits_MV = model(input_ids=ids_NS, attention_mask=mask_NS).logits.flatten(0, 1)[at].float()
-                right += float((logits_MV.argmax(-1) == batch.targets_M).sum())
-                loss += float(torch.nn.functional.cross_entropy(logits_MV, batch.targets_M, reduction="sum"))
-                targets += len(batch.targets_M)
+                right += float((logits_MV.argmax(-1) == batch.targets.values).sum())
+                loss += float(torch.nn.functional.cross_entropy(logits_MV, batch.targets.values, reduction="sum"))
+                targets += len(batch.targets.values)
         model.train()
         return right / targets, loss / targets
 
@@ -279,7 +279,7 @@ def _rectangle(batch: Any) -> tuple[Any, Any, Any]:
     ids[mask] = batch.input_ids_T[rows]
     place = torch.full((batch.num_rows,), -1)
     place[rows] = torch.arange(ids.numel()).view_as(ids)[mask]
-    return ids, mask.long(), place[batch.masked_rows_M]
+    return ids, mask.long(), place[batch.targets.rows_M]
 
 
 def speed(options: argparse.Namespace, common: dict[str, Any]) -> None:

@@ -71,7 +71,7 @@ def few_examples(folder: Path, out: Path, seed: int) -> None:
 
 def scratch(options: argparse.Namespace, work: Path) -> dict[str, list[dict[str, Any]]]:
     """Pretrained and fine-tuned, against from scratch in the same time."""
-    from custom_bert.data.dataset import in_directory
+    from custom_bert.data.reading import in_directory
 
     corpus_of(options.data, work / "corpus.txt")
     shape = {"model.size": options.size} if options.size else {}
@@ -79,7 +79,7 @@ def scratch(options: argparse.Namespace, work: Path) -> dict[str, list[dict[str,
     encoder = {
         **common,
         **shape,
-        "objective": "masked_lm",
+        "task": "masked_lm",
         "data.corpus": [str(work / "corpus.txt")],
         "out": str(work / "encoder"),
         "optim.max_minutes": options.minutes,
@@ -104,13 +104,13 @@ def scratch(options: argparse.Namespace, work: Path) -> dict[str, list[dict[str,
 
 def few(options: argparse.Namespace, work: Path) -> dict[str, list[dict[str, Any]]]:
     """Adapted and fine-tuned on few examples, against fine-tuned alone."""
-    from custom_bert.data.dataset import in_directory
+    from custom_bert.data.reading import in_directory
 
     corpus_of(options.data, work / "corpus.txt")
     common = {"data.cache_dir": str(work / "cache")}
     adapted = {
         **common,
-        "objective": "masked_lm",
+        "task": "masked_lm",
         "data.corpus": [str(work / "corpus.txt")],
         "data.max_length": options.max_length,
         "model.init_from": options.checkpoint,

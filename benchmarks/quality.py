@@ -42,7 +42,7 @@ COMPARISONS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 def train(arguments: dict[str, Any]) -> dict[str, Any]:
     """One run; the accuracy of its last evaluation, which no choice among evaluations flatters."""
     from custom_bert import train_model
-    from custom_bert.data.dataset import in_directory
+    from custom_bert.data.reading import in_directory
 
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "run"

@@ -22,7 +22,7 @@ from typing import Any
 
 from custom_bert.bench.measure import markdown, ratio_row, shown, write_record
 from custom_bert.bench.sets import sample
-from custom_bert.data.dataset import in_directory
+from custom_bert.data.reading import in_directory
 from custom_bert.process import prepare_process
 
 ROOT = Path(__file__).resolve().parents[1]

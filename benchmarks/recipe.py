@@ -196,7 +196,7 @@ def main() -> None:
     raw: dict[str, list[dict[str, Any]]] = {side: [] for side in sides}
     with tempfile.TemporaryDirectory() as cache:
         common = {
-            "objective": "masked_lm",
+            "task": "masked_lm",
             "data.corpus": [str(options.text.resolve())],
             "data.cache_dir": cache,
             "model.vocab_size": options.vocabulary,

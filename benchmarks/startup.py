@@ -32,16 +32,16 @@ class FirstStep(BaseException):
 def first_step(arguments: dict[str, Any]) -> dict[str, Any]:
     """Seconds from the call to the end of the first step."""
     from custom_bert import train_model
-    from custom_bert.data.dataset import in_directory
-    from custom_bert.training import loop
+    from custom_bert.data.reading import in_directory
+    from custom_bert.training import fit
 
-    real = loop.step_within_memory
+    real = fit.step_within_memory
 
     def step(*positional: Any, **named: Any) -> Any:
         float(real(*positional, **named).loss)
         raise FirstStep
 
-    loop.step_within_memory = step
+    fit.step_within_memory = step
     with tempfile.TemporaryDirectory() as folder:
         settings = {**in_directory(arguments["folder"]), "out": f"{folder}/run"}
         begun = time.perf_counter()

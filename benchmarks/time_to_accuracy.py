@@ -50,7 +50,7 @@ ENVIRONMENT = {"ours": {}, "hf": LIBRARY_DEFAULTS}
 def ours(arguments: dict[str, Any]) -> dict[str, Any]:
     """Trains until the target or the budget is reached."""
     from custom_bert import train_model
-    from custom_bert.data.dataset import in_directory
+    from custom_bert.data.reading import in_directory
 
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "run"
@@ -102,7 +102,7 @@ def hf(arguments: dict[str, Any]) -> dict[str, Any]:
 
     from custom_bert import machine
     from custom_bert.config_sources import from_mapping
-    from custom_bert.data.dataset import in_directory
+    from custom_bert.data.reading import in_directory
     from custom_bert.threads import thread_count
     from custom_bert.training.prepare import prepare
 

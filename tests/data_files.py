@@ -9,7 +9,9 @@ from pathlib import Path
 from custom_bert import config as configuration
 from custom_bert import files
 from custom_bert.config import DataConfig, TrainConfig
-from custom_bert.data.dataset import Dataset, in_directory, read_dataset
+from custom_bert.data.dataset import Dataset
+from custom_bert.data.label_files import ClassReader
+from custom_bert.data.reading import data_files, in_directory, read_dataset
 
 NAMES = ("train_dataset.txt", "train_labels.txt", "val_dataset.txt", "val_labels.txt")
 
@@ -44,7 +46,13 @@ def data_config(directory: Path, **changes: object) -> DataConfig:
 
 def read(directory: Path, *, seed: int = 0, **changes: object) -> Dataset:
     """Reads and checks a directory's data set."""
-    return read_dataset(data_config(directory, **changes), seed=seed)
+    return read_config(data_config(directory, **changes), seed=seed)
+
+
+def read_config(data: DataConfig, *, seed: int = 0) -> Dataset:
+    """Reads and checks the data set that a configuration names, one label a line."""
+    fraction = 0.1 if data.val_fraction is None else data.val_fraction
+    return read_dataset(data_files(data), ClassReader(), val_fraction=fraction, seed=seed)
 
 
 ENGLISH = """the a film story plot acting scene music music's director script cast ending tone pace

@@ -19,10 +19,10 @@ def work(config: str, log: str, stop: str = "0", number: str = "15") -> int:
     """Returns the exit code."""
     prepare_process()
     from custom_bert.data.batching import EVALUATION_ROWS
-    from custom_bert.training import loop
+    from custom_bert.training import fit
 
     EVALUATION_ROWS["cpu"] = 72  # several batches, an odd number: a rank has one less, and stands in
-    rank, real = int(os.environ.get("RANK", "0")), loop.step_within_memory
+    rank, real = int(os.environ.get("RANK", "0")), fit.step_within_memory
     steps = 0
 
     def step(state: Any, phase: Any, step: Any, *rest: Any, **options: Any) -> Any:
@@ -36,7 +36,7 @@ def work(config: str, log: str, stop: str = "0", number: str = "15") -> int:
             stream.write(json.dumps([phase.name, state.progress.step, ids, float(result.loss)]) + "\n")
         return result
 
-    loop.step_within_memory = step
+    fit.step_within_memory = step
     return main(["train", "--config", config])
 
 

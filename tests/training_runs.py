@@ -2,14 +2,88 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
 
 from custom_bert import train_model
-from custom_bert.training import loop
+from custom_bert.config import TrainConfig
+from custom_bert.config_sources import load
+from custom_bert.data.loader import BatchBuilder
+from custom_bert.data.token_dropout import TokenDropout
+from custom_bert.data.tokenizer import TextTokenizer
+from custom_bert.presets import EncoderConfig
+from custom_bert.rules.choices import Choice
+from custom_bert.rules.resolved import ResolvedConfig
+from custom_bert.training import fit
+from custom_bert.training.build import build
+from custom_bert.training.identity import Identity, identity
+from custom_bert.training.log import Reporter
+from custom_bert.training.plan import Material, RunPlan, epoch_batches
+from custom_bert.training.prepare import prepare
+from custom_bert.training.state import State
+from custom_bert.training.step import ALONE
+
+
+class Ready(NamedTuple):
+    """A run before its first step."""
+
+    plan: RunPlan
+    material: Material
+
+    @property
+    def config(self) -> ResolvedConfig:
+        return self.plan.config
+
+    @property
+    def encoder(self) -> EncoderConfig:
+        return self.plan.encoder
+
+    @property
+    def choices(self) -> tuple[Choice, ...]:
+        return self.plan.choices
+
+    @property
+    def tokenizer(self) -> TextTokenizer:
+        return self.material.tokenizer
+
+    @property
+    def train(self) -> BatchBuilder:
+        return self.material.train
+
+    @property
+    def val(self) -> BatchBuilder:
+        return self.material.val
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        return self.material.warnings
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        return self.material.source.labels
+
+    @property
+    def identity(self) -> Identity:
+        return identity(self.plan.asked, self.plan.config, self.material)
+
+    def epoch_plan(self, seed: int, epoch: int, dropout: TokenDropout | None) -> list[np.ndarray]:
+        return epoch_batches(self.train, self.config, seed, epoch, dropout)
+
+
+def ready(config: TrainConfig | Mapping[str, Any], say: Callable[[str], None] = lambda line: None) -> Ready:
+    """Prepares a run."""
+    draft, material = prepare(load(config), say)
+    return Ready(draft.final(), material)
+
+
+def built(one: Ready) -> State:
+    """A run's model and phases, in one process."""
+    return build(*one, ALONE, Reporter(silent=True))
+
 
 SUBJECTS = {
     "animals": ["the cat sleeps", "a dog barks", "two horses run", "the bird sings", "fish swim deep"],
@@ -84,7 +158,7 @@ def settings(data: Path, out: Path | None, **changes: Any) -> dict[str, Any]:
 
 def break_off(config: dict[str, Any], step: int) -> None:
     """Trains, and breaks off in an optimizer step, counted from 1 over all phases, as a crash would."""
-    real, count = loop.step_within_memory, 0
+    real, count = fit.step_within_memory, 0
 
     def stepped(*positional: Any, **named: Any) -> Any:
         nonlocal count
@@ -94,7 +168,7 @@ def break_off(config: dict[str, Any], step: int) -> None:
         return real(*positional, **named)
 
     with pytest.MonkeyPatch.context() as patch, pytest.raises(BrokenOffError):
-        patch.setattr(loop, "step_within_memory", stepped)
+        patch.setattr(fit, "step_within_memory", stepped)
         train_model(config)
 
 

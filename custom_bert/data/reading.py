@@ -31,10 +31,17 @@ CHOOSING_SEED = 2
 
 @dataclass(frozen=True)
 class DataFiles:
-    """The lines of a data set: texts and labels that train, and others that measure, if there are any."""
+    """The lines of a data set.
+
+    Attributes:
+        train: texts and labels that train.
+        val: texts and labels that measure; None to set some of the training lines aside.
+        val_names: how others may be given, for messages.
+    """
 
     train: tuple[Lines, Lines]
     val: tuple[Lines, Lines] | None
+    val_names: str
 
 
 def in_directory(directory: str | Path) -> dict[str, str]:
@@ -65,8 +72,9 @@ def data_files(data: DataConfig, *, set_aside: bool = False) -> DataFiles:
             raise DataError(path, f"no such file{data_clue(Path(path), labels=labelled)}")
     train = LineReader(data.train_texts), LineReader(data.train_labels)
     if set_aside or not _has_validation(data):
-        return DataFiles(train, None)
-    return DataFiles(train, (LineReader(data.val_texts), LineReader(data.val_labels)))
+        return DataFiles(train, None, f"{data.val_texts} and {data.val_labels}")
+    val = LineReader(data.val_texts), LineReader(data.val_labels)
+    return DataFiles(train, val, f"{data.val_texts} and {data.val_labels}")
 
 
 def read_dataset(
@@ -101,18 +109,19 @@ def read_dataset(
         val = _read_pair(*files.val, reader, train.labels_path, warnings)
         warn_conflicts(val, warnings)
         warn_leaks(train, val, warnings)
-    was_divided = val is train
+    was_divided, names = val is train, files.val_names
     train = _sorted(train, reader)
     val = train if was_divided else _sorted(val, reader)
     rows, val_rows = np.arange(len(train), dtype=np.int64), np.arange(len(val), dtype=np.int64)
     if was_divided and not val_fraction:
         val_rows = rows[:0]
     elif was_divided:
-        val_rows = _set_aside(train, rows, val_fraction, seed, "validation")
+        val_rows = _set_aside(train, rows, val_fraction, seed, f"validation; add texts, or write {names}")
         rows = np.setdiff1d(rows, val_rows, assume_unique=True)
     chosen = None
     if choosing:
-        chosen = Split(train, _set_aside(train, rows, choosing, seed + CHOOSING_SEED, "choosing thresholds"))
+        purpose = "choosing thresholds; add texts"
+        chosen = Split(train, _set_aside(train, rows, choosing, seed + CHOOSING_SEED, purpose))
         rows = np.setdiff1d(rows, chosen.rows_N, assume_unique=True)
     return Dataset(reader.ordered(), Split(train, rows), Split(val, val_rows), chosen, tuple(warnings))
 
@@ -133,8 +142,7 @@ def _set_aside(file: LabelledFile, rows: np.ndarray, fraction: float, seed: int,
     if not len(chosen):
         raise DataError(
             file.texts_path,
-            f"no label has two different texts, so none can be set aside for {purpose}; add texts, or write "
-            f"validation files",
+            f"no label has two different texts, so none can be set aside for {purpose}",
         )
     return chosen
 

@@ -66,11 +66,13 @@ class Clock:
     @contextmanager
     def stopped(self) -> Iterator[None]:
         """Within, training stands still."""
+        went_on = self._since is not None
         self._stop()
         try:
             yield
         finally:
-            self._since = time.perf_counter()
+            if went_on:
+                self._since = time.perf_counter()
 
     def _stop(self) -> None:
         if self._since is not None:

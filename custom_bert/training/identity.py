@@ -11,7 +11,7 @@ from typing import Any, cast
 import torch
 
 from custom_bert import config as configuration
-from custom_bert.config import Precision
+from custom_bert.config import Precision, TrainConfig
 from custom_bert.config_sources import PATHS
 from custom_bert.data.source import Source
 from custom_bert.errors import ConfigError, RunError, shown
@@ -52,13 +52,19 @@ OTHER_TOKENIZER = "tokenizer changed"
 """The one difference of two runs on the same texts and settings where vocabularies are made otherwise."""
 
 
-def identity(draft: Draft, material: Material) -> Identity:
-    """Of a run: decided settings, contents of the files, the tokenizer."""
-    settings, asked = configuration.to_flat(draft.todo.config), configuration.to_flat(draft.todo.asked)
+def identity(asked: TrainConfig, config: TrainConfig, material: Material) -> Identity:
+    """Of a run: its settings, contents of the files, the tokenizer.
+
+    Args:
+        asked: the configuration as the user wrote it.
+        config: with what was decided.
+        material: what is learned from.
+    """
+    settings, wished = configuration.to_flat(config), configuration.to_flat(asked)
     for name in ELSEWHERE:
         del settings[name]
     for name in OF_THE_MACHINE:
-        settings[name] = asked[name]
+        settings[name] = wished[name]
     hashes = {**material.source.hashes(), "tokenizer": material.tokenizer.sha256}
     if material.pretrained:
         hashes["init_from"] = material.pretrained.sha256

@@ -90,7 +90,7 @@ def _train(
     _follow_the_leader(draft, group)
     for warning in material.warnings:
         reporter.warn(warning)
-    wanted = identity(draft, material)
+    wanted = identity(config, draft.todo.config, material)
     directory = Path(config.out or default_directory(wanted))
     if fresh:
         directory = Path(group.from_leader(lambda: str(sibling(directory))))

@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 
 import pytest
 from data_files import NAMES, SPECIALS, lines, write_run, write_set
+from training_runs import ready
 
 from custom_bert.cli import main
 
@@ -508,7 +509,6 @@ def test_a_division_is_said_aloud(command: Command) -> None:
 
 def test_truncated_texts_are_told_with_how_many_and_how_much(command: Command) -> None:
     from custom_bert.config_sources import load as load_config
-    from custom_bert.training.prepare import prepare
 
     write_set(
         command.directory,
@@ -525,7 +525,7 @@ def test_truncated_texts_are_told_with_how_many_and_how_much(command: Command) -
         "device": "cpu",
     }
     said: list[str] = []
-    found = prepare(load_config(given), said.append).warnings
+    found = ready(load_config(given), said.append).warnings
     # texts 1 and 5 of the training file and 1 of the validation file; 252 of 287, and 3 of 14 tokens
     assert [warning.replace(str(command.directory), "DIR") for warning in found[-2:]] == [
         "DIR/train_dataset.txt: 2 texts of 6 cut to 8 tokens, 87.8% of all tokens lost",

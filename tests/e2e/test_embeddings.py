@@ -11,7 +11,7 @@ from real_checkpoints import minilm
 from training_runs import examples
 
 from custom_bert import Encoder
-from custom_bert.checkpoints.native import load_checkpoint
+from custom_bert.checkpoints.native import load_model
 from custom_bert.errors import RunError
 
 
@@ -36,7 +36,7 @@ def test_vectors_are_in_input_order_and_independent_of_company(run: Path, poolin
 def test_vectors_are_what_the_layers_give(run: Path) -> None:
     from custom_bert.batch import Batch
 
-    checkpoint = load_checkpoint(run)
+    checkpoint = load_model(run)
     (ids,) = checkpoint.tokenizer.encode(["some words"], 16).sequences
     with torch.no_grad():
         hidden_TD = checkpoint.model.encoder(Batch.build([ids])).numpy()

@@ -10,7 +10,7 @@ import torch
 from training_runs import examples, settings, write_data, write_lines
 
 from custom_bert import Classifier, train_model
-from custom_bert.checkpoints.native import load_checkpoint
+from custom_bert.checkpoints.native import load_model
 from custom_bert.cli import main
 from custom_bert.config import Preset
 from custom_bert.errors import RunError
@@ -89,7 +89,7 @@ def test_the_bare_encoder_opens_too(preset: Preset, runs: dict[Preset, Path], tm
     assert all(key.startswith(head) for key in report["unexpected_keys"])
     # the bare class of RoBERTa-PreLayerNorm has a pooler that no classifier uses
     assert {key.split(".")[0] for key in report["missing_keys"]} <= {"pooler"}
-    checkpoint = load_checkpoint(runs[preset])
+    checkpoint = load_model(runs[preset])
     (ids,) = checkpoint.tokenizer.encode([examples(1)[0][0]], 32).sequences
     with torch.no_grad():
         theirs = model.eval()(input_ids=torch.from_numpy(ids)[None]).last_hidden_state[0]

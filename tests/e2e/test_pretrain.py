@@ -12,7 +12,7 @@ import pytest
 from training_runs import PLACES, SUBJECTS, settings, write_data
 
 from custom_bert import Encoder, files, train_model
-from custom_bert.checkpoints.native import load_encoder, write_description, write_weights
+from custom_bert.checkpoints.native import load_model, write_description, write_weights
 from custom_bert.checkpoints.pretrained import load_pretrained
 from custom_bert.cli import main
 from custom_bert.config import ModelConfig
@@ -20,7 +20,7 @@ from custom_bert.data.tokenizer import from_vocab
 from custom_bert.models.encoder import Encoder as EncoderModel
 from custom_bert.models.masked_lm import MaskedLanguageModel
 from custom_bert.presets import encoder_config
-from custom_bert.training import loop
+from custom_bert.training import fit
 
 
 def write_corpus(folder: Path, documents: int = 150) -> Path:
@@ -44,10 +44,10 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def recipe(corpus: Path, out: Path, **changes: Any) -> dict[str, Any]:
     return {
-        "objective": "masked_lm",
+        "task": "masked_lm",
         "out": str(out),
         "data.corpus": [str(corpus)],
-        "data.held_out": 0.1,
+        "data.val_fraction": 0.1,
         "data.max_length": 32,
         "data.cache_dir": str(corpus.parent / "cache"),
         "model.hidden_size": 32,
@@ -81,7 +81,7 @@ def test_hidden_tokens_are_learned(run: Path) -> None:
     record = json.loads((run / "run.json").read_text())
     assert record["status"] == "finished" and record["data"]["documents"] == 150
     assert record["validation"].keys() == {"loss", "accuracy", "perplexity"}
-    assert load_encoder(run).max_length == 32
+    assert load_model(run).described.max_length == 32
 
 
 STOPS = {
@@ -105,7 +105,7 @@ def test_a_stopped_run_is_continued_bit_for_bit(
 ) -> None:
     changes, at = STOPS[name]
     steps = train_model(recipe(corpus, tmp_path / "whole", **changes)).steps
-    real, done = loop.step_within_memory, 0
+    real, done = fit.step_within_memory, 0
 
     def step(*arguments: Any, **options: Any) -> Any:
         nonlocal done
@@ -114,7 +114,7 @@ def test_a_stopped_run_is_continued_bit_for_bit(
             os.kill(os.getpid(), signal.SIGINT)
         return real(*arguments, **options)
 
-    monkeypatch.setattr(loop, "step_within_memory", step)
+    monkeypatch.setattr(fit, "step_within_memory", step)
     with pytest.raises(KeyboardInterrupt):
         train_model(recipe(corpus, tmp_path / "run", **changes))
     train_model(recipe(corpus, tmp_path / "run", **changes))
@@ -126,14 +126,14 @@ def test_a_stopped_run_is_continued_bit_for_bit(
 
 
 def test_batches_grow_and_pieces_grow(corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    real, seen = loop.step_within_memory, []
+    real, seen = fit.step_within_memory, []
 
     def step(state: Any, phase: Any, step: Any, *rest: Any, **options: Any) -> Any:
         longest = max(int(b.layout.lengths_N.max()) for b in step.microbatches)
         seen.append((len(step.microbatches), longest, sum(b.num_tokens for b in step.microbatches)))
         return real(state, phase, step, *rest, **options)
 
-    monkeypatch.setattr(loop, "step_within_memory", step)
+    monkeypatch.setattr(fit, "step_within_memory", step)
     changes = {"batch.accumulation": 3, "batch.warmup": 0.4, "batch.length_warmup": 0.5}
     train_model(recipe(corpus, tmp_path / "run", **changes))
     counts, longest, tokens = zip(*seen, strict=True)
@@ -184,7 +184,7 @@ def test_another_decay_begins_where_the_learning_rate_began_to_fall(
     """The moments are taken: a first step without a warm-up moves the weights as the next one had moved
     them."""
     moments: dict[str, list[float]] = {}
-    real = loop.step_within_memory
+    real = fit.step_within_memory
 
     def step(state: Any, *rest: Any, **options: Any) -> Any:
         name = f"{state.progress.step}"
@@ -192,7 +192,7 @@ def test_another_decay_begins_where_the_learning_rate_began_to_fall(
         moments.setdefault(name, found)
         return real(state, *rest, **options)
 
-    monkeypatch.setattr(loop, "step_within_memory", step)
+    monkeypatch.setattr(fit, "step_within_memory", step)
     train_model(recipe(corpus, tmp_path / "run", **{"optim.epochs": 4, "optim.decay": 0.5, "optim.lr": 4e-3}))
     before = dict(moments)
     assert (tmp_path / "run" / "stable" / "model.safetensors").is_file()

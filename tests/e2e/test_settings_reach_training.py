@@ -5,23 +5,22 @@ import signal
 import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
-from training_runs import settings, write_data, write_lines
+from training_runs import Ready, ready, settings, write_data, write_lines
+from training_runs import built as built_of
 
 from custom_bert import train_model
-from custom_bert.config_sources import from_mapping
 from custom_bert.models.layers import EncoderLayer
-from custom_bert.training import evaluation, loop
-from custom_bert.training.log import Reporter
-from custom_bert.training.loop import build
-from custom_bert.training.phases import masker
-from custom_bert.training.prepare import Prepared, prepare
 from custom_bert.rules.schedule import lr_factor
+from custom_bert.tasks.classification import CrossEntropy
+from custom_bert.tasks.masked_lm import masker
+from custom_bert.training import evaluation, fit
 from custom_bert.training.state import State
-from custom_bert.training.step import Classification, train_step
+from custom_bert.training.step import train_step
 
 
 @pytest.fixture
@@ -35,22 +34,22 @@ def unbalanced(tmp_path: Path) -> Path:
     return data
 
 
-def built(data: Path, **changes: Any) -> tuple[State, Prepared]:
-    prepared = prepare(from_mapping(settings(data, None, **changes)), lambda line: None)
-    return build(prepared, Reporter(silent=True)), prepared
+def built(data: Path, **changes: Any) -> tuple[State, Ready]:
+    prepared = ready(settings(data, None, **changes))
+    return built_of(prepared), prepared
 
 
 def test_the_objective_is_the_one_asked_for(unbalanced: Path) -> None:
     changes = {"optim.class_weights": "balanced", "optim.label_smoothing": 0.2, "optim.r_drop": 3.0}
     state, prepared = built(unbalanced, **changes)
     objective = state.phases[-1].objective
-    assert isinstance(objective, Classification)
+    assert isinstance(objective, CrossEntropy)
     assert (objective.label_smoothing, objective.r_drop) == (0.2, 3.0)
     assert objective.class_weights_C is not None
     assert prepared.labels == ("animals", "machines", "weather")
     assert objective.class_weights_C.tolist() == pytest.approx([85 / 3 / n for n in (60, 20, 5)])
     plain = built(unbalanced)[0].phases[-1].objective
-    assert isinstance(plain, Classification) and plain.class_weights_C is None
+    assert isinstance(plain, CrossEntropy) and plain.class_weights_C is None
 
 
 def test_unequal_classes_are_told(unbalanced: Path) -> None:
@@ -79,9 +78,10 @@ def test_the_optimizer_decays_and_slows_what_it_is_told(unbalanced: Path) -> Non
 
 def test_masks_are_drawn_as_asked(unbalanced: Path) -> None:
     changes = {"optim.pretrain_epochs": 1, "optim.mask_rate": 0.17, "optim.whole_words": True}
-    found = masker(built(unbalanced, **changes)[1], seed=5)
+    one, plain = (ready(settings(unbalanced, None, **given)) for given in (changes, {}))
+    found = masker(one.config, one.tokenizer, seed=5)
     assert (found.rate, found.seed) == (0.17, 5) and found.continues_V is not None
-    assert masker(built(unbalanced)[1], seed=5).continues_V is None
+    assert masker(plain.config, plain.tokenizer, seed=5).continues_V is None
 
 
 def test_a_share_is_set_aside_and_no_other(tmp_path: Path) -> None:
@@ -101,14 +101,14 @@ def test_deterministic_mode_is_switched_on(unbalanced: Path) -> None:
 def test_every_step_has_the_rate_of_the_schedule_and_clips_as_asked(
     unbalanced: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, schedule: Any
 ) -> None:
-    real, seen, clips = loop.step_within_memory, [], set()
+    real, seen, clips = fit.step_within_memory, [], set()
 
     def step(state: State, phase: Any, *rest: Any, **options: Any) -> Any:
         seen.append({round(g["lr"] / g["lr_factor"], 12) for g in phase.optimizer.param_groups})
         clips.add(options["clip_norm"])
         return real(state, phase, *rest, **options)
 
-    monkeypatch.setattr(loop, "step_within_memory", step)
+    monkeypatch.setattr(fit, "step_within_memory", step)
     changes = {"optim.lr": 2e-3, "optim.schedule": schedule, "optim.warmup": 0.25, "optim.clip_norm": 0.3}
     train_model(settings(unbalanced, tmp_path / "run", **changes, **{"optim.layer_lr_decay": 0.5}))
     total = len(seen)
@@ -131,7 +131,7 @@ def test_each_phase_trains_with_the_presets_kernel_rows_and_dropout(
     skips: bool,
     dropout: float,
 ) -> None:
-    real, seen = loop.step_within_memory, {}
+    real, seen = fit.step_within_memory, {}
 
     def step(state: State, phase: Any, *rest: Any, **options: Any) -> Any:
         encoder = state.model.encoder
@@ -141,7 +141,7 @@ def test_each_phase_trains_with_the_presets_kernel_rows_and_dropout(
         seen.setdefault(phase.name, set()).add((*found, layer.attn.dropout))
         return real(state, phase, *rest, **options)
 
-    monkeypatch.setattr(loop, "step_within_memory", step)
+    monkeypatch.setattr(fit, "step_within_memory", step)
     changes = {
         "preset": preset,
         "optim.pretrain_epochs": 1,
@@ -193,7 +193,9 @@ def test_the_best_weights_are_those_of_the_metric(
 def test_phases_share_the_minutes(unbalanced: Path) -> None:
     changes = {"optim.max_minutes": 0.5, "optim.pretrain_epochs": 2, "optim.epochs": 4}
     state, prepared = built(unbalanced, **changes)
-    limits = [loop._time_limit(state, phase, prepared) for phase in state.phases]
+    limits = []
+    for state.progress.phase in range(2):
+        limits.append(fit.Fit(state, *prepared, *[SimpleNamespace()] * 3).limit)  # type: ignore[arg-type]
     assert limits == pytest.approx([10.0, 20.0])
 
 
@@ -201,7 +203,7 @@ def test_a_continued_run_has_the_minutes_that_are_left(
     unbalanced: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ctrl_c: None
 ) -> None:
     """By a clock that each step moves by a second, of which there are twenty."""
-    real, now, rates = loop.step_within_memory, 100.0, []
+    real, now, rates = fit.step_within_memory, 100.0, []
 
     def step(state: State, phase: Any, *rest: Any, **options: Any) -> Any:
         nonlocal now
@@ -211,7 +213,7 @@ def test_a_continued_run_has_the_minutes_that_are_left(
             os.kill(os.getpid(), signal.SIGINT)
         return real(state, phase, *rest, **options)
 
-    monkeypatch.setattr(loop, "step_within_memory", step)
+    monkeypatch.setattr(fit, "step_within_memory", step)
     monkeypatch.setattr(time, "perf_counter", lambda: now)
     changes = {"optim.max_minutes": 20 / 60, "optim.epochs": 100_000, "optim.schedule": "linear"}
     config = settings(unbalanced, tmp_path / "run", **changes, **{"optim.warmup": 0.0, "optim.lr": 1e-3})

@@ -9,19 +9,16 @@ from typing import Any
 
 import pytest
 import torch
-from training_runs import settings, write_data, write_lines
+from custom_bert.inference.export import export_hugging_face
+from training_runs import Ready, built, ready, settings, write_data, write_lines
 
 from custom_bert import train_model
 from custom_bert.checkpoints import hub
-from custom_bert.checkpoints.native import load_checkpoint
+from custom_bert.checkpoints.native import load_model
 from custom_bert.checkpoints.pretrained import load_pretrained
 from custom_bert.config_sources import from_mapping
 from custom_bert.errors import ConfigError, RunError
-from custom_bert.inference.export import export_hugging_face
-from custom_bert.training.log import Reporter
-from custom_bert.training.loop import build
 from custom_bert.training.phases import masker
-from custom_bert.training.prepare import Prepared, prepare
 
 
 @pytest.fixture(scope="module")
@@ -49,8 +46,8 @@ def start(data: Path, init_from: Path | str, out: Path | None = None, **changes:
     return {**common, "optim.epochs": 1, "model.init_from": str(init_from), **changes}
 
 
-def prepared(given: dict[str, Any]) -> Prepared:
-    return prepare(from_mapping(given), lambda line: None)
+def prepared(given: dict[str, Any]) -> Ready:
+    return ready(given)
 
 
 def test_only_vectors_of_tokens_that_the_texts_hold_are_trained(
@@ -62,14 +59,14 @@ def test_only_vectors_of_tokens_that_the_texts_hold_are_trained(
         labels = (data / f"{split}_labels.txt").read_text().splitlines()
         write_lines(few / f"{split}_labels.txt", labels)
         write_lines(few / f"{split}_dataset.txt", [f"again {label}" for label in labels])
-    state = build(prepared(start(few, run)), Reporter())
+    state = built(prepared(start(few, run)))
     table = state.model.encoder.embeddings.token
     moving = [p for group in state.phases[-1].optimizer.param_groups for p in group["params"]]
     assert any(p is table.rows for p in moving) and all(p is not table.weight for p in moving)
     result = train_model(start(few, run, tmp_path / "out"))
     assert "token vectors are trained" in capsys.readouterr().out
     name = "encoder.embeddings.token.weight"
-    before, after = (load_checkpoint(path).model.state_dict()[name] for path in (run, result.directory))
+    before, after = (load_model(path).model.state_dict()[name] for path in (run, result.directory))
     moved = (before != after).any(1)
     assert 0 < int(moved.sum()) < 0.5 * len(moved)
 
@@ -78,8 +75,8 @@ def test_only_vectors_of_tokens_that_the_texts_hold_are_trained(
 def test_training_starts_from_the_trained_weights(
     source: str, data: Path, request: pytest.FixtureRequest, run: Path
 ) -> None:
-    state = build(prepared(start(data, request.getfixturevalue(source))), Reporter())
-    trained = load_checkpoint(run).model.state_dict()
+    state = built(prepared(start(data, request.getfixturevalue(source))))
+    trained = load_model(run).model.state_dict()
     for name, tensor in state.model.state_dict().items():
         assert torch.equal(tensor, trained[name]) == (not name.startswith("head.projection")), name
 
@@ -182,7 +179,7 @@ def test_the_checkpoints_weights_are_not_kept_twice(data: Path, published: Path)
 
 def test_frozen_layers_keep_their_weights(data: Path, run: Path, tmp_path: Path) -> None:
     train_model(start(data, run, tmp_path / "run", **{"optim.freeze_layers": 2, "optim.lr": 1e-2}))
-    before, after = (load_checkpoint(path).model.state_dict() for path in (run, tmp_path / "run"))
+    before, after = (load_model(path).model.state_dict() for path in (run, tmp_path / "run"))
     kept = ("encoder.embeddings.", "encoder.layers.0.", "encoder.layers.1.")
     for name, tensor in after.items():
         if not name.startswith("head.projection"):

@@ -14,7 +14,7 @@ from training_runs import break_off, examples, settings, write_data
 from custom_bert import Classifier, train_model
 from custom_bert.cli import main
 from custom_bert.errors import CustomBertWarning, DataError, RunError
-from custom_bert.training import loop
+from custom_bert.training import fit
 
 THAI = [
     "ร้าน",
@@ -156,7 +156,7 @@ def test_pretraining_on_many_empty_texts_goes_on_and_says_what_was_left_out(
 def test_steps_that_were_skipped_are_told_with_their_reason(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    real, count = loop.step_within_memory, 0
+    real, count = fit.step_within_memory, 0
 
     def step(*positional: Any, **named: Any) -> Any:
         nonlocal count
@@ -166,7 +166,7 @@ def test_steps_that_were_skipped_are_told_with_their_reason(
             found.skipped.fill_(1)
         return found
 
-    monkeypatch.setattr(loop, "step_within_memory", step)
+    monkeypatch.setattr(fit, "step_within_memory", step)
     train_model(settings(write_data(tmp_path / "data"), tmp_path / "run"))
     out = capsys.readouterr().out
     assert "warning: 2 of " in out and "were left out: loss or gradient were no finite numbers" in out
@@ -177,10 +177,10 @@ def test_running_text_that_the_vocabulary_does_not_know_is_one_line(tmp_path: Pa
     vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "hello"]
     (tmp_path / "vocab.txt").write_text("\n".join(vocabulary))
     config = {
-        "objective": "masked_lm",
+        "task": "masked_lm",
         "data.corpus": (str(tmp_path / "text.txt"),),
         "data.tokenizer": str(tmp_path / "vocab.txt"),
-        "data.held_out": 0.2,
+        "data.val_fraction": 0.2,
         "data.cache_dir": str(tmp_path / "cache"),
         "model.hidden_size": 32,
         "model.num_hidden_layers": 1,
@@ -244,11 +244,11 @@ def test_what_check_data_says_of_a_new_vocabulary_is_what_training_finds(tmp_pat
     rare = [chr(draw.randrange(0x4E00, 0x9FFF)) for _ in range(3000)]
     texts = ["".join(draw.choices(rare, k=20)) + " film" for _ in range(200)]
     dataset = read_dataset(data_config(write_set(tmp_path, texts, ["a", "b"] * 100)))
-    (said,) = _unknown_to_a_new_one([dataset.train_file])
+    (said,) = _unknown_to_a_new_one([dataset.train.file])
     made = train_tokenizer(
-        lambda: [texts], vocab_size=8000, lowercase=True, characters=dataset.train_file.characters
+        lambda: [texts], vocab_size=8000, lowercase=True, characters=dataset.train.file.characters
     )
-    found = unknown_of(dataset.train_file, made)
+    found = unknown_of(dataset.train.file, made)
     assert (said.characters, said.unknown) == (found.characters, found.unknown) and found.unknown > 0
 
 

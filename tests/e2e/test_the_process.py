@@ -19,7 +19,7 @@ from training_runs import arguments, break_off, examples, settings, write_data
 from custom_bert import Classifier, openmp, train_model
 from custom_bert.errors import ConfigError, CustomBertWarning, RunError, UserError
 from custom_bert.inference import in_order
-from custom_bert.training import decisions, loop
+from custom_bert.training import decisions, fit
 
 ROOT = Path(__file__).resolve().parents[2]
 needs_openmp = pytest.mark.skipif(openmp._library() is None, reason="this build of torch has no OpenMP")
@@ -288,7 +288,7 @@ def test_a_fault_in_the_middle_of_training_leaves_the_process_as_it_was(
         torch.rand(3)
         raise StopError
 
-    monkeypatch.setattr(loop, "step_within_memory", step)
+    monkeypatch.setattr(fit, "step_within_memory", step)
     torch.manual_seed(3)
     before = torch.get_rng_state()
     with pytest.raises(StopError):

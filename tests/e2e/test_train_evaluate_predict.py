@@ -16,16 +16,16 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from training_runs import arguments, examples, settings, write_data, write_lines
+from training_runs import arguments, examples, ready, settings, write_data, write_lines
 
 from custom_bert import Classifier, TrainConfig, train_model
 from custom_bert.checkpoints.native import write_weights
 from custom_bert.cli import COMMANDS, main
 from custom_bert.config_sources import from_mapping
 from custom_bert.errors import ConfigError, DataError, RunError, UserError, WriteError
-from custom_bert.training import choices, decisions, loop
+from custom_bert.rules import choices
+from custom_bert.training import decisions, fit
 from custom_bert.training.phases import Phase
-from custom_bert.training.prepare import prepare
 from custom_bert.training.state import State
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -438,13 +438,13 @@ def test_a_run_that_the_time_ends_is_evaluated_as_often_as_it_affords(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, takes: float
 ) -> None:
     """By steps, which the 100,000 passes would need, it came to one evaluation."""
-    real = loop.evaluate_now
+    real = fit.evaluate_now
 
     def evaluate(*arguments: Any) -> Any:
         time.sleep(takes)
         return real(*arguments)
 
-    monkeypatch.setattr(loop, "evaluate_now", evaluate)
+    monkeypatch.setattr(fit, "evaluate_now", evaluate)
     changes = {"optim.epochs": 100_000, "optim.max_minutes": 0.05, "runtime.checkpoint_every": 1000}
     result = train_model(settings(data, tmp_path / "run", **changes))
     records = [json.loads(x) for x in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
@@ -491,7 +491,7 @@ def test_no_vocabulary_is_kept_of_texts_that_changed_meanwhile(
 
     monkeypatch.setattr(decisions, "train_tokenizer", train)
     with pytest.raises(DataError, match=r"train_dataset\.txt: the file changed while it was read"):
-        prepare(from_mapping(settings(tmp_path / "data", tmp_path / "run")), print)
+        ready(settings(tmp_path / "data", tmp_path / "run"), print)
     assert not list((tmp_path / "cache").rglob("*.json"))
 
 
@@ -575,7 +575,7 @@ def test_a_diverging_loss_is_one_line(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     values = settings(data, tmp_path / "run")
-    real = loop.step_within_memory
+    real = fit.step_within_memory
 
     def poisoned(state: State, phase: Phase, *rest: Any, **options: Any) -> Any:
         with torch.no_grad():
@@ -583,7 +583,7 @@ def test_a_diverging_loss_is_one_line(
                 parameter.fill_(float("nan"))
         return real(state, phase, *rest, **options)
 
-    monkeypatch.setattr(loop, "step_within_memory", poisoned)
+    monkeypatch.setattr(fit, "step_within_memory", poisoned)
     assert main(["train", *arguments(values)]) == 64
     assert "training diverged; lower optim.lr" in capsys.readouterr().err
 
@@ -722,9 +722,9 @@ def test_windows_that_may_not_fit_into_memory_are_told(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     given = settings(data, tmp_path / "run", **{"data.long_texts": "windows", "data.max_length": 6})
-    assert not any("longest texts" in line for line in prepare(from_mapping(given), print).warnings)
+    assert not any("longest texts" in line for line in ready(given, print).warnings)
     monkeypatch.setattr(choices, "fitting_rows", lambda bytes_per_row, memory: 8)
-    (told,) = (line for line in prepare(from_mapping(given), print).warnings if "longest texts" in line)
+    (told,) = (line for line in ready(given, print).warnings if "longest texts" in line)
     assert re.search(r"steps of up to \d\d rows, and 8 fit into 25% of the memory", told)
 
 
@@ -769,10 +769,10 @@ def test_damage_of_a_finished_run_is_noticed_when_it_is_loaded(run: Path, tmp_pa
 
 def test_a_damaged_vocabulary_in_the_cache_is_made_again(data: Path, tmp_path: Path) -> None:
     config = settings(data, None, **{"data.cache_dir": str(tmp_path)})
-    whole = prepare(from_mapping(config), lambda line: None).tokenizer.sha256
+    whole = ready(config).tokenizer.sha256
     (path,) = (tmp_path / "tokenizers").glob("*.json")
     path.write_text(path.read_text().replace("engine", "engime"))
-    assert prepare(from_mapping(config), lambda line: None).tokenizer.sha256 == whole
+    assert ready(config).tokenizer.sha256 == whole
     assert "engime" not in path.read_text()
 
 
@@ -802,12 +802,12 @@ def test_a_cache_that_cannot_be_written_stops_no_training_and_is_told_once(
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     config = from_mapping(settings(data, tmp_path / "run", **{"data.cache_dir": None}))
     said: list[str] = []
-    first = prepare(config, said.append)
+    first = ready(config, said.append)
     place = tmp_path / f"custom-bert-{os.geteuid()}"
     told = f"cache: {tmp_path}/home/.cache/custom-bert: cannot write: Not a directory (ENOTDIR); "
     told += f"prepared data is kept in {place}"
     assert said[1:] == [told] and "training a WordPiece vocabulary" in said[0]
     again: list[str] = []
-    assert prepare(config, again.append).tokenizer.sha256 == first.tokenizer.sha256
+    assert ready(config, again.append).tokenizer.sha256 == first.tokenizer.sha256
     assert again == [told]
     assert {path.name for path in tmp_path.iterdir()} == {"home", place.name}

@@ -24,9 +24,11 @@ from custom_bert.models.heads import SequenceClassifier
 from custom_bert.models.masked_lm import MaskedLanguageModel
 from custom_bert.precision import MixedPrecision
 from custom_bert.presets import encoder_config
-from custom_bert.training.optim import make_optimizer, set_lr
 from custom_bert.rules.schedule import lr_factor
-from custom_bert.training.step import Classification, MaskedLanguage, train_step
+from custom_bert.tasks.classification import CrossEntropy
+from custom_bert.tasks.masked_lm import TokenCrossEntropy
+from custom_bert.training.optim import make_optimizer, set_lr
+from custom_bert.training.step import train_step
 
 RECORD = Path(__file__).with_name("losses.json")
 STEPS = 20
@@ -76,7 +78,7 @@ def losses(preset: Preset, objective: str, skip_unread: bool) -> list[float]:
                 Batch.build(
                     [texts[i] for i in rows],
                     slots=int(lengths[rows].max()),
-                    labels=labels[rows],
+                    targets=labels[rows],
                     indices=rows,
                 )
                 for rows in (first, second)
@@ -89,7 +91,7 @@ def losses(preset: Preset, objective: str, skip_unread: bool) -> list[float]:
                 trained,
                 optimizer,
                 batches,
-                MaskedLanguage() if objective == "mlm" else Classification(),
+                TokenCrossEntropy() if objective == "mlm" else CrossEntropy(),
                 precision=MixedPrecision("fp32", torch.device("cpu")),
                 clip_norm=1.0,
             )

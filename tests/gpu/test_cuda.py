@@ -5,16 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from training_runs import settings, write_data
+from training_runs import built, ready, settings, write_data
 
 from custom_bert import Classifier, train_model
 from custom_bert.batch import Batch
-from custom_bert.config_sources import from_mapping
 from custom_bert.ops.attention import attention
-from custom_bert.training.log import Reporter
-from custom_bert.training.loop import build
 from custom_bert.training.phases import steps_of
-from custom_bert.training.prepare import prepare
 from custom_bert.training.step import train_step
 
 pytestmark = [
@@ -61,12 +57,12 @@ def test_a_step_never_waits_for_the_device(tmp_path: Path, plan: str, weights: s
     data = write_data(tmp_path / "data")
     changes = {"runtime.precision": "bf16", "runtime.device": "cuda", "batch.plan": plan}
     changes |= {"optim.class_weights": weights}
-    prepared = prepare(from_mapping(settings(data, None, **changes)), lambda line: None)
-    state = build(prepared, Reporter())
+    prepared = ready(settings(data, None, **changes))
+    state = built(prepared)
     phase = state.phases[-1]
     batches = [
-        [b.to(prepared.device) for b in step.microbatches]
-        for step, _ in zip(steps_of(phase, prepared), range(6), strict=False)
+        [b.to(prepared.plan.device) for b in step.microbatches]
+        for step, _ in zip(steps_of(phase), range(6), strict=False)
     ]
     torch.cuda.synchronize()
     try:

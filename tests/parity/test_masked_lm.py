@@ -15,6 +15,7 @@ from custom_bert.checkpoints.tables import masked_to_hugging_face
 from custom_bert.errors import RunError
 from custom_bert.models.masked_lm import MaskedLanguageModel
 from custom_bert.models.outline import language_model_from
+from custom_bert.tasks.masked_lm import MaskedLanguageModelling
 
 transformers = pytest.importorskip("transformers", reason="transformers is not installed")
 
@@ -22,7 +23,7 @@ from parity.test_pretrained import MODELS, published  # noqa: E402
 
 
 def ours(folder: Path) -> MaskedLanguageModel:
-    found = load_pretrained(folder, objective="masked_lm")
+    found = load_pretrained(folder, MaskedLanguageModelling)
     return language_model_from(found.encoder, dict(found.state)).eval()
 
 
@@ -75,7 +76,7 @@ def test_every_byte_comes_back(family: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("head", ["Model", "ForSequenceClassification"])
 def test_without_a_prediction_head_one_is_drawn_and_told(head: str, tmp_path: Path) -> None:
     published(tmp_path, "bert", head)
-    found = load_pretrained(tmp_path, objective="masked_lm")
+    found = load_pretrained(tmp_path, MaskedLanguageModelling)
     assert all(name.startswith("encoder.") for name in found.state)
     notes = "\n".join(found.notes)
     assert "newly initialised: bias, dense.bias, dense.weight, norm.bias, norm.weight" in notes
@@ -108,4 +109,4 @@ def test_a_decoder_of_its_own_half_a_head_and_other_shapes_are_refused(tmp_path:
         (tmp_path / "model.safetensors").write_bytes(whole)
         spoil(tmp_path, change)
         with pytest.raises(RunError, match=told):
-            load_pretrained(tmp_path, objective="masked_lm")
+            load_pretrained(tmp_path, MaskedLanguageModelling)

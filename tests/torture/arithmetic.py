@@ -15,7 +15,7 @@ from training_runs import arguments
 
 from custom_bert.batch import Batch
 from custom_bert.errors import UserError
-from custom_bert.training import loop
+from custom_bert.training import fit
 from custom_bert.training.phases import Phase, Step
 from custom_bert.training.state import State
 from torture.experiment import Experiment, Trial
@@ -52,7 +52,7 @@ def not_finite(trial: Trial) -> None:
     value = (float("nan"), float("inf"))[trial.number // 3 % 2]
     times = (1, 3)[trial.number // 6 % 2]
     begin = int(trial.random.integers(2, 20))
-    real, calls = loop.step_within_memory, 0
+    real, calls = fit.step_within_memory, 0
 
     def poisoned(state: State, phase: Phase, step: Step, model: nn.Module, **options: object) -> object:
         nonlocal calls
@@ -66,7 +66,7 @@ def not_finite(trial: Trial) -> None:
             for hook in hooks:
                 hook.remove()
 
-    loop.step_within_memory = poisoned  # type: ignore[assignment]
+    fit.step_within_memory = poisoned  # type: ignore[assignment]
     try:
         train(recipe(trial.shared, run, **{"optim.epochs": 6}), log)
         assert times == 1, "three in a row did not stop training"
@@ -75,7 +75,7 @@ def not_finite(trial: Trial) -> None:
     except UserError as error:
         assert times == 3 and "training diverged" in str(error) and "\n" not in str(error), error
     finally:
-        loop.step_within_memory = real
+        fit.step_within_memory = real
     for path in run.rglob("*.safetensors") if run.exists() else []:
         from custom_bert.checkpoints.tensor_files import parse_tensors
 
@@ -117,7 +117,7 @@ def out_of_memory(trial: Trial, at: int, way: str) -> bytes:
     its batches from that step on."""
     run, log = trial.directory / way / "run", trial.directory / way / "log"
     run.parent.mkdir()
-    real, calls = loop.step_within_memory, 0
+    real, calls = fit.step_within_memory, 0
 
     def step(state: State, phase: Phase, step: Step, model: nn.Module, **options: object) -> object:
         nonlocal calls
@@ -134,11 +134,11 @@ def out_of_memory(trial: Trial, at: int, way: str) -> bytes:
                 hook.remove()
             assert state.progress.halvings == int(calls >= at)
 
-    loop.step_within_memory = step  # type: ignore[assignment]
+    fit.step_within_memory = step  # type: ignore[assignment]
     try:
         train(recipe(trial.shared, run), log)
     finally:
-        loop.step_within_memory = real
+        fit.step_within_memory = real
     return (run / "model.safetensors").read_bytes()
 
 

@@ -23,7 +23,7 @@ from custom_bert import files
 from custom_bert.checkpoints.published_files import WEIGHTS
 from custom_bert.errors import UserError, WriteError
 from custom_bert.training import checkpoint
-from custom_bert.training.identity import digest, identity
+from custom_bert.training.identity import digest
 from custom_bert.training.run import RunDirectory, hold
 from torture.disk import Disk, Recorder
 from torture.experiment import Experiment, Trial
@@ -112,7 +112,7 @@ def prepare_save(shared: Path) -> None:
 def save_next(shared: Path, run: Path, system: files.System) -> None:
     """What training writes after its next step, through a system: better weights, and a checkpoint."""
     with stopped_state(shared, run) as (state, prepared):
-        saved = checkpoint.newest(run, digest(identity(prepared)), complain)
+        saved = checkpoint.newest(run, digest(prepared.identity), complain)
         assert saved is not None and checkpoint.BEST in saved.entries
         checkpoint.restore(saved, run, state)
         directory = RunDirectory.__new__(RunDirectory)
@@ -123,7 +123,7 @@ def save_next(shared: Path, run: Path, system: files.System) -> None:
         with through(system):
             directory.keep_best(state.model.state_dict())
             state.progress.best_step = state.progress.step
-            checkpoint.save(run, state, digest(identity(prepared)), directory.best)
+            checkpoint.save(run, state, digest(prepared.identity), directory.best)
 
 
 def complain(line: str) -> None:
@@ -134,7 +134,7 @@ def complain(line: str) -> None:
 def state_of(shared: Path, run: Path) -> int:
     """The step of the checkpoint that a next start takes; it is whole, and so are the best weights."""
     with stopped_state(shared, run) as (state, prepared):
-        saved = checkpoint.newest(run, digest(identity(prepared)), complain)
+        saved = checkpoint.newest(run, digest(prepared.identity), complain)
         assert saved is not None, "neither the old nor the new checkpoint"
         checkpoint.restore(saved, run, state)
     with hold(run):
@@ -411,7 +411,7 @@ def spoilt(trial: Trial) -> None:
         newest, before = sorted((run / checkpoint.FOLDER).iterdir(), reverse=True)
         spoil(newest, before, trial.random)
         said: list[str] = []
-        saved = checkpoint.newest(run, digest(identity(prepared)), said.append)
+        saved = checkpoint.newest(run, digest(prepared.identity), said.append)
         assert saved is not None and saved.path == before, "the damage went unnoticed"
         assert len(said) == 1 and "\n" not in said[0] and str(newest) in said[0], said
         checkpoint.restore(saved, run, state)

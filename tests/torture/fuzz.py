@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from custom_bert.checkpoints.native import load_checkpoint
+from custom_bert.checkpoints.native import load_model
 from custom_bert.checkpoints.tensor_files import parse_tensors
 from custom_bert.data.tokenizer import load_tokenizer
 from custom_bert.errors import UserError
@@ -104,7 +104,7 @@ def load_config(path: Path) -> None:
     for name in FILES:
         if not (run / name).exists():
             (run / name).write_bytes((run / "whole" / name).read_bytes())
-    load_checkpoint(run)
+    load_model(run)
 
 
 EXPERIMENTS = (

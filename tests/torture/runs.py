@@ -16,12 +16,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from training_runs import settings, write_data
+from training_runs import Ready, built, ready, settings, write_data
 
-from custom_bert.config_sources import from_mapping
-from custom_bert.training import loop
-from custom_bert.training.log import Reporter
-from custom_bert.training.prepare import Prepared, prepare
+from custom_bert.training import fit
 from custom_bert.training.state import State
 
 WALL_CLOCK = ("seconds", "run_seconds", "tokens_per_second", "data_wait")
@@ -75,7 +72,7 @@ def train(config: dict[str, Any], log: Path, each_step: Callable[[int], None] | 
     from custom_bert import train_model
 
     steps = 0
-    real_step, real_evaluate = loop.step_within_memory, loop.evaluate_now
+    real_step, real_evaluate = fit.step_within_memory, fit.evaluate_now
 
     def step(state: State, phase: Any, step: Any, model: Any, **options: Any) -> Any:
         nonlocal steps
@@ -97,12 +94,12 @@ def train(config: dict[str, Any], log: Path, each_step: Callable[[int], None] | 
         log.with_suffix(".moments").write_text(digest.hexdigest())
         return record
 
-    loop.step_within_memory, loop.evaluate_now = step, evaluate  # type: ignore[assignment]
+    fit.step_within_memory, fit.evaluate_now = step, evaluate  # type: ignore[assignment]
     try:
         with contextlib.redirect_stdout(io.StringIO()):
             train_model(config)
     finally:
-        loop.step_within_memory, loop.evaluate_now = real_step, real_evaluate
+        fit.step_within_memory, fit.evaluate_now = real_step, real_evaluate
 
 
 def left(run: Path) -> dict[str, Any]:
@@ -199,8 +196,8 @@ def timed(work: Callable[[], None]) -> float:
 
 
 @contextlib.contextmanager
-def stopped_state(shared: Path, out: Path) -> Iterator[tuple[State, Prepared]]:
+def stopped_state(shared: Path, out: Path) -> Iterator[tuple[State, Ready]]:
     """A state and what was prepared, without training."""
-    prepared = prepare(from_mapping(recipe(shared, out)), lambda line: None)
+    prepared = ready(recipe(shared, out))
     with contextlib.redirect_stdout(io.StringIO()):
-        yield loop.build(prepared, Reporter()), prepared
+        yield built(prepared), prepared

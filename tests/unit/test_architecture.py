@@ -12,36 +12,40 @@ PACKAGE = ROOT / "custom_bert"
 
 LAYERS = {
     "errors": 0,
+    "phrases": 0,
     "config": 0,
     "config_sources": 0,
     "files": 0,
     "places": 0,
     "signals": 0,
     "terminal": 0,
-    "batch": 1,
-    "presets": 1,
     "process": 0,
     "threads": 0,
+    "batch": 1,
+    "presets": 1,
     "openmp": 1,
     "metrics": 1,
+    "label_metrics": 1,
     "machine": 1,
     "precision": 2,
     "reports": 2,
+    "rules": 2,
     "ops": 2,
     "models": 3,
     "data": 3,
-    "checkpoints": 4,
-    "training": 5,
-    "inference": 5,
-    "bench": 6,
-    "templates": 6,
-    "docs": 7,
-    "cli": 7,
-    "__main__": 7,
+    "tasks": 4,
+    "checkpoints": 5,
+    "training": 6,
+    "inference": 6,
+    "bench": 7,
+    "templates": 7,
+    "docs": 8,
+    "cli": 8,
+    "__main__": 8,
 }
 SIBLINGS = {("models", "data"), ("data", "models"), ("training", "inference"), ("inference", "training")}
 EXTRAS = {"transformers", "accelerate", "sklearn", "scipy", "sentence_transformers", "tensorboard", "pytest"}
-OPTIONAL = {("inference/verify.py", "transformers")}
+OPTIONAL = {("inference/exports/verify.py", "transformers")}
 """Imported where it is installed, and done without where it is not."""
 
 

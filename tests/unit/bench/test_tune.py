@@ -191,7 +191,7 @@ def test_what_comes_before_the_steps_is_left_out_as_the_settings_allow() -> None
     trained = replace(TrainConfig(), {"model.init_from": "somewhere"})
     assert "optim.embedding_init" not in steps_alone(trained)  # which init_from refuses
     assert steps_alone(TrainConfig())["optim.embedding_init"] == "random"
-    masked = replace(TrainConfig(), {"objective": "masked_lm", "batch.length_warmup": 0.3})
+    masked = replace(TrainConfig(), {"task": "masked_lm", "batch.length_warmup": 0.3})
     assert steps_alone(masked) == {"batch.warmup": 0.0, "batch.length_warmup": 0.0}
 
 
@@ -247,6 +247,6 @@ def test_the_command_measures_where_it_is_called(
     )  # of one step nothing follows
     with pytest.raises(UserError, match=r"nothing to tune: .*nowhere"):
         main(["tune", "nowhere", "--quick", "--out", "u"])
-    Path("masked.json").write_text('{"objective": "masked_lm", "data.corpus": ["x.txt"]}')
+    Path("masked.json").write_text('{"task": "masked_lm", "data.corpus": ["x.txt"]}')
     with pytest.raises(UserError, match="leave DATA out"):
         main(["tune", "tune", "--config", "masked.json", "--quick", "--out", "u"])

@@ -1,6 +1,7 @@
 """Model directories: strict, complete, finite, and nothing that runs code."""
 
 import json
+import math
 import struct
 import time
 from pathlib import Path
@@ -11,8 +12,9 @@ from data_files import write_run
 from training_runs import settings, write_data
 
 from custom_bert import train_model
-from custom_bert.checkpoints.native import load_checkpoint, write_weights
+from custom_bert.checkpoints.native import load_model, write_weights
 from custom_bert.checkpoints.pretrained import load_pretrained
+from custom_bert.checkpoints.tensor_files import parse_tensors
 from custom_bert.errors import UserError
 
 
@@ -32,11 +34,12 @@ def run(trained: Path, tmp_path: Path) -> Path:
 
 
 def test_loading_gives_the_written_weights_in_evaluation_mode(run: Path) -> None:
-    checkpoint = load_checkpoint(run)
+    checkpoint = load_model(run)
     assert not checkpoint.model.training
-    assert checkpoint.labels == ("animals", "machines", "weather") and checkpoint.max_length == 32
+    assert checkpoint.task.output_names == ("animals", "machines", "weather")
+    assert checkpoint.described.max_length == 32
     write_weights(run, checkpoint.model.state_dict())
-    again = load_checkpoint(run)
+    again = load_model(run)
     for name, tensor in checkpoint.model.state_dict().items():
         assert torch.equal(again.model.state_dict()[name], tensor)
 
@@ -44,9 +47,17 @@ def test_loading_gives_the_written_weights_in_evaluation_mode(run: Path) -> None
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"surprise": 1}, "expected exactly the keys"),
-        ({"format": "other"}, "not a configuration of the format custom-bert/1 or custom-bert/2"),
-        ({"num_labels": True}, "expected a number"),
+        ({"surprise": 1}, "unknown key 'surprise'"),
+        (
+            {"task": "clasification"},
+            "task is 'clasification'; known are classification, multi_label, masked_lm",
+        ),
+        ({"task": ["masked_lm"]}, "task is .'masked_lm'.; known are"),
+        (
+            {"format": "other"},
+            "not a configuration of the format custom-bert/1 or custom-bert/2 or custom-bert/3",
+        ),
+        ({"num_labels": True}, "num_labels is True"),
         ({"max_length": -3}, "max_length is -3, not between 3 and"),
         ({"num_labels": 4}, "expected 4 labels"),
         ({"encoder": {"hidden_sise": 3}}, "unknown key 'hidden_sise' .did you mean 'hidden_size'"),
@@ -64,7 +75,7 @@ def test_a_changed_config_is_refused_in_one_line(run: Path, change: dict, words:
     config["encoder"] |= encoder
     (run / "config.json").write_text(json.dumps(config))
     with pytest.raises(UserError, match=words) as caught:
-        load_checkpoint(run)
+        load_model(run)
     assert "\n" not in str(caught.value)
 
 
@@ -74,12 +85,12 @@ def test_a_label_that_stands_twice_among_65536_is_found_at_once(tmp_path: Path) 
     (run / "labels.json").write_text(json.dumps([*labels[:-1], labels[-2]]))
     started = time.process_time()
     with pytest.raises(UserError, match=r"labels\.json: the label '65534' stands there twice"):
-        load_checkpoint(run)
+        load_model(run)
     assert time.process_time() - started < 5  # counting each of them among all took a minute
 
 
 def test_weights_that_are_missing_extra_damaged_or_not_finite_are_refused(run: Path) -> None:
-    state = load_checkpoint(run).model.state_dict()
+    state = load_model(run).model.state_dict()
     some = next(iter(state))
     (run / "run.json").unlink()  # which has the hash of the weights
     for changed, words in (
@@ -90,23 +101,46 @@ def test_weights_that_are_missing_extra_damaged_or_not_finite_are_refused(run: P
     ):
         write_weights(run, changed)
         with pytest.raises(UserError, match=words):
-            load_checkpoint(run)
+            load_model(run)
     for content in (b"", b"abc", struct.pack("<Q", 1 << 60) + b"{}", (run / "config.json").read_bytes()):
         (run / "model.safetensors").write_bytes(content)
         with pytest.raises(UserError, match="damaged"):
-            load_checkpoint(run)
+            load_model(run)
 
 
 @pytest.mark.parametrize("name", ["config.json", "labels.json", "tokenizer.json", "model.safetensors"])
 def test_a_missing_file_is_named(run: Path, name: str) -> None:
     (run / name).unlink()
     with pytest.raises(UserError, match=name.replace(".", r"\.")):
-        load_checkpoint(run)
+        load_model(run)
 
 
-def test_a_directory_of_the_format_before_is_read(run: Path) -> None:
+@pytest.mark.parametrize("before", ["custom-bert/1", "custom-bert/2"])
+def test_a_directory_of_a_format_before_is_read(run: Path, before: str) -> None:
     described = json.loads((run / "config.json").read_text())
-    assert described["format"] == "custom-bert/2"
-    (run / "config.json").write_text(json.dumps({**described, "format": "custom-bert/1"}))
-    assert load_checkpoint(run).labels == ("animals", "machines", "weather")
-    assert load_pretrained(run).encoder == load_checkpoint(run).model.encoder.config
+    assert described["format"] == "custom-bert/3" and described.pop("task") == "classification"
+    (run / "config.json").write_text(json.dumps({**described, "format": before}))
+    assert load_model(run).task.output_names == ("animals", "machines", "weather")
+    assert load_pretrained(run).encoder == load_model(run).model.encoder.config
+
+
+def test_sinusoidal_positions_of_a_format_before_become_a_table_with_the_same_vectors(run: Path) -> None:
+    """Vaswani et al. 2017, section 3.5: sines in the even places, cosines in the odd ones."""
+    described = json.loads((run / "config.json").read_text())
+    del described["task"]
+    described["format"], described["encoder"]["position"] = "custom-bert/2", "sinusoidal"
+    (run / "config.json").write_text(json.dumps(described))
+    state = load_model_without_record(run)
+    del state["encoder.embeddings.position.weight"]
+    write_weights(run, state)
+    (run / "run.json").unlink()
+    table = load_model(run).model.encoder.embeddings.position.weight  # type: ignore[union-attr]
+    width = table.shape[1]
+    for position, place in ((0, 0), (7, 4), (31, 10)):
+        angle = position / 10_000 ** (place / width)
+        assert table[position, place].item() == pytest.approx(math.sin(angle), abs=1e-5)
+        assert table[position, place + 1].item() == pytest.approx(math.cos(angle), abs=1e-5)
+
+
+def load_model_without_record(run: Path) -> dict[str, torch.Tensor]:
+    return parse_tensors(run / "model.safetensors", (run / "model.safetensors").read_bytes())

@@ -9,11 +9,11 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from data_files import data_config, read
+from data_files import data_config, read, read_config
 
 from custom_bert.config import DataConfig
 from custom_bert.data.absent import DATA_FILES
-from custom_bert.data.dataset import in_directory, read_dataset
+from custom_bert.data.reading import in_directory
 from custom_bert.data.text import LineReader
 from custom_bert.errors import DataError
 
@@ -136,7 +136,7 @@ def test_files_with_names_of_ones_own_are_told_by_the_nearest_name_alone(tmp_pat
     with pytest.raises(DataError, match=r"\(did you mean 'train_dataset.txt'\?\)"):
         LineReader(tmp_path / "train_datasets.txt")
     with pytest.raises(DataError) as raised:
-        read_dataset(
+        read_config(
             DataConfig(train_texts=str(tmp_path / "revews.txt"), train_labels=str(tmp_path / "l.txt"))
         )
     assert str(raised.value).endswith("revews.txt: no such file (did you mean 'reviews.txt'?)")

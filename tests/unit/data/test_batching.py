@@ -23,7 +23,7 @@ from custom_bert.data.batching import (
     texts_at_once,
     training_slots,
 )
-from custom_bert.training import choices
+from custom_bert.rules import choices
 
 quiet = settings(deadline=None, derandomize=True, database=None)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import random
 import subprocess
@@ -17,11 +18,12 @@ from hypothesis import strategies as st
 
 from custom_bert.cli import main
 from custom_bert.data import findings, labels
-from custom_bert.data.dataset import divide, in_directory
+from custom_bert.data.dataset import Split
+from custom_bert.data.division import divide
 from custom_bert.data.findings import describe
-from custom_bert.phrases import at_lines, counted
-from custom_bert.data.labels import label_counts
+from custom_bert.data.reading import in_directory
 from custom_bert.errors import DataError
+from custom_bert.phrases import at_lines, counted
 
 ROOT = Path(__file__).resolve().parents[3]
 quiet = settings(deadline=None, derandomize=True, database=None)
@@ -47,15 +49,15 @@ def test_labels_are_sorted_strings_compared_exactly(tmp_path: Path) -> None:
     labels = ["b", "A", "a", "c ", "c", "b"] * 3
     found = read(write_set(tmp_path, [f"text {i}" for i in range(18)], labels, ["x"], ["c "]))
     assert found.labels == ("A", "a", "b", "c", "c ")
-    assert [found.labels[i] for i in found.train_label_ids] == labels
-    assert [found.labels[i] for i in found.val_label_ids] == ["c "]
+    assert [found.labels[i] for i in found.train.targets.ids_N] == labels
+    assert [found.labels[i] for i in found.val.targets.ids_N] == ["c "]
 
 
 def test_labels_that_differ_by_how_accents_are_stored_are_one_as_first_written(tmp_path: Path) -> None:
     labels = ["e\u0301te\u0301", "hiver", "\u00e9t\u00e9"] * 4
     found = read(write_set(tmp_path, [f"text {i}" for i in range(12)], labels, ["x"], ["\u00e9te\u0301"]))
     assert found.labels == ("e\u0301te\u0301", "hiver")
-    assert found.train_label_ids.tolist() == [0, 1, 0] * 4 and found.val_label_ids.tolist() == [0]
+    assert found.train.targets.ids_N.tolist() == [0, 1, 0] * 4 and found.val.targets.ids_N.tolist() == [0]
     assert found.warnings == ()
 
 
@@ -79,7 +81,7 @@ def test_labels_that_are_numbers_sort_as_numbers(tmp_path: Path, labels: list[st
     texts = [f"text {i}" for i in range(3 * len(labels))]
     found = read(write_set(tmp_path, texts, labels * 3, ["x"], labels[:1]))
     assert list(found.labels) == order
-    assert [found.labels[i] for i in found.train_label_ids] == labels * 3
+    assert [found.labels[i] for i in found.train.targets.ids_N] == labels * 3
 
 
 def test_texts_that_differ_by_how_accents_are_stored_are_the_same_text(tmp_path: Path) -> None:
@@ -94,7 +96,7 @@ def test_texts_that_differ_by_how_accents_are_stored_are_the_same_text(tmp_path:
 def test_texts_of_nothing_but_zero_width_characters_are_empty(tmp_path: Path) -> None:
     texts = ["\u200b", "\u200d\ufeff \u00ad", "\ufe0f", "text", "a text\u200b", "\u2060x"]
     found = read(write_set(tmp_path, texts, ["a", "b"] * 3, ["x"], ["a"]))
-    assert found.train_file.empty_lines == (1, 2, 3)
+    assert found.train.file.empty_lines == (1, 2, 3)
     with pytest.raises(DataError, match="every text is empty"):
         read(write_set(tmp_path, ["\u200b"] * 4, ["a", "b"] * 2, ["x"], ["a"]))
     with pytest.raises(DataError, match="empty label"):
@@ -104,10 +106,10 @@ def test_texts_of_nothing_but_zero_width_characters_are_empty(tmp_path: Path) ->
 def test_validation_files_are_used_whole(tmp_path: Path) -> None:
     found = read(write_set(tmp_path, TEXTS, LABELS, ["a", "b"], ["bad", "good"]))
     assert not found.was_divided
-    assert found.train_rows.tolist() == list(range(6)) and found.val_rows.tolist() == [0, 1]
-    assert found.val_label_ids.tolist() == [0, 1]
+    assert found.train.rows_N.tolist() == list(range(6)) and found.val.rows_N.tolist() == [0, 1]
+    assert found.val.targets.ids_N.tolist() == [0, 1]
     assert found.warnings == ()
-    assert found.train_file.characters == sum(map(len, TEXTS))
+    assert found.train.file.characters == sum(map(len, TEXTS))
 
 
 def test_a_check_says_sizes_labels_and_warnings(tmp_path: Path) -> None:
@@ -130,8 +132,10 @@ def test_many_labels_are_shown_by_size_and_cut_at_ten(tmp_path: Path) -> None:
     assert line.startswith("training examples by label: l11 13, l10 12,") and line.endswith(", l02 4, ...")
 
 
-def test_label_counts_are_in_label_order_with_zeros() -> None:
-    assert label_counts(np.array([1, 1, 3]), ["a", "b", "c", "d"]) == {"a": 0, "b": 2, "c": 0, "d": 1}
+def test_label_counts_are_in_label_order_with_zeros(tmp_path: Path) -> None:
+    found = read(write_set(tmp_path, ["x", "y", "z", "u"], ["d", "b", "b", "a"], ["v"], ["b"]))
+    none_of_a = dataclasses.replace(found, train=Split(found.train.file, np.array([0, 1, 2])))
+    assert none_of_a.label_counts() == {"a": 0, "b": 2, "d": 1}
 
 
 def test_counts_and_lines_read_as_prose() -> None:
@@ -207,8 +211,9 @@ def test_the_line_of_a_bad_label_is_exact_across_blocks(
 def test_the_first_of_several_faults_is_told_whatever_the_hash_order(tmp_path: Path) -> None:
     write_set(tmp_path, TEXTS, LABELS, ["a"] * 40, ["good", *[f"unknown {i}" for i in range(39)]])
     code = (
-        "import sys; from custom_bert.config import *; from custom_bert.data.dataset import *\n"
-        "try: read_dataset(replace(TrainConfig(), in_directory(sys.argv[1])).data)\n"
+        f"import sys; sys.path.append({str(ROOT / 'tests')!r})\n"
+        "from pathlib import Path; from custom_bert.errors import DataError; from data_files import read\n"
+        "try: read(Path(sys.argv[1]))\n"
         "except DataError as error: print(error)"
     )
     for seed in "01":
@@ -259,7 +264,7 @@ def test_swapped_files_are_recognised(tmp_path: Path, count: int) -> None:
 def test_few_validation_lines_of_many_long_labels_are_not_taken_for_swapped_files(tmp_path: Path) -> None:
     labels = [f"a long label, number {i}" for i in range(30)] * 3
     directory = write_set(tmp_path, sentences(90), labels, ["?"] * 25, labels[:25])
-    assert len(read(directory).val_rows) == 25
+    assert len(read(directory).val.rows_N) == 25
 
 
 def test_long_labels_on_short_texts_are_not_taken_for_swapped_files(tmp_path: Path) -> None:
@@ -431,16 +436,16 @@ def test_another_seed_sets_other_lines_aside() -> None:
 def test_a_tenth_is_set_aside_without_validation_files(tmp_path: Path) -> None:
     texts = [f"text {i}" for i in range(200)]
     found = read(write_set(tmp_path, texts, ["a", "b", "b", "b"] * 50))
-    assert found.was_divided and found.val_file is found.train_file
-    assert np.bincount(found.val_label_ids).tolist() == [5, 15]
-    assert sorted([*found.train_rows, *found.val_rows]) == list(range(200))
+    assert found.was_divided and found.val.file is found.train.file
+    assert np.bincount(found.val.targets.ids_N).tolist() == [5, 15]
+    assert sorted([*found.train.rows_N, *found.val.rows_N]) == list(range(200))
     assert f"no validation files: {20} lines would be set aside from these" in describe(found)
 
 
 def test_labels_with_one_text_stay_in_training(tmp_path: Path) -> None:
     found = read(write_set(tmp_path, [*TEXTS, "only", "same", "same"], [*LABELS, "one", "two", "two"]))
-    assert {"one", "two"} <= {found.labels[i] for i in found.train_label_ids}
-    assert {found.labels[i] for i in found.val_label_ids} == {"bad", "good"}
+    assert {"one", "two"} <= {found.labels[i] for i in found.train.targets.ids_N}
+    assert {found.labels[i] for i in found.val.targets.ids_N} == {"bad", "good"}
 
 
 def test_too_little_to_divide_is_an_error(tmp_path: Path) -> None:
@@ -455,9 +460,10 @@ def test_division_and_warnings_are_the_same_in_every_process(tmp_path: Path) -> 
     labels = [f"l{i % 3}" for i in range(len(texts))]
     write_set(tmp_path, texts, labels)
     code = (
-        "import sys; from custom_bert.config import *; from custom_bert.data.dataset import *\n"
-        "d = read_dataset(replace(TrainConfig(), in_directory(sys.argv[1])).data, seed=5)\n"
-        "print(d.val_rows.tolist(), d.labels, d.warnings, d.train_file.texts_sha256)"
+        f"import sys; sys.path.append({str(ROOT / 'tests')!r})\n"
+        "from pathlib import Path; from data_files import read\n"
+        "d = read(Path(sys.argv[1]), seed=5)\n"
+        "print(d.val.rows_N.tolist(), d.labels, d.warnings, d.train.file.texts_sha256)"
     )
     outs = {
         subprocess.run(

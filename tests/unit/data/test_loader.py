@@ -170,7 +170,9 @@ def test_copies_of_a_text_follow_one_another_and_are_equal(builder: BatchBuilder
     for indices in batches:
         batch = builder.build(indices, plan, 12, copies=2)
         assert batch.indices.tolist() == [i for i in indices.tolist() for _ in range(2)]
-        assert batch.labels_N is not None and torch.equal(batch.labels_N[::2], batch.labels_N[1::2])
+        assert batch.targets.values is not None and torch.equal(
+            batch.targets.values[::2], batch.targets.values[1::2]
+        )
         starts = batch.layout.cu_seqlens.tolist()
         for first in range(0, 2 * len(indices), 2):
             length = int(builder.lengths_N[indices[first // 2]])
@@ -188,8 +190,8 @@ def test_a_batch_holds_its_examples_with_their_labels_laid_out_as_planned(
         lengths = builder.lengths_N[indices]
         assert batch.indices.tolist() == indices.tolist()
         assert batch.layout.lengths_N.tolist() == lengths.tolist()
-        assert batch.labels_N is not None
-        assert batch.labels_N.tolist() == (builder.rows_N[indices] % 5).tolist()
+        assert batch.targets.values is not None
+        assert batch.targets.values.tolist() == (builder.rows_N[indices] % 5).tolist()
         slots = [12] * len(indices) if plan == "padded" else lengths.tolist()
         assert torch.diff(batch.layout.cu_seqlens).tolist() == slots
         for k, start in enumerate(batch.layout.first_N.tolist()):
@@ -202,4 +204,4 @@ def test_a_batch_holds_its_examples_with_their_labels_laid_out_as_planned(
 
 def test_labels_may_be_absent(builder: BatchBuilder) -> None:
     bare = BatchBuilder(builder.store, builder.rows_N, None, builder.pad_token_id)
-    assert bare.build(np.array([0, 1]), "packed", 12).labels_N is None
+    assert bare.build(np.array([0, 1]), "packed", 12).targets.values is None

@@ -60,9 +60,9 @@ def test_a_batch_of_windows_has_a_label_a_text_and_the_planned_tokens(plan: Plan
     texts, dropout = builder(LENGTHS), TokenDropout(rate, 0) if rate else None
     indices = np.array([3, 4, 0])
     batch = texts.build(indices, plan, MAX, dropout=dropout, epoch=1)
-    assert batch.windows is not None and batch.labels_N is not None
+    assert batch.windows is not None and batch.targets.values is not None
     assert batch.windows.text_N.tolist() == [0, 0, 0, 1, 1, 1, 2] and batch.num_texts == 3
-    assert batch.labels_N.tolist() == [0, 1, 0]
+    assert batch.targets.values.tolist() == [0, 1, 0]
     assert batch.num_tokens == texts.kept_lengths(dropout, 1)[indices].sum()
     assert texts.windows_of_texts().tolist() == [1, 1, 2, 3, 3, 1]
     if not rate:
@@ -72,8 +72,13 @@ def test_a_batch_of_windows_has_a_label_a_text_and_the_planned_tokens(plan: Plan
 
 def test_copies_of_a_text_stand_side_by_side_with_all_their_windows() -> None:
     batch = builder(LENGTHS).build(np.array([2, 0]), "uniform_length", MAX, copies=2)
-    assert batch.windows is not None and batch.labels_N is not None
-    assert batch.windows.text_N.tolist() == [0, 0, 1, 1, 2, 3] and batch.labels_N.tolist() == [2, 2, 0, 0]
+    assert batch.windows is not None and batch.targets.values is not None
+    assert batch.windows.text_N.tolist() == [0, 0, 1, 1, 2, 3] and batch.targets.values.tolist() == [
+        2,
+        2,
+        0,
+        0,
+    ]
 
 
 @pytest.mark.parametrize("pooling", ["cls", "mean"])

@@ -1,20 +1,24 @@
 """Evaluations round weights once for all batches, and leave nothing behind."""
 
 from dataclasses import replace
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from custom_bert.batch import Batch
+from custom_bert.batch import Batch, Targets
 from custom_bert.config import ModelConfig
-from custom_bert.models import evaluate as module
-from custom_bert.models.evaluate import evaluate, outputs_of
+from custom_bert.models.evaluate import outputs_of
 from custom_bert.models.heads import SequenceClassifier
 from custom_bert.precision import MixedPrecision, casts_kept
 from custom_bert.presets import encoder_config
+from custom_bert.tasks import classification
+from custom_bert.training.evaluation import measure
+from custom_bert.training.plan import RunPlan
+from custom_bert.training.step import ALONE
 
 CPU = torch.device("cpu")
 BATCHES = [
@@ -57,19 +61,24 @@ def test_weights_are_rounded_once_for_all_batches() -> None:
         assert all((x == model.eval()(b).float()).all() for b, x in zip(BATCHES, found, strict=True))
 
 
+def evaluated(model: SequenceClassifier) -> Any:
+    labelled = [replace(b, targets=Targets(torch.zeros(b.num_texts).long())) for b in BATCHES]
+    plan = SimpleNamespace(task=classification.Classification(("a", "b", "c")), device=CPU)
+    autocast = MixedPrecision("bf16", CPU).autocast
+    return measure(model, labelled, cast(RunPlan, plan), ALONE, autocast)
+
+
 def test_an_evaluation_rounds_weights_once() -> None:
-    model, labelled = classifier(), [replace(b, labels_N=torch.zeros(b.num_texts).long()) for b in BATCHES]
     with Rounded() as rounded:
-        evaluate(model, labelled, 3, device=CPU, autocast=MixedPrecision("bf16", CPU).autocast)
+        evaluated(classifier())
     assert rounded.count == 2
 
 
 def test_an_evaluation_that_fails_keeps_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """Weights that stayed rounded would be those of every later step."""
-    labelled = [replace(b, labels_N=torch.zeros(b.num_texts).long()) for b in BATCHES]
-    monkeypatch.setattr(module, "cross_entropy_sum", lambda *_: 1 / 0)
+    monkeypatch.setattr(classification, "cross_entropy_sum", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError) as held:
-        evaluate(classifier(), labelled, 3, device=CPU, autocast=MixedPrecision("bf16", CPU).autocast)
+        evaluated(classifier())
     assert held.tb is not None
     assert torch.autocast_increment_nesting() == 1 and torch.autocast_decrement_nesting() == 0
 

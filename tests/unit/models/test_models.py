@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from custom_bert.batch import Batch
+from custom_bert.batch import Batch, Targets
 from custom_bert.config import Kernel, ModelConfig, Preset
 from custom_bert.errors import ConfigError
-from custom_bert.models.encoder import Encoder, sinusoids
+from custom_bert.models.encoder import Encoder
 from custom_bert.models.heads import SequenceClassifier, mean_pool
 from custom_bert.models.layers import READ
 from custom_bert.presets import EncoderConfig, encoder_config
@@ -37,7 +37,7 @@ def sequences(*lengths: int) -> list[np.ndarray]:
 
 @pytest.mark.parametrize("preset", PRESETS)
 def test_the_stated_number_of_parameters_is_the_real_one(preset: Preset) -> None:
-    for changes in ({}, {"position": "sinusoidal"}, {"mlp": "gated"}, {"bias": True}):
+    for changes in ({}, {"mlp": "gated"}, {"bias": True}):
         config = config_of(preset, **changes)
         assert config.num_parameters(7) == sum(p.numel() for p in SequenceClassifier(config, 7).parameters())
 
@@ -62,10 +62,10 @@ LAYOUTS = {
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("kernel", [None, "naive", "dense", "grouped"])
-@pytest.mark.parametrize("read", ["first", "masked"])
+@pytest.mark.parametrize("read", ["first", "targets"])
 @pytest.mark.parametrize("preset", PRESETS)
 def test_leaving_out_what_only_unread_rows_need_changes_nothing(
-    preset: Preset, read: Literal["first", "masked"], kernel: Kernel | None, layout: str
+    preset: Preset, read: Literal["first", "targets"], kernel: Kernel | None, layout: str
 ) -> None:
     torch.manual_seed(0)
     encoder = Encoder(config_of(preset, hidden_dropout=0.0, local_attention=4, global_attn_every_n_layers=3))
@@ -73,7 +73,7 @@ def test_leaving_out_what_only_unread_rows_need_changes_nothing(
     encoder.set_kernel(kernel)
     batch = Batch.build(sequences(9, 3, 7, 17), **LAYOUTS[layout])  # type: ignore[arg-type]
     rows_M = batch.layout.first_N[1:] + 2
-    batch = dataclasses.replace(batch, masked_rows_M=rows_M)
+    batch = dataclasses.replace(batch, targets=Targets(rows_M, rows_M))
     found = {}
     for skip in (False, True):
         encoder.skip_unread = skip
@@ -146,12 +146,6 @@ def test_weights_start_as_stated(preset: Preset) -> None:
             assert (tensor == 0).all(), name
         elif "norm" in name:
             assert (tensor == 1).all(), name
-
-
-def test_sinusoids_are_the_papers() -> None:
-    table = sinusoids(50, 16)
-    assert table[7, 4].item() == pytest.approx(math.sin(7 / 10_000 ** (4 / 16)), abs=1e-5)
-    assert table[7, 5].item() == pytest.approx(math.cos(7 / 10_000 ** (4 / 16)), abs=1e-5)
 
 
 def test_modern_alternates_local_and_global_layers_and_skips_the_first_norm() -> None:

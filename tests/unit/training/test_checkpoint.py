@@ -15,7 +15,7 @@ from training_runs import settings, write_data, write_lines
 
 from custom_bert import files, machine, train_model
 from custom_bert.errors import RunError, UserError
-from custom_bert.training import checkpoint, loop
+from custom_bert.training import checkpoint, fit, loop
 from custom_bert.training.checkpoint import Pace
 
 
@@ -30,7 +30,7 @@ pytestmark = pytest.mark.usefixtures("ctrl_c")
 @pytest.fixture
 def stop_at(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
     """Ctrl-C in the n-th step of this process; 0 for never."""
-    real, at, done = loop.step_within_memory, 0, 0
+    real, at, done = fit.step_within_memory, 0, 0
 
     def step(*arguments: Any, **options: Any) -> Any:
         nonlocal done
@@ -44,7 +44,7 @@ def stop_at(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
         nonlocal at, done
         at, done = number, 0
 
-    monkeypatch.setattr(loop, "step_within_memory", step)
+    monkeypatch.setattr(fit, "step_within_memory", step)
     return stop
 
 
@@ -110,7 +110,7 @@ def test_a_request_during_an_evaluation_is_obeyed_there_and_the_evaluation_done_
 ) -> None:
     whole, values = settings(data, tmp_path / "whole"), settings(data, tmp_path / "run")
     train_model(whole)
-    real, calls = loop.evaluate_now, 0
+    real, calls = fit.evaluate_now, 0
 
     def evaluate(*arguments: Any) -> Any:
         nonlocal calls
@@ -119,7 +119,7 @@ def test_a_request_during_an_evaluation_is_obeyed_there_and_the_evaluation_done_
             os.kill(os.getpid(), signal.SIGINT)
         return real(*arguments)
 
-    monkeypatch.setattr(loop, "evaluate_now", evaluate)
+    monkeypatch.setattr(fit, "evaluate_now", evaluate)
     with pytest.raises(KeyboardInterrupt):
         train_model(values)
     (saved,) = (tmp_path / "run" / "checkpoints").iterdir()
@@ -261,13 +261,13 @@ def test_ctrl_c_before_the_first_step_leaves_nothing(
 
 def test_sigterm_ends_with_its_code(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    real = loop.step_within_memory
+    real = fit.step_within_memory
 
     def step(*arguments: Any, **options: Any) -> Any:
         os.kill(os.getpid(), signal.SIGTERM)
         return real(*arguments, **options)
 
-    monkeypatch.setattr(loop, "step_within_memory", step)
+    monkeypatch.setattr(fit, "step_within_memory", step)
     try:
         with pytest.raises(SystemExit) as caught:
             train_model(settings(data, tmp_path / "run"))

@@ -6,7 +6,7 @@ import pytest
 
 from custom_bert.config import ModelConfig
 from custom_bert.presets import EncoderConfig, encoder_config
-from custom_bert.training import choices
+from custom_bert.rules import choices
 
 
 def of_width(hidden_size: int) -> EncoderConfig:

@@ -10,14 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from training_runs import settings, write_data
+from training_runs import Ready, built, ready, settings, write_data
 
-from custom_bert.config_sources import from_mapping
 from custom_bert.training import embedding_init
 from custom_bert.training.embedding_init import cooccurrences, positive_pmi_, token_vectors
-from custom_bert.training.log import Reporter
-from custom_bert.training.loop import build
-from custom_bert.training.prepare import Prepared, prepare
 
 TEXTS = [np.array(ids, dtype=np.int64) for ids in ([1, 2, 3, 1], [4], [], [2, 2, 3, 5, 1, 0, 4, 3])]
 
@@ -72,10 +68,9 @@ def test_texts_of_single_tokens_give_none() -> None:
 def test_a_run_starts_with_them_where_the_tokens_occur(tmp_path: Path) -> None:
     data = write_data(tmp_path / "data")
 
-    def start(kind: str) -> tuple[Prepared, torch.Tensor]:
-        config = from_mapping(settings(data, None, **{"optim.embedding_init": kind}))
-        prepared = prepare(config, lambda line: None)
-        return prepared, build(prepared, Reporter()).model.encoder.embeddings.token.weight.detach()
+    def start(kind: str) -> tuple[Ready, torch.Tensor]:
+        prepared = ready(settings(data, None, **{"optim.embedding_init": kind}))
+        return prepared, built(prepared).model.encoder.embeddings.token.weight.detach()
 
     (prepared, random), (_, ppmi) = start("random"), start("ppmi")
     changed = (random != ppmi).any(dim=1)

@@ -1,55 +1,13 @@
-"""What training says about its own speed."""
+"""What training says: a bar, lines, and readable times."""
 
 import io
 import re
 import sys
-import time
 from typing import cast
 
 import pytest
 
-from custom_bert.training.log import Reporter, Speed, duration
-
-
-def test_waiting_for_batches_is_measured_apart_from_work() -> None:
-    def slow():  # type: ignore[no-untyped-def]
-        for i in range(3):
-            time.sleep(0.05)
-            yield i
-
-    speed = Speed()
-    for _ in speed.waiting_for(slow()):
-        speed.add(8, 10)
-        time.sleep(0.05)
-    found = speed.read()
-    assert 0.15 <= speed.waited < speed.seconds
-    assert 0.2 < found["data_wait"] < 0.8 and found["padding"] == pytest.approx(0.2)
-    time.sleep(0.01)
-    assert speed.read()["data_wait"] == 0.0  # since the last call
-
-
-def test_a_continued_window_counts_the_time_that_its_tokens_took_before() -> None:
-    first = Speed()
-    first.add(1000, 1000)
-    time.sleep(0.2)
-    first.pause()
-    second = Speed(first.tokens, first.rows, first.elapsed)
-    second.add(10, 10)
-    assert second.read()["tokens_per_second"] < 1010 / 0.2
-    time.sleep(0.01)
-    assert second.read()["tokens_per_second"] == 0  # since the last call
-
-
-def test_a_clock_that_is_paused_twice_counts_once() -> None:
-    speed = Speed()
-    speed.pause()
-    before = speed.seconds
-    time.sleep(0.05)
-    speed.pause()
-    assert speed.seconds == before
-    speed.resume()
-    speed.pause()
-    assert before <= speed.seconds < before + 0.05
+from custom_bert.training.log import Reporter, duration
 
 
 def test_in_a_terminal_a_bar_counts_and_lines_are_printed_as_they_are(

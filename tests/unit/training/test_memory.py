@@ -8,16 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from training_runs import settings, write_data
+from training_runs import Ready, built, ready, settings, write_data
 
 from custom_bert import machine, train_model
-from custom_bert.config_sources import from_mapping
-from custom_bert.data.dataset import Dataset
 from custom_bert.errors import ConfigError, UserError
+from custom_bert.tasks.classification import Classification
 from custom_bert.training import loop, memory
-from custom_bert.training.log import Reporter
 from custom_bert.training.phases import steps_of
-from custom_bert.training.prepare import Prepared, prepare
+from custom_bert.training.step import ALONE
 
 
 @pytest.fixture(scope="module")
@@ -25,31 +23,31 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_data(tmp_path_factory.mktemp("memory") / "data", train=90, val=30)
 
 
-def prepared(data: Path, **changes: Any) -> Prepared:
-    return prepare(from_mapping(settings(data, None, **changes)), lambda line: None)
+def prepared(data: Path, **changes: Any) -> Ready:
+    return ready(settings(data, None, **changes))
 
 
 def test_what_fits_is_not_halved_and_what_does_not_is_halved_until_it_does(
     data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one = prepared(data)
-    assert memory.halvings_needed(one) == 0
+    assert memory.halvings_needed(*one, ALONE) == 0
     fixed = memory.BYTES * one.encoder.num_parameters(3)
     plan = one.epoch_plan(0, 0, None)
     largest = max(int(one.train.lengths_N[indices].sum()) for indices in plan)
     step = largest * one.encoder.bytes_per_row
     for share, halvings in ((1.01, 0), (0.99, 1), (0.26, 2), (0.24, 3)):
         monkeypatch.setattr(machine, "memory_of", lambda _, s=share: int((fixed + s * step) / memory.SHARE))
-        assert memory.halvings_needed(one) == halvings
+        assert memory.halvings_needed(*one, ALONE) == halvings
     monkeypatch.setattr(machine, "memory_of", lambda _: fixed)
     with pytest.raises(ConfigError, match=r"model\.size: weights, gradients and moments take"):
-        memory.halvings_needed(one)
+        memory.halvings_needed(*one, ALONE)
 
 
 def test_logits_of_many_classes_count(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     few = prepared(data)
-    assert isinstance(few.source, Dataset)
-    many = replace(few, source=replace(few.source, labels=tuple(map(str, range(65_536)))))
+    task = Classification(tuple(map(str, range(65_536))))
+    many = few._replace(plan=replace(few.plan, task=task))
     fixed = memory.BYTES * many.encoder.num_parameters(65_536)
     plan = many.epoch_plan(0, 0, None)
     logits = memory.LOGIT_BYTES * 65_536 * max(map(len, plan))
@@ -57,7 +55,7 @@ def test_logits_of_many_classes_count(data: Path, monkeypatch: pytest.MonkeyPatc
     assert logits > 10 * rows
     for room, halvings in ((logits + rows, 0), (0.99 * logits, 1), (0.4 * logits, 2)):
         monkeypatch.setattr(machine, "memory_of", lambda _, r=room: int((fixed + r) / memory.SHARE) + 1)
-        assert memory.halvings_needed(many) == halvings
+        assert memory.halvings_needed(*many, ALONE) == halvings
 
 
 def test_a_run_that_does_not_fit_is_told_and_trains_in_parts(
@@ -65,7 +63,7 @@ def test_a_run_that_does_not_fit_is_told_and_trains_in_parts(
 ) -> None:
     changes = {"model.hidden_dropout": 0.0}
     train_model(settings(data, tmp_path / "whole", **changes))
-    monkeypatch.setattr(loop, "halvings_needed", lambda prepared: 2)
+    monkeypatch.setattr(loop, "halvings_needed", lambda *_: 2)
     train_model(settings(data, tmp_path / "parts", **changes))
     told = "the largest batches do not fit into memory; each is computed in 4 parts"
     assert told in capsys.readouterr().out
@@ -81,8 +79,8 @@ def test_a_run_that_does_not_fit_is_told_and_trains_in_parts(
 @pytest.mark.parametrize("changes", [{}, {"optim.r_drop": 1.0, "model.hidden_dropout": 0.1}])
 def test_halves_hold_the_same_examples_once(data: Path, changes: dict[str, Any]) -> None:
     one = prepared(data, **changes)
-    state = loop.build(one, Reporter())
-    for step in steps_of(state.phases[0], one):
+    state = built(one)
+    for step in steps_of(state.phases[0]):
         for times in (1, 2, 9):
             parts = memory.halved(state.phases[0], step, times)
             assert len(parts) > len(step.microbatches) or all(len(set(b.indices)) == 1 for b in parts)

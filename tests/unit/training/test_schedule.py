@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from custom_bert.rules.schedule import Evaluations, batches_of_step, longest_piece, lr_factor
+from custom_bert.rules.schedule import Evaluations, lr_factor
 
 
 @pytest.mark.parametrize("schedule", ["cosine", "linear"])
@@ -36,27 +36,6 @@ def test_wsd_is_stable_between_the_warmup_and_the_decay() -> None:
     assert factor(0.1) == factor(0.5) == factor(0.79) == 1.0
     assert factor(0.85) == pytest.approx(0.5)  # 1 - sqrt(1 / 4)
     assert factor(1.0) == pytest.approx(0.0, abs=1e-12)
-
-
-def test_a_step_has_ever_more_batches_until_the_warmup_is_over() -> None:
-    sizes = [batches_of_step(8, 0.5, i / 100) for i in range(100)]
-    assert (
-        sizes[0] == 1 and sizes == sorted(sizes) and set(sizes[50:]) == {8} and set(sizes) == set(range(1, 9))
-    )
-    assert batches_of_step(8, 0.0, 0.0) == 8
-
-
-def test_pieces_grow_until_the_warmup_is_over() -> None:
-    assert [longest_piece(128, 0.3, i / 100) for i in (0, 9, 10, 19, 20, 29, 30)] == [
-        16,
-        16,
-        32,
-        32,
-        64,
-        64,
-        None,
-    ]
-    assert longest_piece(128, 0.0, 0.0) is None
 
 
 def test_evaluations_go_by_steps_where_they_are_given() -> None:

@@ -7,14 +7,16 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from custom_bert.batch import Batch
+from custom_bert.batch import Batch, Targets
 from custom_bert.config import ModelConfig
 from custom_bert.models.heads import SequenceClassifier
 from custom_bert.models.masked_lm import MaskedLanguageModel
 from custom_bert.precision import MixedPrecision
 from custom_bert.presets import encoder_config
+from custom_bert.tasks.classification import CrossEntropy
+from custom_bert.tasks.masked_lm import TokenCrossEntropy
 from custom_bert.training.optim import full_rate, make_optimizer, parameter_groups, set_lr, share_by_depth
-from custom_bert.training.step import Classification, MaskedLanguage, train_step
+from custom_bert.training.step import targets_of, train_step
 
 CPU = torch.device("cpu")
 LENGTHS = [3, 17, 9, 4, 12, 5, 8, 20]
@@ -41,7 +43,7 @@ def microbatches(parts: list[list[int]], slot: int | None) -> list[Batch]:
         Batch.build(
             [texts[i] for i in part],
             slots=max(LENGTHS[i] for i in part) if slot == 0 else slot,
-            labels=LABELS[part],
+            targets=LABELS[part],
         )
         for part in parts
     ]
@@ -63,7 +65,7 @@ class Recorder(torch.optim.SGD):
 
 
 def gradients(
-    objective: Classification, parts: list[list[int]], slot: int | None
+    objective: CrossEntropy, parts: list[list[int]], slot: int | None
 ) -> tuple[float, list[Tensor]]:
     model = make_model()
     optimizer = Recorder(model.parameters(), lr=0.1)
@@ -81,15 +83,13 @@ def gradients(
 WEIGHTS = torch.tensor([0.5, 1.0, 3.0], dtype=torch.float64)
 
 
-@pytest.mark.parametrize(
-    "objective", [Classification(), Classification(WEIGHTS, 0.1)], ids=["plain", "weighted"]
-)
+@pytest.mark.parametrize("objective", [CrossEntropy(), CrossEntropy(WEIGHTS, 0.1)], ids=["plain", "weighted"])
 @pytest.mark.parametrize(
     "parts",
     [[[0, 1, 2, 3], [4, 5, 6, 7]], [[0], [1, 2, 3, 4, 5], [6], [7]], [[i] for i in range(8)]],
     ids=["2", "4", "8"],
 )
-def test_accumulation_with_unequal_counts_changes_nothing(objective: Classification, parts: list) -> None:
+def test_accumulation_with_unequal_counts_changes_nothing(objective: CrossEntropy, parts: list) -> None:
     loss, wanted = gradients(objective, [list(range(8))], 0)
     found_loss, found = gradients(objective, parts, 0)
     assert found_loss == pytest.approx(loss, rel=1e-12)
@@ -99,8 +99,8 @@ def test_accumulation_with_unequal_counts_changes_nothing(objective: Classificat
 
 @pytest.mark.parametrize("slot", [None, 32], ids=["packed", "padded to 32"])
 def test_the_layout_changes_nothing(slot: int | None) -> None:
-    loss, wanted = gradients(Classification(), [list(range(8))], 0)
-    found_loss, found = gradients(Classification(), [list(range(8))], slot)
+    loss, wanted = gradients(CrossEntropy(), [list(range(8))], 0)
+    found_loss, found = gradients(CrossEntropy(), [list(range(8))], slot)
     assert found_loss == pytest.approx(loss, rel=1e-12)
     for a, b in zip(found, wanted, strict=True):
         assert (a - b).norm() <= 1e-10 * max(b.norm(), 1e-12)
@@ -113,17 +113,17 @@ def test_masked_tokens_are_counted_over_the_whole_step() -> None:
         nn.init.normal_(model.dense.weight)
         model = model.double()
         batches = [
-            dataclasses.replace(
-                b, masked_rows_M=b.layout.first_N, targets_M=torch.arange(5, 5 + b.num_sequences)
-            )
-            for b in microbatches(parts, 0)
+            dataclasses.replace(b, targets=Targets(torch.tensor(part) + 5, b.layout.first_N))
+            for b, part in zip(microbatches(parts, 0), parts, strict=True)
         ]
-        for b, part in zip(batches, parts, strict=True):
-            assert b.targets_M is not None
-            b.targets_M.copy_(torch.tensor(part) + 5)
         optimizer = Recorder(model.parameters(), lr=0.1)
         train_step(
-            model, optimizer, batches, MaskedLanguage(), precision=MixedPrecision("fp32", CPU), clip_norm=1e9
+            model,
+            optimizer,
+            batches,
+            TokenCrossEntropy(),
+            precision=MixedPrecision("fp32", CPU),
+            clip_norm=1e9,
         )
         return optimizer.gradients
 
@@ -133,8 +133,8 @@ def test_masked_tokens_are_counted_over_the_whole_step() -> None:
 
 def test_r_drop_without_dropout_is_the_plain_loss_and_with_it_adds_the_papers_divergence() -> None:
     twice = [i for i in range(8) for _ in range(2)]
-    loss, wanted = gradients(Classification(WEIGHTS), [list(range(8))], 0)
-    found_loss, found = gradients(Classification(WEIGHTS, r_drop=6.0), [twice], 0)
+    loss, wanted = gradients(CrossEntropy(WEIGHTS), [list(range(8))], 0)
+    found_loss, found = gradients(CrossEntropy(WEIGHTS, r_drop=6.0), [twice], 0)
     assert found_loss == pytest.approx(loss, rel=1e-12)
     for a, b in zip(found, wanted, strict=True):
         assert (a - b).norm() <= 1e-10 * max(b.norm(), 1e-12)
@@ -144,8 +144,8 @@ def test_r_drop_without_dropout_is_the_plain_loss_and_with_it_adds_the_papers_di
     first, second = output[::2].softmax(-1), output[1::2].softmax(-1)
     apart = (first * (first / second).log() + second * (second / first).log()).sum(-1) / 2
     negative = -(first.log() + second.log())[range(8), LABELS]
-    objective = Classification(r_drop=6.0)  # half of the paper's -log p - log q + alpha KL, a mean
-    found_loss = float(objective.loss_sum(output, batch)) / objective.weight(batch)
+    objective = CrossEntropy(r_drop=6.0)  # half of the paper's -log p - log q + alpha KL, a mean
+    found_loss = float(objective.loss_sum(output, targets_of(batch))) / objective.weight(targets_of(batch))
     assert found_loss == pytest.approx(float((negative + 6.0 * apart).mean()) / 2, rel=1e-12)
 
 
@@ -156,7 +156,7 @@ def test_gradients_are_clipped_to_the_norm_and_cleared() -> None:
         model,
         optimizer,
         microbatches([[0, 1]], 0),
-        Classification(),
+        CrossEntropy(),
         precision=MixedPrecision("fp32", CPU),
         clip_norm=1e-3,
     )
@@ -201,7 +201,7 @@ def test_token_vectors_learn_at_their_share_of_the_rate() -> None:
             model,
             optimizer,
             microbatches([[0, 1, 2]], 0),
-            Classification(),
+            CrossEntropy(),
             precision=MixedPrecision("fp32", CPU),
             clip_norm=1.0,
         )
@@ -217,7 +217,7 @@ def test_mixed_precision_keeps_fp32_weights_and_gradients() -> None:
     optimizer = Recorder(model.parameters(), lr=0.1)
     precision = MixedPrecision("bf16", CPU)
     train_step(
-        model, optimizer, microbatches([[0, 1, 2]], 0), Classification(), precision=precision, clip_norm=1.0
+        model, optimizer, microbatches([[0, 1, 2]], 0), CrossEntropy(), precision=precision, clip_norm=1.0
     )
     assert {p.dtype for p in model.parameters()} == {torch.float32}
     assert {g.dtype for g in optimizer.gradients} == {torch.float32}
@@ -234,11 +234,11 @@ def test_clipping_is_torchs() -> None:
                 ours,
                 optimizers[0],
                 batches,
-                Classification(),
+                CrossEntropy(),
                 precision=MixedPrecision("fp32", CPU),
                 clip_norm=clip_norm,
             )
-            loss = sum(Classification().loss_sum(torchs(batch), batch) / 6 for batch in batches)
+            loss = sum(CrossEntropy().loss_sum(torchs(batch), targets_of(batch)) / 6 for batch in batches)
             assert isinstance(loss, Tensor)
             loss.backward()  # type: ignore[no-untyped-call]
             norm = nn.utils.clip_grad_norm_(torchs.parameters(), clip_norm)
@@ -259,16 +259,16 @@ def test_a_step_that_is_not_finite_changes_nothing(where: str, value: float) -> 
     options = {"precision": MixedPrecision("fp32", CPU), "clip_norm": 1.0}
 
     @dataclasses.dataclass(frozen=True)
-    class Broken(Classification):
+    class Broken(CrossEntropy):
         def loss_sum(self, output: Tensor, batch: Batch) -> Tensor:
             loss = super().loss_sum(output, batch)
             return loss + value if where == "loss" else loss
 
-    def steps(objective: Classification) -> Tensor:
+    def steps(objective: CrossEntropy) -> Tensor:
         (batch,) = microbatches([[0, 1, 2]], None)
         return train_step(model, optimizer, [batch], objective, **options).skipped  # type: ignore[arg-type]
 
-    assert float(steps(Classification())) == 0
+    assert float(steps(CrossEntropy())) == 0
     kept = [p.detach().clone() for p in model.parameters()]
     moments = {p: {k: v.clone() for k, v in s.items()} for p, s in optimizer.state.items()}
     hook = model.encoder.layers[0].mlp.up.weight.register_hook(  # type: ignore[union-attr, operator]
@@ -279,7 +279,7 @@ def test_a_step_that_is_not_finite_changes_nothing(where: str, value: float) -> 
     assert all(torch.equal(a, b) for a, b in zip(kept, model.parameters(), strict=True))
     for parameter, state in moments.items():
         assert all(torch.equal(optimizer.state[parameter][key], value) for key, value in state.items())
-    assert float(steps(Classification())) == 0
+    assert float(steps(CrossEntropy())) == 0
     assert not all(torch.equal(a, b) for a, b in zip(kept, model.parameters(), strict=True))
 
 
@@ -293,7 +293,7 @@ def test_a_step_without_a_target_changes_nothing_and_is_no_fault() -> None:
     ]
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     found = train_step(
-        model, optimizer, empty, MaskedLanguage(), precision=MixedPrecision("fp32", CPU), clip_norm=1.0
+        model, optimizer, empty, TokenCrossEntropy(), precision=MixedPrecision("fp32", CPU), clip_norm=1.0
     )
     assert found.empty and not bool(found.skipped) and not optimizer.state
     assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
@@ -311,7 +311,12 @@ def test_a_batch_without_a_target_weighs_nothing_beside_others() -> None:
         batches += [dataclasses.replace(b, masked_rows_M=nothing, targets_M=nothing) for b in others if empty]
         optimizer = Recorder(model.parameters(), lr=0.1)
         train_step(
-            model, optimizer, batches, MaskedLanguage(), precision=MixedPrecision("fp32", CPU), clip_norm=1e9
+            model,
+            optimizer,
+            batches,
+            TokenCrossEntropy(),
+            precision=MixedPrecision("fp32", CPU),
+            clip_norm=1e9,
         )
         return optimizer.gradients
 
