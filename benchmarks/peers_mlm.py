@@ -216,7 +216,9 @@ def hf_learns(arguments: dict[str, Any]) -> dict[str, Any]:
                 ids_NS, mask_NS, at = _rectangle(batch)
                 logits_MV = model(input_ids=ids_NS, attention_mask=mask_NS).logits.flatten(0, 1)[at].float()
                 right += float((logits_MV.argmax(-1) == batch.targets.values).sum())
-                loss += float(torch.nn.functional.cross_entropy(logits_MV, batch.targets.values, reduction="sum"))
+                loss += float(
+                    torch.nn.functional.cross_entropy(logits_MV, batch.targets.values, reduction="sum")
+                )
                 targets += len(batch.targets.values)
         model.train()
         return right / targets, loss / targets

@@ -55,8 +55,8 @@ class DataConfig:
     val_labels: str = "data/val_labels.txt"
     """Validation labels."""
     val_fraction: float | None = None
-    """Share that is set aside to measure and does not train, drawn by `seed`: of the training lines where there
-    are no validation files, stratified by label; of the documents for masked_lm. None: by the task."""
+    """Share that is set aside to measure and does not train, drawn by `seed`: of the training lines where
+    there are no validation files, stratified by label; of the documents for masked_lm. None: by the task."""
     label_separator: str = "\t"
     """For multi_label: what stands between the labels of a line. No label may hold it."""
     max_length: int | None = None
@@ -190,9 +190,9 @@ class OptimConfig:
     class_weights: Literal["none", "balanced"] = "none"
     """balanced: a class's examples weigh examples / (classes x examples of the class)."""
     metric: Metric | None = None
-    """Measure of the validation rows by which the best weights are chosen. classification: accuracy, or macro_f1
-    for unbalanced labels; multi_label: micro_f1, macro_f1 or exact_match; masked_lm: perplexity. None: the
-    first of these."""
+    """Measure of the validation rows by which the best weights are chosen. classification: accuracy, or
+    macro_f1 for unbalanced labels. multi_label: micro_f1, macro_f1 or exact_match. masked_lm: perplexity.
+    None: the first of these."""
     eval_every: int | None = None
     """Optimizer steps between evaluations. None: once an epoch, 10 to 20 times in a run, 4 to 20 times of a
     trained encoder; with `max_minutes`, as often by shares of the time; and less often where there is much to

@@ -83,11 +83,12 @@ def write_run(directory: Path, labels: Sequence[str] = ("bad", "good")) -> Path:
     """The smallest complete run directory: a seeded, untrained model that loads and predicts."""
     import torch
 
-    from custom_bert.checkpoints.native import write_description, write_weights
+    from custom_bert.checkpoints.native import Description, write_description, write_weights
     from custom_bert.config import ModelConfig
     from custom_bert.data.tokenizer import from_vocab
     from custom_bert.models.heads import SequenceClassifier
     from custom_bert.presets import encoder_config
+    from custom_bert.tasks.classification import Classification
 
     directory.mkdir(parents=True)
     letters = "abcdefghijklmnopqrstuvwxyz0123456789"
@@ -104,7 +105,8 @@ def write_run(directory: Path, labels: Sequence[str] = ("bad", "good")) -> Path:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         model = SequenceClassifier(encoder, len(labels))
-    write_description(directory, encoder, tokenizer, tuple(labels), 16)
+    described = Description(encoder, Classification(tuple(labels)), 16)
+    write_description(directory, described, tokenizer)
     write_weights(directory, model.state_dict())
     files.write_json(
         directory / "run.json", {"status": "finished", "config": {"seed": 0, "data.val_fraction": 0.1}}

@@ -32,8 +32,8 @@ from custom_bert.tasks.registry import TASKS
 from custom_bert.tasks.task import EncoderModel, Task
 
 FORMAT = "custom-bert/3"
-"""Of a directory that is written. Since 2, tokenizers of trained vocabularies split at unknown characters, and
-labels that are numbers have ids in their order. Since 3, config.json names the task."""
+"""Of a directory that is written. Since 2, tokenizers of trained vocabularies split at unknown characters,
+and labels that are numbers have ids in their order. Since 3, config.json names the task."""
 
 FORMATS = ("custom-bert/1", "custom-bert/2", FORMAT)
 """Of directories that are read; an older one is read as it was written."""
@@ -254,7 +254,7 @@ def _read_config(directory: Path) -> tuple[Description, str]:
     if not isinstance(value["encoder"], dict):
         raise RunError(f"{path}: encoder: expected an object, got {shown(value['encoder'])}")
     name = value.get("task") if value["format"] == FORMAT else _older_task(value)
-    kind = TASKS.get(name)  # type: ignore[arg-type]
+    kind = TASKS.get(name) if isinstance(name, str) else None  # type: ignore[call-overload]
     if kind is None:
         raise RunError(f"{path}: task is {name!r}; known are {', '.join(TASKS)}")
     position = str(value["encoder"].get("position"))

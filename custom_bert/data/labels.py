@@ -100,8 +100,8 @@ def check_label(where: str, label: str) -> None:
     if "\t" in label:
         raise DataError(
             where,
-            f"label {short_label(label)} holds a tab; where a line may have several labels, separated by tabs, "
-            f"train with --task multi_label",
+            f"label {short_label(label)} holds a tab; to learn several labels a line, separated by tabs, "
+            f"take --task multi_label",
         )
     if "\r" in label:
         raise DataError(where, f"label {short_label(label)} holds a CR; end every line with LF or CR LF")

@@ -83,18 +83,15 @@ class Tokenised:
 
 
 class Source(Protocol):
-    """Checked texts, with targets or without.
-
-    Attributes:
-        labels: the names of the classes; none where the targets are no classes.
-        warnings: what a user should know of the data, one line each.
-    """
+    """Checked texts, with targets or without."""
 
     @property
-    def labels(self) -> tuple[str, ...]: ...
+    def labels(self) -> tuple[str, ...]:
+        """The names of the classes; none where the targets are no classes."""
 
     @property
-    def warnings(self) -> tuple[str, ...]: ...
+    def warnings(self) -> tuple[str, ...]:
+        """What a user should know of the data, one line each."""
 
     def text(self) -> Text:
         """The training text."""

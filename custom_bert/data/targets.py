@@ -8,6 +8,7 @@ Shapes: N lines, C classes.
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol
@@ -15,8 +16,8 @@ from typing import Protocol
 import numpy as np
 
 STRATUM = 20
-"""Lines that a set of classes has to have so that a division keeps its share. Of rarer sets each line goes with
-the rarest class of its set."""
+"""Lines that a set of classes has to have so that a division keeps its share. Of rarer sets each line goes
+with the rarest class of its set."""
 
 
 class LineTargets(Protocol):
@@ -135,7 +136,7 @@ class ClassSets:
         return np.fromiter(
             (
                 numbers.setdefault(self.ids[start:end].tobytes(), len(numbers))
-                for start, end in zip(bounds, bounds[1:], strict=False)
+                for start, end in itertools.pairwise(bounds)
             ),
             dtype=np.int64,
             count=len(self),

@@ -75,7 +75,7 @@ class Encoder(nn.Module):
 
         Args:
             batch: token rows and their layout.
-            read: all rows (R = T), each sequence's first token (R = N), or the rows that the batch's targets belong to
+            read: all rows (R = T), each sequence's first token (R = N), or the rows of the batch's targets
                 (R = M).
 
         Raises:

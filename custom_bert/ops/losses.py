@@ -154,7 +154,8 @@ def binary_cross_entropy_sum(
 ) -> Tensor:
     """The weighted sum of the cross-entropies of N x C yes-or-no questions, in fp32 or better.
 
-    Divide by the number of questions, or by the sum of their weights, of *all* examples of the optimizer step.
+    Divide by the number of questions, or by the sum of their weights, of *all* examples of the optimizer
+    step.
 
     Args:
         logits_NC: (N, C); the probability of a yes is their sigmoid.

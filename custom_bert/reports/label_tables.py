@@ -22,8 +22,8 @@ def label_score_lines(scores: LabelScores, labels: Sequence[str], thresholds: Se
     for label, i in zip(shown, rows, strict=True):
         one = scores.classes[i]
         lines.append(
-            f"{cut(label, width, displayable(ELLIPSIS)):<{width}}  {thresholds[i]:9.3f}  {one.precision:9.3f}  "
-            f"{one.recall:6.3f}  {one.f1:6.3f}  {one.support:8,}"
+            f"{cut(label, width, displayable(ELLIPSIS)):<{width}}  {thresholds[i]:9.3f}  "
+            f"{one.precision:9.3f}  {one.recall:6.3f}  {one.f1:6.3f}  {one.support:8,}"
         )
     if len(rows) < len(labels):
         left_out = f"{len(labels) - len(rows):,} more classes are not shown"

@@ -72,18 +72,15 @@ ALONE = Gathering()
 
 
 class Measured(Protocol):
-    """An evaluation.
-
-    Attributes:
-        loss: mean loss of a target.
-        numbers: the measures by name, for metrics.jsonl and run.json.
-    """
+    """An evaluation."""
 
     @property
-    def loss(self) -> float: ...
+    def loss(self) -> float:
+        """The mean loss of a target."""
 
     @property
-    def numbers(self) -> dict[str, float]: ...
+    def numbers(self) -> dict[str, float]:
+        """The measures by name, for metrics.jsonl and run.json."""
 
     def as_dict(self) -> dict[str, Any]:
         """Everything, ready for JSON: the numbers, and what there is for each class."""
@@ -304,7 +301,7 @@ class Task(ABC):
     def scorer(self, model: nn.Module) -> Scorer:
         """Collects an evaluation of a model."""
 
-    def choose(
+    def choose(  # noqa: B027 (most tasks have nothing to choose)
         self, model: nn.Module, outputs: Iterable[tuple[Tensor, Targets]], gathering: Gathering
     ) -> None:
         """Chooses what the model needs beside its weights, as thresholds, by examples set aside for that.

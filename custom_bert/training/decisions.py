@@ -1,4 +1,4 @@
-"""What the user left open, decided: by the checkpoint, the task, the preset, and rules on data and machine."""
+"""What the user left open, decided: by the checkpoint, the task, the preset, and rules."""
 
 from __future__ import annotations
 

@@ -156,7 +156,7 @@ def as_finished(directory: Path, record: dict[str, Any], reporter: Reporter) -> 
     except (KeyError, TypeError, ValueError) as error:
         raise RunError(f"{directory / 'run.json'}: damaged: not the record of a finished run") from error
     reporter.say(
-        f"{directory}: this run is finished ({in_one_line(numbers)}); nothing to do. --fresh trains again in a numbered "
-        f"sibling"
+        f"{directory}: this run is finished ({in_one_line(numbers)}); nothing to do. --fresh trains again in a "
+        f"numbered sibling"
     )
     return result

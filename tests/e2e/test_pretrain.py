@@ -12,7 +12,7 @@ import pytest
 from training_runs import PLACES, SUBJECTS, settings, write_data
 
 from custom_bert import Encoder, files, train_model
-from custom_bert.checkpoints.native import load_model, write_description, write_weights
+from custom_bert.checkpoints.native import Description, load_model, write_description, write_weights
 from custom_bert.checkpoints.pretrained import load_pretrained
 from custom_bert.cli import main
 from custom_bert.config import ModelConfig
@@ -20,6 +20,7 @@ from custom_bert.data.tokenizer import from_vocab
 from custom_bert.models.encoder import Encoder as EncoderModel
 from custom_bert.models.masked_lm import MaskedLanguageModel
 from custom_bert.presets import encoder_config
+from custom_bert.tasks.masked_lm import MaskedLanguageModelling
 from custom_bert.training import fit
 
 
@@ -253,7 +254,7 @@ def test_an_encoder_of_any_size_is_a_start(tmp_path: Path) -> None:
         default_shape=(256, 1),
     )
     tokenizer = from_vocab(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a"], lowercase=True)
-    write_description(tmp_path, config, tokenizer, None, 16)
+    write_description(tmp_path, Description(config, MaskedLanguageModelling(), 16), tokenizer)
     write_weights(tmp_path, MaskedLanguageModel(EncoderModel(config)).state_dict())
     assert (tmp_path / "model.safetensors").stat().st_size > files.LARGEST_JSON
     assert load_pretrained(tmp_path).encoder == config

@@ -172,9 +172,10 @@ def test_freezing_needs_something_trained(data: Path) -> None:
 
 def test_the_checkpoints_weights_are_not_kept_twice(data: Path, published: Path) -> None:
     found = prepared(start(data, published))
-    assert found.pretrained is not None and found.pretrained.state
-    build(found, Reporter())
-    assert not found.pretrained.state
+    pretrained = found.material.pretrained
+    assert pretrained is not None and pretrained.state
+    built(found)
+    assert not pretrained.state
 
 
 def test_frozen_layers_keep_their_weights(data: Path, run: Path, tmp_path: Path) -> None:

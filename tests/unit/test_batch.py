@@ -26,7 +26,7 @@ def test_every_token_is_in_its_place(lengths: list[int], kind: str, filler: int 
         texts,
         slots=None if kind == "packed" else np.array(slots),
         rows=None if filler is None else sum(slots) + filler,
-        labels=np.arange(len(lengths)),
+        targets=np.arange(len(lengths)),
     )
     layout = batch.layout
     assert batch.num_tokens == sum(lengths) and batch.num_sequences == len(lengths)

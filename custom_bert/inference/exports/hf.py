@@ -2,8 +2,9 @@
 
     config.json  model.safetensors  tokenizer.json  tokenizer_config.json  README.md
 
-A model becomes the family's own class for its task (`checkpoints/families.py`), tensor for tensor; transformers is not needed to write it. Where it is installed, it opens
-what was written and is compared with ours, before the directory gets its name.
+A model becomes the family's own class for its task, tensor for tensor; transformers is not needed to write
+it. Where it is installed, it opens what was written and is compared with ours, before the directory gets its
+name.
 """
 
 from __future__ import annotations

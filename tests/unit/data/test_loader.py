@@ -18,8 +18,10 @@ from custom_bert.config import Plan
 from custom_bert.data import loader
 from custom_bert.data.batching import plan_batches
 from custom_bert.data.cache import Cache
-from custom_bert.data.loader import BatchBuilder, prefetch
+from custom_bert.data.loader import BatchBuilder, Preparation, prefetch
 from custom_bert.data.store import open_store
+from custom_bert.data.targets import ClassIds
+from custom_bert.data.text import LineReader
 from custom_bert.data.tokenizer import from_vocab
 
 PLANS: tuple[Plan, ...] = get_args(Plan)
@@ -155,9 +157,11 @@ def builder(tmp_path_factory: pytest.TempPathFactory) -> BatchBuilder:
     (directory / "t.txt").write_bytes(lines(texts))
     sha256 = hashlib.sha256(lines(texts)).hexdigest()
     tokenizer = from_vocab([*SPECIALS, "a"], lowercase=True)
-    store = open_store(str(directory / "t.txt"), sha256, tokenizer, max_length=12, cache=Cache(directory))
+    store = open_store(
+        LineReader(directory / "t.txt"), sha256, tokenizer, max_length=12, cache=Cache(directory)
+    )
     rows = np.arange(1, 30, 2)  # a split: every second line
-    return BatchBuilder(store, rows, rows % 5, tokenizer.pad_id)
+    return BatchBuilder(store, rows, ClassIds(rows % 5), tokenizer.pad_id)
 
 
 def test_lengths_are_those_of_the_splits_rows(builder: BatchBuilder) -> None:
@@ -168,11 +172,10 @@ def test_lengths_are_those_of_the_splits_rows(builder: BatchBuilder) -> None:
 def test_copies_of_a_text_follow_one_another_and_are_equal(builder: BatchBuilder, plan: Plan) -> None:
     batches = plan_batches(builder.lengths_N, plan, token_budget=40, batch_size=4, seed=0, epoch=0)
     for indices in batches:
-        batch = builder.build(indices, plan, 12, copies=2)
+        batch = builder.build(indices, plan, 12, preparation=Preparation(copies=2))
         assert batch.indices.tolist() == [i for i in indices.tolist() for _ in range(2)]
-        assert batch.targets.values is not None and torch.equal(
-            batch.targets.values[::2], batch.targets.values[1::2]
-        )
+        assert batch.targets is not None
+        assert torch.equal(batch.targets.values[::2], batch.targets.values[1::2])
         starts = batch.layout.cu_seqlens.tolist()
         for first in range(0, 2 * len(indices), 2):
             length = int(builder.lengths_N[indices[first // 2]])
@@ -190,7 +193,7 @@ def test_a_batch_holds_its_examples_with_their_labels_laid_out_as_planned(
         lengths = builder.lengths_N[indices]
         assert batch.indices.tolist() == indices.tolist()
         assert batch.layout.lengths_N.tolist() == lengths.tolist()
-        assert batch.targets.values is not None
+        assert batch.targets is not None
         assert batch.targets.values.tolist() == (builder.rows_N[indices] % 5).tolist()
         slots = [12] * len(indices) if plan == "padded" else lengths.tolist()
         assert torch.diff(batch.layout.cu_seqlens).tolist() == slots
@@ -204,4 +207,4 @@ def test_a_batch_holds_its_examples_with_their_labels_laid_out_as_planned(
 
 def test_labels_may_be_absent(builder: BatchBuilder) -> None:
     bare = BatchBuilder(builder.store, builder.rows_N, None, builder.pad_token_id)
-    assert bare.build(np.array([0, 1]), "packed", 12).targets.values is None
+    assert bare.build(np.array([0, 1]), "packed", 12).targets is None

@@ -17,6 +17,7 @@ from data_files import SPECIALS, lines, sentences
 from custom_bert.data import store as module
 from custom_bert.data.cache import Cache
 from custom_bert.data.store import TokenStore, open_store
+from custom_bert.data.text import LineReader
 from custom_bert.data.tokenizer import TextTokenizer, from_vocab
 from custom_bert.errors import DataError, WriteError
 
@@ -36,7 +37,9 @@ def opened(
     if not path.exists():
         path.write_bytes(lines(texts))
     sha256 = hashlib.sha256(lines(texts)).hexdigest()
-    return open_store(str(path), sha256, tokenizer, max_length=max_length, cache=Cache(tmp_path / "cache"))
+    return open_store(
+        LineReader(path), sha256, tokenizer, max_length=max_length, cache=Cache(tmp_path / "cache")
+    )
 
 
 def content(store: TokenStore) -> list[list[int]]:

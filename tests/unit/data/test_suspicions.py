@@ -18,7 +18,7 @@ from real_checkpoints import data_set
 from custom_bert.cli import main
 from custom_bert.data.columns import names_columns
 from custom_bert.data.labels import as_number
-from custom_bert.data.suspicions import MISSING, SAMPLE, Pair, suspicions
+from custom_bert.data.suspicions import MISSING, SAMPLE, Pair, Suspicion, suspicions, warn_label_format
 from custom_bert.errors import DataError
 
 quiet = settings(deadline=None, derandomize=True, database=None)
@@ -359,7 +359,7 @@ def test_any_lines_give_one_line_a_suspicion(rows: list[tuple[str, str]]) -> Non
     different = list(dict.fromkeys(labels))
     ids = np.array([different.index(label) for label in labels], np.int32)
     for warning in suspicions(
-        Pair("a.txt", "b.txt", texts, different, ids, np.array(list(map(hash, texts))))
+        Pair("a.txt", "b.txt", texts, different, ids, np.array(list(map(hash, texts)))), warn_label_format
     ):
         assert warning.startswith(("a.txt:", "b.txt:")) and "\n" not in warning and len(warning) < 300
 
@@ -412,17 +412,17 @@ def test_nothing_is_suspected_of_real_labelled_texts(
 ) -> None:
     folder, pairs = data_set(name, tmp_path), []
 
-    def noted(pair: Pair) -> list[str]:
+    def noted(pair: Pair, about_labels: Suspicion) -> list[str]:
         pairs.append(pair)
-        return suspicions(pair)
+        return suspicions(pair, about_labels)
 
-    monkeypatch.setattr("custom_bert.data.dataset.suspicions", noted)
+    monkeypatch.setattr("custom_bert.data.reading.suspicions", noted)
     try:
         read(folder)
     except DataError as error:  # goemotions validates with combinations that do not train
         assert name == "goemotions" and "never occurs in" in str(error)
     assert len(pairs) == (1 if name == "goemotions" else 2)
-    assert [suspicions(pair) for pair in pairs] == [[]] * len(pairs)
+    assert [suspicions(pair, warn_label_format) for pair in pairs] == [[]] * len(pairs)
 
 
 @pytest.mark.parametrize("name", RUNNING)
@@ -432,4 +432,5 @@ def test_nothing_is_suspected_of_running_text(tmp_path: Path, name: str) -> None
         draw = random.Random(0)
         ids = np.array([draw.randrange(2) for _ in lines], np.int32)
         hashes = np.array(list(map(hash, lines)))
-        assert suspicions(Pair("a.txt", "b.txt", lines[:SAMPLE], ["O", "B-PER"], ids, hashes)) == []
+        pair = Pair("a.txt", "b.txt", lines[:SAMPLE], ["O", "B-PER"], ids, hashes)
+        assert suspicions(pair, warn_label_format) == []

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from custom_bert.data.loader import BatchBuilder
+from custom_bert.data.targets import ClassIds
 from custom_bert.data.token_dropout import TokenDropout
 
 LENGTHS = st.lists(st.integers(1, 60), min_size=1, max_size=30)
@@ -62,7 +63,7 @@ class Texts:
         return row * 100 + np.arange(self.lengths_N[row])
 
 
-BUILDER = BatchBuilder(Texts(), np.array([3, 1, 0]), np.array([0, 1, 2]), pad_token_id=-1)
+BUILDER = BatchBuilder(Texts(), np.array([3, 1, 0]), ClassIds(np.array([0, 1, 2])), pad_token_id=-1)
 """A split of three of the four texts, in another order."""
 
 

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from custom_bert.config import ModelConfig, Plan
 from custom_bert.data.loader import BatchBuilder
 from custom_bert.data.masking import Masker
+from custom_bert.data.targets import ClassIds
 from custom_bert.data.token_dropout import TokenDropout
 from custom_bert.data.tokenizer import EncodedTexts
 from custom_bert.data.windows import cut, whole
@@ -27,7 +28,7 @@ def builder(lengths: np.ndarray, window: int | None = MAX) -> BatchBuilder:
     """Texts of tokens 10, 11, 12, ..."""
     texts = [np.array([CLS, *range(10, 8 + n), SEP]) for n in lengths.tolist()]
     rows = np.arange(len(texts))
-    return BatchBuilder(in_memory(texts), rows, rows % 3, pad_token_id=0, window=window)
+    return BatchBuilder(in_memory(texts), rows, ClassIds(rows % 3), pad_token_id=0, window=window)
 
 
 @given(st.lists(st.integers(2, 100), min_size=1, max_size=20), st.integers(3, 30))
@@ -60,7 +61,7 @@ def test_a_batch_of_windows_has_a_label_a_text_and_the_planned_tokens(plan: Plan
     texts, dropout = builder(LENGTHS), TokenDropout(rate, 0) if rate else None
     indices = np.array([3, 4, 0])
     batch = texts.build(indices, plan, MAX, dropout=dropout, epoch=1)
-    assert batch.windows is not None and batch.targets.values is not None
+    assert batch.windows is not None and batch.targets is not None
     assert batch.windows.text_N.tolist() == [0, 0, 0, 1, 1, 1, 2] and batch.num_texts == 3
     assert batch.targets.values.tolist() == [0, 1, 0]
     assert batch.num_tokens == texts.kept_lengths(dropout, 1)[indices].sum()
@@ -72,7 +73,7 @@ def test_a_batch_of_windows_has_a_label_a_text_and_the_planned_tokens(plan: Plan
 
 def test_copies_of_a_text_stand_side_by_side_with_all_their_windows() -> None:
     batch = builder(LENGTHS).build(np.array([2, 0]), "uniform_length", MAX, copies=2)
-    assert batch.windows is not None and batch.targets.values is not None
+    assert batch.windows is not None and batch.targets is not None
     assert batch.windows.text_N.tolist() == [0, 0, 1, 1, 2, 3] and batch.targets.values.tolist() == [
         2,
         2,
