@@ -1,6 +1,6 @@
 """Your settings. Edit, then: python train.py      (or: from train import train_model; import config;
-train_model(config)). What is commented out, or None, is chosen for you: each choice is printed with its
-reason when training starts. All settings: custom-bert train --help, and the repository's docs."""
+train_model(config)). What is commented out, or None, is chosen for you; custom-bert info RUN shows each
+choice and its reason. All settings: custom-bert train --help, and the repository's docs."""
 
 
 def get_config():
@@ -8,6 +8,7 @@ def get_config():
         "preset": "custom",  # legacy: BERT as it was | custom: fast, pre-norm | modern: rope, GeGLU
         "out": None,  # run directory; None: runs/ and a name made of settings and data
         "seed": 0,
+        "task": "classification",  # multi_label: any number of labels a text, separated by tabs
         "data": {
             "train_texts": "data/train_dataset.txt",  # one text a line
             "train_labels": "data/train_labels.txt",  # line i: the label of text i
@@ -30,7 +31,7 @@ def get_config():
         "optim": {
             "epochs": None,
             "lr": None,
-            "metric": "accuracy",  # keep the weights with the best: accuracy | macro_f1
+            "metric": None,  # keep the weights with the best: accuracy | macro_f1 for unbalanced labels
             "class_weights": "none",  # none | balanced
             # "patience": 500,  # stop after so many steps without a better metric
             # "max_minutes": 10,

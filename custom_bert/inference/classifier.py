@@ -18,7 +18,9 @@ from custom_bert.data.unknown import OF_A_MODEL, UnknownText
 from custom_bert.errors import RunError, did_you_mean, shown, warn_caller
 from custom_bert.inference.in_order import compute, prepare_threads, windows
 from custom_bert.inference.inputs import strings
+from custom_bert.label_metrics import LabelScores
 from custom_bert.machine import choose_device
+from custom_bert.metrics import Scores
 from custom_bert.openmp import one_thread
 from custom_bert.precision import choose_precision, round_matrices, sound_precision
 from custom_bert.tasks.task import Measured, Prediction, UnknownLabelError
@@ -100,8 +102,34 @@ class Classifier:
             return np.empty((0, len(self.labels)), dtype=np.float32)
         return np.concatenate(windows)
 
-    def evaluate(self, texts: Iterable[str], labels: Iterable[str]) -> Measured:
-        """Measures on labelled texts.
+    def stream_proba(
+        self, texts: Iterable[str], *, unknown: UnknownText | None = None
+    ) -> Iterator[np.ndarray]:
+        """(C,) probabilities of each text, one by one; the input is read as in `stream`.
+
+        Args:
+            texts: any number.
+            unknown: collects counts of unknown text; this method then gives no warning.
+        """
+        for probabilities_NC in self._windows(texts, unknown):
+            yield from probabilities_NC
+
+    def evaluate(self, texts: Iterable[str], labels: Iterable[str]) -> Scores | LabelScores:
+        """Scores on labelled texts: `Scores` of a classifier, `LabelScores` of a multi-label classifier.
+
+        Args:
+            texts: any number.
+            labels: as they stand in a label file, one line for each text.
+
+        Raises:
+            TypeError: if `texts` or `labels` is no collection of strings.
+            ValueError: if the counts differ or a label is unknown.
+        """
+        scores: Scores | LabelScores = self.measure(texts, labels).scores
+        return scores
+
+    def measure(self, texts: Iterable[str], labels: Iterable[str]) -> Measured:
+        """As `evaluate`, with the loss, and in the form that every task has.
 
         Args:
             texts: any number.

@@ -58,7 +58,7 @@ def evaluate_run(
     labels = paths.val_labels if from_val else paths.train_labels
     if rows is None:
         check_aligned(texts, labels)
-    return classifier.evaluate(_chosen(texts, rows), _known(labels, classifier, rows))
+    return classifier.measure(_chosen(texts, rows), _known(labels, classifier, rows))
 
 
 DIVIDING = ("seed", "task", "data.val_fraction", "data.label_separator")

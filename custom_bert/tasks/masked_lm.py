@@ -92,6 +92,11 @@ class TokensMeasured:
     accuracy: float
 
     @property
+    def scores(self) -> None:
+        """There are no classes."""
+        return None
+
+    @property
     def perplexity(self) -> float:
         """exp(loss): the pseudo-perplexity of the text under this masking (Salazar et al. 2020, arXiv
         1910.14659, who hide one token at a time)."""

@@ -82,6 +82,10 @@ class Measured(Protocol):
     def numbers(self) -> dict[str, float]:
         """The measures by name, for metrics.jsonl and run.json."""
 
+    @property
+    def scores(self) -> Any:
+        """What there is for each class; None where there are no classes."""
+
     def as_dict(self) -> dict[str, Any]:
         """Everything, ready for JSON: the numbers, and what there is for each class."""
 

@@ -53,6 +53,12 @@ class TrainResult:
         return self.numbers.get("accuracy", self.numbers.get("exact_match"))
 
     @property
+    def scores(self) -> Any:
+        """`Scores` of a classifier, `LabelScores` of a multi-label classifier; None of an encoder, and where the
+        run had been finished before."""
+        return None if self.measured is None else self.measured.scores
+
+    @property
     def macro_f1(self) -> float | None:
         """The mean F1 of the classes; None where there are none."""
         return self.numbers.get("macro_f1")

@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from custom_bert.batch import Batch
+from custom_bert.batch import Batch, Targets
 from custom_bert.checkpoints.families import FAMILIES, family_of
 from custom_bert.checkpoints.pretrained import load_pretrained
 from custom_bert.checkpoints.tables import masked_to_hugging_face
@@ -32,7 +32,7 @@ def batch_of(sequences: list[np.ndarray], rows: list[int]) -> Batch:
 
     batch = Batch.build(sequences)
     at = torch.tensor(rows)
-    return dataclasses.replace(batch, masked_rows_M=at, targets_M=batch.input_ids_T[at])
+    return dataclasses.replace(batch, targets=Targets(batch.input_ids_T[at], at))
 
 
 @pytest.mark.parametrize("activation", ["gelu", "relu"])

@@ -88,14 +88,3 @@ def test_a_slot_or_a_batch_that_is_too_small_is_our_mistake() -> None:
         Batch.build([np.ones(4)], slots=3)
     with pytest.raises(AssertionError):
         Batch.build([np.ones(4)], rows=3)
-
-
-def test_a_cut_batch_has_the_same_rows_in_pieces_that_do_not_see_each_other() -> None:
-    sequences = [np.arange(2, 2 + n) for n in (11, 4, 8)]
-    batch = Batch.build(sequences, rows=64).cut(4)
-    assert batch.layout.lengths_N.tolist() == [4, 4, 3, 4, 4, 4]
-    assert batch.layout.cu_seqlens.tolist() == [0, 4, 8, 11, 15, 19, 23]
-    assert batch.positions_T[:23].tolist() == [0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 0, 1, 2, 3, *[0, 1, 2, 3] * 2]
-    assert batch.num_rows == 64 and batch.num_tokens == 23
-    again = Batch.build([s[i : i + 4] for s in sequences for i in range(0, len(s), 4)], rows=64)
-    assert batch.layout.blocks == again.layout.blocks and torch.equal(batch.input_ids_T, again.input_ids_T)

@@ -13,9 +13,9 @@ import pytest
 import torch
 
 from custom_bert import config as configuration
-from custom_bert import files
+from custom_bert import config_sources, files
 from custom_bert.config import GROUPS, TrainConfig, field_types, replace, to_flat
-from custom_bert.config_sources import ALIASES, PATHS, from_mapping, load
+from custom_bert.config_sources import ALIASES, PATHS, REMOVED, from_mapping, load
 from custom_bert.errors import ConfigError, shown
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -50,8 +50,26 @@ def test_nested_dotted_flat_and_older_names_mean_the_same() -> None:
     ]
 
 
-def test_a_plain_name_of_two_settings_is_refused() -> None:
-    assert faults_of({"warmup": 0.1}) == ("config: 'warmup' is batch.warmup or optim.warmup; write which",)
+def test_a_plain_name_of_two_settings_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No two settings share their last part today; the rule is for those to come."""
+    names = field_types()
+    assert len({name.rpartition(".")[2] for name in names}) == len(names)
+    monkeypatch.setattr(config_sources, "field_types", lambda: {**names, "batch.warmup": float})
+    assert faults_of({"warmup": 0.1}) == ("config: 'warmup' is optim.warmup or batch.warmup; write which",)
+
+
+def test_a_setting_that_is_gone_is_told_with_what_holds_instead() -> None:
+    assert faults_of({"batch.length_warmup": 0.1, "pretrain_lr": 1e-3}) == (
+        "config: batch.length_warmup is no setting any more: sequences have one length from the first step on; "
+        "leave it out",
+        "config: pretrain_lr is no setting any more: the model's width decides it; leave it out",
+    )
+    assert not set(REMOVED) & {*field_types(), *ALIASES}
+
+
+def test_the_settings_are_these() -> None:
+    """A new one is added here on purpose, if no rule can decide it, and then to the changelog."""
+    assert sorted(field_types()) == (Path(__file__).parent / "settings.txt").read_text().split()
 
 
 def test_every_alias_leads_to_a_field_and_hides_none() -> None:

@@ -256,7 +256,9 @@ def test_labels_of_another_format_are_told(tmp_path: Path) -> None:
     }
     for name, (labels, words) in cases.items():
         line = 2 if name == "several" else 1
-        assert told(tmp_path / name, TEXTS, labels) == [f"train_labels.txt:{line}: {words}; {CLASSES}"]
+        instead = ", or take --task multi_label --data.label-separator ','" if name == "several" else ""
+        wanted = f"train_labels.txt:{line}: {words}; {CLASSES}{instead}"
+        assert told(tmp_path / name, TEXTS, labels) == [wanted]
     assert told(tmp_path / "quoted", TEXTS, [f'"{label}"' for label in LABELS]) == [
         f"train_labels.txt:1: 60 of the first 60 {QUOTED}, as '\"pos\"', and the quotes would be kept; "
         f"{CLASSES}, without quotes"

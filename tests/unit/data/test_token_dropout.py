@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from custom_bert.data.loader import BatchBuilder
+from custom_bert.data.loader import BatchBuilder, Preparation
 from custom_bert.data.targets import ClassIds
 from custom_bert.data.token_dropout import TokenDropout
 
@@ -71,7 +71,13 @@ BUILDER = BatchBuilder(Texts(), np.array([3, 1, 0]), ClassIds(np.array([0, 1, 2]
 def test_a_batch_holds_the_kept_tokens_at_their_own_positions(plan: str) -> None:
     dropout = TokenDropout(0.5, 3)
     indices = np.array([1, 2])
-    batch = BUILDER.build(indices, plan, 24, copies=2, dropout=dropout, epoch=4)  # type: ignore[arg-type]
+    batch = BUILDER.build(
+        indices,
+        plan,  # type: ignore[arg-type]
+        24,
+        preparation=Preparation(copies=2, token_dropout=dropout),
+        epoch=4,
+    )
     lengths = BUILDER.kept_lengths(dropout, 4)[indices]
     assert batch.layout.lengths_N.tolist() == np.repeat(lengths, 2).tolist()
     assert batch.num_tokens == 2 * lengths.sum()

@@ -47,9 +47,9 @@ def test_a_finished_run_tells_every_measure_that_it_has(validation: dict[str, An
 
 
 @pytest.mark.parametrize(
-    ("objective", "words"), [("classification", "macro_f1"), ("masked_lm", "1 / perplexity")]
+    ("data", "words"), [({"train_examples": 3}, "macro_f1"), ({"documents": 3}, "1 / perplexity")]
 )
-def test_an_unfinished_run_tells_by_what_its_weights_were_kept(objective: str, words: str) -> None:
-    config = {"objective": objective, "optim.metric": "macro_f1"}
-    lines = info_lines({**ENDED, "best_metric": 0.125, "config": config})
+def test_an_unfinished_run_tells_by_what_its_weights_were_kept(data: dict[str, int], words: str) -> None:
+    config = {"optim.metric": "macro_f1"}
+    lines = info_lines({**ENDED, "best_metric": 0.125, "config": config, "data": data})
     assert f"kept        weights of step 30 of 52, {words} 0.1250" in lines

@@ -306,16 +306,16 @@ def test_the_first_checkpoint_waits_for_what_its_size_will_cost(monkeypatch: pyt
 def test_checkpoints_of_a_run_that_diverges_stay_and_are_named(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from custom_bert.training.step import MaskedLanguage
+    from custom_bert.tasks.masked_lm import TokenCrossEntropy
 
-    real, calls = MaskedLanguage.loss_sum, 0
+    real, calls = TokenCrossEntropy.loss_sum, 0
 
     def broken(*arguments: Any) -> torch.Tensor:
         nonlocal calls
         calls += 1  # the estimate makes two
         return real(*arguments) + (float("nan") if calls > 8 else 0.0)
 
-    monkeypatch.setattr(MaskedLanguage, "loss_sum", broken)
+    monkeypatch.setattr(TokenCrossEntropy, "loss_sum", broken)
     changes = {"optim.pretrain_epochs": 3, "runtime.checkpoint_every": 2}
     with pytest.raises(UserError, match=r"lower optim\.lr; the last checkpoint is .*000004-pretrain-8$"):
         train_model(settings(data, tmp_path / "run", **changes))

@@ -24,6 +24,7 @@ from custom_bert.training.compile import (
     fusion_line,
     graphs_compiled,
 )
+from custom_bert.training.log import Reporter
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -45,7 +46,7 @@ def test_compiled_layers_give_the_same_loss_and_gradients(preset: str) -> None:
         torch.manual_seed(0)
         model = SequenceClassifier(config, 3)
         if compiled:
-            compile_layers(model.encoder, "default")
+            compile_layers(model.encoder)
         for lengths in ((5, 9, 3), (7, 7), (12, 1, 4, 8)):  # other shapes, the same graph
             batch = Batch.build([torch.arange(5, 5 + n).numpy() for n in lengths])
             model(batch).square().sum().backward()
@@ -87,7 +88,8 @@ def test_a_compiled_run_saves_and_reloads(tmp_path: Path, capsys: pytest.Capture
         pytest.skip(f"torch.compile does not work here: {fault}")
     data = write_data(tmp_path / "data")
     result = train_model(
-        settings(data, tmp_path / "run", **{"runtime.compile": True, "runtime.log_every": 1})
+        settings(data, tmp_path / "run", **{"runtime.compile": True, "runtime.log_every": 1}),
+        reporter=Reporter(verbose=True),
     )
     assert result.accuracy > 0.6
     (line,) = [x for x in capsys.readouterr().out.splitlines() if x.startswith("kernel fusion: ")]
@@ -108,7 +110,7 @@ def test_shapes_of_many_kinds_stay_within_the_bound_of_graphs() -> None:
         "custom", ModelConfig(), vocab_size=50, pad_token_id=0, max_length=64, default_shape=(32, 4)
     )
     model = SequenceClassifier(config, 3)
-    compile_layers(model.encoder, "default")
+    compile_layers(model.encoder)
     torch._dynamo.reset()
     before = graphs_compiled()
     for rows in range(2, 40, 3):  # every batch another number of rows, and other ones that are read

@@ -288,9 +288,7 @@ def test_a_step_without_a_target_changes_nothing_and_is_no_fault() -> None:
     model = MaskedLanguageModel(make_model().encoder).double()
     optimizer = make_optimizer(model, lr=0.1, weight_decay=0.1)
     nothing = torch.zeros(0, dtype=torch.long)
-    empty = [
-        dataclasses.replace(b, masked_rows_M=nothing, targets_M=nothing) for b in microbatches([[0, 1]], 0)
-    ]
+    empty = [dataclasses.replace(b, targets=Targets(nothing, nothing)) for b in microbatches([[0, 1]], 0)]
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     found = train_step(
         model, optimizer, empty, TokenCrossEntropy(), precision=MixedPrecision("fp32", CPU), clip_norm=1.0
@@ -306,9 +304,9 @@ def test_a_batch_without_a_target_weighs_nothing_beside_others() -> None:
         nn.init.normal_(model.dense.weight)
         first, *others = microbatches(parts, 0)
         target = torch.full((first.num_sequences,), 7)
-        batches = [dataclasses.replace(first, masked_rows_M=first.layout.first_N, targets_M=target)]
+        batches = [dataclasses.replace(first, targets=Targets(target, first.layout.first_N))]
         nothing = torch.zeros(0, dtype=torch.long)
-        batches += [dataclasses.replace(b, masked_rows_M=nothing, targets_M=nothing) for b in others if empty]
+        batches += [dataclasses.replace(b, targets=Targets(nothing, nothing)) for b in others if empty]
         optimizer = Recorder(model.parameters(), lr=0.1)
         train_step(
             model,
