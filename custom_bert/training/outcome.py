@@ -54,8 +54,8 @@ class TrainResult:
 
     @property
     def scores(self) -> Any:
-        """`Scores` of a classifier, `LabelScores` of a multi-label classifier; None of an encoder, and where the
-        run had been finished before."""
+        """`Scores` of a classifier, `LabelScores` of a multi-label classifier; None of an encoder, and where
+        the run had been finished before."""
         return None if self.measured is None else self.measured.scores
 
     @property
@@ -162,7 +162,7 @@ def as_finished(directory: Path, record: dict[str, Any], reporter: Reporter) -> 
     except (KeyError, TypeError, ValueError) as error:
         raise RunError(f"{directory / 'run.json'}: damaged: not the record of a finished run") from error
     reporter.say(
-        f"{directory}: this run is finished ({in_one_line(numbers)}); nothing to do. --fresh trains again in a "
-        f"numbered sibling"
+        f"{directory}: this run is finished ({in_one_line(numbers)}); nothing to do. --fresh trains again in "
+        f"a numbered sibling"
     )
     return result
