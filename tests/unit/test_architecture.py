@@ -18,6 +18,7 @@ LAYERS = {
     "places": 0,
     "signals": 0,
     "terminal": 0,
+    "layout": 1,
     "batch": 1,
     "presets": 1,
     "process": 0,
