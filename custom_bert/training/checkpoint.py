@@ -26,12 +26,12 @@ import torch
 from torch import Tensor, nn
 
 from custom_bert import __version__, files, machine
-from custom_bert.checkpoints import manifest
 from custom_bert.checkpoints.native import MOMENTS, MOMENTS_RATE, write_description, write_weights
 from custom_bert.checkpoints.published_files import WEIGHTS
 from custom_bert.checkpoints.tensor_files import parse_tensors, write_tensors
 from custom_bert.config import coerce
 from custom_bert.errors import RunError
+from custom_bert.training import manifest
 from custom_bert.training.prepare import Prepared
 from custom_bert.training.ranks import put, put_all
 from custom_bert.training.state import Progress, State

@@ -203,7 +203,7 @@ def by_locale(tree: ast.AST) -> list[int]:
     return found
 
 
-OPENERS = ("os.open", "system.open", "gzip.open", "webbrowser.")
+OPENERS = ("os.open", "system.current.open", "current.open", "gzip.open", "webbrowser.")
 """Of descriptors and of bytes."""
 
 SCRIPTS = [*modules(), *sorted((ROOT / "benchmarks").glob("*.py")), ROOT / "train.py", ROOT / "config.py"]
@@ -234,3 +234,27 @@ def test_no_file_is_read_or_written_as_the_locale_says(module: Path) -> None:
 )
 def test_the_rule_of_encodings_sees_what_a_locale_decides(code: str, seen: bool) -> None:
     assert bool(by_locale(ast.parse(code))) == seen
+
+
+WRITES = ("write", "ftruncate", "truncate", "fsync", "replace", "rename", "link", "unlink", "mkdir", "rmdir")
+CHANGES = {f"os.{name}" for name in WRITES}
+"""Calls that change a disk."""
+
+
+def past_the_system(tree: ast.AST) -> set[str]:
+    """What changes a disk without `system.current`, where no test of faults could stand between."""
+    calls = {ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
+    kept = {name for name in imported_names(tree) if name == "custom_bert.files.system.current"}
+    return calls & CHANGES | kept
+
+
+@pytest.mark.parametrize("module", sorted((PACKAGE / "files").glob("*.py")), ids=lambda p: p.name)
+def test_every_write_goes_through_the_system_that_tests_replace(module: Path) -> None:
+    found = past_the_system(ast.parse(module.read_text(encoding="utf-8")))
+    assert bool(found) == (module.name == "system.py"), found
+
+
+def test_the_rule_of_writes_sees_a_copy_of_the_system_too() -> None:
+    assert past_the_system(ast.parse("from custom_bert.files.system import current\n"))
+    assert past_the_system(ast.parse("os.replace(a, b)"))
+    assert not past_the_system(ast.parse("system.current.replace(a, b)"))
