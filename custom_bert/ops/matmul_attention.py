@@ -21,6 +21,7 @@ from custom_bert.layout import Block, Layout
 from custom_bert.ops.dropout import drop_factors
 from custom_bert.ops.kernels import in_window
 from custom_bert.ops.rectangles import Rectangle, rectangles
+from custom_bert.torch_internals import softmax_gradient
 
 
 def matmul_attention(qkv_T3HK: Tensor, layout: Layout, window: int, dropout: float) -> Tensor:
@@ -73,7 +74,7 @@ class _Attention(torch.autograd.Function):
             slope_BSS = torch.bmm(grad_BSK, v_BSK.transpose(1, 2))
             if factors_BSS is not None:
                 slope_BSS *= factors_BSS
-            slope_BSS = torch._softmax_backward_data(slope_BSS, weights_BSS, -1, weights_BSS.dtype)
+            slope_BSS = softmax_gradient(slope_BSS, weights_BSS)
             grads_3BSK = torch.empty_like(qkv_3BSK)
             torch.bmm(slope_BSS, k_BSK, out=grads_3BSK[0]).mul_(_scale(grad))
             torch.bmm(slope_BSS.transpose(1, 2), q_BSK, out=grads_3BSK[1])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from custom_bert import torch_internals
 from custom_bert.errors import ConfigError, first_line
 from custom_bert.models.encoder import Encoder
 from custom_bert.models.layers import EncoderLayer
@@ -41,19 +42,12 @@ def compile_layers(encoder: Encoder, mode: str) -> None:
     Raises:
         ConfigError: if the mode is unknown to torch.
     """
-    if mode not in torch._inductor.list_mode_options():
+    if mode not in torch_internals.compile_modes():
         raise ConfigError([f"config: runtime.compile_mode: torch has no mode {mode!r}"])
-    torch._dynamo.config.recompile_limit = GRAPHS
+    torch_internals.set_recompile_limit(GRAPHS)
     for layer in encoder.layers:
         assert isinstance(layer, EncoderLayer)
         layer.mlp.compile(mode=None if mode == "default" else mode, dynamic=True)
-
-
-def graphs_compiled() -> int:
-    """Graphs that torch has compiled in this process."""
-    from torch._dynamo.utils import counters
-
-    return int(counters["stats"]["unique_graphs"])
 
 
 def fusion_line(eager: float, first: float, fused: float) -> str:

@@ -30,9 +30,10 @@ from custom_bert.models.outline import from_tensors, language_model_from
 from custom_bert.precision import MixedPrecision
 from custom_bert.signals import Requests
 from custom_bert.terminal import say
+from custom_bert.torch_internals import graphs_compiled
 from custom_bert.training import checkpoint, choices, ranks
 from custom_bert.training.caller import caller_state_kept
-from custom_bert.training.compile import compile_layers, compiler_fault, fusion_line, graphs_compiled
+from custom_bert.training.compile import compile_layers, compiler_fault, fusion_line
 from custom_bert.training.embedding_init import start_from_cooccurrences
 from custom_bert.training.identity import OF_THE_MACHINE, PLAN, as_begun
 from custom_bert.training.log import Board, Reporter, Speed, duration, introduction, require_tensorboard

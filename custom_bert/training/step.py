@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from custom_bert.batch import Batch
 from custom_bert.ops.losses import cross_entropy_sum, r_drop_sum, target_weight
 from custom_bert.precision import MixedPrecision
+from custom_bert.torch_internals import scale_next_step
 from custom_bert.training.ranks import Ranks, whole, without_exchange
 
 ALONE = Ranks()
@@ -151,8 +152,7 @@ def train_step(
     gradients = [p.grad for p in model.parameters() if p.grad is not None]
     grad_norm = whole(nn.utils.get_total_norm(gradients, foreach=True))
     skipped = (~(loss + grad_norm).isfinite()).float()
-    optimizer.grad_scale = (grad_norm / clip_norm).clamp(min=1).float()  # type: ignore[attr-defined]
-    optimizer.found_inf = skipped  # type: ignore[attr-defined]
+    scale_next_step(optimizer, (grad_norm / clip_norm).clamp(min=1).float(), skipped)
     precision.scaler.step(optimizer)
     precision.scaler.update()
     optimizer.zero_grad(set_to_none=True)
