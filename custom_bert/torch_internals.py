@@ -50,8 +50,8 @@ def has_avx512_bf16() -> bool:
 
 
 def openmp_library() -> Path:
-    """The file through which the OpenMP that torch computes with is found. A build may have no such file;
-    then OpenMP is not asked for its threads (`openmp.py`), and the product that `precision.py` computes tells.
+    """The file through which torch's OpenMP is found. A build may have no such file; then OpenMP is not asked
+    for its threads (`openmp.py`), and the product that `precision.py` computes tells of missing ones.
 
     In its place: whatever file `torch.__file__`'s folder holds that has `omp_get_thread_limit`.
     """
