@@ -13,16 +13,16 @@ at 400 GFLOP/s); the peers have all the time that they take.
 
 from __future__ import annotations
 
-import argparse
 import json
 import re
-import sys
 import tempfile
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from custom_bert.bench.measure import answer_as_child, in_child, markdown, write_record
+from common import begin, options_of
+
+from custom_bert.bench.measure import in_child, markdown, write_record
 from custom_bert.bench.sets import lines
 
 SETS = ("trec", "ag_news", "sst2", "banking77", "20ng", "zh_chnsenticorp_htl")
@@ -171,10 +171,9 @@ def table_of(results: dict[str, Any]) -> list[str]:
 
 def main() -> None:
     """Runs the sets one after the other; the record is complete after each."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = options_of(__file__, __doc__)
     parser.add_argument("--data", type=Path, required=True, help="folder with a folder for each set")
     parser.add_argument("--sets", nargs="+", default=list(SETS))
-    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/accuracy.json"))
     parser.add_argument("--quick", action="store_true", help="one epoch: shows that it works")
     parser.add_argument("--tflop", type=float, help="of matrix products, that each set has the time for")
     options = parser.parse_args()
@@ -205,5 +204,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    if not answer_as_child(sys.argv[1:], {"ours": ours, "tfidf": tfidf, "fasttext": fasttext, "rate": rate}):
-        main()
+    begin(main, {"ours": ours, "tfidf": tfidf, "fasttext": fasttext, "rate": rate})

@@ -8,15 +8,14 @@ counts the seconds that it spends on saving, so that no second run and no noise 
 
 from __future__ import annotations
 
-import argparse
 import json
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
+from common import begin, options_of
+
 from custom_bert.bench.measure import (
-    answer_as_child,
     in_child,
     markdown,
     shown,
@@ -60,12 +59,11 @@ def train(arguments: dict[str, Any]) -> dict[str, Any]:
 
 def main() -> None:
     """The record is complete after each size."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = options_of(__file__, __doc__)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--sizes", nargs="+", default=list(SIZES), help="width x layers")
     parser.add_argument("--minutes", type=float, default=3.0, help="of each run")
     parser.add_argument("--repeats", type=int, default=1)
-    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/checkpoint_cost.json"))
     options = parser.parse_args()
     raw: dict[str, list[dict[str, Any]]] = {}
     with tempfile.TemporaryDirectory() as cache:
@@ -92,5 +90,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    if not answer_as_child(sys.argv[1:], {"train": train}):
-        main()
+    begin(main, {"train": train})

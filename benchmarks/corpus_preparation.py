@@ -10,9 +10,7 @@ by a fresh process whose memory is watched.
 
 from __future__ import annotations
 
-import argparse
 import itertools
-import sys
 import tempfile
 import threading
 import time
@@ -20,9 +18,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from common import begin, options_of
 
 from custom_bert.bench.measure import (
-    answer_as_child,
     in_child,
     markdown,
     ratio_row,
@@ -136,11 +134,10 @@ def multiply(text: Path, out: Path, size: float) -> None:
 
 def main() -> None:
     """Speed in turn, then the large text."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = options_of(__file__, __doc__)
     parser.add_argument("--text", type=Path, required=True)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--gigabytes", type=float, default=1.0)
-    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/corpus_preparation.json"))
     options = parser.parse_args()
     size = options.text.stat().st_size
     with tempfile.TemporaryDirectory() as folder:
@@ -200,5 +197,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    if not answer_as_child(sys.argv[1:], {"vocabulary": vocabulary, "ours": ours, "theirs": theirs}):
-        main()
+    begin(main, {"vocabulary": vocabulary, "ours": ours, "theirs": theirs})

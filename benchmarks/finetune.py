@@ -12,16 +12,15 @@ evaluations; texts are tokenised before. Each measurement is a fresh process, si
 
 from __future__ import annotations
 
-import argparse
 import json
-import sys
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
+from common import BEST, ENVIRONMENT, QUIET, accuracy, begin, options_of
+
 from custom_bert.bench.measure import (
-    answer_as_child,
     in_child,
     markdown,
     ratio_row,
@@ -29,12 +28,9 @@ from custom_bert.bench.measure import (
     write_record,
 )
 from custom_bert.bench.sets import lines, sample
-from custom_bert.process import LIBRARY_DEFAULTS
 
 QUESTION = "Fine-tuning a trained encoder, against Hugging Face's Trainer at its best"
 SIDES = ("ours", "hf")
-ENVIRONMENT = {"ours": {}, "hf": LIBRARY_DEFAULTS}
-"""As in peers.py."""
 BATCH = 32
 
 
@@ -95,15 +91,10 @@ def hf(arguments: dict[str, Any]) -> dict[str, Any]:
         trainer = transformers.Trainer(
             model=model,
             args=transformers.TrainingArguments(
+                **{**QUIET, **BEST, "save_strategy": "best"},
                 output_dir=out,
-                report_to="none",
-                disable_tqdm=True,
-                logging_strategy="no",
-                use_cpu=True,
                 seed=arguments["seed"],
                 bf16=half,
-                optim="adamw_torch_fused",
-                train_sampling_strategy="group_by_length",
                 per_device_train_batch_size=BATCH,
                 per_device_eval_batch_size=2 * BATCH,
                 num_train_epochs=arguments["epochs"],
@@ -111,14 +102,13 @@ def hf(arguments: dict[str, Any]) -> dict[str, Any]:
                 warmup_steps=0.1,
                 weight_decay=0.01,
                 eval_strategy="epoch",
-                save_strategy="best",
                 metric_for_best_model="accuracy",
                 save_total_limit=1,
             ),
             train_dataset=examples("train"),  # type: ignore[arg-type]
             eval_dataset=examples("val"),  # type: ignore[arg-type]
             data_collator=transformers.DataCollatorWithPadding(tokenizer, pad_to_multiple_of=8),
-            compute_metrics=lambda p: {"accuracy": float((p.predictions.argmax(-1) == p.label_ids).mean())},
+            compute_metrics=accuracy,
         )
         begun = time.perf_counter()
         trainer.train()
@@ -177,12 +167,11 @@ def results_of(raw: dict[str, dict[str, list[dict[str, Any]]]]) -> list[dict[str
 
 def main() -> None:
     """Interleaves the sides; the record is complete after each pair."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = options_of(__file__, __doc__)
     parser.add_argument("--checkpoint", type=Path, required=True)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--sets", nargs="+", required=True, help="NAME, NAME:TRAIN or NAME:TRAIN:VAL")
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/finetune.json"))
     options = parser.parse_args()
     raw: dict[str, dict[str, list[dict[str, Any]]]] = {s: {side: [] for side in SIDES} for s in options.sets}
     with tempfile.TemporaryDirectory() as cut:
@@ -210,5 +199,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    if not answer_as_child(sys.argv[1:], {"ours": ours, "hf": hf}):
-        main()
+    begin(main, {"ours": ours, "hf": hf})

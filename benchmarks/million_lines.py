@@ -8,10 +8,8 @@ label among 10 that the words depend on.
 
 from __future__ import annotations
 
-import argparse
 import json
 import statistics
-import sys
 import tempfile
 import threading
 import time
@@ -19,8 +17,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from common import begin, options_of
 
-from custom_bert.bench.measure import answer_as_child, in_child, markdown, write_record
+from custom_bert.bench.measure import in_child, markdown, write_record
 
 QUESTION = "Reading, checking, tokenising and training on generated lines"
 WORDS, LABELS = 50_000, 10
@@ -132,10 +131,9 @@ def train(arguments: dict[str, Any]) -> dict[str, Any]:
 
 def main() -> None:
     """Four fresh processes, one after the other."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = options_of(__file__, __doc__)
     parser.add_argument("--lines", type=int, default=1_000_000)
     parser.add_argument("--minutes", type=float, default=3.0, help="of training")
-    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/million_lines.json"))
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as base:
         folder = Path(base) / "data"
@@ -200,5 +198,4 @@ if __name__ == "__main__":
         "prepare": prepare_all,
         "train": train,
     }
-    if not answer_as_child(sys.argv[1:], tasks):
-        main()
+    begin(main, tasks)

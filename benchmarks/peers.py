@@ -13,24 +13,21 @@ attention where the CPU computes bf16 in hardware; elsewhere fp32, with eager at
 
 from __future__ import annotations
 
-import argparse
-import sys
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from common import BEST, ENVIRONMENT, QUIET, begin, options_of, padded
 
 from custom_bert.bench.measure import (
-    answer_as_child,
     in_child,
     markdown,
     ratio_row,
     shown,
     write_record,
 )
-from custom_bert.process import LIBRARY_DEFAULTS
 
 MAX_LENGTH, VOCABULARY = 256, 16_000
 WARM_STEPS = 8
@@ -48,8 +45,6 @@ SIDES: dict[str, dict[str, Any]] = {
     "ours, legacy preset": {"who": "ours", "preset": "legacy"},
     "HF fp32 eager, padded to 256": {"who": "hf", "batch": 32, "dropout": 0.1, "pad": True},
 }
-ENVIRONMENT = {"ours": {}, "hf": LIBRARY_DEFAULTS}
-"""custom-bert sets how threads wait and what oneDNN keeps; the peer keeps what the libraries do."""
 BASELINE = "HF defaults"
 COMPARISONS = {
     "C1: ours at its defaults against HF at its defaults": ("ours, defaults", "HF defaults"),
@@ -145,22 +140,10 @@ def hf(arguments: dict[str, Any]) -> dict[str, Any]:
         """Pads as DataCollatorWithPadding does, and counts."""
 
         def __call__(self, features: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
-            longest = max(len(f["input_ids"]) for f in features)
-            if best:
-                longest = -(-longest // 8) * 8
-            if arguments.get("pad"):
-                longest = MAX_LENGTH
-            ids = torch.zeros(len(features), longest, dtype=torch.long)
-            mask = torch.zeros_like(ids)
-            for row, feature in enumerate(features):
-                n = len(feature["input_ids"])
-                ids[row, :n], mask[row, :n] = torch.tensor(feature["input_ids"]), 1
-            seen.append((int(mask.sum()), ids.numel()))
-            return {
-                "input_ids": ids,
-                "attention_mask": mask,
-                "labels": torch.tensor([f["labels"] for f in features]),
-            }
+            least = MAX_LENGTH if arguments.get("pad") else 0
+            made = padded(features, multiple=8 if best else 1, at_least=least)
+            seen.append((int(made["attention_mask"].sum()), made["input_ids"].numel()))
+            return made
 
     stamps: list[float] = []
 
@@ -187,13 +170,12 @@ def hf(arguments: dict[str, Any]) -> dict[str, Any]:
         attn_implementation="eager" if arguments.get("pad") else best,
     )
     with tempfile.TemporaryDirectory() as folder:
-        quiet = dict(output_dir=folder, report_to="none", save_strategy="no", logging_strategy="no")
-        quiet |= dict(disable_tqdm=True, use_cpu=True, per_device_train_batch_size=batch)
+        training = {**QUIET, "output_dir": folder, "per_device_train_batch_size": batch}
         if best:
-            quiet |= dict(bf16=half, train_sampling_strategy="group_by_length", optim="adamw_torch_fused")
+            training |= {**BEST, "bf16": half}
         trainer = transformers.Trainer(
             model=transformers.BertForSequenceClassification(config),
-            args=transformers.TrainingArguments(**quiet),  # type: ignore[arg-type]
+            args=transformers.TrainingArguments(**training),
             train_dataset=Examples(),
             data_collator=Tokens(),
             callbacks=[Clock()],
@@ -267,10 +249,9 @@ def table_of(raw: dict[str, list[dict[str, Any]]]) -> list[str]:
 
 def main() -> None:
     """Interleaves the sides; the record is complete after each round."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = options_of(__file__, __doc__)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--size", default="256x4", help="width x layers")
-    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/peers.json"))
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--tokens", type=int, default=60_000, help="timed tokens of a measurement")
     parser.add_argument("--sides", nargs="+", default=list(SIDES), choices=list(SIDES))
@@ -299,5 +280,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    if not answer_as_child(sys.argv[1:], {"ours": ours, "hf": hf}):
-        main()
+    begin(main, {"ours": ours, "hf": hf})

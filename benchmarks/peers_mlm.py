@@ -18,14 +18,14 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
+from common import BEST, ENVIRONMENT, QUIET, begin, options_of
+
 from custom_bert.bench.measure import (
-    answer_as_child,
     in_child,
     markdown,
     ratio_row,
@@ -49,7 +49,6 @@ COMPARISONS = {
     "C4: against HF's best, no dropout": ("ours, defaults", "HF best"),
     "C4: against HF's best, its default dropout": ("ours, defaults", "HF best, its default dropout"),
 }
-ENVIRONMENT = {"ours": {}, "hf": LIBRARY_DEFAULTS}
 
 
 def settings_of(arguments: dict[str, Any]) -> dict[str, Any]:
@@ -130,17 +129,14 @@ def trainer_of(arguments: dict[str, Any], folder: str, prepared: Any, **options:
         attention_probs_dropout_prob=dropout,
         attn_implementation=("eager" if half else "sdpa") if best else None,
     )
-    quiet: dict[str, Any] = dict(
-        output_dir=folder, report_to="none", save_strategy="no", logging_strategy="no"
-    )
-    quiet |= dict(disable_tqdm=True, use_cpu=True, per_device_train_batch_size=arguments["batch"])
-    quiet |= options.get("training", {})
+    training = {**QUIET, "output_dir": folder, "per_device_train_batch_size": arguments["batch"]}
+    training |= options.get("training", {})
     if best:
-        quiet |= dict(bf16=half, optim="adamw_torch_fused")
+        training |= {"bf16": half, "optim": BEST["optim"]}
     collator = transformers.DataCollatorForLanguageModeling(fast, mlm=True, mlm_probability=MASKED)
     return transformers.Trainer(
         model=transformers.BertForMaskedLM(config),
-        args=transformers.TrainingArguments(**quiet),
+        args=transformers.TrainingArguments(**training),
         train_dataset=Examples(),
         data_collator=collator,
         callbacks=options.get("callbacks", []),
@@ -369,11 +365,10 @@ def learning(options: argparse.Namespace, common: dict[str, Any]) -> None:
 
 def main() -> None:
     """One of the two questions."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = options_of(__file__, __doc__)
     parser.add_argument("--text", type=Path, required=True)
     parser.add_argument("--size", default="256x4", help="width x layers")
     parser.add_argument("--vocabulary", type=int, default=30_522, help="entries")
-    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/peers_mlm.json"))
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--tokens", type=int, default=60_000, help="timed tokens of a measurement")
     parser.add_argument("--minutes", type=float, help="train that long instead")
@@ -404,5 +399,4 @@ TASKS = {
 }
 
 if __name__ == "__main__":
-    if not answer_as_child(sys.argv[1:], TASKS):
-        main()
+    begin(main, TASKS)

@@ -14,8 +14,6 @@ is not. Each measurement is a fresh process, sides in turn.
 
 from __future__ import annotations
 
-import argparse
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -24,9 +22,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from common import begin, options_of
 
 from custom_bert.bench.measure import (
-    answer_as_child,
     in_child,
     markdown,
     ratio_row,
@@ -262,13 +260,12 @@ def _agreement(found: dict[str, Any]) -> str:
 
 def main() -> None:
     """Interleaves the sides; the record is complete after each round."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = options_of(__file__, __doc__)
     parser.add_argument("--run", type=Path, required=True)
     parser.add_argument("--texts", type=Path, required=True)
     parser.add_argument("--lines", type=int, default=5000)
     parser.add_argument("--encoder", type=Path)
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/prediction.json"))
     options = parser.parse_args()
     from custom_bert.inference.export import export_hugging_face
 
@@ -316,5 +313,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    if not answer_as_child(sys.argv[1:], TASKS):
-        main()
+    begin(main, TASKS)

@@ -14,14 +14,14 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from common import begin, options_of
 
-from custom_bert.bench.measure import answer_as_child, in_child, markdown, shown, write_record
+from custom_bert.bench.measure import in_child, markdown, shown, write_record
 
 PER_CLASS = 10
 
@@ -129,7 +129,7 @@ def few(options: argparse.Namespace, work: Path) -> dict[str, list[dict[str, Any
 
 def main() -> None:
     """One of the two questions."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = options_of(__file__, __doc__)
     parser.add_argument("question", choices=("scratch", "few"))
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--checkpoint", help="few: a directory in Hugging Face's layout")
@@ -141,7 +141,6 @@ def main() -> None:
     parser.add_argument(
         "--scratch-seeds", type=int, default=3, help="scratch: of those from scratch, at most"
     )
-    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/pretraining_value.json"))
     options = parser.parse_args()
     options.data = options.data.resolve()
     with tempfile.TemporaryDirectory() as folder:
@@ -166,5 +165,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    if not answer_as_child(sys.argv[1:], {"train": train}):
-        main()
+    begin(main, {"train": train})

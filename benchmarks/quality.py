@@ -9,18 +9,16 @@ else is the default. Both switches have to stay within half a point of the mean.
 
 from __future__ import annotations
 
-import argparse
 import json
 import statistics
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
 import torch
+from common import begin, options_of
 
 from custom_bert.bench.measure import (
-    answer_as_child,
     in_child,
     markdown,
     shown,
@@ -56,13 +54,12 @@ def train(arguments: dict[str, Any]) -> dict[str, Any]:
 
 def main() -> None:
     """Interleaves the sides, seed by seed; the record is complete after each."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = options_of(__file__, __doc__)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--size", default=None, help="of the encoder; default: by the data")
     parser.add_argument("--epochs", type=int, default=None, help="default: by the data")
     parser.add_argument("--comparisons", nargs="+", default=list(COMPARISONS), choices=list(COMPARISONS))
-    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/quality.json"))
     options = parser.parse_args()
     common = {"optim.pretrain_epochs": 0, "optim.r_drop": 0.0, "model.size": options.size}
     common["optim.epochs"] = options.epochs
@@ -100,5 +97,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    if not answer_as_child(sys.argv[1:], {"train": train}):
-        main()
+    begin(main, {"train": train})

@@ -10,7 +10,6 @@ short, since only training steps are timed.
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import subprocess
@@ -19,6 +18,8 @@ import tempfile
 import time
 from pathlib import Path
 from typing import Any
+
+from common import options_of
 
 from custom_bert.bench.measure import markdown, ratio_row, shown, write_record
 from custom_bert.bench.sets import sample
@@ -57,12 +58,11 @@ def run(side: str, settings: dict[str, Any], folder: Path) -> list[dict[str, Any
 
 def main() -> None:
     """In turn, so that a change of the machine's speed meets both."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = options_of(__file__, __doc__)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--size", default="256x4")
     parser.add_argument("--minutes", type=float, default=1.0, help="of each training")
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/ranks.json"))
     options = parser.parse_args()
     width, layers = map(int, options.size.split("x"))
     settings: dict[str, Any] = {

@@ -14,19 +14,18 @@ nothing of tokens, a step has as many as the product takes for so much text.
 
 from __future__ import annotations
 
-import argparse
 import json
 import math
-import sys
 import tempfile
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
 import torch
+from common import begin, options_of
 from torch import Tensor
 
-from custom_bert.bench.measure import answer_as_child, in_child, markdown, shown, write_record
+from custom_bert.bench.measure import in_child, markdown, shown, write_record
 from custom_bert.rules.choices import pretrain_learning_rate
 
 QUESTION = "Optimizers, batches and warm-ups of masked language modelling at equal time"
@@ -182,14 +181,13 @@ def learn(arguments: dict[str, Any]) -> dict[str, Any]:
 
 def main() -> None:
     """Interleaves the sides, seed by seed; the record is complete after each."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = options_of(__file__, __doc__)
     parser.add_argument("--text", type=Path, required=True)
     parser.add_argument("--size", default="256x4", help="width x layers")
     parser.add_argument("--vocabulary", type=int, default=8000)
     parser.add_argument("--minutes", type=float, default=3.0)
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--sides", nargs="+", default=list(SIDES), choices=list(SIDES))
-    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/recipe.json"))
     options = parser.parse_args()
     width, layers = map(int, options.size.split("x"))
     sides = [BASELINE, *(side for side in options.sides if side != BASELINE)]
@@ -238,5 +236,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    if not answer_as_child(sys.argv[1:], {"learn": learn}):
-        main()
+    begin(main, {"learn": learn})

@@ -10,7 +10,6 @@ seconds of this machine, in which a person waits.
 
 from __future__ import annotations
 
-import argparse
 import statistics
 import subprocess
 import sys
@@ -19,7 +18,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from custom_bert.bench.measure import answer_as_child, in_child, markdown, shown, write_record
+from common import begin, options_of
+
+from custom_bert.bench.measure import in_child, markdown, shown, write_record
 
 QUESTION = "Seconds from a start to the help and to the first training step"
 HELP, FIRST = "custom-bert --help", "the first step, texts tokenised before"
@@ -61,10 +62,9 @@ def help_seconds() -> float:
 
 def main() -> None:
     """Both in turn."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = options_of(__file__, __doc__)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/startup.json"))
     options = parser.parse_args()
     raw: dict[str, list[float]] = {HELP: [], FIRST: []}
     with tempfile.TemporaryDirectory() as cache:
@@ -91,5 +91,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    if not answer_as_child(sys.argv[1:], {"first_step": first_step}):
-        main()
+    begin(main, {"first_step": first_step})

@@ -15,21 +15,21 @@ process, sides in turn.
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import itertools
 import json
 import os
 import signal
-import sys
 import tempfile
 import threading
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from common import BEST, ENVIRONMENT, QUIET, accuracy, begin, options_of, padded
+
 from custom_bert.bench.measure import (
-    answer_as_child,
     in_child,
     markdown,
     ratio_row,
@@ -37,14 +37,12 @@ from custom_bert.bench.measure import (
     write_record,
 )
 from custom_bert.bench.sets import sample
-from custom_bert.process import LIBRARY_DEFAULTS
 
 QUESTION = "Time to a fixed accuracy from scratch, against Hugging Face's Trainer"
 RATES, BATCHES, BUDGETS = (2e-4, 5e-4, 1e-3), (16, 32), (512, 1024)
 """The grids that the peer (texts a batch) and ours (tokens a batch) are tuned over."""
 EVALUATIONS = 2
 """Of the peer, in an epoch."""
-ENVIRONMENT = {"ours": {}, "hf": LIBRARY_DEFAULTS}
 
 
 def ours(arguments: dict[str, Any]) -> dict[str, Any]:
@@ -118,17 +116,6 @@ def hf(arguments: dict[str, Any]) -> dict[str, Any]:
         ids = [(split.store[row].tolist(), label) for row, label in pairs]
         return [{"input_ids": i, "attention_mask": [1] * len(i), "labels": label} for i, label in ids]
 
-    def padded(features: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
-        longest = max(len(f["input_ids"]) for f in features)
-        longest = -(-longest // 8) * 8 if tuned else longest
-        ids = torch.zeros(len(features), longest, dtype=torch.long)
-        mask = torch.zeros_like(ids)
-        for row, feature in enumerate(features):
-            n = len(feature["input_ids"])
-            ids[row, :n], mask[row, :n] = torch.tensor(feature["input_ids"]), 1
-        labels = torch.tensor([f["labels"] for f in features])
-        return {"input_ids": ids, "attention_mask": mask, "labels": labels}
-
     begun, reached, accuracies = 0.0, 0.0, []
 
     class Watch(transformers.TrainerCallback):
@@ -163,22 +150,20 @@ def hf(arguments: dict[str, Any]) -> dict[str, Any]:
     transformers.set_seed(seed)
     train = examples(prepared.train)
     with tempfile.TemporaryDirectory() as folder:
-        common: dict[str, Any] = dict(output_dir=folder, report_to="none", save_strategy="no", use_cpu=True)
-        common |= dict(
-            logging_strategy="no", disable_tqdm=True, seed=seed, num_train_epochs=arguments["epochs"]
-        )
+        common: dict[str, Any] = {**QUIET, "output_dir": folder, "seed": seed}
+        common["num_train_epochs"] = arguments["epochs"]
         common |= dict(eval_strategy="steps", eval_steps=max(1, len(train) // batch // EVALUATIONS))
         common |= dict(per_device_train_batch_size=batch, per_device_eval_batch_size=64)
         if tuned:
-            common |= dict(bf16=half, optim="adamw_torch_fused", train_sampling_strategy="group_by_length")
+            common |= {**BEST, "bf16": half}
             common |= dict(learning_rate=arguments["lr"], warmup_steps=0.1, weight_decay=0.01)
         trainer = transformers.Trainer(
             model=transformers.BertForSequenceClassification(config),
             args=transformers.TrainingArguments(**common),
             train_dataset=train,  # type: ignore[arg-type]
             eval_dataset=examples(prepared.val),  # type: ignore[arg-type]
-            data_collator=padded,
-            compute_metrics=lambda p: {"accuracy": float((p.predictions.argmax(-1) == p.label_ids).mean())},
+            data_collator=partial(padded, multiple=8 if tuned else 1),
+            compute_metrics=accuracy,
             callbacks=[Watch()],
         )
         trainer.train()
@@ -284,7 +269,7 @@ def results_of(raw: Raw) -> list[dict[str, Any]]:
 
 def main() -> None:
     """Tunes both, then interleaves the sides; the record is complete after each round."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = options_of(__file__, __doc__)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--sets", nargs="+", required=True, help="NAME:TARGET, or NAME:TARGET:LINES")
     parser.add_argument("--seeds", type=int, default=3)
@@ -292,7 +277,6 @@ def main() -> None:
     parser.add_argument(
         "--epochs", type=int, default=20, help="passes of the peer's schedule, and of ours tuned"
     )
-    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/time_to_accuracy.json"))
     options = parser.parse_args()
     raw: Raw = {}
     targets, grids = {}, {}
@@ -333,5 +317,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    if not answer_as_child(sys.argv[1:], {"ours": ours, "hf": hf}):
-        main()
+    begin(main, {"ours": ours, "hf": hf})

@@ -1,246 +1,25 @@
 """Batch: packed tokens and where their sequences lie; the only type that crosses from data to models.
 
-The rows of a batch are one long list of tokens. Each sequence owns a *slot* of consecutive rows: its
-tokens, then padding up to the slot's end. Consecutive slots of one length form a *block*, which attention
-takes as a rectangle without moving anything. After the last slot there may be filler rows, which keep the
-number of rows, and with it every shape outside attention, the same from batch to batch. Three ways of
-batching come out of one description:
+The rows of a batch are one long list of tokens, which its `Layout` (layout.py) divides among sequences. Three
+ways of batching come out of one description:
 
 - padded, the legacy way: one block, every slot max_length long;
 - near-equal lengths: a few blocks, next to no padding;
 - packed: sequences in any order, mostly a block each, no padding.
 
-Shapes: T rows (tokens, padding, filler), N sequences, S slot length of a block.
+Shapes: T rows (tokens, padding, filler), N sequences.
 """
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 
 import numpy as np
 import torch
 from torch import Tensor
 
-GROUP = 12
-"""Sequences that the grouped kernel attends together; 8 to 16 measured alike on a CPU."""
-
-LENGTHS = 16
-"""Rectangles of the matmul kernel are multiples of so many tokens long."""
-
-SIMILAR = 1.5
-"""Blocks share a rectangle while the longest is at most so many times the shortest."""
-
-
-@dataclass(frozen=True)
-class Group:
-    """Some sequences of similar length, as the grouped kernel gathers them.
-
-    Attributes:
-        start: first row of the group among the gathered rows of all groups.
-        count: sequences.
-        length: rows of each, the group's longest sequence.
-        mask_N11S: True where a row is a token; None where all are.
-    """
-
-    start: int
-    count: int
-    length: int
-    mask_N11S: Tensor | None
-
-
-@dataclass(frozen=True)
-class Grouping:
-    """The grouped kernel's plan: rows of all groups one after the other, and the way back.
-
-    Attributes:
-        gather_P: row of the batch for each gathered row, T (a row of zeros) for padding.
-        scatter_T: gathered row for each row of the batch, P (a row of zeros) for padding.
-        groups: where each group lies.
-    """
-
-    gather_P: Tensor
-    scatter_T: Tensor
-    groups: tuple[Group, ...]
-
-
-@dataclass(frozen=True)
-class Block:
-    """Consecutive slots of one length.
-
-    Attributes:
-        first: index of its first sequence.
-        row: its first row.
-        count: sequences.
-        length: rows of each slot.
-        padded: whether any slot holds padding.
-    """
-
-    first: int
-    row: int
-    count: int
-    length: int
-    padded: bool
-
-
-@dataclass(frozen=True)
-class Rectangle:
-    """Consecutive blocks of similar length, as the matmul kernel copies them.
-
-    Attributes:
-        blocks: in order.
-        key_masks: of each block, as in `Layout.key_masks`.
-        count: sequences, with phantoms that make the number round.
-        length: rows of each, a round number.
-    """
-
-    blocks: tuple[Block, ...]
-    key_masks: tuple[Tensor | None, ...]
-    count: int
-    length: int
-
-    @property
-    def first(self) -> int:
-        """Index of the first sequence."""
-        return self.blocks[0].first
-
-    @property
-    def num_sequences(self) -> int:
-        """Sequences without phantoms."""
-        return sum(block.count for block in self.blocks)
-
-
-@dataclass(frozen=True)
-class Layout:
-    """Where the sequences of a batch lie among its rows.
-
-    Attributes:
-        cu_seqlens: (N + 1,) int32, the rows at which slots start, and the end of the last;
-            flash-attention's term.
-        lengths_N: (N,) int64, tokens of each sequence, at most its slot.
-        blocks: of all slots, in order.
-        num_rows: T, filler included.
-    """
-
-    cu_seqlens: Tensor
-    lengths_N: Tensor
-    blocks: tuple[Block, ...]
-    num_rows: int
-
-    @property
-    def first_N(self) -> Tensor:
-        """(N,) row of each sequence's first token."""
-        return self.cu_seqlens[:-1].long()
-
-    @property
-    def max_seqlen(self) -> int:
-        """Rows of the longest slot."""
-        return max(block.length for block in self.blocks)
-
-    @property
-    def padded(self) -> bool:
-        """Whether any slot holds padding."""
-        return any(block.padded for block in self.blocks)
-
-    @property
-    def num_filler_rows(self) -> int:
-        """Rows after the last slot."""
-        return self.num_rows - sum(block.count * block.length for block in self.blocks)
-
-    def split(self, x_T: Tensor) -> list[Tensor]:
-        """(T, ...) -> (count, S, ...) for each block, views; filler is left out."""
-        sizes = [block.count * block.length for block in self.blocks]
-        whole = sizes == [self.num_rows]
-        parts = (x_T,) if whole else torch.split(x_T, [*sizes, self.num_filler_rows])[: len(sizes)]
-        return [
-            part.view(block.count, block.length, *part.shape[1:])
-            for block, part in zip(self.blocks, parts, strict=True)
-        ]
-
-    def join(self, parts: Sequence[Tensor]) -> Tensor:
-        """The way back from `split`; filler rows are zeros."""
-        flat = [part.flatten(0, 1) for part in parts]
-        if self.num_filler_rows:
-            flat.append(flat[0].new_zeros(self.num_filler_rows, *flat[0].shape[1:]))
-        return flat[0] if len(flat) == 1 else torch.cat(flat)
-
-    @cached_property
-    def key_masks(self) -> tuple[Tensor | None, ...]:
-        """For each block (count, 1, 1, S), True where a key is a token; None where no slot holds padding."""
-        masks: list[Tensor | None] = []
-        for block in self.blocks:
-            if not block.padded:
-                masks.append(None)
-                continue
-            rows = torch.arange(block.length, device=self.lengths_N.device)
-            lengths = self.lengths_N[block.first : block.first + block.count]
-            masks.append((rows < lengths[:, None])[:, None, None, :])
-        return tuple(masks)
-
-    @cached_property
-    def sequence_T(self) -> Tensor:
-        """(T,) the sequence that each row belongs to, N for padding and filler."""
-        device = self.lengths_N.device
-        rows, count = torch.arange(self.num_rows, device=device), len(self.lengths_N)
-        owner = torch.bucketize(rows, self.cu_seqlens[1:].long(), right=True).clamp(max=count - 1)
-        inside = rows - self.cu_seqlens.long()[owner] < self.lengths_N[owner]
-        return torch.where(inside, owner, count)
-
-    @cached_property
-    def grouping(self) -> Grouping:
-        """Sequences sorted by length, in groups of `GROUP`, padded inside a group only."""
-        device = self.lengths_N.device
-        starts, lengths = self.cu_seqlens.cpu().numpy(), self.lengths_N.cpu().numpy()
-        total = self.num_rows
-        order = np.argsort(lengths, kind="stable")
-        gathered, groups, at = [], [], 0
-        for begin in range(0, len(order), GROUP):
-            members = order[begin : begin + GROUP]
-            longest = int(lengths[members].max())
-            steps = np.arange(longest)
-            real = steps < lengths[members][:, None]
-            gathered.append(np.where(real, starts[:-1][members][:, None] + steps, total).ravel())
-            mask = None if real.all() else torch.from_numpy(real)[:, None, None, :].to(device)
-            groups.append(Group(at, len(members), longest, mask))
-            at += len(members) * longest
-        gather = np.concatenate(gathered)
-        scatter = np.full(total, at, dtype=np.int64)
-        scatter[gather[gather < total]] = np.flatnonzero(gather < total)
-        return Grouping(
-            torch.from_numpy(gather).to(device), torch.from_numpy(scatter).to(device), tuple(groups)
-        )
-
-    @cached_property
-    def rectangles(self) -> tuple[Rectangle, ...]:
-        """The blocks in rectangles of few different shapes: round lengths, round numbers of sequences."""
-        groups: list[list[int]] = []
-        shortest = longest = 0
-        for i, block in enumerate(self.blocks):
-            shortest, longest = min(shortest, block.length), max(longest, block.length)
-            if not groups or longest > max(SIMILAR * shortest, LENGTHS):
-                groups.append([])
-                shortest = longest = block.length
-            groups[-1].append(i)
-        return tuple(self._rectangle(slice(group[0], group[-1] + 1)) for group in groups)
-
-    def _rectangle(self, which: slice) -> Rectangle:
-        blocks = self.blocks[which]
-        real = sum(block.count for block in blocks)
-        # steps of an eighth to a quarter: 1 to 8, 10, 12, 14, 16, 20, ...
-        count = round_up(real, 1 << max(0, real.bit_length() - 3))
-        length = round_up(max(block.length for block in blocks), LENGTHS)
-        return Rectangle(blocks, self.key_masks[which], count, length)
-
-    def to(self, device: torch.device) -> Layout:
-        """The same layout with its tensors on `device`."""
-        return Layout(
-            self.cu_seqlens.to(device, non_blocking=True),
-            self.lengths_N.to(device, non_blocking=True),
-            self.blocks,
-            self.num_rows,
-        )
+from custom_bert.layout import Layout, blocks_of
 
 
 def like(array: np.ndarray, tensor: Tensor) -> Tensor:
@@ -402,7 +181,7 @@ class Batch:
         return Batch(
             input_ids_T=tensor(ids_T),
             positions_T=tensor(steps_T),
-            layout=Layout(tensor(cu_seqlens), tensor(lengths), _blocks(lengths, cu_seqlens), rows),
+            layout=Layout(tensor(cu_seqlens), tensor(lengths), blocks_of(lengths, cu_seqlens), rows),
             targets=None if targets is None else Targets(tensor(targets)),
             num_tokens=int(lengths.sum()),
             indices=np.empty(0, dtype=np.int64) if indices is None else indices,
@@ -413,19 +192,3 @@ class Batch:
 def round_up(value: int, step: int) -> int:
     """The next multiple of `step`."""
     return -(-value // step) * step
-
-
-def _blocks(lengths_N: np.ndarray, cu_seqlens: np.ndarray) -> tuple[Block, ...]:
-    """Runs of equal slots."""
-    slots_N = np.diff(cu_seqlens)
-    starts = np.flatnonzero(np.diff(slots_N, prepend=-1)).tolist()
-    return tuple(
-        Block(
-            first,
-            int(cu_seqlens[first]),
-            end - first,
-            int(slots_N[first]),
-            padded=bool((lengths_N[first:end] < slots_N[first]).any()),
-        )
-        for first, end in itertools.pairwise([*starts, len(slots_N)])
-    )

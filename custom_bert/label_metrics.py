@@ -23,36 +23,40 @@ class LabelCounts:
 
     Args:
         num_labels: C.
+
+    Attributes:
+        counts_3C: (3, C) int64 texts with each label given and true, given, true.
+        texts: N so far.
+        right: texts whose labels are all right.
     """
 
     def __init__(self, num_labels: int) -> None:
-        self._counts_3C = np.zeros((3, num_labels), dtype=np.int64)
-        """Given and true, given, true; texts with each label."""
+        self.counts_3C = np.zeros((3, num_labels), dtype=np.int64)
         self.texts = self.right = 0
 
     def add(self, true_NC: np.ndarray, given_NC: np.ndarray) -> None:
         """Counts N texts, by (N, C) bool."""
-        self._counts_3C += [(true_NC & given_NC).sum(0), given_NC.sum(0), true_NC.sum(0)]
+        self.counts_3C += [(true_NC & given_NC).sum(0), given_NC.sum(0), true_NC.sum(0)]
         self.right += int((true_NC == given_NC).all(axis=1).sum())
         self.texts += len(true_NC)
 
     def array(self) -> np.ndarray:
         """All counts in one array of int64, which those of other texts may be added to."""
-        return np.concatenate([self._counts_3C.ravel(), [self.texts, self.right]])
+        return np.concatenate([self.counts_3C.ravel(), [self.texts, self.right]])
 
     def with_array(self, array: np.ndarray) -> LabelCounts:
         """The counts that `array` has made."""
-        found = LabelCounts(self._counts_3C.shape[1])
-        found._counts_3C = array[:-2].reshape(3, -1).astype(np.int64)
+        found = LabelCounts(self.counts_3C.shape[1])
+        found.counts_3C = array[:-2].reshape(3, -1).astype(np.int64)
         found.texts, found.right = (int(count) for count in array[-2:])
         return found
 
     def scores(self) -> LabelScores:
         """The metrics of everything counted so far."""
-        both_C, given_C, true_C = self._counts_3C
+        both_C, given_C, true_C = self.counts_3C
         precision_C, recall_C = ratio(both_C, given_C), ratio(both_C, true_C)
         f1_C = ratio(2 * both_C, given_C + true_C)
-        both, given, true = (int(count) for count in self._counts_3C.sum(1))
+        both, given, true = (int(count) for count in self.counts_3C.sum(1))
         return LabelScores(
             micro_precision=both / given if given else 0.0,
             micro_recall=both / true if true else 0.0,

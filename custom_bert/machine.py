@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 
-from custom_bert import threads
+from custom_bert import threads, torch_internals
 from custom_bert.errors import ConfigError, did_you_mean
 
 ALLOCATORS = ("can't allocate memory", "not enough memory", "out of memory")
@@ -52,8 +52,7 @@ def has_cpu_bf16() -> bool:
 def _bf16_hardware() -> str:
     """`AMX`, `BF16`, or nothing."""
     if platform.machine() in ("x86_64", "AMD64"):
-        cpu: Any = torch.cpu
-        return "AMX" if cpu._is_amx_tile_supported() else "BF16" if cpu._is_avx512_bf16_supported() else ""
+        return "AMX" if torch_internals.has_amx() else "BF16" if torch_internals.has_avx512_bf16() else ""
     return "BF16" if " bf16 " in _read("/proc/cpuinfo").replace("\n", " \n") else ""
 
 

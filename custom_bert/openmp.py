@@ -11,14 +11,14 @@ from __future__ import annotations
 
 import ctypes
 import os
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import torch
+
+from custom_bert.torch_internals import openmp_library
 
 FORKED = (
     "this process was forked from one that had computed already, and threads do not survive a fork: it "
@@ -29,9 +29,8 @@ FORKED = (
 @cache
 def _library() -> Any:
     """torch's library, through which the functions of its OpenMP are found; None for a build without one."""
-    ending = "dylib" if sys.platform == "darwin" else "so"
     try:
-        found = ctypes.CDLL(str(Path(torch.__file__).parent / "lib" / f"libtorch_cpu.{ending}"))
+        found = ctypes.CDLL(str(openmp_library()))
         for name in ("get_dynamic", "get_thread_limit", "get_max_active_levels", "set_num_threads"):
             getattr(found, f"omp_{name}")
     except (OSError, AttributeError):

@@ -80,37 +80,46 @@ def compare(
             "optim.lr": 1e-3,
             "runtime.precision": "fp32",
         }
-        count = 0
-
-        def run(changes: dict[str, Any]) -> dict[str, Any]:
-            nonlocal count
-            count += 1
-            settings = {**common, **changes, "out": f"{folder}/run-{count}"}
-            answer = in_child(PROGRAM, "train", {"settings": settings})
-            tell(f"{changes}: accuracy {answer['accuracy']:.3f}")
-            return answer
-
-        def side(change: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-            runs = [run({**change, "seed": seed}) for seed in range(seeds)]
-            by_rate = {str(rate): run({**change, "optim.lr": rate})["accuracy"] for rate in rates}
-            best = max(by_rate.values(), default=0.0)
-            training = [float(rate) for rate, a in by_rate.items() if best and a >= TRAINS * best]
-            measured = {
-                "accuracy": [r["accuracy"] for r in runs],
-                "loss": [r["loss"] for r in runs],
-                "by_rate": by_rate,
-                "largest_rate": max(training, default=None),
-            }
-            return measured, next((r["config"] for r in runs if "config" in r), {})
-
-        on, config = side({})
+        runs = _Runs(folder, common, tell)
+        on, config = runs.side({}, seeds, rates)
         return {
             one.name: {
                 str(config.get(one.setting, "default")): on,
-                str(one.off): side({one.setting: one.off})[0],
+                str(one.off): runs.side({one.setting: one.off}, seeds, rates)[0],
             }
             for one in improvements
         }
+
+
+class _Runs:
+    """Training runs of the same settings with some changes, in directories of one folder."""
+
+    def __init__(self, folder: str, common: dict[str, Any], tell: Callable[[str], None]) -> None:
+        self._folder, self._common, self._tell, self._count = folder, common, tell, 0
+
+    def run(self, changes: dict[str, Any]) -> dict[str, Any]:
+        """What `train_once` answers, in a process of its own."""
+        self._count += 1
+        settings = {**self._common, **changes, "out": f"{self._folder}/run-{self._count}"}
+        answer = in_child(PROGRAM, "train", {"settings": settings})
+        self._tell(f"{changes}: accuracy {answer['accuracy']:.3f}")
+        return answer
+
+    def side(
+        self, change: dict[str, Any], seeds: int, rates: Sequence[float]
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """What a change does over the seeds and over the rates, and the settings of one of the runs."""
+        runs = [self.run({**change, "seed": seed}) for seed in range(seeds)]
+        by_rate = {str(rate): self.run({**change, "optim.lr": rate})["accuracy"] for rate in rates}
+        best = max(by_rate.values(), default=0.0)
+        training = [float(rate) for rate, a in by_rate.items() if best and a >= TRAINS * best]
+        measured = {
+            "accuracy": [r["accuracy"] for r in runs],
+            "loss": [r["loss"] for r in runs],
+            "by_rate": by_rate,
+            "largest_rate": max(training, default=None),
+        }
+        return measured, next((r["config"] for r in runs if "config" in r), {})
 
 
 def rows_of(found: dict[str, Any]) -> list[list[str]]:

@@ -10,23 +10,24 @@ something else.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from custom_bert import machine
-from custom_bert.bench.measure import (
-    ChildError,
-    in_child,
-    limit_memory,
-    markdown,
-    ratio_row,
-    shown,
-    spread,
-    write_record,
+from custom_bert.bench.advice import (
+    AS_TAKEN,
+    BESIDE,
+    TOGETHER,
+    Record,
+    advice,
+    every_round,
+    fastest,
+    median,
 )
+from custom_bert.bench.alternatives import Alternative, alternatives, option
+from custom_bert.bench.measure import ChildError, in_child, limit_memory
 from custom_bert.bench.speed import PROGRAM
 from custom_bert.bench.steps import Timed, time_steps
 from custom_bert.config import TrainConfig, to_flat
@@ -36,68 +37,9 @@ from custom_bert.tasks.registry import TASKS
 from custom_bert.training.compile import compiler_fault
 from custom_bert.training.prepare import prepare
 
-QUESTION = "Which settings are the fastest here, for these texts and settings"
-LEAST = 1.03
-"""Times as fast, in every round, that an alternative has to be to be worth a line in a configuration."""
 LEAST_ROUNDS = 3
 """From which anything is advised."""
 WARM_STEPS, TIMED_STEPS = 4, 10
-AS_TAKEN, BESIDE, TOGETHER = "as taken", "as taken, beside them", "all that are faster"
-
-Cells = Sequence[Mapping[str, Any]]
-
-
-@dataclass(frozen=True)
-class Alternative:
-    """One setting with another value than the one that is taken.
-
-    Attributes:
-        setting: dotted name.
-        value: to measure.
-        learns_alike: whether as many texts make a step.
-    """
-
-    setting: str
-    value: Any
-    learns_alike: bool = True
-
-    @property
-    def name(self) -> str:
-        """As an option of the command line."""
-        return option(self.setting, self.value)
-
-
-def option(setting: str, value: Any) -> str:
-    """`--runtime.compile True`."""
-    return f"--{setting} {value}"
-
-
-def alternatives(taken: Mapping[str, Any], device: str) -> list[Alternative]:
-    """What could be faster than the settings that are taken, one at a time.
-
-    Args:
-        taken: every setting that is looked at, with the value that it has.
-        device: "cpu" or "cuda".
-    """
-    on_gpu, budget, plan = device == "cuda", taken["batch.token_budget"], taken["batch.plan"]
-    flash = ("varlen",) if plan == "packed" else ()
-    half = ("bf16",) if on_gpu or machine.has_cpu_bf16() else ()
-    threads = taken["runtime.threads"]
-    values: dict[str, Sequence[Any]] = {
-        "runtime.attention": ("dense", "grouped", *flash) if on_gpu else ("matmul", "dense", "grouped"),
-        "runtime.precision": (*half, "fp16") if on_gpu else (*half, "fp32"),
-        "runtime.compile": (True, False),
-        "runtime.threads": () if on_gpu or threads < 2 else (threads // 2,),
-        "batch.plan": ("uniform_length", "packed"),
-        "batch.token_budget": () if plan == "padded" else (budget // 2, 2 * budget),
-    }
-    resizes = {"batch.token_budget", *(("batch.plan",) if plan == "padded" else ())}
-    return [
-        Alternative(name, value, learns_alike=name not in resizes)
-        for name, some in values.items()
-        for value in some
-        if value != taken[name]
-    ]
 
 
 def time_settings(arguments: dict[str, Any]) -> dict[str, Any]:
@@ -170,6 +112,65 @@ def steps_alone(config: TrainConfig) -> dict[str, Any]:
     return changes
 
 
+class _Rounds:
+    """Measurements so far, by name and round.
+
+    Args:
+        asked: the user's settings, less what is not timed.
+        seed: of the first round.
+        warm: steps before those that are timed.
+        tell: called with a line for each measurement.
+
+    Attributes:
+        raw: measurements by name, round by round.
+        tokens: that a measurement takes, at least.
+    """
+
+    def __init__(
+        self, asked: Mapping[str, Any], *, seed: int, warm: int, tell: Callable[[str], None]
+    ) -> None:
+        self._asked, self._seed, self._warm, self._tell = asked, seed, warm, tell
+        self.raw: dict[str, list[dict[str, Any]]] = {AS_TAKEN: []}
+        self.tokens = 1
+
+    def note(self, name: str, changes: Mapping[str, Any], number: int) -> dict[str, Any]:
+        """Measures the settings with some changes, in a round, under a name.
+
+        Raises:
+            UserError: if the settings as they are taken cannot be trained with.
+        """
+        settings = {**self._asked, **changes, "seed": self._seed + number}
+        found = measure(settings, tokens=self.tokens, warm=self._warm)
+        refused = found.get("refused")
+        if refused and name in (AS_TAKEN, BESIDE):
+            raise UserError(f"nothing to tune: {refused}")
+        self._tell(f"{name}: {refused or format(found['tokens_per_second'], ',.0f') + ' tokens/s'}")
+        self.raw.setdefault(name, []).append(found)
+        return found
+
+    def all_of(self, others: Sequence[Alternative], number: int) -> None:
+        """A round of what is taken and of each alternative that was not refused."""
+        self.note(AS_TAKEN, {}, number)
+        for one in others:
+            if not any("refused" in cell for cell in self.raw.get(one.name, ())):
+                self.note(one.name, {one.setting: one.value}, number)
+
+    def together(self, faster: Sequence[Alternative], number: int) -> None:
+        """A round of what is taken and of all that are faster."""
+        self.note(BESIDE, {}, number)
+        self.note(TOGETHER, {one.setting: one.value for one in faster}, number)
+
+
+def _best(faster: list[Alternative], raw: Mapping[str, Any]) -> list[Alternative]:
+    """All that are faster if together they are faster than the best of them alone, else that one: gains need
+    not add up."""
+    best = max(faster, key=lambda one: median(raw[one.name], raw[AS_TAKEN]))
+    joint = every_round(raw[TOGETHER], raw[BESIDE])
+    if not joint or median(raw[TOGETHER], raw[BESIDE]) < median(raw[best.name], raw[AS_TAKEN]):
+        return [best]
+    return faster
+
+
 def run(
     config: TrainConfig,
     *,
@@ -194,146 +195,37 @@ def run(
     Raises:
         UserError: if the settings cannot be trained with, or the data is too little to time.
     """
-    unset = to_flat(TrainConfig())
-    asked = {name: value for name, value in to_flat(config).items() if value != unset[name]}
-    asked |= {"runtime.device": device} | steps_alone(config)
-    warm, rounds = (1, 1) if quick else (WARM_STEPS, repeats or 5)
-    tokens = 1
-    raw: dict[str, list[dict[str, Any]]] = {AS_TAKEN: []}
-
-    def note(name: str, changes: Mapping[str, Any], seed: int) -> dict[str, Any]:
-        found = measure({**asked, **changes, "seed": config.seed + seed}, tokens=tokens, warm=warm)
-        refused = found.get("refused")
-        if refused and name in (AS_TAKEN, BESIDE):
-            raise UserError(f"nothing to tune: {refused}")
-        tell(f"{name}: {refused or format(found['tokens_per_second'], ',.0f') + ' tokens/s'}")
-        raw.setdefault(name, []).append(found)
-        return found
-
-    pilot = note(AS_TAKEN, {}, 0)
-    raw[AS_TAKEN].clear()
+    warm, count = (1, 1) if quick else (WARM_STEPS, repeats or 5)
+    rounds = _Rounds(_asked(config, device), seed=config.seed, warm=warm, tell=tell)
+    pilot = rounds.note(AS_TAKEN, {}, 0)
+    rounds.raw[AS_TAKEN].clear()
     taken, others = pilot["taken"], alternatives(pilot["taken"], device)
     tell(f"taken: {' '.join(option(name, value) for name, value in taken.items())}")
     if not quick:
-        tokens = round(max(4 * pilot["in_steps"], TIMED_STEPS * pilot["tokens_per_step"]))
-        seconds = pilot["wall_seconds"] + tokens / pilot["in_steps"]
-        tell(f"about {rounds * (1 + len(others)) * seconds / 60:.0f} minutes, more where something is slow")
-
-    def save(faster: Sequence[Alternative]) -> None:
-        _write(out, raw, others, faster, taken, device, command)
-
-    for seed in range(rounds):
-        note(AS_TAKEN, {}, seed)
-        for one in others:
-            if not any("refused" in cell for cell in raw.get(one.name, ())):
-                note(one.name, {one.setting: one.value}, seed)
-        save([])
-    if quick or rounds < LEAST_ROUNDS:
+        rounds.tokens = round(max(4 * pilot["in_steps"], TIMED_STEPS * pilot["tokens_per_step"]))
+        seconds = pilot["wall_seconds"] + rounds.tokens / pilot["in_steps"]
+        tell(f"about {count * (1 + len(others)) * seconds / 60:.0f} minutes, more where something is slow")
+    record = Record(out, command, device, taken, others, rounds.raw)
+    for number in range(count):
+        rounds.all_of(others, number)
+        record.write()
+    if quick or count < LEAST_ROUNDS:
         tell(f"of fewer than {LEAST_ROUNDS} rounds nothing is advised")
         return
-    faster = fastest(others, raw)
-    if len(faster) > 1:  # gains need not add up
-        for seed in range(rounds):
-            note(BESIDE, {}, seed)
-            note(TOGETHER, {one.setting: one.value for one in faster}, seed)
-            save([])
-        best = max(faster, key=lambda one: median(raw[one.name], raw[AS_TAKEN]))
-        joint = every_round(raw[TOGETHER], raw[BESIDE])
-        if not joint or median(raw[TOGETHER], raw[BESIDE]) < median(raw[best.name], raw[AS_TAKEN]):
-            faster = [best]
-    save(faster)
-    for line in advice(faster, raw):
+    faster = fastest(others, rounds.raw)
+    if len(faster) > 1:
+        for number in range(count):
+            rounds.together(faster, number)
+            record.write()
+        faster = _best(faster, rounds.raw)
+    record.faster = faster
+    record.write()
+    for line in advice(faster, rounds.raw):
         tell(line)
 
 
-def ratios(cells: Cells, base: Cells, what: str = "tokens_per_second") -> list[float]:
-    """Round by round, of those that were measured."""
-    return [a[what] / b[what] for a, b in zip(cells, base, strict=False) if "refused" not in a]
-
-
-def median(cells: Cells, base: Cells) -> float:
-    """Times as fast."""
-    return spread(ratios(cells, base))["median"]
-
-
-def every_round(cells: Cells, base: Cells) -> bool:
-    """Whether a side was measured, and faster, in every round."""
-    found = ratios(cells, base)
-    return len(found) == len(base) and min(found) >= LEAST
-
-
-def fastest(others: Sequence[Alternative], raw: Mapping[str, Cells]) -> list[Alternative]:
-    """Of each setting the value that is fastest, if it is faster than what is taken in every round."""
-    best: dict[str, Alternative] = {}
-    base = raw[AS_TAKEN]
-    for one in others:
-        if not one.learns_alike or not every_round(raw[one.name], base):
-            continue
-        other = best.get(one.setting)
-        if other is None or median(raw[one.name], base) > median(raw[other.name], base):
-            best[one.setting] = one
-    return list(best.values())
-
-
-def advice(faster: Sequence[Alternative], raw: Mapping[str, Cells]) -> list[str]:
-    """What to tell, and to paste."""
-    if not faster:
-        return [f"nothing is {LEAST - 1:.0%} faster in every round: what is taken stays"]
-    own, base = (TOGETHER, BESIDE) if len(faster) > 1 else (faster[0].name, AS_TAKEN)
-    found = ratios(raw[own], raw[base])
-    lines = [
-        f"{shown(found)} times as fast as what is taken, in {len(found)} rounds; to paste:",
-        f"  command line: {' '.join(one.name for one in faster)}",
-    ]
-    groups: dict[str, list[str]] = {}
-    for one in faster:
-        group, _, name = one.setting.partition(".")
-        groups.setdefault(group, []).append(f'"{name}": {_literal(one.value)},')
-    lines += [f'  config.py, in "{group}": {" ".join(some)}' for group, some in groups.items()]
-    return [*lines, "  instead of lines of the same names, where there are any"]
-
-
-def _literal(value: Any) -> str:
-    return f'"{value}"' if isinstance(value, str) else repr(value)
-
-
-def _write(
-    out: Path,
-    raw: Mapping[str, list[dict[str, Any]]],
-    others: Sequence[Alternative],
-    faster: Sequence[Alternative],
-    taken: Mapping[str, Any],
-    device: str,
-    command: str,
-) -> None:
-    learns = {one.name: "yes" if one.learns_alike else "no, batches of another size" for one in others}
-    rows, results = [], []
-    for name, cells in raw.items():
-        if name in (AS_TAKEN, BESIDE):
-            continue
-        base, alike = raw[BESIDE if name == TOGETHER else AS_TAKEN], learns.get(name, "yes")
-        refused = next((cell["refused"] for cell in cells if "refused" in cell), None)
-        if refused:
-            rows.append([name, refused, "", alike])
-            continue
-        speed, memory = ratios(cells, base), ratios(cells, base, "peak_mb")
-        rows.append([name, shown(speed), shown(memory), alike])
-        results.append({**ratio_row(f"tune: {name}", speed), "memory": spread(memory)})
-    write_record(
-        out,
-        question=QUESTION,
-        command=command,
-        device=device,
-        table=[
-            f"Taken: `{' '.join(option(name, value) for name, value in taken.items())}`. Tokens of texts a "
-            f"second of the whole run, what precedes its first step included, against what is taken; ratios "
-            f"of runs in turn, median (smallest to largest).",
-            "",
-            *markdown(["instead", "speed", "memory of the process", "learns the same"], rows),
-            *(["", *(f"    {line}" for line in advice(faster, raw))] if faster else []),
-        ],
-        taken=dict(taken),
-        faster={one.setting: one.value for one in faster},
-        results=results,
-        raw=raw,
-    )
+def _asked(config: TrainConfig, device: str) -> dict[str, Any]:
+    """What the user set, for that device, less what is not timed."""
+    unset = to_flat(TrainConfig())
+    asked = {name: value for name, value in to_flat(config).items() if value != unset[name]}
+    return asked | {"runtime.device": device} | steps_alone(config)

@@ -15,7 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from custom_bert.batch import Batch, Layout
+from custom_bert.batch import Batch
+from custom_bert.layout import Layout
 from custom_bert.models.encoder import Encoder, initialise
 from custom_bert.models.layers import filled_up
 from custom_bert.ops.dropout import Dropout

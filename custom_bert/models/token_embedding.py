@@ -28,6 +28,9 @@ class TokenEmbedding(nn.Embedding):
     def __init__(self, num_embeddings: int, embedding_dim: int) -> None:
         super().__init__(num_embeddings, embedding_dim)
         self.register_parameter("rows", None)
+        self.register_state_dict_pre_hook(_bring_up_to_date)  # type: ignore[no-untyped-call]
+        self.register_state_dict_post_hook(_leave_rows_out)  # type: ignore[no-untyped-call]
+        self.register_load_state_dict_pre_hook(_take_rows_from_the_table)  # type: ignore[no-untyped-call]
 
     def train_only(self, ids_U: Tensor) -> None:
         """From now on these rows are trained; another one in a training batch is an IndexError.
@@ -50,22 +53,30 @@ class TokenEmbedding(nn.Embedding):
     def train(self, mode: bool = True) -> TokenEmbedding:
         """Leaving training brings the table up to date."""
         if self.training and not mode:
-            self._write_back()
+            self.write_back()
         return super().train(mode)
 
-    def _write_back(self) -> None:
+    def write_back(self) -> None:
+        """Brings the table up to date with the rows that are trained."""
         if self.rows is not None:
             self.weight.data[self.ids_U] = self.rows.detach()
 
-    def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
-        if self.training:
-            self._write_back()
-        super()._save_to_state_dict(destination, prefix, keep_vars)
-        destination.pop(f"{prefix}rows", None)
 
-    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
-        rows, self.rows = self.rows, None
-        super()._load_from_state_dict(state_dict, prefix, *args)
-        self.rows = rows
-        if rows is not None:
-            rows.data.copy_(self.weight[self.ids_U])
+def _bring_up_to_date(table: nn.Module, prefix: str, keep_vars: bool) -> None:
+    """Before a state dict is made."""
+    assert isinstance(table, TokenEmbedding)
+    if table.training:
+        table.write_back()
+
+
+def _leave_rows_out(table: nn.Module, state: dict[str, Any], prefix: str, metadata: object) -> None:
+    """Of a state dict, which holds the whole table."""
+    state.pop(f"{prefix}rows", None)
+
+
+def _take_rows_from_the_table(table: nn.Module, state: dict[str, Any], prefix: str, *_: object) -> None:
+    """Before a state dict is loaded: what is trained on begins at the table that it holds."""
+    assert isinstance(table, TokenEmbedding)
+    weight_VD = state.get(f"{prefix}weight")
+    if table.rows is not None and weight_VD is not None:
+        state[f"{prefix}rows"] = weight_VD[table.ids_U.to(weight_VD.device)]

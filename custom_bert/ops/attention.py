@@ -21,10 +21,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from custom_bert.batch import GROUP, Layout
 from custom_bert.config import Kernel
+from custom_bert.layout import Layout
 from custom_bert.ops import kernels
 from custom_bert.ops.dropout import drop
+from custom_bert.ops.grouping import GROUP
 from custom_bert.ops.kernels import MATMUL_UP_TO
 from custom_bert.ops.matmul_attention import matmul_attention
 

@@ -15,8 +15,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from custom_bert.batch import Layout
+from custom_bert.layout import Layout
 from custom_bert.ops.dropout import drop
+from custom_bert.ops.grouping import grouping
 
 MATMUL_UP_TO = 512
 """On a CPU in bf16, plain matmul-softmax-matmul beats SDPA in training up to this length (docs/LOG.md); the
@@ -148,7 +149,7 @@ class _Rows(torch.autograd.Function):
 
 def grouped(qkv_T3HK: Tensor, layout: Layout, window: int) -> Tensor:
     """Sequences of similar length gathered into groups; the formula on short ones, `dense` on long ones."""
-    plan, heads = layout.grouping, qkv_T3HK.shape[2]
+    plan, heads = layout.once(grouping), qkv_T3HK.shape[2]
     gathered: Tensor = _Rows.apply(qkv_T3HK, plan.gather_P, plan.scatter_T)  # type: ignore[no-untyped-call]
     outs = []
     for group in plan.groups:

@@ -3,7 +3,7 @@
 oneDNN builds a kernel for every shape that it multiplies: 0.2 ms, where the product takes 0.1. Batches of
 near-equal lengths have next to no padding, but a new shape nearly each, so that building took longer than
 multiplying (docs/LOG.md). Attention copies its operands anyway; here it copies them into rectangles of round
-lengths and counts (`Layout.rectangles`), and neighbouring lengths share one.
+lengths and counts (`rectangles.py`), and neighbouring lengths share one.
 
 Shapes: T rows, N sequences of a rectangle, S tokens of each, H heads, K head width, B = N x H; X tensors are
 moved at once, 3 for queries, keys and values.
@@ -17,9 +17,11 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from custom_bert.batch import Block, Layout, Rectangle
+from custom_bert.layout import Block, Layout
 from custom_bert.ops.dropout import drop_factors
 from custom_bert.ops.kernels import in_window
+from custom_bert.ops.rectangles import Rectangle, rectangles
+from custom_bert.torch_internals import softmax_gradient
 
 
 def matmul_attention(qkv_T3HK: Tensor, layout: Layout, window: int, dropout: float) -> Tensor:
@@ -44,7 +46,7 @@ class _Attention(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, qkv: Tensor, layout: Layout, window: int, dropout: float) -> Tensor:
         out_T1HK, kept = _rows_of(layout, qkv[:, :1]), []
-        for rectangle in layout.rectangles:
+        for rectangle in layout.once(rectangles):
             qkv_3BSK = _copied_in(qkv, rectangle)
             q_BSK, k_BSK, v_BSK = qkv_3BSK
             q_BSK *= _scale(qkv)
@@ -64,7 +66,7 @@ class _Attention(torch.autograd.Function):
         grad_T1HK = grad[:, None]
         grad_qkv_T3HK = _rows_of(ctx.layout, grad_T1HK.expand(-1, 3, -1, -1))
         kept = iter(ctx.saved_tensors)
-        for rectangle in ctx.layout.rectangles:
+        for rectangle in ctx.layout.once(rectangles):
             qkv_3BSK, weights_BSS, factors_BSS = (next(kept) for _ in range(3))
             q_BSK, k_BSK, v_BSK = qkv_3BSK
             (grad_BSK,) = _copied_in(grad_T1HK, rectangle)
@@ -72,7 +74,7 @@ class _Attention(torch.autograd.Function):
             slope_BSS = torch.bmm(grad_BSK, v_BSK.transpose(1, 2))
             if factors_BSS is not None:
                 slope_BSS *= factors_BSS
-            slope_BSS = torch._softmax_backward_data(slope_BSS, weights_BSS, -1, weights_BSS.dtype)
+            slope_BSS = softmax_gradient(slope_BSS, weights_BSS)
             grads_3BSK = torch.empty_like(qkv_3BSK)
             torch.bmm(slope_BSS, k_BSK, out=grads_3BSK[0]).mul_(_scale(grad))
             torch.bmm(slope_BSS.transpose(1, 2), q_BSK, out=grads_3BSK[1])

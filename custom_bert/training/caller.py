@@ -6,12 +6,13 @@ thread count and its switches are nobody else's.
 
 from __future__ import annotations
 
-import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 
 import torch
+
+from custom_bert import torch_internals
 
 DEVICES = ("cpu", "cuda")
 """For which torch has an autocast of its own."""
@@ -30,8 +31,7 @@ def caller_state_kept(device: str | None) -> Iterator[None]:
     warns_only = torch.is_deterministic_algorithms_warn_only_enabled()
     on_gpu = device != "cpu" and torch.cuda.is_available()
     gpu, gpu_random = (torch.cuda.current_device(), torch.cuda.get_rng_state_all()) if on_gpu else (0, [])
-    compiles = "torch._dynamo" in sys.modules  # importing it takes seconds
-    graphs = torch._dynamo.config.recompile_limit if compiles else None
+    graphs = torch_internals.recompile_limit()
     try:
         with warnings.catch_warnings(), _default_modes():
             yield
@@ -43,7 +43,7 @@ def caller_state_kept(device: str | None) -> Iterator[None]:
             torch.cuda.set_device(gpu)
             torch.cuda.set_rng_state_all(gpu_random)
         if graphs is not None:
-            torch._dynamo.config.recompile_limit = graphs
+            torch_internals.set_recompile_limit(graphs)
 
 
 @contextmanager

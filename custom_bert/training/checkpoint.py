@@ -26,7 +26,6 @@ import torch
 from torch import Tensor, nn
 
 from custom_bert import __version__, files, machine
-from custom_bert.checkpoints import manifest
 from custom_bert.checkpoints.native import (
     MOMENTS,
     MOMENTS_RATE,
@@ -39,6 +38,8 @@ from custom_bert.checkpoints.tensor_files import parse_tensors, write_tensors
 from custom_bert.config import coerce
 from custom_bert.data.tokenizer import TextTokenizer
 from custom_bert.errors import RunError
+from custom_bert.torch_internals import loss_scale, set_loss_scale
+from custom_bert.training import manifest
 from custom_bert.training.plan import RunPlan
 from custom_bert.training.ranks import put, put_all
 from custom_bert.training.state import Progress, State
@@ -144,7 +145,7 @@ def _write(
     target = run / FOLDER / f"{number:06d}-{state.phase.name}-{progress.step}"
     scaler = state.precision.scaler
     if scaler.is_enabled():
-        progress.scale, progress.scale_steps = scaler.get_scale(), scaler._get_growth_tracker()
+        progress.scale, progress.scale_steps = loss_scale(scaler)
     about = {
         "format": FORMAT,
         "identity": identity,
@@ -285,9 +286,7 @@ def restore(saved: Saved, run: Path, state: State) -> None:
     restore_moments(saved.path / OPTIMIZER, state)
     scaler = state.precision.scaler
     if scaler.is_enabled() and progress.scale:  # 0 if the run was not in fp16 until now
-        scaler.load_state_dict(
-            {**scaler.state_dict(), "scale": progress.scale, "_growth_tracker": progress.scale_steps}
-        )
+        set_loss_scale(scaler, progress.scale, progress.scale_steps)
     if BEST in saved.entries and state.ranks.leads:
         with files.writing(run / WEIGHTS) as sink:
             files.copy_into(saved.path / BEST, sink)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from custom_bert import torch_internals
 from custom_bert.errors import first_line
 from custom_bert.models.encoder import Encoder
 from custom_bert.models.layers import EncoderLayer
@@ -38,17 +39,10 @@ def compile_layers(encoder: Encoder) -> None:
 
     Attention stays as it is: its kernels are fused already, or matrix products.
     """
-    torch._dynamo.config.recompile_limit = GRAPHS
+    torch_internals.set_recompile_limit(GRAPHS)
     for layer in encoder.layers:
         assert isinstance(layer, EncoderLayer)
         layer.mlp.compile(dynamic=True)
-
-
-def graphs_compiled() -> int:
-    """Graphs that torch has compiled in this process."""
-    from torch._dynamo.utils import counters
-
-    return int(counters["stats"]["unique_graphs"])
 
 
 def fusion_line(eager: float, first: float, fused: float) -> str:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from custom_bert.batch import Batch, Targets
 from custom_bert.precision import MixedPrecision
 from custom_bert.tasks.task import Objective
+from custom_bert.torch_internals import scale_next_step
 from custom_bert.training.ranks import Ranks, whole, without_exchange
 
 ALONE = Ranks()
@@ -90,8 +91,7 @@ def train_step(
     gradients = [p.grad for p in model.parameters() if p.grad is not None]
     grad_norm = whole(nn.utils.get_total_norm(gradients, foreach=True))
     skipped = (~(loss + grad_norm).isfinite()).float()
-    optimizer.grad_scale = (grad_norm / clip_norm).clamp(min=1).float()  # type: ignore[attr-defined]
-    optimizer.found_inf = skipped  # type: ignore[attr-defined]
+    scale_next_step(optimizer, (grad_norm / clip_norm).clamp(min=1).float(), skipped)
     precision.scaler.step(optimizer)
     precision.scaler.update()
     optimizer.zero_grad(set_to_none=True)

@@ -14,8 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from custom_bert.batch import Block, Layout
 from custom_bert.config import Preset
+from custom_bert.layout import Block, Layout
 from custom_bert.models import layers
 
 pytest.importorskip("transformers", reason="transformers is not installed: parity is not tested")

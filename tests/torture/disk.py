@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from custom_bert import files
+from custom_bert.files.system import System
 
 Event = tuple[str, tuple[object, ...]]
 
@@ -182,7 +182,7 @@ def _left_of(file: File, random: np.random.Generator) -> bytes:
     return file.content[:kept] + (bytes(len(file.content) - kept) if way == 2 else b"")
 
 
-class Recorder(files.System):
+class Recorder(System):
     """Does every call and records it.
 
     Args:

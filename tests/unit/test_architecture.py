@@ -19,6 +19,8 @@ LAYERS = {
     "places": 0,
     "signals": 0,
     "terminal": 0,
+    "torch_internals": 1,
+    "layout": 1,
     "process": 0,
     "threads": 0,
     "batch": 1,
@@ -211,7 +213,7 @@ def by_locale(tree: ast.AST) -> list[int]:
     return found
 
 
-OPENERS = ("os.open", "system.open", "gzip.open", "webbrowser.")
+OPENERS = ("os.open", "system.current.open", "current.open", "gzip.open", "webbrowser.")
 """Of descriptors and of bytes."""
 
 SCRIPTS = [*modules(), *sorted((ROOT / "benchmarks").glob("*.py")), ROOT / "train.py", ROOT / "config.py"]
@@ -242,3 +244,102 @@ def test_no_file_is_read_or_written_as_the_locale_says(module: Path) -> None:
 )
 def test_the_rule_of_encodings_sees_what_a_locale_decides(code: str, seen: bool) -> None:
     assert bool(by_locale(ast.parse(code))) == seen
+
+
+WRITES = ("write", "ftruncate", "truncate", "fsync", "replace", "rename", "link", "unlink", "mkdir", "rmdir")
+CHANGES = {f"os.{name}" for name in WRITES}
+"""Calls that change a disk."""
+
+
+def past_the_system(tree: ast.AST) -> set[str]:
+    """What changes a disk without `system.current`, where no test of faults could stand between."""
+    calls = {ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
+    kept = {name for name in imported_names(tree) if name == "custom_bert.files.system.current"}
+    return calls & CHANGES | kept
+
+
+@pytest.mark.parametrize("module", sorted((PACKAGE / "files").glob("*.py")), ids=lambda p: p.name)
+def test_every_write_goes_through_the_system_that_tests_replace(module: Path) -> None:
+    found = past_the_system(ast.parse(module.read_text(encoding="utf-8")))
+    assert bool(found) == (module.name == "system.py"), found
+
+
+def test_the_rule_of_writes_sees_a_copy_of_the_system_too() -> None:
+    assert past_the_system(ast.parse("from custom_bert.files.system import current\n"))
+    assert past_the_system(ast.parse("os.replace(a, b)"))
+    assert not past_the_system(ast.parse("system.current.replace(a, b)"))
+
+
+KEPT_PRIVATE = {
+    ("docs.py", "parser._actions"),
+    ("docs.py", "argparse._SubParsersAction"),
+    ("errors.py", "sys._getframe"),
+    ("signals.py", "os._exit"),
+}
+"""Of the standard library, where it has no other way."""
+
+AGREEMENTS = {"grad_scale", "found_inf", "libtorch"}
+"""Names without an underscore by which parts of torch agree among themselves."""
+
+
+def hidden(name: str) -> bool:
+    return name.startswith("_") and not name.startswith("__")
+
+
+def private_names(tree: ast.AST) -> set[str]:
+    """What a module calls of somebody else's that is not made for others: underscores, however they are asked
+    for, and agreements among torch's parts."""
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute):
+            owned = isinstance(node.value, ast.Name) and node.value.id in ("self", "cls")
+            if (hidden(node.attr) and not owned) or node.attr in AGREEMENTS:
+                found.add(ast.unparse(node))
+        elif isinstance(node, ast.Call) and ast.unparse(node.func) in ("getattr", "hasattr", "setattr"):
+            name = str(node.args[1].value) if isinstance(node.args[1], ast.Constant) else ""
+            if name in AGREEMENTS or hidden(name):
+                found.add(ast.unparse(node))
+        elif isinstance(node, ast.Constant) and str(node.value).startswith(
+            ("torch._", "libtorch", "_growth_tracker")
+        ):
+            found.add(str(node.value))
+    names = [name for name in imported_names(tree) if any(map(hidden, name.split(".")))]
+    return found | set(names)
+
+
+@pytest.mark.parametrize("module", modules(), ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_what_torch_does_not_promise_is_called_in_one_module(module: Path) -> None:
+    name = str(module.relative_to(PACKAGE))
+    kept = {private for file, private in KEPT_PRIVATE if file == name}
+    found = private_names(ast.parse(module.read_text(encoding="utf-8")))
+    assert found >= kept, f"{name}: what is not called any more is not kept either"
+    assert bool(found - kept) == (name == "torch_internals.py"), (
+        f"{name}: {found - kept}: see custom_bert/torch_internals.py"
+    )
+
+
+@pytest.mark.parametrize(
+    ("code", "seen"),
+    [
+        ("torch._softmax_backward_data(a, b, -1, t)", True),
+        ("torch._dynamo.config.recompile_limit = 8", True),
+        ("cpu = torch.cpu\ncpu._is_amx_tile_supported()", True),
+        ("scaler._get_growth_tracker()", True),
+        ("scaler.load_state_dict({'_growth_tracker': 3})", True),
+        ("super()._save_to_state_dict(a, b, c)", True),
+        ("from torch._dynamo.utils import counters", True),
+        ("from torch import _C", True),
+        ("import torch._inductor", True),
+        ("getattr(torch, '_foreach_mul_')", True),
+        ("'torch._dynamo' in sys.modules", True),
+        ("optimizer.found_inf = skipped", True),
+        ("setattr(optimizer, 'grad_scale', scale)", True),
+        ("self._kept = torch.zeros(3)", False),
+        ("torch.__version__", False),
+        ("getattr(func, '__name__', '')", False),
+        ("from __future__ import annotations", False),
+        ("x.add_(1)", False),
+    ],
+)
+def test_the_rule_of_private_names_sees_every_way_to_ask_for_one(code: str, seen: bool) -> None:
+    assert bool(private_names(ast.parse(code))) == seen

@@ -1,4 +1,4 @@
-"""Batches: where sequences lie, what is padding, and the way back from groups."""
+"""Batches: where sequences lie, and what is padding."""
 
 import itertools
 
@@ -8,7 +8,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from custom_bert.batch import Batch, Block
+from custom_bert.batch import Batch
+from custom_bert.layout import Block
 
 
 @settings(max_examples=80, deadline=None)
@@ -61,21 +62,6 @@ def test_blocks_are_the_runs_of_equal_slots_and_lead_back(lengths: list[int], fi
         if mask is not None:
             real = lengths[block.first : block.first + block.count]
             assert mask.shape == (block.count, 1, 1, block.length) and mask.sum((1, 2, 3)).tolist() == real
-
-
-@settings(max_examples=50, deadline=None)
-@given(st.lists(st.integers(1, 30), min_size=1, max_size=60), st.booleans())
-def test_groups_hold_every_token_once_and_lead_back(lengths: list[int], padded: bool) -> None:
-    batch = Batch.build(
-        [np.ones(n, dtype=np.int64) for n in lengths], slots=33 if padded else None, rows=None
-    )
-    grouping = batch.layout.grouping
-    real = grouping.gather_P[grouping.gather_P < batch.num_rows]
-    assert sorted(real.tolist()) == torch.nonzero(batch.layout.sequence_T < len(lengths)).flatten().tolist()
-    for row, place in enumerate(grouping.scatter_T.tolist()):
-        if place < len(grouping.gather_P):
-            assert grouping.gather_P[place] == row
-    assert sum(g.count * g.length for g in grouping.groups) == len(grouping.gather_P)
 
 
 def test_equal_lengths_are_one_block_without_padding() -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from custom_bert import files
 from custom_bert.errors import WriteError
+from custom_bert.files import locks, system
 
 
 def test_a_write_that_fails_leaves_the_old_file_and_no_litter(tmp_path: Path) -> None:
@@ -103,11 +104,11 @@ def test_a_directory_gets_its_name_only_when_complete(tmp_path: Path) -> None:
 def test_where_there_are_no_links_a_new_file_is_copied_to_its_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class NoLinks(files.System):
+    class NoLinks(system.System):
         def link(self, source: Path, target: Path) -> None:
             raise OSError(errno.EPERM, "Operation not permitted")
 
-    monkeypatch.setattr(files, "system", NoLinks())
+    monkeypatch.setattr(system, "current", NoLinks())
     files.write_text(tmp_path / "a", "a", replace=False)
     assert (tmp_path / "a").read_text() == "a"
     with pytest.raises(WriteError, match="exists already"):
@@ -131,7 +132,7 @@ def test_a_file_system_without_locks_is_told_and_used(
     def none(descriptor: int, how: int) -> None:
         raise OSError(errno.ENOSYS, "Function not implemented")
 
-    monkeypatch.setattr(files.fcntl, "flock", none)
+    monkeypatch.setattr(locks.fcntl, "flock", none)
     said: list[str] = []
     with files.locked(tmp_path, warn=said.append):
         assert "has no locks" in said[0]

@@ -5,7 +5,7 @@ import platform
 import pytest
 import torch
 
-from custom_bert import machine, precision
+from custom_bert import machine, precision, torch_internals
 from custom_bert.errors import ConfigError
 
 
@@ -16,8 +16,8 @@ def test_the_hardware_of_bf16_products_is_named(
     bf16: bool, amx: bool, said: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(platform, "machine", lambda: "x86_64")
-    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: bf16)
-    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx)
+    monkeypatch.setattr(torch_internals, "has_avx512_bf16", lambda: bf16)
+    monkeypatch.setattr(torch_internals, "has_amx", lambda: amx)
     found = machine.description(torch.device("cpu"))["cpu_capability"]
     assert found == torch.backends.cpu.get_cpu_capability() + said
     assert machine.has_cpu_bf16() == bf16

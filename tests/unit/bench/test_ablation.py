@@ -11,7 +11,7 @@ import torch
 
 from custom_bert import precision
 from custom_bert.bench import __main__ as main_module
-from custom_bert.bench import ablation, speed
+from custom_bert.bench import ablation, recipes, speed
 from custom_bert.bench.__main__ import main
 from custom_bert.bench.equality import prove
 from custom_bert.bench.switches import LEGACY, improvements
@@ -24,18 +24,18 @@ SWITCHED = improvements("bf16", "dense", 0.33)
 
 
 def test_every_row_differs_from_its_base_by_its_own_switch_alone() -> None:
-    rows = ablation.rows_for(SWITCHED, AG_NEWS)
+    rows = recipes.rows_for(SWITCHED, AG_NEWS)
     fields = {one.name: one.field for one in SWITCHED}
-    recipes = ablation.recipes(rows, SWITCHED)
+    needed = recipes.recipes(rows, SWITCHED)
     for row in rows:
-        base = recipes[row.base]
+        base = needed[row.base]
         changed = {name for name in vars(base) if getattr(base, name) != getattr(row.switches, name)}
         if row.part in ("alone", "removed"):
             assert changed == {fields[row.name]}, row
             assert getattr(row.switches, fields[row.name]) in {one.on for one in SWITCHED}
     assert {row.name for row in rows if row.part == "alone"} == set(fields)
     ladder = [row.switches for row in rows if row.part == "ladder"]
-    assert ladder[-1] == ablation.custom_recipe(SWITCHED)
+    assert ladder[-1] == recipes.custom_recipe(SWITCHED)
     for before, after in zip([LEGACY, *ladder], ladder, strict=False):
         assert sum(getattr(before, n) != getattr(after, n) for n in vars(before)) <= 1
 
@@ -47,16 +47,16 @@ def test_custom_has_the_attention_that_the_defaults_take(
 ) -> None:
     monkeypatch.setattr(precision, "has_cpu_bf16", lambda: half)
     switched = [replace(one, in_custom=half or one.field != "precision") for one in SWITCHED]
-    here = ablation.at_lengths(switched, workload, "cpu")
+    here = recipes.at_lengths(switched, workload, "cpu")
     rule = "matmul" if half and workload.max_length <= 512 else "dense"
-    assert ablation.custom_recipe(here).attention == rule
+    assert recipes.custom_recipe(here).attention == rule
     names = [one.name for one in here if one.field == "attention"]
     assert names == ["flash attention", "attention by rule: matmul"][: 1 + (rule == "matmul")]
-    rows = {(row.part, row.name): row for row in ablation.rows_for(here, workload)}
+    rows = {(row.part, row.name): row for row in recipes.rows_for(here, workload)}
     for name, kernel in zip(names, ("dense", rule), strict=False):
         assert rows["removed", name].switches.attention == kernel
-        assert rows["removed", name].base == ablation.key_of(
-            replace(ablation.custom_recipe(here), attention="naive")
+        assert rows["removed", name].base == recipes.key_of(
+            replace(recipes.custom_recipe(here), attention="naive")
         )
     assert ("ladder", "+ flash attention") not in rows or rule == "dense"
 
@@ -67,9 +67,9 @@ def test_every_improvement_names_a_setting_of_the_configuration() -> None:
 
 def test_what_the_hardware_has_not_is_off_the_ladder() -> None:
     switched = [replace(one, in_custom=one.field != "precision") for one in SWITCHED]
-    rows = ablation.rows_for(switched, AG_NEWS)
+    rows = recipes.rows_for(switched, AG_NEWS)
     parts = {row.part for row in rows if "mixed precision" in row.name}
-    assert parts == {"alone", "removed"} and ablation.custom_recipe(switched).precision == "fp32"
+    assert parts == {"alone", "removed"} and recipes.custom_recipe(switched).precision == "fp32"
 
 
 @pytest.mark.parametrize("one", [o for o in SWITCHED if o.field != "compile"], ids=lambda o: o.field)
@@ -135,7 +135,7 @@ def test_a_recipe_that_does_not_fit_is_an_answer(monkeypatch: pytest.MonkeyPatch
 
 def test_the_record_the_table_and_the_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The whole command with measured numbers in place of measurements."""
-    monkeypatch.setattr(ablation, "_available", lambda device: (list(SWITCHED), ["a note"]))
+    monkeypatch.setattr(ablation, "available", lambda device: (list(SWITCHED), ["a note"]))
     monkeypatch.setattr(ablation, "prove", lambda one, device: None)
     monkeypatch.setattr(ablation.convergence, "compare", lambda *a, **k: {})
 
@@ -177,7 +177,7 @@ def test_parts_can_be_measured_apart(parts: Any, tmp_path: Path, monkeypatch: py
         asked.add("learning")
         return {}
 
-    monkeypatch.setattr(ablation, "_available", lambda device: (list(SWITCHED), []))
+    monkeypatch.setattr(ablation, "available", lambda device: (list(SWITCHED), []))
     monkeypatch.setattr(ablation, "prove", lambda one, device: None)
     monkeypatch.setattr(ablation, "measure", measured)
     monkeypatch.setattr(ablation.convergence, "compare", compared)
@@ -214,7 +214,7 @@ def test_neither_is_a_page_or_a_picture_beside_it(tmp_path: Path, end: str) -> N
 def test_token_dropout_is_what_the_rule_takes_for_the_lengths() -> None:
     switched = improvements("bf16", "dense", 0.123)
     rates = [
-        next(one.on for one in ablation.at_lengths(switched, workload, "cpu") if one.field == "token_dropout")
+        next(one.on for one in recipes.at_lengths(switched, workload, "cpu") if one.field == "token_dropout")
         for workload in (AG_NEWS, LENGTHS[0])
     ]
     assert rates == [token_dropout(AG_NEWS.mean_tokens)[0], 0.5] and rates[0] < 0.5

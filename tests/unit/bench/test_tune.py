@@ -10,17 +10,11 @@ from training_runs import settings, write_data
 from custom_bert import machine
 from custom_bert.bench import tune
 from custom_bert.bench.__main__ import main
+from custom_bert.bench.advice import BESIDE, TOGETHER, advice
+from custom_bert.bench.alternatives import Alternative, alternatives
 from custom_bert.bench.measure import ChildError, in_child
 from custom_bert.bench.steps import Timed
-from custom_bert.bench.tune import (
-    Alternative,
-    advice,
-    alternatives,
-    of_the_run,
-    run,
-    steps_alone,
-    time_settings,
-)
+from custom_bert.bench.tune import of_the_run, run, steps_alone, time_settings
 from custom_bert.config import TrainConfig, replace, to_flat
 from custom_bert.config_sources import load
 from custom_bert.errors import UserError
@@ -164,7 +158,7 @@ def test_what_is_printed_can_be_pasted(tmp_path: Path) -> None:
         Alternative("batch.plan", "packed"),
     ]
     cells = [{"tokens_per_second": 1.0}]
-    lines = advice(chosen, {tune.TOGETHER: cells, tune.BESIDE: cells})
+    lines = advice(chosen, {TOGETHER: cells, BESIDE: cells})
     text = template("config.py")
     for line in lines:
         if line.startswith("  config.py, in "):

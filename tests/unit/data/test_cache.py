@@ -14,6 +14,7 @@ import pytest
 from custom_bert import files
 from custom_bert.data.cache import Cache
 from custom_bert.errors import WriteError
+from custom_bert.files import system
 from custom_bert.places import Place
 
 
@@ -80,14 +81,14 @@ def test_a_cache_that_can_only_be_read_serves_what_it_has(
     put(Cache(tmp_path / "first"))
     said: list[str] = []
     cache = Cache(tmp_path / "first", tmp_path / "second", say=said.append)
-    real = files.system.open
+    real = system.current.open
 
     def read_only(path: Path, flags: int) -> int:
         if flags & os.O_CREAT and (tmp_path / "first") in Path(path).parents:
             raise OSError(30, "Read-only file system")
         return real(path, flags)
 
-    monkeypatch.setattr(files.system, "open", read_only)
+    monkeypatch.setattr(system.current, "open", read_only)
     assert find(cache) == tmp_path / "first" / "folder" / "entry" and not said
     assert put(cache, "new") == tmp_path / "second" / "folder" / "new" and "EROFS" in said[0]
     assert find(cache) == tmp_path / "first" / "folder" / "entry"

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from custom_bert.data import pieces
+from custom_bert.data import cutting, pieces, shards
 from custom_bert.data.batching import padding_share, plan_batches
 from custom_bert.data.cache import Cache
 from custom_bert.data.corpus import Corpus, read_corpus
@@ -110,14 +110,14 @@ def content(folder: Path) -> dict[str, str]:
 def test_an_interrupted_preparation_goes_on_where_it_was(
     tmp_path: Path, tokenizer: TextTokenizer, monkeypatch: pytest.MonkeyPatch, stop: int
 ) -> None:
-    monkeypatch.setattr(pieces, "SHARD", 300)
-    monkeypatch.setattr(pieces, "GROUP", 7)
+    monkeypatch.setattr(cutting, "SHARD", 300)
+    monkeypatch.setattr(cutting, "GROUP", 7)
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     for folder in (whole, broken):
         folder.mkdir()
         write_corpus(folder)
     opened(whole, tokenizer)
-    real, calls, read = pieces._Writer.flush, 0, []
+    real, calls, read = shards.ShardWriter.flush, 0, []
 
     def flush(*arguments: Any) -> Any:
         nonlocal calls
@@ -127,7 +127,7 @@ def test_an_interrupted_preparation_goes_on_where_it_was(
         return real(*arguments)
 
     with monkeypatch.context() as kill:
-        kill.setattr(pieces._Writer, "flush", flush)
+        kill.setattr(shards.ShardWriter, "flush", flush)
         with pytest.raises(KeyboardInterrupt):
             opened(broken, tokenizer)
     encode = TextTokenizer.encode_plain
@@ -154,8 +154,8 @@ def test_more_shards_than_a_process_may_open_files(
 ) -> None:
     write_corpus(tmp_path)
     whole, _ = opened(tmp_path, tokenizer)
-    monkeypatch.setattr(pieces, "SHARD", 40)
-    monkeypatch.setattr(pieces, "GROUP", 1)
+    monkeypatch.setattr(cutting, "SHARD", 40)
+    monkeypatch.setattr(cutting, "GROUP", 1)
     monkeypatch.setattr(pieces, "MAPPED", 8)
     train, _ = opened(tmp_path, tokenizer, cache=Cache(tmp_path / "many"))
     assert len(train.about.train) > 100
@@ -173,15 +173,15 @@ def test_what_another_process_completed_meanwhile_is_taken(
 ) -> None:
     """The other one ends between our first look at the store and our lock."""
     write_corpus(tmp_path)
-    real = pieces._complete
+    real = pieces.complete_store
 
     def looks(directory: Path) -> Any:
-        monkeypatch.setattr(pieces, "_complete", real)
+        monkeypatch.setattr(pieces, "complete_store", real)
         opened(tmp_path, tokenizer)
-        monkeypatch.setattr(pieces, "_prepare", lambda *_: pytest.fail("prepared again"))
+        monkeypatch.setattr(pieces, "write_store", lambda *_: pytest.fail("prepared again"))
         return None
 
-    monkeypatch.setattr(pieces, "_complete", looks)
+    monkeypatch.setattr(pieces, "complete_store", looks)
     train, _ = opened(tmp_path, tokenizer)
     assert len(train) > 100
     (store,) = (tmp_path / "cache" / "corpus").iterdir()
@@ -215,8 +215,8 @@ def test_a_paragraph_of_any_length_is_read(tmp_path: Path, tokenizer: TextTokeni
 def test_a_file_that_changes_while_it_is_read_is_refused(
     tmp_path: Path, tokenizer: TextTokenizer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pieces, "SHARD", 100)
-    monkeypatch.setattr(pieces, "GROUP", 10)
+    monkeypatch.setattr(cutting, "SHARD", 100)
+    monkeypatch.setattr(cutting, "GROUP", 10)
     write_corpus(tmp_path)
     found = corpus(tmp_path)
     right = (tmp_path / "b.txt").read_bytes()
@@ -244,13 +244,13 @@ def test_two_preparations_do_not_meet(
     tmp_path: Path, tokenizer: TextTokenizer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_corpus(tmp_path)
-    real = pieces._prepare
+    real = pieces.write_store
 
     def inside(*arguments: Any) -> Any:
-        monkeypatch.setattr(pieces, "_prepare", real)
+        monkeypatch.setattr(pieces, "write_store", real)
         with pytest.raises(RunError, match="another process prepares the same text; wait for it"):
             opened(tmp_path, tokenizer)
         return real(*arguments)
 
-    monkeypatch.setattr(pieces, "_prepare", inside)
+    monkeypatch.setattr(pieces, "write_store", inside)
     opened(tmp_path, tokenizer)

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from custom_bert.batch import Batch, Layout
+from custom_bert.batch import Batch
 from custom_bert.config import Kernel
+from custom_bert.layout import Layout
 from custom_bert.ops.attention import (
     MATMUL_UP_TO,
     attention,

@@ -16,13 +16,13 @@ from custom_bert.batch import Batch
 from custom_bert.config import ModelConfig
 from custom_bert.models.heads import SequenceClassifier
 from custom_bert.presets import encoder_config
+from custom_bert.torch_internals import graphs_compiled
 from custom_bert.training.compile import (
     GRAPHS,
     choose_compile,
     compile_layers,
     compiler_fault,
     fusion_line,
-    graphs_compiled,
 )
 from custom_bert.training.log import Reporter
 
@@ -111,7 +111,7 @@ def test_shapes_of_many_kinds_stay_within_the_bound_of_graphs() -> None:
     )
     model = SequenceClassifier(config, 3)
     compile_layers(model.encoder)
-    torch._dynamo.reset()
+    torch.compiler.reset()
     before = graphs_compiled()
     for rows in range(2, 40, 3):  # every batch another number of rows, and other ones that are read
         model(Batch.build([torch.arange(5, 5 + rows).numpy()] * (1 + rows % 3))).sum().backward()

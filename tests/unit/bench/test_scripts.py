@@ -1,0 +1,48 @@
+"""The scripts in benchmarks/ load, begin, and give the peer what its own collator would."""
+
+import runpy
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+ROOT = Path(__file__).resolve().parents[3]
+SCRIPTS = sorted(path for path in (ROOT / "benchmarks").glob("*.py") if path.name != "common.py")
+common: dict[str, Any] = runpy.run_path(str(ROOT / "benchmarks" / "common.py"))
+
+
+def test_every_script_loads_from_any_folder(tmp_path: Path) -> None:
+    code = (
+        "import runpy, sys; sys.path.insert(0, sys.argv[1]); "
+        "[runpy.run_path(path, run_name='script') for path in sys.argv[2:]]"
+    )
+    command = [sys.executable, "-c", code, str(ROOT / "benchmarks"), *map(str, SCRIPTS)]
+    done = subprocess.run(
+        command, cwd=tmp_path, env={"PYTHONPATH": str(ROOT)}, capture_output=True, check=False
+    )
+    assert done.returncode == 0, done.stderr.decode()
+
+
+def test_a_record_is_called_like_its_script() -> None:
+    parser = common["options_of"]("/somewhere/peers_mlm.py", "What is measured.")
+    assert parser.parse_args([]).out == Path("benchmarks/results/peers_mlm.json")
+
+
+def test_the_peers_batches_are_those_of_its_own_collator() -> None:
+    transformers = pytest.importorskip("transformers")
+    tokenizers = pytest.importorskip("tokenizers")
+    backend = tokenizers.Tokenizer(tokenizers.models.WordLevel({"[PAD]": 0, "[UNK]": 1}, unk_token="[UNK]"))
+    fast = transformers.PreTrainedTokenizerFast(
+        tokenizer_object=backend, pad_token="[PAD]", unk_token="[UNK]"
+    )
+    features = [{"input_ids": [5] * n, "attention_mask": [1] * n, "labels": n % 2} for n in (3, 11, 1, 8)]
+    for multiple in (1, 8):
+        theirs = transformers.DataCollatorWithPadding(fast, pad_to_multiple_of=multiple)
+        wanted = theirs([dict(feature) for feature in features])
+        found = common["padded"](features, multiple=multiple)
+        assert found.keys() == wanted.keys()
+        assert all(torch.equal(found[name], wanted[name]) for name in found)
+    assert common["padded"](features, at_least=32)["input_ids"].shape == (4, 32)
