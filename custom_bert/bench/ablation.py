@@ -7,12 +7,13 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import torch
 
 from custom_bert import files
 from custom_bert.bench import convergence
+from custom_bert.bench.commands import Part
 from custom_bert.bench.equality import Proof, prove
 from custom_bert.bench.measure import markdown, shown, spread, write_record
 from custom_bert.bench.picture import Bar, bars
@@ -25,7 +26,6 @@ from custom_bert.training.choices import token_dropout
 from custom_bert.training.compile import choose_compile, compiler_fault
 
 QUESTION = "What each improvement buys: speed, memory, and what it changes"
-Part = Literal["speed", "lengths", "learning"]
 PARTS: tuple[Part, ...] = get_args(Part)
 PART_NAMES = {"alone": "alone, against legacy", "removed": "custom with it, against custom without it"}
 Cell = dict[str, Any] | None

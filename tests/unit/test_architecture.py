@@ -23,6 +23,7 @@ LAYERS = {
     "process": 0,
     "threads": 0,
     "openmp": 1,
+    "options": 1,
     "metrics": 1,
     "machine": 1,
     "precision": 2,
@@ -37,6 +38,7 @@ LAYERS = {
     "bench": 6,
     "templates": 6,
     "docs": 7,
+    "commands": 7,
     "cli": 7,
     "__main__": 7,
 }

@@ -48,7 +48,7 @@ def test_a_wheel_carries_the_package_the_templates_and_nothing_else(tmp_path: Pa
     assert shipped == written
 
 
-RUN_TIME = {"torch", "numpy", "tokenizers", "huggingface_hub", "safetensors", "rich", "tyro"}
+RUN_TIME = {"torch", "numpy", "tokenizers", "huggingface_hub", "safetensors", "rich"}
 """What a user installs. A new name here is a decision, not an accident."""
 
 OPTIONAL = {"inference/verify.py": {"transformers"}, "data/text.py": {"zstandard"}}
