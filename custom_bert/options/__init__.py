@@ -1,1 +1,1 @@
-"""Command lines from classes: options are made of fields, argparse sorts the words, help fits the terminal."""
+"""Command lines from classes: options are made of fields, argparse sorts the words, help fits a terminal."""

@@ -41,8 +41,8 @@ def describe(owner: type) -> Description:
 @cache
 def _bodies(module: str) -> dict[str, ast.ClassDef]:
     loader = getattr(sys.modules[module].__spec__, "loader", None)
-    source = loader.get_source(module) if hasattr(loader, "get_source") else None
-    tree = ast.parse(source or "")
+    get_source = getattr(loader, "get_source", None)
+    tree = ast.parse((get_source and get_source(module)) or "")
     return {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
 
 

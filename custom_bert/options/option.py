@@ -184,10 +184,9 @@ def options_of(command: type[Command]) -> tuple[Option, ...]:
     for item in dataclasses.fields(command):
         if item.name == "given":
             continue
-        kind, marks = hints[item.name], ()
+        kind, mark = hints[item.name], Mark()
         if get_origin(kind) is Annotated:
-            kind, *marks = get_args(kind)
-        mark = next((mark for mark in marks if isinstance(mark, Mark)), Mark())
+            kind, mark = get_args(kind)
         text = texts.get(item.name, "")
         found.append(Option(name=item.name, type=kind, text=text, default=item.default, mark=mark))
     return tuple(found)
