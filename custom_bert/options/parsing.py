@@ -151,11 +151,18 @@ def _once(options: Sequence[Option], given: Sorted) -> dict[str, list[str]]:
         if len(times) > 1:
             raise UserError(f"{option.label} is given {len(times)} times; give one")
         if not times[0] and not option.flag:
-            kind = in_words(option.type)
-            dashes = f"; one that begins with -- is written {option.label}=VALUE" if "text" in kind else ""
-            raise UserError(f"{option.label} needs a value ({kind}{dashes})")
+            raise UserError(f"{option.label} needs a value: {_wanted(option)}")
         found[name] = times[0]
     return found
+
+
+def _wanted(option: Option) -> str:
+    kind = in_words(option.type)
+    if " | " in option.values:
+        return kind if kind == "True or False" else f"one of {kind}"
+    if "number" in kind:
+        return f"a {kind}"
+    return f"{kind}; what begins with -- is written {option.label}=VALUE"
 
 
 def _hint(command: type[Command], given: str) -> str:
