@@ -86,7 +86,7 @@ class Option:
         if self.flag:
             return ""
         word = "PATH" if self.setting and self.name in PATHS else self.mark.word
-        return f"{word or _placeholder(_element(self.type))}{' ...' if self.several else ''}"
+        return f"{word or _placeholder(element(self.type))}{' ...' if self.several else ''}"
 
     def read(self, words: Sequence[str]) -> Any:
         """The value that words on the command line mean.
@@ -95,7 +95,7 @@ class Option:
             UserError: if they mean none.
         """
         if self.several:
-            return tuple(self._read_one(word, _element(self.type)) for word in words)
+            return tuple(self._read_one(word, element(self.type)) for word in words)
         return self._read_one(words[0], self.type)
 
     def _read_one(self, word: str, kind: Any) -> Any:
@@ -229,8 +229,7 @@ def in_words(kind: Any) -> str:
     if get_origin(kind) is Literal:
         return ", ".join(map(str, get_args(kind)))
     if get_origin(kind) is tuple:
-        element = get_args(kind)[0]
-        return "list of texts" if element is str else in_words(element)
+        return "list of texts" if element(kind) is str else in_words(element(kind))
     names = {str: "text", int: "whole number", float: "number", bool: "True or False"}
     return names[kind] if kind in names else in_words(_without_none(kind))
 
@@ -252,7 +251,8 @@ def _placeholder(kind: Any) -> str:
     return {str: "TEXT", int: "INTEGER", float: "NUMBER", bool: "True | False"}[plain]
 
 
-def _element(kind: Any) -> Any:
+def element(kind: Any) -> Any:
+    """The type of one value, of several or of the only one."""
     return get_args(kind)[0] if get_origin(kind) is tuple else kind
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from custom_bert.config_sources import meant
 from custom_bert.errors import UserError, nearest, shown
-from custom_bert.options.option import Command, Given, Option, all_options, in_words
+from custom_bert.options.option import Command, Given, Option, all_options, element, in_words
 
 DASHED = "\0"
 """Stands before a word such as -5 while argparse sorts; no program can be given a word that holds it.
@@ -157,7 +157,7 @@ def _once(options: Sequence[Option], given: Sorted) -> dict[str, list[str]]:
 
 
 def _wanted(option: Option) -> str:
-    kind = in_words(option.type)
+    kind = in_words(element(option.type))
     if " | " in option.values:
         return kind if kind == "True or False" else f"one of {kind}"
     if "number" in kind:

@@ -108,7 +108,7 @@ REFUSED = {
     "train --data.lowercase": "--data.lowercase needs a value: True or False",
     "train --out": "--out needs a value: text; what begins with -- is written --out=VALUE",
     "train --data.corpus": (
-        "--data.corpus needs a value: list of texts; what begins with -- is written --data.corpus=VALUE"
+        "--data.corpus needs a value: text; what begins with -- is written --data.corpus=VALUE"
     ),
     "train --config": "--config needs a value: text; what begins with -- is written --config=VALUE",
     "train --optim.lr fast": "--optim.lr: expected a finite number, got 'fast'",
