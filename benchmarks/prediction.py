@@ -267,7 +267,7 @@ def main() -> None:
     parser.add_argument("--encoder", type=Path)
     parser.add_argument("--repeats", type=int, default=5)
     options = parser.parse_args()
-    from custom_bert.inference.export import export_hugging_face
+    from custom_bert.inference.exports.hf import export_hugging_face
 
     sides = CLASSIFIERS | (ENCODERS if options.encoder else {})
     raw: Raw = {side: [] for side in sides}

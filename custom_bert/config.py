@@ -1,7 +1,7 @@
 """What a user can set: frozen dataclasses, and what is valid. How they are read: `config_sources.py`.
 
 Standard library only, so that `custom-bert --help` and editors stay fast. `None` means that the preset
-(`presets.py`) or a rule on the data and the machine (`training/choices.py`) decides; what was decided is
+(`presets.py`) or a rule on the data and the machine (`rules/choices.py`) decides; what was decided is
 printed with its reason and stored in the run directory.
 
 Precedence: command line, then the config file, then the preset, then the rules.

@@ -5,24 +5,31 @@ The pages cannot drift from the code: a test compares the two.
 
 from __future__ import annotations
 
-import argparse
-import ast
 import inspect
-import itertools
 import re
 import sys
-import typing
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import custom_bert
 from custom_bert import errors, files
-from custom_bert.bench.__main__ import parser as bench_parser
 from custom_bert.cli import COMMANDS
-from custom_bert.config import GROUPS, RANGES, TrainConfig
+from custom_bert.config import TrainConfig
 from custom_bert.config_sources import ALIASES
 from custom_bert.errors import UserError
+from custom_bert.options.descriptions import describe
+from custom_bert.options.option import (
+    Command,
+    Group,
+    Option,
+    Section,
+    as_words,
+    in_words,
+    options_of,
+    setting_sections,
+)
+from custom_bert.options.page import usage
 from custom_bert.presets import ARCHITECTURE, SIZES, TRAINING
 
 
@@ -38,13 +45,11 @@ def configuration_page() -> str:
         "False are written out). The command line counts most, then `--config`. What neither sets is `None`",
         "and decided by the trained encoder of `model.init_from`, then by the objective (`masked_lm` has",
         "a recipe of its own), then by the preset, then by the rules of",
-        "`custom_bert/training/choices.py`. Every decision is printed with its reason.",
+        "`custom_bert/rules/choices.py`. Every decision is printed with its reason.",
         "",
-        *_section("Run", TrainConfig, ""),
     ]
-    hints = typing.get_type_hints(TrainConfig)
-    for group in GROUPS:
-        lines += _section(f"`{group}`: {inspect.getdoc(hints[group])}", hints[group], f"{group}.")
+    for section in setting_sections():
+        lines += _section(section)
     lines += ["## Presets", "", "| setting | legacy | custom | modern |", "|---|---|---|---|"]
     names = list(ARCHITECTURE["legacy"])
     for name in names:
@@ -59,45 +64,13 @@ def configuration_page() -> str:
     return "\n".join(lines) + "\n"
 
 
-def _section(title: str, owner: type, prefix: str) -> list[str]:
+def _section(section: Section) -> list[str]:
+    title = "Run" if section.title == "run" else f"`{section.title}`: {section.about}"
     lines = [f"## {title}", "", "| setting | type | default | meaning |", "|---|---|---|---|"]
-    default, hints, described = owner(), typing.get_type_hints(owner), _descriptions(owner)
-    for name, hint in hints.items():
-        if name not in GROUPS or prefix:
-            value = getattr(default, name)
-            shown = f"`{value}`" if value is not None else "None"
-            limits = f" {_sentence(RANGES[prefix + name][2])}" if prefix + name in RANGES else ""
-            lines.append(_row(f"`{prefix}{name}`", _type(hint), shown, described[name] + limits))
+    for option in section.options:
+        default = f"`{option.default}`" if option.default is not None else "None"
+        lines.append(_row(f"`{option.name}`", in_words(option.type), default, option.text))
     return [*lines, ""]
-
-
-def _descriptions(owner: type) -> dict[str, str]:
-    """The text beneath each field."""
-    tree = ast.parse(inspect.getsource(sys.modules[owner.__module__]))
-    (body,) = [n.body for n in tree.body if isinstance(n, ast.ClassDef) and n.name == owner.__name__]
-    found = {}
-    for field, text in itertools.pairwise(body):
-        described = isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant)
-        if described and isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name):
-            found[field.target.id] = " ".join(str(text.value.value).split())  # type: ignore[attr-defined]
-    return found
-
-
-def _type(hint: object) -> str:
-    options = [o for o in typing.get_args(hint) if o is not type(None)]
-    if typing.get_origin(hint) is typing.Literal:
-        return ", ".join(map(str, typing.get_args(hint)))
-    if typing.get_origin(hint) is tuple:
-        return "list of texts"
-    if options:
-        return _type(options[0])
-    return {"str": "text", "int": "whole number", "float": "number", "bool": "True or False"}[
-        getattr(hint, "__name__", "")
-    ]
-
-
-def _sentence(words: str) -> str:
-    return f"{words[0].upper()}{words[1:]}."
 
 
 def _row(*cells: str) -> str:
@@ -106,17 +79,9 @@ def _row(*cells: str) -> str:
 
 def commands_page() -> str:
     """Every command and its options, in Markdown."""
-    lines = ["# Commands", "", "Made by `make docs` from `custom_bert/cli.py`.", ""]
+    lines = ["# Commands", "", "Made by `make docs` from the classes in `custom_bert/commands`.", ""]
     for name, command in COMMANDS.items():
-        lines += _command(name, command)
-    lines += ["## custom-bert bench", "", bench_parser().description or "", ""]
-    for name, parser in _subparsers(bench_parser()).items():
-        lines += [f"### custom-bert bench {name}", "", "| option | meaning |", "|---|---|"]
-        for action in parser._actions:
-            if action.dest != "help":
-                names = action.option_strings or [str(action.metavar)]
-                lines.append(_row(f"`{names[0]}`{_choices(action)}", action.help or ""))
-        lines.append("")
+        lines += _command(f"custom-bert {name}", command)
     lines += ["## Exit codes", "", "| code | when |", "|---|---|"]
     lines += [_row(str(code), when) for code, when in EXIT_CODES]
     return "\n".join(lines) + "\n"
@@ -135,46 +100,32 @@ EXIT_CODES = (
 )
 
 
-def _command(name: str, command: type[Any]) -> list[str]:
-    """A section: how it is called, what it does, its options."""
-    hints = typing.get_type_hints(command, include_extras=True)
-    described: dict[str, str] = {}
-    for owner in reversed(command.__mro__[:-1]):
-        described |= _descriptions(owner)
-    positional, options = [], []
-    for field, hint in hints.items():
-        if field in ("settings", "before"):
-            continue
-        kind, *marks = typing.get_args(hint) if typing.get_origin(hint) is typing.Annotated else (hint,)
-        given = [mark.metavar for mark in marks if getattr(mark, "metavar", None)]
-        needed = field not in vars(command)
-        default = getattr(command, field, None)
-        if given:
-            several = "..." if typing.get_origin(kind) is tuple else ""
-            positional.append(given[0] + several if needed else f"[{given[0]}{several}]")
-            options.append((given[0], "", described[field]))
-        else:
-            values = "" if kind is bool else f" {_type(kind)}"
-            shown = "" if default is None or default is False else f" Default: {default}."
-            options.append((f"--{field.replace('_', '-')}", values, described[field] + shown))
-    about = " ".join((inspect.getdoc(command) or "").split()).replace("<", "&lt;")
-    lines = [f"## custom-bert {name}", "", f"`{' '.join(['custom-bert', name, *positional])}`", "", about]
-    if "settings" in hints:
+def _command(called: str, command: type[Command] | Group) -> list[str]:
+    """A section: how it is called, what it does, its options. Of a group, then one for each command."""
+    title = f"##{'#' * (called.count(' ') - 1)} {called}"
+    if isinstance(command, Group):
+        lines = [title, "", command.about, ""]
+        for name, one in command.commands.items():
+            lines += _command(f"{called} {name}", one)
+        return lines
+    about = [_text(paragraph) for paragraph in describe(command).about]
+    lines = [title, "", f"`{usage(command, called)}`", "", "\n\n".join(about)]
+    if command.takes_settings:
         lines += ["", "Every setting of [configuration.md](configuration.md) is an option too."]
     lines += ["", "| argument | meaning |", "|---|---|"]
-    lines += [_row(f"`{option}`{values}", text.replace("<", "&lt;")) for option, values, text in options]
-    return [*lines, ""]
+    own = sorted(options_of(command), key=lambda option: not option.mark.positional)
+    return [*lines, *map(_argument, own), ""]
 
 
-def _subparsers(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
-    (action,) = [a for a in parser._actions if isinstance(a, argparse._SubParsersAction)]
-    return dict(action.choices)
+def _argument(option: Option) -> str:
+    values = "" if option.flag or option.mark.positional else f" {option.mark.word or in_words(option.type)}"
+    unsaid = option.mark.positional or option.required or option.flag or option.default in (None, ())
+    default = "" if unsaid else f" Default: {as_words(option.default)}."
+    return _row(f"`{option.label}`{values}", _text(option.text + default))
 
 
-def _choices(action: argparse.Action) -> str:
-    if action.nargs == 0:
-        return ""
-    return f" {', '.join(map(str, action.choices))}" if action.choices else f" {action.metavar or 'number'}"
+def _text(words: str) -> str:
+    return words.replace("<", "&lt;")
 
 
 def python_page() -> str:

@@ -6,10 +6,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Literal, get_args
+from typing import get_args
 
 from custom_bert.bench import convergence
 from custom_bert.bench.ablation_record import Cell, Record
+from custom_bert.bench.commands import Part
 from custom_bert.bench.equality import Proof, prove
 from custom_bert.bench.recipes import at_lengths, available, recipes, rows_for
 from custom_bert.bench.speed import measure
@@ -17,7 +18,6 @@ from custom_bert.bench.switches import Improvement
 from custom_bert.bench.workloads import AG_NEWS, LENGTHS, Workload
 from custom_bert.config import Size
 
-Part = Literal["speed", "lengths", "learning"]
 PARTS: tuple[Part, ...] = get_args(Part)
 
 

@@ -703,7 +703,7 @@ COMMAND_LINES: dict[str, tuple[str, int, str]] = {
         64,
         "--data.lowercase: expected True or False, got 'no'",
     ),
-    "an option without a value": ("train DIR --seed", 64, "--seed: expected a whole number, got ''"),
+    "an option without a value": ("train DIR --seed", 64, "--seed needs a value: a whole number"),
     "two config files": (
         "train DIR --config DIR/a.py --config=DIR/b.py",
         64,

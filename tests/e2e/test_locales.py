@@ -116,15 +116,13 @@ def test_a_run_trains_in_every_terminal(
 
 
 USAGE = {
-    "error: Missing value for argument '--split'. Expected 1 values; see custom-bert evaluate --help": (
-        "RUN DATA --split"
+    "error: --split needs a value: one of val, train": "RUN DATA --split",
+    f"error: unexpected argument '{'c' * 76}...; custom-bert evaluate takes RUN and DATA; see custom-bert "
+    "evaluate --help": f"a b {'c' * 100}",
+    "error: unknown option --splt (did you mean --split?); see custom-bert evaluate --help": (
+        "RUN DATA --splt train"
     ),
-    f"error: Unrecognized options: b, {'c' * 100}; see custom-bert evaluate --help": f"a a b {'c' * 100}",
-    "error: Unrecognized options: --splt, train Perhaps you meant: --split {val,train} val: val_*.txt, or "
-    "without them the rows that the run set aside; train: the rows that it trained on. (default: val); see "
-    "custom-bert evaluate --help": "RUN DATA --splt train",
-    "error: Missing from custom-bert evaluate: DATA Folder with the data files. (required); see custom-bert "
-    "evaluate --help": "RUN",
+    "error: DATA is missing (folder with the data files); see custom-bert evaluate --help": "RUN",
 }
 
 

@@ -104,13 +104,13 @@ def test_pretrain_and_train_refuse_a_pipe_before_they_wait_for_it(
 
 def test_settings_and_a_tokenizer_come_from_pipes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     data, pipe = write_data(tmp_path / "data", train=24, val=6), tmp_path / "pipe"
-    command = ["train", *arguments(settings(data, tmp_path / "run", **{"optim.epochs": 1}))]
+    command = ["train", *arguments(settings(data, None, **{"optim.epochs": 1})), "--out"]
     content = b"def get_config():\n    return {'seed': 7}\n"
-    assert fed(pipe, content, lambda: main([*command, "--config", str(pipe)])) == 0
+    assert fed(pipe, content, lambda: main([*command, str(tmp_path / "run"), "--config", str(pipe)])) == 0
     record = (tmp_path / "run" / "run.json").read_text(encoding="utf-8")
     assert '"seed": 7' in record
-    tokenizer, other = (tmp_path / "run" / "tokenizer.json").read_bytes(), str(tmp_path / "other")
-    again = [*command, "--data.tokenizer", str(tmp_path / "vocab"), "--out", other]
+    tokenizer = (tmp_path / "run" / "tokenizer.json").read_bytes()
+    again = [*command, str(tmp_path / "other"), "--data.tokenizer", str(tmp_path / "vocab")]
     assert fed(tmp_path / "vocab", tokenizer, lambda: main(again)) == 0
     assert (tmp_path / "other" / "tokenizer.json").read_bytes() == tokenizer
 

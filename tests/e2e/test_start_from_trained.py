@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 import torch
-from custom_bert.inference.export import export_hugging_face
 from training_runs import Ready, built, ready, settings, write_data, write_lines
 
 from custom_bert import train_model
@@ -18,6 +17,7 @@ from custom_bert.checkpoints.native import load_model
 from custom_bert.checkpoints.pretrained import load_pretrained
 from custom_bert.config_sources import from_mapping
 from custom_bert.errors import ConfigError, RunError
+from custom_bert.inference.exports.hf import export_hugging_face
 from custom_bert.training.phases import masker
 
 

@@ -26,6 +26,7 @@ LAYERS = {
     "batch": 1,
     "presets": 1,
     "openmp": 1,
+    "options": 1,
     "metrics": 1,
     "label_metrics": 1,
     "machine": 1,
@@ -42,6 +43,7 @@ LAYERS = {
     "bench": 7,
     "templates": 7,
     "docs": 8,
+    "commands": 8,
     "cli": 8,
     "__main__": 8,
 }

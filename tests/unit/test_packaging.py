@@ -91,7 +91,7 @@ def test_an_installation_without_its_style_sheets_says_so() -> None:
         style("none.css")
 
 
-RUN_TIME = {"torch", "numpy", "tokenizers", "huggingface_hub", "safetensors", "rich", "tyro"}
+RUN_TIME = {"torch", "numpy", "tokenizers", "huggingface_hub", "safetensors", "rich"}
 """What a user installs. A new name here is a decision, not an accident."""
 
 OPTIONAL = {"inference/exports/verify.py": {"transformers"}, "data/text.py": {"zstandard"}}

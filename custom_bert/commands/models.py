@@ -1,0 +1,152 @@
+"""`evaluate`, `predict`, `probe` and `export`: what is done with a trained model."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from custom_bert.commands.common import DataDirectory, Device, RunDirectory, print_json, warn_of_precision
+from custom_bert.config import Precision
+from custom_bert.options.option import Command, Mark
+from custom_bert.terminal import DataOutput, complain, say
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluate(Command):
+    """Measure a trained classifier on labelled texts."""
+
+    run_directory: RunDirectory
+    """The run directory that train wrote."""
+    data: DataDirectory
+    """Folder with the data files."""
+    split: Literal["val", "train"] = "val"
+    """Which rows to measure on. val takes val_dataset.txt and val_labels.txt or, if there are none, the rows
+    that the run set aside. train takes the rows that the run was trained on."""
+    json: bool = False
+    """Print one JSON object instead of tables."""
+    device: Device | None = None
+    """Where to compute. Without this option it is cuda if there is a CUDA device, else cpu."""
+    precision: Precision = "fp32"
+    """Number format of matrix products. fp32 computes as an exported model does. bf16 and fp16 are for
+    devices that compute in them."""
+
+    def run(self) -> None:
+        from custom_bert.inference.evaluate import evaluate_run
+
+        warn_of_precision(self.precision, self.device)
+        measured = evaluate_run(
+            self.run_directory, self.data, split=self.split, device=self.device, precision=self.precision
+        )
+        if self.json:
+            print_json(measured.as_dict())
+        else:
+            say("\n".join(measured.lines()))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Predict(Command):
+    """Label texts with a trained classifier.
+
+    One line is printed for each line that is read, in the same order: label<TAB>probability. A model that
+    gives any number of labels prints the labels above their thresholds, with tabs between them."""
+
+    run_directory: RunDirectory
+    """The run directory that train wrote."""
+    texts: Annotated[str, Mark(word="TEXTS", positional=True, path=True)] = "-"
+    """File with one text a line. Without it, or with -, texts are read from standard input. Lines of
+    standard input and of pipes are answered as they come."""
+    json: bool = False
+    """Print a JSON object for each text, with its label and probability, or its labels and all
+    probabilities."""
+    all_probabilities: bool = False
+    """Print the probability of every label. Without --json, a line holds pairs of label<TAB>probability, the
+    most probable label first."""
+    device: Device | None = None
+    """Where to compute. Without this option it is cuda if there is a CUDA device, else cpu."""
+    precision: Precision = "fp32"
+    """Number format of matrix products. fp32 computes as an exported model does. bf16 and fp16 are for
+    devices that compute in them."""
+
+    def run(self) -> None:
+        from custom_bert.data.text import STANDARD_INPUT, LineReader
+        from custom_bert.data.unknown import OF_A_MODEL, UnknownText
+        from custom_bert.inference.classifier import Classifier
+
+        reader = LineReader(STANDARD_INPUT if self.texts == "-" else self.texts)
+        classifier = Classifier.load(self.run_directory, device=self.device, precision=self.precision)
+        warn_of_precision(self.precision, self.device)
+        output, unknown, told = DataOutput(), UnknownText(), 0
+
+        def tell() -> None:
+            complain(f"warning: {reader.path}: {unknown.message()}: {OF_A_MODEL}")
+
+        for block in reader.blocks():
+            for prediction in classifier.stream(block, every=self.all_probabilities, unknown=unknown):
+                output.line(
+                    json.dumps(prediction.as_dict(), ensure_ascii=False) if self.json else prediction.line()
+                )
+            output.flush()  # whoever feeds standard input may wait for an answer
+            if unknown.spoils_predictions and not told:
+                told = unknown.unknown
+                tell()
+        if unknown.unknown > told and told:
+            tell()
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProbeEncoder(Command):
+    """Measure what an encoder is worth on labelled texts.
+
+    A linear classifier is trained on the encoder's vectors, and the encoder is fine-tuned."""
+
+    encoder: Annotated[str, Mark(word="ENCODER", positional=True, path=True)]
+    """A run directory that pretrain wrote, a directory in Hugging Face's layout, or an id on the Hub."""
+    data: DataDirectory
+    """Folder with the data files."""
+    scratch: bool = False
+    """Also train the same architecture from scratch, and print what pretraining adds."""
+    seed: int = 0
+    """Seed of every training."""
+    json: bool = False
+    """Print one JSON object and nothing else."""
+
+    def run(self) -> None:
+        from custom_bert.bench.probe import probe
+
+        with contextlib.redirect_stdout(io.StringIO()) if self.json else contextlib.nullcontext():
+            found = probe(self.encoder, self.data, from_scratch=self.scratch, seed=self.seed)
+        if self.json:
+            print_json(found.as_dict())
+            return
+        say()
+        for name, pair in (
+            ("linear", found.linear),
+            ("fine-tuned", found.fine_tuned),
+            ("from scratch", found.from_scratch),
+        ):
+            if pair:
+                say(f"{name:<12}  accuracy {pair[0]:.4f}  macro-F1 {pair[1]:.4f}")
+        if found.gain is not None:
+            say(f"pretraining adds {100 * found.gain:+.1f} points")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Export(Command):
+    """Write a classifier or an encoder as a directory that transformers opens."""
+
+    run_directory: RunDirectory
+    """The run directory that train or pretrain wrote."""
+    out: Annotated[str, Mark(word="OUT", positional=True, path=True)]
+    """Directory to write. It must be empty, or not exist."""
+    format: Literal["hf"] = "hf"
+    """Layout of the directory. hf is Hugging Face's. Where transformers is installed, the exported model is
+    compared with the run."""
+
+    def run(self) -> None:
+        from custom_bert.inference.exports.hf import export_hugging_face
+
+        for line in export_hugging_face(self.run_directory, self.out):
+            say(line)

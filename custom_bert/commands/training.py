@@ -1,0 +1,79 @@
+"""`train` and `pretrain`. Every setting is an option of theirs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar
+
+from custom_bert.config import TrainConfig, replace
+from custom_bert.config_sources import load
+from custom_bert.errors import ConfigError
+from custom_bert.options.option import Command, Mark, as_words
+from custom_bert.options.program import say_once
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Training(Command):
+    takes_settings: ClassVar[bool] = True
+
+    config: Annotated[str | None, Mark(word="FILE", path=True)] = None
+    """A config.py with get_config(), or a JSON file. Options on the command line override its settings."""
+    fresh: bool = False
+    """Train from the beginning. If the run directory exists, a numbered one is made beside it. Without this
+    option, the same command continues an unfinished run."""
+    max_minutes: float | None = None
+    """Train for at most this many minutes. This is the same as --optim.max-minutes."""
+    verbose: bool = False
+    """Print every choice with its reason, and every note about the data and the checkpoint. Choices also stand
+    in the run's record, which custom-bert info shows."""
+
+    def train(self, *implied: tuple[str, Any, str]) -> None:
+        """Trains with the settings of --config, where nothing on the command line says otherwise.
+
+        Args:
+            implied: (setting, value, argument that implies it).
+
+        Raises:
+            ConfigError: where an option and an argument set the same, and not alike.
+        """
+        settings = load(self.config or TrainConfig(), note=say_once)
+        if self.max_minutes is not None:
+            implied = (*implied, ("optim.max_minutes", self.max_minutes, "--max-minutes"))
+        changes = dict(self.given.settings)
+        for name, value, argument in implied:
+            given = changes.setdefault(name, value)
+            if given != value:
+                option = f"--{name.replace('_', '-')} {as_words(given)}"
+                raise ConfigError([f"{option} and {argument} contradict each other; give one"])
+        from custom_bert.training.log import Reporter
+        from custom_bert.training.loop import train_model
+
+        train_model(replace(settings, changes), fresh=self.fresh, reporter=Reporter(verbose=self.verbose))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Train(_Training):
+    """Train a text classifier on texts and their labels."""
+
+    directory: Annotated[str | None, Mark(word="DATA", positional=True, path=True)] = None
+    """Folder with train_dataset.txt, train_labels.txt, val_dataset.txt and val_labels.txt. Without it, the
+    data settings say where the files are."""
+
+    def run(self) -> None:
+        from custom_bert.data.reading import in_directory
+
+        files = {} if self.directory is None else in_directory(self.directory)
+        self.train(*((name, path, f"DATA ({self.directory})") for name, path in files.items()))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pretrain(_Training):
+    """Pretrain an encoder on running text, or adapt a trained encoder to it."""
+
+    texts: Annotated[tuple[str, ...], Mark(word="TEXT", positional=True, path=True)] = ()
+    """Files of UTF-8 text (.txt, .txt.gz, .txt.zst), or folders of such files. A line is a paragraph, and a
+    blank line stands between documents."""
+
+    def run(self) -> None:
+        corpus = (("data.corpus", self.texts, "TEXT"),) if self.texts else ()
+        self.train(("task", "masked_lm", "pretrain"), *corpus)

@@ -1,0 +1,264 @@
+"""Commands and their options, made from fields: of a command's class, and of `TrainConfig`.
+
+Name and type of an option are those of the field, its help is the text beneath the field. Values are read by
+`config.coerce`, so that the command line and a config file refuse the same with the same words.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import typing
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, dataclass, field
+from functools import cache
+from types import NoneType
+from typing import Annotated, Any, ClassVar, Literal, get_args, get_origin
+
+from custom_bert.config import GROUPS, RANGES, TrainConfig, coerce, field_types, from_text, to_flat
+from custom_bert.config_sources import PATHS
+from custom_bert.errors import UserError, shown
+from custom_bert.options.descriptions import describe
+from custom_bert.places import expanded
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mark:
+    """What the annotation of a command's field says beside the type.
+
+    Attributes:
+        word: stands for the value in the help, such as FILE; None for a word by the type.
+        positional: given by its place instead of its name.
+        path: names a file or directory, in which `~` is the home directory.
+        least: the smallest number that is taken.
+    """
+
+    word: str | None = None
+    positional: bool = False
+    path: bool = False
+    least: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Option:
+    """Something that may be given to a command.
+
+    Attributes:
+        name: of the field, or the dotted name of a setting.
+        type: of the value, as `config.coerce` takes it; `tuple[X, ...]` for several.
+        text: what it means.
+        default: MISSING for what has to be given.
+        setting: whether it is a field of `TrainConfig`. Such a truth value is written out, True or False.
+        mark: what the annotation says.
+    """
+
+    name: str
+    type: Any
+    text: str
+    default: Any = MISSING
+    setting: bool = False
+    mark: Mark = Mark()
+
+    @property
+    def label(self) -> str:
+        """As it is called in help and messages: `--optim.lr`, or `RUN`."""
+        if self.mark.positional:
+            return self.mark.word or self.name.upper()
+        return f"--{self.name.replace('_', '-')}"
+
+    @property
+    def flag(self) -> bool:
+        """Whether it is given without a value."""
+        return self.type is bool and not self.setting
+
+    @property
+    def several(self) -> bool:
+        """Whether it takes more than one value."""
+        return get_origin(self.type) is tuple
+
+    @property
+    def required(self) -> bool:
+        """Whether a command cannot do without it."""
+        return self.default is MISSING
+
+    @property
+    def values(self) -> str:
+        """What stands for its value in the help: `NUMBER`, or `cpu | cuda`."""
+        if self.flag:
+            return ""
+        word = "PATH" if self.setting and self.name in PATHS else self.mark.word
+        return f"{word or _placeholder(element(self.type))}{' ...' if self.several else ''}"
+
+    def read(self, words: Sequence[str]) -> Any:
+        """The value that words on the command line mean.
+
+        Raises:
+            UserError: if they mean none.
+        """
+        if self.several:
+            return tuple(self._read_one(word, element(self.type)) for word in words)
+        return self._read_one(words[0], self.type)
+
+    def _read_one(self, word: str, kind: Any) -> Any:
+        if word == "None" and _optional(kind):
+            return None
+        try:
+            value = coerce(from_text(word, kind), kind)
+        except ValueError as error:
+            raise UserError(f"{self.label}: {error}, got {shown(word)}") from error
+        if self.mark.least is not None and value < self.mark.least:
+            raise UserError(f"{self.label} must be at least {self.mark.least}, got {value}")
+        if not self.mark.path:
+            return value
+        if not value:
+            raise UserError(f"{self.label}: expected a path, got {shown(word)}")
+        try:
+            return expanded(value)
+        except ValueError as error:
+            raise UserError(f"{value}: {error}") from error
+
+
+@dataclass(frozen=True, kw_only=True)
+class Given:
+    """What stood on the command line.
+
+    Attributes:
+        command: how the command is called, as `custom-bert bench tune`.
+        words: after it, with a positional argument's name in the place of its value.
+        settings: by dotted name, those and only those that were given.
+    """
+
+    command: str = ""
+    words: tuple[str, ...] = ()
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Command:
+    """A command: its fields are its options and arguments, its docstring is its help.
+
+    Attributes:
+        takes_settings: whether every setting is an option too. Such a command has a field `config`.
+        given: what was given, beside the fields.
+    """
+
+    takes_settings: ClassVar[bool] = False
+    given: Given = field(default_factory=Given)
+
+    def run(self) -> None:
+        """Does what the command is for.
+
+        Raises:
+            UserError: for what the user can mend.
+        """
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Group:
+    """Commands under one name.
+
+    Attributes:
+        about: a sentence.
+        commands: by name.
+        version: that --version prints; None where there is no such option.
+    """
+
+    about: str
+    commands: Mapping[str, type[Command] | Group]
+    version: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Section:
+    """Options that belong together in the help."""
+
+    title: str
+    about: str
+    options: tuple[Option, ...]
+
+
+def options_of(command: type[Command]) -> tuple[Option, ...]:
+    """A command's own options and arguments, in the order of its fields."""
+    hints, texts = typing.get_type_hints(command, include_extras=True), describe(command).fields
+    found = []
+    for item in dataclasses.fields(command):
+        if item.name == "given":
+            continue
+        kind, mark = hints[item.name], Mark()
+        if get_origin(kind) is Annotated:
+            kind, mark = get_args(kind)
+        text = texts.get(item.name, "")
+        found.append(Option(name=item.name, type=kind, text=text, default=item.default, mark=mark))
+    return tuple(found)
+
+
+@cache
+def setting_sections() -> tuple[Section, ...]:
+    """Every setting as an option: those of the run as a whole, then the groups."""
+    kinds, defaults, hints = field_types(), to_flat(TrainConfig()), typing.get_type_hints(TrainConfig)
+    found = []
+    for group in ("", *GROUPS):
+        owner = describe(hints[group] if group else TrainConfig)
+        options = []
+        for name in kinds:
+            if name.rpartition(".")[0] == group:
+                text = owner.fields.get(name.rpartition(".")[2], "")
+                limits = f" {sentence(RANGES[name][2])}" if name in RANGES else ""
+                options.append(
+                    Option(
+                        name=name,
+                        type=kinds[name],
+                        text=text + limits,
+                        default=defaults[name],
+                        setting=True,
+                    )
+                )
+        about = " ".join(owner.about) if group else "What is trained, and where it is kept."
+        found.append(Section(title=group or "run", about=about, options=tuple(options)))
+    return tuple(found)
+
+
+def all_options(command: type[Command]) -> tuple[Option, ...]:
+    """A command's own options and, where it takes them, every setting."""
+    settings = setting_sections() if command.takes_settings else ()
+    return (*options_of(command), *(option for section in settings for option in section.options))
+
+
+def in_words(kind: Any) -> str:
+    """What values of a type are called: `whole number`, or the choices."""
+    if get_origin(kind) is Literal:
+        return ", ".join(map(str, get_args(kind)))
+    if get_origin(kind) is tuple:
+        return "list of texts" if element(kind) is str else in_words(element(kind))
+    names = {str: "text", int: "whole number", float: "number", bool: "True or False"}
+    return names[kind] if kind in names else in_words(_without_none(kind))
+
+
+def as_words(value: Any) -> str:
+    """A value as it is written on the command line."""
+    return " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+def sentence(words: str) -> str:
+    """The words with a capital and a full stop."""
+    return f"{words[0].upper()}{words[1:]}."
+
+
+def _placeholder(kind: Any) -> str:
+    plain = _without_none(kind)
+    if get_origin(plain) is Literal:
+        return " | ".join(map(str, get_args(plain)))
+    return {str: "TEXT", int: "INTEGER", float: "NUMBER", bool: "True | False"}[plain]
+
+
+def element(kind: Any) -> Any:
+    """The type of one value, of several or of the only one."""
+    return get_args(kind)[0] if get_origin(kind) is tuple else kind
+
+
+def _optional(kind: Any) -> bool:
+    return NoneType in get_args(kind)
+
+
+def _without_none(kind: Any) -> Any:
+    return next(one for one in get_args(kind) if one is not NoneType) if _optional(kind) else kind

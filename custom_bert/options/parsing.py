@@ -1,0 +1,178 @@
+"""Words on the command line become a command. argparse sorts them, and the options say what they mean."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from custom_bert.config_sources import meant
+from custom_bert.errors import UserError, nearest, shown
+from custom_bert.options.option import Command, Given, Option, all_options, element, in_words
+
+DASHED = "\0"
+"""Stands before a word such as -5 while argparse sorts; no program can be given a word that holds it.
+
+Our options begin with two dashes. argparse takes words with one for options too, but for some numbers."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sorted:
+    """What was given, before anything is said about it.
+
+    Attributes:
+        options: name of an option -> the words after it, for each time that it was given; a flag has none.
+        arguments: words that belong to no option.
+        unknown: words that would be options, if there were such.
+        help: whether the help is asked for.
+    """
+
+    options: dict[str, list[list[str]]]
+    arguments: list[str]
+    unknown: list[str]
+    help: bool
+
+
+def sort_words(command: type[Command], words: Sequence[str]) -> Sorted:
+    """Which words belong to which option.
+
+    A value that begins with two dashes is written --option=--value. After a lone -- come arguments only.
+
+    Raises:
+        UserError: if a flag is given a value.
+    """
+    end = words.index("--") if "--" in words else len(words)
+    try:
+        found, rest = _parser(command).parse_known_args([_marked(word) for word in words[:end]])
+    except argparse.ArgumentError as error:  # the only one that is left: no option has needs or a type here
+        raise UserError(f"{error.argument_name} takes no value; leave it out") from error
+    given: dict[str, Any] = vars(found)
+    asked = given.pop("help", 0)
+    options: dict[str, list[list[str]]] = {}
+    for name, times in given.items():
+        if isinstance(times, int):
+            options[name] = [[]] * times
+        else:
+            each = [one if isinstance(one, list) else [] if one is None else [one] for one in times]
+            options[name] = [[_unmarked(word) for word in one] for one in each]
+    is_unknown = [word.startswith(("--", DASHED)) for word in rest]
+    return Sorted(
+        options=options,
+        arguments=[word for word, unknown in zip(rest, is_unknown, strict=True) if not unknown]
+        + list(words[end + 1 :]),
+        unknown=[_unmarked(word) for word, unknown in zip(rest, is_unknown, strict=True) if unknown],
+        help=bool(asked),
+    )
+
+
+def _parser(command: type[Command]) -> argparse.ArgumentParser:
+    """Knows names, and how many words follow each. Positional arguments are what it leaves over."""
+    parser = argparse.ArgumentParser(
+        add_help=False, allow_abbrev=False, exit_on_error=False, argument_default=argparse.SUPPRESS
+    )
+    parser.add_argument("-h", "--help", action="count")
+    for option in all_options(command):
+        if not option.mark.positional:
+            names = dict.fromkeys((option.label, f"--{option.name}"))  # --max-minutes and --max_minutes
+            if option.flag:
+                parser.add_argument(*names, dest=option.name, action="count")
+            else:
+                count = "*" if option.several else "?"
+                parser.add_argument(*names, dest=option.name, action="append", nargs=count)
+    return parser
+
+
+def _marked(word: str) -> str:
+    one_dash = word.startswith("-") and not word.startswith("--") and word not in ("-", "-h")
+    return DASHED + word if one_dash else word
+
+
+def _unmarked(word: str) -> str:
+    return word.removeprefix(DASHED) if word.startswith(f"{DASHED}-") else word
+
+
+def read_command(command: type[Command], called: str, given: Sorted) -> Command:
+    """The command with its values.
+
+    Args:
+        command: its class.
+        called: how, as `custom-bert train`.
+        given: its words.
+
+    Raises:
+        UserError: for the first thing that cannot be used.
+    """
+    if given.unknown:
+        name = given.unknown[0].partition("=")[0]
+        told = name if name.isprintable() else shown(name)
+        raise UserError(f"unknown option {told}{_hint(command, name)}; see {called} --help")
+    options = all_options(command)
+    words = {**_by_place(options, called, given.arguments), **_once(options, given)}
+    for option in options:
+        if option.required and option.name not in words:
+            first = option.text.partition(". ")[0].rstrip(".")
+            about = f" ({first[0].lower()}{first[1:]})" if first else ""
+            raise UserError(f"{option.label} is missing{about}; see {called} --help")
+    by_name = {option.name: option for option in options}
+    values = {
+        name: True if by_name[name].flag else by_name[name].read(found) for name, found in words.items()
+    }
+    settings = {name: value for name, value in values.items() if by_name[name].setting}
+    written: list[str] = []
+    for name, found in words.items():
+        written += [by_name[name].label, *(() if by_name[name].mark.positional else found)]
+    return command(
+        given=Given(command=called, words=tuple(written), settings=settings),
+        **{name: value for name, value in values.items() if name not in settings},
+    )
+
+
+def _by_place(options: Sequence[Option], called: str, arguments: Sequence[str]) -> dict[str, list[str]]:
+    """The words of each positional argument that was given."""
+    rest, found = list(arguments), {}
+    places = [option for option in options if option.mark.positional]
+    for option in places:
+        if rest:
+            count = len(rest) if option.several else 1
+            found[option.name], rest = rest[:count], rest[count:]
+    if rest:
+        takes = " and ".join(option.label for option in places) or "no arguments"
+        raise UserError(f"unexpected argument {shown(rest[0])}; {called} takes {takes}; see {called} --help")
+    return found
+
+
+def _once(options: Sequence[Option], given: Sorted) -> dict[str, list[str]]:
+    """The words of each option that was given, in the order in which they were."""
+    by_name = {option.name: option for option in options}
+    found = {}
+    for name, times in given.options.items():
+        option = by_name[name]
+        if len(times) > 1:
+            raise UserError(f"{option.label} is given {len(times)} times; give one")
+        if not times[0] and not option.flag:
+            raise UserError(f"{option.label} needs a value: {_wanted(option)}")
+        found[name] = times[0]
+    return found
+
+
+def _wanted(option: Option) -> str:
+    kind = in_words(element(option.type))
+    if " | " in option.values:
+        return kind if kind == "True or False" else f"one of {kind}"
+    if "number" in kind:
+        return f"a {kind}"
+    return f"{kind}; what begins with -- is written {option.label}=VALUE"
+
+
+def _hint(command: type[Command], given: str) -> str:
+    """Which option was meant: the nearest, or the setting of a plain or older name."""
+    name = given.lstrip("-").replace("-", "_")
+    options = [option for option in all_options(command) if not option.mark.positional]
+    labels = {option.name: option.label for option in options}
+    found = meant(name) if command.takes_settings else []
+    if not found:
+        plain = [option.name.rpartition(".")[2] for option in options if option.setting]
+        near = nearest(name, [*labels, *plain])
+        found = [near] if near in labels else meant(near) if near else []
+    return f" (did you mean {' or '.join(labels[one] for one in found)}?)" if found else ""
