@@ -18,7 +18,8 @@ from custom_bert.data.tokenizer import (
     library_errors,
     parse_tokenizer,
 )
-from custom_bert.data.tokenizer_json import SENTENCE_PIECE, check_model
+from custom_bert.data.tokenizer_json import SENTENCE_PIECE
+from custom_bert.data.tokenizer_parts import check_model
 from custom_bert.errors import SUPPORTED, DataError, RunError, UnsupportedTokenizerError, shown
 from custom_bert.files import parse_json
 

@@ -19,13 +19,8 @@ from custom_bert import files
 from custom_bert.config import LongTexts
 from custom_bert.data.split_pattern import LONGEST_WORD
 from custom_bert.data.text import composed
-from custom_bert.data.tokenizer_json import (
-    SENTENCE_PIECE,
-    NotATokenizerError,
-    NotSupportedError,
-    added_ids,
-    checked,
-)
+from custom_bert.data.tokenizer_fields import NotSupportedError
+from custom_bert.data.tokenizer_json import SENTENCE_PIECE, NotATokenizerError, added_ids, checked
 from custom_bert.data.windows import MOST
 from custom_bert.errors import DataError, UnsupportedTokenizerError, first_line, shown
 
