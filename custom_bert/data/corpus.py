@@ -20,7 +20,7 @@ from typing import Any
 
 from custom_bert import files
 from custom_bert.data.cache import Cache
-from custom_bert.data.findings import counted
+from custom_bert.data.phrases import counted
 from custom_bert.data.text import LineReader, is_blank, status_of
 from custom_bert.errors import DataError
 

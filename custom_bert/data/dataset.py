@@ -17,14 +17,7 @@ import numpy as np
 
 from custom_bert.config import DataConfig
 from custom_bert.data.absent import data_clue, no_folder
-from custom_bert.data.findings import (
-    at_lines,
-    counted,
-    warn_conflicts,
-    warn_label_spelling,
-    warn_leaks,
-    warn_rare,
-)
+from custom_bert.data.findings import warn_conflicts, warn_label_spelling, warn_leaks, warn_rare
 from custom_bert.data.labels import (
     LabelIds,
     check_not_swapped,
@@ -34,6 +27,7 @@ from custom_bert.data.labels import (
     read_labels,
     short_label,
 )
+from custom_bert.data.phrases import at_lines, counted
 from custom_bert.data.suspicions import SAMPLE, Pair, suspicions
 from custom_bert.data.text import LineReader, composed, is_blank, leaders, status_of
 from custom_bert.errors import DataError

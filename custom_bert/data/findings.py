@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from custom_bert.data.labels import folded, label_counts, short_label, shown_label
+from custom_bert.data.phrases import at_lines, counted
 from custom_bert.data.text import leaders
 
 if TYPE_CHECKING:
@@ -136,16 +137,3 @@ def as_json(dataset: Dataset) -> dict[str, Any]:
         "leaks": [] if dataset.was_divided else leaks(dataset.train_file, dataset.val_file).tolist(),
         "warnings": list(dataset.warnings),
     }
-
-
-def counted(count: int, noun: str) -> str:
-    """`1 text`, `1,200 texts`."""
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
-
-
-def at_lines(lines: Sequence[int] | np.ndarray, total: int | None = None) -> str:
-    """` (line 3)`, ` (lines 3, 8, 9, 12, 40, ...)`: the first five."""
-    total = len(lines) if total is None else total
-    first = ", ".join(str(int(line)) for line in lines[:5])
-    more = ", ..." if total > 5 else ""
-    return f" (line{'' if total == 1 else 's'} {first}{more})"

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from custom_bert.data.columns import HEADER_WAY_OUT, TEXT_COLUMNS, names_columns
-from custom_bert.data.findings import at_lines, counted
 from custom_bert.data.labels import all_numbers, as_number, short_label
+from custom_bert.data.phrases import at_lines, counted
 from custom_bert.errors import shown
 
 SAMPLE = 1000

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from custom_bert.data.findings import at_lines, counted
+from custom_bert.data.phrases import at_lines, counted
 from custom_bert.data.tokenizer import EncodedTexts
 
 MOST_CHARACTERS = 0.05

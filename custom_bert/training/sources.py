@@ -14,8 +14,8 @@ from custom_bert.config import LongTexts, TrainConfig
 from custom_bert.data.cache import Cache
 from custom_bert.data.corpus import Corpus, read_corpus
 from custom_bert.data.dataset import Dataset, read_dataset
-from custom_bert.data.findings import counted
 from custom_bert.data.loader import BatchBuilder
+from custom_bert.data.phrases import counted
 from custom_bert.data.pieces import open_pieces
 from custom_bert.data.store import StoreInfo, TokenStore, open_store
 from custom_bert.data.text import LineReader

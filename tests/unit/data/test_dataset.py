@@ -18,8 +18,9 @@ from hypothesis import strategies as st
 from custom_bert.cli import main
 from custom_bert.data import findings, labels
 from custom_bert.data.dataset import divide, in_directory
-from custom_bert.data.findings import at_lines, counted, describe
+from custom_bert.data.findings import describe
 from custom_bert.data.labels import label_counts
+from custom_bert.data.phrases import at_lines, counted
 from custom_bert.errors import DataError
 
 ROOT = Path(__file__).resolve().parents[3]
