@@ -19,6 +19,7 @@ import numpy as np
 from custom_bert import files
 from custom_bert.data.corpus import Corpus
 from custom_bert.data.draws import uniform
+from custom_bert.data.encoded import EncodedTexts
 from custom_bert.data.piece_files import (
     PROGRESS,
     SPLITS,
@@ -29,7 +30,7 @@ from custom_bert.data.piece_files import (
     shard_names,
 )
 from custom_bert.data.text import LineReader, is_blank
-from custom_bert.data.tokenizer import EncodedTexts, TextTokenizer
+from custom_bert.data.tokenizer import TextTokenizer
 
 SHARD = 1 << 25
 """Tokens after which a shard is written: 64 MB of a vocabulary of at most 65,536 entries."""

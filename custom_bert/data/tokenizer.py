@@ -1,4 +1,4 @@
-"""Texts to token ids, on the `tokenizers` library: with a given file, or a vocabulary of ours."""
+"""Texts to token ids, on the `tokenizers` library."""
 
 from __future__ import annotations
 
@@ -7,25 +7,16 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 
 import numpy as np
-from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
-from tokenizers.processors import TemplateProcessing
+from tokenizers import Tokenizer, models
 
-from custom_bert import files
 from custom_bert.config import LongTexts
-from custom_bert.data.split_pattern import LONGEST_WORD
+from custom_bert.data.encoded import EncodedTexts
 from custom_bert.data.text import composed
-from custom_bert.data.tokenizer_fields import NotSupportedError
-from custom_bert.data.tokenizer_json import SENTENCE_PIECE, NotATokenizerError, added_ids, checked
 from custom_bert.data.windows import MOST
-from custom_bert.errors import DataError, UnsupportedTokenizerError, first_line, shown
-
-SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
-"""BERT's, with ids 0 to 4 in a trained vocabulary."""
+from custom_bert.errors import DataError, first_line
 
 CHARACTERS_PER_TOKEN = 64
 """A text is cut to this many characters per token of max_length before it is tokenised."""
@@ -34,18 +25,9 @@ HEAD_SHARE = 4
 """head_tail keeps one in so many tokens from the head, the others from the end: 128 and 382 of 510 in the
 paper."""
 
-LARGEST_FILE = 1 << 28
-"""Bytes of a tokenizer's file."""
-
 UNUSED = 1000
 """Ids up to the highest that may belong to no token; in a larger vocabulary as many as there are tokens. Each
 costs a row of the model's token vectors."""
-
-WHITE_SPACE = (
-    "\t\n\v\f\r \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a"
-    "\u2028\u2029\u202f\u205f\u3000"
-)
-"""What the tokenizers library cuts off at the end of a line of vocab.txt."""
 
 UNSEEN = re.compile("[\ue000-\uf8ff\ufffd\U000f0000-\U0010ffff]")
 """Private-use characters, and the sign for one that could not be read."""
@@ -71,33 +53,6 @@ def library_errors(where: str, what: str) -> Iterator[None]:
         if type(error).__name__ != "PanicException":  # of no module that could be imported
             raise
         raise DataError(where, f"{what}: {first_line(error)}") from error
-
-
-@dataclass(frozen=True)
-class EncodedTexts:
-    """Texts in memory, as token ids.
-
-    Attributes:
-        sequences: one int64 array a text.
-        lost_N: (N,) int64 tokens that each text lost. Of a text that was cut to `CHARACTERS_PER_TOKEN`
-            characters a token it is at least 1, a lower bound.
-        unknown_N: (N,) int64 of these, characters that the vocabulary does not know.
-        characters_N: (N,) int64 characters of each text, white space aside. Of a text that lost tokens, those
-            of the kept ones, about.
-    """
-
-    sequences: Sequence[np.ndarray]
-    lost_N: np.ndarray
-    unknown_N: np.ndarray
-    characters_N: np.ndarray
-
-    @cached_property
-    def lengths_N(self) -> np.ndarray:
-        """(N,) tokens of each text."""
-        return np.fromiter(map(len, self.sequences), dtype=np.int64, count=len(self.sequences))
-
-    def __getitem__(self, row: int) -> np.ndarray:
-        return self.sequences[row]
 
 
 class TextTokenizer:
@@ -294,114 +249,3 @@ def _ends(text: str, cap: int, long_texts: LongTexts) -> str:
     if long_texts != "head_tail":
         return text[:cap]
     return f"{text[: cap // 2]} {text[-(cap // 2) :]}"
-
-
-def from_vocab(
-    tokens: Sequence[str],
-    *,
-    lowercase: bool,
-    strip_accents: bool = False,
-    split_chinese: bool = True,
-    name: str = "vocabulary",
-) -> TextTokenizer:
-    """A BERT WordPiece tokenizer over `tokens`, whose ids are their places in the list.
-
-    Of a token that stands there twice the last place counts, as in transformers; the others are left unused.
-    """
-    vocab = {token: i for i, token in enumerate(tokens)}
-    notes = _repetitions(tokens, vocab)
-    tokenizer = Tokenizer(models.WordPiece(vocab, unk_token="[UNK]", max_input_chars_per_word=LONGEST_WORD))
-    tokenizer.normalizer = normalizers.BertNormalizer(
-        clean_text=True, handle_chinese_chars=split_chinese, strip_accents=strip_accents, lowercase=lowercase
-    )
-    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    tokenizer.add_special_tokens([token for token in SPECIAL_TOKENS if token in vocab])
-    if "[CLS]" in vocab and "[SEP]" in vocab:
-        tokenizer.post_processor = TemplateProcessing(
-            single="[CLS] $A [SEP]",
-            pair="[CLS] $A [SEP] $B:1 [SEP]:1",
-            special_tokens=[("[CLS]", vocab["[CLS]"]), ("[SEP]", vocab["[SEP]"])],
-        )
-    return TextTokenizer(tokenizer, name, notes)
-
-
-def _repetitions(tokens: Sequence[str], vocab: dict[str, int]) -> list[str]:
-    """A line about tokens that stand in several places; none where all are distinct."""
-    places = [(i, token) for i, token in enumerate(tokens) if vocab[token] != i]
-    if not places:
-        return []
-    first, token = places[0]
-    what = f"the token {shown(token)}" if token else "an empty line"
-    others = f", and {len(places) - 1:,} more such lines" if len(places) > 1 else ""
-    return [f"{what} stands on lines {first + 1} and {vocab[token] + 1}, of which the last counts{others}"]
-
-
-def load_tokenizer(
-    path: str | Path, *, lowercase: bool = True, strip_accents: bool = False, split_chinese: bool = True
-) -> TextTokenizer:
-    """Reads a `tokenizer.json`, or a `vocab.txt` of BERT WordPiece tokens, one a line.
-
-    Args:
-        path: the file.
-        lowercase, strip_accents, split_chinese: of a vocab.txt; a tokenizer.json says so itself.
-
-    Raises:
-        DataError: if the file is missing, is neither form, or lacks a special token.
-    """
-    path = Path(path)
-    try:
-        content = files.read_once(path, LARGEST_FILE)
-    except (FileNotFoundError, NotADirectoryError, ValueError):
-        raise DataError(str(path), "no such tokenizer file; expected a vocab.txt or tokenizer.json") from None
-    except OSError as error:
-        raise DataError(str(path), f"cannot read: {error.strerror}") from error
-    return parse_tokenizer(
-        path, content, lowercase=lowercase, strip_accents=strip_accents, split_chinese=split_chinese
-    )
-
-
-def parse_tokenizer(
-    path: Path,
-    data: bytes,
-    *,
-    lowercase: bool = True,
-    strip_accents: bool = False,
-    split_chinese: bool = True,
-) -> TextTokenizer:
-    """`load_tokenizer` of a file's bytes; its name says which form it has, or, without an ending, they do."""
-    if path.suffix == ".model":
-        raise UnsupportedTokenizerError(str(path), f"{SENTENCE_PIECE} (a *.model file)")
-    try:
-        content = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise DataError(str(path), f"not valid UTF-8 at byte {error.start + 1}") from error
-    if not files.is_json(path, data):
-        tokens = [token.rstrip(WHITE_SPACE) for token in content.split("\n")]
-        while tokens and not tokens[-1]:
-            tokens.pop()
-        return from_vocab(
-            tokens,
-            lowercase=lowercase,
-            strip_accents=strip_accents,
-            split_chinese=split_chinese,
-            name=str(path),
-        )
-    try:
-        text = checked(content.encode())
-    except NotSupportedError as error:
-        raise UnsupportedTokenizerError(str(path), str(error)) from error
-    except NotATokenizerError as error:
-        raise DataError(str(path), f"not a tokenizer.json: {error}") from error
-    except ValueError as error:
-        raise DataError(str(path), f"not a valid tokenizer.json: {error}") from error
-    with library_errors(str(path), "not a valid tokenizer.json"):
-        tokenizer = Tokenizer.from_str(text)
-    for token, token_id in added_ids(text).items():
-        given = tokenizer.token_to_id(token)
-        if given != token_id:
-            raise UnsupportedTokenizerError(
-                str(path),
-                f"a tokenizer with an added token out of order ({shown(token)} has the id {token_id:,}, and "
-                f"the tokenizers library gives it {given:,})",
-            )
-    return TextTokenizer(tokenizer, str(path))

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from custom_bert.data.encoded import EncodedTexts
 from custom_bert.data.phrases import at_lines, counted
-from custom_bert.data.tokenizer import EncodedTexts
 
 MOST_CHARACTERS = 0.05
 """Largest share of all characters that may be unknown without a warning."""

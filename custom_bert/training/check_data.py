@@ -13,7 +13,8 @@ from custom_bert import config as configuration
 from custom_bert.config import TrainConfig
 from custom_bert.data.dataset import Dataset, TextFile, in_directory, read_dataset
 from custom_bert.data.text import LineReader, composed
-from custom_bert.data.tokenizer import UNSEEN, TextTokenizer, load_tokenizer
+from custom_bert.data.tokenizer import UNSEEN, TextTokenizer
+from custom_bert.data.tokenizer_files import load_tokenizer
 from custom_bert.data.unknown import OF_A_GIVEN_VOCABULARY, OF_OTHER_TEXTS, OF_TRAINING_TEXTS, UnknownText
 from custom_bert.data.vocabulary import CODE_POINTS, composing, count_characters, largest_alphabet
 from custom_bert.training.choices import vocab_size

@@ -21,7 +21,8 @@ from custom_bert.data.cache import Cache
 from custom_bert.data.corpus import Corpus
 from custom_bert.data.dataset import Dataset
 from custom_bert.data.loader import BatchBuilder
-from custom_bert.data.tokenizer import TextTokenizer, load_tokenizer
+from custom_bert.data.tokenizer import TextTokenizer
+from custom_bert.data.tokenizer_files import load_tokenizer
 from custom_bert.data.vocabulary import RULES, sample_stride, train_tokenizer
 from custom_bert.errors import ConfigError, DataError
 from custom_bert.ops.attention import choose_kernel

@@ -18,7 +18,8 @@ from custom_bert.data.corpus import Corpus, read_corpus
 from custom_bert.data.piece_files import Progress
 from custom_bert.data.piece_writing import Preparation
 from custom_bert.data.pieces import Pieces, open_pieces
-from custom_bert.data.tokenizer import TextTokenizer, from_vocab
+from custom_bert.data.tokenizer import TextTokenizer
+from custom_bert.data.tokenizer_files import from_vocab
 from custom_bert.errors import DataError, RunError
 
 LENGTH = 20

@@ -17,7 +17,8 @@ from data_files import SPECIALS, lines, sentences
 from custom_bert.data import store as module
 from custom_bert.data.cache import Cache
 from custom_bert.data.store import TokenStore, open_store
-from custom_bert.data.tokenizer import TextTokenizer, from_vocab
+from custom_bert.data.tokenizer import TextTokenizer
+from custom_bert.data.tokenizer_files import from_vocab
 from custom_bert.errors import DataError, WriteError
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"

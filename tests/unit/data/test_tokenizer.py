@@ -18,13 +18,8 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, pre_tokenizers, processors, trainers
 
 from custom_bert.data import vocabulary as module
-from custom_bert.data.tokenizer import (
-    CHARACTERS_PER_TOKEN,
-    TextTokenizer,
-    from_vocab,
-    load_tokenizer,
-    parse_tokenizer,
-)
+from custom_bert.data.tokenizer import CHARACTERS_PER_TOKEN, TextTokenizer
+from custom_bert.data.tokenizer_files import from_vocab, load_tokenizer, parse_tokenizer
 from custom_bert.data.vocabulary import train_tokenizer
 from custom_bert.data.windows import MOST
 from custom_bert.errors import DataError
@@ -283,7 +278,7 @@ def test_a_tokenizer_is_read_from_a_pipe_and_its_beginning_tells_which(tmp_path:
 
 
 def test_what_cannot_be_read_as_a_tokenizer_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("custom_bert.data.tokenizer.LARGEST_FILE", 100)
+    monkeypatch.setattr("custom_bert.data.tokenizer_files.LARGEST_FILE", 100)
     assert (
         fault(tmp_path / "none") == "DIR/none: no such tokenizer file; expected a vocab.txt or tokenizer.json"
     )

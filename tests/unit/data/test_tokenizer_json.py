@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
-from custom_bert.data.tokenizer import from_vocab
 from custom_bert.data.tokenizer_fields import NotSupportedError
+from custom_bert.data.tokenizer_files import from_vocab
 from custom_bert.data.tokenizer_json import NotATokenizerError, checked
 
 TEXTS = ["The cat's 12 mats, naïve 价格!", "  two  spaces\n", "[MASK] <mask> ##ing"]

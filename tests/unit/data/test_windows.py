@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from custom_bert.config import ModelConfig, Plan
+from custom_bert.data.encoded import EncodedTexts
 from custom_bert.data.loader import BatchBuilder
 from custom_bert.data.masking import Masker
 from custom_bert.data.token_dropout import TokenDropout
-from custom_bert.data.tokenizer import EncodedTexts
 from custom_bert.data.windows import cut, whole
 from custom_bert.models.heads import SequenceClassifier
 from custom_bert.presets import encoder_config
