@@ -52,7 +52,7 @@ class Cutting:
     Attributes:
         corpus: checked.
         tokenizer: turns paragraphs into ids.
-        max_length: tokens of a piece at most, the start and end token included.
+        max_length: tokens of a piece at most, special tokens included.
         held_out: share of the documents that is held out.
         seed: of which ones.
     """
@@ -130,8 +130,9 @@ class Preparation:
         self._writers = {split: Writer(about.dtype) for split in SPLITS}
         self._pieces = about.pieces  # the number of the next one
         self._pending, self._held = [np.array(about.pending, dtype=np.int64)], len(about.pending)
-        self._room = cutting.max_length - 2
-        self._start, self._end = np.array([tokenizer.cls_id]), np.array([tokenizer.sep_id])
+        self._room = cutting.max_length - tokenizer.frame.size
+        self._before = np.array(tokenizer.frame.before, dtype=np.int64)
+        self._after = np.array(tokenizer.frame.after, dtype=np.int64)
         self._by_document = cutting.by_document
         self._split_of = functools.lru_cache(1)(cutting.split_of)  # a document's pieces share a number
         self._begun = self._told = time.perf_counter()
@@ -192,7 +193,7 @@ class Preparation:
     def _write(self, ids: np.ndarray) -> None:
         """Frames a piece, and gives it to its split."""
         split = self._split_of(self._about.document if self._by_document else self._pieces)
-        self._writers[split].add(np.concatenate([self._start, ids, self._end]))
+        self._writers[split].add(np.concatenate([self._before, ids, self._after]))
         self._pieces += 1
 
     def _save(self) -> None:

@@ -18,6 +18,7 @@ import numpy as np
 from custom_bert import files
 from custom_bert.data.cache import Cache
 from custom_bert.data.corpus import Corpus
+from custom_bert.data.encoded import Frame
 from custom_bert.data.piece_files import SPLITS, Progress, Split, read_complete, shard_names
 from custom_bert.data.piece_writing import Cutting, Preparation
 from custom_bert.data.tokenizer import TextTokenizer
@@ -39,10 +40,11 @@ class Pieces:
         directory: of a complete store.
         split: which one.
         about: its description.
+        frame: of its tokenizer.
     """
 
-    def __init__(self, directory: Path, split: Split, about: Progress) -> None:
-        self.about, shards = about, about.shards(split)
+    def __init__(self, directory: Path, split: Split, about: Progress, frame: Frame) -> None:
+        self.about, self.frame, shards = about, frame, about.shards(split)
         names = [shard_names(split, i) for i in range(len(shards))]
         lengths = [np.fromfile(directory / name, dtype="<i4") for _, name in names]
         self.lengths_N = np.concatenate([np.zeros(0, "<i4"), *lengths]).astype(np.int64)
@@ -60,10 +62,14 @@ class Pieces:
         return len(self.lengths_N)
 
     def __getitem__(self, row: int) -> np.ndarray:
-        """(length,) int64 token ids, start and end token included."""
+        """(length,) int64 token ids, special tokens included."""
         shard = int(np.searchsorted(self._first, row, side="right")) - 1
         start = int(self._start_N[row]) - self._base[shard]
         return np.asarray(self._ids(shard)[start : start + int(self.lengths_N[row])], dtype=np.int64)
+
+    def special(self, rows: np.ndarray) -> np.ndarray:
+        """(len(rows), S) positions of the special tokens in some of the pieces; their lengths tell them."""
+        return self.frame.special(self.lengths_N[rows])
 
 
 def open_pieces(
@@ -81,7 +87,7 @@ def open_pieces(
     Args:
         corpus: checked.
         tokenizer: turns paragraphs into ids.
-        max_length: tokens of a piece at most, the start and end token included.
+        max_length: tokens of a piece at most, special tokens included.
         held_out: share of the documents that is held out.
         seed: of which ones.
         cache: where stores are kept.
@@ -109,7 +115,7 @@ def open_pieces(
         return directory, _build(directory, prepare)
 
     directory, about = cache.get(known, build)
-    train, val = (Pieces(directory, split, about) for split in SPLITS)
+    train, val = (Pieces(directory, split, about, tokenizer.frame) for split in SPLITS)
     if not len(train) or not len(val):
         which = "to hold some out" if len(train) else "to train on"
         raise DataError(corpus.files[0].path, f"too little text {which}; add text, or raise data.held_out")

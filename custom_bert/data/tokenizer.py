@@ -13,8 +13,8 @@ import numpy as np
 from tokenizers import Tokenizer, models
 
 from custom_bert.config import LongTexts
-from custom_bert.data.encoded import EncodedTexts
-from custom_bert.data.text import composed
+from custom_bert.data.encoded import EncodedTexts, Frame
+from custom_bert.data.excerpt import Excerpt
 from custom_bert.data.windows import MOST
 from custom_bert.errors import DataError, first_line
 
@@ -66,6 +66,7 @@ class TextTokenizer:
     Attributes:
         vocab_size: V, one more than the highest id: the rows that a model needs. Some ids below it may belong
             to no token, where a checkpoint's vocabulary has gaps.
+        frame: the special tokens around a text.
 
     Raises:
         DataError: if a start, end or padding token is missing, or the unknown token that the model needs; if
@@ -79,10 +80,11 @@ class TextTokenizer:
         ids = set(tokenizer.get_vocab(with_added_tokens=True).values())
         self.vocab_size: int = max(ids, default=-1) + 1
         with library_errors(name, "cannot encode an empty text"):
-            frame = tokenizer.encode("").ids
+            alone = tokenizer.encode("").ids
         # what the tokenizer itself frames a text with; "<s>" may be an entry like any other beside it
-        self.cls_id = frame[0] if len(frame) == 2 else self._special(name, "[CLS]", "<s>")
-        self.sep_id = frame[1] if len(frame) == 2 else self._special(name, "[SEP]", "</s>")
+        self.cls_id = alone[0] if len(alone) == 2 else self._special(name, "[CLS]", "<s>")
+        self.sep_id = alone[1] if len(alone) == 2 else self._special(name, "[SEP]", "</s>")
+        self.frame = Frame((self.cls_id,), (self.sep_id,))
         self.pad_id = self._special(name, "[PAD]", "<pad>")
         self.mask_id = self._optional("[MASK]", "<mask>")
         self.unknown_id = self._optional("[UNK]", "<unk>")
@@ -143,54 +145,80 @@ class TextTokenizer:
         """Of `to_json`."""
         return hashlib.sha256(self.to_json().encode()).hexdigest()
 
-    def encode(self, texts: Sequence[str], max_length: int, long_texts: LongTexts = "head") -> EncodedTexts:
+    def encode(
+        self,
+        texts: Sequence[str],
+        max_length: int,
+        long_texts: LongTexts = "head",
+        *,
+        offsets: bool = False,
+    ) -> EncodedTexts:
         """Token ids of each text, at most `max_length`.
 
         Args:
             texts: any.
-            max_length: tokens kept of a text, the start and end token included; at least 3.
+            max_length: tokens kept of a text, special ones included; at least 3.
             long_texts: which tokens of a longer text are kept. With windows a sequence holds what all windows
-                of the text hold, once, between one start and one end token; see `data.windows`.
+                of the text hold, once, between the special tokens; see `data.windows`.
+            offsets: tell where each token stands in its text. It takes longer.
         """
-        room = (max_length - 2) * (MOST if long_texts == "windows" else 1)
-        cap = CHARACTERS_PER_TOKEN * (room + 2)
+        frame = self.frame
+        room = (max_length - frame.size) * (MOST if long_texts == "windows" else 1)
+        cap = CHARACTERS_PER_TOKEN * (room + frame.size)
         head = room // HEAD_SHARE if long_texts == "head_tail" else room
-        read = [self._read(text, cap, long_texts) for text in texts]
+        read = [self._read(text, cap, long_texts, offsets) for text in texts]
         arrays, lost_N = [], np.zeros(len(texts), dtype=np.int64)
         counts_2N = np.zeros((2, len(texts)), dtype=np.int64)
-        encodings = self.backend.encode_batch_fast([text for text, _ in read], add_special_tokens=False)
-        for i, ((text, was_cut), encoding) in enumerate(zip(read, encodings, strict=True)):
+        encode_batch = self.backend.encode_batch if offsets else self.backend.encode_batch_fast
+        encodings = encode_batch([excerpt.text for excerpt in read], add_special_tokens=False)
+        places = []
+        for i, (excerpt, encoding) in enumerate(zip(read, encodings, strict=True)):
             ids = encoding.ids
-            lost_N[i] = max(len(ids) - room, int(was_cut))
+            lost_N[i] = max(len(ids) - room, int(excerpt.was_cut))
             left_out = slice(head, max(head, len(ids) - room + head))
-            counts_2N[:, i] = self._count_characters(text, ids, left_out)
+            counts_2N[:, i] = self._count_characters(excerpt.text, ids, left_out)
             del ids[left_out]
-            arrays.append(np.array([self.cls_id, *ids, self.sep_id], dtype=np.int64))
-        return EncodedTexts(arrays, lost_N, *counts_2N)
+            arrays.append(np.array([*frame.before, *ids, *frame.after], dtype=np.int64))
+            if offsets:
+                kept = encoding.offsets
+                del kept[left_out]
+                places.append(frame.offsets(excerpt.places(kept, self._normalize), len(texts[i])))
+        lengths_N = np.fromiter(map(len, arrays), dtype=np.int64, count=len(arrays))
+        unknown_N, characters_N = counts_2N
+        told = places if offsets else None
+        return EncodedTexts(arrays, frame.special(lengths_N), lost_N, unknown_N, characters_N, told)
 
     def encode_plain(self, texts: Sequence[str]) -> EncodedTexts:
-        """All token ids of each text, without start and end tokens.
+        """All token ids of each text, without special tokens around it.
 
         Args:
             texts: of bounded length, since the time of a text grows faster than its length.
         """
         found = [e.ids for e in self.backend.encode_batch_fast(list(texts), add_special_tokens=False)]
         counts = [self._count_characters(text, ids) for text, ids in zip(texts, found, strict=True)]
-        counts_2N = np.array(counts, dtype=np.int64).reshape(-1, 2).T
+        unknown_N, characters_N = np.array(counts, dtype=np.int64).reshape(-1, 2).T
         arrays = [np.array(ids, dtype=np.int64) for ids in found]
-        return EncodedTexts(arrays, np.zeros(len(texts), dtype=np.int64), *counts_2N)
+        no_special_NS = np.zeros((len(texts), 0), dtype=np.int64)
+        return EncodedTexts(arrays, no_special_NS, np.zeros(len(texts), np.int64), unknown_N, characters_N)
 
-    def _read(self, text: str, cap: int, long_texts: LongTexts) -> tuple[str, bool]:
-        """At most `cap` characters of a text, from which the kept tokens are made; and whether others were
-        left out. Both are the same for composed and decomposed text, if the tokens are."""
-        was_cut = False
+    def _read(self, text: str, cap: int, long_texts: LongTexts, traced: bool) -> Excerpt:
+        """At most `cap` characters of a text, from which the kept tokens are made. They are the same for
+        composed and decomposed text, if the tokens are."""
+        excerpt = Excerpt(text, traced)
         if self.composes and not text.isascii():
             if len(text) > 4 * cap:  # a character decomposes into four at most
-                text, was_cut = _ends(text, 4 * cap, long_texts), True
-            text = composed(text)
-        if len(text) > cap and isinstance(self.backend.model, models.WordPiece):
-            text = text.strip()  # white space before a text would take the place of the text
-        return (text, was_cut) if len(text) <= cap else (_ends(text, cap, long_texts), True)
+                excerpt.cut(4 * cap, long_texts)
+            excerpt.compose()
+        if len(excerpt.text) > cap and isinstance(self.backend.model, models.WordPiece):
+            excerpt.strip()  # white space before a text would take the place of the text
+        if len(excerpt.text) > cap:
+            excerpt.cut(cap, long_texts)
+        return excerpt
+
+    def _normalize(self, text: str) -> str:
+        """What the library makes of a text before it looks for tokens."""
+        normalizer = self.backend.normalizer
+        return text if normalizer is None else str(normalizer.normalize_str(text))
 
     def _count_characters(
         self, text: str, ids: Sequence[int], left_out: slice = slice(0, 0)
@@ -242,10 +270,3 @@ class TextTokenizer:
                 found[token_id] = not token.startswith(("\u0120", "\u2581"))
         found[list(self.special_ids)] = False
         return found
-
-
-def _ends(text: str, cap: int, long_texts: LongTexts) -> str:
-    """The characters from which the kept tokens are taken."""
-    if long_texts != "head_tail":
-        return text[:cap]
-    return f"{text[: cap // 2]} {text[-(cap // 2) :]}"

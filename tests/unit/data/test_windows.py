@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from custom_bert.config import ModelConfig, Plan
-from custom_bert.data.encoded import EncodedTexts
+from custom_bert.data.encoded import EncodedTexts, Frame
 from custom_bert.data.loader import BatchBuilder
 from custom_bert.data.masking import Masker
 from custom_bert.data.token_dropout import TokenDropout
@@ -19,8 +19,12 @@ CLS, SEP, MAX = 2, 3, 10
 LENGTHS = np.array([5, 10, 11, 26, 19, 3])
 
 
+FRAME = Frame((CLS,), (SEP,))
+
+
 def in_memory(sequences: list[np.ndarray]) -> EncodedTexts:
-    return EncodedTexts(sequences, *np.zeros((3, len(sequences)), dtype=np.int64))
+    special_NS = FRAME.special(np.array([len(ids) for ids in sequences]))
+    return EncodedTexts(sequences, special_NS, *np.zeros((3, len(sequences)), dtype=np.int64))
 
 
 def builder(lengths: np.ndarray, window: int | None = MAX) -> BatchBuilder:
@@ -32,7 +36,7 @@ def builder(lengths: np.ndarray, window: int | None = MAX) -> BatchBuilder:
 
 @given(st.lists(st.integers(2, 100), min_size=1, max_size=20), st.integers(3, 30))
 def test_every_token_is_read_in_as_few_equal_windows_as_it_takes(lengths: list[int], longest: int) -> None:
-    found = cut(np.array(lengths), longest)
+    found = cut(np.array(lengths), FRAME.special(np.array(lengths)), longest)
     assert (found.length_W <= longest).all()
     for text, length in enumerate(lengths):
         mine = found.text_W == text
@@ -48,7 +52,9 @@ def test_every_token_is_read_in_as_few_equal_windows_as_it_takes(lengths: list[i
 
 def test_texts_that_fit_are_left_as_they_are() -> None:
     short = np.array([2, 3, 10])
-    for found, wanted in zip(vars(cut(short, 10)).values(), vars(whole(short)).values(), strict=True):
+    special = FRAME.special(short)
+    made = (vars(cut(short, special, 10)), vars(whole(short, special)))
+    for found, wanted in zip(*(one.values() for one in made), strict=True):
         assert (found == wanted).all()
     batch = builder(short).build(np.arange(3), "uniform_length", MAX)
     assert batch.windows is None and batch.num_texts == 3
@@ -91,7 +97,7 @@ def test_a_texts_logits_are_the_mean_of_its_windows_logits(pooling: str) -> None
     texts = builder(LENGTHS)
     found = model(texts.build_for_evaluation(np.argsort(-LENGTHS)))
     for row, text in enumerate(np.argsort(-LENGTHS).tolist()):
-        pieces = cut(LENGTHS[[text]], MAX)
+        pieces = cut(LENGTHS[[text]], texts.store.special(np.array([text])), MAX)
         windows = [pieces.window(i, texts.store[text]) for i in range(len(pieces.text_W))]
         alone = BatchBuilder(in_memory(windows), np.arange(len(windows)), None, pad_token_id=0)
         each = [model(alone.build_for_evaluation(np.array([i])))[0] for i in range(len(windows))]
