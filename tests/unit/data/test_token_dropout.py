@@ -62,6 +62,21 @@ def test_company_changes_nothing_and_epochs_and_seeds_do() -> None:
         assert any(not np.array_equal(a, b) for a, b in zip(together, other, strict=True))
 
 
+def test_special_tokens_between_two_texts_always_stay() -> None:
+    """As [CLS] a [SEP] b [SEP] has them; the rate is of the other tokens."""
+    generator = np.random.Generator(np.random.PCG64(0))
+    texts, special = 500, np.empty((500, 3), dtype=np.int64)
+    a_N, b_N = generator.integers(1, 30, size=(2, texts))
+    lengths_N = a_N + b_N + 3
+    special[:, 0], special[:, 1], special[:, 2] = 0, a_N + 1, lengths_N - 1
+    dropout, pairs = TokenDropout(0.5, 0), whole(lengths_N, special)
+    kept = dropout.positions(pairs, np.arange(texts), 0)
+    assert [len(k) for k in kept] == dropout.lengths(pairs, np.arange(texts), 0).tolist()
+    for positions, own, inner in zip(kept, special, (a_N + b_N).tolist(), strict=True):
+        assert set(own.tolist()) <= set(positions.tolist())
+        assert abs(len(positions) - 3 - inner / 2) <= 0.5
+
+
 class Texts:
     """Text i holds i x 100 + its positions."""
 

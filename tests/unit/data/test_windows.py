@@ -50,6 +50,32 @@ def test_every_token_is_read_in_as_few_equal_windows_as_it_takes(lengths: list[i
         assert sizes.sum() < length - 2 + len(starts)
 
 
+@given(
+    st.lists(st.tuples(st.integers(0, 30), st.integers(0, 30)), min_size=1, max_size=8), st.integers(6, 20)
+)
+def test_special_tokens_between_texts_are_in_every_window_at_their_place(
+    pairs: list[tuple[int, int]], longest: int
+) -> None:
+    """As <s> a </s></s> b </s> has them. Windows do not count from the ends."""
+    texts = [[1, *range(10, 10 + a), 2, 2, *range(50, 50 + b), 2] for a, b in pairs]
+    lengths = np.array([len(ids) for ids in texts])
+    special = np.array([[0, a + 1, a + 2, a + b + 3] for a, b in pairs])
+    found = cut(lengths, special, longest)
+    assert (found.length_W <= longest).all() and found.special_WS.shape == (len(found.text_W), 4)
+    seen: list[list[int]] = [[] for _ in pairs]
+    for i, text in enumerate(found.text_W.tolist()):
+        ids = found.window(i, np.array(texts[text]))
+        assert len(ids) == found.length_W[i]
+        assert ids[found.special_WS[i]].tolist() == [1, 2, 2, 2]
+        inner = np.delete(ids, found.special_WS[i]).tolist()
+        assert inner == sorted(inner) and (np.array(inner) >= 10).all()
+        places = {token: at for at, token in enumerate(ids.tolist()) if token >= 10}
+        for token, at in places.items():  # draws go by the place in the text
+            assert texts[text][at + int(found.start_W[i])] == token
+        seen[text] += inner
+    assert [sorted(set(ids)) for ids in seen] == [[i for i in ids if i >= 10] for ids in texts]
+
+
 def test_texts_that_fit_are_left_as_they_are() -> None:
     short = np.array([2, 3, 10])
     special = FRAME.special(short)
