@@ -33,7 +33,7 @@ LENGTH = 128
 
 
 def _tokenizer(arguments: dict[str, Any]) -> Any:
-    from custom_bert.data.tokenizer import load_tokenizer
+    from custom_bert.data.tokenizer_files import load_tokenizer
 
     return load_tokenizer(arguments["tokenizer"])
 

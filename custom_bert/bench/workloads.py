@@ -12,6 +12,7 @@ from functools import cached_property
 
 import numpy as np
 
+from custom_bert.data.encoded import Frame
 from custom_bert.data.loader import BatchBuilder
 from custom_bert.data.targets import ClassIds
 
@@ -86,6 +87,10 @@ class SyntheticTexts:
         """(length,) int64 ids, the same at every call."""
         ids, ends_N = self._ids
         return ids[ends_N[row] - self.lengths_N[row] : ends_N[row]]
+
+    def special(self, rows: np.ndarray) -> np.ndarray:
+        """(len(rows), 2) positions of the first and the last token, in the places of special ones."""
+        return Frame((0,), (0,)).special(self.lengths_N[rows])
 
     @cached_property
     def _ids(self) -> tuple[np.ndarray, np.ndarray]:

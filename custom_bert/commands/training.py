@@ -24,8 +24,8 @@ class _Training(Command):
     max_minutes: float | None = None
     """Train for at most this many minutes. This is the same as --optim.max-minutes."""
     verbose: bool = False
-    """Print every choice with its reason, and every note about the data and the checkpoint. Choices also stand
-    in the run's record, which custom-bert info shows."""
+    """Print every choice with its reason, and every note about the data and the checkpoint. The choices also
+    stand in the run's record, which custom-bert info shows."""
 
     def train(self, *implied: tuple[str, Any, str]) -> None:
         """Trains with the settings of --config, where nothing on the command line says otherwise.

@@ -40,6 +40,9 @@ class TokenisedTexts(Protocol):
     def __getitem__(self, row: int) -> np.ndarray:
         """(length,) int64 token ids of text `row`."""
 
+    def special(self, rows: np.ndarray) -> np.ndarray:
+        """(len(rows), S) int64 rising positions of the special tokens in some of the texts."""
+
 
 @dataclass(frozen=True)
 class Preparation:
@@ -92,7 +95,7 @@ class BatchBuilder:
         if dropout is None:
             return self.lengths_N
         cut = self._cut(np.arange(len(self.rows_N)))
-        return cut.sums(dropout.lengths(cut.length_W, cut.text_W, epoch, cut.start_W), len(self.rows_N))
+        return cut.sums(dropout.lengths(cut, cut.text_W, epoch), len(self.rows_N))
 
     def windows_of_texts(self) -> np.ndarray:
         """(N,) windows of each example."""
@@ -100,8 +103,11 @@ class BatchBuilder:
         return cut.sums(np.ones_like(cut.text_W), len(self.rows_N))
 
     def _cut(self, indices: np.ndarray) -> Cut:
-        lengths_N = np.asarray(self.store.lengths_N[self.rows_N[indices]])
-        return whole(lengths_N) if self.window is None else cut_texts(lengths_N, self.window)
+        rows = self.rows_N[indices]
+        lengths_N, special_NS = np.asarray(self.store.lengths_N[rows]), self.store.special(rows)
+        if self.window is None:
+            return whole(lengths_N, special_NS)
+        return cut_texts(lengths_N, special_NS, self.window)
 
     def build(
         self,
@@ -126,7 +132,7 @@ class BatchBuilder:
         cut = self._cut(indices)
         lengths_W, positions = cut.length_W, None
         if dropout is not None:
-            positions = dropout.positions(lengths_W, indices[cut.text_W], epoch, cut.start_W)
+            positions = dropout.positions(cut, indices[cut.text_W], epoch)
             lengths_W = np.array([len(kept) for kept in positions])
         slots_W = training_slots(lengths_W, plan, max_length)
         batch = self._laid_out(indices, cut, slots_W, num_rows(slots_W, plan), positions)

@@ -2,7 +2,8 @@
 
 A piece is one sequence of a batch: it never crosses from one document into another, and attention never
 crosses from one piece into another. Batches under a token budget fill up with pieces of any length, so that
-next to nothing of them is padding (`batching.py`). `cutting.py` makes pieces, `shards.py` keeps them.
+next to nothing of them is padding (`batching.py`). A store of pieces is written once (`piece_writing.py`), in
+files that are read by number (`piece_files.py`).
 """
 
 from __future__ import annotations
@@ -17,8 +18,9 @@ import numpy as np
 from custom_bert import files
 from custom_bert.data.cache import Cache
 from custom_bert.data.corpus import Corpus
-from custom_bert.data.cutting import LONGEST, write_store
-from custom_bert.data.shards import SPLITS, Progress, Split, complete_store, names_of
+from custom_bert.data.encoded import Frame
+from custom_bert.data.piece_files import SPLITS, Progress, Split, read_complete, shard_names
+from custom_bert.data.piece_writing import Cutting, Preparation
 from custom_bert.data.tokenizer import TextTokenizer
 from custom_bert.errors import DataError
 
@@ -38,11 +40,12 @@ class Pieces:
         directory: of a complete store.
         split: which one.
         about: its description.
+        frame: of its tokenizer.
     """
 
-    def __init__(self, directory: Path, split: Split, about: Progress) -> None:
-        self.about, shards = about, about.shards(split)
-        names = [names_of(split, i) for i in range(len(shards))]
+    def __init__(self, directory: Path, split: Split, about: Progress, frame: Frame) -> None:
+        self.about, self.frame, shards = about, frame, about.shards(split)
+        names = [shard_names(split, i) for i in range(len(shards))]
         lengths = [np.fromfile(directory / name, dtype="<i4") for _, name in names]
         self.lengths_N = np.concatenate([np.zeros(0, "<i4"), *lengths]).astype(np.int64)
         mapped = functools.partial(np.memmap, dtype=about.dtype, mode="r")
@@ -59,10 +62,14 @@ class Pieces:
         return len(self.lengths_N)
 
     def __getitem__(self, row: int) -> np.ndarray:
-        """(length,) int64 token ids, start and end token included."""
+        """(length,) int64 token ids, special tokens included."""
         shard = int(np.searchsorted(self._first, row, side="right")) - 1
         start = int(self._start_N[row]) - self._base[shard]
         return np.asarray(self._ids(shard)[start : start + int(self.lengths_N[row])], dtype=np.int64)
+
+    def special(self, rows: np.ndarray) -> np.ndarray:
+        """(len(rows), S) positions of the special tokens in some of the pieces; their lengths tell them."""
+        return self.frame.special(self.lengths_N[rows])
 
 
 def open_pieces(
@@ -80,7 +87,7 @@ def open_pieces(
     Args:
         corpus: checked.
         tokenizer: turns paragraphs into ids.
-        max_length: tokens of a piece at most, the start and end token included.
+        max_length: tokens of a piece at most, special tokens included.
         held_out: share of the documents that is held out.
         seed: of which ones.
         cache: where stores are kept.
@@ -91,23 +98,24 @@ def open_pieces(
         RunError: if another process prepares the same text.
         WriteError: if no place of the cache can be written.
     """
-    identity = f"{FORMAT} {corpus.sha256} {tokenizer.sha256} {max_length} {held_out} {seed} {LONGEST}"
+    cutting = Cutting(corpus=corpus, tokenizer=tokenizer, max_length=max_length, held_out=held_out, seed=seed)
+    identity = f"{FORMAT} {cutting.identity}"
     name = hashlib.sha256(identity.encode()).hexdigest()[:32]
 
     def known(root: Path) -> tuple[Path, Progress] | None:
-        about = complete_store(root / FOLDER / name)
+        about = read_complete(root / FOLDER / name)
         return None if about is None else (root / FOLDER / name, about)
 
     def build(root: Path) -> tuple[Path, Progress]:
         directory = cache.folder(root, FOLDER) / name
 
         def prepare(partial: Path) -> Progress:
-            return write_store(partial, identity, corpus, tokenizer, max_length, held_out, seed, progress)
+            return Preparation(partial, identity, cutting, progress).run()
 
         return directory, _build(directory, prepare)
 
     directory, about = cache.get(known, build)
-    train, val = (Pieces(directory, split, about) for split in SPLITS)
+    train, val = (Pieces(directory, split, about, tokenizer.frame) for split in SPLITS)
     if not len(train) or not len(val):
         which = "to hold some out" if len(train) else "to train on"
         raise DataError(corpus.files[0].path, f"too little text {which}; add text, or raise data.held_out")
@@ -119,7 +127,7 @@ def _build(directory: Path, prepare: Callable[[Path], Progress]) -> Progress:
     partial = directory.with_name(f"{directory.name}.partial")
     files.make_directory(partial)
     with files.locked(partial, "prepares the same text; wait for it"):
-        about = complete_store(directory)  # another process may have been through meanwhile
+        about = read_complete(directory)  # another process may have been through meanwhile
         if about is not None:
             files.remove_directory(partial)
             return about

@@ -20,6 +20,7 @@ import numpy as np
 from custom_bert import files
 from custom_bert.config import LongTexts
 from custom_bert.data.cache import Cache
+from custom_bert.data.encoded import Frame
 from custom_bert.data.lines import Lines
 from custom_bert.data.tokenizer import CHARACTERS_PER_TOKEN, TextTokenizer
 from custom_bert.data.unknown import UnknownText
@@ -63,10 +64,11 @@ class TokenStore:
     Args:
         directory: a complete store.
         info: its description.
+        frame: of its tokenizer.
     """
 
-    def __init__(self, directory: Path, info: StoreInfo) -> None:
-        self.directory, self.info = directory, info
+    def __init__(self, directory: Path, info: StoreInfo, frame: Frame) -> None:
+        self.directory, self.info, self.frame = directory, info, frame
         self._ids = np.memmap(directory / "ids.bin", dtype=info.dtype, mode="r")
         self._offsets = np.fromfile(directory / "offsets.bin", dtype="<i8")
         self.lengths_N = np.diff(self._offsets)
@@ -78,6 +80,10 @@ class TokenStore:
         """(length,) int64 token ids of text `row`."""
         ids = self._ids[self._offsets[row] : self._offsets[row + 1]]
         return np.asarray(ids, dtype=np.int64)
+
+    def special(self, rows: np.ndarray) -> np.ndarray:
+        """(len(rows), S) positions of the special tokens in some of the texts; their lengths tell them."""
+        return self.frame.special(self.lengths_N[rows])
 
 
 def open_store(
@@ -112,12 +118,12 @@ def open_store(
 
     def known(root: Path) -> TokenStore | None:
         info = _complete(root / FOLDER / name)
-        return None if info is None else TokenStore(root / FOLDER / name, info)
+        return None if info is None else TokenStore(root / FOLDER / name, info, tokenizer.frame)
 
     def build(root: Path) -> TokenStore:
         directory = cache.folder(root, FOLDER) / name
         info = _build(directory, texts, texts_sha256, tokenizer, max_length, long_texts)
-        return TokenStore(directory, info)
+        return TokenStore(directory, info, tokenizer.frame)
 
     return cache.get(known, build)
 

@@ -1,4 +1,4 @@
-"""Texts to token ids, on the `tokenizers` library: with a given file, or a vocabulary of ours."""
+"""Texts to token ids, on the `tokenizers` library."""
 
 from __future__ import annotations
 
@@ -7,30 +7,16 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 
 import numpy as np
-from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
-from tokenizers.processors import TemplateProcessing
+from tokenizers import Tokenizer, models
 
-from custom_bert import files
 from custom_bert.config import LongTexts
-from custom_bert.data.split_pattern import LONGEST_WORD
-from custom_bert.data.text import composed
-from custom_bert.data.tokenizer_json import (
-    SENTENCE_PIECE,
-    NotATokenizerError,
-    NotSupportedError,
-    added_ids,
-    checked,
-)
+from custom_bert.data.encoded import EncodedTexts, Frame
+from custom_bert.data.excerpt import Excerpt
 from custom_bert.data.windows import MOST
-from custom_bert.errors import DataError, UnsupportedTokenizerError, first_line, shown
-
-SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
-"""BERT's, with ids 0 to 4 in a trained vocabulary."""
+from custom_bert.errors import DataError, first_line
 
 CHARACTERS_PER_TOKEN = 64
 """A text is cut to this many characters per token of max_length before it is tokenised."""
@@ -39,18 +25,9 @@ HEAD_SHARE = 4
 """head_tail keeps one in so many tokens from the head, the others from the end: 128 and 382 of 510 in the
 paper."""
 
-LARGEST_FILE = 1 << 28
-"""Bytes of a tokenizer's file."""
-
 UNUSED = 1000
 """Ids up to the highest that may belong to no token; in a larger vocabulary as many as there are tokens. Each
 costs a row of the model's token vectors."""
-
-WHITE_SPACE = (
-    "\t\n\v\f\r \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a"
-    "\u2028\u2029\u202f\u205f\u3000"
-)
-"""What the tokenizers library cuts off at the end of a line of vocab.txt."""
 
 UNSEEN = re.compile("[\ue000-\uf8ff\ufffd\U000f0000-\U0010ffff]")
 """Private-use characters, and the sign for one that could not be read."""
@@ -78,33 +55,6 @@ def library_errors(where: str, what: str) -> Iterator[None]:
         raise DataError(where, f"{what}: {first_line(error)}") from error
 
 
-@dataclass(frozen=True)
-class EncodedTexts:
-    """Texts in memory, as token ids.
-
-    Attributes:
-        sequences: one int64 array a text.
-        lost_N: (N,) int64 tokens that each text lost. Of a text that was cut to `CHARACTERS_PER_TOKEN`
-            characters a token it is at least 1, a lower bound.
-        unknown_N: (N,) int64 of these, characters that the vocabulary does not know.
-        characters_N: (N,) int64 characters of each text, white space aside. Of a text that lost tokens, those
-            of the kept ones, about.
-    """
-
-    sequences: Sequence[np.ndarray]
-    lost_N: np.ndarray
-    unknown_N: np.ndarray
-    characters_N: np.ndarray
-
-    @cached_property
-    def lengths_N(self) -> np.ndarray:
-        """(N,) tokens of each text."""
-        return np.fromiter(map(len, self.sequences), dtype=np.int64, count=len(self.sequences))
-
-    def __getitem__(self, row: int) -> np.ndarray:
-        return self.sequences[row]
-
-
 class TextTokenizer:
     """Turns texts into token ids: [CLS], the text's tokens, [SEP], or what the tokenizer has in their places.
 
@@ -116,6 +66,7 @@ class TextTokenizer:
     Attributes:
         vocab_size: V, one more than the highest id: the rows that a model needs. Some ids below it may belong
             to no token, where a checkpoint's vocabulary has gaps.
+        frame: the special tokens around a text.
 
     Raises:
         DataError: if a start, end or padding token is missing, or the unknown token that the model needs; if
@@ -129,10 +80,11 @@ class TextTokenizer:
         ids = set(tokenizer.get_vocab(with_added_tokens=True).values())
         self.vocab_size: int = max(ids, default=-1) + 1
         with library_errors(name, "cannot encode an empty text"):
-            frame = tokenizer.encode("").ids
+            alone = tokenizer.encode("").ids
         # what the tokenizer itself frames a text with; "<s>" may be an entry like any other beside it
-        self.cls_id = frame[0] if len(frame) == 2 else self._special(name, "[CLS]", "<s>")
-        self.sep_id = frame[1] if len(frame) == 2 else self._special(name, "[SEP]", "</s>")
+        self.cls_id = alone[0] if len(alone) == 2 else self._special(name, "[CLS]", "<s>")
+        self.sep_id = alone[1] if len(alone) == 2 else self._special(name, "[SEP]", "</s>")
+        self.frame = Frame((self.cls_id,), (self.sep_id,))
         self.pad_id = self._special(name, "[PAD]", "<pad>")
         self.mask_id = self._optional("[MASK]", "<mask>")
         self.unknown_id = self._optional("[UNK]", "<unk>")
@@ -193,54 +145,80 @@ class TextTokenizer:
         """Of `to_json`."""
         return hashlib.sha256(self.to_json().encode()).hexdigest()
 
-    def encode(self, texts: Sequence[str], max_length: int, long_texts: LongTexts = "head") -> EncodedTexts:
+    def encode(
+        self,
+        texts: Sequence[str],
+        max_length: int,
+        long_texts: LongTexts = "head",
+        *,
+        offsets: bool = False,
+    ) -> EncodedTexts:
         """Token ids of each text, at most `max_length`.
 
         Args:
             texts: any.
-            max_length: tokens kept of a text, the start and end token included; at least 3.
+            max_length: tokens kept of a text, special ones included; at least 3.
             long_texts: which tokens of a longer text are kept. With windows a sequence holds what all windows
-                of the text hold, once, between one start and one end token; see `data.windows`.
+                of the text hold, once, between the special tokens; see `data.windows`.
+            offsets: tell where each token stands in its text. It takes longer.
         """
-        room = (max_length - 2) * (MOST if long_texts == "windows" else 1)
-        cap = CHARACTERS_PER_TOKEN * (room + 2)
+        frame = self.frame
+        room = (max_length - frame.size) * (MOST if long_texts == "windows" else 1)
+        cap = CHARACTERS_PER_TOKEN * (room + frame.size)
         head = room // HEAD_SHARE if long_texts == "head_tail" else room
-        read = [self._read(text, cap, long_texts) for text in texts]
+        read = [self._read(text, cap, long_texts, offsets) for text in texts]
         arrays, lost_N = [], np.zeros(len(texts), dtype=np.int64)
         counts_2N = np.zeros((2, len(texts)), dtype=np.int64)
-        encodings = self.backend.encode_batch_fast([text for text, _ in read], add_special_tokens=False)
-        for i, ((text, was_cut), encoding) in enumerate(zip(read, encodings, strict=True)):
+        encode_batch = self.backend.encode_batch if offsets else self.backend.encode_batch_fast
+        encodings = encode_batch([excerpt.text for excerpt in read], add_special_tokens=False)
+        places = []
+        for i, (excerpt, encoding) in enumerate(zip(read, encodings, strict=True)):
             ids = encoding.ids
-            lost_N[i] = max(len(ids) - room, int(was_cut))
+            lost_N[i] = max(len(ids) - room, int(excerpt.was_cut))
             left_out = slice(head, max(head, len(ids) - room + head))
-            counts_2N[:, i] = self._count_characters(text, ids, left_out)
+            counts_2N[:, i] = self._count_characters(excerpt.text, ids, left_out)
             del ids[left_out]
-            arrays.append(np.array([self.cls_id, *ids, self.sep_id], dtype=np.int64))
-        return EncodedTexts(arrays, lost_N, *counts_2N)
+            arrays.append(np.array([*frame.before, *ids, *frame.after], dtype=np.int64))
+            if offsets:
+                kept = encoding.offsets
+                del kept[left_out]
+                places.append(frame.offsets(excerpt.places(kept, self._normalize), len(texts[i])))
+        lengths_N = np.fromiter(map(len, arrays), dtype=np.int64, count=len(arrays))
+        unknown_N, characters_N = counts_2N
+        told = places if offsets else None
+        return EncodedTexts(arrays, frame.special(lengths_N), lost_N, unknown_N, characters_N, told)
 
     def encode_plain(self, texts: Sequence[str]) -> EncodedTexts:
-        """All token ids of each text, without start and end tokens.
+        """All token ids of each text, without special tokens around it.
 
         Args:
             texts: of bounded length, since the time of a text grows faster than its length.
         """
         found = [e.ids for e in self.backend.encode_batch_fast(list(texts), add_special_tokens=False)]
         counts = [self._count_characters(text, ids) for text, ids in zip(texts, found, strict=True)]
-        counts_2N = np.array(counts, dtype=np.int64).reshape(-1, 2).T
+        unknown_N, characters_N = np.array(counts, dtype=np.int64).reshape(-1, 2).T
         arrays = [np.array(ids, dtype=np.int64) for ids in found]
-        return EncodedTexts(arrays, np.zeros(len(texts), dtype=np.int64), *counts_2N)
+        no_special_NS = np.zeros((len(texts), 0), dtype=np.int64)
+        return EncodedTexts(arrays, no_special_NS, np.zeros(len(texts), np.int64), unknown_N, characters_N)
 
-    def _read(self, text: str, cap: int, long_texts: LongTexts) -> tuple[str, bool]:
-        """At most `cap` characters of a text, from which the kept tokens are made; and whether others were
-        left out. Both are the same for composed and decomposed text, if the tokens are."""
-        was_cut = False
+    def _read(self, text: str, cap: int, long_texts: LongTexts, traced: bool) -> Excerpt:
+        """At most `cap` characters of a text, from which the kept tokens are made. They are the same for
+        composed and decomposed text, if the tokens are."""
+        excerpt = Excerpt(text, traced)
         if self.composes and not text.isascii():
             if len(text) > 4 * cap:  # a character decomposes into four at most
-                text, was_cut = _ends(text, 4 * cap, long_texts), True
-            text = composed(text)
-        if len(text) > cap and isinstance(self.backend.model, models.WordPiece):
-            text = text.strip()  # white space before a text would take the place of the text
-        return (text, was_cut) if len(text) <= cap else (_ends(text, cap, long_texts), True)
+                excerpt.cut(4 * cap, long_texts)
+            excerpt.compose()
+        if len(excerpt.text) > cap and isinstance(self.backend.model, models.WordPiece):
+            excerpt.strip()  # white space before a text would take the place of the text
+        if len(excerpt.text) > cap:
+            excerpt.cut(cap, long_texts)
+        return excerpt
+
+    def _normalize(self, text: str) -> str:
+        """What the library makes of a text before it looks for tokens."""
+        normalizer = self.backend.normalizer
+        return text if normalizer is None else str(normalizer.normalize_str(text))
 
     def _count_characters(
         self, text: str, ids: Sequence[int], left_out: slice = slice(0, 0)
@@ -292,121 +270,3 @@ class TextTokenizer:
                 found[token_id] = not token.startswith(("\u0120", "\u2581"))
         found[list(self.special_ids)] = False
         return found
-
-
-def _ends(text: str, cap: int, long_texts: LongTexts) -> str:
-    """The characters from which the kept tokens are taken."""
-    if long_texts != "head_tail":
-        return text[:cap]
-    return f"{text[: cap // 2]} {text[-(cap // 2) :]}"
-
-
-def from_vocab(
-    tokens: Sequence[str],
-    *,
-    lowercase: bool,
-    strip_accents: bool = False,
-    split_chinese: bool = True,
-    name: str = "vocabulary",
-) -> TextTokenizer:
-    """A BERT WordPiece tokenizer over `tokens`, whose ids are their places in the list.
-
-    Of a token that stands there twice the last place counts, as in transformers; the others are left unused.
-    """
-    vocab = {token: i for i, token in enumerate(tokens)}
-    notes = _repetitions(tokens, vocab)
-    tokenizer = Tokenizer(models.WordPiece(vocab, unk_token="[UNK]", max_input_chars_per_word=LONGEST_WORD))
-    tokenizer.normalizer = normalizers.BertNormalizer(
-        clean_text=True, handle_chinese_chars=split_chinese, strip_accents=strip_accents, lowercase=lowercase
-    )
-    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    tokenizer.add_special_tokens([token for token in SPECIAL_TOKENS if token in vocab])
-    if "[CLS]" in vocab and "[SEP]" in vocab:
-        tokenizer.post_processor = TemplateProcessing(
-            single="[CLS] $A [SEP]",
-            pair="[CLS] $A [SEP] $B:1 [SEP]:1",
-            special_tokens=[("[CLS]", vocab["[CLS]"]), ("[SEP]", vocab["[SEP]"])],
-        )
-    return TextTokenizer(tokenizer, name, notes)
-
-
-def _repetitions(tokens: Sequence[str], vocab: dict[str, int]) -> list[str]:
-    """A line about tokens that stand in several places; none where all are distinct."""
-    places = [(i, token) for i, token in enumerate(tokens) if vocab[token] != i]
-    if not places:
-        return []
-    first, token = places[0]
-    what = f"the token {shown(token)}" if token else "an empty line"
-    others = f", and {len(places) - 1:,} more such lines" if len(places) > 1 else ""
-    return [f"{what} stands on lines {first + 1} and {vocab[token] + 1}, of which the last counts{others}"]
-
-
-def load_tokenizer(
-    path: str | Path, *, lowercase: bool = True, strip_accents: bool = False, split_chinese: bool = True
-) -> TextTokenizer:
-    """Reads a `tokenizer.json`, or a `vocab.txt` of BERT WordPiece tokens, one a line.
-
-    Args:
-        path: the file.
-        lowercase, strip_accents, split_chinese: of a vocab.txt; a tokenizer.json says so itself.
-
-    Raises:
-        DataError: if the file is missing, is neither form, or lacks a special token.
-    """
-    path = Path(path)
-    try:
-        content = files.read_once(path, LARGEST_FILE)
-    except (FileNotFoundError, NotADirectoryError, ValueError):
-        raise DataError(str(path), "no such tokenizer file; expected a vocab.txt or tokenizer.json") from None
-    except OSError as error:
-        raise DataError(str(path), f"cannot read: {error.strerror}") from error
-    return parse_tokenizer(
-        path, content, lowercase=lowercase, strip_accents=strip_accents, split_chinese=split_chinese
-    )
-
-
-def parse_tokenizer(
-    path: Path,
-    data: bytes,
-    *,
-    lowercase: bool = True,
-    strip_accents: bool = False,
-    split_chinese: bool = True,
-) -> TextTokenizer:
-    """`load_tokenizer` of a file's bytes; its name says which form it has, or, without an ending, they do."""
-    if path.suffix == ".model":
-        raise UnsupportedTokenizerError(str(path), f"{SENTENCE_PIECE} (a *.model file)")
-    try:
-        content = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise DataError(str(path), f"not valid UTF-8 at byte {error.start + 1}") from error
-    if not files.is_json(path, data):
-        tokens = [token.rstrip(WHITE_SPACE) for token in content.split("\n")]
-        while tokens and not tokens[-1]:
-            tokens.pop()
-        return from_vocab(
-            tokens,
-            lowercase=lowercase,
-            strip_accents=strip_accents,
-            split_chinese=split_chinese,
-            name=str(path),
-        )
-    try:
-        text = checked(content.encode())
-    except NotSupportedError as error:
-        raise UnsupportedTokenizerError(str(path), str(error)) from error
-    except NotATokenizerError as error:
-        raise DataError(str(path), f"not a tokenizer.json: {error}") from error
-    except ValueError as error:
-        raise DataError(str(path), f"not a valid tokenizer.json: {error}") from error
-    with library_errors(str(path), "not a valid tokenizer.json"):
-        tokenizer = Tokenizer.from_str(text)
-    for token, token_id in added_ids(text).items():
-        given = tokenizer.token_to_id(token)
-        if given != token_id:
-            raise UnsupportedTokenizerError(
-                str(path),
-                f"a tokenizer with an added token out of order ({shown(token)} has the id {token_id:,}, and "
-                f"the tokenizers library gives it {given:,})",
-            )
-    return TextTokenizer(tokenizer, str(path))

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from custom_bert.data.tokenizer import EncodedTexts
+from custom_bert.data.encoded import EncodedTexts
 from custom_bert.phrases import at_lines, counted
 
 MOST_CHARACTERS = 0.05

@@ -23,7 +23,8 @@ from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, tr
 
 from custom_bert.data.split_pattern import split_pattern
 from custom_bert.data.text import is_blank
-from custom_bert.data.tokenizer import SPECIAL_TOKENS, TextTokenizer, from_vocab
+from custom_bert.data.tokenizer import TextTokenizer
+from custom_bert.data.tokenizer_files import SPECIAL_TOKENS, from_vocab
 
 RULES = "wordpiece/3"
 """Raised with every change of how a vocabulary is trained or applied; part of the cache's names."""

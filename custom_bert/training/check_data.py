@@ -15,7 +15,8 @@ from custom_bert.config import TrainConfig
 from custom_bert.data.dataset import Dataset, LabelledFile
 from custom_bert.data.reading import data_files, in_directory
 from custom_bert.data.text import composed
-from custom_bert.data.tokenizer import UNSEEN, TextTokenizer, load_tokenizer
+from custom_bert.data.tokenizer import UNSEEN, TextTokenizer
+from custom_bert.data.tokenizer_files import load_tokenizer
 from custom_bert.data.unknown import OF_A_GIVEN_VOCABULARY, OF_OTHER_TEXTS, OF_TRAINING_TEXTS, UnknownText
 from custom_bert.data.vocabulary import CODE_POINTS, composing, count_characters, largest_alphabet
 from custom_bert.rules.choices import vocab_size

@@ -10,7 +10,8 @@ from pathlib import Path
 from custom_bert import files
 from custom_bert.data.cache import Cache
 from custom_bert.data.source import Text
-from custom_bert.data.tokenizer import TextTokenizer, load_tokenizer
+from custom_bert.data.tokenizer import TextTokenizer
+from custom_bert.data.tokenizer_files import load_tokenizer
 from custom_bert.data.vocabulary import RULES, sample_stride, train_tokenizer
 from custom_bert.errors import ConfigError, DataError
 from custom_bert.rules import choices

@@ -16,7 +16,7 @@ from custom_bert.checkpoints.native import Description, load_model, write_descri
 from custom_bert.checkpoints.pretrained import load_pretrained
 from custom_bert.cli import main
 from custom_bert.config import ModelConfig
-from custom_bert.data.tokenizer import from_vocab
+from custom_bert.data.tokenizer_files import from_vocab
 from custom_bert.models.encoder import Encoder as EncoderModel
 from custom_bert.models.masked_lm import MaskedLanguageModel
 from custom_bert.presets import encoder_config

@@ -11,7 +11,7 @@ import torch
 
 from custom_bert.checkpoints.native import load_model
 from custom_bert.checkpoints.tensor_files import parse_tensors
-from custom_bert.data.tokenizer import load_tokenizer
+from custom_bert.data.tokenizer_files import load_tokenizer
 from custom_bert.errors import UserError
 from torture.experiment import Experiment, Trial
 from torture.hostile import FILES, prepare_model

@@ -22,7 +22,7 @@ from custom_bert.data.loader import BatchBuilder, Preparation, prefetch
 from custom_bert.data.store import open_store
 from custom_bert.data.targets import ClassIds
 from custom_bert.data.text import LineReader
-from custom_bert.data.tokenizer import from_vocab
+from custom_bert.data.tokenizer_files import from_vocab
 
 PLANS: tuple[Plan, ...] = get_args(Plan)
 PLAN = [np.arange(3 * i, 3 * i + 3) for i in range(40)]

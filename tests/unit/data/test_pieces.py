@@ -10,12 +10,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from custom_bert.data import cutting, pieces, shards
+from custom_bert import files
+from custom_bert.data import piece_writing, pieces
 from custom_bert.data.batching import padding_share, plan_batches
 from custom_bert.data.cache import Cache
 from custom_bert.data.corpus import Corpus, read_corpus
+from custom_bert.data.piece_files import Progress
+from custom_bert.data.piece_writing import Preparation
 from custom_bert.data.pieces import Pieces, open_pieces
-from custom_bert.data.tokenizer import TextTokenizer, from_vocab
+from custom_bert.data.tokenizer import TextTokenizer
+from custom_bert.data.tokenizer_files import from_vocab
 from custom_bert.errors import DataError, RunError
 
 LENGTH = 20
@@ -110,14 +114,14 @@ def content(folder: Path) -> dict[str, str]:
 def test_an_interrupted_preparation_goes_on_where_it_was(
     tmp_path: Path, tokenizer: TextTokenizer, monkeypatch: pytest.MonkeyPatch, stop: int
 ) -> None:
-    monkeypatch.setattr(cutting, "SHARD", 300)
-    monkeypatch.setattr(cutting, "GROUP", 7)
+    monkeypatch.setattr(piece_writing, "SHARD", 300)
+    monkeypatch.setattr(piece_writing, "GROUP", 7)
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     for folder in (whole, broken):
         folder.mkdir()
         write_corpus(folder)
     opened(whole, tokenizer)
-    real, calls, read = shards.ShardWriter.flush, 0, []
+    real, calls, read = piece_writing.Writer.flush, 0, []
 
     def flush(*arguments: Any) -> Any:
         nonlocal calls
@@ -127,7 +131,7 @@ def test_an_interrupted_preparation_goes_on_where_it_was(
         return real(*arguments)
 
     with monkeypatch.context() as kill:
-        kill.setattr(shards.ShardWriter, "flush", flush)
+        kill.setattr(piece_writing.Writer, "flush", flush)
         with pytest.raises(KeyboardInterrupt):
             opened(broken, tokenizer)
     encode = TextTokenizer.encode_plain
@@ -138,6 +142,58 @@ def test_an_interrupted_preparation_goes_on_where_it_was(
     assert content(broken) == content(whole)
     paragraphs = corpus(broken).paragraphs
     assert len(read) < paragraphs if stop > 2 else len(read) == paragraphs, "what was done is not done again"
+
+
+def test_a_preparation_killed_at_any_moment_goes_on_to_the_same_bytes(
+    tmp_path: Path, tokenizer: TextTokenizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Moments are those before and after each thing that is made durable."""
+    monkeypatch.setattr(piece_writing, "SHARD", 700)
+    monkeypatch.setattr(piece_writing, "GROUP", 7)
+    steps = [(piece_writing.Writer, "flush"), (Progress, "write")]
+    steps += [(files, name) for name in ("remove_file", "rename_directory")]
+    whole = tmp_path / "whole"
+    whole.mkdir()
+    write_corpus(whole, documents=40)
+    opened(whole, tokenizer)
+
+    def interrupted(folder: Path, stop: int) -> bool:
+        """Whether a preparation that is killed at this moment was killed at all."""
+        moments = 0
+
+        def moment() -> None:
+            nonlocal moments
+            moments += 1
+            if moments == stop:
+                raise KeyboardInterrupt
+
+        with monkeypatch.context() as kill:
+            for where, name in steps:
+                real = getattr(where, name)
+
+                def step(*arguments: Any, real: Any = real) -> Any:
+                    moment()
+                    found = real(*arguments)
+                    moment()
+                    return found
+
+                kill.setattr(where, name, step)
+            try:
+                opened(folder, tokenizer)
+            except KeyboardInterrupt:
+                return True
+        return False
+
+    for stop in range(1, 100):
+        folder = tmp_path / str(stop)
+        folder.mkdir()
+        write_corpus(folder, documents=40)
+        killed = interrupted(folder, stop)
+        opened(folder, tokenizer)
+        assert content(folder) == content(whole), stop
+        if not killed:
+            break
+    assert 20 < stop < 99
 
 
 def test_a_second_start_reads_no_text(
@@ -154,8 +210,8 @@ def test_more_shards_than_a_process_may_open_files(
 ) -> None:
     write_corpus(tmp_path)
     whole, _ = opened(tmp_path, tokenizer)
-    monkeypatch.setattr(cutting, "SHARD", 40)
-    monkeypatch.setattr(cutting, "GROUP", 1)
+    monkeypatch.setattr(piece_writing, "SHARD", 40)
+    monkeypatch.setattr(piece_writing, "GROUP", 1)
     monkeypatch.setattr(pieces, "MAPPED", 8)
     train, _ = opened(tmp_path, tokenizer, cache=Cache(tmp_path / "many"))
     assert len(train.about.train) > 100
@@ -173,15 +229,15 @@ def test_what_another_process_completed_meanwhile_is_taken(
 ) -> None:
     """The other one ends between our first look at the store and our lock."""
     write_corpus(tmp_path)
-    real = pieces.complete_store
+    real = pieces.read_complete
 
     def looks(directory: Path) -> Any:
-        monkeypatch.setattr(pieces, "complete_store", real)
+        monkeypatch.setattr(pieces, "read_complete", real)
         opened(tmp_path, tokenizer)
-        monkeypatch.setattr(pieces, "write_store", lambda *_: pytest.fail("prepared again"))
+        monkeypatch.setattr(Preparation, "run", lambda _: pytest.fail("prepared again"))
         return None
 
-    monkeypatch.setattr(pieces, "complete_store", looks)
+    monkeypatch.setattr(pieces, "read_complete", looks)
     train, _ = opened(tmp_path, tokenizer)
     assert len(train) > 100
     (store,) = (tmp_path / "cache" / "corpus").iterdir()
@@ -215,8 +271,8 @@ def test_a_paragraph_of_any_length_is_read(tmp_path: Path, tokenizer: TextTokeni
 def test_a_file_that_changes_while_it_is_read_is_refused(
     tmp_path: Path, tokenizer: TextTokenizer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cutting, "SHARD", 100)
-    monkeypatch.setattr(cutting, "GROUP", 10)
+    monkeypatch.setattr(piece_writing, "SHARD", 100)
+    monkeypatch.setattr(piece_writing, "GROUP", 10)
     write_corpus(tmp_path)
     found = corpus(tmp_path)
     right = (tmp_path / "b.txt").read_bytes()
@@ -244,13 +300,13 @@ def test_two_preparations_do_not_meet(
     tmp_path: Path, tokenizer: TextTokenizer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_corpus(tmp_path)
-    real = pieces.write_store
+    real = Preparation.run
 
-    def inside(*arguments: Any) -> Any:
-        monkeypatch.setattr(pieces, "write_store", real)
+    def inside(preparation: Preparation) -> Progress:
+        monkeypatch.setattr(Preparation, "run", real)
         with pytest.raises(RunError, match="another process prepares the same text; wait for it"):
             opened(tmp_path, tokenizer)
-        return real(*arguments)
+        return real(preparation)
 
-    monkeypatch.setattr(pieces, "write_store", inside)
+    monkeypatch.setattr(Preparation, "run", inside)
     opened(tmp_path, tokenizer)

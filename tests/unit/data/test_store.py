@@ -18,7 +18,8 @@ from custom_bert.data import store as module
 from custom_bert.data.cache import Cache
 from custom_bert.data.store import TokenStore, open_store
 from custom_bert.data.text import LineReader
-from custom_bert.data.tokenizer import TextTokenizer, from_vocab
+from custom_bert.data.tokenizer import TextTokenizer
+from custom_bert.data.tokenizer_files import from_vocab
 from custom_bert.errors import DataError, WriteError
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"

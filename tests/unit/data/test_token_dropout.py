@@ -5,9 +5,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from custom_bert.data.encoded import Frame
 from custom_bert.data.loader import BatchBuilder, Preparation
 from custom_bert.data.targets import ClassIds
 from custom_bert.data.token_dropout import TokenDropout
+from custom_bert.data.windows import Cut, whole
+
+FRAME = Frame((2,), (3,))
+
+
+def framed(lengths_N: np.ndarray) -> Cut:
+    return whole(lengths_N, FRAME.special(lengths_N))
+
 
 LENGTHS = st.lists(st.integers(1, 60), min_size=1, max_size=30)
 
@@ -17,8 +26,8 @@ LENGTHS = st.lists(st.integers(1, 60), min_size=1, max_size=30)
 def test_what_is_kept(lengths: list[int], rate: float, seed: int, epoch: int) -> None:
     lengths_N, examples_N = np.array(lengths), np.arange(len(lengths)) * 3
     dropout = TokenDropout(rate, seed)
-    planned_N = dropout.lengths(lengths_N, examples_N, epoch)
-    kept = dropout.positions(lengths_N, examples_N, epoch)
+    planned_N = dropout.lengths(framed(lengths_N), examples_N, epoch)
+    kept = dropout.positions(framed(lengths_N), examples_N, epoch)
     assert [len(k) for k in kept] == planned_N.tolist()
     for length, positions in zip(lengths, kept, strict=True):
         assert (np.diff(positions) > 0).all()
@@ -34,7 +43,7 @@ def test_what_is_kept(lengths: list[int], rate: float, seed: int, epoch: int) ->
 @pytest.mark.parametrize("rate", [0.1, 0.3, 0.6])
 def test_every_inner_token_is_left_out_at_the_rate(length: int, rate: float) -> None:
     texts = 4000
-    kept = TokenDropout(rate, 1).positions(np.full(texts, length), np.arange(texts), 0)
+    kept = TokenDropout(rate, 1).positions(framed(np.full(texts, length)), np.arange(texts), 0)
     share = np.bincount(np.concatenate(kept), minlength=length) / texts
     assert share[0] == share[-1] == 1
     error = (rate * (1 - rate) / texts) ** 0.5
@@ -43,15 +52,30 @@ def test_every_inner_token_is_left_out_at_the_rate(length: int, rate: float) -> 
 
 def test_company_changes_nothing_and_epochs_and_seeds_do() -> None:
     lengths_N, examples_N = np.array([30, 12, 25]), np.array([7, 3, 9])
-    together = TokenDropout(0.4, 0).positions(lengths_N, examples_N, 2)
+    together = TokenDropout(0.4, 0).positions(framed(lengths_N), examples_N, 2)
     for i in range(3):
-        alone = TokenDropout(0.4, 0).positions(lengths_N[i : i + 1], examples_N[i : i + 1], 2)
+        alone = TokenDropout(0.4, 0).positions(framed(lengths_N[i : i + 1]), examples_N[i : i + 1], 2)
         assert np.array_equal(alone[0], together[i])
     for other in (
-        TokenDropout(0.4, 0).positions(lengths_N, examples_N, 3),
-        TokenDropout(0.4, 1).positions(lengths_N, examples_N, 2),
+        TokenDropout(0.4, 0).positions(framed(lengths_N), examples_N, 3),
+        TokenDropout(0.4, 1).positions(framed(lengths_N), examples_N, 2),
     ):
         assert any(not np.array_equal(a, b) for a, b in zip(together, other, strict=True))
+
+
+def test_special_tokens_between_two_texts_always_stay() -> None:
+    """As [CLS] a [SEP] b [SEP] has them; the rate is of the other tokens."""
+    generator = np.random.Generator(np.random.PCG64(0))
+    texts, special = 500, np.empty((500, 3), dtype=np.int64)
+    a_N, b_N = generator.integers(1, 30, size=(2, texts))
+    lengths_N = a_N + b_N + 3
+    special[:, 0], special[:, 1], special[:, 2] = 0, a_N + 1, lengths_N - 1
+    dropout, pairs = TokenDropout(0.5, 0), whole(lengths_N, special)
+    kept = dropout.positions(pairs, np.arange(texts), 0)
+    assert [len(k) for k in kept] == dropout.lengths(pairs, np.arange(texts), 0).tolist()
+    for positions, own, inner in zip(kept, special, (a_N + b_N).tolist(), strict=True):
+        assert set(own.tolist()) <= set(positions.tolist())
+        assert abs(len(positions) - 3 - inner / 2) <= 0.5
 
 
 class Texts:
@@ -61,6 +85,9 @@ class Texts:
 
     def __getitem__(self, row: int) -> np.ndarray:
         return row * 100 + np.arange(self.lengths_N[row])
+
+    def special(self, rows: np.ndarray) -> np.ndarray:
+        return FRAME.special(self.lengths_N[rows])
 
 
 BUILDER = BatchBuilder(Texts(), np.array([3, 1, 0]), ClassIds(np.array([0, 1, 2])), pad_token_id=-1)

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from data_files import SPECIALS, lines, sentences, write_vocab
 from hypothesis import given, settings
@@ -18,13 +19,9 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, pre_tokenizers, processors, trainers
 
 from custom_bert.data import vocabulary as module
-from custom_bert.data.tokenizer import (
-    CHARACTERS_PER_TOKEN,
-    TextTokenizer,
-    from_vocab,
-    load_tokenizer,
-    parse_tokenizer,
-)
+from custom_bert.data.encoded import Frame
+from custom_bert.data.tokenizer import CHARACTERS_PER_TOKEN, TextTokenizer
+from custom_bert.data.tokenizer_files import from_vocab, load_tokenizer, parse_tokenizer
 from custom_bert.data.vocabulary import train_tokenizer
 from custom_bert.data.windows import MOST
 from custom_bert.errors import DataError
@@ -214,6 +211,25 @@ def test_unknown_characters_are_those_of_the_tokens_that_are_kept() -> None:
     assert plain.unknown_N.tolist() == [2, 1, 1, 0, 4] and plain.characters_N.tolist() == [4, 4, 4, 2, 4]
 
 
+def test_special_tokens_are_told_by_their_place_not_by_how_they_look() -> None:
+    encoded = LETTER_TOKENS.encode(["a [SEP] b", "", "[CLS]"], 16)
+    assert encoded.special_NS.tolist() == [[0, 4], [0, 1], [0, 2]]
+    assert encoded.special(np.array([2, 0])).tolist() == [[0, 2], [0, 4]]
+    for ids, special in zip(encoded.sequences, encoded.special_NS, strict=True):
+        assert ids[special].tolist() == [LETTER_TOKENS.cls_id, LETTER_TOKENS.sep_id]
+    assert LETTER_TOKENS.encode_plain(["a", "b"]).special_NS.shape == (2, 0)
+
+
+@pytest.mark.parametrize(("before", "after"), [((), (7,)), ((5,), ()), ((5, 6), (7, 8)), ((), ())])
+def test_a_frame_of_any_size_knows_its_places(before: tuple[int, ...], after: tuple[int, ...]) -> None:
+    frame, inner = Frame(before, after), [10, 11, 12]
+    ids = np.array([*before, *inner, *after])
+    special = frame.special(np.array([len(ids)]))
+    assert special.shape == (1, frame.size) and ids[special[0]].tolist() == [*before, *after]
+    offsets = frame.offsets(np.array([[0, 1], [1, 2], [3, 5]]), 9)
+    assert offsets.tolist() == [*[[0, 0]] * len(before), [0, 1], [1, 2], [3, 5], *[[9, 9]] * len(after)]
+
+
 def test_an_empty_text_is_a_start_and_an_end() -> None:
     encoded = LETTER_TOKENS.encode(["", " \u3000"], 16)
     arrays, lost = encoded.sequences, encoded.lost_N
@@ -283,7 +299,7 @@ def test_a_tokenizer_is_read_from_a_pipe_and_its_beginning_tells_which(tmp_path:
 
 
 def test_what_cannot_be_read_as_a_tokenizer_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("custom_bert.data.tokenizer.LARGEST_FILE", 100)
+    monkeypatch.setattr("custom_bert.data.tokenizer_files.LARGEST_FILE", 100)
     assert (
         fault(tmp_path / "none") == "DIR/none: no such tokenizer file; expected a vocab.txt or tokenizer.json"
     )

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
-from custom_bert.data.tokenizer import from_vocab
-from custom_bert.data.tokenizer_json import NotATokenizerError, NotSupportedError, checked
+from custom_bert.data.tokenizer_fields import NotSupportedError
+from custom_bert.data.tokenizer_files import from_vocab
+from custom_bert.data.tokenizer_json import NotATokenizerError, checked
 
 TEXTS = ["The cat's 12 mats, naïve 价格!", "  two  spaces\n", "[MASK] <mask> ##ing"]
 
@@ -150,3 +151,12 @@ def test_added_tokens_agree_with_the_vocabulary() -> None:
         with pytest.raises(ValueError) as caught:
             checked(json.dumps({**value, "added_tokens": added}).encode())
         assert reason in str(caught.value)
+
+
+def test_of_several_faults_the_same_one_is_told_in_every_process() -> None:
+    """The first in the order in which the keys are listed, not in that of a set, which differs."""
+    value = json.loads(word_piece().to_str())
+    value["added_tokens"][0] = dict.fromkeys(value["added_tokens"][0], 1.5)
+    with pytest.raises(ValueError) as caught:
+        checked(json.dumps(value).encode())
+    assert str(caught.value).startswith("added_tokens[0].id: expected a whole number")

@@ -7,11 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from custom_bert.config import ModelConfig, Plan
+from custom_bert.data.encoded import EncodedTexts, Frame
 from custom_bert.data.loader import BatchBuilder, Preparation
 from custom_bert.data.masking import Masker
 from custom_bert.data.targets import ClassIds
 from custom_bert.data.token_dropout import TokenDropout
-from custom_bert.data.tokenizer import EncodedTexts
 from custom_bert.data.windows import cut, whole
 from custom_bert.models.heads import SequenceClassifier
 from custom_bert.presets import encoder_config
@@ -20,8 +20,12 @@ CLS, SEP, MAX = 2, 3, 10
 LENGTHS = np.array([5, 10, 11, 26, 19, 3])
 
 
+FRAME = Frame((CLS,), (SEP,))
+
+
 def in_memory(sequences: list[np.ndarray]) -> EncodedTexts:
-    return EncodedTexts(sequences, *np.zeros((3, len(sequences)), dtype=np.int64))
+    special_NS = FRAME.special(np.array([len(ids) for ids in sequences]))
+    return EncodedTexts(sequences, special_NS, *np.zeros((3, len(sequences)), dtype=np.int64))
 
 
 def builder(lengths: np.ndarray, window: int | None = MAX) -> BatchBuilder:
@@ -33,7 +37,7 @@ def builder(lengths: np.ndarray, window: int | None = MAX) -> BatchBuilder:
 
 @given(st.lists(st.integers(2, 100), min_size=1, max_size=20), st.integers(3, 30))
 def test_every_token_is_read_in_as_few_equal_windows_as_it_takes(lengths: list[int], longest: int) -> None:
-    found = cut(np.array(lengths), longest)
+    found = cut(np.array(lengths), FRAME.special(np.array(lengths)), longest)
     assert (found.length_W <= longest).all()
     for text, length in enumerate(lengths):
         mine = found.text_W == text
@@ -47,9 +51,37 @@ def test_every_token_is_read_in_as_few_equal_windows_as_it_takes(lengths: list[i
         assert sizes.sum() < length - 2 + len(starts)
 
 
+@given(
+    st.lists(st.tuples(st.integers(0, 30), st.integers(0, 30)), min_size=1, max_size=8), st.integers(6, 20)
+)
+def test_special_tokens_between_texts_are_in_every_window_at_their_place(
+    pairs: list[tuple[int, int]], longest: int
+) -> None:
+    """As <s> a </s></s> b </s> has them. Windows do not count from the ends."""
+    texts = [[1, *range(10, 10 + a), 2, 2, *range(50, 50 + b), 2] for a, b in pairs]
+    lengths = np.array([len(ids) for ids in texts])
+    special = np.array([[0, a + 1, a + 2, a + b + 3] for a, b in pairs])
+    found = cut(lengths, special, longest)
+    assert (found.length_W <= longest).all() and found.special_WS.shape == (len(found.text_W), 4)
+    seen: list[list[int]] = [[] for _ in pairs]
+    for i, text in enumerate(found.text_W.tolist()):
+        ids = found.window(i, np.array(texts[text]))
+        assert len(ids) == found.length_W[i]
+        assert ids[found.special_WS[i]].tolist() == [1, 2, 2, 2]
+        inner = np.delete(ids, found.special_WS[i]).tolist()
+        assert inner == sorted(inner) and (np.array(inner) >= 10).all()
+        places = {token: at for at, token in enumerate(ids.tolist()) if token >= 10}
+        for token, at in places.items():  # draws go by the place in the text
+            assert texts[text][at + int(found.start_W[i])] == token
+        seen[text] += inner
+    assert [sorted(set(ids)) for ids in seen] == [[i for i in ids if i >= 10] for ids in texts]
+
+
 def test_texts_that_fit_are_left_as_they_are() -> None:
     short = np.array([2, 3, 10])
-    for found, wanted in zip(vars(cut(short, 10)).values(), vars(whole(short)).values(), strict=True):
+    special = FRAME.special(short)
+    made = (vars(cut(short, special, 10)), vars(whole(short, special)))
+    for found, wanted in zip(*(one.values() for one in made), strict=True):
         assert (found == wanted).all()
     batch = builder(short).build(np.arange(3), "uniform_length", MAX)
     assert batch.windows is None and batch.num_texts == 3
@@ -97,7 +129,7 @@ def test_a_texts_logits_are_the_mean_of_its_windows_logits(pooling: str) -> None
     texts = builder(LENGTHS)
     found = model(texts.build_for_evaluation(np.argsort(-LENGTHS)))
     for row, text in enumerate(np.argsort(-LENGTHS).tolist()):
-        pieces = cut(LENGTHS[[text]], MAX)
+        pieces = cut(LENGTHS[[text]], texts.store.special(np.array([text])), MAX)
         windows = [pieces.window(i, texts.store[text]) for i in range(len(pieces.text_W))]
         alone = BatchBuilder(in_memory(windows), np.arange(len(windows)), None, pad_token_id=0)
         each = [model(alone.build_for_evaluation(np.array([i])))[0] for i in range(len(windows))]

@@ -1,7 +1,7 @@
-"""The shards in which pieces of text lie on disk, and how far a store of them has come.
+"""What a store of pieces holds on disk, and whether it is as it was written.
 
-Shards are written one after the other, each durable before the next one begins, so that what was prepared
-before an interruption stays:
+A store is a directory of shards, for training and held-out text. Shards are written one after the other, each
+durable before the next one begins, so that what was prepared before an interruption stays:
 
     train-00000.ids      every piece's token ids, uint16 or uint32, little-endian
     train-00000.lengths  int32, tokens of each piece
@@ -15,20 +15,17 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-
 from custom_bert import files
-
-COMPLETE, UNTIL_THEN = "store.json", "progress.json"
-"""Where a store's `Progress` stands."""
 
 Split = Literal["train", "held_out"]
 SPLITS: tuple[Split, ...] = ("train", "held_out")
 
+PROGRESS, STORE = "progress.json", "store.json"
+
 
 @dataclass(frozen=True)
 class Shard:
-    """What was written.
+    """A shard that is on disk.
 
     Attributes:
         pieces, tokens: that it holds.
@@ -72,22 +69,43 @@ class Progress:
     complete: bool = False
 
     def shards(self, split: Split) -> list[Shard]:
-        """Of a split."""
+        """The shards of a split, in the order in which they were written."""
         return self.train if split == "train" else self.held_out
 
     @property
+    def pieces(self) -> int:
+        """Pieces of all shards."""
+        return sum(shard.pieces for split in SPLITS for shard in self.shards(split))
+
+    @property
     def tokens(self) -> int:
-        """Of all shards."""
+        """Tokens of all shards."""
         return sum(shard.tokens for split in SPLITS for shard in self.shards(split))
 
+    def write(self, directory: Path) -> None:
+        """Writes this, durably, under the name that says whether the store is complete."""
+        files.write_json(directory / (STORE if self.complete else PROGRESS), asdict(self))
 
-def names_of(split: Split, number: int) -> tuple[str, str]:
-    """The files of a shard: token ids, and lengths."""
+
+def shard_names(split: Split, number: int) -> tuple[str, str]:
+    """The names of a shard's two files: ids, and lengths."""
     return f"{split}-{number:05d}.ids", f"{split}-{number:05d}.lengths"
 
 
-def read_progress(path: Path) -> Progress | None:
-    """How far a store has come; None if that is not told, or damaged."""
+def read_unfinished(directory: Path, identity: str) -> Progress | None:
+    """How far an interrupted preparation of this has come; None if there was none, or files are damaged."""
+    about = _read(directory / PROGRESS)
+    return about if about is not None and about.identity == identity and _whole(directory, about) else None
+
+
+def read_complete(directory: Path) -> Progress | None:
+    """The description of a store whose files are as they were written; None if anything differs."""
+    about = _read(directory / STORE)
+    return about if about is not None and about.complete and _whole(directory, about) else None
+
+
+def _read(path: Path) -> Progress | None:
+    """A description; None if there is none, or it is damaged."""
     try:
         value: dict[str, Any] = files.parse_json(files.read_regular(path))
         for split in SPLITS:
@@ -97,57 +115,16 @@ def read_progress(path: Path) -> Progress | None:
         return None
 
 
-def write_progress(directory: Path, about: Progress) -> None:
-    """Says how far a store has come, in the file of that name if it is complete."""
-    files.write_json(directory / (COMPLETE if about.complete else UNTIL_THEN), asdict(about))
-
-
-def complete_store(directory: Path) -> Progress | None:
-    """The description of a store whose files are as they were written; None if anything differs."""
-    about = read_progress(directory / COMPLETE)
-    return about if about is not None and about.complete and is_whole(directory, about) else None
-
-
-def is_whole(directory: Path, about: Progress) -> bool:
+def _whole(directory: Path, about: Progress) -> bool:
     """Whether every shard's files are as they were written."""
     try:
         for split in SPLITS:
             for number, shard in enumerate(about.shards(split)):
                 wanted = (shard.ids_sha256, shard.lengths_sha256)
-                for file, sha256 in zip(names_of(split, number), wanted, strict=True):
+                for file, sha256 in zip(shard_names(split, number), wanted, strict=True):
                     with files.open_regular(directory / file) as stream:
                         if files.sha256_of(stream) != sha256:
                             return False
     except OSError:
         return False
     return True
-
-
-class ShardWriter:
-    """Collects the pieces of a split until they are a shard's worth.
-
-    Attributes:
-        tokens: collected.
-    """
-
-    def __init__(self, dtype: str) -> None:
-        self._dtype, self._ids, self._lengths, self.tokens = dtype, list[np.ndarray](), list[int](), 0
-
-    def add(self, ids: np.ndarray) -> None:
-        """One piece more, of (length,) token ids."""
-        self._ids.append(ids.astype(self._dtype))
-        self._lengths.append(len(ids))
-        self.tokens += len(ids)
-
-    def flush(self, directory: Path, split: Split, number: int) -> Shard | None:
-        """Writes the pieces so far as a shard of that number; None if there are none."""
-        if not self._ids:
-            return None
-        ids, lengths = names_of(split, number)
-        with files.writing(directory / ids) as ids_file:
-            ids_file.write(np.concatenate(self._ids).tobytes())
-        with files.writing(directory / lengths) as lengths_file:
-            lengths_file.write(np.array(self._lengths, dtype="<i4").tobytes())
-        shard = Shard(len(self._lengths), self.tokens, ids_file.sha256, lengths_file.sha256)
-        self._ids, self._lengths, self.tokens = [], [], 0
-        return shard

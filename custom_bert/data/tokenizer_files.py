@@ -1,0 +1,139 @@
+"""Tokenizers from files: a tokenizer.json, or a vocab.txt, which is a list of BERT's WordPiece tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
+from tokenizers.processors import TemplateProcessing
+
+from custom_bert import files
+from custom_bert.data.split_pattern import LONGEST_WORD
+from custom_bert.data.tokenizer import TextTokenizer, library_errors
+from custom_bert.data.tokenizer_fields import NotSupportedError
+from custom_bert.data.tokenizer_json import SENTENCE_PIECE, NotATokenizerError, added_ids, checked
+from custom_bert.errors import DataError, UnsupportedTokenizerError, shown
+
+SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+"""BERT's, with ids 0 to 4 in a trained vocabulary."""
+
+LARGEST_FILE = 1 << 28
+"""Bytes of a tokenizer's file."""
+
+WHITE_SPACE = (
+    "\t\n\v\f\r \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a"
+    "\u2028\u2029\u202f\u205f\u3000"
+)
+"""What the tokenizers library cuts off at the end of a line of vocab.txt."""
+
+
+def from_vocab(
+    tokens: Sequence[str],
+    *,
+    lowercase: bool,
+    strip_accents: bool = False,
+    split_chinese: bool = True,
+    name: str = "vocabulary",
+) -> TextTokenizer:
+    """A BERT WordPiece tokenizer over `tokens`, whose ids are their places in the list.
+
+    Of a token that stands there twice the last place counts, as in transformers; the others are left unused.
+    """
+    vocab = {token: i for i, token in enumerate(tokens)}
+    notes = _repetitions(tokens, vocab)
+    tokenizer = Tokenizer(models.WordPiece(vocab, unk_token="[UNK]", max_input_chars_per_word=LONGEST_WORD))
+    tokenizer.normalizer = normalizers.BertNormalizer(
+        clean_text=True, handle_chinese_chars=split_chinese, strip_accents=strip_accents, lowercase=lowercase
+    )
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.add_special_tokens([token for token in SPECIAL_TOKENS if token in vocab])
+    if "[CLS]" in vocab and "[SEP]" in vocab:
+        tokenizer.post_processor = TemplateProcessing(
+            single="[CLS] $A [SEP]",
+            pair="[CLS] $A [SEP] $B:1 [SEP]:1",
+            special_tokens=[("[CLS]", vocab["[CLS]"]), ("[SEP]", vocab["[SEP]"])],
+        )
+    return TextTokenizer(tokenizer, name, notes)
+
+
+def _repetitions(tokens: Sequence[str], vocab: dict[str, int]) -> list[str]:
+    """A line about tokens that stand in several places; none where all are distinct."""
+    places = [(i, token) for i, token in enumerate(tokens) if vocab[token] != i]
+    if not places:
+        return []
+    first, token = places[0]
+    what = f"the token {shown(token)}" if token else "an empty line"
+    others = f", and {len(places) - 1:,} more such lines" if len(places) > 1 else ""
+    return [f"{what} stands on lines {first + 1} and {vocab[token] + 1}, of which the last counts{others}"]
+
+
+def load_tokenizer(
+    path: str | Path, *, lowercase: bool = True, strip_accents: bool = False, split_chinese: bool = True
+) -> TextTokenizer:
+    """Reads a `tokenizer.json`, or a `vocab.txt` of BERT WordPiece tokens, one a line.
+
+    Args:
+        path: the file.
+        lowercase, strip_accents, split_chinese: of a vocab.txt; a tokenizer.json says so itself.
+
+    Raises:
+        DataError: if the file is missing, is neither form, or lacks a special token.
+    """
+    path = Path(path)
+    try:
+        content = files.read_once(path, LARGEST_FILE)
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        raise DataError(str(path), "no such tokenizer file; expected a vocab.txt or tokenizer.json") from None
+    except OSError as error:
+        raise DataError(str(path), f"cannot read: {error.strerror}") from error
+    return parse_tokenizer(
+        path, content, lowercase=lowercase, strip_accents=strip_accents, split_chinese=split_chinese
+    )
+
+
+def parse_tokenizer(
+    path: Path,
+    data: bytes,
+    *,
+    lowercase: bool = True,
+    strip_accents: bool = False,
+    split_chinese: bool = True,
+) -> TextTokenizer:
+    """`load_tokenizer` of a file's bytes; its name says which form it has, or, without an ending, they do."""
+    if path.suffix == ".model":
+        raise UnsupportedTokenizerError(str(path), f"{SENTENCE_PIECE} (a *.model file)")
+    try:
+        content = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DataError(str(path), f"not valid UTF-8 at byte {error.start + 1}") from error
+    if not files.is_json(path, data):
+        tokens = [token.rstrip(WHITE_SPACE) for token in content.split("\n")]
+        while tokens and not tokens[-1]:
+            tokens.pop()
+        return from_vocab(
+            tokens,
+            lowercase=lowercase,
+            strip_accents=strip_accents,
+            split_chinese=split_chinese,
+            name=str(path),
+        )
+    try:
+        text = checked(content.encode())
+    except NotSupportedError as error:
+        raise UnsupportedTokenizerError(str(path), str(error)) from error
+    except NotATokenizerError as error:
+        raise DataError(str(path), f"not a tokenizer.json: {error}") from error
+    except ValueError as error:
+        raise DataError(str(path), f"not a valid tokenizer.json: {error}") from error
+    with library_errors(str(path), "not a valid tokenizer.json"):
+        tokenizer = Tokenizer.from_str(text)
+    for token, token_id in added_ids(text).items():
+        given = tokenizer.token_to_id(token)
+        if given != token_id:
+            raise UnsupportedTokenizerError(
+                str(path),
+                f"a tokenizer with an added token out of order ({shown(token)} has the id {token_id:,}, and "
+                f"the tokenizers library gives it {given:,})",
+            )
+    return TextTokenizer(tokenizer, str(path))
