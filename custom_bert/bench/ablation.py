@@ -6,19 +6,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
-from typing import get_args
 
 from custom_bert.bench import convergence
 from custom_bert.bench.ablation_record import Cell, Record
-from custom_bert.bench.commands import Part
 from custom_bert.bench.equality import Proof, prove
+from custom_bert.bench.parts import PARTS, Part
 from custom_bert.bench.recipes import at_lengths, available, recipes, rows_for
 from custom_bert.bench.speed import measure
 from custom_bert.bench.switches import Improvement
 from custom_bert.bench.workloads import AG_NEWS, LENGTHS, Workload
 from custom_bert.config import Size
 
-PARTS: tuple[Part, ...] = get_args(Part)
 
 
 def run(

@@ -6,15 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+from custom_bert.bench.parts import Part
 from custom_bert.config import Size, TrainConfig, replace
 from custom_bert.config_sources import load
 from custom_bert.errors import ConfigError
 from custom_bert.options.option import Command, Group, Mark
 from custom_bert.terminal import say
-
-Part = Literal["speed", "lengths", "learning"]
-"""A part of the ablation."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class _Measurement(Command):

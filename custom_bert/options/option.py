@@ -235,8 +235,10 @@ def in_words(kind: Any) -> str:
 
 
 def as_words(value: Any) -> str:
-    """A value as it is written on the command line."""
-    return " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+    """A value as it is written on the command line; what cannot be seen there, as Python writes it."""
+    if isinstance(value, tuple):
+        return " ".join(map(str, value))
+    return repr(value) if isinstance(value, str) and not value.strip() else str(value)
 
 
 def sentence(words: str) -> str:

@@ -140,8 +140,8 @@ REFUSED = {
     ),
     "bench tun": "unknown command 'tun' (did you mean 'tune'?); see custom-bert bench --help",
     "--bogus": "unknown command '--bogus'; see custom-bert --help",
-    "pretrain a --objective classification": (
-        "--objective classification and pretrain contradict each other; give one"
+    "pretrain a --task classification": (
+        "--task classification and pretrain contradict each other; give one"
     ),
     "pretrain a --data.corpus b c": "--data.corpus b c and TEXT contradict each other; give one",
     "train a --data.train-texts data/train_dataset.txt": (
@@ -218,7 +218,7 @@ def test_the_command_line_counts_more_than_config_in_any_order(
     from custom_bert.training import loop
 
     trained: list[Any] = []
-    monkeypatch.setattr(loop, "train_model", lambda config, fresh: trained.append(config))
+    monkeypatch.setattr(loop, "train_model", lambda config, **_: trained.append(config))
     (tmp_path / "c.json").write_text('{"seed": 1, "optim.epochs": 7, "model.size": "tiny", "out": "x"}')
     config, options = ["--config", str(tmp_path / "c.json")], ["--seed", "2", "--model.size", "None"]
     assert main(["train", *(config + options if before else options + config)]) == 0
@@ -230,7 +230,7 @@ def test_the_same_said_twice_is_no_contradiction(monkeypatch: pytest.MonkeyPatch
     from custom_bert.training import loop
 
     trained: list[Any] = []
-    monkeypatch.setattr(loop, "train_model", lambda config, fresh: trained.append((config, fresh)))
+    monkeypatch.setattr(loop, "train_model", lambda config, **_: trained.append((config, fresh)))
     line = "train a --data.train-texts a/train_dataset.txt --max-minutes 2 --optim.max-minutes 2 --fresh"
     assert main(line.split()) == 0
     ((config, fresh),) = trained
