@@ -18,7 +18,6 @@ from custom_bert.bench.workloads import AG_NEWS, LENGTHS, Workload
 from custom_bert.config import Size
 
 
-
 def run(
     *,
     device: str,

@@ -13,6 +13,7 @@ from custom_bert.errors import ConfigError
 from custom_bert.options.option import Command, Group, Mark
 from custom_bert.terminal import say
 
+
 @dataclass(frozen=True, kw_only=True)
 class _Measurement(Command):
     out: Annotated[str, Mark(word="FILE", path=True)]

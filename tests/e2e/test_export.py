@@ -14,8 +14,9 @@ from custom_bert.checkpoints.native import load_model
 from custom_bert.cli import main
 from custom_bert.config import Preset
 from custom_bert.errors import RunError
-from custom_bert.inference import export, verify
 from custom_bert.inference.evaluate import evaluate_run
+from custom_bert.inference.exports import hf as export
+from custom_bert.inference.exports import verify
 
 PRESETS: tuple[Preset, ...] = ("legacy", "custom", "modern")
 FILES = {"config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "README.md"}

@@ -18,7 +18,7 @@ from custom_bert.checkpoints.pretrained import load_pretrained
 from custom_bert.config_sources import from_mapping
 from custom_bert.errors import ConfigError, RunError
 from custom_bert.inference.exports.hf import export_hugging_face
-from custom_bert.training.phases import masker
+from custom_bert.tasks.masked_lm import masker
 
 
 @pytest.fixture(scope="module")
@@ -314,7 +314,7 @@ def test_ids_of_no_token_are_trained_around_and_exported(
     (folder / "tokenizer.json").write_text(json.dumps(value))
     given = start(data, folder, tmp_path / "run", **{"optim.pretrain_epochs": 1})
     found = prepared(given)
-    assert masker(found, 0).special_ids == (*found.tokenizer.special_ids, gap)
+    assert masker(found.config, found.tokenizer, 0).special_ids == (*found.tokenizer.special_ids, gap)
     train_model(given)
     assert f"tokenizer: 1 of {len(vocabulary) + 1} ids belong to no token" in capsys.readouterr().out
     assert "verified" in export_hugging_face(tmp_path / "run", tmp_path / "out")[1]

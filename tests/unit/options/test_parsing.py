@@ -230,7 +230,7 @@ def test_the_same_said_twice_is_no_contradiction(monkeypatch: pytest.MonkeyPatch
     from custom_bert.training import loop
 
     trained: list[Any] = []
-    monkeypatch.setattr(loop, "train_model", lambda config, **_: trained.append((config, fresh)))
+    monkeypatch.setattr(loop, "train_model", lambda config, fresh, **_: trained.append((config, fresh)))
     line = "train a --data.train-texts a/train_dataset.txt --max-minutes 2 --optim.max-minutes 2 --fresh"
     assert main(line.split()) == 0
     ((config, fresh),) = trained
