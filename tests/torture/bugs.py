@@ -214,7 +214,7 @@ BUGS = (
         "models/evaluate.py",
         "        rows[batch.indices] = values\n",
         "        rows[: len(values)] = values\n",
-        "tests/e2e/test_train_evaluate_predict.py",
+        "tests/e2e/test_predict.py",
     ),
     Bug(
         "the worst weights are kept",
