@@ -121,7 +121,7 @@ EXPERIMENTS = (
         "E2",
         f"random bytes for the four files, or in them, {BATCH} sets each: a message that "
         "names the file, or a data set",
-        100,
+        15,
         1000,
         nothing,
         garbage,
