@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from e2e.test_locales import run_in
 from training_runs import arguments, settings, write_data
 
 from custom_bert import Classifier, train_model
@@ -90,13 +91,9 @@ def test_names_of_files_may_be_any_bytes(data: Path, tmp_path: Path) -> None:
     run = odd / "run"
     train = ["train", *arguments(settings(odd, run, **{"optim.epochs": 1}))]
     lines = [train, train, ["evaluate", str(run), str(odd)], ["info", str(run)], ["report", str(run)]]
-    program = f"from custom_bert.cli import main\nprint([main(line) for line in {lines!r}])"
-    environment = {**os.environ, "PYTHONIOENCODING": "utf-8:strict"}  # as in most languages' locales
-    done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, check=False, cwd=ROOT, env=environment
-    )
-    assert done.stdout.endswith(b"[0, 0, 0, 0, 0]\n"), done
-    assert os.fsencode(run) + b": this run is finished" in done.stdout
+    said = [run_in("utf-8", line) for line in lines]  # strict, as in most languages' locales
+    assert [one.code for one in said] == [0] * 5, said
+    assert os.fsencode(run) + b": this run is finished" in said[1].out
     assert json.loads((run / "run.json").read_text())["config"]["out"] == str(run)
 
 

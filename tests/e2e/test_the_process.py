@@ -16,7 +16,7 @@ import pytest
 import torch
 from training_runs import arguments, break_off, examples, settings
 
-from custom_bert import Classifier, openmp, train_model
+from custom_bert import Classifier, TrainResult, openmp, train_model
 from custom_bert.errors import ConfigError, CustomBertWarning, RunError, UserError
 from custom_bert.inference import in_order
 from custom_bert.training import decisions, loop
@@ -26,11 +26,11 @@ needs_openmp = pytest.mark.skipif(openmp._library() is None, reason="this build 
 
 
 @pytest.fixture(scope="module")
-def wide(data: Path) -> Path:
+def wide(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of matrices that are large enough for torch to divide among threads."""
-    changes = {"model.hidden_size": 256, "optim.epochs": 1}
-    train_model(settings(data, data.parent / "wide", **changes))
-    return data.parent / "wide"
+    directory = tmp_path_factory.mktemp("process") / "wide"
+    train_model(settings(data, directory, **{"model.hidden_size": 256, "optim.epochs": 1}))
+    return directory
 
 
 def python(code: str, **given: str) -> tuple[str, str]:
@@ -398,7 +398,7 @@ def test_a_forked_child_fine_tunes_and_predicts_whatever_its_parent_did(
         "    if child == 0:\n"
         "        faulthandler.dump_traceback_later(60, exit=True)\n"
         "        loaded.predict(['a dog barks'] * 64)\n"
-        f"        print('accuracy', train_model({{**{config!r}, 'out': out}}).accuracy, flush=True)\n"
+        f"        print('trained', train_model({{**{config!r}, 'out': out}}).accuracy, flush=True)\n"
         "        os._exit(0)\n"
         "    assert os.waitpid(child, 0)[1] == 0\n"
         f"loaded = Classifier.load({str(wide)!r})\n"
@@ -411,12 +411,19 @@ def test_a_forked_child_fine_tunes_and_predicts_whatever_its_parent_did(
         f"in_a_child({str(tmp_path / 'two')!r})\n",
         TOKENIZERS_PARALLELISM="false",
     )
-    assert sum(line.startswith("accuracy ") for line in out.splitlines()) == 2
+    assert sum(line.startswith("trained ") for line in out.splitlines()) == 2
+
+
+@pytest.fixture(scope="module")
+def in_bf16(data: Path, tmp_path_factory: pytest.TempPathFactory) -> TrainResult:
+    out = tmp_path_factory.mktemp("process") / "bf16"
+    return train_model(settings(data, out, **{"runtime.precision": "bf16"}))
 
 
 @pytest.mark.parametrize("mode", ["autocast", "no_grad", "inference_mode", "float64", "meta"])
-def test_the_callers_modes_do_not_reach_training(data: Path, tmp_path: Path, mode: str) -> None:
-    plain = train_model(settings(data, tmp_path / "plain", **{"runtime.precision": "bf16"}))
+def test_the_callers_modes_do_not_reach_training(
+    data: Path, in_bf16: TrainResult, tmp_path: Path, mode: str
+) -> None:
     modes: dict[str, Callable[[], Any]] = {
         "autocast": lambda: torch.autocast("cpu", torch.bfloat16),
         "no_grad": torch.no_grad,
@@ -433,7 +440,7 @@ def test_the_callers_modes_do_not_reach_training(data: Path, tmp_path: Path, mod
         assert torch.get_default_dtype() == (torch.float64 if mode == "float64" else torch.float32)
     finally:
         torch.set_default_dtype(torch.float32)
-    weights = [(one.directory / "model.safetensors").read_bytes() for one in (plain, found)]
+    weights = [(one.directory / "model.safetensors").read_bytes() for one in (in_bf16, found)]
     assert weights[0] == weights[1]
 
 

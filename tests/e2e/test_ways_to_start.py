@@ -23,16 +23,6 @@ from custom_bert.training.prepare import prepare
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def test_without_standard_output_a_run_trains(data: Path, tmp_path: Path) -> None:
-    """As under a supervisor that gives none."""
-    command = [sys.executable, "-m", "custom_bert", "train", *arguments(settings(data, tmp_path / "run"))]
-    done = subprocess.run(
-        ["sh", "-c", 'exec "$@" >&-', "sh", *command], stderr=subprocess.PIPE, cwd=ROOT, check=False
-    )
-    assert (done.returncode, done.stderr) == (0, b"")
-    assert json.loads((tmp_path / "run" / "run.json").read_text())["status"] == "finished"
-
-
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_has_help(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([name, "--help"]) == 0
@@ -81,10 +71,9 @@ def test_three_lines_train_with_the_module_and_no_main_guard(data: Path, tmp_pat
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("once") == 1 and "accuracy" in done.stdout
-    again = subprocess.run(
-        [sys.executable, "train.py"], cwd=tmp_path, capture_output=True, text=True, check=False
-    )
-    assert again.returncode == 0 and "this run is finished" in again.stdout
+    again = [sys.executable, "train.py", "--optim.epochs", "5"]  # the config.py beside it, and more
+    done = subprocess.run(again, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 66 and "error: " in done.stderr and "optim.epochs was 4, is 5" in done.stderr
 
 
 def test_a_config_object_works_too(data: Path, tmp_path: Path) -> None:
@@ -112,13 +101,17 @@ def test_no_vocabulary_is_kept_of_texts_that_changed_meanwhile(
     assert not list((tmp_path / "cache").rglob("*.json"))
 
 
-def test_choices_repeat_in_another_process_with_another_hash_seed(
+def test_another_process_without_standard_output_and_with_another_hash_seed_trains_the_same(
     data: Path, run: Path, tmp_path: Path
 ) -> None:
+    """As under a supervisor that gives no standard output."""
     environment = {**os.environ, "PYTHONHASHSEED": "77", "LANG": "C"}
     command = [sys.executable, "-m", "custom_bert", "train", *arguments(settings(data, tmp_path / "r"))]
-    subprocess.run(command, check=True, capture_output=True, cwd=ROOT, env=environment)
+    closed = ["sh", "-c", 'exec "$@" >&-', "sh", *command]
+    done = subprocess.run(closed, stderr=subprocess.PIPE, cwd=ROOT, env=environment, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")
     ours, theirs = (json.loads((d / "run.json").read_text()) for d in (run, tmp_path / "r"))
+    assert theirs["status"] == "finished"
     assert ours["identity"] == theirs["identity"] and ours["choices"] == theirs["choices"]
     assert (tmp_path / "r" / "model.safetensors").read_bytes() == (run / "model.safetensors").read_bytes()
 
@@ -136,15 +129,12 @@ def test_settings_without_effect_are_told(
     ]
 
 
-def test_init_writes_files_that_train_and_refuses_to_overwrite(
+def test_init_writes_the_two_files_and_refuses_to_overwrite(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["init", str(tmp_path / "new")]) == 0
-    assert (tmp_path / "new" / "config.py").read_bytes() == (ROOT / "config.py").read_bytes()
-    done = subprocess.run(
-        [sys.executable, "train.py"], cwd=tmp_path / "new", capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 65 and done.stderr.startswith("error: data/train_dataset.txt: no such file")
+    for name in ("config.py", "train.py"):
+        assert (tmp_path / "new" / name).read_bytes() == (ROOT / name).read_bytes()
     capsys.readouterr()
     assert main(["init", str(tmp_path / "new")]) == 74
     assert "exists already and is not overwritten" in capsys.readouterr().err
