@@ -66,7 +66,7 @@ BUGS = (
         "dropout begins anew",
         "training/checkpoint.py",
         '    torch.set_rng_state(found["random.cpu"])\n',
-        "",
+        "    pass\n",
         f"{QUICK} -k A9",
     ),
     Bug(
