@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from training_runs import examples, settings, write_data, write_lines
+from training_runs import examples, settings, write_lines
 
 from custom_bert import Classifier, train_model
 from custom_bert.checkpoints.native import load_model
@@ -28,16 +28,11 @@ CLASSES = {
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_data(tmp_path_factory.mktemp("export") / "data")
-
-
-@pytest.fixture(scope="module")
-def runs(data: Path) -> dict[Preset, Path]:
+def runs(data: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[Preset, Path]:
     """A run of each preset; the window is shorter than the longest texts."""
-    found = {}
+    folder, found = tmp_path_factory.mktemp("export"), {}
     for preset in PRESETS:
-        found[preset] = data.parent / preset
+        found[preset] = folder / preset
         changes = {"preset": preset, "model.num_hidden_layers": 4, "optim.epochs": 1}
         if preset == "modern":
             changes["model.local_attention"] = 8

@@ -119,7 +119,15 @@ def weights(out: Path) -> bytes:
     ("make", "changes"),
     [
         (classification, {}),
-        (classification, {"batch.token_budget": 16, "batch.accumulation": 1, "optim.pretrain_epochs": 0}),
+        (
+            classification,
+            {
+                "batch.token_budget": 16,
+                "batch.accumulation": 1,
+                "optim.pretrain_epochs": 0,
+                "optim.epochs": 1,
+            },
+        ),
         (classification, {"runtime.shard": True, "optim.pretrain_epochs": 0, "optim.epochs": 6}),
         (masked, {}),
     ],

@@ -142,7 +142,15 @@ def test_a_linear_classifier_is_the_one_that_scikit_learn_finds(monkeypatch: pyt
     assert probe.predicted(parts, torch.from_numpy(x_ND)).tolist() == ours_NC.argmax(1).tolist()
 
 
-def test_the_worth_of_an_encoder_is_one_number(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_worth_of_an_encoder_is_one_number(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    passes = {"optim.epochs": 2, "optim.pretrain_epochs": 1}  # a probe's own are minutes
+
+    def shortened(config: dict[str, Any]) -> Any:
+        return train_model({**config, **(passes if "preset" in config else {"optim.epochs": 2})})
+
+    monkeypatch.setattr(probe, "train_model", shortened)
     command = ["probe", str(folder / "enc"), str(folder / "data")]
     assert main([*command, "--scratch", "--json"]) == 0
     out = capsys.readouterr().out

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from training_runs import Ready, built, ready, settings, write_data, write_lines
+from training_runs import Ready, built, ready, settings, write_lines
 
 from custom_bert import train_model
 from custom_bert.checkpoints import hub
@@ -22,14 +22,10 @@ from custom_bert.tasks.masked_lm import masker
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_data(tmp_path_factory.mktemp("trained") / "data")
-
-
-@pytest.fixture(scope="module")
-def run(data: Path) -> Path:
-    train_model(settings(data, data.parent / "first", **{"model.num_hidden_layers": 3}))
-    return data.parent / "first"
+def run(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("trained") / "first"
+    train_model(settings(data, directory, **{"model.num_hidden_layers": 3}))
+    return directory
 
 
 @pytest.fixture(scope="module")

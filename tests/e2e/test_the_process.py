@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from training_runs import arguments, break_off, examples, settings, write_data
+from training_runs import arguments, break_off, examples, settings
 
-from custom_bert import Classifier, openmp, train_model
+from custom_bert import Classifier, TrainResult, openmp, train_model
 from custom_bert.errors import ConfigError, CustomBertWarning, RunError, UserError
 from custom_bert.inference import in_order
 from custom_bert.training import decisions, fit
@@ -26,22 +26,11 @@ needs_openmp = pytest.mark.skipif(openmp._library() is None, reason="this build 
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_data(tmp_path_factory.mktemp("process") / "data")
-
-
-@pytest.fixture(scope="module")
-def run(data: Path) -> Path:
-    train_model(settings(data, data.parent / "run"))
-    return data.parent / "run"
-
-
-@pytest.fixture(scope="module")
-def wide(data: Path) -> Path:
+def wide(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of matrices that are large enough for torch to divide among threads."""
-    changes = {"model.hidden_size": 256, "optim.epochs": 1}
-    train_model(settings(data, data.parent / "wide", **changes))
-    return data.parent / "wide"
+    directory = tmp_path_factory.mktemp("process") / "wide"
+    train_model(settings(data, directory, **{"model.hidden_size": 256, "optim.epochs": 1}))
+    return directory
 
 
 def python(code: str, **given: str) -> tuple[str, str]:
@@ -192,40 +181,46 @@ import os, sys, threading, warnings, faulthandler
 from custom_bert import Classifier, Encoder
 count = lambda: len(os.listdir("/proc/self/task"))
 import numpy, torch
+texts = ["a dog barks"] * 64
 before = count()
-loaded = {load}
+loaded = {
+    "fp32": Classifier.load(RUN, precision="fp32"),
+    "bf16": Classifier.load(RUN, precision="bf16"),
+    "vectors": Encoder.load(RUN),
+}
 assert count() == before, (before, count())
-{first}
-child = os.fork()
-if child == 0:
-    faulthandler.dump_traceback_later(30, exit=True)
-    with warnings.catch_warnings(record=True) as said:
-        warnings.simplefilter("always")
-        done = len({work}), len({work})
-    print(*done, len(said), *(str(one.message)[:40] for one in said[:1]), flush=True)
-    os._exit(0)
-assert os.waitpid(child, 0)[1] == 0
+def work(name):
+    return len(loaded[name].embed(texts) if name == "vectors" else loaded[name].predict(texts))
+def in_a_child(name):
+    child = os.fork()
+    if child == 0:
+        faulthandler.dump_traceback_later(30, exit=True)
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always")
+            done = work(name), work(name)
+        print(name, *done, len(said), *(str(one.message)[:40] for one in said[:1]), flush=True)
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+for name in loaded:
+    in_a_child(name)
+for name in ("fp32", "bf16"):
+    work(name)
+    in_a_child(name)
 """
 linux = pytest.mark.skipif(sys.platform != "linux", reason="counts threads in /proc")
 
 
 @linux
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
-@pytest.mark.parametrize("first", [False, True])
-def test_a_forked_child_predicts(wide: Path, precision: str, first: bool) -> None:
+def test_a_forked_child_predicts_and_embeds(wide: Path) -> None:
     """As gunicorn --preload does it; a child of a process that has predicted already has one thread."""
-    load = f"Classifier.load({str(wide)!r}, precision={precision!r})"
-    work = "loaded.predict(['a dog barks'] * 64)"
-    code = FORK.replace("{load}", load).replace("{work}", work).replace("{first}", work if first else "")
-    out, _ = python(code, TOKENIZERS_PARALLELISM="false")
-    assert out.strip() == ("64 64 1 this process was forked from one that ha" if first else "64 64 0")
-
-
-@linux
-def test_a_forked_child_embeds(wide: Path) -> None:
-    load, work = f"Encoder.load({str(wide)!r})", "loaded.embed(['a dog barks'] * 64)"
-    code = FORK.replace("{load}", load).replace("{work}", work).replace("{first}", "")
-    assert python(code, TOKENIZERS_PARALLELISM="false")[0].strip() == "64 64 0"
+    out, _ = python(FORK.replace("RUN", repr(str(wide))), TOKENIZERS_PARALLELISM="false")
+    assert out.splitlines() == [
+        "fp32 64 64 0",
+        "bf16 64 64 0",
+        "vectors 64 64 0",
+        "fp32 64 64 1 this process was forked from one that ha",
+        "bf16 64 64 1 this process was forked from one that ha",
+    ]
 
 
 @linux
@@ -386,41 +381,49 @@ def test_loading_in_several_threads_leaves_their_number_of_threads(run: Path) ->
 
 
 @linux
-@pytest.mark.parametrize("first", ["loaded.predict(['a dog barks'] * 64)", "refused()"])
 def test_a_forked_child_fine_tunes_and_predicts_whatever_its_parent_did(
-    wide: Path, data: Path, tmp_path: Path, first: str
+    wide: Path, data: Path, tmp_path: Path
 ) -> None:
+    """The parent was refused a training, and then it predicted; of each state a child."""
     changes = {"model.init_from": str(wide), "optim.epochs": 1, "optim.embedding_lr_factor": 1.0}
     named = ("model.hidden_size", "model.num_hidden_layers", "model.num_attention_heads")
-    config = settings(data, tmp_path / "child", **changes, **dict.fromkeys(named))
+    config = settings(data, None, **changes, **dict.fromkeys(named))
     refused = {**config, "model.hidden_size": 32, "out": str(tmp_path / "refused")}
     out, _ = python(
         "import os, faulthandler\n"
         "from custom_bert import Classifier, train_model\n"
         "from custom_bert.errors import ConfigError\n"
-        "def refused():\n"
-        "    try:\n"
-        f"        train_model({refused!r})\n"
-        "    except ConfigError:\n"
-        "        return\n"
-        "    raise AssertionError\n"
+        "def in_a_child(out):\n"
+        "    child = os.fork()\n"
+        "    if child == 0:\n"
+        "        faulthandler.dump_traceback_later(60, exit=True)\n"
+        "        loaded.predict(['a dog barks'] * 64)\n"
+        f"        print('trained', train_model({{**{config!r}, 'out': out}}).accuracy, flush=True)\n"
+        "        os._exit(0)\n"
+        "    assert os.waitpid(child, 0)[1] == 0\n"
         f"loaded = Classifier.load({str(wide)!r})\n"
-        f"{first}\n"
-        "child = os.fork()\n"
-        "if child == 0:\n"
-        "    faulthandler.dump_traceback_later(60, exit=True)\n"
-        "    loaded.predict(['a dog barks'] * 64)\n"
-        f"    print('accuracy', train_model({config!r}).accuracy)\n"
-        "    os._exit(0)\n"
-        "assert os.waitpid(child, 0)[1] == 0",
+        "try:\n"
+        f"    train_model({refused!r})\n"
+        "    raise AssertionError\n"
+        "except ConfigError:\n"
+        f"    in_a_child({str(tmp_path / 'one')!r})\n"
+        "loaded.predict(['a dog barks'] * 64)\n"
+        f"in_a_child({str(tmp_path / 'two')!r})\n",
         TOKENIZERS_PARALLELISM="false",
     )
-    assert "accuracy" in out
+    assert sum(line.startswith("trained ") for line in out.splitlines()) == 2
+
+
+@pytest.fixture(scope="module")
+def in_bf16(data: Path, tmp_path_factory: pytest.TempPathFactory) -> TrainResult:
+    out = tmp_path_factory.mktemp("process") / "bf16"
+    return train_model(settings(data, out, **{"runtime.precision": "bf16"}))
 
 
 @pytest.mark.parametrize("mode", ["autocast", "no_grad", "inference_mode", "float64", "meta"])
-def test_the_callers_modes_do_not_reach_training(data: Path, tmp_path: Path, mode: str) -> None:
-    plain = train_model(settings(data, tmp_path / "plain", **{"runtime.precision": "bf16"}))
+def test_the_callers_modes_do_not_reach_training(
+    data: Path, in_bf16: TrainResult, tmp_path: Path, mode: str
+) -> None:
     modes: dict[str, Callable[[], Any]] = {
         "autocast": lambda: torch.autocast("cpu", torch.bfloat16),
         "no_grad": torch.no_grad,
@@ -437,7 +440,7 @@ def test_the_callers_modes_do_not_reach_training(data: Path, tmp_path: Path, mod
         assert torch.get_default_dtype() == (torch.float64 if mode == "float64" else torch.float32)
     finally:
         torch.set_default_dtype(torch.float32)
-    weights = [(one.directory / "model.safetensors").read_bytes() for one in (plain, found)]
+    weights = [(one.directory / "model.safetensors").read_bytes() for one in (in_bf16, found)]
     assert weights[0] == weights[1]
 
 

@@ -19,7 +19,7 @@ from custom_bert.training import fit
 from custom_bert.training.phases import Phase, Step
 from custom_bert.training.state import State
 from torture.experiment import Experiment, Trial
-from torture.runs import prepare_data, recipe, train, whole
+from torture.runs import prepare_data, prepare_texts, recipe, train, whole
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -68,7 +68,7 @@ def not_finite(trial: Trial) -> None:
 
     fit.step_within_memory = poisoned  # type: ignore[assignment]
     try:
-        train(recipe(trial.shared, run, **{"optim.epochs": 6}), log)
+        train(recipe(trial.shared, run, **{"optim.pretrain_epochs": 1, "optim.epochs": 6}), log)
         assert times == 1, "three in a row did not stop training"
         lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
         assert [line for line in lines if line["kind"] == "train"][-1]["skipped"] == 1
@@ -136,7 +136,7 @@ def out_of_memory(trial: Trial, at: int, way: str) -> bytes:
 
     fit.step_within_memory = step  # type: ignore[assignment]
     try:
-        train(recipe(trial.shared, run), log)
+        train(recipe(trial.shared, run, **{"optim.pretrain_epochs": 2, "optim.epochs": 4}), log)
     finally:
         fit.step_within_memory = real
     return (run / "model.safetensors").read_bytes()
@@ -172,7 +172,7 @@ EXPERIMENTS = (
         "NaN or infinity in loss, gradient or activation: counted, never on the disk, three in a row stop",
         12,
         120,
-        prepare_data,
+        prepare_texts,
         not_finite,
     ),
     Experiment(
@@ -180,7 +180,7 @@ EXPERIMENTS = (
         "memory that is not there in forward or backward pass: halves, as if they had been asked for",
         2,
         40,
-        prepare_data,
+        prepare_texts,
         no_memory,
     ),
 )

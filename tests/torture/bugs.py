@@ -66,7 +66,7 @@ BUGS = (
         "dropout begins anew",
         "training/checkpoint.py",
         '    torch.set_rng_state(found["random.cpu"])\n',
-        "",
+        "    pass\n",
         f"{QUICK} -k A9",
     ),
     Bug(
@@ -214,7 +214,7 @@ BUGS = (
         "models/evaluate.py",
         "        rows[batch.indices] = values\n",
         "        rows[: len(values)] = values\n",
-        "tests/e2e/test_train_evaluate_predict.py",
+        "tests/e2e/test_predict.py",
     ),
     Bug(
         "the worst weights are kept",

@@ -183,7 +183,7 @@ EXPERIMENTS = (
     Experiment(
         "A1-A10",
         "SIGKILL at random times, the same command again: the same bits, each example once an epoch",
-        12,
+        4,
         300,
         prepare_kills,
         killed,
@@ -199,7 +199,7 @@ EXPERIMENTS = (
     Experiment(
         "A7",
         "SIGTERM and SIGINT at random times: codes 143 and 130, the same bits in the end",
-        4,
+        2,
         100,
         prepare_kills,
         asked_to_end,

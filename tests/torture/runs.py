@@ -53,9 +53,14 @@ LABELS_ALONE = {"optim.pretrain_epochs": 0, "optim.epochs": 16, "optim.r_drop": 
 """What most users train: token vectors in use alone, each text twice."""
 
 
+def prepare_texts(shared: Path) -> None:
+    """The data alone, for trials that are compared with each other."""
+    write_data(shared / "data", train=90, val=30)
+
+
 def prepare_data(shared: Path, **changes: Any) -> None:
     """The data, its tokens, and the fingerprint of a run that nobody breaks."""
-    write_data(shared / "data", train=90, val=30)
+    prepare_texts(shared)
     train(recipe(shared, shared / "whole", **changes), shared / "whole.log")
     (shared / "whole.json").write_text(json.dumps(fingerprint(shared / "whole", shared / "whole.log")))
 

