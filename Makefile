@@ -43,7 +43,7 @@ train: $(READY)
 	$(BIN)/python train.py
 
 test: check # which has run the tests of the architecture
-	$(BIN)/python -m pytest --ignore tests/unit/test_architecture.py
+	$(BIN)/python -m pytest --ignore tests/unit/test_architecture.py --numprocesses 2 --dist loadfile
 
 check: $(READY)
 	$(BIN)/ruff format --check .
