@@ -99,8 +99,9 @@ class LabelledTexts:
 
     def sizes(self, train: BatchBuilder, val: BatchBuilder) -> str:
         """See `data.source.Source`."""
+        set_aside = " (set aside from the training lines)" if self.dataset.was_divided else ""
         return (
-            f"{len(train.rows_N):,} training and {len(val.rows_N):,} validation texts, "
+            f"{len(train.rows_N):,} training and {len(val.rows_N):,} validation texts{set_aside}, "
             f"{len(self.labels):,} labels"
         )
 

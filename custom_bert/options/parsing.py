@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from custom_bert.config_sources import meant
+from custom_bert.config_sources import REMOVED, meant
 from custom_bert.errors import UserError, nearest, shown
 from custom_bert.options.option import Command, Given, Option, all_options, element, in_words
 
@@ -106,6 +106,9 @@ def read_command(command: type[Command], called: str, given: Sorted) -> Command:
     if given.unknown:
         name = given.unknown[0].partition("=")[0]
         told = name if name.isprintable() else shown(name)
+        gone = REMOVED.get(name.removeprefix("--").replace("-", "_")) if command.takes_settings else None
+        if gone:
+            raise UserError(f"{told} is no setting any more: {gone}; leave it out")
         raise UserError(f"unknown option {told}{_hint(command, name)}; see {called} --help")
     options = all_options(command)
     words = {**_by_place(options, called, given.arguments), **_once(options, given)}

@@ -222,8 +222,8 @@ UNUSABLE: dict[str, tuple[dict[str, bytes | None], str]] = {
     ),
     "a label with a tab": (
         {"train_labels.txt": lines(changed(LABELS, 1, "bad\t0.9"))},
-        "DIR/train_labels.txt:2: label 'bad\\t0.9' holds a tab, "
-        "which separates label and probability in predictions",
+        "DIR/train_labels.txt:2: label 'bad\\t0.9' holds a tab; to learn several labels a line, separated by "
+        "tabs, take --task multi_label",
     ),
     "an empty label": (
         {"train_labels.txt": lines(changed(LABELS, 4, ""))},

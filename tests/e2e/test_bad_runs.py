@@ -73,7 +73,8 @@ DAMAGED: dict[str, tuple[str, Callable[[bytes], bytes] | bytes | None, int, str]
         "config.json",
         b"{}",
         66,
-        "DIR/run/config.json: not a configuration of the format custom-bert/1 or custom-bert/2",
+        "DIR/run/config.json: not a configuration of the format "
+        "custom-bert/1 or custom-bert/2 or custom-bert/3",
     ),
     "an unknown key": (
         "config.json",

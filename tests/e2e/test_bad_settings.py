@@ -151,12 +151,6 @@ COMMAND_LINES: dict[str, tuple[str, int, str]] = {
         64,
         "unknown option --lr (did you mean --optim.lr?); see custom-bert train --help",
     ),
-    "an option without its group, of which there are two": (
-        "train DIR --warmup 0.1",
-        64,
-        "unknown option --warmup (did you mean --batch.warmup or --optim.warmup?); "
-        "see custom-bert train --help",
-    ),
     "an option by its older name": (
         "train DIR --emb-dim 64",
         64,

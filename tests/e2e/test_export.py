@@ -1,5 +1,6 @@
 """What is trained here opens in transformers: the same tensors, ids, labels and probabilities."""
 
+import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -178,7 +179,8 @@ def test_an_export_that_differs_is_refused_and_leaves_nothing(
             made["pre_tokenizer"] = {"type": "WhitespaceSplit"}
         return json.dumps(made)
 
-    monkeypatch.setattr(export, "to_hugging_face", tensors)
+    head = dataclasses.replace(export.HEADS["sequence_classification"], tensors=tensors)
+    monkeypatch.setitem(export.HEADS, "sequence_classification", head)
     monkeypatch.setattr(export, "_tokenizer_json", tokenizer)
     if mistake == "no class":
         monkeypatch.setattr(verify, "LARGEST", -1.0)
@@ -237,8 +239,8 @@ def test_windows_find_what_the_head_does_not_hold(data: Path, tmp_path: Path) ->
     result = train_model(settings(late, tmp_path / "run", **both))
     assert head.accuracy < 0.5 and result.accuracy > 0.9
 
-    scores, _ = evaluate_run(tmp_path / "run", late, split="val")
-    assert scores.accuracy == result.accuracy
+    scores = evaluate_run(tmp_path / "run", late, split="val").numbers
+    assert scores["accuracy"] == result.accuracy
     with pytest.raises(RunError, match=r"data\.long_texts is windows, and its tokenizers keep the head"):
         export.export_hugging_face(tmp_path / "run", tmp_path / "out")
     ours = Classifier.load(tmp_path / "run")

@@ -87,15 +87,9 @@ def test_hidden_tokens_are_learned(run: Path) -> None:
 
 STOPS = {
     "as it is": ({}, 17),
-    "warming up": (
-        {
-            "batch.accumulation": 4,
-            "batch.warmup": 0.5,
-            "batch.length_warmup": 0.6,
-            "optim.whole_words": True,
-            "batch.plan": "packed",
-        },
-        9,
+    "packed, whole words": (
+        {"batch.accumulation": 4, "optim.whole_words": True, "batch.plan": "packed"},
+        5,
     ),
 }
 
@@ -124,23 +118,6 @@ def test_a_stopped_run_is_continued_bit_for_bit(
     assert weights[0] == weights[1]
     losses = [[line["loss"] for line in metrics(tmp_path / name, "pretrain")] for name in ("whole", "run")]
     assert losses[0] == losses[1]
-
-
-def test_batches_grow_and_pieces_grow(corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    real, seen = fit.step_within_memory, []
-
-    def step(state: Any, phase: Any, step: Any, *rest: Any, **options: Any) -> Any:
-        longest = max(int(b.layout.lengths_N.max()) for b in step.microbatches)
-        seen.append((len(step.microbatches), longest, sum(b.num_tokens for b in step.microbatches)))
-        return real(state, phase, step, *rest, **options)
-
-    monkeypatch.setattr(fit, "step_within_memory", step)
-    changes = {"batch.accumulation": 3, "batch.warmup": 0.4, "batch.length_warmup": 0.5}
-    train_model(recipe(corpus, tmp_path / "run", **changes))
-    counts, longest, tokens = zip(*seen, strict=True)
-    assert counts[0] == 1 and counts[-2] == 3 and 2 in counts
-    assert longest[0] == 8 and 16 in longest and longest[-2] > 16
-    assert sum(tokens) == 6 * json.loads((tmp_path / "run" / "run.json").read_text())["data"]["train_tokens"]
 
 
 def test_a_classifier_starts_from_it(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -217,17 +194,12 @@ def test_another_decay_begins_where_the_learning_rate_began_to_fall(
         ("pretrain DIR/no.txt --out DIR/x", 65, "DIR/no.txt: no such file"),
         ("pretrain DIR/corpus --data.corpus DIR/other --out DIR/x", 64, "contradict each other; give one"),
         ("pretrain DIR/corpus --optim.mask-rate 0.9", 64, "optim.mask_rate must be between 0.05 and 0.6"),
-        ("pretrain DIR/corpus --batch.warmup 0.1", 64, "batch.warmup: every step has one batch"),
         (
-            "pretrain DIR/corpus --max-minutes 1 --batch.length-warmup 0.1 --data.held-out 0.1",
+            "pretrain DIR/corpus --batch.warmup 0.1",
             64,
-            "batch.length_warmup is a share of the steps, which optim.max_minutes leaves open",
+            "--batch.warmup is no setting any more: steps have one size; leave it out",
         ),
-        (
-            "pretrain DIR/corpus --preset legacy --batch.length-warmup 0.1 --data.held-out 0.1",
-            64,
-            "cuts what is not padded",
-        ),
+        ("pretrain DIR/corpus --data.held-out 0.1", 64, "did you mean --data.val-fraction?"),
         ("predict RUN DIR/corpus/text.txt", 66, "a pretrained encoder, which knows no labels"),
         ("evaluate RUN DIR/corpus", 66, "a pretrained encoder, which knows no labels"),
     ],
@@ -266,10 +238,10 @@ def test_settings_that_nothing_reads_are_told(
     changes = {"optim.class_weights": "balanced", "optim.label_smoothing": 0.1, "optim.epochs": 1}
     train_model(recipe(corpus, tmp_path / "run", **changes))
     out = capsys.readouterr().out
-    assert "optim.class_weights balanced has no effect: objective is masked_lm" in out
-    assert "optim.label_smoothing 0.1 has no effect: objective is masked_lm" in out
+    assert "optim.class_weights balanced has no effect: task is masked_lm" in out
+    assert "optim.label_smoothing 0.1 has no effect: task is masked_lm" in out
     data = write_data(tmp_path / "data", train=30, val=15)
-    train_model(settings(data, tmp_path / "cls", **{"optim.mask_rate": 0.2, "batch.length_warmup": 0.1}))
+    train_model(settings(data, tmp_path / "cls", **{"optim.mask_rate": 0.2, "data.label_separator": ","}))
     out = capsys.readouterr().out
     assert "optim.mask_rate 0.2 has no effect: nothing is masked" in out
-    assert "batch.length_warmup 0.1 has no effect: objective is classification" in out
+    assert "data.label_separator , has no effect: task is classification" in out

@@ -51,7 +51,7 @@ def classification(folder: Path, out: Path, **changes: Any) -> dict[str, Any]:
 
 
 def masked(folder: Path, out: Path, **changes: Any) -> dict[str, Any]:
-    options = {"optim.epochs": 2, "batch.accumulation": 2, "batch.warmup": 0.4, "runtime.log_every": 1}
+    options = {"optim.epochs": 2, "batch.accumulation": 2, "runtime.log_every": 1}
     return recipe(folder / "corpus", out, **{**options, **changes})
 
 

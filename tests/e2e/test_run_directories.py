@@ -157,20 +157,19 @@ def test_ctrl_c_keeps_the_last_evaluated_weights_and_a_checkpoint_and_says_where
 def test_weights_that_diverged_are_not_kept_and_the_directory_is_free_again(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from custom_bert.models.evaluate import Evaluation
-    from custom_bert.training import evaluation
+    from custom_bert.training import outcome
 
-    real = evaluation.evaluate
+    real = outcome.measure
 
-    def diverged(*args: Any, **kwargs: Any) -> Evaluation:
-        return dataclasses.replace(real(*args, **kwargs), loss=float("nan"))
+    def diverged(*args: Any, **kwargs: Any) -> Any:
+        return dataclasses.replace(real(*args, **kwargs), loss=float("nan"))  # type: ignore[type-var]
 
     values = settings(data, tmp_path / "run", **{"optim.epochs": 1})
-    monkeypatch.setattr(evaluation, "evaluate", diverged)
+    monkeypatch.setattr(outcome, "measure", diverged)
     with pytest.raises(UserError, match=r"training diverged; lower optim\.lr$"):
         train_model(values)
     assert not (tmp_path / "run").exists()
-    monkeypatch.setattr(evaluation, "evaluate", real)
+    monkeypatch.setattr(outcome, "measure", real)
     assert train_model(values | {"optim.lr": 1e-3}).directory == tmp_path / "run"
 
 
@@ -234,7 +233,7 @@ def test_ctrl_c_while_the_result_is_printed_leaves_a_finished_run(
     def stop(*arguments: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("custom_bert.training.outcome.score_lines", stop)
+    monkeypatch.setattr("custom_bert.tasks.classification.score_lines", stop)
     with pytest.raises(KeyboardInterrupt):
         train_model(settings(data, tmp_path / "run"))
     assert json.loads((tmp_path / "run" / "run.json").read_text())["status"] == "finished"

@@ -18,7 +18,7 @@ from custom_bert.models.layers import EncoderLayer
 from custom_bert.rules.schedule import lr_factor
 from custom_bert.tasks.classification import CrossEntropy
 from custom_bert.tasks.masked_lm import masker
-from custom_bert.training import evaluation, fit
+from custom_bert.training import fit, outcome
 from custom_bert.training.state import State
 from custom_bert.training.step import train_step
 
@@ -175,7 +175,7 @@ def test_the_best_weights_are_those_of_the_metric(
     unbalanced: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, metric: str, best: int
 ) -> None:
     """The first evaluation has the better accuracy, the second the better macro-F1."""
-    real, count = evaluation.evaluate, 0
+    real, count = outcome.measure, 0
 
     def evaluate(*arguments: Any, **options: Any) -> Any:
         nonlocal count
@@ -184,7 +184,7 @@ def test_the_best_weights_are_those_of_the_metric(
         accuracy, macro_f1 = {1: (0.9, 0.5), 2: (0.8, 0.6)}.get(count, (0.1, 0.1))
         return replace(found, scores=replace(found.scores, accuracy=accuracy, macro_f1=macro_f1))
 
-    monkeypatch.setattr(evaluation, "evaluate", evaluate)
+    monkeypatch.setattr(outcome, "measure", evaluate)
     changes = {"optim.metric": metric, "optim.eval_every": 2}
     result = train_model(settings(unbalanced, tmp_path / "run", **changes))
     assert result.step == 2 * best

@@ -15,6 +15,7 @@ from custom_bert import Classifier, train_model
 from custom_bert.cli import main
 from custom_bert.errors import CustomBertWarning, DataError, RunError
 from custom_bert.training import fit
+from custom_bert.training.log import Reporter
 
 THAI = [
     "ร้าน",
@@ -234,16 +235,15 @@ def test_unknown_text_is_told_by_check_data(tmp_path: Path, capsys: pytest.Captu
 
 
 def test_what_check_data_says_of_a_new_vocabulary_is_what_training_finds(tmp_path: Path) -> None:
-    from data_files import data_config
+    from data_files import read
 
-    from custom_bert.data.dataset import read_dataset
     from custom_bert.data.vocabulary import train_tokenizer
     from custom_bert.training.check_data import _unknown_to_a_new_one, unknown_of
 
     draw = random.Random(0)
     rare = [chr(draw.randrange(0x4E00, 0x9FFF)) for _ in range(3000)]
     texts = ["".join(draw.choices(rare, k=20)) + " film" for _ in range(200)]
-    dataset = read_dataset(data_config(write_set(tmp_path, texts, ["a", "b"] * 100)))
+    dataset = read(write_set(tmp_path, texts, ["a", "b"] * 100))
     (said,) = _unknown_to_a_new_one([dataset.train.file])
     made = train_tokenizer(
         lambda: [texts], vocab_size=8000, lowercase=True, characters=dataset.train.file.characters
@@ -286,7 +286,7 @@ def test_labels_that_are_numbers_have_ids_in_their_order(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     data = numbered(tmp_path / "data")
-    train_model(settings(data, tmp_path / "run", **{"optim.epochs": 1}))
+    train_model(settings(data, tmp_path / "run", **{"optim.epochs": 1}), reporter=Reporter(verbose=True))
     line = "labels by id, from 0: 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11"
     assert line in capsys.readouterr().out
     assert main(["export", str(tmp_path / "run"), str(tmp_path / "out")]) == 0
@@ -295,21 +295,19 @@ def test_labels_that_are_numbers_have_ids_in_their_order(
     assert named == {str(i): str(i) for i in range(12)}
 
 
-def test_a_run_of_before_keeps_the_order_of_its_labels(
+def test_a_run_of_before_with_another_order_of_labels_is_refused_in_one_line_and_a_finished_one_is_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data = numbered(tmp_path / "data")
     whole = settings(data, tmp_path / "whole", **{"runtime.checkpoint_every": 1})
     with monkeypatch.context() as before:
-        before.setattr("custom_bert.data.dataset.label_order", lambda label: label)
+        before.setattr("custom_bert.data.label_files.label_order", lambda label: label)
         train_model(whole)
         break_off({**whole, "out": str(tmp_path / "run")}, step=4)
-    train_model({**whole, "out": str(tmp_path / "run")})
-    names = [json.loads((tmp_path / run / "labels.json").read_text()) for run in ("run", "whole")]
-    assert names[0] == names[1] == sorted(str(i) for i in range(12))
-    weights = [(tmp_path / run / "model.safetensors").read_bytes() for run in ("run", "whole")]
-    assert weights[0] == weights[1]
-    assert train_model(whole).steps == 0
+    with pytest.raises(RunError, match=r"an older version read the labels otherwise.*; --fresh trains in a"):
+        train_model({**whole, "out": str(tmp_path / "run")})
+    assert json.loads((tmp_path / "whole" / "labels.json").read_text()) == sorted(str(i) for i in range(12))
+    assert train_model(whole).steps == 0 and Classifier.load(tmp_path / "whole").predict(["a dog barks"])
 
 
 def test_a_prediction_warns_once_a_call(tmp_path: Path) -> None:
@@ -323,7 +321,7 @@ def test_a_prediction_warns_once_a_call(tmp_path: Path) -> None:
 def test_a_vocabulary_of_other_rules_is_told_as_that(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config = settings(write_data(tmp_path / "data"), tmp_path / "run", **{"optim.epochs": 1})
     with monkeypatch.context() as before:
-        before.setattr("custom_bert.training.decisions.RULES", "wordpiece/2")
+        before.setattr("custom_bert.training.vocabulary.RULES", "wordpiece/2")
         before.setattr("custom_bert.data.vocabulary.split_pattern", lambda known: r"[^\s]{1000}")
         train_model(config)
     with pytest.raises(RunError, match=r"with a vocabulary that an older version made, by other rules"):

@@ -18,7 +18,7 @@ from custom_bert.cli import COMMANDS, main
 from custom_bert.config_sources import from_mapping
 from custom_bert.errors import ConfigError, DataError
 from custom_bert.rules import choices
-from custom_bert.training import decisions
+from custom_bert.training import vocabulary
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -88,14 +88,14 @@ def test_no_vocabulary_is_kept_of_texts_that_changed_meanwhile(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shutil.copytree(data, tmp_path / "data")
-    real = decisions.train_tokenizer
+    real = vocabulary.train_tokenizer
 
     def train(*arguments: Any, **options: Any) -> Any:
         with (tmp_path / "data" / "train_dataset.txt").open("a") as stream:
             stream.write("a line that nobody checked\n")
         return real(*arguments, **options)
 
-    monkeypatch.setattr(decisions, "train_tokenizer", train)
+    monkeypatch.setattr(vocabulary, "train_tokenizer", train)
     with pytest.raises(DataError, match=r"train_dataset\.txt: the file changed while it was read"):
         ready(settings(tmp_path / "data", tmp_path / "run"), print)
     assert not list((tmp_path / "cache").rglob("*.json"))

@@ -114,8 +114,8 @@ BUGS = (
     Bug(
         "the loss is divided by batches",
         "training/step.py",
-        "objective.loss_sum(output, batch) / total",
-        "objective.loss_sum(output, batch) / len(microbatches)",
+        "objective.loss_sum(output, targets_of(batch)) / total",
+        "objective.loss_sum(output, targets_of(batch)) / len(microbatches)",
         "tests/unit/training/test_step.py",
     ),
     Bug(
