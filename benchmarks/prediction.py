@@ -163,9 +163,9 @@ def onnx_runtime(arguments: dict[str, Any]) -> dict[str, Any]:
 
 def embeddings(arguments: dict[str, Any]) -> dict[str, Any]:
     """`Encoder.embed`."""
-    from custom_bert import Encoder
+    from custom_bert import Embedder
 
-    encoder = Encoder.load(arguments["encoder"], device="cpu")
+    encoder = Embedder.load(arguments["encoder"], device="cpu")
     texts = texts_of(arguments)
     vectors, seconds = timed(encoder.embed, texts)
     np.save(arguments["vectors"], vectors)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from custom_bert.config import TrainConfig as TrainConfig
     from custom_bert.inference.classifier import Classifier as Classifier
-    from custom_bert.inference.embeddings import Encoder as Encoder
+    from custom_bert.inference.embeddings import Embedder as Embedder
     from custom_bert.metrics import ClassScores as ClassScores
     from custom_bert.metrics import Scores as Scores
     from custom_bert.tasks.classification import Prediction as Prediction
@@ -18,7 +18,7 @@ __version__ = "0.1.0"
 __all__ = [
     "ClassScores",
     "Classifier",
-    "Encoder",
+    "Embedder",
     "Prediction",
     "Scores",
     "TrainConfig",
@@ -30,7 +30,7 @@ __all__ = [
 _HOME = {
     "ClassScores": "custom_bert.metrics",
     "Classifier": "custom_bert.inference.classifier",
-    "Encoder": "custom_bert.inference.embeddings",
+    "Embedder": "custom_bert.inference.embeddings",
     "Prediction": "custom_bert.tasks.classification",
     "Scores": "custom_bert.metrics",
     "TrainConfig": "custom_bert.config",

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from custom_bert.bench.parts import Part
+from custom_bert.bench.parts import PARTS, Part
 from custom_bert.config import Size, TrainConfig, replace
 from custom_bert.config_sources import load
 from custom_bert.errors import ConfigError
@@ -82,7 +82,7 @@ class Ablation(_Measurement):
     def measure(self) -> None:
         from custom_bert.bench import ablation
 
-        ablation.run(**self.prepared(), size=self.size, parts=self.only or ablation.PARTS)
+        ablation.run(**self.prepared(), size=self.size, parts=self.only or PARTS)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -23,7 +23,7 @@ from custom_bert.data.batching import texts_at_once
 from custom_bert.data.dataset import Dataset, Split
 from custom_bert.data.label_files import ClassReader
 from custom_bert.data.reading import data_files, in_directory, read_dataset
-from custom_bert.inference.embeddings import Encoder
+from custom_bert.inference.embeddings import Embedder
 from custom_bert.metrics import ConfusionMatrix, Scores
 from custom_bert.training.loop import train_model
 
@@ -107,7 +107,7 @@ def _measure(
     files = data_files(from_mapping(folder).data)
     dataset = read_dataset(files, ClassReader(), val_fraction=VAL_FRACTION, seed=seed)
     say("a linear classifier on the frozen vectors")
-    loaded = Encoder.load(encoder)
+    loaded = Embedder.load(encoder)
     linear = linear_probe(loaded, dataset, seed=seed)
     shape = loaded.model.config
     with tempfile.TemporaryDirectory() as scratch:
@@ -133,7 +133,7 @@ def _measure(
     return Probe((linear.accuracy, linear.macro_f1), pair(tuned), pair(plain) if plain else None)
 
 
-def linear_probe(encoder: Encoder, dataset: Dataset, *, seed: int = 0) -> Scores:
+def linear_probe(encoder: Embedder, dataset: Dataset, *, seed: int = 0) -> Scores:
     """Scores of multinomial logistic regression on mean vectors, standardised."""
     train = Split(dataset.train.file, dataset.train.rows_N[:: -(-len(dataset.train) // MOST)])
     train_ND = torch.from_numpy(_vectors(encoder, train))
@@ -197,7 +197,7 @@ def _classes(split: Split) -> np.ndarray:
     return split.targets.values(np.arange(len(split)))
 
 
-def _vectors(encoder: Encoder, split: Split) -> np.ndarray:
+def _vectors(encoder: Embedder, split: Split) -> np.ndarray:
     """Mean vectors of the lines, not of one length."""
     wanted = set(split.rows_N.tolist())
 

@@ -21,7 +21,7 @@ from custom_bert.bench.switches import LEGACY, Switches
 from custom_bert.bench.workloads import LABELS, WORKLOADS, SyntheticTexts, Workload
 from custom_bert.config import ModelConfig, Size
 from custom_bert.data.batching import plan_batches
-from custom_bert.data.loader import Preparation, prefetch
+from custom_bert.data.loader import Transform, prefetch
 from custom_bert.data.token_dropout import TokenDropout
 from custom_bert.errors import first_line
 from custom_bert.models.heads import SequenceClassifier
@@ -196,7 +196,7 @@ def batches(
             builder.build,
             plan=switches.plan,
             max_length=workload.max_length,
-            preparation=Preparation(token_dropout=dropout),
+            transform=Transform(token_dropout=dropout),
             epoch=epoch,
         )
         plan = plan_batches(

@@ -34,7 +34,7 @@ class Evaluate(Command):
     devices that compute in them."""
 
     def run(self) -> None:
-        from custom_bert.inference.evaluate import evaluate_run
+        from custom_bert.inference.evaluate_run import evaluate_run
 
         warn_of_precision(self.precision, self.device)
         measured = evaluate_run(

@@ -45,7 +45,7 @@ class TokenisedTexts(Protocol):
 
 
 @dataclass(frozen=True)
-class Preparation:
+class Transform:
     """What becomes of the examples of a training batch before they are learned from.
 
     Attributes:
@@ -60,7 +60,7 @@ class Preparation:
     masker: Masker | None = None
 
 
-AS_THEY_ARE = Preparation()
+AS_THEY_ARE = Transform()
 """Examples are taken once and whole."""
 
 
@@ -115,7 +115,7 @@ class BatchBuilder:
         plan: Plan,
         max_length: int,
         *,
-        preparation: Preparation = AS_THEY_ARE,
+        transform: Transform = AS_THEY_ARE,
         epoch: int = 0,
     ) -> Batch:
         """A training batch, laid out as the plan asks.
@@ -124,11 +124,11 @@ class BatchBuilder:
             indices: of the examples, in the plan's order.
             plan: how they lie.
             max_length: rows of a slot of the padded plan.
-            preparation: what becomes of the examples before.
+            transform: what becomes of the examples before.
             epoch: from 0; it decides which tokens are left out or hidden.
         """
-        dropout, masker = preparation.token_dropout, preparation.masker
-        indices = np.repeat(indices, preparation.copies)
+        dropout, masker = transform.token_dropout, transform.masker
+        indices = np.repeat(indices, transform.copies)
         cut = self._cut(indices)
         lengths_W, positions = cut.length_W, None
         if dropout is not None:

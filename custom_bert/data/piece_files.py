@@ -17,8 +17,8 @@ from typing import Any, Literal
 
 from custom_bert import files
 
-Split = Literal["train", "held_out"]
-SPLITS: tuple[Split, ...] = ("train", "held_out")
+CorpusSplit = Literal["train", "held_out"]
+SPLITS: tuple[CorpusSplit, ...] = ("train", "held_out")
 
 PROGRESS, STORE = "progress.json", "store.json"
 
@@ -39,7 +39,7 @@ class Shard:
 
 
 @dataclass
-class Progress:
+class StoreProgress:
     """How far a store has come; as JSON in progress.json, and in store.json when it is complete.
 
     Attributes:
@@ -68,7 +68,7 @@ class Progress:
     unknown: int = 0
     complete: bool = False
 
-    def shards(self, split: Split) -> list[Shard]:
+    def shards(self, split: CorpusSplit) -> list[Shard]:
         """The shards of a split, in the order in which they were written."""
         return self.train if split == "train" else self.held_out
 
@@ -87,35 +87,35 @@ class Progress:
         files.write_json(directory / (STORE if self.complete else PROGRESS), asdict(self))
 
 
-def shard_names(split: Split, number: int) -> tuple[str, str]:
+def shard_names(split: CorpusSplit, number: int) -> tuple[str, str]:
     """The names of a shard's two files: ids, and lengths."""
     return f"{split}-{number:05d}.ids", f"{split}-{number:05d}.lengths"
 
 
-def read_unfinished(directory: Path, identity: str) -> Progress | None:
+def read_unfinished(directory: Path, identity: str) -> StoreProgress | None:
     """How far an interrupted preparation of this has come; None if there was none, or files are damaged."""
     about = _read(directory / PROGRESS)
     return about if about is not None and about.identity == identity and _whole(directory, about) else None
 
 
-def read_complete(directory: Path) -> Progress | None:
+def read_complete(directory: Path) -> StoreProgress | None:
     """The description of a store whose files are as they were written; None if anything differs."""
     about = _read(directory / STORE)
     return about if about is not None and about.complete and _whole(directory, about) else None
 
 
-def _read(path: Path) -> Progress | None:
+def _read(path: Path) -> StoreProgress | None:
     """A description; None if there is none, or it is damaged."""
     try:
         value: dict[str, Any] = files.parse_json(files.read_regular(path))
         for split in SPLITS:
             value[split] = [Shard(**shard) for shard in value[split]]
-        return Progress(**value)
+        return StoreProgress(**value)
     except (OSError, ValueError, TypeError, KeyError):
         return None
 
 
-def _whole(directory: Path, about: Progress) -> bool:
+def _whole(directory: Path, about: StoreProgress) -> bool:
     """Whether every shard's files are as they were written."""
     try:
         for split in SPLITS:

@@ -23,9 +23,9 @@ from custom_bert.data.encoded import EncodedTexts
 from custom_bert.data.piece_files import (
     PROGRESS,
     SPLITS,
-    Progress,
+    CorpusSplit,
     Shard,
-    Split,
+    StoreProgress,
     read_unfinished,
     shard_names,
 )
@@ -74,7 +74,7 @@ class Cutting:
         """Whether whole documents are held out, or, where they are few, single pieces."""
         return self.corpus.documents * self.held_out >= FEW
 
-    def split_of(self, number: int) -> Split:
+    def split_of(self, number: int) -> CorpusSplit:
         """The split of a document, or of a piece, by its number."""
         draw = uniform(self.seed, 0, np.array([number]), np.array([0]), stream=0)[0]
         return "held_out" if draw < self.held_out else "train"
@@ -92,7 +92,7 @@ class Writer:
         self._lengths.append(len(ids))
         self.tokens += len(ids)
 
-    def flush(self, directory: Path, split: Split, number: int) -> Shard | None:
+    def flush(self, directory: Path, split: CorpusSplit, number: int) -> Shard | None:
         """Writes a shard of what was collected; None if that is nothing."""
         if not self._ids:
             return None
@@ -126,7 +126,7 @@ class Preparation:
         tokenizer = cutting.tokenizer
         dtype = "<u2" if tokenizer.vocab_size <= 1 << 16 else "<u4"
         self._directory, self._cutting, self._progress = directory, cutting, progress
-        self._about = about = read_unfinished(directory, identity) or Progress(identity, dtype)
+        self._about = about = read_unfinished(directory, identity) or StoreProgress(identity, dtype)
         self._writers = {split: Writer(about.dtype) for split in SPLITS}
         self._pieces = about.pieces  # the number of the next one
         self._pending, self._held = [np.array(about.pending, dtype=np.int64)], len(about.pending)
@@ -137,7 +137,7 @@ class Preparation:
         self._split_of = functools.lru_cache(1)(cutting.split_of)  # a document's pieces share a number
         self._begun = self._told = time.perf_counter()
 
-    def run(self) -> Progress:
+    def run(self) -> StoreProgress:
         """Reads on from where the store ends to the end of the corpus; returns the complete description."""
         about = self._about
         groups = _groups(self._cutting.corpus, about.file, about.line)

@@ -19,7 +19,7 @@ from custom_bert import files
 from custom_bert.data.cache import Cache
 from custom_bert.data.corpus import Corpus
 from custom_bert.data.encoded import Frame
-from custom_bert.data.piece_files import SPLITS, Progress, Split, read_complete, shard_names
+from custom_bert.data.piece_files import SPLITS, CorpusSplit, StoreProgress, read_complete, shard_names
 from custom_bert.data.piece_writing import Cutting, Preparation
 from custom_bert.data.tokenizer import TextTokenizer
 from custom_bert.errors import DataError
@@ -43,7 +43,7 @@ class Pieces:
         frame: of its tokenizer.
     """
 
-    def __init__(self, directory: Path, split: Split, about: Progress, frame: Frame) -> None:
+    def __init__(self, directory: Path, split: CorpusSplit, about: StoreProgress, frame: Frame) -> None:
         self.about, self.frame, shards = about, frame, about.shards(split)
         names = [shard_names(split, i) for i in range(len(shards))]
         lengths = [np.fromfile(directory / name, dtype="<i4") for _, name in names]
@@ -102,14 +102,14 @@ def open_pieces(
     identity = f"{FORMAT} {cutting.identity}"
     name = hashlib.sha256(identity.encode()).hexdigest()[:32]
 
-    def known(root: Path) -> tuple[Path, Progress] | None:
+    def known(root: Path) -> tuple[Path, StoreProgress] | None:
         about = read_complete(root / FOLDER / name)
         return None if about is None else (root / FOLDER / name, about)
 
-    def build(root: Path) -> tuple[Path, Progress]:
+    def build(root: Path) -> tuple[Path, StoreProgress]:
         directory = cache.folder(root, FOLDER) / name
 
-        def prepare(partial: Path) -> Progress:
+        def prepare(partial: Path) -> StoreProgress:
             return Preparation(partial, identity, cutting, progress).run()
 
         return directory, _build(directory, prepare)
@@ -122,7 +122,7 @@ def open_pieces(
     return train, val
 
 
-def _build(directory: Path, prepare: Callable[[Path], Progress]) -> Progress:
+def _build(directory: Path, prepare: Callable[[Path], StoreProgress]) -> StoreProgress:
     """Makes a store, or goes on where an earlier process stopped; one process at a time."""
     partial = directory.with_name(f"{directory.name}.partial")
     files.make_directory(partial)

@@ -12,15 +12,15 @@ import torch
 from torch import nn
 
 from custom_bert.batch import Targets
-from custom_bert.checkpoints.native import TrainedModel, load_model
 from custom_bert.config import Precision
 from custom_bert.data.unknown import OF_A_MODEL, UnknownText
 from custom_bert.errors import RunError, did_you_mean, shown, warn_caller
-from custom_bert.inference.in_order import compute, prepare_threads, windows
+from custom_bert.inference.in_order import chunks, compute, prepare_threads
 from custom_bert.inference.inputs import strings
 from custom_bert.label_metrics import LabelScores
 from custom_bert.machine import choose_device
 from custom_bert.metrics import Scores
+from custom_bert.model_files.native import TrainedModel, load_model
 from custom_bert.openmp import one_thread
 from custom_bert.precision import choose_precision, round_matrices, sound_precision
 from custom_bert.tasks.task import Measured, Prediction, UnknownLabelError
@@ -92,15 +92,15 @@ class Classifier:
             every: whether a prediction holds the probabilities of all labels, too.
             unknown: collects counts of unknown text; this method then gives no warning.
         """
-        for probabilities_NC in self._windows(texts, unknown):
+        for probabilities_NC in self._chunks(texts, unknown):
             yield from self.task.predictions(probabilities_NC, self.model, every=every)
 
     def predict_proba(self, texts: Iterable[str]) -> np.ndarray:
         """(N, C) fp32 probabilities; columns in the order of `labels`, as in scikit-learn."""
-        windows = list(self._windows(texts))
-        if not windows:
+        lists = list(self._chunks(texts))
+        if not lists:
             return np.empty((0, len(self.labels)), dtype=np.float32)
-        return np.concatenate(windows)
+        return np.concatenate(lists)
 
     def stream_proba(
         self, texts: Iterable[str], *, unknown: UnknownText | None = None
@@ -111,7 +111,7 @@ class Classifier:
             texts: any number.
             unknown: collects counts of unknown text; this method then gives no warning.
         """
-        for probabilities_NC in self._windows(texts, unknown):
+        for probabilities_NC in self._chunks(texts, unknown):
             yield from probabilities_NC
 
     def evaluate(self, texts: Iterable[str], labels: Iterable[str]) -> Scores | LabelScores:
@@ -163,20 +163,20 @@ class Classifier:
                 f"label {error.index}: {label} is not one of this model's labels{near}"
             ) from None
 
-    def _windows(self, texts: Iterable[str], unknown: UnknownText | None = None) -> Iterator[np.ndarray]:
-        """(n, C) probabilities of the texts of a window at a time."""
+    def _chunks(self, texts: Iterable[str], unknown: UnknownText | None = None) -> Iterator[np.ndarray]:
+        """(n, C) probabilities of the texts of a chunk at a time."""
         for outputs_NK in self._outputs(texts, unknown):
             yield self.task.probabilities(outputs_NK)
 
     def _outputs(self, texts: Iterable[str], unknown: UnknownText | None = None) -> Iterator[np.ndarray]:
-        """(n, K) outputs of the model for the texts of a window at a time."""
+        """(n, K) outputs of the model for the texts of a chunk at a time."""
         counts = UnknownText() if unknown is None else unknown
-        for window in windows(texts, len(self.labels)):
+        for chunk in chunks(texts, len(self.labels)):
             model, precision = self._prepared()  # the caller's code may have run since the last one
             outputs_NK = compute(
                 model,
                 self.tokenizer,
-                window,
+                chunk,
                 max_length=self.max_length,
                 long_texts=self.long_texts,
                 device=self.device,

@@ -12,13 +12,13 @@ import torch
 from torch import Tensor, nn
 
 from custom_bert.batch import Batch
-from custom_bert.checkpoints.hub import locate
-from custom_bert.checkpoints.pretrained import Pretrained, load_pretrained
 from custom_bert.config import Pooling
 from custom_bert.data.unknown import OF_VECTORS, UnknownText
 from custom_bert.errors import shown, warn_caller
-from custom_bert.inference.in_order import compute, prepare_threads, windows
+from custom_bert.inference.in_order import chunks, compute, prepare_threads
 from custom_bert.machine import choose_device
+from custom_bert.model_files.hub import locate
+from custom_bert.model_files.pretrained import Pretrained, load_pretrained
 from custom_bert.models.encoder import Encoder as EncoderModel
 from custom_bert.models.heads import mean_pool
 from custom_bert.openmp import one_thread
@@ -47,18 +47,18 @@ def _whole_number(max_length: object) -> int:
         raise TypeError(f"max_length: expected a whole number, got {shown(max_length)}") from None
 
 
-def _ready(windows: Iterable[list[str]]) -> Iterator[list[str]]:
-    """The windows, with threads ready for each: the caller's code may have run since the last one."""
-    for window in windows:
+def _ready(lists: Iterable[list[str]]) -> Iterator[list[str]]:
+    """The lists, with threads ready for each: the caller's code may have run since the last one."""
+    for chunk in lists:
         prepare_threads()
-        yield window
+        yield chunk
 
 
-class Encoder:
+class Embedder:
     """A trained encoder that embeds texts, in fp32.
 
     Args:
-        pretrained: as loaded; use `Encoder.load` for a directory.
+        pretrained: as loaded; use `Embedder.load` for a directory.
         device: where to run.
         max_length: tokens kept of a text, at most the encoder's positions.
 
@@ -80,7 +80,7 @@ class Encoder:
         self.model = model.to(device).eval()
 
     @staticmethod
-    def load(name: str | Path, *, max_length: int = 256, device: str | None = None) -> Encoder:
+    def load(name: str | Path, *, max_length: int = 256, device: str | None = None) -> Embedder:
         """Loads an encoder.
 
         Args:
@@ -97,7 +97,7 @@ class Encoder:
         with one_thread():
             pretrained = load_pretrained(locate(str(name)), source=str(name))
             limit = pretrained.encoder.max_position_embeddings
-            return Encoder(pretrained, choose_device(device)[0], min(max_length, limit))
+            return Embedder(pretrained, choose_device(device)[0], min(max_length, limit))
 
     def embed(self, texts: Iterable[str], *, pooling: Pooling = "mean", normalize: bool = True) -> np.ndarray:
         """(N, D) fp32 vectors, in input order.
@@ -120,12 +120,12 @@ class Encoder:
             compute(
                 pooled,
                 self.tokenizer,
-                window,
+                chunk,
                 max_length=self.max_length,
                 device=self.device,
                 unknown=unknown,
             )
-            for window in _ready(windows(texts, self.model.config.hidden_size))
+            for chunk in _ready(chunks(texts, self.model.config.hidden_size))
         ]
         if unknown.spoils_predictions:
             warn_caller(f"{unknown.message(lines=False)}: {OF_VECTORS}")

@@ -16,11 +16,11 @@ from custom_bert.data.tokenizer import TextTokenizer
 from custom_bert.data.unknown import UnknownText
 from custom_bert.errors import warn_caller
 from custom_bert.inference.inputs import strings
-from custom_bert.models.evaluate import outputs_of, rows_in_order
+from custom_bert.models.outputs import outputs_of, rows_in_order
 from custom_bert.openmp import about_to_compute
 from custom_bert.precision import MixedPrecision
 
-WINDOW = 4096
+CHUNK = 4096
 """Texts that are tokenised, sorted by length and computed together; bounds memory."""
 
 
@@ -31,8 +31,8 @@ def prepare_threads() -> None:
         warn_caller(lost)
 
 
-def windows(texts: Iterable[str], outputs: int) -> Iterator[list[str]]:
-    """Up to `WINDOW` consecutive texts at a time, and no more than `texts_at_once` allows.
+def chunks(texts: Iterable[str], outputs: int) -> Iterator[list[str]]:
+    """Up to `CHUNK` consecutive texts at a time, and no more than `texts_at_once` allows.
 
     Args:
         texts: any number; they are read as they are needed.
@@ -41,9 +41,9 @@ def windows(texts: Iterable[str], outputs: int) -> Iterator[list[str]]:
     Raises:
         TypeError: if `texts` is no collection of strings; of an iterator, when what is none is reached.
     """
-    source, most = iter(strings(texts)), min(WINDOW, texts_at_once(outputs))
-    while window := list(itertools.islice(source, most)):
-        yield window
+    source, most = iter(strings(texts)), min(CHUNK, texts_at_once(outputs))
+    while chunk := list(itertools.islice(source, most)):
+        yield chunk
 
 
 def compute(

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from custom_bert.batch import Batch
 from custom_bert.config import Kernel
-from custom_bert.models.layers import EncoderLayer, Read, RopeTables, make_norm
+from custom_bert.models.layers import EncoderLayer, ReadRows, RopeTables, make_norm
 from custom_bert.models.token_embedding import TokenEmbedding
 from custom_bert.ops.dropout import Dropout
 from custom_bert.ops.rope import rope_tables
@@ -100,13 +100,13 @@ class Encoder(nn.Module):
         return out_RD
 
     @staticmethod
-    def _read(batch: Batch, read: Literal["all", "first", "targets"]) -> Read | None:
+    def _read(batch: Batch, read: Literal["all", "first", "targets"]) -> ReadRows | None:
         if read == "all":
             return None
         if read == "first":
-            return Read.of(batch.layout.first_N, first=True)
+            return ReadRows.of(batch.layout.first_N, first=True)
         assert batch.targets is not None and batch.targets.rows_M is not None, "no rows are to be read"
-        return Read.of(batch.targets.rows_M, first=False)
+        return ReadRows.of(batch.targets.rows_M, first=False)
 
     def _rope(self, positions_T: Tensor) -> dict[bool, RopeTables]:
         """Tables for global layers (False) and, where there are local ones, for those (True)."""

@@ -22,12 +22,12 @@ from custom_bert.presets import EncoderConfig
 
 RopeTables = tuple[Tensor, Tensor]
 
-READ = 32
+READ_MULTIPLE = 32
 """Rows that are read are filled up to a multiple of this, so that their products have few shapes too."""
 
 
 @dataclass(frozen=True)
-class Read:
+class ReadRows:
     """The rows whose output is read, where that is not all of them: what other rows would need is left out.
 
     Attributes:
@@ -41,16 +41,16 @@ class Read:
     first: bool
 
     @staticmethod
-    def of(rows_R: Tensor, *, first: bool) -> Read:
+    def of(rows_R: Tensor, *, first: bool) -> ReadRows:
         """Of rows without repetitions."""
         count = len(rows_R)
-        more = rows_R.new_zeros(round_up(count, READ) - count)
-        return Read(torch.cat([rows_R, more]), count, first)
+        more = rows_R.new_zeros(round_up(count, READ_MULTIPLE) - count)
+        return ReadRows(torch.cat([rows_R, more]), count, first)
 
 
 def filled_up(x_RD: Tensor) -> Tensor:
-    """Rows of zeros at the end make the number of rows a multiple of `READ`."""
-    return F.pad(x_RD, (0, 0, 0, round_up(len(x_RD), READ) - len(x_RD)))
+    """Rows of zeros at the end make the number of rows a multiple of `READ_MULTIPLE`."""
+    return F.pad(x_RD, (0, 0, 0, round_up(len(x_RD), READ_MULTIPLE) - len(x_RD)))
 
 
 ACTIVATIONS: dict[Activation, Callable[[Tensor], Tensor]] = {
@@ -86,7 +86,7 @@ class SelfAttention(nn.Module):
         self.out = nn.Linear(config.hidden_size, config.hidden_size, bias=config.bias)
 
     def forward(
-        self, x_TD: Tensor, layout: Layout, rope: RopeTables | None, read: Read | None = None
+        self, x_TD: Tensor, layout: Layout, rope: RopeTables | None, read: ReadRows | None = None
     ) -> Tensor:
         """(T, D) -> (T, D), or (R, D) of the rows that are read; `rope` holds the tables of this layer's
         base, if there are any."""
@@ -109,7 +109,7 @@ class SelfAttention(nn.Module):
         return x.view(len(x), parts, self.num_heads, -1)
 
     def _from_first(
-        self, x_TD: Tensor, layout: Layout, rope: RopeTables | None, read: Read, dropout: float
+        self, x_TD: Tensor, layout: Layout, rope: RopeTables | None, read: ReadRows, dropout: float
     ) -> Tensor:
         """Queries of first tokens alone, keys and values of all: (T, D) -> (R, H, K)."""
         width = x_TD.shape[1]
@@ -164,7 +164,7 @@ class EncoderLayer(nn.Module):
         self.dropout = Dropout(config.hidden_dropout)
 
     def forward(
-        self, x_TD: Tensor, layout: Layout, rope: RopeTables | None, read: Read | None = None
+        self, x_TD: Tensor, layout: Layout, rope: RopeTables | None, read: ReadRows | None = None
     ) -> Tensor:
         """(T, D) -> (T, D), or (R, D) of the rows that are read."""
         attended_RD = self.attn(self.attn_in_norm(x_TD), layout, rope, read)

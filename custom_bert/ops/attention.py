@@ -37,7 +37,7 @@ FEW_BLOCKS = 8
 
 
 @dataclass(frozen=True)
-class Choice:
+class KernelChoice:
     """A kernel and why it was taken."""
 
     kernel: Kernel
@@ -54,7 +54,7 @@ def choose_kernel(
     dropout: bool = False,
     window: int = -1,
     flash: bool = True,
-) -> Choice:
+) -> KernelChoice:
     """The fastest kernel for a layout, by rules that measurements support.
 
     Args:
@@ -71,20 +71,24 @@ def choose_kernel(
     if device == "cuda":
         half = dtype in (torch.float16, torch.bfloat16) and flash
         if window >= 0 and half and not padded and not dropout:
-            return Choice("varlen", "a window on CUDA: flash attention over cu_seqlens")
+            return KernelChoice("varlen", "a window on CUDA: flash attention over cu_seqlens")
         if few_blocks:
-            return Choice("dense", "near-equal lengths on CUDA: SDPA")
+            return KernelChoice("dense", "near-equal lengths on CUDA: SDPA")
         if half and not padded:
-            return Choice("varlen", "packed batches on CUDA: flash attention over cu_seqlens")
+            return KernelChoice("varlen", "packed batches on CUDA: flash attention over cu_seqlens")
         why = "flash attention has no padding inside" if padded else "no flash attention for this type or GPU"
-        return Choice("grouped", f"many lengths on CUDA: {why}")
+        return KernelChoice("grouped", f"many lengths on CUDA: {why}")
     if not few_blocks:
-        return Choice("grouped", f"packed batches on a {device.upper()}")
+        return KernelChoice("grouped", f"packed batches on a {device.upper()}")
     if window >= 0 and not kernels.square_pays(max_seqlen, window):
-        return Choice("dense", f"a window on a {device.upper()}: chunks of queries against the keys in reach")
+        return KernelChoice(
+            "dense", f"a window on a {device.upper()}: chunks of queries against the keys in reach"
+        )
     if dtype is torch.bfloat16 and max_seqlen <= MATMUL_UP_TO:
-        return Choice("matmul", f"bf16 matmuls beat SDPA on a CPU up to {MATMUL_UP_TO} tokens in training")
-    return Choice("dense", f"near-equal lengths on a {device.upper()}: SDPA")
+        return KernelChoice(
+            "matmul", f"bf16 matmuls beat SDPA on a CPU up to {MATMUL_UP_TO} tokens in training"
+        )
+    return KernelChoice("dense", f"near-equal lengths on a {device.upper()}: SDPA")
 
 
 def has_few_blocks(layout: Layout) -> bool:

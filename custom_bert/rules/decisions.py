@@ -73,7 +73,7 @@ class Facts:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Pace:
+class EvaluationFacts:
     """What rules about evaluations go by.
 
     Attributes:

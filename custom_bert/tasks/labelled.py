@@ -16,7 +16,7 @@ from custom_bert.data.cache import Cache
 from custom_bert.data.label_files import LabelReader
 from custom_bert.data.labelled_texts import LabelledTexts
 from custom_bert.data.labels import is_label, labels_by_id, short_label
-from custom_bert.data.loader import Preparation
+from custom_bert.data.loader import Transform
 from custom_bert.data.reading import DataFiles, data_files, read_dataset
 from custom_bert.data.source import Source
 from custom_bert.data.token_dropout import TokenDropout
@@ -27,7 +27,7 @@ from custom_bert.models.outline import from_tensors, outline
 from custom_bert.presets import EncoderConfig
 from custom_bert.reports.tables import TABLE_ROWS
 from custom_bert.rules import choices
-from custom_bert.rules.decisions import Decisions, Facts, Pace
+from custom_bert.rules.decisions import Decisions, EvaluationFacts, Facts
 from custom_bert.rules.resolved import ResolvedConfig
 from custom_bert.tasks.task import Card, CardFacts, HeadName, Learning, Objective, PhaseName, Task
 
@@ -168,14 +168,14 @@ class LabelledTask(Task):
             todo.default("optim.lr", choices.finetune_learning_rate(width))
         todo.default("optim.lr", choices.learning_rate(width, pretrained=pretrained))
 
-    def eval_every(self, pace: Pace) -> tuple[int, str]:
+    def eval_every(self, facts: EvaluationFacts) -> tuple[int, str]:
         """See `Task`."""
         return choices.eval_every(
-            pace.steps_per_epoch,
-            pace.epochs,
-            trained=pace.trained,
-            training_tokens=pace.training_tokens,
-            validation_tokens=pace.validation_tokens,
+            facts.steps_per_epoch,
+            facts.epochs,
+            trained=facts.trained,
+            training_tokens=facts.training_tokens,
+            validation_tokens=facts.validation_tokens,
         )
 
     # Learning
@@ -226,7 +226,7 @@ class LabelledTask(Task):
         rate = optim.token_dropout
         return Learning(
             objective=self.objective(config, counts_C.to(device), len(train)),
-            preparation=Preparation(
+            transform=Transform(
                 copies=2 if optim.r_drop else 1,
                 token_dropout=TokenDropout(rate, config.seed) if rate else None,
             ),

@@ -20,7 +20,7 @@ from custom_bert.batch import Batch, Targets
 from custom_bert.config import TrainConfig
 from custom_bert.data.cache import Cache
 from custom_bert.data.corpus import read_corpus
-from custom_bert.data.loader import Preparation
+from custom_bert.data.loader import Transform
 from custom_bert.data.masking import Masker
 from custom_bert.data.running_text import RunningText
 from custom_bert.data.source import Source
@@ -32,7 +32,7 @@ from custom_bert.models.outline import language_model_from, language_model_outli
 from custom_bert.ops.losses import cross_entropy_sum
 from custom_bert.presets import EncoderConfig
 from custom_bert.rules import choices
-from custom_bert.rules.decisions import Decisions, Facts, Pace
+from custom_bert.rules.decisions import Decisions, EvaluationFacts, Facts
 from custom_bert.rules.resolved import ResolvedConfig
 from custom_bert.tasks.task import (
     ALONE,
@@ -157,7 +157,7 @@ def predicting_tokens(
     2212.14034) advise for short pretraining. Masking is noise enough."""
     return Learning(
         objective=TokenCrossEntropy(),
-        preparation=Preparation(masker=masker(config, tokenizer, seed)),
+        transform=Transform(masker=masker(config, tokenizer, seed)),
         lr=lr,
         epochs=epochs,
         seed=seed,
@@ -262,9 +262,9 @@ class MaskedLanguageModelling(Task):
         width = facts.encoder.hidden_size
         todo.default("optim.lr", choices.pretrain_learning_rate(width, trained=facts.trained))
 
-    def eval_every(self, pace: Pace) -> tuple[int, str]:
+    def eval_every(self, facts: EvaluationFacts) -> tuple[int, str]:
         """See `Task`."""
-        return choices.corpus_eval_every(pace.tokens_per_step, pace.validation_tokens)
+        return choices.corpus_eval_every(facts.tokens_per_step, facts.validation_tokens)
 
     # Learning
 
@@ -292,9 +292,9 @@ class MaskedLanguageModelling(Task):
             config, tokenizer, lr=optim.lr, epochs=optim.epochs, seed=config.seed, evaluates=True
         )
 
-    def measuring(self, config: ResolvedConfig, tokenizer: TextTokenizer) -> Preparation:
+    def measuring(self, config: ResolvedConfig, tokenizer: TextTokenizer) -> Transform:
         """The same tokens are hidden in every evaluation."""
-        return Preparation(masker=masker(config, tokenizer, config.seed))
+        return Transform(masker=masker(config, tokenizer, config.seed))
 
     # Measuring
 

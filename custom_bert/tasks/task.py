@@ -23,13 +23,13 @@ from custom_bert.batch import Batch, Targets
 from custom_bert.config import TrainConfig
 from custom_bert.data.cache import Cache
 from custom_bert.data.labelled_texts import LabelledTexts
-from custom_bert.data.loader import Preparation
+from custom_bert.data.loader import Transform
 from custom_bert.data.reading import DataFiles
 from custom_bert.data.source import Source
 from custom_bert.data.tokenizer import TextTokenizer
 from custom_bert.models.encoder import Encoder
 from custom_bert.presets import EncoderConfig
-from custom_bert.rules.decisions import Decisions, Facts, Pace
+from custom_bert.rules.decisions import Decisions, EvaluationFacts, Facts
 from custom_bert.rules.resolved import ResolvedConfig
 
 PhaseName = Literal["pretrain", "train"]
@@ -124,7 +124,7 @@ class Learning:
 
     Attributes:
         objective: the loss.
-        preparation: what becomes of the examples before they are a batch.
+        transform: what becomes of the examples before they are a batch.
         lr: peak learning rate.
         epochs: passes over the training data.
         seed: of the order of batches.
@@ -135,7 +135,7 @@ class Learning:
     """
 
     objective: Objective
-    preparation: Preparation
+    transform: Transform
     lr: float
     epochs: int
     seed: int
@@ -243,7 +243,7 @@ class Task(ABC):
         """
 
     @abstractmethod
-    def eval_every(self, pace: Pace) -> tuple[int, str]:
+    def eval_every(self, facts: EvaluationFacts) -> tuple[int, str]:
         """Optimizer steps between two evaluations, and the reason."""
 
     # Learning
@@ -287,9 +287,9 @@ class Task(ABC):
             device: that trains.
         """
 
-    def measuring(self, config: ResolvedConfig, tokenizer: TextTokenizer) -> Preparation:
+    def measuring(self, config: ResolvedConfig, tokenizer: TextTokenizer) -> Transform:
         """What becomes of the examples of an evaluation."""
-        return Preparation()
+        return Transform()
 
     # Measuring
 

@@ -70,8 +70,8 @@ def check_data(
 def _tokenizer(name: str) -> TextTokenizer:
     if Path(name).is_file():
         return load_tokenizer(name)
-    from custom_bert.checkpoints.hub import locate  # torch takes two seconds, which others do without
-    from custom_bert.checkpoints.pretrained import load_pretrained
+    from custom_bert.model_files.hub import locate  # torch takes two seconds, which others do without
+    from custom_bert.model_files.pretrained import load_pretrained
 
     return load_pretrained(locate(name), source=name).tokenizer
 

@@ -26,18 +26,18 @@ import torch
 from torch import Tensor, nn
 
 from custom_bert import __version__, files, machine
-from custom_bert.checkpoints.native import (
+from custom_bert.config import coerce
+from custom_bert.data.tokenizer import TextTokenizer
+from custom_bert.errors import RunError
+from custom_bert.model_files.native import (
     MOMENTS,
     MOMENTS_RATE,
     Description,
     write_description,
     write_weights,
 )
-from custom_bert.checkpoints.published_files import WEIGHTS
-from custom_bert.checkpoints.tensor_files import parse_tensors, write_tensors
-from custom_bert.config import coerce
-from custom_bert.data.tokenizer import TextTokenizer
-from custom_bert.errors import RunError
+from custom_bert.model_files.published_files import WEIGHTS
+from custom_bert.model_files.tensor_files import parse_tensors, write_tensors
 from custom_bert.torch_internals import loss_scale, set_loss_scale
 from custom_bert.training import manifest
 from custom_bert.training.plan import RunPlan

@@ -9,13 +9,13 @@ import torch
 
 from custom_bert import machine, openmp, threads
 from custom_bert.batch import round_up
-from custom_bert.checkpoints.hub import locate
-from custom_bert.checkpoints.pretrained import Pretrained, load_pretrained
 from custom_bert.config import KERNELS_WITH_DROPOUT, TrainConfig
 from custom_bert.data.batching import ROW_MULTIPLE
 from custom_bert.data.loader import BatchBuilder
 from custom_bert.data.tokenizer import TextTokenizer
 from custom_bert.errors import ConfigError
+from custom_bert.model_files.hub import locate
+from custom_bert.model_files.pretrained import Pretrained, load_pretrained
 from custom_bert.ops.attention import choose_kernel
 from custom_bert.ops.kernels import has_flash
 from custom_bert.precision import DTYPES, choose_precision, sound_precision

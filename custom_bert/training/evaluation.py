@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from custom_bert.batch import Batch, Targets
 from custom_bert.data.batching import EVALUATION_PADDING, EVALUATION_ROWS, by_length, texts_at_once
 from custom_bert.data.loader import BatchBuilder, prefetch
-from custom_bert.models.evaluate import outputs_of
+from custom_bert.models.outputs import outputs_of
 from custom_bert.precision import casts_kept
 from custom_bert.reports.measures import measured
 from custom_bert.tasks.task import Gathering, Measured

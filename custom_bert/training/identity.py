@@ -43,7 +43,7 @@ OF_THE_MACHINE = (
 """Fields that a rule takes from the machine, its memory included, where the user leaves them open: then they
 are no part of the identity, so that another machine finds the run and continues it."""
 
-PLAN = ("batch.token_budget", "optim.eval_every")
+KEPT_WHEN_CONTINUED = ("batch.token_budget", "optim.eval_every")
 """Of these, the ones that a run keeps when it is continued, since its place in the plan counts by them. It
 keeps its precision too, since other numbers would come of another."""
 
@@ -161,7 +161,7 @@ def keep_as_begun(draft: Draft, record: Mapping[str, Any], warn: Callable[[str],
             continue
         if name == "runtime.precision":
             changes[name] = _precision(begun[name], draft.device)
-        elif name in PLAN:
+        elif name in KEPT_WHEN_CONTINUED:
             low, high, _ = configuration.RANGES[name]
             if type(begun[name]) is not int or not low <= begun[name] <= high:
                 raise RunError(f"run.json: damaged: {name} {shown(begun[name])}; choose another --out")

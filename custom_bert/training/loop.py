@@ -23,8 +23,8 @@ from custom_bert.training.build import build
 from custom_bert.training.caller import caller_state_kept
 from custom_bert.training.fit import fit_all
 from custom_bert.training.identity import (
+    KEPT_WHEN_CONTINUED,
     OF_THE_MACHINE,
-    PLAN,
     Identity,
     check_labels,
     identity,
@@ -115,11 +115,11 @@ def _follow_the_leader(draft: Draft, group: Ranks) -> None:
     flat = configuration.to_flat(draft.todo.config)
     own = {name: flat[name] for name in OF_THE_MACHINE}
     theirs = group.from_leader(lambda: own)
-    for name in sorted(own.keys() - set(PLAN)):
+    for name in sorted(own.keys() - set(KEPT_WHEN_CONTINUED)):
         if own[name] != theirs[name]:
             what = f"{name} is {own[name]} at rank {group.rank}, and {theirs[name]} at rank 0; set it"
             raise RunError(what)
-    changes = {name: theirs[name] for name in PLAN if theirs[name] != own[name]}
+    changes = {name: theirs[name] for name in KEPT_WHEN_CONTINUED if theirs[name] != own[name]}
     draft.follow(changes, "as rank 0 has it")
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from custom_bert.batch import Batch
-from custom_bert.checkpoints.native import read_run_weights
 from custom_bert.data.loader import BatchBuilder
 from custom_bert.errors import RunError
+from custom_bert.model_files.native import read_run_weights
 from custom_bert.process import release_memory
 from custom_bert.reports.measures import in_words as in_one_line
 from custom_bert.reports.measures import measured, words_of

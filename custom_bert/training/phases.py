@@ -96,12 +96,12 @@ def make_phase(
         material: what is learned from.
         ranks: the processes that train.
     """
-    config, preparation = plan.config, learning.preparation
+    config, transform = plan.config, learning.transform
 
     def build(indices: np.ndarray, epoch: int) -> Batch:
         own, counts = ranks.share(indices)
         batch = material.train.build(
-            own, config.batch.plan, config.data.max_length, preparation=preparation, epoch=epoch
+            own, config.batch.plan, config.data.max_length, transform=transform, epoch=epoch
         )
         return batch if counts else replace(batch, stands_in=True)
 
@@ -122,7 +122,7 @@ def make_phase(
         dropout=learning.dropout,
         accumulation=config.batch.accumulation,
         plan=lambda epoch: epoch_batches(
-            material.train, config, learning.seed, epoch, preparation.token_dropout
+            material.train, config, learning.seed, epoch, transform.token_dropout
         ),
         build=build,
         evaluates=learning.evaluates,

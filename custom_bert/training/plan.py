@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from custom_bert.checkpoints.pretrained import Pretrained
 from custom_bert.config import TrainConfig
 from custom_bert.data.batching import plan_batches
 from custom_bert.data.loader import BatchBuilder
@@ -19,6 +18,7 @@ from custom_bert.data.source import Source
 from custom_bert.data.store import StoreInfo
 from custom_bert.data.token_dropout import TokenDropout
 from custom_bert.data.tokenizer import TextTokenizer
+from custom_bert.model_files.pretrained import Pretrained
 from custom_bert.presets import EncoderConfig
 from custom_bert.rules.choices import Choice, evaluations_in_time
 from custom_bert.rules.resolved import ResolvedConfig

@@ -12,8 +12,6 @@ import torch
 
 from custom_bert import config as configuration
 from custom_bert import machine
-from custom_bert.checkpoints.families import inexpressible
-from custom_bert.checkpoints.pretrained import Pretrained
 from custom_bert.config import LongTexts, TrainConfig
 from custom_bert.data.cache import Cache
 from custom_bert.data.loader import BatchBuilder
@@ -26,12 +24,14 @@ from custom_bert.data.unknown import (
     OF_TRAINING_TEXTS,
 )
 from custom_bert.errors import ConfigError
+from custom_bert.model_files.families import inexpressible
+from custom_bert.model_files.pretrained import Pretrained
 from custom_bert.openmp import about_to_compute
 from custom_bert.precision import doubts
 from custom_bert.presets import EncoderConfig
 from custom_bert.rules import choices
 from custom_bert.rules.choices import Choice
-from custom_bert.rules.decisions import Decisions, Pace
+from custom_bert.rules.decisions import Decisions, EvaluationFacts
 from custom_bert.rules.resolved import resolved
 from custom_bert.tasks.registry import TASKS
 from custom_bert.tasks.task import Task
@@ -161,7 +161,7 @@ def _decide_evaluations(todo: Decisions, task: Task, material: Material) -> None
     assert config.optim.epochs is not None and config.batch.token_budget is not None
     dropout = token_dropout(config.optim.token_dropout, config.seed)
     batches = len(epoch_batches(material.train, config, config.seed, 0, dropout))
-    pace = Pace(
+    facts = EvaluationFacts(
         steps_per_epoch=-(-batches // config.batch.accumulation),
         epochs=config.optim.epochs,
         tokens_per_step=config.batch.token_budget * config.batch.accumulation,
@@ -169,7 +169,7 @@ def _decide_evaluations(todo: Decisions, task: Task, material: Material) -> None
         training_tokens=int(material.train.kept_lengths(dropout, 0).sum()),
         validation_tokens=material.validation_tokens,
     )
-    todo.default("optim.eval_every", task.eval_every(pace))
+    todo.default("optim.eval_every", task.eval_every(facts))
 
 
 def _warnings(

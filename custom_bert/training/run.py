@@ -14,10 +14,10 @@ from torch import Tensor
 
 from custom_bert import __version__, files, machine
 from custom_bert import config as configuration
-from custom_bert.checkpoints.native import Description, write_description, write_weights
-from custom_bert.checkpoints.published_files import WEIGHTS
 from custom_bert.config import TrainConfig
 from custom_bert.errors import RunError, WriteError
+from custom_bert.model_files.native import Description, write_description, write_weights
+from custom_bert.model_files.published_files import WEIGHTS
 from custom_bert.terminal import say
 from custom_bert.training import checkpoint
 from custom_bert.training.identity import OTHER_TOKENIZER, Identity, differences, digest

@@ -326,7 +326,7 @@ def test_what_was_once_a_traceback_is_one_line(command: Command, run: Path, name
 
 
 def test_what_the_system_forbids_is_one_line(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    from custom_bert.inference import evaluate
+    from custom_bert.inference import evaluate_run as evaluate
 
     def forbidden(*_: object, **__: object) -> None:
         raise PermissionError(13, "Permission denied", "DIR/locked")

@@ -1,4 +1,4 @@
-"""Encoder.load(DIR).embed(texts): in input order, whatever the company."""
+"""Embedder.load(DIR).embed(texts): in input order, whatever the company."""
 
 from pathlib import Path
 from typing import Any
@@ -9,9 +9,9 @@ import torch
 from data_files import write_run
 from training_runs import examples
 
-from custom_bert import Encoder
-from custom_bert.checkpoints.native import load_model
+from custom_bert import Embedder
 from custom_bert.errors import RunError
+from custom_bert.model_files.native import load_model
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +24,7 @@ TEXTS = ["cat", "a longer text about dogs", "", "zebra x", "cat"]
 
 @pytest.mark.parametrize("pooling", ["mean", "cls"])
 def test_vectors_are_in_input_order_and_independent_of_company(run: Path, pooling: Any) -> None:
-    encoder = Encoder.load(run)
+    encoder = Embedder.load(run)
     together = encoder.embed(TEXTS, pooling=pooling, normalize=False)
     assert together.shape == (5, 8) and together.dtype == np.float32
     for text, vector in zip(TEXTS, together, strict=True):
@@ -39,7 +39,7 @@ def test_vectors_are_what_the_layers_give(run: Path) -> None:
     (ids,) = checkpoint.tokenizer.encode(["some words"], 16).sequences
     with torch.no_grad():
         hidden_TD = checkpoint.model.encoder(Batch.build([ids])).numpy()
-    encoder = Encoder.load(run)
+    encoder = Embedder.load(run)
     mean = encoder.embed(["some words"], normalize=False)[0]
     assert np.abs(mean - hidden_TD.mean(0)).max() < 1e-6
     first = encoder.embed(["some words"], pooling="cls", normalize=False)[0]
@@ -51,7 +51,7 @@ def test_vectors_are_what_the_layers_give(run: Path) -> None:
 
 def test_embedding_leaves_the_encoder_in_evaluation_mode(run: Path) -> None:
     """Another thread may be computing with it."""
-    encoder = Encoder.load(run)
+    encoder = Embedder.load(run)
     encoder.embed(["some words"])
     assert not any(module.training for module in encoder.model.modules())
 
@@ -59,29 +59,29 @@ def test_embedding_leaves_the_encoder_in_evaluation_mode(run: Path) -> None:
 def test_any_number_of_texts(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from custom_bert.inference import in_order
 
-    encoder = Encoder.load(run)
+    encoder = Embedder.load(run)
     assert encoder.embed([]).shape == (0, 8)
     with pytest.raises(TypeError, match=r"write \[text\]"):
         encoder.embed("a text")
     texts, _ = examples(50)
     whole = encoder.embed(texts)
-    monkeypatch.setattr(in_order, "WINDOW", 7)
+    monkeypatch.setattr(in_order, "CHUNK", 7)
     assert np.abs(encoder.embed(iter(texts)) - whole).max() < 1e-6
 
 
 def test_lengths_beyond_the_positions(run: Path) -> None:
-    assert Encoder.load(run, max_length=4000).max_length == 16
+    assert Embedder.load(run, max_length=4000).max_length == 16
     long = "word " * 100
-    short = Encoder.load(run, max_length=5)
+    short = Embedder.load(run, max_length=5)
     assert short.max_length == 5
-    assert np.abs(short.embed([long]) - Encoder.load(run).embed([long])).max() > 1e-4
+    assert np.abs(short.embed([long]) - Embedder.load(run).embed([long])).max() > 1e-4
 
 
 def test_a_directory_that_holds_no_encoder_is_told(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="no such file"):
-        Encoder.load(tmp_path)
+        Embedder.load(tmp_path)
 
 
 def test_another_pooling_is_refused(run: Path) -> None:
     with pytest.raises(ValueError, match="pooling must be cls or mean, got 'max'"):
-        Encoder.load(run).embed(["a"], pooling="max")  # type: ignore[arg-type]
+        Embedder.load(run).embed(["a"], pooling="max")  # type: ignore[arg-type]

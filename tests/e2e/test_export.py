@@ -11,13 +11,13 @@ import torch
 from training_runs import examples, settings, write_lines
 
 from custom_bert import Classifier, train_model
-from custom_bert.checkpoints.native import load_model
 from custom_bert.cli import main
 from custom_bert.config import Preset
 from custom_bert.errors import RunError
-from custom_bert.inference.evaluate import evaluate_run
+from custom_bert.inference.evaluate_run import evaluate_run
 from custom_bert.inference.exports import hf as export
 from custom_bert.inference.exports import verify
+from custom_bert.model_files.native import load_model
 
 PRESETS: tuple[Preset, ...] = ("legacy", "custom", "modern")
 FILES = {"config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "README.md"}

@@ -15,7 +15,7 @@ from data_files import lines, write_run, write_set
 from training_runs import arguments, settings, write_data
 
 from custom_bert.cli import main
-from custom_bert.inference import evaluate
+from custom_bert.inference import evaluate_run as evaluate
 
 ROOT = Path(__file__).resolve().parents[2]
 TEXTS = ["a fine film", "a dull film", "fine music", "dull music"]

@@ -61,7 +61,7 @@ def test_a_single_string_is_refused(run: Path) -> None:
 def test_a_stream_is_read_as_it_is_predicted(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from custom_bert.inference import in_order as module
 
-    monkeypatch.setattr(module, "WINDOW", 4)
+    monkeypatch.setattr(module, "CHUNK", 4)
     taken = 0
 
     def source():  # type: ignore[no-untyped-def]

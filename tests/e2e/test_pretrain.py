@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 from training_runs import PLACES, SUBJECTS, settings, write_data
 
-from custom_bert import Encoder, files, train_model
-from custom_bert.checkpoints.native import Description, load_model, write_description, write_weights
-from custom_bert.checkpoints.pretrained import load_pretrained
+from custom_bert import Embedder, files, train_model
 from custom_bert.cli import main
 from custom_bert.config import ModelConfig
 from custom_bert.data.tokenizer_files import from_vocab
+from custom_bert.model_files.native import Description, load_model, write_description, write_weights
+from custom_bert.model_files.pretrained import load_pretrained
 from custom_bert.models.encoder import Encoder as EncoderModel
 from custom_bert.models.masked_lm import MaskedLanguageModel
 from custom_bert.presets import encoder_config
@@ -128,7 +128,7 @@ def test_a_classifier_starts_from_it(run: Path, tmp_path: Path, capsys: pytest.C
     train_model(config)
     assert "the encoder is taken, and its head left behind" in capsys.readouterr().out
     assert "init_from" in json.loads((tmp_path / "cls" / "run.json").read_text())["identity"]["data"]
-    assert Encoder.load(run).embed(["the cat sleeps"]).shape == (1, 32)
+    assert Embedder.load(run).embed(["the cat sleeps"]).shape == (1, 32)
     assert main(["info", str(run)]) == 0
     out = capsys.readouterr().out
     assert "150 documents" in out and "perplexity" in out

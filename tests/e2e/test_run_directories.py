@@ -15,9 +15,9 @@ from e2e.test_locales import run_in
 from training_runs import arguments, settings, write_data
 
 from custom_bert import Classifier, train_model
-from custom_bert.checkpoints.native import write_weights
 from custom_bert.cli import main
 from custom_bert.errors import RunError, UserError, WriteError
+from custom_bert.model_files.native import write_weights
 
 ROOT = Path(__file__).resolve().parents[2]
 

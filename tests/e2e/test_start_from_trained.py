@@ -12,12 +12,12 @@ import torch
 from training_runs import Ready, built, ready, settings, write_lines
 
 from custom_bert import train_model
-from custom_bert.checkpoints import hub
-from custom_bert.checkpoints.native import load_model
-from custom_bert.checkpoints.pretrained import load_pretrained
 from custom_bert.config_sources import from_mapping
 from custom_bert.errors import ConfigError, RunError
 from custom_bert.inference.exports.hf import export_hugging_face
+from custom_bert.model_files import hub
+from custom_bert.model_files.native import load_model
+from custom_bert.model_files.pretrained import load_pretrained
 from custom_bert.tasks.masked_lm import masker
 from custom_bert.training.log import Reporter
 

@@ -178,7 +178,7 @@ def test_a_run_stops_with_one_line_where_it_cannot_go_on_in_its_precision(
 
 FORK = """
 import os, sys, threading, warnings, faulthandler
-from custom_bert import Classifier, Encoder
+from custom_bert import Classifier, Embedder
 count = lambda: len(os.listdir("/proc/self/task"))
 import numpy, torch
 texts = ["a dog barks"] * 64
@@ -186,7 +186,7 @@ before = count()
 loaded = {
     "fp32": Classifier.load(RUN, precision="fp32"),
     "bf16": Classifier.load(RUN, precision="bf16"),
-    "vectors": Encoder.load(RUN),
+    "vectors": Embedder.load(RUN),
 }
 assert count() == before, (before, count())
 def work(name):
@@ -308,7 +308,7 @@ def test_a_prediction_of_unknown_text_is_warned_of(run: Path) -> None:
 
 def test_bf16_is_asked_about_before_every_window(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Between two texts of a stream the caller's code runs, and may turn OpenMP's adjustment on."""
-    monkeypatch.setattr("custom_bert.inference.in_order.WINDOW", 2)
+    monkeypatch.setattr("custom_bert.inference.in_order.CHUNK", 2)
     fault: list[str] = []
     monkeypatch.setattr(
         "custom_bert.inference.classifier.sound_precision",

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from custom_bert.batch import Batch
-from custom_bert.checkpoints.families import FAMILIES as BY_TYPE
-from custom_bert.checkpoints.tables import Family, from_hugging_face
 from custom_bert.config import Kernel, ModelConfig, Preset
+from custom_bert.model_files.families import FAMILIES as BY_TYPE
+from custom_bert.model_files.tables import Family, from_hugging_face
 from custom_bert.models.heads import SequenceClassifier
 from custom_bert.presets import EncoderConfig, encoder_config
 

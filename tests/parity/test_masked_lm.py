@@ -9,10 +9,10 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from custom_bert.batch import Batch, Targets
-from custom_bert.checkpoints.families import FAMILIES, family_of
-from custom_bert.checkpoints.pretrained import load_pretrained
-from custom_bert.checkpoints.tables import masked_to_hugging_face
 from custom_bert.errors import RunError
+from custom_bert.model_files.families import FAMILIES, family_of
+from custom_bert.model_files.pretrained import load_pretrained
+from custom_bert.model_files.tables import masked_to_hugging_face
 from custom_bert.models.masked_lm import MaskedLanguageModel
 from custom_bert.models.outline import language_model_from
 from custom_bert.tasks.masked_lm import MaskedLanguageModelling

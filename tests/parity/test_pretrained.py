@@ -12,9 +12,9 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from custom_bert.batch import Batch
-from custom_bert.checkpoints.pretrained import load_pretrained
-from custom_bert.checkpoints.tables import to_hugging_face
 from custom_bert.errors import RunError
+from custom_bert.model_files.pretrained import load_pretrained
+from custom_bert.model_files.tables import to_hugging_face
 from custom_bert.models.heads import SequenceClassifier
 
 transformers = pytest.importorskip("transformers", reason="transformers is not installed")
@@ -93,7 +93,7 @@ def test_hidden_states_are_transformers(family: str, head: str, tmp_path: Path) 
 def test_a_classifier_comes_back_byte_for_byte(family: str, tmp_path: Path) -> None:
     theirs = published(tmp_path, family, "ForSequenceClassification")
     found = load_pretrained(tmp_path)
-    from custom_bert.checkpoints.families import FAMILIES, family_of
+    from custom_bert.model_files.families import FAMILIES, family_of
 
     assert family_of(found.encoder) is FAMILIES[family]
     back = to_hugging_face(FAMILIES[family], found.state)

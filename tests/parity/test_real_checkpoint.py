@@ -9,11 +9,11 @@ import pytest
 import torch
 from real_checkpoints import data_set, lines_of, minilm
 
-from custom_bert import Encoder
+from custom_bert import Embedder
 from custom_bert.batch import Batch
-from custom_bert.checkpoints.pretrained import load_pretrained
 from custom_bert.data.batching import by_length, near_equal_slots
 from custom_bert.data.tokenizer import CHARACTERS_PER_TOKEN
+from custom_bert.model_files.pretrained import load_pretrained
 from custom_bert.models.heads import SequenceClassifier
 
 transformers = pytest.importorskip("transformers", reason="transformers is not installed")
@@ -142,7 +142,7 @@ def test_embeddings_are_sentence_transformers(tmp_path: Path) -> None:
     texts = [*lines_of(data_set("ag_news", tmp_path))[:60], "", "one", "漢字 é", "word " * 400]
     theirs = library.SentenceTransformer(str(minilm()), device="cpu")
     wanted = theirs.encode(texts)  # the model's last module brings vectors to length 1
-    encoder = Encoder.load(minilm())
+    encoder = Embedder.load(minilm())
     assert encoder.max_length == theirs.max_seq_length == 256
     ours = encoder.embed(texts)
     assert ours.shape == wanted.shape and np.abs(ours - wanted).max() <= 1e-5

@@ -6,8 +6,8 @@ import dataclasses
 import pytest
 import torch
 
-from custom_bert.checkpoints.tables import from_hugging_face, to_hugging_face
 from custom_bert.config import Kernel, Preset
+from custom_bert.model_files.tables import from_hugging_face, to_hugging_face
 from custom_bert.models.heads import SequenceClassifier
 
 pytest.importorskip("transformers", reason="transformers is not installed: parity is not tested")

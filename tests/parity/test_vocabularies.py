@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from custom_bert.checkpoints.pretrained import Pretrained, load_pretrained
 from custom_bert.errors import RunError
+from custom_bert.model_files.pretrained import Pretrained, load_pretrained
 
 transformers = pytest.importorskip("transformers", reason="transformers is not installed")
 

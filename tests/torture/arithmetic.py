@@ -77,7 +77,7 @@ def not_finite(trial: Trial) -> None:
     finally:
         fit.step_within_memory = real
     for path in run.rglob("*.safetensors") if run.exists() else []:
-        from custom_bert.checkpoints.tensor_files import parse_tensors
+        from custom_bert.model_files.tensor_files import parse_tensors
 
         for name, tensor in parse_tensors(path, path.read_bytes()).items():
             assert tensor.float().isfinite().all() or name == "losses", f"{path}: {name}"

@@ -134,7 +134,7 @@ BUGS = (
     ),
     Bug(
         "the warm-up is left out",
-        "training/schedule.py",
+        "rules/schedule.py",
         "return progress / warmup",
         "return 1.0",
         "tests/unit/training/test_schedule.py",
@@ -211,7 +211,7 @@ BUGS = (
     ),
     Bug(
         "predictions come in the order of length",
-        "models/evaluate.py",
+        "models/outputs.py",
         "        rows[batch.indices] = values\n",
         "        rows[: len(values)] = values\n",
         "tests/e2e/test_predict.py",

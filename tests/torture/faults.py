@@ -20,9 +20,9 @@ import torch
 from training_runs import write_data
 
 from custom_bert import files
-from custom_bert.checkpoints.published_files import WEIGHTS
 from custom_bert.errors import UserError, WriteError
 from custom_bert.files import system
+from custom_bert.model_files.published_files import WEIGHTS
 from custom_bert.training import checkpoint
 from custom_bert.training.identity import digest
 from custom_bert.training.run import RunDirectory, hold

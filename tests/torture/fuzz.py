@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from custom_bert.checkpoints.native import load_model
-from custom_bert.checkpoints.tensor_files import parse_tensors
 from custom_bert.data.tokenizer_files import load_tokenizer
 from custom_bert.errors import UserError
+from custom_bert.model_files.native import load_model
+from custom_bert.model_files.tensor_files import parse_tensors
 from torture.experiment import Experiment, Trial
 from torture.hostile import FILES, prepare_model
 from torture.runs import ended, forked

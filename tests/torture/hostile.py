@@ -14,10 +14,10 @@ from typing import Any
 
 from training_runs import write_data
 
-from custom_bert.checkpoints.native import load_model
-from custom_bert.checkpoints.pretrained import load_pretrained
 from custom_bert.errors import UserError
 from custom_bert.inference.exports.hf import export_hugging_face
+from custom_bert.model_files.native import load_model
+from custom_bert.model_files.pretrained import load_pretrained
 from torture.experiment import Experiment, Trial
 from torture.runs import ended, forked, recipe, train
 from torture.spoil import (

@@ -37,7 +37,7 @@ LAYERS = {
     "models": 3,
     "data": 3,
     "tasks": 4,
-    "checkpoints": 5,
+    "model_files": 5,
     "training": 6,
     "inference": 6,
     "bench": 7,

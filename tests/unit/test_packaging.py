@@ -24,7 +24,7 @@ def test_the_public_names_are_these_and_can_be_had() -> None:
     assert custom_bert.__all__ == [
         "ClassScores",
         "Classifier",
-        "Encoder",
+        "Embedder",
         "Prediction",
         "Scores",
         "TrainConfig",

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from custom_bert import __version__, files
-from custom_bert.checkpoints.native import TrainedModel
 from custom_bert.errors import RunError
+from custom_bert.model_files.native import TrainedModel
 from custom_bert.tasks.task import CardFacts
 
 

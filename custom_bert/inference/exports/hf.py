@@ -19,15 +19,15 @@ from tokenizers.processors import TemplateProcessing
 from torch import Tensor
 
 from custom_bert import files
-from custom_bert.checkpoints.families import family_of, inexpressible
-from custom_bert.checkpoints.native import TrainedModel, load_model
-from custom_bert.checkpoints.published_files import WEIGHTS
-from custom_bert.checkpoints.tables import Family, masked_to_hugging_face, to_hugging_face
-from custom_bert.checkpoints.tensor_files import write_tensors
 from custom_bert.data.tokenizer import TextTokenizer
 from custom_bert.errors import RunError, WriteError
 from custom_bert.inference.exports.card import model_card
 from custom_bert.inference.exports.verify import verify
+from custom_bert.model_files.families import family_of, inexpressible
+from custom_bert.model_files.native import TrainedModel, load_model
+from custom_bert.model_files.published_files import WEIGHTS
+from custom_bert.model_files.tables import Family, masked_to_hugging_face, to_hugging_face
+from custom_bert.model_files.tensor_files import write_tensors
 from custom_bert.tasks.task import HeadName
 
 

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from custom_bert.batch import Batch
-from custom_bert.checkpoints.native import TrainedModel
 from custom_bert.errors import RunError, first_line
+from custom_bert.model_files.native import TrainedModel
 
 TEXTS = 32
 LARGEST = 1e-4

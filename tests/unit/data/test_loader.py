@@ -18,7 +18,7 @@ from custom_bert.config import Plan
 from custom_bert.data import loader
 from custom_bert.data.batching import plan_batches
 from custom_bert.data.cache import Cache
-from custom_bert.data.loader import BatchBuilder, Preparation, prefetch
+from custom_bert.data.loader import BatchBuilder, Transform, prefetch
 from custom_bert.data.store import open_store
 from custom_bert.data.targets import ClassIds
 from custom_bert.data.text import LineReader
@@ -172,7 +172,7 @@ def test_lengths_are_those_of_the_splits_rows(builder: BatchBuilder) -> None:
 def test_copies_of_a_text_follow_one_another_and_are_equal(builder: BatchBuilder, plan: Plan) -> None:
     batches = plan_batches(builder.lengths_N, plan, token_budget=40, batch_size=4, seed=0, epoch=0)
     for indices in batches:
-        batch = builder.build(indices, plan, 12, preparation=Preparation(copies=2))
+        batch = builder.build(indices, plan, 12, transform=Transform(copies=2))
         assert batch.indices.tolist() == [i for i in indices.tolist() for _ in range(2)]
         assert batch.targets is not None
         assert torch.equal(batch.targets.values[::2], batch.targets.values[1::2])

@@ -15,7 +15,7 @@ from custom_bert.data import piece_writing, pieces
 from custom_bert.data.batching import padding_share, plan_batches
 from custom_bert.data.cache import Cache
 from custom_bert.data.corpus import Corpus, read_corpus
-from custom_bert.data.piece_files import Progress
+from custom_bert.data.piece_files import StoreProgress
 from custom_bert.data.piece_writing import Preparation
 from custom_bert.data.pieces import Pieces, open_pieces
 from custom_bert.data.tokenizer import TextTokenizer
@@ -150,7 +150,7 @@ def test_a_preparation_killed_at_any_moment_goes_on_to_the_same_bytes(
     """Moments are those before and after each thing that is made durable."""
     monkeypatch.setattr(piece_writing, "SHARD", 700)
     monkeypatch.setattr(piece_writing, "GROUP", 7)
-    steps = [(piece_writing.Writer, "flush"), (Progress, "write")]
+    steps = [(piece_writing.Writer, "flush"), (StoreProgress, "write")]
     steps += [(files, name) for name in ("remove_file", "rename_directory")]
     whole = tmp_path / "whole"
     whole.mkdir()
@@ -302,7 +302,7 @@ def test_two_preparations_do_not_meet(
     write_corpus(tmp_path)
     real = Preparation.run
 
-    def inside(preparation: Preparation) -> Progress:
+    def inside(preparation: Preparation) -> StoreProgress:
         monkeypatch.setattr(Preparation, "run", real)
         with pytest.raises(RunError, match="another process prepares the same text; wait for it"):
             opened(tmp_path, tokenizer)

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from custom_bert.data.encoded import Frame
-from custom_bert.data.loader import BatchBuilder, Preparation
+from custom_bert.data.loader import BatchBuilder, Transform
 from custom_bert.data.targets import ClassIds
 from custom_bert.data.token_dropout import TokenDropout
 from custom_bert.data.windows import Cut, whole
@@ -102,7 +102,7 @@ def test_a_batch_holds_the_kept_tokens_at_their_own_positions(plan: str) -> None
         indices,
         plan,  # type: ignore[arg-type]
         24,
-        preparation=Preparation(copies=2, token_dropout=dropout),
+        transform=Transform(copies=2, token_dropout=dropout),
         epoch=4,
     )
     lengths = BUILDER.kept_lengths(dropout, 4)[indices]

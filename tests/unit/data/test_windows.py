@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from custom_bert.config import ModelConfig, Plan
 from custom_bert.data.encoded import EncodedTexts, Frame
-from custom_bert.data.loader import BatchBuilder, Preparation
+from custom_bert.data.loader import BatchBuilder, Transform
 from custom_bert.data.masking import Masker
 from custom_bert.data.targets import ClassIds
 from custom_bert.data.token_dropout import TokenDropout
@@ -92,7 +92,7 @@ def test_texts_that_fit_are_left_as_they_are() -> None:
 def test_a_batch_of_windows_has_a_label_a_text_and_the_planned_tokens(plan: Plan, rate: float) -> None:
     texts, dropout = builder(LENGTHS), TokenDropout(rate, 0) if rate else None
     indices = np.array([3, 4, 0])
-    batch = texts.build(indices, plan, MAX, preparation=Preparation(token_dropout=dropout), epoch=1)
+    batch = texts.build(indices, plan, MAX, transform=Transform(token_dropout=dropout), epoch=1)
     assert batch.windows is not None and batch.targets is not None
     assert batch.windows.text_N.tolist() == [0, 0, 0, 1, 1, 1, 2] and batch.num_texts == 3
     assert batch.targets.values.tolist() == [0, 1, 0]
@@ -104,7 +104,7 @@ def test_a_batch_of_windows_has_a_label_a_text_and_the_planned_tokens(plan: Plan
 
 
 def test_copies_of_a_text_stand_side_by_side_with_all_their_windows() -> None:
-    batch = builder(LENGTHS).build(np.array([2, 0]), "uniform_length", MAX, preparation=Preparation(copies=2))
+    batch = builder(LENGTHS).build(np.array([2, 0]), "uniform_length", MAX, transform=Transform(copies=2))
     assert batch.windows is not None and batch.targets is not None
     assert batch.windows.text_N.tolist() == [0, 0, 1, 1, 2, 3] and batch.targets.values.tolist() == [
         2,

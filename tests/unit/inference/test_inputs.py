@@ -15,7 +15,7 @@ from data_files import write_run
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from custom_bert import Classifier, Encoder
+from custom_bert import Classifier, Embedder
 from custom_bert.inference import in_order
 from custom_bert.inference.inputs import joined, strings
 
@@ -116,7 +116,7 @@ def test_half_a_surrogate_costs_no_batch(classifier: Classifier, run: Path) -> N
     whole = ["a b", "a b c \ufffd", f"{SMILE} a b c"]
     assert (classifier.predict_proba(halves) == classifier.predict_proba(whole)).all()
     assert classifier.predict(iter(halves)) == classifier.predict(whole)
-    assert (Encoder.load(run).embed(halves) == Encoder.load(run).embed(whole)).all()
+    assert (Embedder.load(run).embed(halves) == Embedder.load(run).embed(whole)).all()
     assert classifier.evaluate(halves, ["bad"] * 3).examples == 3
 
 
@@ -151,7 +151,7 @@ def test_what_is_no_text_is_named_with_its_index_and_the_way_out(
         lambda texts: list(classifier.stream(texts)),
         lambda texts: list(classifier.stream_proba(texts)),
         lambda texts: classifier.evaluate(texts, ["bad", "good"]),
-        Encoder.load(run).embed,
+        Embedder.load(run).embed,
     ):
         for texts in (["a", item], ("a", item), iter(["a", item]), Column("a", item)):
             with pytest.raises(TypeError) as raised:
@@ -173,10 +173,10 @@ def test_a_list_is_checked_whole_before_anything_is_computed(
         raise AssertionError("computed")
 
     monkeypatch.setattr("custom_bert.inference.classifier.compute", fail)
-    texts: list[Any] = ["a"] * (in_order.WINDOW + 10)
+    texts: list[Any] = ["a"] * (in_order.CHUNK + 10)
     texts[-1] = None
     for source in (texts, tuple(texts), np.array(texts, dtype=object), Column(*texts)):
-        with pytest.raises(TypeError, match=f"text {in_order.WINDOW + 9}:"):
+        with pytest.raises(TypeError, match=f"text {in_order.CHUNK + 9}:"):
             classifier.predict(source)
     good = texts[:-1]
     with pytest.raises(ValueError, match="fewer labels than texts"):
@@ -188,7 +188,7 @@ def test_a_list_is_checked_whole_before_anything_is_computed(
 def test_the_index_in_an_iterator_is_right_beyond_the_first_window(
     classifier: Classifier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(in_order, "WINDOW", 4)
+    monkeypatch.setattr(in_order, "CHUNK", 4)
     got = []
     with pytest.raises(TypeError, match=r"text 9: expected a string, got None"):
         got.extend(classifier.stream(iter([*["a"] * 9, None])))
@@ -219,7 +219,7 @@ CONTAINERS: list[tuple[object, str]] = [
 def test_a_container_that_would_be_iterated_wrongly_is_named(
     classifier: Classifier, run: Path, container: Any, words: str
 ) -> None:
-    for call in (classifier.predict, classifier.predict_proba, Encoder.load(run).embed):
+    for call in (classifier.predict, classifier.predict_proba, Embedder.load(run).embed):
         with pytest.raises(TypeError) as raised:
             call(container)
         assert str(raised.value) == f"expected a list of texts, got {words}"
@@ -252,7 +252,7 @@ def test_whatever_holds_strings_is_taken(classifier: Classifier, run: Path) -> N
         Column(*texts),
     ):
         assert (classifier.predict_proba(source) == expected).all()
-    assert len(Encoder.load(run).embed(np.array(texts))) == 3
+    assert len(Embedder.load(run).embed(np.array(texts))) == 3
     assert strings([]) == [] and strings(np.array([])) == []
 
 
@@ -290,7 +290,7 @@ def test_columns_of_pandas_are_taken_and_tables_are_not(classifier: Classifier) 
 def test_a_label_that_is_none_is_named_with_its_index(
     classifier: Classifier, label: Any, words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(in_order, "WINDOW", 2)
+    monkeypatch.setattr(in_order, "CHUNK", 2)
     for labels in (["bad", "good", "bad", label], iter(["bad", "good", "bad", label])):
         with pytest.raises((TypeError, ValueError)) as raised:
             classifier.evaluate(iter("abcd"), labels)
@@ -313,8 +313,8 @@ def test_counts_that_differ_are_told_of_lists_and_iterators(classifier: Classifi
 @pytest.mark.parametrize("wrong", [8.0, "8", None])
 def test_a_length_that_is_no_whole_number_is_named(run: Path, wrong: Any) -> None:
     with pytest.raises(TypeError, match=rf"max_length: expected a whole number, got {wrong!r}"):
-        Encoder.load(run, max_length=wrong)
-    assert Encoder.load(run, max_length=np.int64(8)).max_length == 8
+        Embedder.load(run, max_length=wrong)
+    assert Embedder.load(run, max_length=np.int64(8)).max_length == 8
 
 
 def test_a_set_is_refused_since_answers_would_belong_to_no_text(classifier: Classifier) -> None:

@@ -13,7 +13,7 @@ from custom_bert.config import Kernel, ModelConfig, Preset
 from custom_bert.errors import ConfigError
 from custom_bert.models.encoder import Encoder
 from custom_bert.models.heads import SequenceClassifier, mean_pool
-from custom_bert.models.layers import READ
+from custom_bert.models.layers import READ_MULTIPLE
 from custom_bert.presets import EncoderConfig, encoder_config
 
 PRESETS: tuple[Preset, ...] = ("legacy", "custom", "modern")
@@ -98,10 +98,10 @@ def test_the_last_layer_works_on_read_rows_alone() -> None:
     for layer in encoder.layers:
         layer.mlp.register_forward_hook(lambda module, inputs, output: seen.append(len(inputs[0])))
     encoder(batch, "first")
-    assert seen == [36, READ]  # four, filled up
+    assert seen == [36, READ_MULTIPLE]  # four, filled up
     encoder.skip_unread = False
     encoder(batch, "first")
-    assert seen == [36, READ, 36, 36]
+    assert seen == [36, READ_MULTIPLE, 36, 36]
 
 
 @pytest.mark.parametrize("preset", PRESETS)

@@ -25,7 +25,7 @@ def test_counts_are_those_of_a_loop(monkeypatch: pytest.MonkeyPatch, chunk: int)
     wanted: Counter[tuple[int, int]] = Counter()
     for text in TEXTS:
         for (i, a), (k, b) in itertools.permutations(enumerate(text.tolist()), 2):
-            if abs(i - k) <= embedding_init.WINDOW and b != 5:
+            if abs(i - k) <= embedding_init.CONTEXT and b != 5:
                 wanted[a, b] += 1 / abs(i - k)  # type: ignore[assignment]
     context_of = np.array([0, 1, 2, 3, 4, -1])  # token 5 is no context
     found = cooccurrences(TEXTS, np.arange(6), context_of)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from custom_bert.checkpoints.tables import ACTIVATIONS, Family, Keys, MaskedHead, Row, require
+from custom_bert.model_files.tables import ACTIVATIONS, Family, Keys, MaskedHead, Row, require
 from custom_bert.presets import EncoderConfig
 
 

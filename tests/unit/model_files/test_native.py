@@ -12,10 +12,10 @@ from data_files import write_run
 from training_runs import settings, write_data
 
 from custom_bert import train_model
-from custom_bert.checkpoints.native import load_model, write_weights
-from custom_bert.checkpoints.pretrained import load_pretrained
-from custom_bert.checkpoints.tensor_files import parse_tensors
 from custom_bert.errors import UserError
+from custom_bert.model_files.native import load_model, write_weights
+from custom_bert.model_files.pretrained import load_pretrained
+from custom_bert.model_files.tensor_files import parse_tensors
 
 
 @pytest.fixture(scope="module")

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from custom_bert.checkpoints.bert import (
+from custom_bert.model_files.bert import (
     common_config,
     embedding_rows,
     layer_rows,
     post_norm_rows,
     read_common,
 )
-from custom_bert.checkpoints.tables import Family, Keys, MaskedHead, require
+from custom_bert.model_files.tables import Family, Keys, MaskedHead, require
 from custom_bert.presets import EncoderConfig
 
 

@@ -22,12 +22,12 @@ import torch
 from torch import Tensor, nn
 
 from custom_bert import files
-from custom_bert.checkpoints.published_files import WEIGHTS
-from custom_bert.checkpoints.tensor_files import parse_tensors, write_tensors
 from custom_bert.config import LongTexts, coerce
 from custom_bert.data.tokenizer import TextTokenizer
 from custom_bert.data.tokenizer_files import LARGEST_FILE, parse_tokenizer
 from custom_bert.errors import DataError, RunError, did_you_mean, shown
+from custom_bert.model_files.published_files import WEIGHTS
+from custom_bert.model_files.tensor_files import parse_tensors, write_tensors
 from custom_bert.presets import EncoderConfig, check_encoder
 from custom_bert.tasks.registry import TASKS
 from custom_bert.tasks.task import EncoderModel, Task

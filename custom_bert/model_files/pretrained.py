@@ -21,20 +21,20 @@ from typing import Any, get_type_hints
 import torch
 from torch import Tensor
 
-from custom_bert.checkpoints.families import FAMILIES
-from custom_bert.checkpoints.native import (
+from custom_bert.config import coerce
+from custom_bert.data.tokenizer import TextTokenizer
+from custom_bert.errors import RunError
+from custom_bert.model_files.families import FAMILIES
+from custom_bert.model_files.native import (
     FORMATS,
     MOMENTS,
     MOMENTS_RATE,
     check_size,
     load_model,
 )
-from custom_bert.checkpoints.published_files import LARGEST_WEIGHTS, WEIGHTS, read, read_json, read_weights
-from custom_bert.checkpoints.published_tokenizer import read_tokenizer
-from custom_bert.checkpoints.tables import Family, Keys, correspondence, from_hugging_face
-from custom_bert.config import coerce
-from custom_bert.data.tokenizer import TextTokenizer
-from custom_bert.errors import RunError
+from custom_bert.model_files.published_files import LARGEST_WEIGHTS, WEIGHTS, read, read_json, read_weights
+from custom_bert.model_files.published_tokenizer import read_tokenizer
+from custom_bert.model_files.tables import Family, Keys, correspondence, from_hugging_face
 from custom_bert.models.heads import SequenceClassifier
 from custom_bert.models.outline import language_model_outline, outline
 from custom_bert.presets import EncoderConfig, check_encoder

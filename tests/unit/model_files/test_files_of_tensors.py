@@ -6,7 +6,7 @@ import torch
 from safetensors.torch import load, save
 
 from custom_bert import files
-from custom_bert.checkpoints.tensor_files import NAMES, write_tensors
+from custom_bert.model_files.tensor_files import NAMES, write_tensors
 
 
 def test_the_library_reads_what_we_write(tmp_path: Path) -> None:

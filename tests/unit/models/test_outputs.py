@@ -11,8 +11,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from custom_bert.batch import Batch, Targets
 from custom_bert.config import ModelConfig
-from custom_bert.models.evaluate import outputs_of
 from custom_bert.models.heads import SequenceClassifier
+from custom_bert.models.outputs import outputs_of
 from custom_bert.precision import MixedPrecision, casts_kept
 from custom_bert.presets import encoder_config
 from custom_bert.tasks import classification

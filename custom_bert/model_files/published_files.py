@@ -10,9 +10,9 @@ from typing import Any
 from torch import Tensor
 
 from custom_bert import files
-from custom_bert.checkpoints.tensor_files import parse_tensors
 from custom_bert.errors import RunError
 from custom_bert.files import LARGEST_JSON, parse_json
+from custom_bert.model_files.tensor_files import parse_tensors
 
 LARGEST_WEIGHTS = 1 << 40
 """Bytes of a file of weights."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from custom_bert.checkpoints.bert import common_config, embedding_rows, layer_rows, read_common
-from custom_bert.checkpoints.roberta import MASKED
-from custom_bert.checkpoints.tables import Family, Keys, require
+from custom_bert.model_files.bert import common_config, embedding_rows, layer_rows, read_common
+from custom_bert.model_files.roberta import MASKED
+from custom_bert.model_files.tables import Family, Keys, require
 from custom_bert.presets import EncoderConfig
 
 NAME = "roberta-prelayernorm"

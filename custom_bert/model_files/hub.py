@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
-from custom_bert.checkpoints.published_files import CONVERT
 from custom_bert.data.cache import Cache
 from custom_bert.errors import RunError, WriteError, first_line
+from custom_bert.model_files.published_files import CONVERT
 from custom_bert.places import cache_places
 
 FILES = (

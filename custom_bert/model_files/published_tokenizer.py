@@ -10,13 +10,13 @@ from typing import Any
 
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 
-from custom_bert.checkpoints.published_files import read, read_json
 from custom_bert.data.tokenizer import TextTokenizer, library_errors
 from custom_bert.data.tokenizer_files import LARGEST_FILE, SPECIAL_TOKENS, parse_tokenizer
 from custom_bert.data.tokenizer_json import SENTENCE_PIECE
 from custom_bert.data.tokenizer_parts import check_model
 from custom_bert.errors import SUPPORTED, DataError, RunError, UnsupportedTokenizerError, shown
 from custom_bert.files import parse_json
+from custom_bert.model_files.published_files import read, read_json
 
 WORD_PIECE = ("BertTokenizer", "DistilBertTokenizer")
 BYTE_LEVEL = ("RobertaTokenizer",)

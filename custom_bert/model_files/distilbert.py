@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from custom_bert.checkpoints.bert import LEARNED_POSITIONS
-from custom_bert.checkpoints.tables import ACTIVATIONS, Family, Keys, MaskedHead, require
+from custom_bert.model_files.bert import LEARNED_POSITIONS
+from custom_bert.model_files.tables import ACTIVATIONS, Family, Keys, MaskedHead, require
 from custom_bert.presets import EncoderConfig
 
 LAYER = "distilbert.transformer.layer.{i}"

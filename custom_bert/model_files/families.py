@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from custom_bert.checkpoints import bert, distilbert, modernbert, roberta, roberta_prelayernorm
-from custom_bert.checkpoints.tables import Family
 from custom_bert.config import LongTexts
+from custom_bert.model_files import bert, distilbert, modernbert, roberta, roberta_prelayernorm
+from custom_bert.model_files.tables import Family
 from custom_bert.presets import EncoderConfig
 
 FAMILIES: dict[str, Family] = {

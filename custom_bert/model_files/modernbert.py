@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from custom_bert.checkpoints.tables import ACTIVATIONS, Family, Keys, MaskedHead, require
+from custom_bert.model_files.tables import ACTIVATIONS, Family, Keys, MaskedHead, require
 from custom_bert.presets import EncoderConfig
 
 
