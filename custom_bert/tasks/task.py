@@ -34,7 +34,7 @@ from custom_bert.rules.resolved import ResolvedConfig
 
 PhaseName = Literal["pretrain", "train"]
 
-HeadName = Literal["sequence_classification", "masked_lm"]
+HeadName = Literal["sequence_classification", "masked_language_model"]
 """The heads that models have; by them a checkpoint of another library is read and written."""
 
 
