@@ -16,7 +16,7 @@ from custom_bert import config as configuration
 from custom_bert import files
 from custom_bert.config import TrainConfig
 from custom_bert.config_sources import load as load_config
-from custom_bert.data.source import Source
+from custom_bert.data.reading import LabelledLines
 from custom_bert.errors import ConfigError, RunError
 from custom_bert.training import checkpoint, introduction, ranks
 from custom_bert.training.build import build
@@ -46,7 +46,7 @@ def train_model(
     config: TrainConfig | Mapping[str, Any] | ModuleType | str | Path,
     *,
     fresh: bool = False,
-    source: Source | None = None,
+    source: LabelledLines | None = None,
     reporter: Reporter | None = None,
 ) -> TrainResult:
     """Trains a model as configured and leaves it in a run directory.
@@ -55,8 +55,8 @@ def train_model(
         config: a module with `get_config()` (`import config; train_model(config)`), a mapping, a
             `TrainConfig`, or the path of a config file.
         fresh: train in a numbered sibling if the directory holds a run.
-        source: the data, where it does not stand in the files that the settings name; see
-            `custom_bert.data.memory.texts_in_memory`.
+        source: labelled texts in memory, from `custom_bert.in_memory`. None: the files that the settings
+            name.
         reporter: says how it goes; `Reporter(silent=True)` says nothing. None for standard output.
 
     Returns:
@@ -79,7 +79,7 @@ def train_model(
 
 
 def _train(
-    config: TrainConfig, group: Ranks, reporter: Reporter, source: Source | None, *, fresh: bool
+    config: TrainConfig, group: Ranks, reporter: Reporter, source: LabelledLines | None, *, fresh: bool
 ) -> TrainResult:
     """Resolves: what is asked for becomes a plan, and finds its directory."""
     if config.runtime.tensorboard:

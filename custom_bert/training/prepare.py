@@ -15,6 +15,7 @@ from custom_bert import machine
 from custom_bert.config import LongTexts, TrainConfig
 from custom_bert.data.cache import Cache
 from custom_bert.data.loader import BatchBuilder
+from custom_bert.data.reading import LabelledLines
 from custom_bert.data.source import Source, Tokenised, Tokenising, WaysOut
 from custom_bert.data.tokenizer import TextTokenizer
 from custom_bert.data.unknown import (
@@ -81,14 +82,14 @@ class Draft:
 
 
 def prepare(
-    config: TrainConfig, say: Callable[[str], None], source: Source | None = None
+    config: TrainConfig, say: Callable[[str], None], lines: LabelledLines | None = None
 ) -> tuple[Draft, Material]:
     """Reads the data and decides everything. Nothing in the process changes, but for files in the cache.
 
     Args:
         config: checked, with None where a rule decides.
         say: told what takes time.
-        source: the data, where it does not stand in the files that the settings name.
+        lines: labelled texts in memory. None: the files that the settings name.
 
     Raises:
         UserError: for anything that the user has to mend.
@@ -105,7 +106,7 @@ def prepare(
     device = decide_machine(todo)
 
     cache = Cache.of(config.data.cache_dir, config.out, say)
-    source = task.read(todo.config, cache) if source is None else source
+    source: Source = task.read(todo.config, cache) if lines is None else task.read_lines(lines, todo.config)
     tokenizer = pretrained.tokenizer if pretrained else decide_tokenizer(todo, source.text(), cache, say)
     found = source.tokenised(_tokenising(todo.config, tokenizer, cache, device, say))
     encoder = decide_model(todo, tokenizer, found.train, pretrained)
