@@ -220,7 +220,7 @@ BUGS = (
         "the worst weights are kept",
         "training/outcome.py",
         "better = worth > progress.best_metric",
-        "better = metric < progress.best_metric or not progress.best_step",
+        "better = worth < progress.best_metric or not progress.best_step",
         "tests/e2e/test_train_evaluate_predict.py",
     ),
 )
