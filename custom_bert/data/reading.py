@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from custom_bert.config import DataConfig
-from custom_bert.data.absent import data_clue, no_folder
+from custom_bert.data.absent import missing_data_hint, not_a_folder_hint
 from custom_bert.data.dataset import Dataset, LabelledFile, Split
 from custom_bert.data.division import divide
 from custom_bert.data.findings import warn_conflicts, warn_label_spelling, warn_leaks, warn_rare
@@ -51,7 +51,7 @@ def in_directory(directory: str | Path) -> dict[str, str]:
         DataError: if a file is given for the directory.
     """
     if os.path.exists(directory) and not os.path.isdir(directory):
-        raise DataError(str(directory), no_folder(str(directory)))
+        raise DataError(str(directory), not_a_folder_hint(str(directory)))
     names = ("train_texts", "train_labels", "val_texts", "val_labels")
     defaults = DataConfig()
     return {f"data.{name}": str(Path(directory) / Path(str(getattr(defaults, name))).name) for name in names}
@@ -69,7 +69,7 @@ def data_files(data: DataConfig, *, set_aside: bool = False) -> DataFiles:
     """
     for path, labelled in ((data.train_texts, False), (data.train_labels, True)):
         if status_of(Path(path)) is None:
-            raise DataError(path, f"no such file{data_clue(Path(path), labels=labelled)}")
+            raise DataError(path, f"no such file{missing_data_hint(Path(path), labels=labelled)}")
     train = LineReader(data.train_texts), LineReader(data.train_labels)
     if set_aside or not _has_validation(data):
         return DataFiles(train, None, f"{data.val_texts} and {data.val_labels}")

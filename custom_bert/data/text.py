@@ -21,7 +21,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from custom_bert.data.absent import clue
+from custom_bert.data.absent import missing_file_hint
 from custom_bert.errors import DataError
 
 STANDARD_INPUT = "/dev/stdin"
@@ -61,7 +61,7 @@ class LineReader:
             return
         status = status_of(self.path)
         if status is None:
-            raise DataError(str(self.path), f"no such file{clue(self.path)}")
+            raise DataError(str(self.path), f"no such file{missing_file_hint(self.path)}")
         if stat.S_ISDIR(status.st_mode):
             raise DataError(str(self.path), "is a directory; expected a text file")
         self.once = not stat.S_ISREG(status.st_mode)
