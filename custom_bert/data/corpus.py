@@ -109,17 +109,17 @@ class Corpus:
 
 
 def read_corpus(paths: Sequence[str], cache: Cache | None = None) -> Corpus:
-    """Reads and checks files, and those of folders.
+    """Reads and checks the files of a corpus.
 
     Args:
-        paths: of files and folders.
-        cache: where what a check found is kept; None to check anew.
+        paths: files, and folders of files.
+        cache: keeps the results of checks; None to check every file again.
 
     Raises:
-        DataError: for a path that is missing or holds no text, and for what is no UTF-8 text, with its line.
+        DataError: if a path is missing, there is no text, or a file is not UTF-8 text, with the line.
         WriteError: if no place of the cache can be written.
     """
-    found: list[tuple[CorpusFile, Content]] = []
+    checked: list[tuple[CorpusFile, Content]] = []
     warnings = []
     for path in find_files(paths):
         status = status_of(path)
@@ -133,14 +133,14 @@ def read_corpus(paths: Sequence[str], cache: Cache | None = None) -> Corpus:
             warnings.append(
                 f"{path}: {counted(content.lines, 'line')} and no blank one: it is taken for one document"
             )
-        found.append((CorpusFile(str(path), content.sha256, status.st_size), content))
+        checked.append((CorpusFile(str(path), content.sha256, status.st_size), content))
     documents, paragraphs, characters = (
-        sum(getattr(content, name) for _, content in found)
+        sum(getattr(content, name) for _, content in checked)
         for name in ("documents", "paragraphs", "characters")
     )
     if not documents:
         raise DataError(str(paths[0]), "no text; expected paragraphs, one a line")
-    return Corpus(tuple(file for file, _ in found), documents, paragraphs, characters, tuple(warnings))
+    return Corpus(tuple(file for file, _ in checked), documents, paragraphs, characters, tuple(warnings))
 
 
 def _content(path: Path, status: os.stat_result, cache: Cache | None) -> Content:

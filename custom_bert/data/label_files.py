@@ -62,7 +62,7 @@ class LabelReader(Protocol):
         """Raises DataError if nothing can be learned from the training labels in `path`."""
 
     def line_names(self, targets: LineTargets) -> Sequence[str]:
-        """The different lines of a label file, by `LineTargets.alike_N`."""
+        """The different lines of a label file, by `LineTargets.distinct_ids_N`."""
 
     def sorted(self, targets: LineTargets) -> LineTargets:
         """The targets when all files are read: with ids in the order of `ordered`."""
@@ -193,13 +193,13 @@ class SetReader(_Reader):
         """See `LabelReader`."""
         if not len(self.labels):
             raise DataError(path, "every line is empty: no text has a label, so there is nothing to learn")
-        if len(np.unique(targets.alike_N)) == 1:
+        if len(np.unique(targets.distinct_ids_N)) == 1:
             raise DataError(path, "every line has the same labels; two different lines are needed")
         self._check_size(path)
 
     def line_names(self, targets: LineTargets) -> Sequence[str]:
         """See `LabelReader`."""
-        _, first = np.unique(targets.alike_N, return_index=True)
+        _, first = np.unique(targets.distinct_ids_N, return_index=True)
         sets = map(targets.classes_of, first.tolist())
         return [self.separator.join(self.labels.names[index] for index in one) for one in sets]
 

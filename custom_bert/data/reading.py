@@ -194,7 +194,7 @@ def _read_pair(
     if known_from is None:
         check_not_swapped(texts_path, labels_path, reader, len(targets), characters, all_hashes)
     lines_of_labels = reader.line_names(targets)
-    pair = Pair(texts_path, labels_path, first_texts, lines_of_labels, targets.alike_N, all_hashes)
+    pair = Pair(texts_path, labels_path, first_texts, lines_of_labels, targets.distinct_ids_N, all_hashes)
     warnings += suspicions(pair, reader.suspects)
     if empty:
         warnings.append(f"{texts_path}: {counted(len(empty), 'empty text')}{at_lines(empty)}")

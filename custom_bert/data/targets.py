@@ -26,7 +26,7 @@ class LineTargets(Protocol):
     def __len__(self) -> int: ...
 
     @property
-    def alike_N(self) -> np.ndarray:
+    def distinct_ids_N(self) -> np.ndarray:
         """(N,) int64: equal where the targets of two lines are equal."""
 
     @property
@@ -70,7 +70,7 @@ class ClassIds:
         return len(self.ids_N)
 
     @property
-    def alike_N(self) -> np.ndarray:
+    def distinct_ids_N(self) -> np.ndarray:
         """(N,) the classes."""
         return self.ids_N
 
@@ -129,7 +129,7 @@ class ClassSets:
         return len(self.starts_N) - 1
 
     @cached_property
-    def alike_N(self) -> np.ndarray:
+    def distinct_ids_N(self) -> np.ndarray:
         """(N,) int64: the number of each line's set, by first sight."""
         numbers: dict[bytes, int] = {}
         bounds = self.starts_N.tolist()
@@ -145,14 +145,14 @@ class ClassSets:
     @cached_property
     def strata_N(self) -> np.ndarray:
         """(N,) int64: the set where `STRATUM` lines have it, otherwise its rarest class."""
-        alike_N, sizes_N = self.alike_N, np.diff(self.starts_N)
-        often_N = np.bincount(alike_N, minlength=1)[alike_N] >= STRATUM
+        distinct_ids_N, sizes_N = self.distinct_ids_N, np.diff(self.starts_N)
+        often_N = np.bincount(distinct_ids_N, minlength=1)[distinct_ids_N] >= STRATUM
         counts_C = self.counts(self.num_classes)
         rarest_N = np.full(len(self), -1, dtype=np.int64)
         order = np.lexsort((self.ids, counts_C[self.ids], np.repeat(np.arange(len(self)), sizes_N)))
         filled = sizes_N > 0
         rarest_N[filled] = self.ids[order][self.starts_N[:-1][filled]]
-        keys_N = np.where(often_N, alike_N, alike_N.max(initial=0) + 2 + rarest_N)
+        keys_N = np.where(often_N, distinct_ids_N, distinct_ids_N.max(initial=0) + 2 + rarest_N)
         return np.unique(keys_N, return_inverse=True)[1]
 
     def take(self, rows_N: np.ndarray) -> ClassSets:

@@ -379,7 +379,7 @@ def test_labels_that_look_the_same_are_warned_about_once_with_lines(tmp_path: Pa
     labels = ["pos", "neg", "Pos", "neg ", "\uff4eeg", "other"] * 3
     told = warnings(write_set(tmp_path, [f"t{i}" for i in range(18)], labels))
     assert told == [
-        "DIR/train_labels.txt: 3 labels like another but for case, spaces or width, counted as different: "
+        "DIR/train_labels.txt: 3 labels like another except for case, spaces or width, counted as different: "
         "'pos' and 'Pos', 'neg' and 'neg ', 'neg' and '\uff4eeg' (lines 3, 4, 5)"
     ]
 

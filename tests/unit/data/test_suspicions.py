@@ -32,7 +32,7 @@ ALONE = "write the texts alone, one a line"
 
 def told(directory: Path, texts: list[str], labels: list[str], *val: list[str]) -> list[str]:
     """The suspicions of a data set, without what is told of other things."""
-    other = ("with fewer than", "more than one label", "validation scores", "like another but for case")
+    other = ("with fewer than", "more than one label", "validation scores", "like another except for case")
     warnings = read(write_set(directory, texts, labels, *val)).warnings
     return [
         warning.replace(f"{directory}/", "")
