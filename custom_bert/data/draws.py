@@ -17,7 +17,7 @@ def uniform(seed: int, epoch: int, example: np.ndarray, position: np.ndarray, *,
         seed: the seed of the run.
         epoch: the number of the epoch, from 0.
         example, position: integer arrays of one shape, the index of an example and a position in it.
-        stream: 0 to 3. Each use has its own number, so that the draws of two uses are independent.
+        stream: 0 to 3. Draws of different streams are independent, so each use takes another stream.
     """
     key = _mix(np.array([(seed * 4 + stream) % (1 << 64)], dtype=np.uint64))
     key = _mix(key + np.uint64(epoch))
