@@ -6,7 +6,7 @@ made again. Where the system refuses to write, the next place is taken, and one 
     tokens/       token ids of labelled texts       (`store.py`)
     tokenizers/   trained vocabularies
     corpus/       pieces of running text            (`pieces.py`)
-    checked/      what checks of files found        (`corpus.py`)
+    checked/      results of checks of files        (`corpus.py`)
 """
 
 from __future__ import annotations

@@ -167,7 +167,7 @@ def _content(path: Path, status: os.stat_result, cache: Cache | None) -> Content
 
 
 def _stamp(status: os.stat_result) -> list[int]:
-    """Returns values of which at least one differs after any write to a file: its place, size and times.
+    """Returns the place, size and times of a file; at least one of them differs after any write.
 
     A program can set the time of modification back. It cannot set st_ctime_ns, which is the system's own.
     """
@@ -224,21 +224,21 @@ def find_files(paths: Sequence[str]) -> list[Path]:
         DataError: if a file is missing, can be read only once or is given twice, or a folder holds no file
             with a known ending.
     """
-    found: list[Path] = []
+    selected: list[Path] = []
     for name in paths:
         path = Path(name)
         if path.is_dir():
             inside = sorted(p for p in path.rglob("*") if p.name.endswith(ENDINGS) and p.is_file())
             if not inside:
                 raise DataError(name, f"the folder holds no {', '.join(ENDINGS)} file")
-            found += inside
+            selected += inside
         else:
             LineReader(path).check_repeatable()  # making the reader raises if the file is missing
-            found.append(path)
+            selected.append(path)
     seen: set[Path] = set()
-    for path in found:
+    for path in selected:
         real = path.resolve()
         if real in seen:
             raise DataError(str(path), "is given twice")
         seen.add(real)
-    return found
+    return selected

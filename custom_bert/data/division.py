@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from custom_bert.data.text import leaders
-
 
 def divide(strata_N: np.ndarray, hashes_N: np.ndarray, fraction: float, seed: int) -> np.ndarray:
     """Chooses validation rows: a random share of each stratum. Equal texts all go to the same side.
@@ -34,3 +32,13 @@ def divide(strata_N: np.ndarray, hashes_N: np.ndarray, fraction: float, seed: in
     chosen_N = np.zeros(len(leader_N), dtype=bool)
     chosen_N[texts[place < np.repeat(wanted_C, counts_C)]] = True
     return np.flatnonzero(chosen_N[leader_N])
+
+
+def leaders(hashes_N: np.ndarray) -> np.ndarray:
+    """Returns (N,) for each row the first row with the same text.
+
+    Args:
+        hashes_N: (N,) a hash of each row's text.
+    """
+    _, first, inverse_N = np.unique(hashes_N, return_index=True, return_inverse=True)
+    return np.asarray(first[inverse_N])

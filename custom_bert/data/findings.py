@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from custom_bert.data.dataset import Dataset, LabelledFile
+from custom_bert.data.division import leaders
 from custom_bert.data.labels import folded, short_label, shown_label
-from custom_bert.data.text import leaders
 from custom_bert.phrases import at_lines, counted
 
 RARE = 3

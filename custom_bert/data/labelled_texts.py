@@ -53,7 +53,7 @@ class LabelledTexts:
         return VocabularyText(file.characters, file.texts_sha256, file.blocks)
 
     def tokenised(self, how: Tokenising) -> Tokenised:
-        """Returns batch builders over the tokenised texts, of which token stores are kept in the cache.
+        """Returns batch builders over the tokenised texts. The cache keeps their token stores.
 
         Raises:
             DataError: if a file has changed since it was checked.

@@ -31,8 +31,8 @@ FOLDER = "corpus"
 """The folder of the cache that holds the stores."""
 
 MAPPED = 256
-"""The number of shards of a split that are memory-mapped at a time. Each counts as an open file, of which the
-system allows a process only some hundreds."""
+"""The number of shards of a split that are memory-mapped at a time. Each counts as an open file, and the
+system allows a process only some hundreds of them."""
 
 
 class Pieces:

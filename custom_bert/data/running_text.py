@@ -49,7 +49,7 @@ class RunningText:
         return VocabularyText(self.corpus.characters, self.corpus.sha256, self.corpus.blocks)
 
     def tokenised(self, how: Tokenising) -> Tokenised:
-        """Returns batch builders over the pieces, of which a store is kept in the cache.
+        """Returns batch builders over the pieces. The cache keeps the store of the pieces.
 
         Raises:
             DataError: if a file has changed since it was checked, or a split holds too little text, or no

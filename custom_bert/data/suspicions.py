@@ -8,24 +8,33 @@ at the different labels, so that a million lines cost about as much as a thousan
 from __future__ import annotations
 
 import functools
-import json
 import re
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from custom_bert.data.columns import HEADER_WAY_OUT, TEXT_COLUMNS, names_columns
-from custom_bert.data.labels import all_numbers, as_number, short_label
+from custom_bert.data.labels import all_numbers, short_label
+from custom_bert.data.line_formats import (
+    FEWEST,
+    SEPARATORS,
+    are_indicators,
+    column_text,
+    common_separator,
+    ends_with_separator,
+    has_fraction,
+    has_label,
+    is_fasttext,
+    is_quoted,
+    is_structured,
+)
 from custom_bert.errors import shown
 from custom_bert.phrases import at_lines, counted
 
 SAMPLE = 1000
 """The number of lines of a file that are looked at."""
-
-FEWEST = 3
-"""A format is only suspected if at least this many lines have it."""
 
 MANY_VALUES = 20
 """More different numbers than this, some with a fraction, look like measured values. Fewer may be ranks."""
@@ -34,16 +43,11 @@ REPEATED = 5
 """From this many lines a label on average, numbers with a fraction count as names, such as those of sections
 or versions. A measured value hardly occurs so often."""
 
-FASTTEXT = "__label__"
-"""The beginning of a label in fastText's format, which has the label on the line of its text."""
-
 MISSING = ("nan", "NaN", "None", "null", "NULL", "NA", "N/A", "n/a", "#N/A", "<NA>", "NaT")
 """The ways in which pandas, Python, R, spreadsheets and databases write a missing value."""
 
 LEAKS = "the model would see the label in the text"
 """The consequence of a label on the line of its text, for messages."""
-
-SEPARATORS = {",": "a comma", "\t": "a tab", ";": "a semicolon", "|": "a vertical bar"}
 
 
 @dataclass(frozen=True)
@@ -116,9 +120,9 @@ def warn_text_format(pair: Pair, warnings: list[str]) -> None:
     texts, path = pair.first_texts, pair.texts_path
     warning = (
         _about_lines(
-            path, texts, _is_structured, "look like JSON", "brackets and names would be read as words"
+            path, texts, is_structured, "look like JSON", "brackets and names would be read as words"
         )
-        or _about_lines(path, texts, _is_fasttext, "begin with a label, as fastText's files do", LEAKS)
+        or _about_lines(path, texts, is_fasttext, "begin with a label, as fastText's files do", LEAKS)
         or _label_column(pair)
         or _quoted(path, texts)
         or _numbered(path, texts)
@@ -136,20 +140,20 @@ def warn_label_format(pair: Pair, warnings: list[str]) -> None:
     first = [pair.labels[i] for i in pair.label_ids_N[:SAMPLE].tolist()]
     classes = "write one class a line, by name or number"
     names = [label for label, _ in counts]
-    if _are_indicators(names):
+    if are_indicators(names):
         warnings.append(
             f"{path}:1: the labels look like rows of zeros and ones, such as "
             f"{short_label(first[0])}; {classes}"
         )
-    elif warning := _about_lines(path, first, _is_structured, "look like JSON", "each would be one label"):
+    elif warning := _about_lines(path, first, is_structured, "look like JSON", "each would be one label"):
         warnings.append(f"{warning}; {classes}")
     elif warning := _quoted(path, first):
         warnings.append(f"{warning}; {classes}, without quotes")
     elif warning := _about_lines(
-        path, first, _ends_with_separator, "end with a separator", "it would be kept"
+        path, first, ends_with_separator, "end with a separator", "it would be kept"
     ):
         warnings.append(f"{warning}; {classes}")
-    elif not all_numbers(names) and (separator := _combined(counts)):
+    elif not all_numbers(names) and (separator := common_separator(counts)):
         label = next(name for name in names if separator in name)
         warnings.append(
             f"{path}:{pair.line_of(label)}: the labels look like several classes per line, such as "
@@ -160,7 +164,7 @@ def warn_label_format(pair: Pair, warnings: list[str]) -> None:
         len(names) > MANY_VALUES
         and len(pair.label_ids_N) < REPEATED * len(names)
         and all_numbers(names)
-        and (broken := list(filter(_has_fraction, names)))
+        and (broken := list(filter(has_fraction, names)))
     ):
         warnings.append(
             f"{path}:{pair.line_of(broken[0])}: the labels look like measured values, {len(names):,} "
@@ -178,15 +182,15 @@ def warn_set_format(pair: Pair, separator: str, warnings: list[str]) -> None:
     for line, count in counts:
         for label in line.split(separator):
             parts[label] += count
-    if _are_indicators([line.replace(separator, " ") for line, _ in counts]):
+    if are_indicators([line.replace(separator, " ") for line, _ in counts]):
         warnings.append(
             f"{path}:1: the labels look like rows of zeros and ones, such as {short_label(first[0])}; {sets}"
         )
-    elif warning := _about_lines(path, first, _is_structured, "look like JSON", "each would be one label"):
+    elif warning := _about_lines(path, first, is_structured, "look like JSON", "each would be one label"):
         warnings.append(f"{warning}; {sets}")
     elif warning := _quoted(path, first):
         warnings.append(f"{warning}; {sets}, without quotes")
-    elif other := _combined([(label, count) for label, count in parts.items() if label]):
+    elif other := common_separator([(label, count) for label, count in parts.items() if label]):
         label = next(name for name in parts if other in name)
         warnings.append(
             f"{path}: labels such as {short_label(label)} look like several labels with {other!r} between "
@@ -241,48 +245,15 @@ def _about_lines(
     )
 
 
-def _is_structured(line: str) -> bool:
-    """Returns whether a line is an object or a list in JSON, or as Python's print writes it."""
-    line = line.strip().removesuffix(",")  # inside a list that is written over several lines
-    if line[:1] + line[-1:] not in ("{}", "[]"):
-        return len(line) > 2 and line[0] == line[-1] == '"' and "\\" in line and _is_json(line)
-    if line[1:2] == "'":
-        return line[0] == "{" or line[-2] == "'"
-    return _is_json(line)
-
-
-def _is_fasttext(line: str) -> bool:
-    return line.startswith(FASTTEXT)
-
-
-def _is_json(line: str) -> bool:
-    try:
-        json.loads(line)
-    except (ValueError, RecursionError):
-        return False
-    return True
-
-
 def _label_column(pair: Pair) -> str:
     """Returns the beginning of a warning if most texts begin or end with a separator and a label, or ""."""
-    known = {_field(label) for label, _ in pair.counts()} - {""}
+    known = {column_text(label) for label, _ in pair.counts()} - {""}
     for separator, name in SEPARATORS.items():
         for last, look in ((True, f"end with {name} and a label"), (False, f"begin with a label and {name}")):
-            fits = functools.partial(_has_label, separator=separator, last=last, known=known)
+            fits = functools.partial(has_label, separator=separator, last=last, known=known)
             if warning := _about_lines(pair.texts_path, pair.first_texts, fits, look, LEAKS):
                 return warning
     return ""
-
-
-def _has_label(line: str, *, separator: str, last: bool, known: Collection[str]) -> bool:
-    """Returns whether the last column of a line (or the first) is one of the labels."""
-    before, at_separator, after = line.rpartition(separator) if last else line.partition(separator)
-    return bool(at_separator) and _field(after if last else before) in known
-
-
-def _field(field: str) -> str:
-    """Returns a column without the spaces and quotes around it."""
-    return field.strip().strip('"')
 
 
 def _quoted(path: str, lines: Sequence[str]) -> str:
@@ -290,13 +261,8 @@ def _quoted(path: str, lines: Sequence[str]) -> str:
     it."""
     look, consequence = "are in double quotes, as fields of CSV are", "the quotes would be kept"
     need = sum("," in line or '"' in line for line in lines)
-    just_those = sum(map(_is_quoted, lines)) == need >= max(FEWEST, len(lines) // 20)
-    return _about_lines(path, lines, _is_quoted, look, consequence, most=not just_those)
-
-
-def _is_quoted(line: str) -> bool:
-    inside = line[1:-1]
-    return len(line) > 2 and line[0] == line[-1] == '"' and '"' not in inside.replace('""', "")
+    just_those = sum(map(is_quoted, lines)) == need >= max(FEWEST, len(lines) // 20)
+    return _about_lines(path, lines, is_quoted, look, consequence, most=not just_those)
 
 
 def _numbered(path: str, lines: Sequence[str]) -> str:
@@ -313,46 +279,3 @@ def _numbered(path: str, lines: Sequence[str]) -> str:
         f"{path}:2: the texts {'are' if alone else 'begin with'} running numbers, such as "
         f"{short_label(lines[1])}"
     )
-
-
-def _are_indicators(labels: Sequence[str]) -> bool:
-    """Returns whether all labels are rows of zeros and ones of the same length."""
-    lengths = set()
-    for label in labels:
-        row = re.split(r"[\s,;]+", label.strip(" []()"))
-        if len(row) < 2 or not set(row) <= {"0", "1", "0.0", "1.0"}:
-            return False
-        lengths.add(len(row))
-    return len(lengths) == 1
-
-
-def _has_fraction(label: str) -> bool:
-    return bool((as_number(label) or 0) % 1)
-
-
-def _ends_with_separator(label: str) -> bool:
-    return label.endswith((",", ";", "|"))
-
-
-def _combined(counts: Sequence[tuple[str, int]]) -> str:
-    """Returns the separator by which most lines divide into a few parts that recur; "" if there is none.
-
-    Two conditions keep names with a comma, and pairs of two properties, from being taken for several labels:
-    parts recur in different lines, and lines have different numbers of parts.
-
-    Args:
-        counts: the different lines, each with its number of occurrences.
-    """
-    for separator in SEPARATORS:
-        rows = [([part.strip() for part in label.split(separator)], count) for label, count in counts]
-        if sum(len(parts) > 1 for parts, _ in rows) < FEWEST:
-            continue
-        uses = Counter(part for parts, _ in rows for part in parts)
-        recurring = {part for part, labels in uses.items() if labels > 1}
-        combined = [(parts, count) for parts, count in rows if recurring.issuperset(parts)]
-        joint = sum(len(parts) > 1 for parts, _ in combined)
-        most = 2 * sum(count for _, count in combined) > sum(count for _, count in rows)
-        differ = len({len(parts) for parts, _ in rows}) > 1
-        if most and joint >= FEWEST and len(recurring) < len(rows) and differ:
-            return separator
-    return ""

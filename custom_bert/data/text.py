@@ -8,21 +8,19 @@ size.
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import os
 import re
 import stat
 import unicodedata
 import zlib
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
-from typing import Any, BinaryIO
-
-import numpy as np
+from typing import BinaryIO
 
 from custom_bert.data.absent import missing_file_hint
+from custom_bert.data.packed import unpacked
 from custom_bert.errors import DataError
 
 STANDARD_INPUT = "/dev/stdin"
@@ -193,63 +191,6 @@ class LineReader:
         return lines
 
 
-@contextmanager
-def unpacked(stream: BinaryIO, path: Path) -> Iterator[BinaryIO]:
-    """Yields a stream of a file's content: unpacked if its name ends with .gz or .zst, otherwise as it is.
-
-    Raises:
-        DataError: if a .zst file is damaged, or the zstandard library is missing.
-    """
-    if path.suffix == ".gz":
-        with gzip.GzipFile(fileobj=stream) as plain:
-            yield plain  # type: ignore[misc]
-    elif path.suffix == ".zst":
-        try:
-            import zstandard
-        except ImportError as error:
-            raise DataError(
-                str(path), "needs the zstandard library; pip install 'custom-bert[zstd]', or unpack it"
-            ) from error
-        try:
-            yield _Frames(stream, zstandard.ZstdDecompressor().decompressobj)  # type: ignore[misc]
-        except zstandard.ZstdError as error:
-            raise DataError(str(path), f"cannot read: {error}") from error
-    else:
-        yield stream
-
-
-class _Frames:
-    """A stream of the content of zstandard frames. The library's own reader overlooks that a file is cut
-    short.
-
-    Args:
-        stream: the packed bytes, one frame or several.
-        frame: makes a decompressor for one frame.
-    """
-
-    def __init__(self, stream: BinaryIO, frame: Callable[[], Any]) -> None:
-        self._stream, self._make, self._rest = stream, frame, b""
-        self._frame: Any = None
-
-    def read(self, size: int) -> bytes:
-        """Returns at least `size` unpacked bytes, fewer before the end, none at it.
-
-        Raises:
-            EOFError: if the file ends inside a frame.
-        """
-        content = bytearray()
-        while len(content) < size:
-            packed = self._rest or self._stream.read(1 << 17)
-            if not packed:
-                if self._frame is not None:
-                    raise EOFError("it ends in the middle; is it cut short?")
-                break
-            frame = self._frame or self._make()
-            content += frame.decompress(packed)
-            self._rest, self._frame = (frame.unused_data, None) if frame.eof else (b"", frame)
-        return bytes(content)
-
-
 def status_of(path: Path) -> os.stat_result | None:
     """Returns the status of a file (`os.stat`); None if there is no such file.
 
@@ -289,13 +230,3 @@ def is_blank(text: str) -> bool:
 def composed(text: str) -> str:
     """Returns a text in Unicode's composed form, NFC, so that an accented letter has only one spelling."""
     return text if text.isascii() else unicodedata.normalize("NFC", text)
-
-
-def leaders(hashes_N: np.ndarray) -> np.ndarray:
-    """Returns (N,) for each row the first row with the same text.
-
-    Args:
-        hashes_N: (N,) a hash of each row's text.
-    """
-    _, first, inverse_N = np.unique(hashes_N, return_index=True, return_inverse=True)
-    return np.asarray(first[inverse_N])

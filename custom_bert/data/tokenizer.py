@@ -268,10 +268,8 @@ class TextTokenizer:
 
     @cached_property
     def composes(self) -> bool:
-        """Whether a letter and an accent give the same tokens as the accented letter.
-
-        If so, text may be put into Unicode's composed form (NFC) before it is tokenised.
-        """
+        """Whether a letter and an accent give the tokens of the accented letter, so that text may be
+        composed."""
         normalizer = self.backend.normalizer
         if normalizer is None:
             return False

@@ -15,6 +15,7 @@ from custom_bert.data.tokenizer import TextTokenizer, library_errors
 from custom_bert.data.tokenizer_fields import NotSupportedError
 from custom_bert.data.tokenizer_json import SENTENCE_PIECE, NotATokenizerError, added_ids, checked
 from custom_bert.errors import DataError, UnsupportedTokenizerError, shown
+from custom_bert.phrases import counted
 
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 """BERT's special tokens. They have the ids 0 to 4 in a vocabulary that we train."""
@@ -74,7 +75,7 @@ def _repetitions(tokens: Sequence[str], vocab: dict[str, int]) -> list[str]:
         return []
     first, token = places[0]
     what = f"the token {shown(token)}" if token else "an empty line"
-    others = f"; there are {len(places) - 1:,} more such lines" if len(places) > 1 else ""
+    others = f"; {counted(len(places) - 1, 'other line')} like this" if len(places) > 1 else ""
     return [f"{what} is on lines {first + 1} and {vocab[token] + 1}, and the last one counts{others}"]
 
 

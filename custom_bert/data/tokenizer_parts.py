@@ -86,7 +86,7 @@ def _vocabulary(value: Any, where: str) -> None:
 
 
 def _merges(value: Any, where: str) -> None:
-    """Checks the merges of BPE, of which each is "a b" or ["a", "b"]."""
+    """Checks the merges of BPE. Each is "a b" or ["a", "b"]."""
     if not isinstance(value, list) or len(value) > LARGEST_ID:
         raise ValueError(f"{where}: expected a list of merges")
     for one in value:

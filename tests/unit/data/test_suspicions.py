@@ -242,7 +242,8 @@ def test_labels_of_another_format_are_told(tmp_path: Path) -> None:
         ),
         "json": (
             [json.dumps({"label": label}) for label in LABELS],
-            '60 of the first 60 lines look like JSON, such as \'{"label": "pos"}\', and each would be one label',
+            '60 of the first 60 lines look like JSON, such as \'{"label": "pos"}\', '
+            "and each would be one label",
         ),
         "separators": (
             [f"{label};" for label in LABELS],

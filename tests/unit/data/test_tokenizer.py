@@ -419,7 +419,7 @@ def test_of_a_repeated_token_the_last_line_counts_and_both_are_told(tmp_path: Pa
     assert tokenizer.encode(["a b c d"], 8).sequences[0].tolist() == [2, 8, 10, 7, 12, 3]
     assert tokenizer.unused_ids == [5, 6, 9]
     assert tokenizer.notes == (
-        "the token 'a' is on lines 6 and 9, and the last one counts; there are 2 more such lines",
+        "the token 'a' is on lines 6 and 9, and the last one counts; 2 other lines like this",
         "3 of 13 ids belong to no token",
     )
 
