@@ -123,8 +123,10 @@ def open_pieces(
     directory, info = cache.get(known, build)
     train, val = (Pieces(directory, split, info, tokenizer.frame) for split in SPLITS)
     if not len(train) or not len(val):
-        which = "to hold some out" if len(train) else "to train on"
-        raise DataError(corpus.files[0].path, f"too little text {which}; add text, or raise data.held_out")
+        purpose, change = ("to hold some out", "raise") if len(train) else ("to train on", "lower")
+        raise DataError(
+            corpus.files[0].path, f"too little text {purpose}; add text, or {change} data.held_out"
+        )
     return train, val
 
 

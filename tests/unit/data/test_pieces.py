@@ -294,6 +294,8 @@ def test_too_little_text_is_told(tmp_path: Path, tokenizer: TextTokenizer) -> No
     (tmp_path / "b.txt").write_text("w2\n")
     with pytest.raises(DataError, match="too little text to hold some out; add text, or raise"):
         opened(tmp_path, tokenizer, held_out=0.001)
+    with pytest.raises(DataError, match="too little text to train on; add text, or lower"):
+        opened(tmp_path, tokenizer, held_out=0.999)
 
 
 def test_two_preparations_do_not_meet(
