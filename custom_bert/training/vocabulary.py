@@ -9,7 +9,7 @@ from pathlib import Path
 
 from custom_bert import files
 from custom_bert.data.cache import Cache
-from custom_bert.data.source import Text
+from custom_bert.data.source import VocabularyText
 from custom_bert.data.tokenizer import TextTokenizer
 from custom_bert.data.tokenizer_files import load_tokenizer
 from custom_bert.data.vocabulary import RULES, sample_stride, train_tokenizer
@@ -18,7 +18,9 @@ from custom_bert.rules import choices
 from custom_bert.rules.decisions import Decisions
 
 
-def decide_tokenizer(todo: Decisions, text: Text, cache: Cache, say: Callable[[str], None]) -> TextTokenizer:
+def decide_tokenizer(
+    todo: Decisions, text: VocabularyText, cache: Cache, say: Callable[[str], None]
+) -> TextTokenizer:
     """The tokenizer that the user names, an earlier run's of the same text, or a new one."""
     data = todo.config.data
     if data.tokenizer:

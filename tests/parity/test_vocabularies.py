@@ -95,7 +95,7 @@ def test_repeated_tokens_are_told(tmp_path: Path) -> None:
     published(tmp_path, "bert")
     (tmp_path / "vocab.txt").write_text("\n".join([*SPECIALS["bert"].split(), "a", "b", "a", "", "c", ""]))
     notes = load_pretrained(tmp_path).notes
-    assert "tokenizer: the token 'a' stands on lines 6 and 8, of which the last counts" in notes
+    assert "tokenizer: the token 'a' is on lines 6 and 8, and the last one counts" in notes
     assert "tokenizer: 1 of 10 ids belong to no token" in notes
 
 
