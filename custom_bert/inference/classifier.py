@@ -37,8 +37,8 @@ class Classifier:
     Args:
         trained: the model; use `Classifier.load` for a directory.
         device: where to compute.
-        precision: the number format of matrix products. fp32 predicts as an exported model does. bf16 is faster
-            where the processor has it, and may change a label if two are almost equally probable.
+        precision: the number format of matrix products. fp32 predicts as an exported model does. bf16 is
+            faster where the processor has it, and may change a label if two are almost equally probable.
     """
 
     def __init__(self, trained: TrainedModel, device: torch.device, precision: Precision = "fp32") -> None:
@@ -82,8 +82,8 @@ class Classifier:
     def predict(self, texts: Iterable[str]) -> list[Prediction]:
         """Returns a prediction for each text, in input order.
 
-        For a model with one label a text it is a `Prediction`, the most probable label. For a multi-label model
-        it is a `LabelsPrediction`, the labels whose probabilities reach their thresholds.
+        For a model with one label a text it is a `Prediction`, the most probable label. For a multi-label
+        model it is a `LabelsPrediction`, the labels whose probabilities reach their thresholds.
 
         Raises:
             TypeError: if `texts` is not a collection of strings; it names the first item that is not one.
@@ -204,8 +204,8 @@ class Classifier:
 
         Whether bf16 computes right depends on the threads that OpenMP gives, and so on the thread that calls.
         A model whose matrices are rounded to the precision is a copy: other threads may be computing with the
-        one that exists, so it is never changed. If the first prediction is in bf16, the weights in fp32 are not
-        kept, which halves the memory; fp32 later computes with the rounded weights.
+        one that exists, so it is never changed. If the first prediction is in bf16, the weights in fp32 are
+        not kept, which halves the memory; fp32 later computes with the rounded weights.
         """
         prepare_threads()
         precision, fault = sound_precision(self.precision, self.device)

@@ -90,8 +90,8 @@ class Embedder:
 
         Args:
             name: a run directory, a directory in Hugging Face's layout, or an id on the Hub.
-            max_length: the number of tokens that are kept of a text. A number beyond the encoder's positions is
-                lowered to them.
+            max_length: the number of tokens that are kept of a text. A number beyond the encoder's positions
+                is lowered to them.
             device: "cpu" or "cuda"; None takes cuda if there is a CUDA device.
 
         Raises:

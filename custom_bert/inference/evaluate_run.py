@@ -32,9 +32,9 @@ def evaluate_run(
 ) -> Measured:
     """Measures a run's model on a folder of data files.
 
-    "val" measures on the folder's validation files. If there are none, it measures on the rows that the run had
-    set aside; these are found by dividing the training files again, which have to be the same files. "train"
-    measures on the rows that trained the model.
+    The split "val" is the folder's validation files. If there are none, it is the rows that the run had set
+    aside; these are found by dividing the training files again, which have to be the same files. The split
+    "train" is the rows that trained the model.
 
     Args:
         run: the run directory.

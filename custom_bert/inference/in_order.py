@@ -42,8 +42,8 @@ def chunks(texts: Iterable[str], outputs: int) -> Iterator[list[str]]:
         outputs: K, the number of outputs for each text.
 
     Raises:
-        TypeError: if `texts` is not a collection of strings. For an iterator it is raised when an item that is
-            not a string is reached.
+        TypeError: if `texts` is not a collection of strings. For an iterator it is raised when an item that
+            is not a string is reached.
     """
     source, most = iter(strings(texts)), min(CHUNK, texts_at_once(outputs))
     while chunk := list(itertools.islice(source, most)):

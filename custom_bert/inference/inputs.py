@@ -1,8 +1,8 @@
 """Checks what a caller hands over as texts or labels, and says in one line which item is not a string.
 
 Lists, arrays and columns of tables are checked whole before anything is computed. An iterator, which may be
-endless, is checked as it is read. Types of pandas and other libraries are recognised by their methods, so that
-none of these libraries is imported.
+endless, is checked as it is read. Types of pandas and other libraries are recognised by their methods, so
+that none of these libraries is imported.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ def strings(items: Iterable[str], what: str = "text") -> list[str] | Iterator[st
         what: the word for an item in messages: text or label.
 
     Raises:
-        TypeError: if `items` is not a collection of strings. For an iterator it is raised when an item that is
-            not a string is reached.
+        TypeError: if `items` is not a collection of strings. For an iterator it is raised when an item that
+            is not a string is reached.
     """
     _check_container(items, what)
     to_list: Any = next((found for name in TO_LIST if (found := getattr(items, name, None))), None)

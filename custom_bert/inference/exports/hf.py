@@ -2,9 +2,9 @@
 
     config.json  model.safetensors  tokenizer.json  tokenizer_config.json  README.md
 
-A model becomes the family's own class for its task, tensor for tensor. transformers is not needed to write it.
-Where transformers is installed, it opens what was written and its outputs are compared with ours. Only then
-does the directory get its name.
+A model becomes the family's own class for its task, tensor for tensor. transformers is not needed to write
+it. Where transformers is installed, it opens what was written and its outputs are compared with ours. Only
+then does the directory get its name.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ def export_hugging_face(run: str | Path, out: str | Path) -> list[str]:
         A line about what was written, and a line about what was verified.
 
     Raises:
-        RunError: if the run is damaged, no family of Hugging Face expresses the model, or transformers computes
-            something else from the written directory.
+        RunError: if the run is damaged, no family of Hugging Face expresses the model, or transformers
+            computes something else from the written directory.
         WriteError: if `out` is not empty, or the system refuses to write.
     """
     run, out = Path(run), Path(out)
