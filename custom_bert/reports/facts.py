@@ -12,7 +12,7 @@ MEASURED_ON = {"val_examples": "validated on {:,}", "val_tokens": "measured on {
 
 
 def trained_on(record: dict[str, Any]) -> str:
-    """Returns words such as `240 texts, 3,134 tokens; validated on 60`, or none if the record has no amounts."""
+    """Returns words such as `240 texts, 3,134 tokens; validated on 60`; empty if the record has none."""
     data = record.get("data", {})
     trained, held_out = (
         [words.format(data[name]) for name, words in amounts.items() if name in data]

@@ -1,4 +1,4 @@
-"""How labels are shown: with control characters escaped, cut if they are long, and the most frequent of many."""
+"""How labels are shown: control characters escaped, long ones cut, and of very many the most frequent."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from custom_bert.terminal import ELLIPSIS
 
 
 def most_frequent(counts: Sequence[int], most: int) -> list[int]:
-    """Returns the indices of all counts in order; of more than `most`, those of the largest counts, falling."""
+    """Returns the indices of all counts; of more than `most`, the indices of the largest, falling."""
     if len(counts) <= most:
         return list(range(len(counts)))
     return sorted(range(len(counts)), key=lambda i: (-counts[i], i))[:most]

@@ -19,7 +19,7 @@ NUMBER = 16
 """The width of a short number beside an axis, in units of the picture."""
 
 PANEL_WIDE, PANEL_HIGH, PANEL_LEFT, PANEL_TOP = 380, 300, 70, 90
-"""Sizes of a panel of curves, in units of the picture: width and height, and the room to its left and above."""
+"""Sizes of a panel of curves, in units of the picture: width, height, and the room to its left and above."""
 
 
 @dataclass(frozen=True)

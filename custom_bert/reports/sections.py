@@ -138,7 +138,7 @@ def _pairs_of(labels: Sequence[str], counts: Sequence[Sequence[int]]) -> list[tu
 
 
 def _pairs(pairs: Sequence[tuple[str, str, int]], further: int) -> str:
-    """Returns a table of the first `PAIRS` pairs; `further` more pairs exist that the record does not have."""
+    """Returns a table of the first `PAIRS` pairs; `further` more pairs are not in the record."""
     if not pairs:
         return "<p>No text was given a wrong label.</p>"
     rows = [
