@@ -131,7 +131,7 @@ class ModelConfig:
     """Dropout rate of attention weights. Only the naive, matmul and dense kernels can drop them."""
     local_attention: int | None = None
     """Width of the window of local attention in tokens: token i sees token j if |i - j| is at most half of
-    it. 0 means that every token sees all others. It saves time for long texts. None takes the preset's value."""
+    it, which saves time for long texts. 0 lets every token see all others. None takes the preset's value."""
     global_attn_every_n_layers: int | None = None
     """With local attention: layers 0, n, 2n, ... see the whole sequence. None takes the preset's value."""
     rope_theta: float | None = None
