@@ -188,8 +188,8 @@ class OptimConfig:
     means none. None takes the preset's value, or 30 where there are at most 80,000 training tokens and no
     pretrained encoder, else 0."""
     mask_rate: float = 0.3
-    """Share of the tokens that language modelling hides. More than BERT's 0.15 learns better in most cases
-    (Wettig et al. 2022, arXiv 2202.08005)."""
+    """Share of the tokens that language modelling hides. More than BERT's 0.15 often learns better (Wettig
+    et al. 2022, arXiv 2202.08005)."""
     whole_words: bool = False
     """Whether language modelling hides either all tokens of a word or none of them."""
     warmup: float = 0.1
@@ -254,9 +254,9 @@ class RuntimeConfig:
     """Kernel that computes attention. All kernels give the same result up to rounding, so set it only to
     compare their speed. None takes the preset's value, or goes by batch layout, device and precision."""
     skip_unread: bool | None = None
-    """Whether the last layer leaves out what only unread rows need: a text is classified by its first token,
-    and language modelling reads hidden tokens. The result is the same with less work. None takes the preset's
-    value."""
+    """Whether the last layer leaves out what only unread rows need. With cls pooling only the first token of
+    a text is read, and in language modelling only hidden tokens are. The result is the same with less work.
+    None takes the preset's value."""
     compile: bool | None = None
     """Whether torch.compile fuses operations. None takes False: it did not pay on CPUs, and on CUDA it is not
     measured. The first step takes longer with it."""

@@ -153,6 +153,62 @@ def test_the_rule_of_circles_sees_every_way_back(back: str) -> None:
     assert circles(import_graph({**sources, "p.c": "import json"})) == []
 
 
+TASK_NAMES = {"classification", "multi_label", "masked_lm"}
+FORMS_OF_TARGETS = {
+    *("Classification", "MultiLabel", "MaskedLanguageModelling", "LabelledTask"),
+    *("LabelledTexts", "RunningText", "ClassIds", "ClassSets"),
+}
+"""Classes that exist for some tasks only. A module that asks for them asks which task it is."""
+
+
+def questions_which_task(source: str) -> list[str]:
+    """Comparisons with the name of a task, and questions for a class that only some tasks have."""
+    found = []
+    for node in ast.walk(ast.parse(source)):
+        asked: list[ast.AST] = []
+        if isinstance(node, ast.Compare):
+            asked = [node.left, *node.comparators]
+        elif isinstance(node, ast.match_case):
+            asked = [node.pattern]
+        elif isinstance(node, ast.Call) and ast.unparse(node.func) in ("isinstance", "issubclass"):
+            asked = list(node.args[1:])
+        parts = [part for one in asked for part in ast.walk(one)]
+        if any(
+            (isinstance(part, ast.Constant) and part.value in TASK_NAMES)
+            or (
+                isinstance(part, ast.Name | ast.Attribute)
+                and ast.unparse(part).split(".")[-1] in FORMS_OF_TARGETS
+            )
+            for part in parts
+        ):
+            found.append(ast.unparse(node))
+    return found
+
+
+@pytest.mark.parametrize("module", modules(), ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_only_tasks_ask_which_task_it_is(module: Path) -> None:
+    if unit_of(module) != "tasks":
+        assert questions_which_task(module.read_text(encoding="utf-8")) == []
+
+
+@pytest.mark.parametrize(
+    ("code", "seen"),
+    [
+        ("if config.task == 'masked_lm': pass", True),
+        ("if config.task in ('classification', 'multi_label'): pass", True),
+        ("match task.name:\n    case 'multi_label': pass", True),
+        ("isinstance(task, tasks.MultiLabel)", True),
+        ("isinstance(source, LabelledTexts | RunningText)", True),
+        ("type(targets) is ClassSets", True),
+        ("if task.num_outputs == 0: pass", False),
+        ("TASKS['masked_lm'].read(config, cache)", False),
+        ("isinstance(source, Source)", False),
+    ],
+)
+def test_the_rule_of_tasks_sees_every_way_to_ask(code: str, seen: bool) -> None:
+    assert bool(questions_which_task(code)) is seen
+
+
 FORBIDDEN = {
     "eval",
     "exec",
