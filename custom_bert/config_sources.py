@@ -95,7 +95,7 @@ def from_mapping(
             faults.append(f"{where}: {given!r} is {' or '.join(matches)}; write which")
             continue
         if not matches and given in REMOVED:
-            faults.append(f"{where}: {given} is no setting any more: {REMOVED[given]}; leave it out")
+            faults.append(f"{where}: {given} no longer exists: {REMOVED[given]}; leave it out")
             continue
         if not matches:
             known = [*types_by_name, *GROUPS, *ALIASES]

@@ -35,7 +35,7 @@ def strings(items: Iterable[str], what: str = "text") -> list[str] | Iterator[st
             is not a string is reached.
     """
     _check_container(items, what)
-    to_list: Any = next((found for name in TO_LIST if (found := getattr(items, name, None))), None)
+    to_list: Any = next((method for name in TO_LIST if (method := getattr(items, name, None))), None)
     listed: Iterable[Any] = to_list() if callable(to_list) else items
     checked = _checked(listed, what)
     return list(checked) if isinstance(listed, list | tuple) else checked

@@ -113,7 +113,7 @@ def read_command(command: type[Command], called: str, given: Sorted) -> Command:
         readable = name if name.isprintable() else shown(name)
         gone = REMOVED.get(name.removeprefix("--").replace("-", "_")) if command.takes_settings else None
         if gone:
-            raise UserError(f"{readable} is no setting any more: {gone}; leave it out")
+            raise UserError(f"{readable} no longer exists: {gone}; leave it out")
         raise UserError(f"unknown option {readable}{_hint(command, name)}; see {called} --help")
     options = all_options(command)
     words = {**_by_place(options, called, given.arguments), **_once(options, given)}

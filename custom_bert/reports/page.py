@@ -59,7 +59,7 @@ def _check_replaceable(path: Path) -> None:
     except OSError as error:
         raise WriteError(f"{path}: cannot be replaced by the page: {system_reason(error)}") from error
     if MARK.encode() not in beginning:
-        raise WriteError(f"{path}: exists already, is no report of ours, and is not overwritten")
+        raise WriteError(f"{path}: exists already, is not a report of a run, and is not overwritten")
 
 
 def report_page(name: str, record: dict[str, Any], metrics: Sequence[dict[str, Any]]) -> str:
