@@ -28,7 +28,7 @@ from custom_bert.metrics import Scores
 from custom_bert.model_files.native import TrainedModel, load_model
 from custom_bert.openmp import one_thread
 from custom_bert.precision import choose_precision, round_matrices, sound_precision
-from custom_bert.tasks.task import Measured, Prediction, UnknownLabelError
+from custom_bert.tasks.parts import Measured, Prediction, UnknownLabelError
 
 
 class Classifier:

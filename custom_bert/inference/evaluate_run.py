@@ -18,8 +18,9 @@ from custom_bert.data.reading import check_aligned, data_files, in_directory
 from custom_bert.data.text import LineReader, status_of
 from custom_bert.errors import ConfigError, DataError, RunError
 from custom_bert.inference.classifier import Classifier
+from custom_bert.tasks.parts import Measured, UnknownLabelError
 from custom_bert.tasks.registry import TASKS
-from custom_bert.tasks.task import Measured, Task, UnknownLabelError
+from custom_bert.tasks.task import Task
 
 
 def evaluate_run(

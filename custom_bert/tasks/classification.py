@@ -22,7 +22,7 @@ from custom_bert.ops.losses import balanced_weights, cross_entropy_sum, r_drop_s
 from custom_bert.reports.tables import score_lines
 from custom_bert.rules.resolved import ResolvedConfig
 from custom_bert.tasks.labelled import LabelledTask
-from custom_bert.tasks.task import ALONE, Gathering, Objective, UnknownLabelError
+from custom_bert.tasks.parts import ALONE, Gathering, Objective, UnknownLabelError
 
 
 @dataclass(frozen=True)

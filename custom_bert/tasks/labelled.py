@@ -35,7 +35,8 @@ from custom_bert.reports.tables import TABLE_ROWS
 from custom_bert.rules import choices
 from custom_bert.rules.decisions import Decisions, EvaluationFacts, Facts
 from custom_bert.rules.resolved import ResolvedConfig
-from custom_bert.tasks.task import Card, CardFacts, HeadName, Learning, Measured, Objective, PhaseName, Task
+from custom_bert.tasks.parts import Card, CardFacts, HeadName, Learning, Measured, Objective, PhaseName
+from custom_bert.tasks.task import Task
 
 MOST_LABELS = 1 << 24
 """The largest number of labels that is believed in a config.json; a damaged one may name any number."""

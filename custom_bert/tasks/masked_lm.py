@@ -37,7 +37,7 @@ from custom_bert.presets import EncoderConfig
 from custom_bert.rules import choices
 from custom_bert.rules.decisions import Decisions, EvaluationFacts, Facts
 from custom_bert.rules.resolved import ResolvedConfig
-from custom_bert.tasks.task import (
+from custom_bert.tasks.parts import (
     ALONE,
     Card,
     CardFacts,
@@ -47,8 +47,8 @@ from custom_bert.tasks.task import (
     Measured,
     PhaseName,
     Prediction,
-    Task,
 )
+from custom_bert.tasks.task import Task
 
 PRETRAINING: dict[str, Any] = {
     "data.max_length": 128,

@@ -33,7 +33,7 @@ from custom_bert.reports.tables import TABLE_ROWS
 from custom_bert.rules.resolved import ResolvedConfig
 from custom_bert.tasks.classification import pairs_line
 from custom_bert.tasks.labelled import LabelledTask
-from custom_bert.tasks.task import ALONE, Card, CardFacts, Gathering, Objective, UnknownLabelError
+from custom_bert.tasks.parts import ALONE, Card, CardFacts, Gathering, Objective, UnknownLabelError
 
 CHOOSING_SHARE = 0.1
 """The share of the training lines that is set aside to choose thresholds by."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from custom_bert import __version__, files
 from custom_bert.errors import RunError
 from custom_bert.model_files.native import TrainedModel
-from custom_bert.tasks.task import CardFacts
+from custom_bert.tasks.parts import CardFacts
 
 
 def model_card(trained: TrainedModel, model: str, run: Path, name: str) -> str:

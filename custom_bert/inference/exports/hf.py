@@ -28,7 +28,7 @@ from custom_bert.model_files.native import TrainedModel, load_model
 from custom_bert.model_files.published_files import WEIGHTS
 from custom_bert.model_files.tables import Family, masked_to_hugging_face, to_hugging_face
 from custom_bert.model_files.tensor_files import write_tensors
-from custom_bert.tasks.task import HeadName
+from custom_bert.tasks.parts import HeadName
 
 
 def export_hugging_face(run: str | Path, out: str | Path) -> list[str]:
