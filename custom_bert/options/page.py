@@ -28,9 +28,9 @@ UNBROKEN = "\xa0"
 """A space at which no line is broken, which holds `default:` and the value together."""
 
 ABOUT_SETTINGS = (
-    "Each setting of a config file is an option too. True and False are written out, and None takes back "
-    "what --config says. Where the default is None, the preset, the data or the machine decides. The run "
-    "prints what was decided, and why."
+    "Each setting of a config file is an option too. True and False are written out, and None undoes what "
+    "--config sets. Where the default is None, the preset, the data or the machine decides. --verbose prints "
+    "what was decided, and why."
 )
 
 
