@@ -29,8 +29,9 @@ from custom_bert.errors import DataError, RunError, did_you_mean, shown
 from custom_bert.model_files.published_files import WEIGHTS
 from custom_bert.model_files.tensor_files import parse_tensors, write_tensors
 from custom_bert.presets import EncoderConfig, check_encoder
+from custom_bert.tasks.parts import EncoderModel
 from custom_bert.tasks.registry import TASKS
-from custom_bert.tasks.task import EncoderModel, Task
+from custom_bert.tasks.task import Task
 
 FORMAT = "custom-bert/3"
 """Of a directory that is written. Since 2, tokenizers of trained vocabularies split at unknown characters,

@@ -39,7 +39,8 @@ from custom_bert.models.heads import SequenceClassifier
 from custom_bert.models.outline import language_model_outline, outline
 from custom_bert.presets import EncoderConfig, check_encoder
 from custom_bert.tasks.classification import Classification
-from custom_bert.tasks.task import HeadName, Task
+from custom_bert.tasks.parts import HeadName
+from custom_bert.tasks.task import Task
 
 HARMLESS = frozenset(
     (

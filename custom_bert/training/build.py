@@ -11,7 +11,7 @@ from torch import nn
 from custom_bert.models.masked_lm import MaskedLanguageModel
 from custom_bert.precision import MixedPrecision
 from custom_bert.tasks.masked_lm import before_the_task
-from custom_bert.tasks.task import EncoderModel
+from custom_bert.tasks.parts import EncoderModel
 from custom_bert.training import ranks as processes
 from custom_bert.training.compile import compile_layers, compiler_fault, fusion_line
 from custom_bert.training.embedding_init import start_from_cooccurrences
