@@ -17,6 +17,8 @@ from custom_bert.process import LIBRARY_DEFAULTS
 if TYPE_CHECKING:  # the parent of all measurements needs no torch
     import torch
 
+    from custom_bert.training.plan import Material, RunPlan
+
 ENVIRONMENT = {"ours": {}, "hf": LIBRARY_DEFAULTS}
 """custom-bert sets how threads wait and what oneDNN keeps; the peer keeps what the libraries do."""
 
@@ -45,6 +47,15 @@ def begin(main: Callable[[], None], tasks: Mapping[str, Task]) -> None:
     """Does what the process was started for: the whole benchmark, or one of its tasks in a child."""
     if not answer_as_child(sys.argv[1:], tasks):
         main()
+
+
+def prepared(settings: Mapping[str, Any]) -> tuple[RunPlan, Material]:
+    """What a run with these settings would train, and on what, before its first step."""
+    from custom_bert.config_sources import from_mapping
+    from custom_bert.training.prepare import prepare
+
+    draft, material = prepare(from_mapping(settings), lambda line: None)
+    return draft.final(), material
 
 
 def padded(

@@ -105,8 +105,8 @@ def hf(arguments: dict[str, Any]) -> dict[str, Any]:
                 metric_for_best_model="accuracy",
                 save_total_limit=1,
             ),
-            train_dataset=examples("train"),  # type: ignore[arg-type]
-            eval_dataset=examples("val"),  # type: ignore[arg-type]
+            train_dataset=examples("train"),
+            eval_dataset=examples("val"),
             data_collator=transformers.DataCollatorWithPadding(tokenizer, pad_to_multiple_of=8),
             compute_metrics=accuracy,
         )

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from common import begin, options_of
+from common import begin, options_of, prepared
 
 from custom_bert.bench.measure import in_child, markdown, write_record
 
@@ -51,10 +51,12 @@ def generate(folder: Path, lines: int) -> None:
 def check(arguments: dict[str, Any]) -> dict[str, Any]:
     """Reading and checking, as `check-data` does."""
     from custom_bert.config_sources import from_mapping
-    from custom_bert.data.dataset import in_directory, read_dataset
+    from custom_bert.data.label_files import ClassReader
+    from custom_bert.data.reading import data_files, in_directory, read_dataset
 
     begun = time.perf_counter()
-    dataset = read_dataset(from_mapping(in_directory(arguments["folder"])).data)
+    lines = data_files(from_mapping(in_directory(arguments["folder"])).data)
+    dataset = read_dataset(lines, ClassReader(), val_fraction=0.1)
     return {"seconds": time.perf_counter() - begun, "lines": len(dataset.train.file)}
 
 
@@ -85,14 +87,12 @@ def long_line(arguments: dict[str, Any]) -> dict[str, Any]:
 
 def prepare_all(arguments: dict[str, Any]) -> dict[str, Any]:
     """Everything before the first step: check, vocabulary, token store."""
-    from custom_bert.config_sources import from_mapping
     from custom_bert.data.reading import in_directory
-    from custom_bert.training.prepare import prepare
 
     settings = {**in_directory(arguments["folder"]), "data.cache_dir": arguments["cache"]}
     begun = time.perf_counter()
-    prepared = prepare(from_mapping(settings), lambda line: None)
-    return {"seconds": time.perf_counter() - begun, "tokens": int(prepared.train.lengths_N.sum())}
+    _, material = prepared(settings)
+    return {"seconds": time.perf_counter() - begun, "tokens": int(material.train.lengths_N.sum())}
 
 
 def train(arguments: dict[str, Any]) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from common import BEST, ENVIRONMENT, QUIET, begin, options_of, padded
+from common import BEST, ENVIRONMENT, QUIET, begin, options_of, padded, prepared
 
 from custom_bert.bench.measure import (
     in_child,
@@ -67,9 +67,7 @@ COMPARISONS = {
 def ours(arguments: dict[str, Any]) -> dict[str, Any]:
     """The product's own pieces: prepare, the classification phase, its steps."""
     from custom_bert.bench.steps import time_steps
-    from custom_bert.config_sources import from_mapping
     from custom_bert.data.reading import in_directory
-    from custom_bert.training.prepare import prepare
 
     settings: dict[str, Any] = {
         **in_directory(arguments["folder"]),
@@ -86,17 +84,17 @@ def ours(arguments: dict[str, Any]) -> dict[str, Any]:
     }
     if "dropout" in arguments:
         settings |= {"model.hidden_dropout": arguments["dropout"], "optim.token_dropout": 0.0}
-    prepared = prepare(from_mapping(settings), lambda line: None)
-    timed = time_steps(prepared, tokens=arguments["tokens"], warm=WARM_STEPS)
+    plan, material = prepared(settings)
+    timed = time_steps(plan, material, tokens=arguments["tokens"], warm=WARM_STEPS)
     return {
         "tokens_per_second": timed.texts / timed.seconds,
         "padding": 1 - timed.tokens / timed.rows,
         "left_out": 1 - timed.tokens / timed.texts,
         "steps": timed.steps,
-        "dropout": prepared.encoder.hidden_dropout,
-        "parameters": prepared.encoder.num_parameters(len(prepared.dataset.labels)),
-        "token_budget": prepared.config.batch.token_budget,
-        "precision": prepared.config.runtime.precision,
+        "dropout": plan.encoder.hidden_dropout,
+        "parameters": timed.parameters,
+        "token_budget": plan.config.batch.token_budget,
+        "precision": plan.config.runtime.precision,
     }
 
 
@@ -106,22 +104,22 @@ def hf(arguments: dict[str, Any]) -> dict[str, Any]:
     import transformers
 
     from custom_bert import machine
-    from custom_bert.config_sources import from_mapping
     from custom_bert.data.reading import in_directory
     from custom_bert.threads import thread_count
-    from custom_bert.training.prepare import prepare
 
     settings = {**in_directory(arguments["folder"]), "model.vocab_size": VOCABULARY}
     settings |= {"data.max_length": MAX_LENGTH, "data.cache_dir": arguments["cache"]}
     settings["runtime.device"] = "cpu"
-    prepared = prepare(from_mapping(settings), lambda line: None)
+    _, material = prepared(settings)
     torch.set_num_threads(thread_count())
-    labels = prepared.dataset.train.targets.ids_N
+    train = material.train
+    assert train.targets is not None
+    labels_N = train.targets.values(np.arange(len(train.rows_N)))
     generator = np.random.Generator(np.random.PCG64(0))
     best, batch = arguments.get("best"), arguments["batch"]
     half = best == "eager" and machine.has_cpu_bf16()
-    chosen = generator.permutation(len(labels))[: 60 * arguments["tokens"] // 50]
-    store, rows_N = prepared.train.store, prepared.train.rows_N
+    chosen = generator.permutation(len(labels_N))[: 60 * arguments["tokens"] // 50]
+    store, rows_N = train.store, train.rows_N
 
     class Examples(torch.utils.data.Dataset[dict[str, Any]]):
         """Reads the store as it is asked, as ours does, so that memory holds no lists of tokens."""
@@ -132,7 +130,7 @@ def hf(arguments: dict[str, Any]) -> dict[str, Any]:
         def __getitem__(self, index: int) -> dict[str, Any]:
             i = int(chosen[index])
             ids = store[int(rows_N[i])].tolist()
-            return {"input_ids": ids, "attention_mask": [1] * len(ids), "labels": int(labels[i])}
+            return {"input_ids": ids, "attention_mask": [1] * len(ids), "labels": int(labels_N[i])}
 
     seen: list[tuple[int, int]] = []
 
@@ -158,7 +156,7 @@ def hf(arguments: dict[str, Any]) -> dict[str, Any]:
 
     dropout, width = arguments["dropout"], arguments["width"]
     config = transformers.BertConfig(
-        vocab_size=prepared.tokenizer.vocab_size,
+        vocab_size=material.tokenizer.vocab_size,
         hidden_size=width,
         num_hidden_layers=arguments["layers"],
         num_attention_heads=width // 64,
@@ -166,7 +164,7 @@ def hf(arguments: dict[str, Any]) -> dict[str, Any]:
         max_position_embeddings=MAX_LENGTH,
         hidden_dropout_prob=dropout,
         attention_probs_dropout_prob=0.0 if best else dropout,
-        num_labels=len(prepared.dataset.labels),
+        num_labels=len(material.source.labels),
         attn_implementation="eager" if arguments.get("pad") else best,
     )
     with tempfile.TemporaryDirectory() as folder:

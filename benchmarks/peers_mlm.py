@@ -23,7 +23,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from common import BEST, ENVIRONMENT, QUIET, begin, options_of
+from common import BEST, ENVIRONMENT, QUIET, begin, options_of, prepared
 
 from custom_bert.bench.measure import (
     in_child,
@@ -66,30 +66,22 @@ def settings_of(arguments: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def prepared_for(arguments: dict[str, Any]) -> Any:
-    """The corpus as both sides see it."""
-    from custom_bert.config_sources import from_mapping
-    from custom_bert.training.prepare import prepare
-
-    return prepare(from_mapping(settings_of(arguments)), lambda line: None)
-
-
 def ours(arguments: dict[str, Any]) -> dict[str, Any]:
     """The product's own pieces."""
     from custom_bert.bench.steps import time_steps
 
-    prepared = prepared_for(arguments)
-    timed = time_steps(prepared, tokens=arguments["tokens"], warm=WARM_STEPS)
+    plan, material = prepared(settings_of(arguments))
+    timed = time_steps(plan, material, tokens=arguments["tokens"], warm=WARM_STEPS)
     return {
         "tokens_per_second": timed.texts / timed.seconds,
         "steps": timed.steps,
         "parameters": timed.parameters,
-        "token_budget": prepared.config.batch.token_budget,
-        "precision": prepared.config.runtime.precision,
+        "token_budget": plan.config.batch.token_budget,
+        "precision": plan.config.runtime.precision,
     }
 
 
-def trainer_of(arguments: dict[str, Any], folder: str, prepared: Any, **options: Any) -> Any:
+def trainer_of(arguments: dict[str, Any], folder: str, material: Any, **options: Any) -> Any:
     """transformers' Trainer on the same pieces."""
     import torch
     import transformers
@@ -100,7 +92,7 @@ def trainer_of(arguments: dict[str, Any], folder: str, prepared: Any, **options:
     torch.set_num_threads(thread_count())
     best, dropout, width = arguments.get("best"), arguments["dropout"], arguments["width"]
     half = bool(best) and machine.has_cpu_bf16()
-    pieces = prepared.train
+    pieces = material.train
     rows_N = pieces.rows_N
     if options.get("whole"):
         rows_N = rows_N[pieces.store.lengths_N[rows_N] == LENGTH]
@@ -115,11 +107,11 @@ def trainer_of(arguments: dict[str, Any], folder: str, prepared: Any, **options:
             return {"input_ids": pieces.store[int(rows_N[index])].tolist()}
 
     fast = transformers.PreTrainedTokenizerFast(
-        tokenizer_object=prepared.tokenizer.backend,
-        **prepared.tokenizer.special_tokens(),
+        tokenizer_object=material.tokenizer.backend,
+        **material.tokenizer.special_tokens(),
     )
     config = transformers.BertConfig(
-        vocab_size=prepared.tokenizer.vocab_size,
+        vocab_size=material.tokenizer.vocab_size,
         hidden_size=width,
         num_hidden_layers=arguments["layers"],
         num_attention_heads=width // 64,
@@ -160,7 +152,8 @@ def hf(arguments: dict[str, Any]) -> dict[str, Any]:
                 control.should_training_stop = True
 
     with tempfile.TemporaryDirectory() as folder:
-        trainer = trainer_of(arguments, folder, prepared_for(arguments), whole=True, callbacks=[Clock()])
+        _, material = prepared(settings_of(arguments))
+        trainer = trainer_of(arguments, folder, material, whole=True, callbacks=[Clock()])
         trainer.train()
     steps = len(stamps) - WARM_STEPS
     return {
@@ -197,9 +190,10 @@ def hf_learns(arguments: dict[str, Any]) -> dict[str, Any]:
     import torch
     import transformers
 
-    from custom_bert.training.evaluation import validation_batches
+    from custom_bert.training.evaluation import evaluation_batches
+    from custom_bert.training.step import ALONE
 
-    prepared = prepared_for({**arguments, "cache": arguments["cache"]})
+    plan, material = prepared(settings_of(arguments))
     limit, begun, curve = 60 * arguments["minutes"], 0.0, []
     state: dict[str, float] = {"evaluating": 0.0, "next": 0.0}
 
@@ -208,7 +202,7 @@ def hf_learns(arguments: dict[str, Any]) -> dict[str, Any]:
         model.eval()
         right = loss = targets = 0.0
         with torch.no_grad():
-            for batch in validation_batches(prepared):
+            for batch in evaluation_batches(material.val, plan, material, ALONE):
                 ids_NS, mask_NS, at = _rectangle(batch)
                 logits_MV = model(input_ids=ids_NS, attention_mask=mask_NS).logits.flatten(0, 1)[at].float()
                 right += float((logits_MV.argmax(-1) == batch.targets.values).sum())
@@ -250,7 +244,7 @@ def hf_learns(arguments: dict[str, Any]) -> dict[str, Any]:
         trainer = trainer_of(
             {**arguments, "dropout": 0.0, "best": True},
             folder,
-            prepared,
+            material,
             training=training,
             callbacks=[Clock()],
         )
@@ -387,7 +381,7 @@ def main() -> None:
 
 def prepare_only(arguments: dict[str, Any]) -> dict[str, Any]:
     """Fills the cache."""
-    return {"tokens": int(prepared_for(arguments).train.lengths_N.sum())}
+    return {"tokens": int(prepared(settings_of(arguments))[1].train.lengths_N.sum())}
 
 
 TASKS = {

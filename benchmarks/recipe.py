@@ -1,4 +1,4 @@
-"""Does another optimizer, batch size, or a warm-up of batches or lengths, learn more in the same time?
+"""Does another optimizer or batch size learn more in the same time?
 
     python benchmarks/recipe.py --text FILE --minutes 3 --seeds 2
 
@@ -8,14 +8,13 @@ the product; StableAdamW (Wortsman et al. 2023, arXiv 2304.13013, algorithm 2), 
 where a tensor's gradients are larger than its moments expect; Muon (Jordan et al. 2024,
 https://kellerjordan.github.io/posts/muon) for the layers' matrices with AdamW for the rest, its step as
 large as AdamW's in the root of the mean square (Liu et al. 2025, arXiv 2502.16982), Newton-Schulz on all
-matrices of a shape at once. Warm-ups take shares of the steps that AdamW made in the time. Where a name says
-nothing of tokens, a step has as many as the product takes for so much text.
+matrices of a shape at once. Where a side's name does not say how many tokens a step has, it has as many as
+the product chooses for this amount of text.
 """
 
 from __future__ import annotations
 
 import json
-import math
 import tempfile
 from collections import defaultdict
 from pathlib import Path
@@ -28,15 +27,13 @@ from torch import Tensor
 from custom_bert.bench.measure import in_child, markdown, shown, write_record
 from custom_bert.rules.choices import pretrain_learning_rate
 
-QUESTION = "Optimizers, batches and warm-ups of masked language modelling at equal time"
+QUESTION = "Optimizers and batch sizes of masked language modelling at equal time"
 SIDES: dict[str, dict[str, Any]] = {
     "AdamW": {},
     "StableAdamW": {"optimizer": "StableAdamW"},
     "Muon": {"optimizer": "Muon"},
     "Muon, twice the rate": {"optimizer": "Muon", "rate": 2.0},
     "AdamW, twice the rate": {"rate": 2.0},
-    "batch warm-up": {"batch.accumulation": 2, "batch.warmup": 0.3},
-    "length warm-up": {"batch.length_warmup": 0.2},
     "4,096 tokens a step": {"batch.token_budget": 4096},
     "2,048 tokens a step": {"batch.token_budget": 2048},
     "1,024 tokens a step": {"batch.token_budget": 1024},
@@ -47,8 +44,6 @@ SIDES: dict[str, dict[str, Any]] = {
     },
 }
 BASELINE = "AdamW"
-WARM_UPS = {"batch.warmup", "batch.length_warmup"}
-"""Here shares of the steps that the baseline makes in the time."""
 
 
 class Changed(torch.optim.AdamW):
@@ -207,10 +202,6 @@ def main() -> None:
                 about = dict(SIDES[side])
                 settings = {**common, "seed": seed, "optim.max_minutes": options.minutes}
                 settings["optim.lr"] = rate * about.pop("rate", 1.0)
-                for name in WARM_UPS & about.keys():
-                    passes = raw[BASELINE][seed]["epochs"]
-                    settings["optim.epochs"] = math.ceil(1.1 * passes)  # the time ends it
-                    about[name] *= passes / settings["optim.epochs"]
                 arguments = {"optimizer": about.pop("optimizer", "")}
                 arguments["settings"] = {**settings, **about}
                 raw[side].append(in_child([__file__], "learn", arguments))

@@ -27,7 +27,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from common import BEST, ENVIRONMENT, QUIET, accuracy, begin, options_of, padded
+import numpy as np
+from common import BEST, ENVIRONMENT, QUIET, accuracy, begin, options_of, padded, prepared
 
 from custom_bert.bench.measure import (
     in_child,
@@ -99,20 +100,19 @@ def hf(arguments: dict[str, Any]) -> dict[str, Any]:
     import transformers
 
     from custom_bert import machine
-    from custom_bert.config_sources import from_mapping
     from custom_bert.data.reading import in_directory
     from custom_bert.threads import thread_count
-    from custom_bert.training.prepare import prepare
 
     settings = {**in_directory(arguments["folder"]), "data.cache_dir": arguments["cache"]}
     settings["runtime.device"] = "cpu"
-    prepared = prepare(from_mapping(settings), lambda line: None)
+    plan, material = prepared(settings)
     torch.set_num_threads(thread_count())
     tuned, batch, seed = arguments["tuned"], arguments["batch"], arguments["seed"]
     half = tuned and machine.has_cpu_bf16()
 
     def examples(split: Any) -> list[dict[str, Any]]:
-        pairs = zip(split.rows_N.tolist(), split.labels_N.tolist(), strict=True)
+        labels_N = split.targets.values(np.arange(len(split.rows_N)))
+        pairs = zip(split.rows_N.tolist(), labels_N.tolist(), strict=True)
         ids = [(split.store[row].tolist(), label) for row, label in pairs]
         return [{"input_ids": i, "attention_mask": [1] * len(i), "labels": label} for i, label in ids]
 
@@ -137,18 +137,18 @@ def hf(arguments: dict[str, Any]) -> dict[str, Any]:
             control.should_training_stop = bool(reached) or seconds > arguments["budget"]
 
     config = transformers.BertConfig(
-        vocab_size=prepared.tokenizer.vocab_size,
-        hidden_size=prepared.encoder.hidden_size,
-        num_hidden_layers=prepared.encoder.num_hidden_layers,
-        num_attention_heads=prepared.encoder.num_attention_heads,
-        intermediate_size=prepared.encoder.intermediate_size,
-        max_position_embeddings=prepared.max_length,
+        vocab_size=material.tokenizer.vocab_size,
+        hidden_size=plan.encoder.hidden_size,
+        num_hidden_layers=plan.encoder.num_hidden_layers,
+        num_attention_heads=plan.encoder.num_attention_heads,
+        intermediate_size=plan.encoder.intermediate_size,
+        max_position_embeddings=plan.config.data.max_length,
         attention_probs_dropout_prob=0.0 if tuned else 0.1,
-        num_labels=len(prepared.dataset.labels),
+        num_labels=len(material.source.labels),
         attn_implementation="eager" if half else "sdpa",
     )
     transformers.set_seed(seed)
-    train = examples(prepared.train)
+    train = examples(material.train)
     with tempfile.TemporaryDirectory() as folder:
         common: dict[str, Any] = {**QUIET, "output_dir": folder, "seed": seed}
         common["num_train_epochs"] = arguments["epochs"]
@@ -160,8 +160,8 @@ def hf(arguments: dict[str, Any]) -> dict[str, Any]:
         trainer = transformers.Trainer(
             model=transformers.BertForSequenceClassification(config),
             args=transformers.TrainingArguments(**common),
-            train_dataset=train,  # type: ignore[arg-type]
-            eval_dataset=examples(prepared.val),  # type: ignore[arg-type]
+            train_dataset=train,
+            eval_dataset=examples(material.val),
             data_collator=partial(padded, multiple=8 if tuned else 1),
             compute_metrics=accuracy,
             callbacks=[Watch()],
