@@ -96,7 +96,7 @@ def reach(arguments: dict[str, Any]) -> dict[str, Any]:
 
 
 def run(
-    *, device: str, quick: bool, repeats: int | None, out: Path, command: str, tell: Callable[[str], None]
+    *, device: str, quick: bool, repeats: int | None, out: Path, command: str, say: Callable[[str], None]
 ) -> None:
     """Measures the sizes in turn and writes OUT.json and OUT.md; complete after each round.
 
@@ -106,7 +106,7 @@ def run(
         repeats: of each size; None for 5.
         out: the record's path.
         command: for the record.
-        tell: called with a line for each measurement.
+        say: called with a line for each measurement.
     """
     defaults = defaults_here(torch.device(device), AG_NEWS.max_length)
     switches = replace(defaults, skip_unread=False)  # the formula counts all rows
@@ -117,7 +117,7 @@ def run(
             found = in_child(PROGRAM, "reach", arguments | {"steps": 2 if quick else 6})
             raw.setdefault(f"d{shape[0]}", []).append(found)
             reached = f"{found['share']:.0%} of {found['gemm_gflops']:,.0f} GFLOP/s"
-            tell(f"{shape[0]} wide, {shape[1]} layers: {reached}")
+            say(f"{shape[0]} wide, {shape[1]} layers: {reached}")
         _write(out, raw, switches, device, command)
 
 

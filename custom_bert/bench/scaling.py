@@ -78,7 +78,7 @@ def attend(arguments: dict[str, Any]) -> dict[str, Any]:
 
 
 def run(
-    *, device: str, quick: bool, repeats: int | None, out: Path, command: str, tell: Callable[[str], None]
+    *, device: str, quick: bool, repeats: int | None, out: Path, command: str, say: Callable[[str], None]
 ) -> None:
     """Measures everything and writes OUT.json, OUT.md and OUT.svg; complete after each repeat.
 
@@ -88,7 +88,7 @@ def run(
         repeats: of each measurement, in turn; None for 3.
         out: the record's path.
         command: for the record.
-        tell: called with a line for each measurement.
+        say: called with a line for each measurement.
     """
     custom = defaults_here(torch.device(device), AG_NEWS.max_length)
     lengths = LENGTHS[:1] if quick else LENGTHS
@@ -100,7 +100,7 @@ def run(
 
     def note(axis: str, key: str, cell: dict[str, Any] | None) -> None:
         found[axis].setdefault(key, []).append(cell)
-        tell(f"{axis}, {key}: {_said(cell)}")
+        say(f"{axis}, {key}: {_said(cell)}")
 
     for _ in range(1 if quick else repeats or 3):
         common: dict[str, Any] = {

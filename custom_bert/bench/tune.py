@@ -119,7 +119,7 @@ class _Rounds:
         asked: the user's settings, less what is not timed.
         seed: of the first round.
         warm: steps before those that are timed.
-        tell: called with a line for each measurement.
+        say: called with a line for each measurement.
 
     Attributes:
         raw: measurements by name, round by round.
@@ -127,9 +127,9 @@ class _Rounds:
     """
 
     def __init__(
-        self, asked: Mapping[str, Any], *, seed: int, warm: int, tell: Callable[[str], None]
+        self, asked: Mapping[str, Any], *, seed: int, warm: int, say: Callable[[str], None]
     ) -> None:
-        self._asked, self._seed, self._warm, self._tell = asked, seed, warm, tell
+        self._asked, self._seed, self._warm, self._say = asked, seed, warm, say
         self.raw: dict[str, list[dict[str, Any]]] = {AS_TAKEN: []}
         self.tokens = 1
 
@@ -144,7 +144,7 @@ class _Rounds:
         refused = found.get("refused")
         if refused and name in (AS_TAKEN, BESIDE):
             raise UserError(f"nothing to tune: {refused}")
-        self._tell(f"{name}: {refused or format(found['tokens_per_second'], ',.0f') + ' tokens/s'}")
+        self._say(f"{name}: {refused or format(found['tokens_per_second'], ',.0f') + ' tokens/s'}")
         self.raw.setdefault(name, []).append(found)
         return found
 
@@ -179,7 +179,7 @@ def run(
     repeats: int | None,
     out: Path,
     command: str,
-    tell: Callable[[str], None],
+    say: Callable[[str], None],
 ) -> None:
     """Measures, prints what to paste, and writes OUT.json and OUT.md; complete after each round.
 
@@ -190,27 +190,27 @@ def run(
         repeats: rounds; None for 5.
         out: the record's path.
         command: for the record.
-        tell: called with a line for each measurement.
+        say: called with a line for each measurement.
 
     Raises:
         UserError: if the settings cannot be trained with, or the data is too little to time.
     """
     warm, count = (1, 1) if quick else (WARM_STEPS, repeats or 5)
-    rounds = _Rounds(_asked(config, device), seed=config.seed, warm=warm, tell=tell)
+    rounds = _Rounds(_asked(config, device), seed=config.seed, warm=warm, say=say)
     pilot = rounds.note(AS_TAKEN, {}, 0)
     rounds.raw[AS_TAKEN].clear()
     taken, others = pilot["taken"], alternatives(pilot["taken"], device)
-    tell(f"taken: {' '.join(option(name, value) for name, value in taken.items())}")
+    say(f"taken: {' '.join(option(name, value) for name, value in taken.items())}")
     if not quick:
         rounds.tokens = round(max(4 * pilot["in_steps"], TIMED_STEPS * pilot["tokens_per_step"]))
         seconds = pilot["wall_seconds"] + rounds.tokens / pilot["in_steps"]
-        tell(f"about {count * (1 + len(others)) * seconds / 60:.0f} minutes, more where something is slow")
+        say(f"about {count * (1 + len(others)) * seconds / 60:.0f} minutes, more where something is slow")
     record = Record(out, command, device, taken, others, rounds.raw)
     for number in range(count):
         rounds.all_of(others, number)
         record.write()
     if quick or count < LEAST_ROUNDS:
-        tell(f"of fewer than {LEAST_ROUNDS} rounds nothing is advised")
+        say(f"of fewer than {LEAST_ROUNDS} rounds nothing is advised")
         return
     faster = fastest(others, rounds.raw)
     if len(faster) > 1:
@@ -221,7 +221,7 @@ def run(
     record.faster = faster
     record.write()
     for line in advice(faster, rounds.raw):
-        tell(line)
+        say(line)
 
 
 def _asked(config: TrainConfig, device: str) -> dict[str, Any]:
