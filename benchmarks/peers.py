@@ -3,12 +3,13 @@
     python benchmarks/peers.py --data FOLDER --size 256x4
 
 FOLDER holds the four files of one set. Every side trains a classifier of the same width, depth and vocabulary
-on the same texts, from the data on disk to the optimizer's update. Each measurement is a fresh process, sides
-in turn, so that a change of the machine's speed meets all of them. Tokens are those of the texts that a pass
-takes in, padding not counted; where token dropout leaves some out, as our defaults do, the share stands
-beside the speed, and the other comparisons are without. The first steps are not timed. The peer's best
-settings on a CPU are fused AdamW, lengths grouped and padded to a multiple of 8, and bf16 with eager
-attention where the CPU computes bf16 in hardware; elsewhere fp32, with eager attention and with SDPA.
+on the same texts, from the data on disk to the optimizer's update. Each measurement is a fresh process, and
+the sides run in turn, so that a change of the machine's speed affects all of them. Tokens are those of the
+texts, without padding. Where token dropout leaves some out, as our defaults do, they are counted, and their
+share is shown beside the speed; the other comparisons are without token dropout. The first steps are not
+timed. The peer's best settings on a CPU are fused AdamW, lengths grouped and padded to a multiple of 8, and
+bf16 with eager attention where the CPU computes bf16 in hardware; elsewhere fp32, with eager attention and
+with SDPA.
 """
 
 from __future__ import annotations
@@ -61,11 +62,11 @@ COMPARISONS = {
         "HF fp32 eager, padded to 256",
     ),
 }
-"""What the record states as a ratio: ours, theirs."""
+"""The ratios of the record: our side and the peer's side of each."""
 
 
 def ours(arguments: dict[str, Any]) -> dict[str, Any]:
-    """The product's own pieces: prepare, the classification phase, its steps."""
+    """Times the product's own training steps on the prepared data."""
     from custom_bert.bench.steps import time_steps
     from custom_bert.data.reading import in_directory
 
@@ -99,7 +100,7 @@ def ours(arguments: dict[str, Any]) -> dict[str, Any]:
 
 
 def hf(arguments: dict[str, Any]) -> dict[str, Any]:
-    """transformers' Trainer on the same token ids."""
+    """Times transformers' Trainer on the same token ids."""
     import torch
     import transformers
 
@@ -122,7 +123,7 @@ def hf(arguments: dict[str, Any]) -> dict[str, Any]:
     store, rows_N = train.store, train.rows_N
 
     class Examples(torch.utils.data.Dataset[dict[str, Any]]):
-        """Reads the store as it is asked, as ours does, so that memory holds no lists of tokens."""
+        """Reads each text from the store when it is asked for, as ours does, to hold no lists of tokens."""
 
         def __len__(self) -> int:
             return len(chosen)
@@ -135,7 +136,7 @@ def hf(arguments: dict[str, Any]) -> dict[str, Any]:
     seen: list[tuple[int, int]] = []
 
     class Tokens:
-        """Pads as DataCollatorWithPadding does, and counts."""
+        """Pads as DataCollatorWithPadding does, and counts tokens and rows."""
 
         def __call__(self, features: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
             least = MAX_LENGTH if arguments.get("pad") else 0
@@ -193,27 +194,27 @@ def hf(arguments: dict[str, Any]) -> dict[str, Any]:
 
 
 def comparisons(raw: dict[str, list[dict[str, Any]]]) -> dict[str, list[float]]:
-    """Ours over theirs, repeat by repeat."""
-    found = {}
+    """The ratios of our speed to theirs, by comparison, one for each repeat."""
+    by_name = {}
     for name, (ours_side, theirs) in COMPARISONS.items():
         pairs = zip(raw.get(ours_side, []), raw.get(theirs, []), strict=False)
-        found[name] = [a["tokens_per_second"] / b["tokens_per_second"] for a, b in pairs]
-    return {name: ratios for name, ratios in found.items() if ratios}
+        by_name[name] = [a["tokens_per_second"] / b["tokens_per_second"] for a, b in pairs]
+    return {name: ratios for name, ratios in by_name.items() if ratios}
 
 
 def results_of(raw: dict[str, list[dict[str, Any]]], size: str) -> list[dict[str, Any]]:
-    """The comparisons as a record states them."""
+    """The comparisons as entries of the record."""
     return [ratio_row(f"{name}, {size}", ratios) for name, ratios in comparisons(raw).items()]
 
 
 def comparison_table(raw: dict[str, list[dict[str, Any]]]) -> list[str]:
-    """The ratios that the targets are about."""
+    """The table of the comparisons."""
     rows = [[name, shown(ratios), len(ratios)] for name, ratios in comparisons(raw).items()]
     return markdown(["comparison", "speed, ours / theirs", "repeats"], rows)
 
 
 def table_of(raw: dict[str, list[dict[str, Any]]]) -> list[str]:
-    """Ratios to the baseline, repeat by repeat."""
+    """The table of all sides, with their speed as a ratio to the baseline's."""
     head = [
         "side",
         "speed / HF default",
@@ -246,7 +247,7 @@ def table_of(raw: dict[str, list[dict[str, Any]]]) -> list[str]:
 
 
 def main() -> None:
-    """Interleaves the sides; the record is complete after each round."""
+    """Runs the sides in turn, and writes the record after each round."""
     parser = options_of(__file__, __doc__)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--size", default="256x4", help="width x layers")

@@ -1,17 +1,16 @@
-"""Masked language modelling against Hugging Face's `BertForMaskedLM` and Trainer: tokens per second, and what
-is learned in the same time.
+"""How fast is masked language modelling against Hugging Face's Trainer, and what is learned in the same time?
 
     python benchmarks/peers_mlm.py --text FILE --size 256x4
     python benchmarks/peers_mlm.py --text FILE --size 256x4 --minutes 10
 
-FILE is running text (`docs/pretraining.md`). Both sides learn the same pieces of 128 tokens of the same
-vocabulary, trained on the text, with the same share of tokens hidden. Each measurement is a fresh process,
-sides in turn; the first steps are not timed. The peer's best settings on a CPU are fused AdamW, larger
-batches, no dropout, and bf16 with eager attention where the CPU computes bf16 in hardware; elsewhere fp32
-with SDPA.
+FILE is running text (`docs/pretraining.md`). The peer trains `BertForMaskedLM`. Both sides train on the same
+pieces of 128 tokens with the same vocabulary, which is trained on the text, and hide the same share of the
+tokens. Each measurement is a fresh process, and the sides run in turn; the first steps are not timed. The
+peer's best settings on a CPU are fused AdamW, larger batches, no dropout, and bf16 with eager attention where
+the CPU computes bf16 in hardware; elsewhere fp32 with SDPA.
 
-With --minutes both train that long, each by its own schedule compressed to it, and are then asked for the
-same hidden tokens of the same held-out text; the peer's learning rate is the best of those given.
+With --minutes both sides train that long, each with its own schedule compressed to the time. Both are then
+measured on the same hidden tokens of the same held-out text. The peer runs with each of the learning rates.
 """
 
 from __future__ import annotations
@@ -52,7 +51,7 @@ COMPARISONS = {
 
 
 def settings_of(arguments: dict[str, Any]) -> dict[str, Any]:
-    """What both sides prepare, so that pieces and vocabulary are the same."""
+    """The settings with which both sides prepare the text, so that pieces and vocabulary are the same."""
     return {
         "task": "masked_lm",
         "runtime.device": "cpu",
@@ -67,7 +66,7 @@ def settings_of(arguments: dict[str, Any]) -> dict[str, Any]:
 
 
 def ours(arguments: dict[str, Any]) -> dict[str, Any]:
-    """The product's own pieces."""
+    """Times the product's own training steps."""
     from custom_bert.bench.steps import time_steps
 
     plan, material = prepared(settings_of(arguments))
@@ -82,7 +81,7 @@ def ours(arguments: dict[str, Any]) -> dict[str, Any]:
 
 
 def trainer_of(arguments: dict[str, Any], folder: str, material: Any, **options: Any) -> Any:
-    """transformers' Trainer on the same pieces."""
+    """Makes transformers' Trainer for the same pieces."""
     import torch
     import transformers
 
@@ -98,7 +97,7 @@ def trainer_of(arguments: dict[str, Any], folder: str, material: Any, **options:
         rows_N = rows_N[pieces.store.lengths_N[rows_N] == LENGTH]
 
     class Examples(torch.utils.data.Dataset[dict[str, Any]]):
-        """Reads the store as it is asked, as ours does, so that memory holds no lists of tokens."""
+        """Reads each piece from the store when it is asked for, as ours does, to hold no lists of tokens."""
 
         def __len__(self) -> int:
             return len(rows_N)
@@ -136,7 +135,7 @@ def trainer_of(arguments: dict[str, Any], folder: str, material: Any, **options:
 
 
 def hf(arguments: dict[str, Any]) -> dict[str, Any]:
-    """Tokens per second of the peer; only pieces of the full length, so that it pads nothing."""
+    """Times the peer. It gets only pieces of the full length, so that it pads nothing."""
     import transformers
 
     stamps: list[float] = []
@@ -165,7 +164,7 @@ def hf(arguments: dict[str, Any]) -> dict[str, Any]:
 
 
 def ours_learns(arguments: dict[str, Any]) -> dict[str, Any]:
-    """The command, for some minutes; held-out accuracy over time."""
+    """Trains ours for some minutes, and returns the held-out accuracy over time."""
     from custom_bert import train_model
 
     with tempfile.TemporaryDirectory() as folder:
@@ -185,8 +184,10 @@ def ours_learns(arguments: dict[str, Any]) -> dict[str, Any]:
 
 
 def hf_learns(arguments: dict[str, Any]) -> dict[str, Any]:
-    """The peer's best settings for some minutes, a linear schedule over the steps that fit; the same hidden
-    tokens of the same held-out text are asked for."""
+    """Trains the peer at its best settings for some minutes, with a linear schedule over that time.
+
+    It is measured on the same hidden tokens of the same held-out text as ours.
+    """
     import torch
     import transformers
 
@@ -198,7 +199,7 @@ def hf_learns(arguments: dict[str, Any]) -> dict[str, Any]:
     state: dict[str, float] = {"evaluating": 0.0, "next": 0.0}
 
     def measure(model: Any) -> tuple[float, float]:
-        """Accuracy and loss on the batches that ours is measured on."""
+        """Accuracy and loss on the batches on which ours is measured."""
         model.eval()
         right = loss = targets = 0.0
         with torch.no_grad():
@@ -214,10 +215,10 @@ def hf_learns(arguments: dict[str, Any]) -> dict[str, Any]:
         return right / targets, loss / targets
 
     class Clock(transformers.TrainerCallback):
-        """Compresses the schedule to the time, evaluates now and then, and ends on time."""
+        """Sets the learning rate by the time, evaluates twelve times, and ends on time."""
 
         def on_step_begin(self, args: Any, trainer_state: Any, control: Any, **kwargs: Any) -> None:
-            """The learning rate by the time: a linear warm-up over a tenth, then a line to 0."""
+            """Sets the learning rate: a linear warm-up over a tenth of the time, then a line to 0."""
             done = min(1.0, (time.perf_counter() - begun - state["evaluating"]) / limit)
             factor = done / 0.1 if done < 0.1 else (1 - done) / 0.9
             for group in kwargs["optimizer"].param_groups:
@@ -260,7 +261,7 @@ def hf_learns(arguments: dict[str, Any]) -> dict[str, Any]:
 
 
 def _rectangle(batch: Any) -> tuple[Any, Any, Any]:
-    """A packed batch as the peer wants it: (N, S) ids and mask, and where the hidden tokens lie in it."""
+    """A packed batch in the peer's form: (N, S) ids and mask, and (M,) flat places of the hidden tokens."""
     import torch
 
     lengths, starts = batch.layout.lengths_N, batch.layout.first_N
@@ -275,7 +276,7 @@ def _rectangle(batch: Any) -> tuple[Any, Any, Any]:
 
 
 def speed(options: argparse.Namespace, common: dict[str, Any]) -> None:
-    """Tokens per second, sides in turn; the record is complete after each round."""
+    """Measures tokens per second with the sides in turn, and writes the record after each round."""
     raw: dict[str, list[dict[str, Any]]] = {side: [] for side in SIDES}
     for repeat in range(options.repeats):
         for side, about in SIDES.items():
@@ -318,7 +319,7 @@ def speed(options: argparse.Namespace, common: dict[str, Any]) -> None:
 
 
 def learning(options: argparse.Namespace, common: dict[str, Any]) -> None:
-    """Held-out accuracy after the same time."""
+    """Measures the held-out accuracy of all sides after the same time, and writes the record."""
     common |= {"minutes": options.minutes, "batch": 32, "seed": 0}
     raw = {"ours, defaults": in_child([__file__], "ours_learns", common)}
     for lr in options.rates:
@@ -358,7 +359,7 @@ def learning(options: argparse.Namespace, common: dict[str, Any]) -> None:
 
 
 def main() -> None:
-    """One of the two questions."""
+    """Measures speed or, with --minutes, what is learned."""
     parser = options_of(__file__, __doc__)
     parser.add_argument("--text", type=Path, required=True)
     parser.add_argument("--size", default="256x4", help="width x layers")
@@ -380,7 +381,7 @@ def main() -> None:
 
 
 def prepare_only(arguments: dict[str, Any]) -> dict[str, Any]:
-    """Fills the cache."""
+    """Trains the vocabulary and cuts the text, so that the cache holds both for all sides."""
     return {"tokens": int(prepared(settings_of(arguments))[1].train.lengths_N.sum())}
 
 

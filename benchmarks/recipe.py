@@ -2,14 +2,14 @@
 
     python benchmarks/recipe.py --text FILE --minutes 3 --seeds 2
 
-Masked language modelling on FILE (`docs/pretraining.md`), every side for as many minutes, sides in turn, each
-a fresh process with the defaults of the product but for what its name says. Optimizers: the fused AdamW of
-the product; StableAdamW (Wortsman et al. 2023, arXiv 2304.13013, algorithm 2), whose step is made smaller
-where a tensor's gradients are larger than its moments expect; Muon (Jordan et al. 2024,
-https://kellerjordan.github.io/posts/muon) for the layers' matrices with AdamW for the rest, its step as
-large as AdamW's in the root of the mean square (Liu et al. 2025, arXiv 2502.16982), Newton-Schulz on all
-matrices of a shape at once. Where a side's name does not say how many tokens a step has, it has as many as
-the product chooses for this amount of text.
+Every side trains masked language modelling on FILE (`docs/pretraining.md`) for the same time, in a fresh
+process and in turn. It has the defaults of the product except for the change that its name states. The
+optimizers are the fused AdamW of the product; StableAdamW (Wortsman et al. 2023, arXiv 2304.13013, algorithm
+2), which makes a tensor's step smaller if its gradients are larger than its moments predict; and Muon (Jordan
+et al. 2024, https://kellerjordan.github.io/posts/muon) for the layers' matrices, with AdamW for all other
+parameters. Muon's step has the same root mean square as AdamW's (Liu et al. 2025, arXiv 2502.16982), and all
+matrices of one shape share the Newton-Schulz iteration. Where a side's name does not say how many tokens a
+step has, it has as many as the product chooses for this amount of text.
 """
 
 from __future__ import annotations
@@ -47,24 +47,24 @@ BASELINE = "AdamW"
 
 
 class Changed(torch.optim.AdamW):
-    """AdamW that takes from the training step what the fused one takes: what gradients are divided by, and
-    whether to skip."""
+    """An AdamW that takes from the training step what the fused one takes: the divisor of the gradients, and
+    whether to skip the step."""
 
     grad_scale: Tensor | None = None
     found_inf: Tensor | None = None
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> None:  # type: ignore[override]
-        """One update; where a gradient is not finite, none."""
+        """Updates the parameters, unless a gradient is not finite."""
         if self.found_inf is None or not float(self.found_inf):
             self.update()
 
     def update(self) -> None:
-        """Changes the parameters."""
+        """Changes the parameters; each subclass has its own rule."""
         raise NotImplementedError
 
     def gradient(self, parameter: Tensor) -> Tensor:
-        """As the step clips it."""
+        """A parameter's gradient, divided as the training step demands."""
         assert parameter.grad is not None
         return parameter.grad if self.grad_scale is None else parameter.grad / self.grad_scale
 
@@ -73,7 +73,7 @@ class StableAdamW(Changed):
     """AdamW whose learning rate is divided, tensor by tensor, by max(1, RMS of gradient / sqrt(moment))."""
 
     def update(self) -> None:
-        """Not fused."""
+        """Updates one parameter after the other; unlike torch's AdamW it is not fused."""
         for group in self.param_groups:
             (beta1, beta2), lr, eps = group["betas"], group["lr"], group["eps"]
             for parameter in group["params"]:
@@ -99,7 +99,7 @@ class Muon(Changed):
     matrices: frozenset[int] = frozenset()
 
     def update(self) -> None:
-        """Matrices of a shape at once."""
+        """Updates the matrices, those of one shape at once, and then all other parameters by AdamW."""
         taken = []
         by_shape: dict[tuple[int, ...], list[tuple[Tensor, Tensor]]] = defaultdict(list)
         for group in self.param_groups:
@@ -127,8 +127,10 @@ class Muon(Changed):
 
 
 def orthogonal(wide_BMN: Tensor) -> Tensor:
-    """(B, M, N), M at most N: near the closest matrices with orthonormal rows, by five steps of
-    Newton-Schulz in bf16."""
+    """(B, M, N), approximations of the closest matrices with orthonormal rows, for M at most N.
+
+    It takes five steps of a Newton-Schulz iteration in bf16, with the coefficients of Jordan et al. 2024.
+    """
     x = wide_BMN.bfloat16()
     x = x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7)
     for _ in range(5):
@@ -138,7 +140,7 @@ def orthogonal(wide_BMN: Tensor) -> Tensor:
 
 
 def learn(arguments: dict[str, Any]) -> dict[str, Any]:
-    """One training; accuracy of hidden tokens on held-out text at its end."""
+    """Trains once. Returns accuracy and loss of hidden tokens of held-out text at the end."""
     from custom_bert import train_model
     from custom_bert.training import optim, phases
 
@@ -175,7 +177,7 @@ def learn(arguments: dict[str, Any]) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Interleaves the sides, seed by seed; the record is complete after each."""
+    """Runs the sides in turn for each seed, and writes the record after each."""
     parser = options_of(__file__, __doc__)
     parser.add_argument("--text", type=Path, required=True)
     parser.add_argument("--size", default="256x4", help="width x layers")
