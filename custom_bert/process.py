@@ -62,18 +62,18 @@ def prepare_process(environment: MutableMapping[str, str] = os.environ) -> None:
         environment[threads.WISH] = str(count)
     if environment is os.environ:
         _keep_memory(environment)
-        _print_somewhere()
-        _print_any_name()
+        _replace_missing_streams()
+        _accept_any_file_name()
 
 
-def _print_somewhere() -> None:
+def _replace_missing_streams() -> None:
     """Discards what is printed if the program was started without standard output or standard error."""
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))
 
 
-def _print_any_name() -> None:
+def _accept_any_file_name() -> None:
     """Lets standard output take file names that are not UTF-8: their bytes are written unchanged."""
     if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
         sys.stdout.reconfigure(errors="surrogateescape")

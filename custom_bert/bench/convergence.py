@@ -77,6 +77,7 @@ def compare(
             "data.cache_dir": f"{folder}/cache",
             "model.size": "tiny",
             "optim.epochs": epochs,
+            # without pretraining and R-Drop, whose defaults depend on the data, only the switch differs
             "optim.pretrain_epochs": 0,
             "optim.r_drop": 0.0,
             "optim.lr": 1e-3,

@@ -56,7 +56,7 @@ class Proof:
 
 def prove(improvement: Improvement, device: str) -> Proof | None:
     """Compares an improvement on with off. Returns None for improvements that change what is learned."""
-    pre = replace(LEGACY, norm="pre")
+    pre = replace(LEGACY, norm="pre")  # the architecture of `custom`, for which the switches are made
     off = replace(pre, **{improvement.field: improvement.off})
     on = replace(pre, **{improvement.field: improvement.on})
     if improvement.changes_learning:

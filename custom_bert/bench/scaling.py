@@ -71,7 +71,7 @@ def attend(arguments: dict[str, Any]) -> dict[str, Any]:
     grad_THK = torch.randn(layout.num_rows, 4, 64, dtype=dtype, device=device)
     on_gpu = device.type == "cuda"
     before = torch.cuda.memory_allocated() / 2**20 if on_gpu else peak_mb()
-    fastest = float("inf")
+    fastest = float("inf")  # other work on the machine only makes a pass slower
     for _ in range(arguments["passes"]):
         begun = time.perf_counter()
         attention(qkv_T3HK, layout, window=window).backward(grad_THK)  # type: ignore[no-untyped-call]

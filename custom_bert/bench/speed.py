@@ -126,6 +126,7 @@ def _train(arguments: dict[str, Any], device: torch.device) -> dict[str, Any]:
             machine.wait_for(device)
             begun, tokens, read, rows = time.perf_counter(), 0, 0, 0
         train_step(model, optimizer, [batch.to(device)], CrossEntropy(), precision=precision, clip_norm=1.0)
+        # tokens of the whole texts, so that recipes with token dropout are compared by the texts they take in
         tokens += int(texts.lengths_N[batch.indices].sum())
         read, rows, steps = read + batch.num_tokens, rows + batch.num_rows, steps + 1
         timed = steps - arguments["warm_steps"]

@@ -58,7 +58,7 @@ def time_steps(plan: RunPlan, material: Material, *, tokens: int, warm: int) -> 
     phase.begin()
     texts = read = rows = count = 0
     for count, step in enumerate(steps_of(phase), start=1):
-        set_lr(phase.optimizer, 1e-4)
+        set_lr(phase.optimizer, 1e-4)  # any rate will do: the time of a step does not depend on it
         train_step(
             phase.model,
             phase.optimizer,

@@ -96,6 +96,7 @@ def rename_directory(path: Path, target: Path) -> None:
         WriteError: if the system refuses, or if `target` exists and is not empty.
     """
     with as_write_error(target):
+        # the names of the files reach the disk before the directory's own name does
         sync_directory(path)
         system.current.rename(path, target)
         sync_directory(target.parent)

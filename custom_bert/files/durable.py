@@ -97,6 +97,7 @@ def writing(path: Path, *, replace: bool = True) -> Iterator[Sink]:
 
 def _name(temporary: Path, path: Path) -> None:
     """Gives a complete file its name. Fails if a file of that name has appeared meanwhile."""
+    # a rename would replace a file of that name without a word; a link fails instead
     try:
         system.current.link(temporary, path)
     except OSError as error:

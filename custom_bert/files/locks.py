@@ -39,6 +39,7 @@ def locked(
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # between open and flock the directory may have been removed and made anew
             held = os.path.samestat(os.fstat(descriptor), os.stat(directory))
         except (BlockingIOError, FileNotFoundError):  # not found: its holder has removed it
             held = False
