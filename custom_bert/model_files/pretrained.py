@@ -11,6 +11,7 @@ that is left over or missing is refused, and so is an architecture that we do no
 
 from __future__ import annotations
 
+import dataclasses
 import fnmatch
 import hashlib
 from collections.abc import Callable
@@ -70,6 +71,7 @@ class Pretrained:
         sha256: of the weights as they were read.
         moments: AdamW's, of a pretraining run that may go on; None where there are none.
         lr: peak learning rate of that run.
+        fixed: names of tensors that training leaves as they are, because the run never trained them.
     """
 
     source: str
@@ -80,6 +82,7 @@ class Pretrained:
     sha256: str
     moments: Path | None = None
     lr: float | None = None
+    fixed: frozenset[str] = frozenset()
 
 
 def load_pretrained(
@@ -136,25 +139,29 @@ def load_pretrained(
 
 def _own(directory: Path, source: str, task: type[Task]) -> Pretrained:
     """A run of ours: of its tensors those that the task has too, but for what belongs to its labels."""
-    found = load_model(directory)
-    encoder = found.described.encoder
+    trained = load_model(directory)
+    encoder = trained.described.encoder
     ours = task.blank().outline(encoder).state_dict().keys()
     state = {
         name: tensor
-        for name, tensor in found.model.state_dict().items()
+        for name, tensor in trained.model.state_dict().items()
         if name.startswith("encoder.") or (name in ours and task.keeps(name))
     }
     notes: tuple[str, ...] = ()
     if all(name.startswith("encoder.") for name in state):
         notes = ("the encoder is taken, and its head left behind",)
+    fixed = trained.described.computed
+    if fixed:
+        notes += ("its positions are sinusoidal; they become a table, which is not trained",)
     digest = hashlib.sha256(read(directory, WEIGHTS, LARGEST_WEIGHTS)).hexdigest()
+    start = Pretrained(source, encoder, state, trained.tokenizer, notes, digest, fixed=fixed)
     if not task.keeps_stable or not (directory / MOMENTS).is_file():
-        return Pretrained(source, encoder, state, found.tokenizer, notes, digest)
+        return start
     lr = read_json(directory, MOMENTS_RATE).get("lr")
     if not isinstance(lr, float) or not 0 < lr <= 1:
         raise RunError(f"{directory / MOMENTS_RATE}: lr {lr!r}; expected a number above 0, at most 1")
     notes += ("training goes on with the moments of AdamW that are there",)
-    return Pretrained(source, encoder, state, found.tokenizer, notes, digest, directory / MOMENTS, lr)
+    return dataclasses.replace(start, notes=notes, moments=directory / MOMENTS, lr=lr)
 
 
 def _encoder(fields: dict[str, Any]) -> EncoderConfig:
