@@ -294,7 +294,7 @@ def _task_of(path: Path, value: dict[str, Any]) -> tuple[type[Task], str]:
     name = value.get(key)
     if not isinstance(name, str) or name not in names:
         raise RunError(f"{path}: {key} is {shown(name)}; known are {', '.join(names)}")
-    return TASKS[cast(TaskName, name)], key
+    return TASKS[name], key
 
 
 def _read_encoder(path: Path, given: dict[str, Any]) -> EncoderConfig:

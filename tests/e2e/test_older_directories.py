@@ -80,7 +80,8 @@ def test_an_encoder_with_sinusoidal_positions_goes_on_with_its_moments(
     unread += ("optim.token_dropout", "optim.r_drop", "optim.embedding_lr_factor", "optim.pretrain_epochs")
     recipe = {name: value for name, value in settings(data, tmp_path / "first").items() if name not in unread}
     recipe |= {"task": "masked_lm", "data.corpus": str(tmp_path / "corpus.txt"), "optim.schedule": "wsd"}
-    train_model({**recipe, "data.val_fraction": 0.1, "optim.epochs": 2})
+    recipe["data.val_fraction"] = 0.1
+    train_model({**recipe, "optim.epochs": 2})
     stable = sinusoidal(tmp_path / "first" / "stable", tmp_path / "older")
     more = {**recipe, "out": str(tmp_path / "more"), "optim.epochs": 1, "model.init_from": str(stable)}
     train_model({name: value for name, value in more.items() if name not in SHAPE})
