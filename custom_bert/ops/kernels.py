@@ -64,8 +64,7 @@ def softmax_attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, drop
 
 
 def naive(qkv_T3HK: Tensor, layout: Layout, window: int, dropout: float) -> Tensor:
-    """Computes the formula block by block: the reference for tests. A window is a mask of the S x S
-    scores."""
+    """Computes the formula block by block: the reference for tests. A window masks S x S scores."""
     return _by_block(qkv_T3HK, layout, window, partial(_square, dropout=dropout))
 
 
@@ -179,8 +178,7 @@ def grouped(qkv_T3HK: Tensor, layout: Layout, window: int) -> Tensor:
         else:
             out = _attend(qg, kg, vg, group.mask_N11S, near)
         outs.append(out.transpose(1, 2).reshape(group.count * group.length, heads, -1))
-    back: Tensor = _Rows.apply(torch.cat(outs), plan.scatter_T, plan.gather_P)  # type:
-        ignore[no-untyped-call]
+    back: Tensor = _Rows.apply(torch.cat(outs), plan.scatter_T, plan.gather_P)  # type: ignore[no-untyped-call]
     return back
 
 
