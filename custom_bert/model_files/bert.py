@@ -20,8 +20,7 @@ def embedding_rows(prefix: str) -> tuple[Row, ...]:
 
 
 def layer_rows(prefix: str) -> tuple[Row, ...]:
-    """Returns the rows of a layer's projections, which BERT and RoBERTa share. Their norms have other
-    places."""
+    """Returns the rows of a layer's projections, which BERT and RoBERTa share; see `post_norm_rows`."""
     ours, theirs = "encoder.layers.{i}", f"{prefix}.encoder.layer.{{i}}"
     attention = f"{theirs}.attention"
     return (

@@ -32,8 +32,7 @@ def inexpressible(config: EncoderConfig, long_texts: LongTexts) -> str | None:
 
 
 def family_of(config: EncoderConfig) -> Family:
-    """Returns the family whose class has the form of our head. RoBERTa's two differ in the place of the
-    norms."""
+    """Returns the family whose class has the form of our head. RoBERTa has two, by the place of the norms."""
     if config.head == "roberta" and config.norm == "pre":
         return roberta_prelayernorm.FAMILY
     return FAMILIES[config.head]

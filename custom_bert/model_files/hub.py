@@ -1,5 +1,4 @@
-"""Finds a checkpoint: a directory, or an id on the Hugging Face Hub, which is fetched into the hub's
-cache."""
+"""Finds a checkpoint: a directory, or an id on the Hugging Face Hub, which is fetched into its cache."""
 
 from __future__ import annotations
 
@@ -59,8 +58,7 @@ def locate(name: str, say: Callable[[str], None] = lambda line: None) -> Path:
 
 
 def _fetched(name: str, say: Callable[[str], None]) -> Path:
-    """Returns the directory of the files in the cache. If the hub cannot be reached, older ones there will
-    do."""
+    """Returns the directory of the files in the cache. Without a connection older ones are taken."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, RepositoryNotFoundError
 

@@ -33,21 +33,21 @@ from custom_bert.tasks.registry import TASKS
 from custom_bert.tasks.task import EncoderModel, Task
 
 FORMAT = "custom-bert/3"
-"""Of a directory that is written. Since 2, tokenizers of trained vocabularies split at unknown characters,
-and labels that are numbers have ids in their order. Since 3, config.json names the task."""
+"""The format that is written. Since 2, tokenizers of trained vocabularies split at unknown characters, and
+labels that are numbers have ids in the order of the numbers. Since 3, config.json names the task."""
 
 FORMATS = ("custom-bert/1", "custom-bert/2", FORMAT)
-"""Of directories that are read; an older one is read as it was written."""
+"""The formats that are read. An older directory means what it meant when it was written."""
 
 OLDER_TASK: TaskName = "classification"
 OLDER_OBJECTIVES: tuple[TaskName, ...] = ("masked_lm",)
 """The formats 1 and 2 name an objective in the place of a task, and only where it is not `OLDER_TASK`."""
 
 MOMENTS, MOMENTS_RATE = "optimizer.safetensors", "optimizer.json"
-"""AdamW's moments, and the peak learning rate, beside the weights that training may go on from."""
+"""The files of AdamW's moments and of the peak learning rate, where training may go on from it."""
 
 LONGEST = 1 << 20
-"""Positions that a configuration may ask for, as in `data.max_length`."""
+"""The most tokens that max_length may ask for, as in `data.max_length`."""
 
 
 @dataclass(frozen=True)
@@ -72,12 +72,12 @@ class Description:
 
 @dataclass(frozen=True)
 class TrainedModel:
-    """A model as it stands in a directory.
+    """A model that was read from a directory.
 
     Attributes:
-        model: in fp32, on the CPU, in evaluation mode.
-        tokenizer: its tokenizer.
-        described: what it is.
+        model: the model in fp32, on the CPU, in evaluation mode.
+        tokenizer: the tokenizer of its texts.
+        described: its architecture and its task.
     """
 
     model: EncoderModel
@@ -86,12 +86,16 @@ class TrainedModel:
 
     @property
     def task(self) -> Task:
-        """What it has learned."""
+        """What the model has learned."""
         return self.described.task
 
 
 def write_description(directory: Path, described: Description, tokenizer: TextTokenizer) -> None:
-    """Writes config.json, tokenizer.json and what the task stores, all but the weights."""
+    """Writes everything but the weights: config.json, tokenizer.json, and the files of the task.
+
+    Raises:
+        WriteError: if the system refuses.
+    """
     task = described.task
     content = {
         "format": FORMAT,
@@ -107,10 +111,10 @@ def write_description(directory: Path, described: Description, tokenizer: TextTo
 
 
 def write_weights(directory: Path, state: dict[str, Tensor]) -> tuple[int, str]:
-    """Writes model.safetensors from the tensors where they are, without a second copy in memory.
+    """Writes model.safetensors without a second copy of the tensors in memory.
 
     Returns:
-        Its size and sha256.
+        The size of the file in bytes, and its sha256.
 
     Raises:
         WriteError: if the system refuses.
@@ -123,15 +127,15 @@ def write_weights(directory: Path, state: dict[str, Tensor]) -> tuple[int, str]:
 def read_run_weights(
     directory: Path, *, limit: int = 1 << 40, written: tuple[Any, Any] | None = None
 ) -> dict[str, Tensor]:
-    """The tensors of model.safetensors.
+    """Reads the tensors of model.safetensors.
 
     Args:
         directory: of the run.
-        limit: bytes that it may have at most.
-        written: size and sha256 that it has to have.
+        limit: the most bytes that the file may have.
+        written: the size and the sha256 that the file must have.
 
     Raises:
-        RunError: if there is none yet, or it is damaged.
+        RunError: if there is no such file yet, or it is damaged.
     """
     path = directory / WEIGHTS
     try:
@@ -146,7 +150,7 @@ def read_run_weights(
 
 
 def load_model(directory: str | Path) -> TrainedModel:
-    """Reads the directory of a model.
+    """Reads a model from its directory.
 
     Raises:
         RunError: if it is missing, incomplete, of another format, or damaged.
@@ -161,15 +165,17 @@ def load_model(directory: str | Path) -> TrainedModel:
 
 
 def _record(directory: Path) -> dict[str, Any]:
-    """What run.json tells of the files beside it; nothing where there is none to be read."""
+    """Returns run.json, which has hashes of the files beside it. It is empty if there is none that can be
+    read, because a model also works without it, as in `stable/`."""
     try:
-        found = files.read_run_json(directory, "run.json")
+        record = files.read_run_json(directory, "run.json")
     except RunError:
         return {}
-    return found if isinstance(found, dict) else {}
+    return record if isinstance(record, dict) else {}
 
 
 def _tokenizer_of(directory: Path, config: EncoderConfig, record: dict[str, Any]) -> TextTokenizer:
+    """Reads the tokenizer, and requires that it is the recorded one and that the model has vectors for it."""
     tokenizer = _read_tokenizer(directory / "tokenizer.json")
     identity = record.get("identity")
     data = identity.get("data") if isinstance(identity, dict) else None
@@ -188,6 +194,7 @@ def _tokenizer_of(directory: Path, config: EncoderConfig, record: dict[str, Any]
 def _tensors_of(directory: Path, described: Description, record: dict[str, Any]) -> dict[str, Tensor]:
     """Reads the weights, and requires exactly the tensors of the described model."""
     config, outputs = described.encoder, described.task.num_outputs
+    # with the bias of a prediction head
     wanted = 4 * (config.num_parameters(outputs) + config.vocab_size)
     recorded = record.get("weights")
     written = (recorded.get("size"), recorded.get("sha256")) if isinstance(recorded, dict) else None
@@ -234,13 +241,13 @@ def _read_tokenizer(path: Path) -> TextTokenizer:
 
 
 def check_size(directory: Path, config: EncoderConfig, num_labels: int, held: int) -> None:
-    """Refuses an architecture far beyond the weights, before anything of its size is made.
+    """Refuses an architecture that needs far more weights than there are, before memory is taken for it.
 
     Args:
-        directory: for messages.
+        directory: of the model, for messages.
         config: the architecture.
-        num_labels: of its head.
-        held: bytes of the weights that there are.
+        num_labels: the number of outputs of its head.
+        held: the number of bytes of the weights that there are.
 
     Raises:
         RunError: naming both sizes.
@@ -258,7 +265,7 @@ OUTER = {"format", "max_length", "encoder"}
 
 
 def _read_config(directory: Path) -> Description:
-    """What config.json says, and labels.json, which belongs to the task."""
+    """Reads config.json, and labels.json if the task has labels."""
     path, value = directory / "config.json", files.read_run_json(directory, "config.json", 1 << 20)
     if not isinstance(value, dict) or value.get("format") not in FORMATS:
         raise RunError(f"{path}: not a configuration of the format {' or '.join(FORMATS)}")
@@ -285,7 +292,7 @@ def _read_config(directory: Path) -> Description:
 
 
 def _task_of(path: Path, value: dict[str, Any]) -> tuple[type[Task], str]:
-    """The task that config.json names, and the key that names it."""
+    """Returns the task that config.json names, and the key that names it."""
     key, names = "task", tuple(TASKS)
     if value["format"] != FORMAT:
         key, names = "objective", OLDER_OBJECTIVES

@@ -23,8 +23,7 @@ WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 def read(directory: Path, name: str, limit: int = LARGEST_JSON) -> bytes:
     """Returns the bytes of a regular file directly inside the directory.
 
-    The file may be a link to another file there, or to a blob of the hub's cache, whose snapshots are such
-    links.
+    The file may be a link to another file there, or to a blob of the hub's cache, whose snapshots are links.
 
     Raises:
         RunError: if there is no such file, it has more than `limit` bytes, or it leads out of the directory.

@@ -31,8 +31,7 @@ THEIR_ACTIVATIONS = {theirs: ours for ours, theirs in ACTIVATIONS.items()} | {
 
 
 class Keys:
-    """A published config.json that is read key by key. It remembers the keys, so that unread ones can be
-    listed.
+    """A published config.json that is read key by key, so that the unread keys can be listed.
 
     Args:
         values: the JSON object.
@@ -237,8 +236,7 @@ def from_hugging_face(
 
 
 def require(config: EncoderConfig, model_type: str, **wanted: object) -> None:
-    """Raises ValueError if fields of `config` have other values than the wanted ones, and names these
-    fields."""
+    """Raises ValueError naming the fields of `config` whose values are not the wanted ones."""
     wrong = [
         f"{name} is {getattr(config, name)!r}, not {value!r}"
         for name, value in wanted.items()

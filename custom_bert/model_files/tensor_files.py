@@ -39,8 +39,7 @@ ALIGNMENT = 8
 def write_tensors(
     sink: Sink, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None
 ) -> None:
-    """Writes a safetensors file. It copies one tensor at a time, and only one that is not contiguous on the
-    CPU.
+    """Writes a safetensors file. It copies only tensors that are not contiguous on the CPU, one at a time.
 
     Args:
         sink: the file; see `files.writing` and `files.creating`.
