@@ -1,8 +1,8 @@
 """The number of threads that a process may compute with. Used before torch is loaded, so only Python is
 needed.
 
-The answers are constant for a machine, a container and an environment. So the same choices
-follow from them each time.
+The answers are constant for a machine, a container and an environment. So the same choices follow from
+them each time.
 """
 
 from __future__ import annotations
