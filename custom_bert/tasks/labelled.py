@@ -27,7 +27,7 @@ from custom_bert.data.reading import LabelledLines, data_files, read_dataset
 from custom_bert.data.source import Source
 from custom_bert.data.token_dropout import TokenDropout
 from custom_bert.data.tokenizer import TextTokenizer
-from custom_bert.errors import ConfigError, RunError
+from custom_bert.errors import ConfigError, RunError, shown
 from custom_bert.models.heads import SequenceClassifier
 from custom_bert.models.outline import from_tensors, outline
 from custom_bert.presets import EncoderConfig
@@ -121,7 +121,7 @@ class LabelledTask(Task):
         """
         count, path = stored.get("num_labels"), directory / "labels.json"
         if type(count) is not int or not 1 <= count <= MOST_LABELS:
-            raise RunError(f"{directory / 'config.json'}: num_labels is {count}")
+            raise RunError(f"{directory / 'config.json'}: num_labels is {shown(count)}")
         labels = files.read_run_json(directory, "labels.json")
         if not isinstance(labels, list) or not all(isinstance(label, str) for label in labels):
             raise RunError(f"{path}: expected a list of strings")
@@ -221,8 +221,12 @@ class LabelledTask(Task):
 
     @classmethod
     def keeps(cls, name: str) -> bool:
-        """Leaves the last projection behind, since its rows belong to the earlier run's labels."""
-        return not name.startswith("head.projection")
+        """Keeps the layers of the head below the projection.
+
+        The rows of the last projection belong to the earlier run's labels, and so does what stands beside the
+        head, such as thresholds.
+        """
+        return name.startswith("head.") and not name.startswith("head.projection")
 
     @abstractmethod
     def objective(self, config: ResolvedConfig, counts_C: Tensor, examples: int) -> Objective:

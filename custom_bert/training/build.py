@@ -56,7 +56,10 @@ def _model(plan: RunPlan, material: Material) -> EncoderModel:
         return cast(EncoderModel, plan.task.model(plan.encoder))
     tensors = dict(material.pretrained.state)
     material.pretrained.state.clear()
-    return cast(EncoderModel, plan.task.model(plan.encoder, tensors))
+    model = cast(EncoderModel, plan.task.model(plan.encoder, tensors))
+    for name in material.pretrained.fixed:
+        model.get_parameter(name).requires_grad_(False)
+    return model
 
 
 def _phases(model: EncoderModel, plan: RunPlan, material: Material, ranks: Ranks) -> list[Phase]:

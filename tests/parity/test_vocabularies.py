@@ -195,7 +195,7 @@ def test_tokens_that_a_vocab_txt_alone_does_not_tell_are_refused(
     published(tmp_path, "bert")
     (tmp_path / name).write_text(json.dumps(settings))
     with pytest.raises(
-        RunError, match=r"names .*, and vocab\.txt alone does not tell .*save it with transformers"
+        RunError, match=r"names .*, and vocab\.txt alone does not say .*save it with transformers"
     ):
         load_pretrained(tmp_path)
     theirs = transformers.BertTokenizer.from_pretrained(tmp_path)
