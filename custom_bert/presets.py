@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Any, Literal, cast
 
 from custom_bert.config import (
-    RANGES,
     Activation,
     Mlp,
     ModelConfig,
@@ -21,6 +20,7 @@ from custom_bert.config import (
     Preset,
     Size,
 )
+from custom_bert.config_values import RANGES
 from custom_bert.errors import ConfigError
 
 Head = Literal["bert", "roberta", "distilbert", "modernbert"]

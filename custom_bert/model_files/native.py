@@ -22,7 +22,8 @@ import torch
 from torch import Tensor
 
 from custom_bert import files
-from custom_bert.config import LongTexts, TaskName, coerce
+from custom_bert.config import LongTexts, TaskName
+from custom_bert.config_values import coerce
 from custom_bert.data.tokenizer import TextTokenizer
 from custom_bert.data.tokenizer_files import LARGEST_FILE, parse_tokenizer
 from custom_bert.errors import DataError, RunError, did_you_mean, shown

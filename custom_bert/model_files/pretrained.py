@@ -22,7 +22,7 @@ from typing import Any, get_type_hints
 import torch
 from torch import Tensor
 
-from custom_bert.config import coerce
+from custom_bert.config_values import coerce
 from custom_bert.data.tokenizer import TextTokenizer
 from custom_bert.errors import RunError
 from custom_bert.model_files.families import FAMILIES

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from custom_bert.config import coerce
+from custom_bert.config_values import coerce
 from custom_bert.presets import EncoderConfig
 
 Row = tuple[str, tuple[str, ...]]

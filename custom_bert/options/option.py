@@ -1,7 +1,8 @@
 """Makes commands and their options from the fields of a command's class, and of `TrainConfig`.
 
-An option has the name and the type of its field, and its help is the text beneath the field. `config.coerce`
-reads the values, so that the command line and a config file refuse the same values with the same words.
+An option has the name and the type of its field, and its help is the text beneath the field.
+`config_values.coerce` reads the values, so that the command line and a config file refuse the same values in
+the same words.
 """
 
 from __future__ import annotations
@@ -14,8 +15,9 @@ from functools import cache
 from types import NoneType
 from typing import Annotated, Any, ClassVar, Literal, get_args, get_origin
 
-from custom_bert.config import GROUPS, RANGES, TrainConfig, coerce, field_types, from_text, to_flat
+from custom_bert.config import GROUPS, TrainConfig, field_types, to_flat
 from custom_bert.config_sources import PATHS
+from custom_bert.config_values import RANGES, coerce, from_text
 from custom_bert.errors import UserError, shown
 from custom_bert.options.descriptions import describe
 from custom_bert.places import expanded
@@ -44,7 +46,7 @@ class Option:
 
     Attributes:
         name: the name of the field, or the dotted name of a setting.
-        type: the type of the value, as `config.coerce` takes it; `tuple[X, ...]` for several values.
+        type: the type of the value, as `config_values.coerce` takes it; `tuple[X, ...]` for several values.
         text: what it means.
         default: the value if it is not given; MISSING if it has to be given.
         setting: whether it is a setting of `TrainConfig`. A setting that is a truth value is written out, as

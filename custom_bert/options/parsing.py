@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from custom_bert.config_sources import REMOVED, meant
+from custom_bert.config_sources import ALIASES, REMOVED, meant
 from custom_bert.errors import UserError, nearest, shown
 from custom_bert.options.option import Command, Given, Option, all_options, element, in_words
 
@@ -33,6 +33,29 @@ class Sorted:
     arguments: list[str]
     unknown: list[str]
     help: bool
+
+
+def with_current_names(
+    command: type[Command], words: Sequence[str], note: Callable[[str], None]
+) -> tuple[str, ...]:
+    """Returns the words of a command line with today's names in place of older names of settings.
+
+    Args:
+        command: the class of the command. Only one that takes settings has older names.
+        words: the words. A word that begins with two dashes is the name of an option, except after a lone --.
+        note: called with one line for each older name.
+    """
+    if not command.takes_settings:
+        return tuple(words)
+    current, end = list(words), words.index("--") if "--" in words else len(words)
+    for i, word in enumerate(words[:end]):
+        name, equals, value = word.partition("=")
+        setting = ALIASES.get(name[2:].replace("-", "_")) if name.startswith("--") else None
+        if setting:
+            label = f"--{setting.replace('_', '-')}"
+            note(f"{name} is read as {label}")
+            current[i] = f"{label}{equals}{value}"
+    return tuple(current)
 
 
 def sort_words(command: type[Command], words: Sequence[str]) -> Sorted:

@@ -16,7 +16,7 @@ from custom_bert.config_sources import load
 from custom_bert.errors import ConfigError, UserError, did_you_mean, shown
 from custom_bert.options.option import Command, Group
 from custom_bert.options.page import command_page, group_page, width
-from custom_bert.options.parsing import Sorted, read_command, sort_words
+from custom_bert.options.parsing import Sorted, read_command, sort_words, with_current_names
 from custom_bert.process import prepare_process
 from custom_bert.terminal import complain, say
 
@@ -85,7 +85,7 @@ def _find(group: Group, called: str, words: Sequence[str]) -> Command | int:
     called = f"{called} {name}"
     if isinstance(command, Group):
         return _find(command, called, rest)
-    given = sort_words(command, rest)
+    given = sort_words(command, with_current_names(command, rest, say_once))
     if given.help:
         say(command_page(command, called, _defaults(command, given), width()))
         return 0

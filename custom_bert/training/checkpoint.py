@@ -26,7 +26,7 @@ import torch
 from torch import Tensor, nn
 
 from custom_bert import __version__, files, machine
-from custom_bert.config import coerce
+from custom_bert.config_values import coerce
 from custom_bert.data.tokenizer import TextTokenizer
 from custom_bert.errors import RunError
 from custom_bert.model_files.native import (

@@ -13,6 +13,7 @@ import torch
 from custom_bert import config as configuration
 from custom_bert.config import Precision, TrainConfig
 from custom_bert.config_sources import PATHS
+from custom_bert.config_values import RANGES
 from custom_bert.data.source import Source
 from custom_bert.errors import ConfigError, RunError, shown
 from custom_bert.precision import DTYPES, choose_precision, sound_precision
@@ -162,7 +163,7 @@ def keep_as_begun(draft: Draft, record: Mapping[str, Any], warn: Callable[[str],
         if name == "runtime.precision":
             changes[name] = _precision(begun[name], draft.device)
         elif name in KEPT_WHEN_CONTINUED:
-            low, high, _ = configuration.RANGES[name]
+            low, high, _ = RANGES[name]
             if type(begun[name]) is not int or not low <= begun[name] <= high:
                 raise RunError(f"run.json: damaged: {name} {shown(begun[name])}; choose another --out")
             changes[name] = begun[name]

@@ -15,6 +15,7 @@ LAYERS = {
     "phrases": 0,
     "config": 0,
     "config_sources": 0,
+    "config_values": 0,
     "files": 0,
     "places": 0,
     "signals": 0,

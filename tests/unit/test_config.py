@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from custom_bert import config as configuration
-from custom_bert import config_sources, files
+from custom_bert import config_sources, config_values, files
 from custom_bert.config import GROUPS, TrainConfig, field_types, replace, to_flat
 from custom_bert.config_sources import ALIASES, PATHS, REMOVED, from_mapping, load
 from custom_bert.errors import ConfigError, shown
@@ -192,7 +192,7 @@ def test_names_of_files_with_bytes_that_are_no_utf8_stay() -> None:
 def test_defaults_are_values_that_need_no_conversion() -> None:
     kinds = field_types()
     for name, value in to_flat(TrainConfig()).items():
-        found = configuration.coerce(value, kinds[name])
+        found = config_values.coerce(value, kinds[name])
         assert found == value and type(found) is type(value), name
 
 

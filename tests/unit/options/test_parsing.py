@@ -13,7 +13,7 @@ from custom_bert.commands.models import Predict
 from custom_bert.commands.training import Pretrain, Train
 from custom_bert.errors import UserError
 from custom_bert.options.option import Command, Group, all_options, setting_sections
-from custom_bert.options.parsing import read_command, sort_words
+from custom_bert.options.parsing import read_command, sort_words, with_current_names
 from custom_bert.options.program import run_program
 
 
@@ -86,8 +86,8 @@ REFUSED = {
     "train --opt.lr 1": "unknown option --opt.lr (did you mean --optim.lr?); see custom-bert train --help",
     "train --lr=1": "unknown option --lr (did you mean --optim.lr?); see custom-bert train --help",
     "train -lr 1": "unknown option -lr (did you mean --optim.lr?); see custom-bert train --help",
-    "train --learning_rate 1": (
-        "unknown option --learning_rate (did you mean --optim.lr?); see custom-bert train --help"
+    "train --clip_nrm 1": (
+        "unknown option --clip_nrm (did you mean --optim.clip-norm?); see custom-bert train --help"
     ),
     "train --frsh": "unknown option --frsh (did you mean --fresh?); see custom-bert train --help",
     "train --optim.epoch 1": (
@@ -279,3 +279,33 @@ def test_a_program_ends_with_the_code_of_what_stopped_it(
     group = Group(about="Fails.", commands={"fail": Fail})
     assert run_program(group, "program", ["fail", "--kind", kind]) == code
     assert capsys.readouterr().err == told
+
+
+@pytest.mark.parametrize(
+    ("line", "current", "notes"),
+    [
+        ("--objective masked_lm", "--task masked_lm", ["--objective is read as --task"]),
+        ("--objective=masked_lm", "--task=masked_lm", ["--objective is read as --task"]),
+        (
+            "--data.held-out 0.1",
+            "--data.val-fraction 0.1",
+            ["--data.held-out is read as --data.val-fraction"],
+        ),
+        (
+            "--num_epochs 3 --max-len 9",
+            "--optim.epochs 3 --data.max-length 9",
+            ["--num_epochs is read as --optim.epochs", "--max-len is read as --data.max-length"],
+        ),
+        ("--out=--objective", "--out=--objective", []),
+        ("-- --objective", "-- --objective", []),
+        ("--optim.lr 1", "--optim.lr 1", []),
+    ],
+)
+def test_older_names_of_settings_are_read_with_a_note(line: str, current: str, notes: list[str]) -> None:
+    told: list[str] = []
+    assert with_current_names(Train, line.split(), told.append) == tuple(current.split())
+    assert told == notes
+
+
+def test_older_names_belong_to_commands_with_settings() -> None:
+    assert with_current_names(Predict, ["--objective", "x"], pytest.fail) == ("--objective", "x")
