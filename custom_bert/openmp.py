@@ -69,6 +69,17 @@ def one_thread() -> Iterator[None]:
         set_count(count)
 
 
+@contextmanager
+def threads_set(count: int) -> Iterator[None]:
+    """Within, torch computes with `count` threads: for a trial of what a run will compute with as many."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
 _computed_in: int | None = None
 """The process whose threads were started first; of a forked one, its parent or an older one."""
 

@@ -65,11 +65,12 @@ class Requests:
         """
         for item in items:
             number = agreed(self.number)
-            if number and not self.number:
-                self._noted = time.monotonic()  # another process noted it; ours may be on its way
-            self.number = number
-            if self.number:
+            if number:
+                if not self.number:
+                    self._noted = time.monotonic()  # another process noted it; ours may be on its way
+                self.number = number
                 raise StopRequested
+            # a request that came while the processes agreed is in self.number, and counts before the next item
             yield item
 
     def obey(self) -> None:

@@ -13,6 +13,7 @@ from custom_bert.precision import MixedPrecision
 from custom_bert.tasks.masked_lm import before_the_task
 from custom_bert.tasks.task import EncoderModel
 from custom_bert.training import ranks as processes
+from custom_bert.training.clock import Clock
 from custom_bert.training.compile import compile_layers, compiler_fault, fusion_line
 from custom_bert.training.embedding_init import start_from_cooccurrences
 from custom_bert.training.log import Reporter
@@ -25,6 +26,7 @@ from custom_bert.training.tokens_in_use import train_tokens_in_use
 
 def build(plan: RunPlan, material: Material, ranks: Ranks, reporter: Reporter) -> State:
     """Model, phases and precision. Sets torch's threads, its seed, and deterministic operations."""
+    clock = Clock()  # the time of a run includes that of its first token vectors, and of compiling
     config, device = plan.config, plan.device
     torch.set_num_threads(config.runtime.threads)
     torch.manual_seed(config.seed)
@@ -42,7 +44,8 @@ def build(plan: RunPlan, material: Material, ranks: Ranks, reporter: Reporter) -
     else:
         train_tokens_in_use(encoder, plan, material, reporter.detail)
     phases = _phases(model, plan, material, ranks)
-    state = State(model, phases, MixedPrecision(config.runtime.precision, device), ranks)
+    precision = MixedPrecision(config.runtime.precision, device)
+    state = State(model, phases, precision, ranks, clock=clock)
     if ranks.rank:  # from here on every rank draws its own dropout
         torch.manual_seed(config.seed + 1_000_003 * ranks.rank)
     if config.runtime.compile:

@@ -105,7 +105,10 @@ def decide_machine(todo: Decisions) -> torch.device:
     todo.default("runtime.device", (device.type, reason))
     _decide_threads(todo)
     precision, why = choose_precision(todo.config.runtime.precision, device)
-    precision, fault = sound_precision(precision, device)
+    count = todo.config.runtime.threads
+    assert count is not None
+    with openmp.threads_set(count):  # the caller may have another number, with which the products are right
+        precision, fault = sound_precision(precision, device)
     if fault:
         todo.set("runtime.precision", precision, "bf16 products would be wrong in this process")
         todo.warnings.append(fault)

@@ -8,9 +8,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, cast
 
-import torch
-
 from custom_bert import config as configuration
+from custom_bert import openmp
 from custom_bert.config import Precision, TrainConfig
 from custom_bert.config_sources import PATHS
 from custom_bert.data.source import Source
@@ -160,7 +159,7 @@ def keep_as_begun(draft: Draft, record: Mapping[str, Any], warn: Callable[[str],
         if begun.get(name, here[name]) in (here[name], None):
             continue
         if name == "runtime.precision":
-            changes[name] = _precision(begun[name], draft.device)
+            changes[name] = _precision(begun[name], draft)
         elif name in KEPT_WHEN_CONTINUED:
             low, high, _ = configuration.RANGES[name]
             if type(begun[name]) is not int or not low <= begun[name] <= high:
@@ -187,15 +186,18 @@ def check_labels(source: Source, record: Mapping[str, Any]) -> None:
     )
 
 
-def _precision(begun: Any, device: torch.device) -> Precision:
+def _precision(begun: Any, draft: Draft) -> Precision:
     """The precision that a run began with, if it can go on in it."""
+    device, count = draft.device, draft.todo.config.runtime.threads
+    assert count is not None
     if not isinstance(begun, str) or begun not in DTYPES:
         raise RunError(f"run.json: damaged: runtime.precision {shown(begun)}; choose another --out")
     try:
         precision, _ = choose_precision(cast(Precision, begun), device)
     except ConfigError as error:
         raise RunError(f"the run began with runtime.precision {begun}, and cannot go on: {error}") from error
-    _, fault = sound_precision(precision, device)
+    with openmp.threads_set(count):
+        _, fault = sound_precision(precision, device)
     if fault:
         raise RunError(
             f"the run began with runtime.precision {begun}, and cannot go on in this process: {fault}; mend "

@@ -38,14 +38,13 @@ def details(plan: RunPlan, material: Material) -> list[str]:
         several = windows_N[windows_N > 1]
         mean = f", {several.mean():.1f} each in the mean" if len(several) else ""
         lines.append(f"{len(several):,} training texts are longer and are read in windows{mean}")
-    if material.pretrained is not None:
-        lines += [f"{material.pretrained.source}: {note}" for note in material.pretrained.notes]
     by_preset = f"preset {plan.config.preset}"
     settled = [f"{c.name} {shown(c.value)}" for c in plan.choices if c.reason == by_preset]
-    lines += textwrap.wrap(f"{by_preset}: {', '.join(settled)}", 100, subsequent_indent="  ")
+    if settled:
+        lines += textwrap.wrap(f"{by_preset}: {', '.join(settled)}", 100, subsequent_indent="  ")
     chosen = [c for c in plan.choices if c.reason != by_preset]
-    width = max(len(choice.name) for choice in chosen)
-    value_width = max(len(shown(choice.value)) for choice in chosen)
+    width = max((len(choice.name) for choice in chosen), default=0)  # the user may have set everything
+    value_width = max((len(shown(choice.value)) for choice in chosen), default=0)
     lines += [f"  {c.name:<{width}}  {shown(c.value):<{value_width}}  {c.reason}" for c in chosen]
     return lines
 
