@@ -37,9 +37,9 @@ def vocab_size(characters: int) -> tuple[int, str]:
 
 def shape(tokens: int) -> tuple[tuple[int, int], str]:
     """(hidden_size, num_hidden_layers) for this many training tokens."""
-    for limit, found in ((50_000_000, (256, 2)), (500_000_000, (256, 4))):
+    for limit, hidden_and_layers in ((50_000_000, (256, 2)), (500_000_000, (256, 4))):
         if tokens < limit:
-            return found, _training_tokens(tokens)
+            return hidden_and_layers, _training_tokens(tokens)
     return (512, 4), _training_tokens(tokens)
 
 
@@ -253,8 +253,8 @@ def evaluations_in_time(
         share: of the time that evaluations may take.
     """
     wanted, pause = _evaluations(num_epochs, trained=trained), 1 / share - 1
-    found = Evaluations(None, 1 / wanted, pause, pause * validation_tokens / 3 / max(1, training_tokens))
-    return found, f"up to {wanted} evaluations, which take up to {share:.0%} of the time"
+    when = Evaluations(None, 1 / wanted, pause, pause * validation_tokens / 3 / max(1, training_tokens))
+    return when, f"up to {wanted} evaluations, which take up to {share:.0%} of the time"
 
 
 CORPUS_EVALUATION_SHARE = 0.05

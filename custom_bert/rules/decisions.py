@@ -32,15 +32,15 @@ class Decisions:
         self.config = configuration.replace(self.config, {name: value})
         self.log.append(Choice(name, value, reason))
 
-    def default(self, name: str, found: tuple[Any, str]) -> None:
+    def default(self, name: str, value_and_reason: tuple[Any, str]) -> None:
         """Sets a field that nobody has set.
 
         Args:
             name: of the field, dotted.
-            found: its value and the reason.
+            value_and_reason: its value and the reason.
         """
         if configuration.to_flat(self.config)[name] is None:
-            self.set(name, *found)
+            self.set(name, *value_and_reason)
 
 
 @dataclass(frozen=True, kw_only=True)

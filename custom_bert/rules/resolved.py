@@ -117,19 +117,19 @@ def resolved(config: TrainConfig) -> ResolvedConfig:
     kinds: dict[str, type[Any]] = {name: get_type_hints(ResolvedConfig)[name] for name in GROUPS}
     values = {item.name: getattr(config, item.name) for item in fields(TrainConfig)}
     groups = {name: kind(**vars(values[name])) for name, kind in kinds.items()}
-    found = ResolvedConfig(**{**values, **groups})
-    open_ = [name for name in decided() if configuration.to_flat(found)[name] is None]
+    result = ResolvedConfig(**{**values, **groups})
+    open_ = [name for name in decided() if configuration.to_flat(result)[name] is None]
     assert not open_, f"not decided: {', '.join(open_)}"
-    return found
+    return result
 
 
 def decided() -> list[str]:
     """The settings that a user may leave open and a `ResolvedConfig` has decided, by dotted name."""
     asked = configuration.field_types()
-    found = []
+    names = []
     for group in GROUPS:
         for name, kind in get_type_hints(get_type_hints(ResolvedConfig)[group]).items():
             dotted = f"{group}.{name}"
             if type(None) in get_args(asked[dotted]) and type(None) not in get_args(kind):
-                found.append(dotted)
-    return found
+                names.append(dotted)
+    return names

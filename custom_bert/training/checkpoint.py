@@ -273,15 +273,15 @@ def restore(saved: Saved, run: Path, state: State) -> None:
     state.progress = progress
     state.saved, state.saved_in = state.position, saved.path
     state.clock.set_run(progress.seconds)
-    found = _tensors(saved.path / MODEL)
-    random = {key: found.pop(key) for key in list(found) if key.startswith("random.")}
+    tensors = _tensors(saved.path / MODEL)
+    random = {key: tensors.pop(key) for key in list(tensors) if key.startswith("random.")}
     own = {name: f"{name}.{state.ranks.rank}" for name in random_state(state.device)}
     # of another number of ranks or another device there may be no generator for this one, which keeps its own
-    if "losses" not in found or "random.cpu.0" not in random:
+    if "losses" not in tensors or "random.cpu.0" not in random:
         raise RunError(f"{saved.path / MODEL}: the losses or the random generator are missing")
-    state.losses = list(found.pop("losses").to(state.device).unbind(0))
+    state.losses = list(tensors.pop("losses").to(state.device).unbind(0))
     restore_random({name: random[key] for name, key in own.items() if key in random})
-    _load(saved.path / MODEL, found, state)
+    _load(saved.path / MODEL, tensors, state)
     begin_moments(state.phase.model, state.phase.optimizer)
     restore_moments(saved.path / OPTIMIZER, state)
     scaler = state.precision.scaler
@@ -314,18 +314,18 @@ def differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
 
 def random_state(device: torch.device) -> dict[str, Tensor]:
     """Of the generators that dropout draws from, by name."""
-    found = {"random.cpu": torch.get_rng_state()}
+    generators = {"random.cpu": torch.get_rng_state()}
     if device.type == "cuda":
-        found["random.cuda"] = torch.cuda.get_rng_state(device)
-    return found
+        generators["random.cuda"] = torch.cuda.get_rng_state(device)
+    return generators
 
 
-def restore_random(found: Mapping[str, Tensor]) -> None:
+def restore_random(generators: Mapping[str, Tensor]) -> None:
     """The way back from `random_state`."""
-    if "random.cpu" in found:
-        torch.set_rng_state(found["random.cpu"])
-    if "random.cuda" in found and torch.cuda.is_available():
-        torch.cuda.set_rng_state(found["random.cuda"])
+    if "random.cpu" in generators:
+        torch.set_rng_state(generators["random.cpu"])
+    if "random.cuda" in generators and torch.cuda.is_available():
+        torch.cuda.set_rng_state(generators["random.cuda"])
 
 
 def begin_moments(model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
@@ -343,8 +343,8 @@ def begin_moments(model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
 def _directories(run: Path) -> list[Path]:
     """Newest first; what has another name is not ours."""
     folder = run / FOLDER
-    found = [path for path in folder.iterdir() if NAMES.fullmatch(path.name)] if folder.is_dir() else []
-    return sorted(found, key=_number, reverse=True)
+    directories = [path for path in folder.iterdir() if NAMES.fullmatch(path.name)] if folder.is_dir() else []
+    return sorted(directories, key=_number, reverse=True)
 
 
 def _number(directory: Path) -> int:
@@ -386,11 +386,11 @@ def _weights(state: State) -> dict[str, Tensor]:
 
 def _parameters(state: State) -> dict[str, Tensor]:
     """Of several ranks perhaps divided among them."""
-    found = {f"model.{name}": tensor for name, tensor in state.model.state_dict().items()}
+    tensors = {f"model.{name}": tensor for name, tensor in state.model.state_dict().items()}
     if state.phase.model is not state.model:
         beside = state.phase.model.state_dict()
-        found |= {f"beside.{k}": tensor for k, tensor in beside.items() if not k.startswith("encoder.")}
-    return found
+        tensors |= {f"beside.{k}": tensor for k, tensor in beside.items() if not k.startswith("encoder.")}
+    return tensors
 
 
 def _trained(state: State) -> list[nn.Parameter]:
@@ -404,14 +404,14 @@ def _moments(state: State, *, divided: bool = False) -> dict[str, Tensor]:
         state: of the run.
         divided: as each rank holds them, instead of whole.
     """
-    found: dict[str, Tensor] = {}
+    tensors: dict[str, Tensor] = {}
     steps = []
     for name, parameter in state.phase.model.named_parameters():
         if parameter.requires_grad:
             moments = state.phase.optimizer.state[parameter]
-            found |= {f"{kind}.{name}": moments[kind] for kind in ("exp_avg", "exp_avg_sq")}
+            tensors |= {f"{kind}.{name}": moments[kind] for kind in ("exp_avg", "exp_avg_sq")}
             steps.append(moments["step"])
-    return {**(found if divided else state.ranks.collected(found)), "steps": torch.stack(steps)}
+    return {**(tensors if divided else state.ranks.collected(tensors)), "steps": torch.stack(steps)}
 
 
 def _tensors(path: Path) -> dict[str, Tensor]:
@@ -422,19 +422,19 @@ def _tensors(path: Path) -> dict[str, Tensor]:
         raise RunError(f"{path}: cannot read: {error.strerror}") from error
 
 
-def _check(path: Path, found: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> None:
-    for name in sorted(wanted.keys() ^ found.keys()):
-        raise RunError(f"{path}: the tensor {name} is {'unknown' if name in found else 'missing'}")
+def _check(path: Path, stored: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> None:
+    for name in sorted(wanted.keys() ^ stored.keys()):
+        raise RunError(f"{path}: the tensor {name} is {'unknown' if name in stored else 'missing'}")
     for name, tensor in wanted.items():
-        if found[name].shape != tensor.shape or found[name].dtype != tensor.dtype:
-            raise RunError(f"{path}: {name} is {found[name].dtype} {tuple(found[name].shape)}")
+        if stored[name].shape != tensor.shape or stored[name].dtype != tensor.dtype:
+            raise RunError(f"{path}: {name} is {stored[name].dtype} {tuple(stored[name].shape)}")
 
 
-def _load(path: Path, found: dict[str, Tensor], state: State) -> None:
-    _check(path, found, _parameters(state))
+def _load(path: Path, stored: dict[str, Tensor], state: State) -> None:
+    _check(path, stored, _parameters(state))
 
     def part(prefix: str) -> dict[str, Tensor]:
-        return {k.removeprefix(prefix): tensor for k, tensor in found.items() if k.startswith(prefix)}
+        return {k.removeprefix(prefix): tensor for k, tensor in stored.items() if k.startswith(prefix)}
 
     put_all(state.model, part("model."))
     if state.phase.model is not state.model:

@@ -1,4 +1,4 @@
-"""What is said before the first step: a few lines for everybody, and every choice for who wants them."""
+"""What is printed before the first step: a few lines always, and every choice with `--verbose`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from custom_bert.training.plan import Material, RunPlan
 
 
 def short(plan: RunPlan, material: Material) -> list[str]:
-    """Data, model, device and precision, a line each."""
+    """Returns a line each about the data, the model, the device and the precision."""
     encoder, runtime = plan.encoder, plan.config.runtime
     start = plan.config.model.init_from or f"from scratch, preset {plan.config.preset}"
     parameters = encoder.num_parameters(plan.task.num_outputs) / 1e6
@@ -31,7 +31,7 @@ def short(plan: RunPlan, material: Material) -> list[str]:
 
 
 def details(plan: RunPlan, material: Material) -> list[str]:
-    """What was decided about the data, and every choice with its reason."""
+    """Returns how the data was read, and every choice with its reason. The preset's share one line."""
     lines = list(material.source.notes())
     if plan.config.data.long_texts == "windows":
         windows_N = material.train.windows_of_texts()
@@ -50,13 +50,13 @@ def details(plan: RunPlan, material: Material) -> list[str]:
 
 
 def work(phases: list[Phase], plan: RunPlan, expected: float, directory: Path) -> list[str]:
-    """Batches, time, and where the run goes, a line each.
+    """Returns a line each about the batches, the time and the run directory.
 
     Args:
-        phases: that are to come.
-        plan: of the run.
-        expected: seconds that they are estimated to take.
-        directory: of the run.
+        phases: the phases that are to come.
+        plan: the plan of the run.
+        expected: the seconds that the phases are estimated to take.
+        directory: the run directory.
     """
     batch, minutes = plan.config.batch, plan.config.optim.max_minutes
     size = f"{batch.token_budget:,} tokens"
@@ -82,7 +82,7 @@ def _line(name: str, text: str) -> str:
 
 
 def shown(value: Any) -> str:
-    """A setting's value as a person reads it."""
+    """Returns a setting's value as a person reads it: on or off, and large numbers with commas."""
     if isinstance(value, bool):
         return "on" if value else "off"
     if isinstance(value, int) and value >= 10_000:

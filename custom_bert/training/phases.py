@@ -213,7 +213,7 @@ def time_passes(
     batch = phase.build(indices[: -(-len(indices) // parts)], 0).to(device)
     assert batch.targets is not None
     on_gpu = [device] if device.type == "cuda" else []
-    found = []
+    seconds = []
     with torch.random.fork_rng(devices=on_gpu):
         for _ in range(count):
             begun = time.perf_counter()
@@ -222,9 +222,9 @@ def time_passes(
             phase.objective.loss_sum(output, batch.targets).backward()  # type: ignore[no-untyped-call]
             if on_gpu:
                 torch.cuda.synchronize()
-            found.append(time.perf_counter() - begun)
+            seconds.append(time.perf_counter() - begun)
     phase.optimizer.zero_grad(set_to_none=True)
-    return found
+    return seconds
 
 
 OVERHEAD = 1.2

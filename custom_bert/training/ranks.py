@@ -82,8 +82,8 @@ class Ranks:
     def _reduced(numbers: Sequence[float], how: Any) -> list[float]:
         values = torch.tensor(numbers, dtype=torch.float64)
         dist.all_reduce(values, how)
-        found: list[float] = values.tolist()
-        return found
+        results: list[float] = values.tolist()
+        return results
 
     def total(self, tensor: Tensor) -> Tensor:
         """The sum of the ranks' tensors, on their device."""
@@ -96,9 +96,9 @@ class Ranks:
         """Every rank's tensor, of one shape, on the CPU."""
         if self.world == 1:
             return [tensor]
-        found = [torch.empty_like(tensor) for _ in range(self.world)]
-        dist.all_gather(found, tensor)
-        return found
+        tensors = [torch.empty_like(tensor) for _ in range(self.world)]
+        dist.all_gather(tensors, tensor)
+        return tensors
 
     def joined(self, tensor: Tensor) -> Tensor:
         """The rows of every rank's tensor, one rank after the other, on the CPU. The ranks may have different
@@ -112,12 +112,12 @@ class Ranks:
 
     def collected(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """All of tensors that may be divided, at rank 0, one after the other; at the others nothing stays."""
-        found = {}
+        full_tensors = {}
         for name, tensor in tensors.items():
             full = whole(tensor)
             if self.leads:
-                found[name] = full if full is tensor else full.cpu()
-        return found
+                full_tensors[name] = full if full is tensor else full.cpu()
+        return full_tensors
 
     def from_leader(self, make: Callable[[], T]) -> T:
         """What rank 0 makes, plain JSON, at every rank.
@@ -149,8 +149,8 @@ class Ranks:
         if self.world == 1:
             return make()
         with self._leader_first() as turn:
-            found = make() if turn else None
-        return make() if found is None else found
+            made = make() if turn else None
+        return make() if made is None else made
 
     @contextmanager
     def _leader_first(self) -> Iterator[bool]:

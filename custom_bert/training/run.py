@@ -112,15 +112,15 @@ def claim(directory: Path, identity: Identity, asked: TrainConfig) -> dict[str, 
     record = read_record(directory)
     if record is None:
         return None
-    found = differences(record, identity, directory / "run.json")
-    if found == [OTHER_TOKENIZER] and not asked.data.tokenizer and not asked.model.init_from:
+    differing = differences(record, identity, directory / "run.json")
+    if differing == [OTHER_TOKENIZER] and not asked.data.tokenizer and not asked.model.init_from:
         raise RunError(
             f"{directory}: holds this run with a vocabulary that an older version made, by other rules; "
             f"choose another --out, or --fresh for a numbered sibling"
         )
-    if found:
+    if differing:
         raise RunError(
-            f"{directory}: holds another run ({'; '.join(found)}); "
+            f"{directory}: holds another run ({'; '.join(differing)}); "
             f"choose another --out, or --fresh for a numbered sibling"
         )
     if record.get("status") == "finished" and not (directory / WEIGHTS).is_file():
