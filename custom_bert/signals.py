@@ -70,7 +70,8 @@ class Requests:
                     self._noted = time.monotonic()  # another process noted it; ours may be on its way
                 self.number = number
                 raise StopRequested
-            # a request that came while the processes agreed is in self.number, and counts before the next item
+            # a request that came while the processes agreed is in self.number, and counts before the next
+            # item
             yield item
 
     def obey(self) -> None:

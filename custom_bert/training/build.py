@@ -68,8 +68,8 @@ def _model(plan: RunPlan, material: Material) -> EncoderModel:
 
 
 def _phases(model: EncoderModel, plan: RunPlan, material: Material, ranks: Ranks) -> list[Phase]:
-    """Makes the task's phase and, if `optim.pretrain_epochs` asks for it, a phase of masked language modelling
-    on the same texts before it."""
+    """Makes the task's phase and, if `optim.pretrain_epochs` asks for it, a phase of masked language
+    modelling on the same texts before it."""
     phases = []
     if plan.config.optim.pretrain_epochs:
         language_model: nn.Module = MaskedLanguageModel(model.encoder).to(plan.device).train()

@@ -1,4 +1,5 @@
-"""`custom-bert check-data`: the checks that `train` makes before its first step, and what a vocabulary lacks."""
+"""`custom-bert check-data`: the checks that `train` makes before its first step, and what a vocabulary
+lacks."""
 
 from __future__ import annotations
 
@@ -39,9 +40,10 @@ def check_data(
 
     Args:
         directory: the folder with the data files.
-        vocabulary: a tokenizer.json, a vocab.txt, a checkpoint or a run, whose vocabulary is compared with the
-            texts. None for the vocabulary that `train` would make of them.
-        settings: changes to the default settings by dotted name, such as the task and the separator of its labels.
+        vocabulary: a tokenizer.json, a vocab.txt, a checkpoint or a run, whose vocabulary is compared with
+            the texts. None for the vocabulary that `train` would make of them.
+        settings: changes to the default settings by dotted name, such as the task and the separator of its
+            labels.
 
     Raises:
         DataError: for the first thing that cannot be used, with path and line.
@@ -86,8 +88,8 @@ def unknown_of(file: LabelledFile, tokenizer: TextTokenizer) -> UnknownText:
 
 
 def _unknown_to_a_new_one(files: list[LabelledFile]) -> list[UnknownText]:
-    """Counts, for each file, what a vocabulary trained on the first file would not know: the characters beyond its
-    alphabet. The alphabet is known without training a vocabulary, which would take long."""
+    """Counts, for each file, what a vocabulary trained on the first file would not know: the characters
+    beyond its alphabet. The alphabet is known without training a vocabulary, which would take long."""
     normalizer = composing(lowercase=TrainConfig().data.lowercase)
     counts = [_characters(file.blocks()) for file in files]
     limit = largest_alphabet(vocab_size(files[0].characters)[0])
@@ -120,8 +122,8 @@ def _normalized(code: int, normalizer: Normalizer) -> str:
 
 
 def _alphabet(counts: np.ndarray, normalized: dict[int, str], limit: int) -> set[str]:
-    """Returns the most frequent characters of a normalised text, at most `limit`; of equally frequent ones those
-    with the smaller code point."""
+    """Returns the most frequent characters of a normalised text, at most `limit`; of equally frequent ones
+    those with the smaller code point."""
     frequency: dict[str, int] = {}
     for code, letters in normalized.items():
         for letter in letters:

@@ -13,9 +13,9 @@ T = TypeVar("T")
 class Clock:
     """Counts the seconds of a run. The run begins when the clock is made.
 
-    The time of the run and of the phase goes on whatever happens, and includes what earlier processes took. The
-    time of training stands still while the clock is `stopped`: for evaluations, checkpoints and everything that
-    is no step.
+    The time of the run and of the phase goes on whatever happens, and includes what earlier processes took.
+    The time of training stands still while the clock is `stopped`: for evaluations, checkpoints and
+    everything that is no step.
 
     Attributes:
         trained: the seconds of training in the present phase, by this process, up to the last stop.
@@ -103,8 +103,8 @@ class Clock:
             yield item
 
     def read(self) -> dict[str, float]:
-        """Returns, for the steps since the last call, the tokens per second (padding not counted), the share of
-        padding among the rows, and the share of the time that was spent waiting for batches."""
+        """Returns, for the steps since the last call, the tokens per second (padding not counted), the share
+        of padding among the rows, and the share of the time that was spent waiting for batches."""
         with self.stopped():
             seconds = max(self.log_seconds, 1e-9)
             rates = {

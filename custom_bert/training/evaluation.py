@@ -31,11 +31,11 @@ def in_words(evaluation: Measured) -> str:
 def evaluation_batches(
     examples: BatchBuilder, plan: RunPlan, material: Material, ranks: Ranks
 ) -> Iterator[Batch]:
-    """Yields the batches of this rank's share of some examples, longest first. If the task hides tokens, the same
-    ones are hidden in every evaluation.
+    """Yields the batches of this rank's share of some examples, longest first. If the task hides tokens, the
+    same ones are hidden in every evaluation.
 
-    All ranks get the same number of batches, because a model that is divided among them computes only if all take
-    part. A rank that has one less gets a stand-in, which counts for nothing.
+    All ranks get the same number of batches, because a model that is divided among them computes only if all
+    take part. A rank that has one less gets a stand-in, which counts for nothing.
     """
     most = texts_at_once(plan.task.num_outputs)
     batches = by_length(examples.lengths_N, EVALUATION_ROWS[plan.device.type], most)
@@ -79,8 +79,8 @@ def measure(
 def choose(
     model: nn.Module, batches: Iterable[Batch], plan: RunPlan, ranks: Ranks, autocast: Autocast = nullcontext
 ) -> None:
-    """Has the task choose what the model needs beside its weights, such as thresholds, by examples that are set
-    aside for that. See `measure` for the arguments; every rank has to call this."""
+    """Has the task choose what the model needs beside its weights, such as thresholds, by examples that are
+    set aside for that. See `measure` for the arguments; every rank has to call this."""
     plan.task.choose(model, _answers(model, batches, plan, autocast), Gathering(ranks.total, ranks.joined))
 
 

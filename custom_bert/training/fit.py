@@ -143,7 +143,8 @@ class Fit:
         )
 
     def _steps(self) -> Iterator[Step]:
-        """Yields the steps that are left. After a request to end it raises StopRequested, at all ranks together."""
+        """Yields the steps that are left. After a request to end it raises StopRequested, at all ranks
+        together."""
         if self.progress.ended:
             return iter(())
         steps = steps_of(self.phase, self.progress.epochs_done, self.progress.steps_done)
@@ -157,7 +158,8 @@ class Fit:
         return min(1.0, max(step.progress, elapsed / self.limit))
 
     def _set_lr(self, done: float) -> float:
-        """Sets and returns the learning rate of the step. Before wsd's rate begins to fall, saves the encoder."""
+        """Sets and returns the learning rate of the step. Before wsd's rate begins to fall, saves the
+        encoder."""
         optim, task = self.plan.config.optim, self.plan.task
         middle = max(
             0.0, done - 0.5 / self.total

@@ -29,8 +29,8 @@ ELSEWHERE = (
     "runtime.tensorboard",
     "runtime.threads",
 )
-"""Settings that are no part of the identity, because they change what is learned by rounding at most. The files
-that paths lead to count by their content."""
+"""Settings that are no part of the identity, because they change what is learned by rounding at most. The
+files that paths lead to count by their content."""
 
 OF_THE_MACHINE = (
     "batch.token_budget",
@@ -39,15 +39,16 @@ OF_THE_MACHINE = (
     "runtime.device",
     "runtime.precision",
 )
-"""Settings that a rule decides by the machine and its memory. Where the user leaves them open they are no part of
-the identity, so that another machine finds the run and continues it."""
+"""Settings that a rule decides by the machine and its memory. Where the user leaves them open they are no
+part of the identity, so that another machine finds the run and continues it."""
 
 KEPT_WHEN_CONTINUED = ("batch.token_budget", "optim.eval_every")
-"""Those settings of the machine that a run keeps when it is continued, because its place in the plan is counted by
-them. It also keeps its precision, because another one would give other numbers."""
+"""Those settings of the machine that a run keeps when it is continued, because its place in the plan is
+counted by them. It also keeps its precision, because another one would give other numbers."""
 
 OTHER_TOKENIZER = "tokenizer changed"
-"""The only difference between two runs on the same texts and settings if another version trained the vocabulary."""
+"""The only difference between two runs on the same texts and settings if another version trained the
+vocabulary."""
 
 
 def identity(asked: TrainConfig, config: TrainConfig, material: Material) -> Identity:
@@ -75,8 +76,8 @@ def digest(identity: Mapping[str, Any]) -> str:
 
 
 def differences(record: Mapping[str, Any], ours: Identity, path: Path) -> list[str]:
-    """Returns how a run differs from the one that a directory holds: at most six phrases, none if they are the
-    same.
+    """Returns how a run differs from the one that a directory holds: at most six phrases, none if they are
+    the same.
 
     Args:
         record: the content of run.json.
@@ -113,7 +114,8 @@ def differences(record: Mapping[str, Any], ours: Identity, path: Path) -> list[s
 
 
 GONE: dict[str, Any] = {"batch.warmup": 0.0, "batch.length_warmup": 0.0, "runtime.compile_mode": "default"}
-"""Settings that earlier versions recorded and that no longer exist, with the value that means what happens now."""
+"""Settings that earlier versions recorded and that no longer exist, with the value that means what happens
+now."""
 
 
 def of_today(record: Mapping[str, Any], ours: Identity) -> dict[str, Any]:

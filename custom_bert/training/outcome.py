@@ -54,8 +54,8 @@ class TrainResult:
 
     @property
     def scores(self) -> Any:
-        """`Scores` of a classifier, or `LabelScores` of a multi-label classifier. None of an encoder, and if the
-        run had been finished before."""
+        """`Scores` of a classifier, or `LabelScores` of a multi-label classifier. None of an encoder, and if
+        the run had been finished before."""
         return None if self.measured is None else self.measured.scores
 
     @property
@@ -108,7 +108,8 @@ def evaluate_now(
 def _batches(
     examples: BatchBuilder, plan: RunPlan, material: Material, ranks: Ranks, requests: Requests
 ) -> Iterable[Batch]:
-    """Yields the batches of an evaluation. Between them a request to end is obeyed, but not if there are several
+    """Yields the batches of an evaluation. Between them a request to end is obeyed, but not if there are
+    several
     ranks: these have to end together, and agree on it at the next step."""
     batches = evaluation_batches(examples, plan, material, ranks)
     return batches if ranks.world > 1 else requests.between(batches)

@@ -50,8 +50,8 @@ from custom_bert.training.vocabulary import decide_tokenizer
 
 @dataclass
 class Draft:
-    """The plan of this process, before it agrees with others: of several processes all follow the first, and a
-    run that is continued keeps what it began with.
+    """The plan of this process, before it agrees with others: of several processes all follow the first, and
+    a run that is continued keeps what it began with.
 
     Attributes:
         todo: the decisions.

@@ -1,4 +1,5 @@
-"""The vocabulary of a run that starts from random weights: one that the user names, or one trained on the texts."""
+"""The vocabulary of a run that starts from random weights: one that the user names, or one trained on the
+texts."""
 
 from __future__ import annotations
 
@@ -19,8 +20,8 @@ from custom_bert.rules.decisions import Decisions
 
 
 def decide_tokenizer(todo: Decisions, text: Text, cache: Cache, say: Callable[[str], None]) -> TextTokenizer:
-    """Returns the tokenizer that the user names; else one that is trained on the text, or was by an earlier run.
-    Decides `model.vocab_size`.
+    """Returns the tokenizer that the user names; else one that is trained on the text, or was by an earlier
+    run. Decides `model.vocab_size`.
 
     Args:
         todo: the decisions.
