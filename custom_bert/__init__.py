@@ -6,11 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from custom_bert.config import TrainConfig as TrainConfig
+    from custom_bert.data.memory import in_memory as in_memory
     from custom_bert.inference.classifier import Classifier as Classifier
     from custom_bert.inference.embeddings import Embedder as Embedder
+    from custom_bert.label_metrics import LabelScores as LabelScores
     from custom_bert.metrics import ClassScores as ClassScores
     from custom_bert.metrics import Scores as Scores
     from custom_bert.tasks.classification import Prediction as Prediction
+    from custom_bert.tasks.multi_label import LabelsPrediction as LabelsPrediction
+    from custom_bert.training.log import Reporter as Reporter
     from custom_bert.training.loop import train_model as train_model
     from custom_bert.training.outcome import TrainResult as TrainResult
 
@@ -19,11 +23,15 @@ __all__ = [
     "ClassScores",
     "Classifier",
     "Embedder",
+    "LabelScores",
+    "LabelsPrediction",
     "Prediction",
+    "Reporter",
     "Scores",
     "TrainConfig",
     "TrainResult",
     "__version__",
+    "in_memory",
     "train_model",
 ]
 
@@ -31,10 +39,14 @@ _HOME = {
     "ClassScores": "custom_bert.metrics",
     "Classifier": "custom_bert.inference.classifier",
     "Embedder": "custom_bert.inference.embeddings",
+    "LabelScores": "custom_bert.label_metrics",
+    "LabelsPrediction": "custom_bert.tasks.multi_label",
     "Prediction": "custom_bert.tasks.classification",
+    "Reporter": "custom_bert.training.log",
     "Scores": "custom_bert.metrics",
     "TrainConfig": "custom_bert.config",
     "TrainResult": "custom_bert.training.outcome",
+    "in_memory": "custom_bert.data.memory",
     "train_model": "custom_bert.training.loop",
 }
 

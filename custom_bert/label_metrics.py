@@ -130,8 +130,9 @@ def _best(probabilities_N: np.ndarray, true_N: np.ndarray) -> np.float32:
     sorted_N = probabilities_N[order].astype(np.float32)
     right_N = np.cumsum(true_N[order])
     f1_N = 2 * right_N / (np.arange(1, len(order) + 1) + right_N[-1])
-    below_N = np.append(sorted_N[1:], np.float32(0))
+    below_N = np.append(sorted_N[1:], np.float32(-1))  # nothing is below the last
     f1_N[sorted_N == below_N] = -1  # a threshold cannot part equal probabilities
     last = int(f1_N.argmax())
-    middle = np.float32((np.float64(sorted_N[last]) + np.float64(below_N[last])) / 2)
+    below = max(0.0, float(below_N[last]))
+    middle = np.float32((float(sorted_N[last]) + below) / 2)
     return middle if middle > below_N[last] else sorted_N[last]

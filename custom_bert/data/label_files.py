@@ -182,6 +182,11 @@ class SetReader(_Reader):
                 self._learn(where, label, texts, known_from)
             index = self.labels.get(label)
             assert index is not None
+            if index in found and {"0", "1"}.issuperset(split_labels(line, self.separator)):
+                raise DataError(
+                    where,
+                    "a row of zeros and ones; write the names of its labels, with the separator between",
+                )
             if index in found:
                 raise DataError(
                     where, f"the label {short_label(label)} stands twice in this line; remove one"

@@ -118,7 +118,7 @@ def open_pieces(
     train, val = (Pieces(directory, split, about, tokenizer.frame) for split in SPLITS)
     if not len(train) or not len(val):
         which = "to hold some out" if len(train) else "to train on"
-        raise DataError(corpus.files[0].path, f"too little text {which}; add text, or raise data.held_out")
+        raise DataError(corpus.files[0].path, f"too little text {which}; add text, or raise data.val_fraction")
     return train, val
 
 

@@ -30,7 +30,7 @@ CHOOSING_SEED = 2
 
 
 @dataclass(frozen=True)
-class DataFiles:
+class LabelledLines:
     """The lines of a data set.
 
     Attributes:
@@ -57,7 +57,7 @@ def in_directory(directory: str | Path) -> dict[str, str]:
     return {f"data.{name}": str(Path(directory) / Path(str(getattr(defaults, name))).name) for name in names}
 
 
-def data_files(data: DataConfig, *, set_aside: bool = False) -> DataFiles:
+def data_files(data: DataConfig, *, set_aside: bool = False) -> LabelledLines:
     """The files that a configuration names.
 
     Args:
@@ -72,13 +72,13 @@ def data_files(data: DataConfig, *, set_aside: bool = False) -> DataFiles:
             raise DataError(path, f"no such file{data_clue(Path(path), labels=labelled)}")
     train = LineReader(data.train_texts), LineReader(data.train_labels)
     if set_aside or not _has_validation(data):
-        return DataFiles(train, None, f"{data.val_texts} and {data.val_labels}")
+        return LabelledLines(train, None, f"{data.val_texts} and {data.val_labels}")
     val = LineReader(data.val_texts), LineReader(data.val_labels)
-    return DataFiles(train, val, f"{data.val_texts} and {data.val_labels}")
+    return LabelledLines(train, val, f"{data.val_texts} and {data.val_labels}")
 
 
 def read_dataset(
-    files: DataFiles,
+    files: LabelledLines,
     reader: LabelReader,
     *,
     val_fraction: float,

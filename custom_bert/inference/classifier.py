@@ -13,10 +13,10 @@ from torch import nn
 
 from custom_bert.batch import Targets
 from custom_bert.config import Precision
+from custom_bert.data.given import strings
 from custom_bert.data.unknown import OF_A_MODEL, UnknownText
 from custom_bert.errors import RunError, did_you_mean, shown, warn_caller
 from custom_bert.inference.in_order import chunks, compute, prepare_threads
-from custom_bert.inference.inputs import strings
 from custom_bert.label_metrics import LabelScores
 from custom_bert.machine import choose_device
 from custom_bert.metrics import Scores

@@ -11,11 +11,11 @@ from torch import nn
 
 from custom_bert.config import LongTexts, Precision
 from custom_bert.data.batching import EVALUATION_ROWS, by_length, texts_at_once
+from custom_bert.data.given import strings
 from custom_bert.data.loader import BatchBuilder
 from custom_bert.data.tokenizer import TextTokenizer
 from custom_bert.data.unknown import UnknownText
 from custom_bert.errors import warn_caller
-from custom_bert.inference.inputs import strings
 from custom_bert.models.outputs import outputs_of, rows_in_order
 from custom_bert.openmp import about_to_compute
 from custom_bert.precision import MixedPrecision

@@ -245,7 +245,10 @@ def _language_model(
 
 Reader = Callable[[Path, Family, EncoderConfig, dict[str, Tensor], list[str]], dict[str, Tensor]]
 
-READERS: dict[HeadName, Reader] = {"sequence_classification": _classifier, "masked_lm": _language_model}
+READERS: dict[HeadName, Reader] = {
+    "sequence_classification": _classifier,
+    "masked_language_model": _language_model,
+}
 """How a published checkpoint becomes a model with each head."""
 
 

@@ -17,7 +17,7 @@ from custom_bert.data.label_files import LabelReader
 from custom_bert.data.labelled_texts import LabelledTexts
 from custom_bert.data.labels import is_label, labels_by_id, short_label
 from custom_bert.data.loader import Transform
-from custom_bert.data.reading import DataFiles, data_files, read_dataset
+from custom_bert.data.reading import LabelledLines, data_files, read_dataset
 from custom_bert.data.source import Source
 from custom_bert.data.token_dropout import TokenDropout
 from custom_bert.data.tokenizer import TextTokenizer
@@ -82,7 +82,7 @@ class LabelledTask(Task):
         return cls.read_lines(data_files(config.data), config)
 
     @classmethod
-    def read_lines(cls, lines: DataFiles, config: TrainConfig, *, divide: bool = True) -> LabelledTexts:
+    def read_lines(cls, lines: LabelledLines, config: TrainConfig, *, divide: bool = True) -> LabelledTexts:
         """See `Task`."""
         fraction = config.data.val_fraction if divide else 0.0
         assert fraction is not None

@@ -186,7 +186,7 @@ class MaskedLanguageModelling(Task):
 
     name: ClassVar[str] = "masked_lm"
     phase: ClassVar[PhaseName] = "pretrain"
-    head: ClassVar[HeadName] = "masked_lm"
+    head: ClassVar[HeadName] = "masked_language_model"
     keeps_stable: ClassVar[bool] = True
     predicts_tokens: ClassVar[bool] = True
     evaluation_share: ClassVar[float] = choices.CORPUS_EVALUATION_SHARE

@@ -24,9 +24,10 @@ from custom_bert.config import TrainConfig
 from custom_bert.data.cache import Cache
 from custom_bert.data.labelled_texts import LabelledTexts
 from custom_bert.data.loader import Transform
-from custom_bert.data.reading import DataFiles
+from custom_bert.data.reading import LabelledLines
 from custom_bert.data.source import Source
 from custom_bert.data.tokenizer import TextTokenizer
+from custom_bert.errors import ConfigError
 from custom_bert.models.encoder import Encoder
 from custom_bert.presets import EncoderConfig
 from custom_bert.rules.decisions import Decisions, EvaluationFacts, Facts
@@ -34,7 +35,7 @@ from custom_bert.rules.resolved import ResolvedConfig
 
 PhaseName = Literal["pretrain", "train"]
 
-HeadName = Literal["sequence_classification", "masked_lm"]
+HeadName = Literal["sequence_classification", "masked_language_model"]
 """The heads that models have; by them a checkpoint of another library is read and written."""
 
 
@@ -192,7 +193,7 @@ class Task(ABC):
         """
 
     @classmethod
-    def read_lines(cls, lines: DataFiles, config: TrainConfig, *, divide: bool = True) -> LabelledTexts:
+    def read_lines(cls, lines: LabelledLines, config: TrainConfig, *, divide: bool = True) -> LabelledTexts:
         """Reads, checks and divides labelled lines, where the task has some.
 
         Args:
@@ -202,8 +203,9 @@ class Task(ABC):
 
         Raises:
             DataError: for the first thing that cannot be used.
+            ConfigError: if the task has no labelled lines.
         """
-        raise AssertionError(f"{cls.name} has no labelled lines")
+        raise ConfigError([f"config: task {cls.name}: it learns from files of running text, not from labels"])
 
     @classmethod
     @abstractmethod

@@ -17,7 +17,7 @@ from custom_bert import config as configuration
 from custom_bert import files
 from custom_bert.config import TrainConfig
 from custom_bert.config_sources import load as load_config
-from custom_bert.data.source import Source
+from custom_bert.data.reading import LabelledLines
 from custom_bert.errors import ConfigError, RunError
 from custom_bert.training import checkpoint, introduction, ranks
 from custom_bert.training.build import build
@@ -47,7 +47,7 @@ def train_model(
     config: TrainConfig | Mapping[str, Any] | ModuleType | str | Path,
     *,
     fresh: bool = False,
-    source: Source | None = None,
+    source: LabelledLines | None = None,
     reporter: Reporter | None = None,
 ) -> TrainResult:
     """Trains a model as configured and leaves it in a run directory.
@@ -56,8 +56,8 @@ def train_model(
         config: a module with `get_config()` (`import config; train_model(config)`), a mapping, a
             `TrainConfig`, or the path of a config file.
         fresh: whether to train in a numbered sibling if the directory holds a run already.
-        source: the data, if it is not in the files that the settings name; see
-            `custom_bert.data.memory.texts_in_memory`.
+        source: labelled texts in memory, from `custom_bert.in_memory`. None for the files that the settings
+            name.
         reporter: prints the progress; `Reporter(silent=True)` prints nothing. None for standard output.
 
     Returns:
@@ -80,7 +80,7 @@ def train_model(
 
 
 def _train(
-    config: TrainConfig, group: Ranks, reporter: Reporter, source: Source | None, *, fresh: bool
+    config: TrainConfig, group: Ranks, reporter: Reporter, source: LabelledLines | None, *, fresh: bool
 ) -> TrainResult:
     """Resolves: what is asked for becomes a plan, and the plan gets a run directory."""
     if config.runtime.tensorboard:

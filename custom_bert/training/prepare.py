@@ -15,6 +15,7 @@ from custom_bert import machine
 from custom_bert.config import LongTexts, TrainConfig
 from custom_bert.data.cache import Cache
 from custom_bert.data.loader import BatchBuilder
+from custom_bert.data.reading import LabelledLines
 from custom_bert.data.source import Source, Tokenised, Tokenising, WaysOut
 from custom_bert.data.tokenizer import TextTokenizer
 from custom_bert.data.unknown import (
@@ -86,14 +87,17 @@ class Draft:
 
 
 def prepare(
-    config: TrainConfig, say: Callable[[str], None], source: Source | None = None
+    config: TrainConfig, say: Callable[[str], None], lines: LabelledLines | None = None
 ) -> tuple[Draft, Material]:
+    """Reads the data and decides everything. Nothing in the process changes; files in the cache do.
+
+    Args:
     """Reads the data and decides everything. Nothing in the process changes; files in the cache do.
 
     Args:
         config: a checked configuration, with None where a rule decides.
         say: prints a line about what takes time.
-        source: the data, if it is not in the files that the settings name.
+        lines: labelled texts in memory. None for the files that the settings name.
 
     Raises:
         UserError: for anything that the user has to mend.
@@ -110,7 +114,7 @@ def prepare(
     device = decide_machine(todo)
 
     cache = Cache.of(config.data.cache_dir, config.out, say)
-    source = task.read(todo.config, cache) if source is None else source
+    source: Source = task.read(todo.config, cache) if lines is None else task.read_lines(lines, todo.config)
     tokenizer = pretrained.tokenizer if pretrained else decide_tokenizer(todo, source.text(), cache, say)
     tokenised = source.tokenised(_tokenising(todo.config, tokenizer, cache, device, say))
     encoder = decide_model(todo, tokenizer, tokenised.train, pretrained)

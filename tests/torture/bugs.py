@@ -197,9 +197,9 @@ BUGS = (
     ),
     Bug(
         "labels are numbered by first sight",
-        "data/dataset.py",
-        "    order = sorted(labels.names, key=label_order)\n",
-        "    order = list(labels.names)\n",
+        "data/label_files.py",
+        "return tuple(sorted(self.labels.names, key=label_order))",
+        "return tuple(self.labels.names)",
         "tests/unit/data/test_dataset.py",
     ),
     Bug(
@@ -219,8 +219,8 @@ BUGS = (
     Bug(
         "the worst weights are kept",
         "training/outcome.py",
-        "better = metric > progress.best_metric",
-        "better = metric < progress.best_metric or not progress.best_step",
+        "better = worth > progress.best_metric",
+        "better = worth < progress.best_metric or not progress.best_step",
         "tests/e2e/test_train_evaluate_predict.py",
     ),
 )

@@ -25,11 +25,15 @@ def test_the_public_names_are_these_and_can_be_had() -> None:
         "ClassScores",
         "Classifier",
         "Embedder",
+        "LabelScores",
+        "LabelsPrediction",
         "Prediction",
+        "Reporter",
         "Scores",
         "TrainConfig",
         "TrainResult",
         "__version__",
+        "in_memory",
         "train_model",
     ]
     for name in custom_bert.__all__:

@@ -83,7 +83,7 @@ HEADS: dict[HeadName, PublishedHead] = {
     "sequence_classification": PublishedHead(
         "AutoModelForSequenceClassification", lambda family: family.classifier, to_hugging_face
     ),
-    "masked_lm": PublishedHead(
+    "masked_language_model": PublishedHead(
         "AutoModelForMaskedLM", lambda family: family.masked.model, masked_to_hugging_face
     ),
 }

@@ -16,8 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from custom_bert import Classifier, Embedder
+from custom_bert.data.given import joined, strings
 from custom_bert.inference import in_order
-from custom_bert.inference.inputs import joined, strings
 
 quiet = settings(deadline=None, derandomize=True, database=None)
 
