@@ -109,8 +109,7 @@ def _batches(
     examples: BatchBuilder, plan: RunPlan, material: Material, ranks: Ranks, requests: Requests
 ) -> Iterable[Batch]:
     """Yields the batches of an evaluation. Between them a request to end is obeyed, but not if there are
-    several
-    ranks: these have to end together, and agree on it at the next step."""
+    several ranks: these have to end together, and agree on it at the next step."""
     batches = evaluation_batches(examples, plan, material, ranks)
     return batches if ranks.world > 1 else requests.between(batches)
 

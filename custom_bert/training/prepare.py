@@ -92,9 +92,6 @@ def prepare(
     """Reads the data and decides everything. Nothing in the process changes; files in the cache do.
 
     Args:
-    """Reads the data and decides everything. Nothing in the process changes; files in the cache do.
-
-    Args:
         config: a checked configuration, with None where a rule decides.
         say: prints a line about what takes time.
         lines: labelled texts in memory. None for the files that the settings name.
