@@ -17,7 +17,7 @@ from custom_bert.rules.schedule import Evaluations
 
 @dataclass(frozen=True)
 class Choice:
-    """One decision.
+    """A value that a rule has chosen for a setting.
 
     Attributes:
         name: the dotted name of the field.

@@ -51,7 +51,7 @@ def build(plan: RunPlan, material: Material, ranks: Ranks, reporter: Reporter) -
     phases = _phases(model, plan, material, ranks)
     precision = MixedPrecision(config.runtime.precision, device)
     state = State(model, phases, precision, ranks, clock=clock)
-    if ranks.rank:  # weights were drawn alike at all ranks; from here on every rank draws its own dropout
+    if ranks.rank:  # all ranks have drawn the same weights; from here on every rank draws its own dropout
         torch.manual_seed(config.seed + 1_000_003 * ranks.rank)
     if config.runtime.compile:
         _compile(state, plan, reporter)

@@ -1,7 +1,7 @@
 """The checkpoints of an unfinished run. Each is complete and verified, or it does not exist.
 
     runs/x/checkpoints/000007-train-120/
-        state.json              where the run stands (`state.Progress`), and on which machine it got there
+        state.json              how far the run has come (`state.Progress`), and on which machine
         model.safetensors       weights, random generators, losses that are not logged yet
         optimizer.safetensors   AdamW's moments and step counts
         best.safetensors        the run's best weights so far, a copy, so that no two checkpoints share a file
@@ -441,7 +441,8 @@ def _check(path: Path, stored: Mapping[str, Tensor], wanted: Mapping[str, Tensor
         raise RunError(f"{path}: the tensor {name} is {'unknown' if name in stored else 'missing'}")
     for name, tensor in wanted.items():
         if stored[name].shape != tensor.shape or stored[name].dtype != tensor.dtype:
-            raise RunError(f"{path}: {name} is {stored[name].dtype} {tuple(stored[name].shape)}")
+            ours, theirs = (f"{one.dtype} {tuple(one.shape)}" for one in (tensor, stored[name]))
+            raise RunError(f"{path}: the tensor {name} is {theirs}, and this model has {ours}")
 
 
 def _load(path: Path, stored: dict[str, Tensor], state: State) -> None:

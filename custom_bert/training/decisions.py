@@ -67,8 +67,8 @@ def decide_start(todo: Decisions, task: type[Task], say: Callable[[str], None]) 
         if wanted != has:
             what = f"has {has}" if item.name != "size" else "has its own"
             faults.append(
-                f"config: model.{item.name} {wanted}: {pretrained.source} {what}, and renaming tensors "
-                f"cannot change a trained architecture; leave it out"
+                f"config: model.{item.name} {wanted}: {pretrained.source} {what}, and a trained architecture "
+                f"cannot be changed; leave it out"
             )
     if config.data.tokenizer:
         faults.append(f"config: data.tokenizer: {pretrained.source} brings its own; leave it out")

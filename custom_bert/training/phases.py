@@ -231,4 +231,4 @@ def time_passes(
 
 
 OVERHEAD = 1.2
-"""The time of a phase as a multiple of that of its passes: the optimizer and evaluations take the rest."""
+"""The time of a phase as a multiple of that of its passes: it includes the optimizer and evaluations."""

@@ -169,7 +169,7 @@ class State:
         if progress.skipped and self.precision.scaler.is_enabled():
             lines.append(f"{progress.skipped:,} {of} were left out while fp16's loss scale found its size")
         elif progress.skipped:
-            lines.append(f"{progress.skipped:,} {of} were left out: loss or gradient were no finite numbers")
+            lines.append(f"{progress.skipped:,} {of} were left out: loss or gradient were not finite")
         if progress.empty:
             lines.append(
                 f"{progress.empty:,} {of} had nothing to learn from: their texts hold no token that could be "

@@ -16,7 +16,7 @@ from custom_bert.torch_internals import scale_next_step
 from custom_bert.training.ranks import Ranks, whole, without_exchange
 
 ALONE = Ranks()
-"""One process."""
+"""The ranks of a run in one process."""
 
 
 @dataclass(frozen=True)

@@ -45,5 +45,5 @@ def unread_settings(asked: TrainConfig, config: TrainConfig, task: type[Task], s
 def _lowercase_elsewhere(config: TrainConfig) -> str:
     """Returns why `data.lowercase` is not read; the empty string if it is."""
     if config.model.init_from:
-        return f"the tokenizer of {config.model.init_from} says so itself"
-    return "a tokenizer.json says so itself" if str(config.data.tokenizer or "").endswith(".json") else ""
+        return f"the tokenizer of {config.model.init_from} decides that"
+    return "a tokenizer.json decides that" if str(config.data.tokenizer or "").endswith(".json") else ""
