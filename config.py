@@ -1,26 +1,30 @@
-"""Your settings. Edit, then: python train.py      (or: from train import train_model; import config;
-train_model(config)). What is commented out, or None, is chosen for you; custom-bert info RUN shows each
-choice and its reason. All settings: custom-bert train --help, and the repository's docs."""
+"""Your settings. Edit this file, then run: python train.py
+
+(Or in Python: from train import train_model; import config; train_model(config).)
+
+What is commented out, or None, is chosen for you. custom-bert info RUN shows each choice and its reason.
+custom-bert train --help explains all settings, as docs/configuration.md in the repository does.
+"""
 
 
 def get_config():
     return {
-        "preset": "custom",  # legacy: BERT as it was | custom: fast, pre-norm | modern: rope, GeGLU
-        "out": None,  # run directory; None: runs/ and a name made of settings and data
+        "preset": "custom",  # custom: fast, pre-norm | modern: rope, GeGLU | legacy: BERT as it was
+        "out": None,  # run directory; None: runs/ and a name made from settings and data
         "seed": 0,
-        "task": "classification",  # multi_label: any number of labels a text, separated by tabs
+        "task": "classification",  # one label a text | multi_label: any number, separated by tabs
         "data": {
             "train_texts": "data/train_dataset.txt",  # one text a line
             "train_labels": "data/train_labels.txt",  # line i: the label of text i
-            "val_texts": "data/val_dataset.txt",  # without these two files, 10 % is set aside
+            "val_texts": "data/val_dataset.txt",  # without these two files, 10 % of the lines are set aside
             "val_labels": "data/val_labels.txt",
-            # "max_length": 256,  # tokens kept of a text
+            # "max_length": 256,  # tokens that are kept of a text
         },
         "model": {
-            # "init_from": "sentence-transformers/all-MiniLM-L6-v2",  # or a directory, or a run
+            # "init_from": "sentence-transformers/all-MiniLM-L6-v2",  # a pretrained encoder to start from
             # "size": "mini",  # tiny 128x2 | mini 256x4 | small 512x4 | medium 512x8 | base 768x12
             # "hidden_dropout": 0.1,
-            # --- the improvements over legacy BERT, each a switch ---
+            # --- some of the improvements over legacy BERT; each can be switched off ---
             # "hidden_act": "gelu",  # gelu | gelu_tanh | relu
             # "norm": "pre",  # pre | post
         },
@@ -31,9 +35,9 @@ def get_config():
         "optim": {
             "epochs": None,
             "lr": None,
-            "metric": None,  # keep the weights with the best: accuracy | macro_f1 for unbalanced labels
-            "class_weights": "none",  # none | balanced
-            # "patience": 500,  # stop after so many steps without a better metric
+            "metric": None,  # what chooses the best weights: accuracy | macro_f1 for unbalanced labels
+            "class_weights": "none",  # none | balanced: every class weighs the same
+            # "patience": 500,  # stop after this many steps without a better metric
             # "max_minutes": 10,
         },
         "runtime": {

@@ -3,12 +3,12 @@
     python benchmarks/accuracy.py --data FOLDER --sets trec ag_news
     python benchmarks/accuracy.py --data FOLDER --tflop 240
 
-Each set is a folder with the four data files. Nothing is tuned per set. The kept weights are those of the
-best evaluation on the validation rows, so the accuracy of the last evaluation stands beside it. The peers are
-TF-IDF with logistic regression and fastText (floret, which maintains it); beside their defaults stands the
-best of a small grid on the same rows. With --tflop each set has the time in which this machine computes so
-many operations in bare matrix products, as the roofline measures them (240 are about ten minutes of two cores
-at 400 GFLOP/s); the peers have all the time that they take.
+Each set is a folder with the four data files. Nothing is tuned per set. The weights of the best evaluation on
+the validation rows are kept, so the table also shows the accuracy of the last evaluation. The peers are
+TF-IDF with logistic regression, and fastText (as floret, its maintained successor). Each is shown at its
+defaults and at the best of a small grid, chosen on the same rows. With --tflop, each set gets the time in
+which this machine computes that many operations in bare matrix products, as the roofline measures them (240
+are about ten minutes of two cores at 400 GFLOP/s). The peers take all the time that they need.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ QUESTION = "Accuracy of the default settings from scratch"
 
 
 def ours(arguments: dict[str, Any]) -> dict[str, Any]:
-    """Trains with defaults; nothing is cached from earlier runs."""
+    """Trains with the defaults. The cache is empty, so that preparation is timed too."""
     from custom_bert import train_model
     from custom_bert.data.reading import in_directory
 
@@ -61,7 +61,7 @@ def ours(arguments: dict[str, Any]) -> dict[str, Any]:
 
 
 def rate(arguments: dict[str, Any]) -> dict[str, Any]:
-    """FLOP/s of bare products of a layer, in the type that training takes here; the best of some tries."""
+    """FLOP/s of a layer's bare products, in the type that training uses here: the best of ten tries."""
     import torch
 
     from custom_bert.bench.roofline import gemm_rate
@@ -72,17 +72,17 @@ def rate(arguments: dict[str, Any]) -> dict[str, Any]:
     device = torch.device("cpu")
     precision = choose_precision(None, device)[0]
     rows, width = arguments["rows"], arguments["width"]
-    found = [gemm_rate(rows, width, DTYPES[precision], device) for _ in range(10)]
-    return {"flops_per_second": max(found), "precision": precision}
+    rates = [gemm_rate(rows, width, DTYPES[precision], device) for _ in range(10)]
+    return {"flops_per_second": max(rates), "precision": precision}
 
 
 def has_spaces(texts: list[str]) -> bool:
-    """Whether words are separated, as they are not in Chinese."""
+    """Whether spaces separate the words, which they do not in Chinese."""
     return sum(text.count(" ") for text in texts[:2000]) > sum(map(len, texts[:2000])) / 30
 
 
 def tfidf(arguments: dict[str, Any]) -> dict[str, Any]:
-    """TF-IDF of words (1-2 grams; for text with few spaces characters, 1-3 grams), logistic regression."""
+    """Logistic regression on TF-IDF of words (1-2 grams) or, without spaces, of characters (1-3 grams)."""
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.linear_model import LogisticRegression
     from sklearn.metrics import f1_score
@@ -113,7 +113,7 @@ def tfidf(arguments: dict[str, Any]) -> dict[str, Any]:
 
 
 def fasttext(arguments: dict[str, Any]) -> dict[str, Any]:
-    """Word vectors and bigrams, averaged; at fastText's defaults, and longer with larger steps."""
+    """fastText at its defaults, and with more epochs, larger learning rates and bigrams."""
     import floret
 
     folder = Path(arguments["folder"])
@@ -123,7 +123,7 @@ def fasttext(arguments: dict[str, Any]) -> dict[str, Any]:
     ids = {label: i for i, label in enumerate(sorted(set(labels)))}
 
     def words(text: str) -> str:
-        """Lower case, punctuation apart; characters where there are no spaces."""
+        """The text in lower case with punctuation set apart or, without spaces, as single characters."""
         return " ".join(re.findall(r"\w+|[^\w\s]", text.lower()) if spaced else text.replace(" ", ""))
 
     by_setting = {}
@@ -143,7 +143,7 @@ def fasttext(arguments: dict[str, Any]) -> dict[str, Any]:
 
 
 def table_of(results: dict[str, Any]) -> list[str]:
-    """One row a set; the peer's best setting on these validation rows stands beside its default."""
+    """The table, with a row for each set."""
     head = ["set", "accuracy", "last evaluation", "TF-IDF + LR, default", "TF-IDF + LR, best of C 1, 10, 30"]
     head += ["fastText, default", "fastText, best of 4"]
     head += ["majority", "macro-F1", "wall", "peak memory", "epochs (pretraining + labels)"]
@@ -170,12 +170,12 @@ def table_of(results: dict[str, Any]) -> list[str]:
 
 
 def main() -> None:
-    """Runs the sets one after the other; the record is complete after each."""
+    """Runs the sets one after the other, and writes the record after each."""
     parser = options_of(__file__, __doc__)
     parser.add_argument("--data", type=Path, required=True, help="folder with a folder for each set")
     parser.add_argument("--sets", nargs="+", default=list(SETS))
-    parser.add_argument("--quick", action="store_true", help="one epoch: shows that it works")
-    parser.add_argument("--tflop", type=float, help="of matrix products, that each set has the time for")
+    parser.add_argument("--quick", action="store_true", help="train one epoch, to see that it works")
+    parser.add_argument("--tflop", type=float, help="operations that limit the time of each set, in TFLOP")
     options = parser.parse_args()
     settings: dict[str, Any] = {"optim.epochs": 1, "optim.pretrain_epochs": 0} if options.quick else {}
     question = QUESTION

@@ -2,8 +2,8 @@
 
     python benchmarks/checkpoint_cost.py --data FOLDER
 
-FOLDER holds the four files of one set. Each size trains for some minutes in a fresh process; the run itself
-counts the seconds that it spends on saving, so that no second run and no noise stand between.
+FOLDER holds the four files of one set. Each size trains for some minutes in a fresh process. The run itself
+counts the seconds that it spends on saving, so that no second run with its noise is needed.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ SIZES = ("256x4", "768x12")
 
 
 def train(arguments: dict[str, Any]) -> dict[str, Any]:
-    """One run, cut off after some minutes; saving of weights after an evaluation is not counted as saving."""
+    """Trains for some minutes. Weights that are kept after an evaluation are not counted as checkpoints."""
     from custom_bert import train_model
     from custom_bert.data.reading import in_directory
 
@@ -58,7 +58,7 @@ def train(arguments: dict[str, Any]) -> dict[str, Any]:
 
 
 def main() -> None:
-    """The record is complete after each size."""
+    """Measures the sizes one after the other, and writes the record after each."""
     parser = options_of(__file__, __doc__)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--sizes", nargs="+", default=list(SIZES), help="width x layers")

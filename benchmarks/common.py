@@ -1,6 +1,6 @@
-"""What the scripts of this folder have in common: how they begin, and how the peer is set up.
+"""Helpers that the scripts of this folder share: how they start, and how the peer is set up.
 
-Nothing here is measured: a script measures in children of its own, and each child is that script again.
+Nothing is measured in a script's own process. A script starts itself again for each measurement, as a child.
 """
 
 from __future__ import annotations
@@ -17,8 +17,11 @@ from custom_bert.process import LIBRARY_DEFAULTS
 if TYPE_CHECKING:  # the parent of all measurements needs no torch
     import torch
 
+    from custom_bert.training.plan import Material, RunPlan
+
 ENVIRONMENT = {"ours": {}, "hf": LIBRARY_DEFAULTS}
-"""custom-bert sets how threads wait and what oneDNN keeps; the peer keeps what the libraries do."""
+"""Variables of the measuring process. custom-bert sets how threads wait and what oneDNN keeps; the peer runs
+with the libraries' own defaults."""
 
 QUIET: dict[str, Any] = {
     "report_to": "none",
@@ -27,14 +30,14 @@ QUIET: dict[str, Any] = {
     "disable_tqdm": True,
     "use_cpu": True,
 }
-"""TrainingArguments of a peer that does nothing but train."""
+"""TrainingArguments with which the peer only trains: no logging, no saving."""
 
 BEST: dict[str, Any] = {"optim": "adamw_torch_fused", "train_sampling_strategy": "group_by_length"}
-"""TrainingArguments that are the peer's fastest on a CPU, beside bf16 where the CPU computes it."""
+"""TrainingArguments that make the peer fastest on a CPU. Where the CPU computes bf16, that is added."""
 
 
 def options_of(script: str, doc: str | None) -> argparse.ArgumentParser:
-    """A parser that describes a script, with the option that all of them have."""
+    """A parser with a script's description and --out, which all scripts have."""
     parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawTextHelpFormatter)
     record = Path("benchmarks") / "results" / f"{Path(script).stem}.json"
     parser.add_argument("--out", type=Path, default=record, help="the record")
@@ -42,20 +45,29 @@ def options_of(script: str, doc: str | None) -> argparse.ArgumentParser:
 
 
 def begin(main: Callable[[], None], tasks: Mapping[str, Task]) -> None:
-    """Does what the process was started for: the whole benchmark, or one of its tasks in a child."""
+    """Runs the whole benchmark or, in a child, the one task that it was started for."""
     if not answer_as_child(sys.argv[1:], tasks):
         main()
+
+
+def prepared(settings: Mapping[str, Any]) -> tuple[RunPlan, Material]:
+    """What a run with these settings would train, and on what, before its first step."""
+    from custom_bert.config_sources import from_mapping
+    from custom_bert.training.prepare import prepare
+
+    draft, material = prepare(from_mapping(settings), lambda line: None)
+    return draft.final(), material
 
 
 def padded(
     features: list[dict[str, Any]], *, multiple: int = 1, at_least: int = 0
 ) -> dict[str, torch.Tensor]:
-    """Texts and labels as DataCollatorWithPadding gives them, for token ids that need no tokenizer of theirs.
+    """A padded batch as DataCollatorWithPadding makes it, but without a tokenizer of transformers.
 
     Args:
-        features: of each text.
-        multiple: the width of a batch is a multiple of it.
-        at_least: the smallest width.
+        features: `input_ids` and `labels` of each text.
+        multiple: the width of the batch is rounded up to a multiple of it.
+        at_least: the smallest width of a batch.
     """
     import torch
 
@@ -74,6 +86,6 @@ def padded(
 
 
 def accuracy(evaluated: Any) -> dict[str, float]:
-    """The metric by which the peer's evaluations are compared."""
+    """Computes the accuracy in the peer's evaluations."""
     right = evaluated.predictions.argmax(-1) == evaluated.label_ids
     return {"accuracy": float(right.mean())}

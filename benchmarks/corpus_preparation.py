@@ -2,10 +2,10 @@
 
     python benchmarks/corpus_preparation.py --text FILE
 
-FILE is a text of some 10 MB with a vocabulary trained on it. The comparison tokenises it with the same
-vocabulary and the same threads, in turn with datasets.map, batched, as the run_mlm example of transformers
-does. The text is then repeated, with its documents in another order each time, to --gigabytes, and prepared
-by a fresh process whose memory is watched.
+FILE is a text of some 10 MB, on which a vocabulary is trained. Both sides tokenise it in turn with this
+vocabulary and the same number of threads; the peer uses datasets.map with batches, as the run_mlm example of
+transformers does. The text is then repeated up to --gigabytes, with its documents in another order each time,
+and prepared by a fresh process whose memory is watched.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def _tokenizer(arguments: dict[str, Any]) -> Any:
 
 
 def vocabulary(arguments: dict[str, Any]) -> dict[str, Any]:
-    """Trains the vocabulary that all sides share."""
+    """Trains the vocabulary that both sides use."""
     from custom_bert.data.corpus import read_corpus
     from custom_bert.data.vocabulary import train_tokenizer
 
@@ -53,7 +53,7 @@ def vocabulary(arguments: dict[str, Any]) -> dict[str, Any]:
 
 
 def ours(arguments: dict[str, Any]) -> dict[str, Any]:
-    """Checks, hashes, tokenises, cuts and writes; samples the memory meanwhile."""
+    """Times checking, hashing, tokenising, cutting and writing, and samples the memory meanwhile."""
     from custom_bert.data.cache import Cache
     from custom_bert.data.corpus import read_corpus
     from custom_bert.data.pieces import open_pieces
@@ -91,7 +91,7 @@ def ours(arguments: dict[str, Any]) -> dict[str, Any]:
 
 
 def theirs(arguments: dict[str, Any]) -> dict[str, Any]:
-    """run_mlm's two maps: tokenise the lines, then join and cut them; `processes` of them."""
+    """Times run_mlm's two maps, with some processes: tokenise the lines, then join and cut them."""
     import datasets
     import transformers
 
@@ -123,7 +123,7 @@ def theirs(arguments: dict[str, Any]) -> dict[str, Any]:
 
 
 def multiply(text: Path, out: Path, size: float) -> None:
-    """Writes the text's documents again and again, in other orders, until there are so many bytes."""
+    """Writes the text's documents again and again, in another order each time, up to `size` bytes."""
     documents = text.read_text(encoding="utf-8").split("\n\n")
     generator = np.random.Generator(np.random.PCG64(0))
     with out.open("w", encoding="utf-8") as stream:
@@ -133,7 +133,7 @@ def multiply(text: Path, out: Path, size: float) -> None:
 
 
 def main() -> None:
-    """Speed in turn, then the large text."""
+    """Compares the speed with the sides in turn, prepares the large text, and writes the record."""
     parser = options_of(__file__, __doc__)
     parser.add_argument("--text", type=Path, required=True)
     parser.add_argument("--repeats", type=int, default=5)

@@ -2,12 +2,13 @@
 
     python benchmarks/finetune.py --checkpoint DIR --data FOLDER --sets trec banking77 sst2:10000
 
-FOLDER holds one folder a set, with the four data files; SET:N takes N training lines, drawn once, and SET:N:V
-V validation lines too. Ours runs at its defaults, nothing tuned per set. The peer gets the same checkpoint,
-training lines, epochs, learning rate and largest length, and its best settings on a CPU: fused AdamW, lengths
-grouped and padded to a multiple of 8, no attention dropout, eager attention in bf16 where the CPU computes
-it, else SDPA in fp32; it evaluates after every epoch and keeps its best. Seconds are of training with its
-evaluations; texts are tokenised before. Each measurement is a fresh process, sides in turn.
+FOLDER holds one folder for each set, with the four data files. SET:N takes N training lines, drawn once, and
+SET:N:V also V validation lines. Ours runs at its defaults; nothing is tuned per set. The peer gets the same
+checkpoint, training lines, epochs, learning rate and maximum length, and its best settings on a CPU: fused
+AdamW, lengths grouped and padded to a multiple of 8, no attention dropout, and eager attention in bf16 where
+the CPU computes it, otherwise SDPA in fp32. It evaluates after every epoch and keeps its best weights.
+Seconds are those of training with its evaluations; texts are tokenised before. Each measurement is a fresh
+process, and the sides run in turn.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ BATCH = 32
 
 
 def ours(arguments: dict[str, Any]) -> dict[str, Any]:
-    """Trains with defaults."""
+    """Trains with the defaults of the product."""
     from custom_bert import train_model
     from custom_bert.data.reading import in_directory
 
@@ -62,7 +63,7 @@ def ours(arguments: dict[str, Any]) -> dict[str, Any]:
 
 
 def hf(arguments: dict[str, Any]) -> dict[str, Any]:
-    """transformers' Trainer from the same checkpoint."""
+    """Trains with transformers' Trainer from the same checkpoint."""
     import torch
     import transformers
 
@@ -105,18 +106,18 @@ def hf(arguments: dict[str, Any]) -> dict[str, Any]:
                 metric_for_best_model="accuracy",
                 save_total_limit=1,
             ),
-            train_dataset=examples("train"),  # type: ignore[arg-type]
-            eval_dataset=examples("val"),  # type: ignore[arg-type]
+            train_dataset=examples("train"),
+            eval_dataset=examples("val"),
             data_collator=transformers.DataCollatorWithPadding(tokenizer, pad_to_multiple_of=8),
             compute_metrics=accuracy,
         )
         begun = time.perf_counter()
         trainer.train()
         seconds = time.perf_counter() - begun
-    found = [log["eval_accuracy"] for log in trainer.state.log_history if "eval_accuracy" in log]
+    accuracies = [log["eval_accuracy"] for log in trainer.state.log_history if "eval_accuracy" in log]
     return {
-        "accuracy": max(found),
-        "last_accuracy": found[-1],
+        "accuracy": max(accuracies),
+        "last_accuracy": accuracies[-1],
         "seconds": seconds,
         "epochs": arguments["epochs"],
         "lr": arguments["lr"],
@@ -125,7 +126,7 @@ def hf(arguments: dict[str, Any]) -> dict[str, Any]:
 
 
 def table_of(raw: dict[str, dict[str, list[dict[str, Any]]]]) -> list[str]:
-    """A row a set: accuracies of both, and ratios seed by seed."""
+    """The table, with a row for each set: the accuracies of both sides, and ratios by seed."""
     head = ["set", "seeds", "epochs", "ours, %", "theirs, %", "ours at the last step, %"]
     head += ["theirs at the last step, %", "speed, ours / theirs", "peak memory, ours / theirs"]
     rows = []
@@ -155,18 +156,18 @@ def table_of(raw: dict[str, dict[str, list[dict[str, Any]]]]) -> list[str]:
 
 
 def results_of(raw: dict[str, dict[str, list[dict[str, Any]]]]) -> list[dict[str, Any]]:
-    """Speed by set, as a record states it."""
-    found = []
+    """The speed-up on each set, as entries of the record."""
+    results = []
     for name, sides in raw.items():
         pairs = list(zip(sides["ours"], sides["hf"], strict=False))
         if pairs:
             ratios = [b["seconds"] / a["seconds"] for a, b in pairs]
-            found.append(ratio_row(f"fine-tuning, {name}", ratios))
-    return found
+            results.append(ratio_row(f"fine-tuning, {name}", ratios))
+    return results
 
 
 def main() -> None:
-    """Interleaves the sides; the record is complete after each pair."""
+    """Runs the sides in turn, and writes the record after each pair."""
     parser = options_of(__file__, __doc__)
     parser.add_argument("--checkpoint", type=Path, required=True)
     parser.add_argument("--data", type=Path, required=True)

@@ -1,9 +1,9 @@
-"""What do a million lines cost to read, check, tokenise and train on, and does memory stay flat?
+"""What does it cost to read, check, tokenise and train on a million lines, and does memory stay flat?
 
     python benchmarks/million_lines.py
 
-The lines are generated (seeded): 5 to 40 words each, drawn by Zipf's law from 50,000 made-up words, with a
-label among 10 that the words depend on.
+The lines are generated from a seed: 5 to 40 words each, drawn by Zipf's law from 50,000 made-up words, and
+one of 10 labels on which the words depend.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from common import begin, options_of
+from common import begin, options_of, prepared
 
 from custom_bert.bench.measure import in_child, markdown, write_record
 
@@ -26,7 +26,7 @@ WORDS, LABELS = 50_000, 10
 
 
 def generate(folder: Path, lines: int) -> None:
-    """Writes the four files; a hundredth of the lines validates."""
+    """Writes the four files. There are a hundredth as many validation lines."""
     generator = np.random.Generator(np.random.PCG64(0))
     syllables = [a + b for a in "bdfgklmnprstvz" for b in "aeiou"]
     words = np.array(
@@ -49,17 +49,19 @@ def generate(folder: Path, lines: int) -> None:
 
 
 def check(arguments: dict[str, Any]) -> dict[str, Any]:
-    """Reading and checking, as `check-data` does."""
+    """Reads and checks the files, as `check-data` does."""
     from custom_bert.config_sources import from_mapping
-    from custom_bert.data.dataset import in_directory, read_dataset
+    from custom_bert.data.label_files import ClassReader
+    from custom_bert.data.reading import data_files, in_directory, read_dataset
 
     begun = time.perf_counter()
-    dataset = read_dataset(from_mapping(in_directory(arguments["folder"])).data)
+    lines = data_files(from_mapping(in_directory(arguments["folder"])).data)
+    dataset = read_dataset(lines, ClassReader(), val_fraction=0.1)
     return {"seconds": time.perf_counter() - begun, "lines": len(dataset.train.file)}
 
 
 def long_line(arguments: dict[str, Any]) -> dict[str, Any]:
-    """Seconds that a line of 10 MB adds to reading, checking and tokenising a thousand lines."""
+    """Measures what a line of 10 MB adds to reading, checking and tokenising a thousand lines."""
     from custom_bert.data.vocabulary import train_tokenizer
 
     words = " ".join(f"word{i % 5000}" for i in range(1_200_000))[:10_000_000]
@@ -84,15 +86,13 @@ def long_line(arguments: dict[str, Any]) -> dict[str, Any]:
 
 
 def prepare_all(arguments: dict[str, Any]) -> dict[str, Any]:
-    """Everything before the first step: check, vocabulary, token store."""
-    from custom_bert.config_sources import from_mapping
+    """Does everything that precedes the first step: checks, the vocabulary, the token store."""
     from custom_bert.data.reading import in_directory
-    from custom_bert.training.prepare import prepare
 
     settings = {**in_directory(arguments["folder"]), "data.cache_dir": arguments["cache"]}
     begun = time.perf_counter()
-    prepared = prepare(from_mapping(settings), lambda line: None)
-    return {"seconds": time.perf_counter() - begun, "tokens": int(prepared.train.lengths_N.sum())}
+    _, material = prepared(settings)
+    return {"seconds": time.perf_counter() - begun, "tokens": int(material.train.lengths_N.sum())}
 
 
 def train(arguments: dict[str, Any]) -> dict[str, Any]:
@@ -130,7 +130,7 @@ def train(arguments: dict[str, Any]) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Four fresh processes, one after the other."""
+    """Measures the parts one after the other, each in a fresh process, and writes the record."""
     parser = options_of(__file__, __doc__)
     parser.add_argument("--lines", type=int, default=1_000_000)
     parser.add_argument("--minutes", type=float, default=3.0, help="of training")
@@ -184,7 +184,7 @@ def main() -> None:
 
 
 def nothing(arguments: dict[str, Any]) -> dict[str, Any]:
-    """The floor of every figure: the imports."""
+    """Only imports, which is the least that every measurement takes."""
     import custom_bert.training.loop  # noqa: F401
 
     return {}

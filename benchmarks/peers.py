@@ -3,12 +3,13 @@
     python benchmarks/peers.py --data FOLDER --size 256x4
 
 FOLDER holds the four files of one set. Every side trains a classifier of the same width, depth and vocabulary
-on the same texts, from the data on disk to the optimizer's update. Each measurement is a fresh process, sides
-in turn, so that a change of the machine's speed meets all of them. Tokens are those of the texts that a pass
-takes in, padding not counted; where token dropout leaves some out, as our defaults do, the share stands
-beside the speed, and the other comparisons are without. The first steps are not timed. The peer's best
-settings on a CPU are fused AdamW, lengths grouped and padded to a multiple of 8, and bf16 with eager
-attention where the CPU computes bf16 in hardware; elsewhere fp32, with eager attention and with SDPA.
+on the same texts, from the data on disk to the optimizer's update. Each measurement is a fresh process, and
+the sides run in turn, so that a change of the machine's speed affects all of them. Tokens are those of the
+texts, without padding. Where token dropout leaves some out, as our defaults do, they are counted, and their
+share is shown beside the speed; the other comparisons are without token dropout. The first steps are not
+timed. The peer's best settings on a CPU are fused AdamW, lengths grouped and padded to a multiple of 8, and
+bf16 with eager attention where the CPU computes bf16 in hardware; elsewhere fp32, with eager attention and
+with SDPA.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from common import BEST, ENVIRONMENT, QUIET, begin, options_of, padded
+from common import BEST, ENVIRONMENT, QUIET, begin, options_of, padded, prepared
 
 from custom_bert.bench.measure import (
     in_child,
@@ -61,15 +62,13 @@ COMPARISONS = {
         "HF fp32 eager, padded to 256",
     ),
 }
-"""What the record states as a ratio: ours, theirs."""
+"""The ratios of the record: our side and the peer's side of each."""
 
 
 def ours(arguments: dict[str, Any]) -> dict[str, Any]:
-    """The product's own pieces: prepare, the classification phase, its steps."""
+    """Times the product's own training steps on the prepared data."""
     from custom_bert.bench.steps import time_steps
-    from custom_bert.config_sources import from_mapping
     from custom_bert.data.reading import in_directory
-    from custom_bert.training.prepare import prepare
 
     settings: dict[str, Any] = {
         **in_directory(arguments["folder"]),
@@ -86,45 +85,45 @@ def ours(arguments: dict[str, Any]) -> dict[str, Any]:
     }
     if "dropout" in arguments:
         settings |= {"model.hidden_dropout": arguments["dropout"], "optim.token_dropout": 0.0}
-    prepared = prepare(from_mapping(settings), lambda line: None)
-    timed = time_steps(prepared, tokens=arguments["tokens"], warm=WARM_STEPS)
+    plan, material = prepared(settings)
+    timed = time_steps(plan, material, tokens=arguments["tokens"], warm=WARM_STEPS)
     return {
         "tokens_per_second": timed.texts / timed.seconds,
         "padding": 1 - timed.tokens / timed.rows,
         "left_out": 1 - timed.tokens / timed.texts,
         "steps": timed.steps,
-        "dropout": prepared.encoder.hidden_dropout,
-        "parameters": prepared.encoder.num_parameters(len(prepared.dataset.labels)),
-        "token_budget": prepared.config.batch.token_budget,
-        "precision": prepared.config.runtime.precision,
+        "dropout": plan.encoder.hidden_dropout,
+        "parameters": timed.parameters,
+        "token_budget": plan.config.batch.token_budget,
+        "precision": plan.config.runtime.precision,
     }
 
 
 def hf(arguments: dict[str, Any]) -> dict[str, Any]:
-    """transformers' Trainer on the same token ids."""
+    """Times transformers' Trainer on the same token ids."""
     import torch
     import transformers
 
     from custom_bert import machine
-    from custom_bert.config_sources import from_mapping
     from custom_bert.data.reading import in_directory
     from custom_bert.threads import thread_count
-    from custom_bert.training.prepare import prepare
 
     settings = {**in_directory(arguments["folder"]), "model.vocab_size": VOCABULARY}
     settings |= {"data.max_length": MAX_LENGTH, "data.cache_dir": arguments["cache"]}
     settings["runtime.device"] = "cpu"
-    prepared = prepare(from_mapping(settings), lambda line: None)
+    _, material = prepared(settings)
     torch.set_num_threads(thread_count())
-    labels = prepared.dataset.train.targets.ids_N
+    train = material.train
+    assert train.targets is not None
+    labels_N = train.targets.values(np.arange(len(train.rows_N)))
     generator = np.random.Generator(np.random.PCG64(0))
     best, batch = arguments.get("best"), arguments["batch"]
     half = best == "eager" and machine.has_cpu_bf16()
-    chosen = generator.permutation(len(labels))[: 60 * arguments["tokens"] // 50]
-    store, rows_N = prepared.train.store, prepared.train.rows_N
+    chosen = generator.permutation(len(labels_N))[: 60 * arguments["tokens"] // 50]
+    store, rows_N = train.store, train.rows_N
 
     class Examples(torch.utils.data.Dataset[dict[str, Any]]):
-        """Reads the store as it is asked, as ours does, so that memory holds no lists of tokens."""
+        """Reads each text from the store when it is asked for, as ours does, to hold no lists of tokens."""
 
         def __len__(self) -> int:
             return len(chosen)
@@ -132,12 +131,12 @@ def hf(arguments: dict[str, Any]) -> dict[str, Any]:
         def __getitem__(self, index: int) -> dict[str, Any]:
             i = int(chosen[index])
             ids = store[int(rows_N[i])].tolist()
-            return {"input_ids": ids, "attention_mask": [1] * len(ids), "labels": int(labels[i])}
+            return {"input_ids": ids, "attention_mask": [1] * len(ids), "labels": int(labels_N[i])}
 
     seen: list[tuple[int, int]] = []
 
     class Tokens:
-        """Pads as DataCollatorWithPadding does, and counts."""
+        """Pads as DataCollatorWithPadding does, and counts tokens and rows."""
 
         def __call__(self, features: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
             least = MAX_LENGTH if arguments.get("pad") else 0
@@ -158,7 +157,7 @@ def hf(arguments: dict[str, Any]) -> dict[str, Any]:
 
     dropout, width = arguments["dropout"], arguments["width"]
     config = transformers.BertConfig(
-        vocab_size=prepared.tokenizer.vocab_size,
+        vocab_size=material.tokenizer.vocab_size,
         hidden_size=width,
         num_hidden_layers=arguments["layers"],
         num_attention_heads=width // 64,
@@ -166,7 +165,7 @@ def hf(arguments: dict[str, Any]) -> dict[str, Any]:
         max_position_embeddings=MAX_LENGTH,
         hidden_dropout_prob=dropout,
         attention_probs_dropout_prob=0.0 if best else dropout,
-        num_labels=len(prepared.dataset.labels),
+        num_labels=len(material.source.labels),
         attn_implementation="eager" if arguments.get("pad") else best,
     )
     with tempfile.TemporaryDirectory() as folder:
@@ -195,27 +194,27 @@ def hf(arguments: dict[str, Any]) -> dict[str, Any]:
 
 
 def comparisons(raw: dict[str, list[dict[str, Any]]]) -> dict[str, list[float]]:
-    """Ours over theirs, repeat by repeat."""
-    found = {}
+    """The ratios of our speed to theirs, by comparison, one for each repeat."""
+    by_name = {}
     for name, (ours_side, theirs) in COMPARISONS.items():
         pairs = zip(raw.get(ours_side, []), raw.get(theirs, []), strict=False)
-        found[name] = [a["tokens_per_second"] / b["tokens_per_second"] for a, b in pairs]
-    return {name: ratios for name, ratios in found.items() if ratios}
+        by_name[name] = [a["tokens_per_second"] / b["tokens_per_second"] for a, b in pairs]
+    return {name: ratios for name, ratios in by_name.items() if ratios}
 
 
 def results_of(raw: dict[str, list[dict[str, Any]]], size: str) -> list[dict[str, Any]]:
-    """The comparisons as a record states them."""
+    """The comparisons as entries of the record."""
     return [ratio_row(f"{name}, {size}", ratios) for name, ratios in comparisons(raw).items()]
 
 
 def comparison_table(raw: dict[str, list[dict[str, Any]]]) -> list[str]:
-    """The ratios that the targets are about."""
+    """The table of the comparisons."""
     rows = [[name, shown(ratios), len(ratios)] for name, ratios in comparisons(raw).items()]
     return markdown(["comparison", "speed, ours / theirs", "repeats"], rows)
 
 
 def table_of(raw: dict[str, list[dict[str, Any]]]) -> list[str]:
-    """Ratios to the baseline, repeat by repeat."""
+    """The table of all sides, with their speed as a ratio to the baseline's."""
     head = [
         "side",
         "speed / HF default",
@@ -248,7 +247,7 @@ def table_of(raw: dict[str, list[dict[str, Any]]]) -> list[str]:
 
 
 def main() -> None:
-    """Interleaves the sides; the record is complete after each round."""
+    """Runs the sides in turn, and writes the record after each round."""
     parser = options_of(__file__, __doc__)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--size", default="256x4", help="width x layers")

@@ -1,17 +1,16 @@
-"""Masked language modelling against Hugging Face's `BertForMaskedLM` and Trainer: tokens per second, and what
-is learned in the same time.
+"""How fast is masked language modelling against Hugging Face's Trainer, and what is learned in the same time?
 
     python benchmarks/peers_mlm.py --text FILE --size 256x4
     python benchmarks/peers_mlm.py --text FILE --size 256x4 --minutes 10
 
-FILE is running text (`docs/pretraining.md`). Both sides learn the same pieces of 128 tokens of the same
-vocabulary, trained on the text, with the same share of tokens hidden. Each measurement is a fresh process,
-sides in turn; the first steps are not timed. The peer's best settings on a CPU are fused AdamW, larger
-batches, no dropout, and bf16 with eager attention where the CPU computes bf16 in hardware; elsewhere fp32
-with SDPA.
+FILE is running text (`docs/pretraining.md`). The peer trains `BertForMaskedLM`. Both sides train on the same
+pieces of 128 tokens with the same vocabulary, which is trained on the text, and hide the same share of the
+tokens. Each measurement is a fresh process, and the sides run in turn; the first steps are not timed. The
+peer's best settings on a CPU are fused AdamW, larger batches, no dropout, and bf16 with eager attention where
+the CPU computes bf16 in hardware; elsewhere fp32 with SDPA.
 
-With --minutes both train that long, each by its own schedule compressed to it, and are then asked for the
-same hidden tokens of the same held-out text; the peer's learning rate is the best of those given.
+With --minutes both sides train that long, each with its own schedule compressed to the time. Both are then
+measured on the same hidden tokens of the same held-out text. The peer runs with each of the learning rates.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from common import BEST, ENVIRONMENT, QUIET, begin, options_of
+from common import BEST, ENVIRONMENT, QUIET, begin, options_of, prepared
 
 from custom_bert.bench.measure import (
     in_child,
@@ -52,7 +51,7 @@ COMPARISONS = {
 
 
 def settings_of(arguments: dict[str, Any]) -> dict[str, Any]:
-    """What both sides prepare, so that pieces and vocabulary are the same."""
+    """The settings with which both sides prepare the text, so that pieces and vocabulary are the same."""
     return {
         "task": "masked_lm",
         "runtime.device": "cpu",
@@ -66,31 +65,23 @@ def settings_of(arguments: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def prepared_for(arguments: dict[str, Any]) -> Any:
-    """The corpus as both sides see it."""
-    from custom_bert.config_sources import from_mapping
-    from custom_bert.training.prepare import prepare
-
-    return prepare(from_mapping(settings_of(arguments)), lambda line: None)
-
-
 def ours(arguments: dict[str, Any]) -> dict[str, Any]:
-    """The product's own pieces."""
+    """Times the product's own training steps."""
     from custom_bert.bench.steps import time_steps
 
-    prepared = prepared_for(arguments)
-    timed = time_steps(prepared, tokens=arguments["tokens"], warm=WARM_STEPS)
+    plan, material = prepared(settings_of(arguments))
+    timed = time_steps(plan, material, tokens=arguments["tokens"], warm=WARM_STEPS)
     return {
         "tokens_per_second": timed.texts / timed.seconds,
         "steps": timed.steps,
         "parameters": timed.parameters,
-        "token_budget": prepared.config.batch.token_budget,
-        "precision": prepared.config.runtime.precision,
+        "token_budget": plan.config.batch.token_budget,
+        "precision": plan.config.runtime.precision,
     }
 
 
-def trainer_of(arguments: dict[str, Any], folder: str, prepared: Any, **options: Any) -> Any:
-    """transformers' Trainer on the same pieces."""
+def trainer_of(arguments: dict[str, Any], folder: str, material: Any, **options: Any) -> Any:
+    """Makes transformers' Trainer for the same pieces."""
     import torch
     import transformers
 
@@ -100,13 +91,13 @@ def trainer_of(arguments: dict[str, Any], folder: str, prepared: Any, **options:
     torch.set_num_threads(thread_count())
     best, dropout, width = arguments.get("best"), arguments["dropout"], arguments["width"]
     half = bool(best) and machine.has_cpu_bf16()
-    pieces = prepared.train
+    pieces = material.train
     rows_N = pieces.rows_N
     if options.get("whole"):
         rows_N = rows_N[pieces.store.lengths_N[rows_N] == LENGTH]
 
     class Examples(torch.utils.data.Dataset[dict[str, Any]]):
-        """Reads the store as it is asked, as ours does, so that memory holds no lists of tokens."""
+        """Reads each piece from the store when it is asked for, as ours does, to hold no lists of tokens."""
 
         def __len__(self) -> int:
             return len(rows_N)
@@ -115,11 +106,11 @@ def trainer_of(arguments: dict[str, Any], folder: str, prepared: Any, **options:
             return {"input_ids": pieces.store[int(rows_N[index])].tolist()}
 
     fast = transformers.PreTrainedTokenizerFast(
-        tokenizer_object=prepared.tokenizer.backend,
-        **prepared.tokenizer.special_tokens(),
+        tokenizer_object=material.tokenizer.backend,
+        **material.tokenizer.special_tokens(),
     )
     config = transformers.BertConfig(
-        vocab_size=prepared.tokenizer.vocab_size,
+        vocab_size=material.tokenizer.vocab_size,
         hidden_size=width,
         num_hidden_layers=arguments["layers"],
         num_attention_heads=width // 64,
@@ -144,7 +135,7 @@ def trainer_of(arguments: dict[str, Any], folder: str, prepared: Any, **options:
 
 
 def hf(arguments: dict[str, Any]) -> dict[str, Any]:
-    """Tokens per second of the peer; only pieces of the full length, so that it pads nothing."""
+    """Times the peer. It gets only pieces of the full length, so that it pads nothing."""
     import transformers
 
     stamps: list[float] = []
@@ -160,7 +151,8 @@ def hf(arguments: dict[str, Any]) -> dict[str, Any]:
                 control.should_training_stop = True
 
     with tempfile.TemporaryDirectory() as folder:
-        trainer = trainer_of(arguments, folder, prepared_for(arguments), whole=True, callbacks=[Clock()])
+        _, material = prepared(settings_of(arguments))
+        trainer = trainer_of(arguments, folder, material, whole=True, callbacks=[Clock()])
         trainer.train()
     steps = len(stamps) - WARM_STEPS
     return {
@@ -172,7 +164,7 @@ def hf(arguments: dict[str, Any]) -> dict[str, Any]:
 
 
 def ours_learns(arguments: dict[str, Any]) -> dict[str, Any]:
-    """The command, for some minutes; held-out accuracy over time."""
+    """Trains ours for some minutes, and returns the held-out accuracy over time."""
     from custom_bert import train_model
 
     with tempfile.TemporaryDirectory() as folder:
@@ -192,23 +184,26 @@ def ours_learns(arguments: dict[str, Any]) -> dict[str, Any]:
 
 
 def hf_learns(arguments: dict[str, Any]) -> dict[str, Any]:
-    """The peer's best settings for some minutes, a linear schedule over the steps that fit; the same hidden
-    tokens of the same held-out text are asked for."""
+    """Trains the peer at its best settings for some minutes, with a linear schedule over that time.
+
+    It is measured on the same hidden tokens of the same held-out text as ours.
+    """
     import torch
     import transformers
 
-    from custom_bert.training.evaluation import validation_batches
+    from custom_bert.training.evaluation import evaluation_batches
+    from custom_bert.training.step import ALONE
 
-    prepared = prepared_for({**arguments, "cache": arguments["cache"]})
+    plan, material = prepared(settings_of(arguments))
     limit, begun, curve = 60 * arguments["minutes"], 0.0, []
     state: dict[str, float] = {"evaluating": 0.0, "next": 0.0}
 
     def measure(model: Any) -> tuple[float, float]:
-        """Accuracy and loss on the batches that ours is measured on."""
+        """Accuracy and loss on the batches on which ours is measured."""
         model.eval()
         right = loss = targets = 0.0
         with torch.no_grad():
-            for batch in validation_batches(prepared):
+            for batch in evaluation_batches(material.val, plan, material, ALONE):
                 ids_NS, mask_NS, at = _rectangle(batch)
                 logits_MV = model(input_ids=ids_NS, attention_mask=mask_NS).logits.flatten(0, 1)[at].float()
                 right += float((logits_MV.argmax(-1) == batch.targets.values).sum())
@@ -220,10 +215,10 @@ def hf_learns(arguments: dict[str, Any]) -> dict[str, Any]:
         return right / targets, loss / targets
 
     class Clock(transformers.TrainerCallback):
-        """Compresses the schedule to the time, evaluates now and then, and ends on time."""
+        """Sets the learning rate by the time, evaluates twelve times, and ends on time."""
 
         def on_step_begin(self, args: Any, trainer_state: Any, control: Any, **kwargs: Any) -> None:
-            """The learning rate by the time: a linear warm-up over a tenth, then a line to 0."""
+            """Sets the learning rate: a linear warm-up over a tenth of the time, then a line to 0."""
             done = min(1.0, (time.perf_counter() - begun - state["evaluating"]) / limit)
             factor = done / 0.1 if done < 0.1 else (1 - done) / 0.9
             for group in kwargs["optimizer"].param_groups:
@@ -250,7 +245,7 @@ def hf_learns(arguments: dict[str, Any]) -> dict[str, Any]:
         trainer = trainer_of(
             {**arguments, "dropout": 0.0, "best": True},
             folder,
-            prepared,
+            material,
             training=training,
             callbacks=[Clock()],
         )
@@ -266,7 +261,7 @@ def hf_learns(arguments: dict[str, Any]) -> dict[str, Any]:
 
 
 def _rectangle(batch: Any) -> tuple[Any, Any, Any]:
-    """A packed batch as the peer wants it: (N, S) ids and mask, and where the hidden tokens lie in it."""
+    """A packed batch in the peer's form: (N, S) ids and mask, and (M,) flat places of the hidden tokens."""
     import torch
 
     lengths, starts = batch.layout.lengths_N, batch.layout.first_N
@@ -281,7 +276,7 @@ def _rectangle(batch: Any) -> tuple[Any, Any, Any]:
 
 
 def speed(options: argparse.Namespace, common: dict[str, Any]) -> None:
-    """Tokens per second, sides in turn; the record is complete after each round."""
+    """Measures tokens per second with the sides in turn, and writes the record after each round."""
     raw: dict[str, list[dict[str, Any]]] = {side: [] for side in SIDES}
     for repeat in range(options.repeats):
         for side, about in SIDES.items():
@@ -324,7 +319,7 @@ def speed(options: argparse.Namespace, common: dict[str, Any]) -> None:
 
 
 def learning(options: argparse.Namespace, common: dict[str, Any]) -> None:
-    """Held-out accuracy after the same time."""
+    """Measures the held-out accuracy of all sides after the same time, and writes the record."""
     common |= {"minutes": options.minutes, "batch": 32, "seed": 0}
     raw = {"ours, defaults": in_child([__file__], "ours_learns", common)}
     for lr in options.rates:
@@ -364,7 +359,7 @@ def learning(options: argparse.Namespace, common: dict[str, Any]) -> None:
 
 
 def main() -> None:
-    """One of the two questions."""
+    """Measures speed or, with --minutes, what is learned."""
     parser = options_of(__file__, __doc__)
     parser.add_argument("--text", type=Path, required=True)
     parser.add_argument("--size", default="256x4", help="width x layers")
@@ -386,8 +381,8 @@ def main() -> None:
 
 
 def prepare_only(arguments: dict[str, Any]) -> dict[str, Any]:
-    """Fills the cache."""
-    return {"tokens": int(prepared_for(arguments).train.lengths_N.sum())}
+    """Trains the vocabulary and cuts the text, so that the cache holds both for all sides."""
+    return {"tokens": int(prepared(settings_of(arguments))[1].train.lengths_N.sum())}
 
 
 TASKS = {

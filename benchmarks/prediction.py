@@ -3,13 +3,13 @@
     python benchmarks/prediction.py --run RUN --texts FILE --lines 5000
     python benchmarks/prediction.py --run RUN --texts FILE --encoder DIR
 
-RUN is a run directory of a classifier that exports; FILE has a text a line. Ours loads the run, the peer
-its export, so that both have the same weights and must give the same labels. The pipeline runs in fp32
-and in bf16, each with the batch size that was fastest in the first round, on the first 500 texts. ONNX
-Runtime has the export in fp32 and in dynamic int8, and texts sorted by length, which no pipeline of its
-does. With --encoder DIR, a directory in sentence-transformers' layout, its embeddings are timed beside
-ours as well. Seconds are of all texts, tokenisation included, after a warm-up on the first 200; loading
-is not. Each measurement is a fresh process, sides in turn.
+RUN is the run directory of a classifier that can be exported, and FILE has one text a line. Ours loads the
+run and the peers load its export, so that all have the same weights and should give the same labels. Each
+peer runs with the batch size that was fastest on the first 500 texts in the first round. ONNX Runtime runs
+the export in fp32 and in dynamic int8, on texts that the script sorts by length for it. With --encoder DIR, a
+directory in sentence-transformers' layout, embeddings are timed as well. Seconds are those of all texts after
+a warm-up on the first 200, with tokenising and without loading. Each measurement is a fresh process, and the
+sides run in turn.
 """
 
 from __future__ import annotations
@@ -37,13 +37,14 @@ from custom_bert.process import LIBRARY_DEFAULTS
 
 QUESTION = "Texts a second of prediction, against Hugging Face's pipeline and sentence-transformers"
 BATCHES = (8, 16, 32, 64, 128)
-"""Batch sizes that the pipeline is tuned over."""
+"""The batch sizes among which the peers' fastest one is looked for."""
+
 WARM_UP, TUNING = 200, 500
-"""Texts."""
+"""The numbers of texts for the warm-up, and for choosing the batch size."""
 
 
 def texts_of(arguments: dict[str, Any]) -> list[str]:
-    """The first lines of the file."""
+    """The first lines of the file, as many as are measured."""
     reader, texts = LineReader(arguments["texts"]), []
     for block in reader.blocks():
         texts += block
@@ -53,21 +54,21 @@ def texts_of(arguments: dict[str, Any]) -> list[str]:
 
 
 def timed(work: Callable[[Sequence[str]], Any], texts: Sequence[str]) -> tuple[Any, float]:
-    """What the work gives for all texts, and its seconds, after a warm-up."""
+    """The result of the work on all texts, and the seconds that it took, after a warm-up."""
     work(texts[:WARM_UP])
     begun = time.perf_counter()
-    found = work(texts)
-    return found, time.perf_counter() - begun
+    results = work(texts)
+    return results, time.perf_counter() - begun
 
 
 def fastest(work: Callable[[Sequence[str], int], Any], texts: Sequence[str]) -> int:
-    """The batch size with which the first texts take the least time."""
+    """The batch size with which the work on the first texts takes the least time."""
     seconds = {size: timed(partial(work, size=size), texts[:TUNING])[1] for size in BATCHES}
     return min(seconds, key=lambda size: seconds[size])
 
 
 def ours(arguments: dict[str, Any]) -> dict[str, Any]:
-    """`Classifier.predict`."""
+    """Times `Classifier.predict`."""
     from custom_bert import Classifier
 
     classifier = Classifier.load(arguments["run"], device="cpu", precision=arguments["precision"])
@@ -77,7 +78,7 @@ def ours(arguments: dict[str, Any]) -> dict[str, Any]:
 
 
 def pipeline(arguments: dict[str, Any]) -> dict[str, Any]:
-    """transformers' text-classification pipeline."""
+    """Times transformers' text-classification pipeline."""
     import torch
     import transformers
 
@@ -103,7 +104,7 @@ def pipeline(arguments: dict[str, Any]) -> dict[str, Any]:
 
 
 def make_onnx(arguments: dict[str, Any]) -> dict[str, Any]:
-    """The export as ONNX, in fp32 and with int8 weights and activations (dynamic)."""
+    """Converts the export to ONNX, in fp32 and with int8 weights and activations (dynamic)."""
     import torch
     import transformers
     from onnxruntime.quantization import QuantType, quantize_dynamic
@@ -128,7 +129,7 @@ def make_onnx(arguments: dict[str, Any]) -> dict[str, Any]:
 
 
 def onnx_runtime(arguments: dict[str, Any]) -> dict[str, Any]:
-    """ONNX Runtime's session, with the export's own tokenizer."""
+    """Times ONNX Runtime with the export's own tokenizer."""
     import onnxruntime
     import transformers
 
@@ -162,7 +163,7 @@ def onnx_runtime(arguments: dict[str, Any]) -> dict[str, Any]:
 
 
 def embeddings(arguments: dict[str, Any]) -> dict[str, Any]:
-    """`Encoder.embed`."""
+    """Times `Embedder.embed`."""
     from custom_bert import Embedder
 
     encoder = Embedder.load(arguments["encoder"], device="cpu")
@@ -173,7 +174,7 @@ def embeddings(arguments: dict[str, Any]) -> dict[str, Any]:
 
 
 def sentence_transformers(arguments: dict[str, Any]) -> dict[str, Any]:
-    """sentence-transformers' `encode`, in fp32; it sorts by length itself."""
+    """Times sentence-transformers' `encode` in fp32, which sorts texts by length itself."""
     import torch
     from sentence_transformers import SentenceTransformer
 
@@ -222,7 +223,7 @@ Raw = dict[str, list[dict[str, Any]]]
 
 
 def ratios(raw: Raw) -> dict[str, list[float]]:
-    """Speed of one side over another's, round by round."""
+    """The ratios of one side's speed to another's, one for each round."""
     return {
         name: [b["seconds"] / a["seconds"] for a, b in zip(raw[one], raw[other], strict=False)]
         for name, one, other in COMPARISONS
@@ -231,7 +232,7 @@ def ratios(raw: Raw) -> dict[str, list[float]]:
 
 
 def table_of(raw: Raw) -> list[str]:
-    """Comparisons, then sides."""
+    """The tables: the comparisons, then all sides."""
     compared = [[name, shown(values), len(values)] for name, values in ratios(raw).items()]
     sides = [
         [
@@ -259,7 +260,7 @@ def _agreement(found: dict[str, Any]) -> str:
 
 
 def main() -> None:
-    """Interleaves the sides; the record is complete after each round."""
+    """Runs the sides in turn, and writes the record after each round."""
     parser = options_of(__file__, __doc__)
     parser.add_argument("--run", type=Path, required=True)
     parser.add_argument("--texts", type=Path, required=True)

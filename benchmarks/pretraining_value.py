@@ -3,10 +3,11 @@
     python benchmarks/pretraining_value.py scratch --data FOLDER --minutes 15 --fine-tune 5
     python benchmarks/pretraining_value.py few --data FOLDER --checkpoint DIR --minutes 5
 
-scratch: an encoder is pretrained on the training texts for some minutes, then fine-tuned with each seed for
-some more; against training from scratch, same architecture, for all of these minutes together. few: a
-published encoder is adapted to the training texts, then fine-tuned with ten examples of each class; against
-the same encoder without that. Every training is a fresh process with the defaults of the product.
+scratch: an encoder is pretrained on the training texts for some minutes, and then fine-tuned for some more
+with each seed. It is compared with training the same architecture from scratch for the sum of these minutes.
+few: a published encoder is adapted to the training texts, and then fine-tuned with ten examples of each
+class. It is compared with the same encoder as published. Every training is a fresh process with the product's
+defaults.
 """
 
 from __future__ import annotations
@@ -24,10 +25,11 @@ from common import begin, options_of
 from custom_bert.bench.measure import in_child, markdown, shown, write_record
 
 PER_CLASS = 10
+"""Labelled examples of each class."""
 
 
 def train(arguments: dict[str, Any]) -> dict[str, Any]:
-    """One training; accuracy of the kept weights."""
+    """Trains once, and returns the accuracy of the weights that are kept."""
     from custom_bert import train_model
 
     result = train_model(arguments["settings"])
@@ -40,18 +42,18 @@ def train(arguments: dict[str, Any]) -> dict[str, Any]:
 
 
 def run(settings: dict[str, Any]) -> dict[str, Any]:
-    """In a fresh process."""
+    """Trains with these settings in a fresh process."""
     return in_child([__file__], "train", {"settings": settings})
 
 
 def corpus_of(folder: Path, out: Path) -> None:
-    """The training texts as running text, each a document."""
+    """Writes the training texts as running text, in which each is a document."""
     lines = (folder / "train_dataset.txt").read_text(encoding="utf-8").split("\n")
     out.write_text("\n\n".join(line for line in lines if line.strip()) + "\n", encoding="utf-8")
 
 
 def few_examples(folder: Path, out: Path, seed: int) -> None:
-    """Ten training lines of each class, and the validation files."""
+    """Writes a set with ten training lines of each class, and the same validation files."""
     texts, labels = (
         (folder / f"train_{kind}.txt").read_text(encoding="utf-8").rstrip("\n").split("\n")
         for kind in ("dataset", "labels")
@@ -70,7 +72,7 @@ def few_examples(folder: Path, out: Path, seed: int) -> None:
 
 
 def scratch(options: argparse.Namespace, work: Path) -> dict[str, list[dict[str, Any]]]:
-    """Pretrained and fine-tuned, against from scratch in the same time."""
+    """Compares pretraining and fine-tuning with training from scratch in the same time."""
     from custom_bert.data.reading import in_directory
 
     corpus_of(options.data, work / "corpus.txt")
@@ -103,7 +105,7 @@ def scratch(options: argparse.Namespace, work: Path) -> dict[str, list[dict[str,
 
 
 def few(options: argparse.Namespace, work: Path) -> dict[str, list[dict[str, Any]]]:
-    """Adapted and fine-tuned on few examples, against fine-tuned alone."""
+    """Compares fine-tuning on few examples after adapting with fine-tuning alone."""
     from custom_bert.data.reading import in_directory
 
     corpus_of(options.data, work / "corpus.txt")
@@ -128,7 +130,7 @@ def few(options: argparse.Namespace, work: Path) -> dict[str, list[dict[str, Any
 
 
 def main() -> None:
-    """One of the two questions."""
+    """Measures one of the two questions, and writes the record."""
     parser = options_of(__file__, __doc__)
     parser.add_argument("question", choices=("scratch", "few"))
     parser.add_argument("--data", type=Path, required=True)

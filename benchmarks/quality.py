@@ -1,10 +1,11 @@
-"""Do faster batches and mixed precision keep accuracy? Several seeds of one set, each side in turn.
+"""Do faster batches and mixed precision keep the accuracy?
 
     python benchmarks/quality.py --data FOLDER
 
-FOLDER holds the four files of one set. Uniform-length batches stand against random ones (`packed`: texts in
-random order, as many tokens a step), bf16 against fp32. Training from scratch without pretraining; everything
-else is the default. Both switches have to stay within half a point of the mean.
+FOLDER holds the four files of one set. Uniform-length batches are compared with random ones (`packed`: texts
+in random order, as many tokens a step), and bf16 with fp32, over several seeds with the sides in turn. Models
+are trained from scratch without pretraining, otherwise with the defaults. Each switch should move the mean
+accuracy by at most half a point.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ COMPARISONS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 
 
 def train(arguments: dict[str, Any]) -> dict[str, Any]:
-    """One run; the accuracy of its last evaluation, which no choice among evaluations flatters."""
+    """Trains once. Returns the accuracy of the last evaluation: the best one would be too high by luck."""
     from custom_bert import train_model
     from custom_bert.data.reading import in_directory
 
@@ -53,7 +54,7 @@ def train(arguments: dict[str, Any]) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Interleaves the sides, seed by seed; the record is complete after each."""
+    """Runs the sides in turn for each seed, and writes the record after each."""
     parser = options_of(__file__, __doc__)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--seeds", type=int, default=5)

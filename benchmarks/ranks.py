@@ -1,11 +1,12 @@
-"""Do two processes compute what one computes, and how much faster?
+"""Do two processes compute the same as one, and how much faster?
 
     python benchmarks/ranks.py --data FOLDER
 
-The same training with one process of one thread, two processes of one thread each, and one of two threads,
-which shows what two cores can bring at all; in turn. The losses of the first steps, in fp32 without dropout,
-side by side; and tokens per second at the precision of the machine. Few validation texts keep evaluations
-short, since only training steps are timed.
+The same training runs with one process of one thread, with two processes of one thread each, and with one
+process of two threads, which shows how much two cores can bring at all. First the losses of the first steps
+are compared in fp32 without dropout. Then tokens per second are measured in the precision that the machine
+gets, with the sides in turn. Few validation texts keep evaluations short, since only training steps are
+timed.
 """
 
 from __future__ import annotations
@@ -29,14 +30,14 @@ from custom_bert.process import prepare_process
 ROOT = Path(__file__).resolve().parents[1]
 STEPS = 20
 VALIDATION = 300
-"""Lines."""
+"""Validation lines."""
 ONE, TWO, THREADS = "one process, one thread", "two processes, one thread each", "one process, two threads"
 SIDES = {ONE: (1, 1), TWO: (2, 1), THREADS: (1, 2)}
-"""Processes, and threads of each."""
+"""The number of processes of each side, and of threads in each process."""
 
 
 def run(side: str, settings: dict[str, Any], folder: Path) -> list[dict[str, Any]]:
-    """metrics.jsonl of a training by so many processes of so many threads."""
+    """Trains as a side does, and returns the lines of metrics.jsonl."""
     ranks, threads = SIDES[side]
     path = folder / "config.json"
     path.write_text(json.dumps({**settings, "runtime.threads": threads}), encoding="utf-8")
@@ -57,7 +58,7 @@ def run(side: str, settings: dict[str, Any], folder: Path) -> list[dict[str, Any
 
 
 def main() -> None:
-    """In turn, so that a change of the machine's speed meets both."""
+    """Compares the losses, then the speed with the sides in turn, and writes the record."""
     parser = options_of(__file__, __doc__)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--size", default="256x4")

@@ -1,9 +1,9 @@
-"""Writes the tables of README.md and of pages in docs/ from the records, so that every figure in them was
-measured.
+"""Writes the tables of README.md and of pages in docs/ from the records, so that every figure was measured.
 
-    python benchmarks/readme.py            # or --check: say whether the pages are up to date
+    python benchmarks/readme.py            # with --check it only says whether the pages are up to date
 
-A table stands between `<!-- NAME -->` and `<!-- end -->`. `make docs` runs this; a test runs the check.
+A table is between `<!-- NAME -->` and `<!-- end -->`. `make docs` runs this script, and a test runs the
+check.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ PAGES = (
 
 
 def table(head: list[str], rows: list[list[str]]) -> list[str]:
-    """A Markdown table. The package's own would bring torch, which a page does not need."""
+    """A Markdown table. `bench.measure.markdown` is not used, because it would import torch."""
     lines = [f"| {' | '.join(cells)} |" for cells in (head, *rows)]
     return [lines[0], "|" + "---|" * len(head), *lines[1:]]
 
 
 def accuracy(record: dict[str, Any]) -> list[str]:
-    """One row a set; what beats both peers' best settings is bold."""
+    """A row for each set. Bold marks an accuracy above both peers' best settings."""
     head = ["set", "accuracy", "last evaluation", "TF-IDF + LR", "its best C", "fastText", "its best of 4"]
     rows = []
     for name, found in record["results"].items():
@@ -51,7 +51,7 @@ def accuracy(record: dict[str, Any]) -> list[str]:
 
 
 def ratio_of(one: dict[str, Any]) -> str:
-    """Median (smallest to largest) of a record's result, and whether it is a bound."""
+    """A result of a record as text: median (smallest to largest), and whether it is only a bound."""
     ratio = f"{one['ratio_median']:.2f} ({one['ratio_min']:.2f} to {one['ratio_max']:.2f})"
     if one.get("lower_bound") and one.get("upper_bound"):
         return "neither side always got there"
@@ -60,11 +60,12 @@ def ratio_of(one: dict[str, Any]) -> str:
 
 
 UNLIKE = "C1: ours at its defaults against HF at its defaults"
-"""A row of records that no page shows: our defaults leave tokens out, which it counts, and drop more."""
+"""A comparison in the records that no page shows, since it is not like for like: it counts tokens that our
+defaults leave out, and the sides have different dropout."""
 
 
 def comparisons(record: dict[str, Any]) -> list[str]:
-    """Ours over theirs; an encoder's size, which ends an id, stands beside the table."""
+    """A row for each comparison. The encoder's size at the end of an id is left out; the page names it."""
     rows = [
         [re.sub(r", \d+x\d+$", "", one["id"]), ratio_of(one), str(one["repeats"])]
         for one in record["results"]
@@ -74,13 +75,13 @@ def comparisons(record: dict[str, Any]) -> list[str]:
 
 
 def spread(values: list[float], digits: int) -> str:
-    """Median (smallest to largest), or the one value."""
+    """Median (smallest to largest), or the value if there is only one."""
     middle = f"{statistics.median(values):.{digits}f}"
     return f"{middle} ({min(values):.{digits}f} to {max(values):.{digits}f})" if values[1:] else middle
 
 
 def finetune(record: dict[str, Any]) -> list[str]:
-    """One row a set: both accuracies, and ours over theirs."""
+    """A row for each set: the accuracies of both sides, and ratios of speed and memory."""
     rows = []
     for name, sides in record["raw"].items():
         pairs = list(zip(sides["ours"], sides["hf"], strict=False))
@@ -94,7 +95,7 @@ def finetune(record: dict[str, Any]) -> list[str]:
 
 
 def learning(record: dict[str, Any]) -> list[str]:
-    """One row a side: accuracy of hidden tokens on the way and at the end."""
+    """A row for each side: accuracy of hidden tokens on the way and at the end."""
     minutes = (2.5, 5, 7.5)
     rows = []
     for side, run in record["raw"].items():
@@ -105,7 +106,7 @@ def learning(record: dict[str, Any]) -> list[str]:
 
 
 def sides(record: dict[str, Any]) -> list[str]:
-    """One row a set and side: how often and when it reached the target."""
+    """A row for each set and side: how often and when it reached the target."""
     head = ["set", "target", "side", "reached it", "seconds", "best accuracy, %"]
     rows = []
     for name, by_side in record["raw"].items():
@@ -120,7 +121,7 @@ def sides(record: dict[str, Any]) -> list[str]:
 
 
 def value(record: dict[str, Any]) -> list[str]:
-    """One row a side: accuracy after fine-tuning."""
+    """A row for each side: accuracy after fine-tuning."""
     rows = [
         [side, spread([100 * run["accuracy"] for run in runs], 1), str(len(runs))]
         for side, runs in record["raw"].items()
@@ -130,12 +131,12 @@ def value(record: dict[str, Any]) -> list[str]:
 
 
 NO_TOKEN_LEFT_OUT = ("ladder", "+ unread rows skipped")
-"""The last step of the ladder from `legacy` to `custom` before token dropout, in the records of an ablation:
-all of `custom`, computing every token, so that its speed is a speed and not tokens that nobody computed."""
+"""The step of the ladder before token dropout, in the records of an ablation: all of `custom` with every
+token computed. With token dropout, the speed would count tokens that were left out."""
 
 
 def ablation(record: dict[str, Any]) -> list[str]:
-    """One row an improvement, on AG News's lengths; then everything at once, but for token dropout."""
+    """A row for each improvement, on AG News's lengths, and a last row for all of them but token dropout."""
     found = {
         (one["part"], one["name"]): one for one in record["results"] if one["workload"] == "AG News lengths"
     }
@@ -154,7 +155,7 @@ def ablation(record: dict[str, Any]) -> list[str]:
 
 
 def lengths(record: dict[str, Any]) -> list[str]:
-    """One row a length: what flash attention does to `legacy` and to `custom`."""
+    """A row for each length: what flash attention does to `legacy` and to `custom`."""
     found = {(one["workload"], one["part"], one["name"]): one for one in record["results"]}
     workloads = dict.fromkeys(one["workload"] for one in record["results"])
     columns = (("alone", "flash attention"), ("removed", "flash attention"))
@@ -170,7 +171,7 @@ def lengths(record: dict[str, Any]) -> list[str]:
 
 
 def learned(record: dict[str, Any]) -> list[str]:
-    """One row a switch and value: accuracy and loss over the seeds, and the largest rate that trains."""
+    """A row for each switch and value: accuracy and loss, and the largest rate that trains."""
     head = ["improvement", "value", "accuracy, %", "loss", "largest learning rate that trains"]
     rows = []
     for name, sides in record["learning"].items():
@@ -182,7 +183,7 @@ def learned(record: dict[str, Any]) -> list[str]:
 
 
 def by_length(record: dict[str, Any]) -> list[str]:
-    """One row a length: a whole step of each recipe, and a layer's attention, for a token."""
+    """A row for each length: time for a token of a whole step, and of a layer's attention."""
     raw = record["raw"]
     axes = {"length": "a step", "attention": "attention"}
     columns = dict.fromkeys((axis, key.rpartition(", ")[0]) for axis in axes for key in raw[axis])
@@ -206,7 +207,7 @@ ROOFLINES = {"bf16, no AMX": "roofline_cpu2zen4_202611", "no bf16": "roofline_cp
 
 
 def rooflines() -> list[str]:
-    """One row an encoder, a column a machine; each figure leads to its record."""
+    """A row for each encoder and a column for each machine. Each figure links to its record."""
     records = {where: _read(f"{name}.json") for where, name in ROOFLINES.items()}
     rows = []
     for width, least in ((256, 65), (384, 75), (768, 85)):
@@ -223,7 +224,7 @@ SIZES = {"384 wide, 6 layers": "384x6", "768 wide, 12 layers": "768x12"}
 
 
 def peers_by_size() -> list[str]:
-    """One row a comparison, a column an encoder."""
+    """A row for each comparison, and a column for each encoder."""
     records = {where: _read(f"peers_{size}_cpu2zen4_202611.json") for where, size in SIZES.items()}
     by_name: dict[str, list[str]] = {}
     for record in records.values():
@@ -241,7 +242,7 @@ def peers_by_size() -> list[str]:
 
 
 def reliability(record: dict[str, Any]) -> list[str]:
-    """One row an experiment."""
+    """A row for each experiment."""
     rows = []
     for one in record["results"]:
         counts = ", ".join(f"{count:,} {name}" for name, count in sorted(one["counts"].items()))
@@ -252,7 +253,7 @@ def reliability(record: dict[str, Any]) -> list[str]:
 
 
 MACHINES = {"amx": "AMX", "bf16": "bf16, no AMX", "fp32": "no bf16"}
-"""Of the records: two cores each."""
+"""Headings for the machines of the records. Each has two cores."""
 
 PEERS = {
     "amx": "peers_256x4_cpu2amx_202611",
@@ -343,11 +344,11 @@ MEASURED: tuple[tuple[str, str, str, dict[str, str]], ...] = (
     ),
 )
 """What is compared, the least that is wanted, the id in the records, and the record of each machine. Both
-sides compute the same tokens, at equal dropout: what token dropout leaves out is counted nowhere here."""
+sides compute the same tokens at equal dropout. Tokens that token dropout leaves out are counted nowhere."""
 
 
 def measured() -> list[str]:
-    """One row a comparison, a column a machine; each figure leads to its record."""
+    """A row for each comparison and a column for each machine. Each figure links to its record."""
     rows = []
     for what, least, name, records in MEASURED:
         cells = [what, least]
@@ -363,7 +364,7 @@ def measured() -> list[str]:
 
 
 def summary() -> list[str]:
-    """The table of the README, of one machine: how well, how fast, how much memory, with links to records."""
+    """The README's table, of one machine: accuracy, speed and memory, with links to the records."""
     head = ["task", "accuracy", "the peer's", "speed", "peak memory"]
     tuned = "finetune_minilm_cpu2_202611"
     names = {"trec": "TREC", "banking77": "BANKING77", "sst2:10000": "SST-2, 10,000 texts"}
@@ -374,7 +375,7 @@ def summary() -> list[str]:
         accuracies = [f"{statistics.median(side):.1f} %" for side in (us, them)]
         speed = spread([b["seconds"] / a["seconds"] for a, b in pairs], 2)
         memory = f"{statistics.median(a['peak_mb'] / b['peak_mb'] for a, b in pairs):.2f}"
-        rows.append([f"fine-tune MiniLM, {names[name]}", *accuracies, _led(speed, tuned), memory])
+        rows.append([f"fine-tune MiniLM, {names[name]}", *accuracies, _linked(speed, tuned), memory])
     compared = (
         ("train from scratch, dropout 0.1", PEERS["bf16"], "dropout 0.1", "tokens_per_second"),
         ("train from scratch, dropout 0", PEERS["bf16"], "dropout 0", "tokens_per_second"),
@@ -387,7 +388,7 @@ def summary() -> list[str]:
         ratios = [a[measure] / b[measure] for a, b in pairs]
         speed = spread([1 / ratio for ratio in ratios] if measure == "seconds" else ratios, 2)
         memory = f"{statistics.median(a['peak_mb'] / b['peak_mb'] for a, b in pairs):.2f}"
-        rows.append([what, "", "", _led(speed, record), memory])
+        rows.append([what, "", "", _linked(speed, record), memory])
     return table(head, rows)
 
 
@@ -410,7 +411,7 @@ record of learning says how well."""
 
 
 def six() -> list[str]:
-    """One row an improvement: where it stands, and what it brings alone, against `legacy`."""
+    """A row for each improvement: its setting, and what it brings alone in `legacy`."""
     record, long = _read("ablation_cpu2amx_202611.json"), _read("ablation_lengths_cpu2zen4_202611.json")
     by_id = {one["id"]: one for one in (*record["results"], *long["results"])}
     learning = _read("ablation_learning_cpu2zen4_202611.json")["learning"]
@@ -433,8 +434,8 @@ def six() -> list[str]:
     return table(["improvement", "on", "off", "speed", "memory", "result"], rows)
 
 
-def _led(figure: str, record: str) -> str:
-    """A figure of the README that leads to its record."""
+def _linked(figure: str, record: str) -> str:
+    """A figure of the README with a link to its record."""
     return f"[{figure}](benchmarks/results/{record}.md)"
 
 
@@ -444,7 +445,7 @@ def _read(file: str) -> dict[str, Any]:
 
 
 def of(file: str, make: Callable[[dict[str, Any]], list[str]]) -> Callable[[], list[str]]:
-    """Makes a table of one record."""
+    """A function without arguments that makes a table of one record."""
     return lambda: make(_read(file))
 
 
@@ -482,14 +483,14 @@ TABLES: dict[str, Callable[[], list[str]]] = {
     "learned": of("ablation_learning_cpu2zen4_202611.json", learned),
     "ranks": of("ranks_cpu2amx_202611.json", comparisons),
 }
-"""Table -> what makes it of its records."""
+"""The name of each table, and the function that makes it from the records."""
 
 
 def filled(text: str) -> str:
     """A page with its tables made anew.
 
     Raises:
-        ValueError: if it marks a table that no record is known for.
+        ValueError: if the page marks a table with an unknown name.
     """
 
     def replaced(match: re.Match[str]) -> str:
@@ -502,9 +503,9 @@ def filled(text: str) -> str:
 
 
 def main() -> int:
-    """Returns the exit code: with --check 1 if a page is not up to date."""
+    """Writes or checks the pages. The exit code is 1 if a checked page is not up to date."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--check", action="store_true", help="change nothing")
+    parser.add_argument("--check", action="store_true", help="check the pages and change nothing")
     options = parser.parse_args()
     code = 0
     for page in PAGES:

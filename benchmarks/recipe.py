@@ -1,21 +1,20 @@
-"""Does another optimizer, batch size, or a warm-up of batches or lengths, learn more in the same time?
+"""Does another optimizer or batch size learn more in the same time?
 
     python benchmarks/recipe.py --text FILE --minutes 3 --seeds 2
 
-Masked language modelling on FILE (`docs/pretraining.md`), every side for as many minutes, sides in turn, each
-a fresh process with the defaults of the product but for what its name says. Optimizers: the fused AdamW of
-the product; StableAdamW (Wortsman et al. 2023, arXiv 2304.13013, algorithm 2), whose step is made smaller
-where a tensor's gradients are larger than its moments expect; Muon (Jordan et al. 2024,
-https://kellerjordan.github.io/posts/muon) for the layers' matrices with AdamW for the rest, its step as
-large as AdamW's in the root of the mean square (Liu et al. 2025, arXiv 2502.16982), Newton-Schulz on all
-matrices of a shape at once. Warm-ups take shares of the steps that AdamW made in the time. Where a name says
-nothing of tokens, a step has as many as the product takes for so much text.
+Every side trains masked language modelling on FILE (`docs/pretraining.md`) for the same time, in a fresh
+process and in turn. It has the defaults of the product except for the change that its name states. The
+optimizers are the fused AdamW of the product; StableAdamW (Wortsman et al. 2023, arXiv 2304.13013, algorithm
+2), which makes a tensor's step smaller if its gradients are larger than its moments predict; and Muon (Jordan
+et al. 2024, https://kellerjordan.github.io/posts/muon) for the layers' matrices, with AdamW for all other
+parameters. Muon's step has the same root mean square as AdamW's (Liu et al. 2025, arXiv 2502.16982), and all
+matrices of one shape share the Newton-Schulz iteration. Where a side's name does not say how many tokens a
+step has, it has as many as the product chooses for this amount of text.
 """
 
 from __future__ import annotations
 
 import json
-import math
 import tempfile
 from collections import defaultdict
 from pathlib import Path
@@ -28,15 +27,13 @@ from torch import Tensor
 from custom_bert.bench.measure import in_child, markdown, shown, write_record
 from custom_bert.rules.choices import pretrain_learning_rate
 
-QUESTION = "Optimizers, batches and warm-ups of masked language modelling at equal time"
+QUESTION = "Optimizers and batch sizes of masked language modelling at equal time"
 SIDES: dict[str, dict[str, Any]] = {
     "AdamW": {},
     "StableAdamW": {"optimizer": "StableAdamW"},
     "Muon": {"optimizer": "Muon"},
     "Muon, twice the rate": {"optimizer": "Muon", "rate": 2.0},
     "AdamW, twice the rate": {"rate": 2.0},
-    "batch warm-up": {"batch.accumulation": 2, "batch.warmup": 0.3},
-    "length warm-up": {"batch.length_warmup": 0.2},
     "4,096 tokens a step": {"batch.token_budget": 4096},
     "2,048 tokens a step": {"batch.token_budget": 2048},
     "1,024 tokens a step": {"batch.token_budget": 1024},
@@ -47,29 +44,27 @@ SIDES: dict[str, dict[str, Any]] = {
     },
 }
 BASELINE = "AdamW"
-WARM_UPS = {"batch.warmup", "batch.length_warmup"}
-"""Here shares of the steps that the baseline makes in the time."""
 
 
 class Changed(torch.optim.AdamW):
-    """AdamW that takes from the training step what the fused one takes: what gradients are divided by, and
-    whether to skip."""
+    """An AdamW that takes from the training step what the fused one takes: the divisor of the gradients, and
+    whether to skip the step."""
 
     grad_scale: Tensor | None = None
     found_inf: Tensor | None = None
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> None:  # type: ignore[override]
-        """One update; where a gradient is not finite, none."""
+        """Updates the parameters, unless a gradient is not finite."""
         if self.found_inf is None or not float(self.found_inf):
             self.update()
 
     def update(self) -> None:
-        """Changes the parameters."""
+        """Changes the parameters; each subclass has its own rule."""
         raise NotImplementedError
 
     def gradient(self, parameter: Tensor) -> Tensor:
-        """As the step clips it."""
+        """A parameter's gradient, divided as the training step demands."""
         assert parameter.grad is not None
         return parameter.grad if self.grad_scale is None else parameter.grad / self.grad_scale
 
@@ -78,7 +73,7 @@ class StableAdamW(Changed):
     """AdamW whose learning rate is divided, tensor by tensor, by max(1, RMS of gradient / sqrt(moment))."""
 
     def update(self) -> None:
-        """Not fused."""
+        """Updates one parameter after the other; unlike torch's AdamW it is not fused."""
         for group in self.param_groups:
             (beta1, beta2), lr, eps = group["betas"], group["lr"], group["eps"]
             for parameter in group["params"]:
@@ -104,7 +99,7 @@ class Muon(Changed):
     matrices: frozenset[int] = frozenset()
 
     def update(self) -> None:
-        """Matrices of a shape at once."""
+        """Updates the matrices, those of one shape at once, and then all other parameters by AdamW."""
         taken = []
         by_shape: dict[tuple[int, ...], list[tuple[Tensor, Tensor]]] = defaultdict(list)
         for group in self.param_groups:
@@ -132,8 +127,10 @@ class Muon(Changed):
 
 
 def orthogonal(wide_BMN: Tensor) -> Tensor:
-    """(B, M, N), M at most N: near the closest matrices with orthonormal rows, by five steps of
-    Newton-Schulz in bf16."""
+    """(B, M, N), approximations of the closest matrices with orthonormal rows, for M at most N.
+
+    It takes five steps of a Newton-Schulz iteration in bf16, with the coefficients of Jordan et al. 2024.
+    """
     x = wide_BMN.bfloat16()
     x = x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7)
     for _ in range(5):
@@ -143,7 +140,7 @@ def orthogonal(wide_BMN: Tensor) -> Tensor:
 
 
 def learn(arguments: dict[str, Any]) -> dict[str, Any]:
-    """One training; accuracy of hidden tokens on held-out text at its end."""
+    """Trains once. Returns accuracy and loss of hidden tokens of held-out text at the end."""
     from custom_bert import train_model
     from custom_bert.training import optim, phases
 
@@ -180,7 +177,7 @@ def learn(arguments: dict[str, Any]) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Interleaves the sides, seed by seed; the record is complete after each."""
+    """Runs the sides in turn for each seed, and writes the record after each."""
     parser = options_of(__file__, __doc__)
     parser.add_argument("--text", type=Path, required=True)
     parser.add_argument("--size", default="256x4", help="width x layers")
@@ -207,10 +204,6 @@ def main() -> None:
                 about = dict(SIDES[side])
                 settings = {**common, "seed": seed, "optim.max_minutes": options.minutes}
                 settings["optim.lr"] = rate * about.pop("rate", 1.0)
-                for name in WARM_UPS & about.keys():
-                    passes = raw[BASELINE][seed]["epochs"]
-                    settings["optim.epochs"] = math.ceil(1.1 * passes)  # the time ends it
-                    about[name] *= passes / settings["optim.epochs"]
                 arguments = {"optimizer": about.pop("optimizer", "")}
                 arguments["settings"] = {**settings, **about}
                 raw[side].append(in_child([__file__], "learn", arguments))

@@ -2,10 +2,10 @@
 
     python benchmarks/startup.py --data FOLDER
 
-FOLDER holds the four files of one set. `custom-bert --help` is a fresh process each time, from its start to
+FOLDER holds the four files of one set. `custom-bert --help` is timed as a fresh process, from its start to
 its end. The first step is timed in a fresh process with torch and the package imported, from the call of
-`train_model` to the end of the step, with texts that were tokenised before. Nothing is compared: these are
-seconds of this machine, in which a person waits.
+`train_model` to the end of the step, on texts that were tokenised before. These are seconds for which a
+person waits on this machine; nothing is compared.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ HELP, FIRST = "custom-bert --help", "the first step, texts tokenised before"
 
 
 class FirstStep(BaseException):
-    """Ends a run after its first step."""
+    """Raised to end a run after its first step; a BaseException, so that nothing handles it."""
 
 
 def first_step(arguments: dict[str, Any]) -> dict[str, Any]:
-    """Seconds from the call to the end of the first step."""
+    """Measures the seconds from the call of `train_model` to the end of the first step."""
     from custom_bert import train_model
     from custom_bert.data.reading import in_directory
     from custom_bert.training import fit
@@ -54,14 +54,14 @@ def first_step(arguments: dict[str, Any]) -> dict[str, Any]:
 
 
 def help_seconds() -> float:
-    """Of one process."""
+    """The seconds that one process of `custom-bert --help` takes."""
     begun = time.perf_counter()
     subprocess.run([sys.executable, "-m", "custom_bert", "--help"], capture_output=True, check=True)
     return time.perf_counter() - begun
 
 
 def main() -> None:
-    """Both in turn."""
+    """Measures both in turn, and writes the record."""
     parser = options_of(__file__, __doc__)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--repeats", type=int, default=5)

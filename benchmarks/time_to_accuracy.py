@@ -2,15 +2,15 @@
 
     python benchmarks/time_to_accuracy.py --data FOLDER --sets trec:0.84 sst2:0.78:10000
 
-SET:TARGET, or SET:TARGET:LINES for as many training lines, drawn once. Ours runs at its defaults, whose
-seconds include pretraining on few texts, and tuned: labels at once, as many passes as the peer's, with the
-learning rate and token budget that reach the target soonest on seed 0, or come closest. The peer is BERT of
-our width, depth and vocabulary, on the same token ids, at the Trainer's defaults and at its best on a CPU (as
-in peers.py), tuned over as many settings. All evaluate as they train; seconds are from the first step to the
-evaluation that reaches the target, evaluations included, preparation of texts not. A side that does not get
-there within the budget counts with the budget, which makes its ratio a bound, and the record says so. Our
-clock starts earlier, with the model and the co-occurrences of its token vectors. Each measurement is a fresh
-process, sides in turn.
+SET:TARGET takes all training lines, and SET:TARGET:LINES as many as given, drawn once. Ours runs at its
+defaults, whose seconds include pretraining where texts are few, and tuned: without pretraining, with the
+peer's number of epochs, and with the learning rate and token budget that reach the target soonest on seed 0,
+or come closest to it. The peer is BERT of our width, depth and vocabulary on the same token ids, at the
+Trainer's defaults and at its best on a CPU (as in peers.py), tuned over as many settings. All sides evaluate
+while they train. Seconds go from the first step to the evaluation that reaches the target, with evaluations
+and without the preparation of texts. Our clock starts earlier, before the model and its token vectors are
+made. A side that does not reach the target within the budget counts with the budget. Its ratio is then a
+bound, and the record says so. Each measurement is a fresh process, and the sides run in turn.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from common import BEST, ENVIRONMENT, QUIET, accuracy, begin, options_of, padded
+import numpy as np
+from common import BEST, ENVIRONMENT, QUIET, accuracy, begin, options_of, padded, prepared
 
 from custom_bert.bench.measure import (
     in_child,
@@ -40,13 +41,14 @@ from custom_bert.bench.sets import sample
 
 QUESTION = "Time to a fixed accuracy from scratch, against Hugging Face's Trainer"
 RATES, BATCHES, BUDGETS = (2e-4, 5e-4, 1e-3), (16, 32), (512, 1024)
-"""The grids that the peer (texts a batch) and ours (tokens a batch) are tuned over."""
+"""The grids of tuning: learning rates of both sides, texts a batch of the peer, tokens a batch of ours."""
+
 EVALUATIONS = 2
-"""Of the peer, in an epoch."""
+"""The peer's evaluations in an epoch."""
 
 
 def ours(arguments: dict[str, Any]) -> dict[str, Any]:
-    """Trains until the target or the budget is reached."""
+    """Trains ours until it reaches the target or the budget is used up."""
     from custom_bert import train_model
     from custom_bert.data.reading import in_directory
 
@@ -78,41 +80,39 @@ def _evaluations(out: Path) -> list[dict[str, Any]]:
     path = out / "metrics.jsonl"
     # the last line may be half written
     lines = path.read_text(encoding="utf-8").split("\n")[:-1] if path.exists() else []
-    return [found for line in lines if (found := json.loads(line))["kind"] == "eval"]
+    return [record for line in lines if (record := json.loads(line))["kind"] == "eval"]
 
 
 def _end_in_time(out: Path, arguments: dict[str, Any], over: threading.Event) -> None:
-    """Asks this process to end, as Ctrl-C does, when the target or the budget is reached."""
-    found: list[dict[str, Any]] = []
+    """Ends training as Ctrl-C does, when the target or the budget is reached."""
     while not over.wait(0.25):
-        found = _evaluations(out)
-        if any(m["accuracy"] >= arguments["target"] for m in found) or (
-            found and found[-1]["run_seconds"] > arguments["budget"]
+        evaluations = _evaluations(out)
+        if any(m["accuracy"] >= arguments["target"] for m in evaluations) or (
+            evaluations and evaluations[-1]["run_seconds"] > arguments["budget"]
         ):
             os.kill(os.getpid(), signal.SIGINT)
             return
 
 
 def hf(arguments: dict[str, Any]) -> dict[str, Any]:
-    """transformers' Trainer on the token ids of our tokenizer, until the target or the budget is reached."""
+    """Trains with the Trainer, on our token ids, until it reaches the target or the budget is used up."""
     import torch
     import transformers
 
     from custom_bert import machine
-    from custom_bert.config_sources import from_mapping
     from custom_bert.data.reading import in_directory
     from custom_bert.threads import thread_count
-    from custom_bert.training.prepare import prepare
 
     settings = {**in_directory(arguments["folder"]), "data.cache_dir": arguments["cache"]}
     settings["runtime.device"] = "cpu"
-    prepared = prepare(from_mapping(settings), lambda line: None)
+    plan, material = prepared(settings)
     torch.set_num_threads(thread_count())
     tuned, batch, seed = arguments["tuned"], arguments["batch"], arguments["seed"]
     half = tuned and machine.has_cpu_bf16()
 
     def examples(split: Any) -> list[dict[str, Any]]:
-        pairs = zip(split.rows_N.tolist(), split.labels_N.tolist(), strict=True)
+        labels_N = split.targets.values(np.arange(len(split.rows_N)))
+        pairs = zip(split.rows_N.tolist(), labels_N.tolist(), strict=True)
         ids = [(split.store[row].tolist(), label) for row, label in pairs]
         return [{"input_ids": i, "attention_mask": [1] * len(i), "labels": label} for i, label in ids]
 
@@ -137,18 +137,18 @@ def hf(arguments: dict[str, Any]) -> dict[str, Any]:
             control.should_training_stop = bool(reached) or seconds > arguments["budget"]
 
     config = transformers.BertConfig(
-        vocab_size=prepared.tokenizer.vocab_size,
-        hidden_size=prepared.encoder.hidden_size,
-        num_hidden_layers=prepared.encoder.num_hidden_layers,
-        num_attention_heads=prepared.encoder.num_attention_heads,
-        intermediate_size=prepared.encoder.intermediate_size,
-        max_position_embeddings=prepared.max_length,
+        vocab_size=material.tokenizer.vocab_size,
+        hidden_size=plan.encoder.hidden_size,
+        num_hidden_layers=plan.encoder.num_hidden_layers,
+        num_attention_heads=plan.encoder.num_attention_heads,
+        intermediate_size=plan.encoder.intermediate_size,
+        max_position_embeddings=plan.config.data.max_length,
         attention_probs_dropout_prob=0.0 if tuned else 0.1,
-        num_labels=len(prepared.dataset.labels),
+        num_labels=len(material.source.labels),
         attn_implementation="eager" if half else "sdpa",
     )
     transformers.set_seed(seed)
-    train = examples(prepared.train)
+    train = examples(material.train)
     with tempfile.TemporaryDirectory() as folder:
         common: dict[str, Any] = {**QUIET, "output_dir": folder, "seed": seed}
         common["num_train_epochs"] = arguments["epochs"]
@@ -160,8 +160,8 @@ def hf(arguments: dict[str, Any]) -> dict[str, Any]:
         trainer = transformers.Trainer(
             model=transformers.BertForSequenceClassification(config),
             args=transformers.TrainingArguments(**common),
-            train_dataset=train,  # type: ignore[arg-type]
-            eval_dataset=examples(prepared.val),  # type: ignore[arg-type]
+            train_dataset=train,
+            eval_dataset=examples(material.val),
             data_collator=partial(padded, multiple=8 if tuned else 1),
             compute_metrics=accuracy,
             callbacks=[Watch()],
@@ -181,7 +181,7 @@ SIDES = (DEFAULTS, TUNED, PEER_TUNED, PEER_DEFAULTS)
 
 
 def settings_of(lr: float, size: int, epochs: int, *, peer: bool) -> dict[str, Any]:
-    """A point of the grid."""
+    """The arguments of a child for a point of the grid."""
     if peer:
         return {"tuned": True, "lr": lr, "batch": size}
     settings = {"optim.pretrain_epochs": 0, "optim.epochs": epochs}
@@ -189,7 +189,7 @@ def settings_of(lr: float, size: int, epochs: int, *, peer: bool) -> dict[str, A
 
 
 def tuned(arguments: dict[str, Any], *, peer: bool) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """The settings that reach the target soonest or come closest, and what the whole grid gave."""
+    """The settings that reach the target soonest or come closest, and the results of the whole grid."""
     grid, who = [], "hf" if peer else "ours"
     for lr, size in itertools.product(RATES, BATCHES if peer else BUDGETS):
         settings = settings_of(lr, size, arguments["epochs"], peer=peer)
@@ -211,12 +211,12 @@ COMPARISONS = (
 
 
 def ratios(sides: dict[str, list[dict[str, Any]]], own: str, peer: str) -> list[float]:
-    """Their seconds over ours, seed by seed."""
+    """The ratios of their seconds to ours, one for each seed."""
     return [b["seconds"] / a["seconds"] for a, b in zip(sides[own], sides[peer], strict=False)]
 
 
 def table_of(raw: Raw, targets: dict[str, float]) -> list[str]:
-    """A row a set and side."""
+    """The tables: a row for each set and side, then the ratios."""
     rows = []
     for name, sides in raw.items():
         for side, found in sides.items():
@@ -233,29 +233,29 @@ def table_of(raw: Raw, targets: dict[str, float]) -> list[str]:
                     ]
                 )
     head = ["set", "target", "side", "reached it", "seconds (this run)", "best accuracy, %"]
-    found = [
+    compared = [
         [f"{one['id']}{_bound(one)}", shown(values)]
         for one, values in zip(results_of(raw), _all_ratios(raw), strict=True)
     ]
-    return [*markdown(head, rows), "", *markdown(["comparison", "time, theirs / ours"], found)]
+    return [*markdown(head, rows), "", *markdown(["comparison", "time, theirs / ours"], compared)]
 
 
 def _bound(one: dict[str, Any]) -> str:
-    """What a side that did not get there makes of a ratio."""
+    """Words for a ratio that is only a bound, because a side did not always reach the target."""
     if one["lower_bound"] and one["upper_bound"]:
         return " (neither always reached it: no ratio)"
     return " (at least)" if one["lower_bound"] else " (at most)" if one["upper_bound"] else ""
 
 
 def _all_ratios(raw: Raw) -> list[list[float]]:
-    """Of every set and comparison, where there are any."""
-    found = [ratios(sides, own, peer) for sides in raw.values() for own, peer in COMPARISONS]
-    return [values for values in found if values]
+    """The ratios of every set and comparison that has any."""
+    by_comparison = [ratios(sides, own, peer) for sides in raw.values() for own, peer in COMPARISONS]
+    return [values for values in by_comparison if values]
 
 
 def results_of(raw: Raw) -> list[dict[str, Any]]:
-    """C5 by set and peer, as a record states it."""
-    found = []
+    """Target C5 by set and comparison, as entries of the record."""
+    results = []
     for name, sides in raw.items():
         for own, peer in COMPARISONS:
             if values := ratios(sides, own, peer):
@@ -263,12 +263,12 @@ def results_of(raw: Raw) -> list[dict[str, Any]]:
                     "lower_bound": not all(one["reached"] for one in sides[peer]),
                     "upper_bound": not all(one["reached"] for one in sides[own]),
                 }
-                found.append({**ratio_row(f"C5: {name}, {own}, against {peer}", values), **bounds})
-    return found
+                results.append({**ratio_row(f"C5: {name}, {own}, against {peer}", values), **bounds})
+    return results
 
 
 def main() -> None:
-    """Tunes both, then interleaves the sides; the record is complete after each round."""
+    """Tunes both sides, then runs all sides in turn, and writes the record after each round."""
     parser = options_of(__file__, __doc__)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--sets", nargs="+", required=True, help="NAME:TARGET, or NAME:TARGET:LINES")

@@ -1,7 +1,7 @@
 """Batch: packed tokens and where their sequences lie; the only type that crosses from data to models.
 
-The rows of a batch are one long list of tokens, which its `Layout` (layout.py) divides among sequences. Three
-ways of batching come out of one description:
+The rows of a batch are one long list of tokens, which its `Layout` (layout.py) divides among sequences. This
+one description covers three ways of batching:
 
 - padded, the legacy way: one block, every slot max_length long;
 - near-equal lengths: a few blocks, next to no padding;
@@ -23,19 +23,19 @@ from custom_bert.layout import Layout, blocks_of
 
 
 def like(array: np.ndarray, tensor: Tensor) -> Tensor:
-    """An array as a tensor, in page-locked memory if another tensor is."""
-    found = torch.from_numpy(array)
-    return found.pin_memory() if tensor.is_pinned() else found
+    """Returns an array as a tensor, in page-locked memory if the other tensor is."""
+    made = torch.from_numpy(array)
+    return made.pin_memory() if tensor.is_pinned() else made
 
 
 @dataclass(frozen=True)
 class Windows:
-    """What sequences are that are windows of longer texts.
+    """Says for each sequence of which text it is a window.
 
     Attributes:
-        text_N: (N,) int64 the text of each sequence, ascending.
-        start_N: (N,) int64 array, the token of the text at which it starts.
-        num_texts: N or fewer.
+        text_N: (N,) int64, the index of each sequence's text in the batch, ascending.
+        start_N: (N,) int64 array, the index of the text's token at which the window starts.
+        num_texts: the number of texts, N or fewer.
     """
 
     text_N: Tensor
@@ -43,20 +43,20 @@ class Windows:
     num_texts: int
 
     def mean(self, x_NC: Tensor) -> Tensor:
-        """(N, C) of sequences -> (texts, C), the mean of each text's windows, in fp32 at least."""
+        """Returns (texts, C), the mean over each text's windows of (N, C), in fp32 or better."""
         x_NC = x_NC.to(torch.promote_types(x_NC.dtype, torch.float32))
         sums = x_NC.new_zeros(self.num_texts, x_NC.shape[1]).index_add(0, self.text_N, x_NC)
-        ones_N1 = x_NC.new_ones(len(x_NC), 1)  # bincount would have a GPU waited for
+        ones_N1 = x_NC.new_ones(len(x_NC), 1)  # bincount would make the host wait for a GPU
         return sums / ones_N1.new_zeros(self.num_texts, 1).index_add(0, self.text_N, ones_N1)
 
 
 @dataclass(frozen=True)
 class Targets:
-    """What a model is to predict of a batch. What the values mean, the task knows (`custom_bert.tasks`).
+    """What a model has to predict. Only the task knows what the values mean (`custom_bert.tasks`).
 
     Attributes:
-        values: (N, ...) for the texts, say the index of each text's class; or (M, ...) for single rows.
-        rows_M: (M,) int64 the rows that the values belong to; None where they belong to the texts.
+        values: (N, ...) for the texts, as the index of each text's class; or (M, ...) for single rows.
+        rows_M: (M,) int64, the rows that the values belong to; None if they belong to the texts.
     """
 
     values: Tensor
@@ -66,24 +66,24 @@ class Targets:
         return len(self.values)
 
     def to(self, device: torch.device) -> Targets:
-        """The same targets on `device`."""
+        """Returns the same targets on `device`."""
         rows_M = None if self.rows_M is None else self.rows_M.to(device, non_blocking=True)
         return Targets(self.values.to(device, non_blocking=True), rows_M)
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Token rows, their positions and their layout, with targets if there are any.
+    """Token rows with their positions and their layout, and targets if there are any.
 
     Attributes:
         input_ids_T: (T,) int64.
-        positions_T: (T,) int64, rising within each sequence, from 0 at its first token.
-        layout: where sequences lie.
-        targets: what is to be predicted, or None; where sequences are windows, of each text.
-        num_tokens: real tokens, without padding.
-        indices: of the examples, in the batch's order; empty where nobody needs them.
-        windows: of which texts the sequences are windows; None where each is a text.
-        stands_in: whether it counts for nothing, and is there for a process that has nothing else to do.
+        positions_T: (T,) int64, the tokens' positions, rising from 0 within each sequence.
+        layout: where the sequences lie among the rows.
+        targets: what has to be predicted, or None. If sequences are windows, there is one for each text.
+        num_tokens: the number of tokens, without padding and filler.
+        indices: the indices of the examples in the batch's order; empty if nothing needs them.
+        windows: of which texts the sequences are windows; None if each sequence is a text.
+        stands_in: whether it counts for nothing, because only other ranks have examples left.
     """
 
     input_ids_T: Tensor
@@ -97,7 +97,7 @@ class Batch:
 
     @property
     def num_rows(self) -> int:
-        """T: rows that go through the layers, padding included."""
+        """T, the number of rows that go through the layers, with padding and filler."""
         return len(self.input_ids_T)
 
     @property
@@ -107,11 +107,11 @@ class Batch:
 
     @property
     def num_texts(self) -> int:
-        """Sequences, or the texts that they are windows of."""
+        """The number of texts: N, or fewer if the sequences are windows of texts."""
         return self.num_sequences if self.windows is None else self.windows.num_texts
 
     def to(self, device: torch.device) -> Batch:
-        """The same batch on `device`, copied asynchronously from pinned memory."""
+        """Returns the same batch on `device`. From page-locked memory it is copied asynchronously."""
         if device.type == "cpu":
             return self
 
@@ -145,16 +145,16 @@ class Batch:
         """Lays sequences of token ids out as a batch.
 
         Args:
-            sequences: one integer array each, none empty.
-            positions: of each sequence's tokens, where they do not count up from 0.
-            slots: rows of each sequence's slot, at least its length: one number for all, or (N,); None
-                packs without padding.
-            rows: T; filler follows the last slot. None ends with the last slot.
-            pad_token_id: fills padding and filler rows.
+            sequences: an integer array for each sequence, none empty.
+            positions: the positions of each sequence's tokens; None if they count up from 0.
+            slots: the number of rows of each sequence's slot, at least its length: one number for all, or
+                (N,). None packs without padding.
+            rows: T; filler follows the last slot. None ends the batch with the last slot.
+            pad_token_id: the id in rows of padding and filler.
             targets: (N, ...) values of the texts' targets.
-            indices: of the examples, kept as they are; of texts, where sequences are windows.
-            texts: of which text each sequence is a window, and from which token on; None where each is one.
-            pin_memory: allocate page-locked memory, for asynchronous copies to a GPU.
+            indices: the indices of the examples. If sequences are windows, those of their texts.
+            texts: the arrays `Windows.text_N` and `Windows.start_N`; None if each sequence is a text.
+            pin_memory: whether to allocate page-locked memory, for asynchronous copies to a GPU.
         """
         lengths = np.fromiter((len(s) for s in sequences), dtype=np.int64, count=len(sequences))
         assert len(lengths) and lengths.min() > 0, "a batch needs sequences, none of them empty"
@@ -190,5 +190,5 @@ class Batch:
 
 
 def round_up(value: int, step: int) -> int:
-    """The next multiple of `step`."""
+    """Returns the smallest multiple of `step` that is at least `value`."""
     return -(-value // step) * step

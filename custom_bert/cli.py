@@ -1,6 +1,7 @@
-"""The command line: custom-bert COMMAND, and `custom_bert.commands` holds a class for each command.
+"""The command line, custom-bert COMMAND: the table of all commands.
 
-Nothing here imports torch until a command needs it.
+Each command is a class of `custom_bert.commands` or `custom_bert.bench.commands`. None of these modules
+imports torch before a command runs, so that the help is fast.
 """
 
 from __future__ import annotations
@@ -35,5 +36,9 @@ PROGRAM = Group(about="Train, evaluate and use text classifiers.", commands=COMM
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs one command; returns the exit code."""
+    """Runs one command and returns the exit code.
+
+    Args:
+        argv: the words after `custom-bert`; None for those that this process was given.
+    """
     return run_program(PROGRAM, "custom-bert", argv)

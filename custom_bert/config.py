@@ -1,10 +1,15 @@
-"""What a user can set: frozen dataclasses, and what is valid. How they are read: `config_sources.py`.
+"""The settings: frozen dataclasses, with the help text of each setting beneath it, and checks of their
+values.
 
-Standard library only, so that `custom-bert --help` and editors stay fast. `None` means that the preset
-(`presets.py`) or a rule on the data and the machine (`rules/choices.py`) decides; what was decided is
-printed with its reason and stored in the run directory.
+`config_sources` reads them from files and mappings. The text beneath a field is what `custom-bert train
+--help` and docs/configuration.md show.
 
-Precedence: command line, then the config file, then the preset, then the rules.
+`None` means that the user leaves a setting open. It is then decided by the pretrained encoder, the task, the
+preset (`presets`) or a rule on the data and the machine (`rules.choices`), in this order. What was decided is
+printed with its reason, and stored in the run directory. What a user does set comes from the command line,
+then from the config file.
+
+Only the standard library is imported, so that `custom-bert --help` and editors stay fast.
 """
 
 from __future__ import annotations
@@ -36,7 +41,7 @@ TaskName = Literal["classification", "multi_label", "masked_lm"]
 Schedule = Literal["cosine", "linear", "wsd"]
 
 KERNELS_WITH_DROPOUT: tuple[Kernel, ...] = ("naive", "matmul", "dense")
-"""The attention kernels that can drop attention weights; the others have no such operation."""
+"""The attention kernels that can drop attention weights. The others have no such operation."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,81 +49,97 @@ class DataConfig:
     """Files, texts and tokens."""
 
     corpus: tuple[str, ...] = ()
-    """For masked_lm: files of running text (.txt, .txt.gz, .txt.zst), or folders of them, with a paragraph a
-    line and a blank line between documents."""
+    """For masked_lm: files of running text (.txt, .txt.gz, .txt.zst), or folders of such files. A line is a
+    paragraph, and a blank line stands between documents."""
     train_texts: str = "data/train_dataset.txt"
-    """Training texts, UTF-8, one a line."""
+    """File of training texts in UTF-8, one text a line."""
     train_labels: str = "data/train_labels.txt"
-    """Training labels; line i belongs to line i of the texts."""
+    """File of training labels. Line i belongs to line i of the training texts."""
     val_texts: str = "data/val_dataset.txt"
-    """Validation texts. If neither validation file exists, a share of the training lines is set aside."""
+    """File of validation texts, on which the model is measured. If neither validation file exists,
+    `data.val_fraction` of the training lines is set aside instead."""
     val_labels: str = "data/val_labels.txt"
-    """Validation labels."""
+    """File of validation labels. Line i belongs to line i of the validation texts."""
     val_fraction: float | None = None
-    """Share that is set aside to measure and does not train, drawn by `seed`: of the training lines where
-    there are no validation files, stratified by label; of the documents for masked_lm. None: by the task."""
+    """Share of the data that is set aside to measure the model and does not train it. Where there are no
+    validation files, it is a share of the training lines, drawn by `seed` so that every label keeps its
+    share. For masked_lm it is a share of the documents. None takes 0.1, or 0.01 for masked_lm."""
     label_separator: str = "\t"
-    """For multi_label: what stands between the labels of a line. No label may hold it."""
+    """For multi_label: the characters between the labels of a line. No label may contain them."""
     max_length: int | None = None
-    """Tokens of a text that are kept, or of each window, [CLS] and [SEP] included. None: the preset's."""
+    """Largest number of tokens that the model reads of a text, or of each window, with [CLS] and [SEP]. Raise
+    it if many texts are cut, which training reports; time and memory grow with it. None takes the preset's
+    value, 128 for masked_lm, and at most the positions of a pretrained encoder."""
     long_texts: LongTexts = "head"
-    """What becomes of a longer text. head: its head is kept; head_tail: a quarter from its head, the rest
-    from its end (Sun et al. 2019, arXiv 1905.05583); windows: all of it, in up to 16 windows whose logits are
-    averaged."""
+    """What becomes of a text with more than `data.max_length` tokens. head keeps its beginning. head_tail
+    keeps a quarter from the beginning and the rest from the end (Sun et al. 2019, arXiv 1905.05583). windows
+    reads all of it, in up to 16 windows whose logits are averaged, which takes more time."""
     tokenizer: str | None = None
-    """A vocab.txt or tokenizer.json to use. None: a WordPiece vocabulary is trained on the training texts."""
+    """A vocab.txt or tokenizer.json to use. None trains a WordPiece vocabulary on the training texts."""
     lowercase: bool = True
-    """Whether the tokenizer folds case: a trained one, or that of a vocab.txt. A tokenizer.json says it."""
+    """Whether the tokenizer turns capitals into small letters, for a trained vocabulary or a vocab.txt. Set
+    it to False if capitals matter for your labels. A tokenizer.json says so itself."""
     cache_dir: str | None = None
-    """Where tokenised data is kept between runs. None: custom-bert in the user's cache directory. Where the
-    system refuses to write, the next place is taken, and a line says so."""
+    """Directory that keeps tokenised data between runs. None takes custom-bert in the user's cache directory.
+    If the system refuses to write there, the next possible place is taken, and a line says so."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig:
-    """The encoder. Every None is filled from the preset, or from `size`, or from the data."""
+    """The encoder. With `model.init_from`, what is left open here is as the pretrained encoder has it."""
 
     init_from: str | None = None
-    """A trained encoder to start from: a directory in Hugging Face's layout (bert, roberta, distilbert,
-    roberta-prelayernorm, modernbert), an id on the Hub, or a run of ours. Architecture and tokenizer are
-    its own. None: from scratch."""
+    """A pretrained encoder to start from: a directory in Hugging Face's layout (bert, roberta, distilbert,
+    roberta-prelayernorm, modernbert), an id on the Hub, or a run directory. It brings its architecture and
+    its tokenizer. It usually helps most where there is little data. None trains from scratch."""
     size: Size | None = None
-    """Width and depth by name: tiny 128x2, mini 256x4, small 512x4, medium 512x8, base 768x12
-    (Turc et al. 2019). None: by the number of training tokens."""
+    """Width and depth by name: tiny 128x2, mini 256x4, small 512x4, medium 512x8, base 768x12 (Turc et al.
+    2019, arXiv 1908.08962). None goes by the number of training tokens, from 256x2 up to 512x4."""
     vocab_size: int | None = None
-    """Entries of a tokenizer trained from the data. None: by the amount of text."""
+    """Number of entries of a vocabulary that is trained on the texts. None takes 8,000 to 30,000, by the
+    amount of text."""
     hidden_size: int | None = None
-    """Width of the token vectors. None: by `size`."""
+    """Width of the token vectors. Set it for a width that no `model.size` has. None goes by `model.size`."""
     num_hidden_layers: int | None = None
-    """Encoder layers. None: by `size`."""
+    """Number of encoder layers. Set it for a depth that no `model.size` has. None goes by `model.size`."""
     num_attention_heads: int | None = None
-    """Attention heads; must divide hidden_size. None: hidden_size / 64."""
+    """Number of attention heads. It has to divide the width. None takes the width divided by 64."""
     intermediate_size: int | None = None
-    """Width of the MLP between its two projections. None: 4 x hidden_size (gated: 2.5 x)."""
+    """Width of the MLP between its two projections. None takes 4 times the width of the token vectors, or 2.5
+    times for a gated MLP."""
     norm: Norm | None = None
-    """LayerNorm before each sublayer (pre) or after each residual sum (post)."""
+    """Where LayerNorm is. pre normalises the input of each sublayer, which trains stably (Xiong et al. 2020).
+    post normalises each residual sum, as the original BERT does. None takes the preset's value."""
     position: Position | None = None
-    """How positions enter: a learned table, or rotation of queries and keys (rope)."""
+    """How positions enter. learned adds a table of vectors; rope rotates queries and keys by position (Su et
+    al. 2021). None takes the preset's value."""
     hidden_act: Activation | None = None
-    """Activation of the MLP: gelu (erf), its tanh approximation, or relu."""
+    """Activation of the MLP: gelu in its exact form, gelu_tanh, which approximates it, or relu. None takes
+    gelu."""
     mlp: Mlp | None = None
-    """plain: up, activation, down. gated: GeGLU, activation(up) x gate, down (Shazeer 2020)."""
+    """Form of the MLP. plain is up, activation, down. gated is GeGLU: activation(up) times gate, then down
+    (Shazeer 2020, arXiv 2002.05202). None takes the preset's value."""
     bias: bool | None = None
-    """Whether linear layers and norms of the encoder have biases."""
+    """Whether linear layers and norms of the encoder have biases. None takes the preset's value."""
     pooling: Pooling | None = None
-    """What represents a text: the first token (cls) or the mean of all tokens."""
+    """What represents a text for the classification head: cls, the vector of the first token, or mean, the
+    mean of all tokens. None takes the preset's value."""
     hidden_dropout: float | None = None
-    """Dropout of embeddings, sublayer outputs and the classification head."""
+    """Dropout rate of embeddings, sublayer outputs and the classification head. Raise it if the model
+    overfits. None takes the preset's value."""
     attention_dropout: float = 0.0
-    """Dropout of attention weights. Only the naive, matmul and dense kernels have it."""
+    """Dropout rate of attention weights. Only the naive, matmul and dense kernels can drop them."""
     local_attention: int | None = None
-    """Width of the local attention window in tokens, 0 for none: |i - j| <= local_attention // 2."""
+    """Width of the window of local attention in tokens: token i sees token j if |i - j| is at most half of
+    it, which saves time for long texts. 0 lets every token see all others. None takes the preset's value."""
     global_attn_every_n_layers: int | None = None
-    """With local attention: layers 0, n, 2n, ... see the whole sequence."""
+    """With local attention: layers 0, n, 2n, ... see the whole sequence. None takes the preset's value."""
     rope_theta: float | None = None
-    """Base of the rotary frequencies, in global layers."""
+    """With rope: base of the rotary frequencies in layers that see the whole sequence. None takes the
+    preset's value."""
     local_rope_theta: float | None = None
-    """Base of the rotary frequencies, in local layers."""
+    """With rope and local attention: base of the rotary frequencies in local layers. None takes the preset's
+    value."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,15 +147,18 @@ class BatchConfig:
     """How examples are grouped into batches."""
 
     plan: Plan | None = None
-    """padded: random batches padded to max_length. uniform_length: texts of near-equal length.
-    packed: texts concatenated without padding. None: the preset's."""
+    """How batches are formed. uniform_length groups texts of near-equal length, with hardly any padding.
+    packed puts texts of any length one after the other, without padding. padded pads random texts to
+    `data.max_length`, as the original BERT does, and is slow. None takes the preset's value."""
     token_budget: int | None = None
-    """Tokens of a batch (uniform_length, packed). None: by the amount of data."""
+    """Largest number of tokens of a batch, padding included, for uniform_length and packed. A larger one
+    takes more memory and makes fewer steps. None goes by the amount of data and the memory."""
     batch_size: int | None = None
-    """Examples of a batch (padded), or the most that a batch may hold (other plans). None: 32 for
-    padded, unlimited otherwise."""
+    """For padded: the number of texts of a batch; None takes 32. For the other plans: the largest number of
+    texts of a batch; None sets no limit."""
     accumulation: int = 1
-    """Batches whose gradients are summed for one optimizer step."""
+    """Number of batches whose gradients are summed for one optimizer step. Raise it, and lower
+    `batch.token_budget`, if a batch does not fit into memory."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,67 +166,76 @@ class OptimConfig:
     """Optimizer, schedule, evaluation and stopping."""
 
     lr: float | None = None
-    """Peak learning rate for the labels. None: by the model's width, and whether it was pretrained."""
+    """Peak learning rate. Lower it if the loss rises or is not finite. None goes by the model's width, and by
+    whether the encoder is pretrained."""
     epochs: int | None = None
-    """Passes over the training data. None: by the number of training tokens."""
+    """Number of passes over the training data. None goes by the number of training tokens."""
     embedding_init: Literal["random", "ppmi", "checkpoint"] | None = None
-    """How token vectors start: random, from the checkpoint of model.init_from, or from the co-occurrences in
-    the training texts (factorised positive pointwise mutual information, Levy and Goldberg 2014). None:
-    the preset's."""
+    """How token vectors start. random draws them. ppmi computes them from the co-occurrences of tokens in the
+    training texts (factorised positive pointwise mutual information, Levy and Goldberg 2014). checkpoint
+    takes those of `model.init_from`. None takes checkpoint if there is one, else the preset's value."""
     embedding_lr_factor: float | None = None
-    """Learning rate of the token vectors while the labels are learned, as a share of `lr`; 0 keeps them as
-    they are. None: by how they start."""
+    """Learning rate of the token vectors while the labels are learned, as a share of `optim.lr`. 0 leaves
+    them as they are. None takes 0.4 for vectors from co-occurrences, else 1."""
     layer_lr_decay: float | None = None
-    """Factor of the learning rate from the head down, layer by layer; 1 for one rate everywhere. None:
-    below 1 for a trained encoder."""
+    """Factor of the learning rate from each layer to the next below, so that lower layers change less. 1
+    gives all layers one rate. None takes 0.95 for a pretrained encoder, else 1."""
     freeze_layers: int = 0
-    """How many of the lowest layers keep their weights, the embeddings with them; 0 for none."""
+    """Number of the lowest layers of a pretrained encoder that keep their weights, the embeddings with them.
+    This saves time and memory. 0 trains all layers."""
     pretrain_epochs: int | None = None
-    """Passes of masked language modelling over the training texts before the labels are learned; 0 for
-    none. None: the preset's, or by the number of training tokens."""
+    """Number of passes of masked language modelling over the training texts before the labels are learned. 0
+    means none. None takes the preset's value, or 30 where there are at most 80,000 training tokens and no
+    pretrained encoder, else 0."""
     mask_rate: float = 0.3
-    """Share of the tokens that language modelling hides (Wettig et al. 2022, arXiv 2202.08005: more than
-    BERT's 0.15)."""
+    """Share of the tokens that language modelling hides. More than BERT's 0.15 often learns better (Wettig
+    et al. 2022, arXiv 2202.08005)."""
     whole_words: bool = False
-    """Whether language modelling hides all tokens of a word or none."""
+    """Whether language modelling hides either all tokens of a word or none of them."""
     warmup: float = 0.1
-    """Share of all steps during which the learning rate rises linearly from 0."""
+    """Share of all steps during which the learning rate rises linearly from 0 to its peak."""
     schedule: Schedule | None = None
-    """How the learning rate falls after the warm-up, to 0 at the last step: along half a cosine, a line, or
-    not at all until the last `decay` share of the steps (wsd: warm-up, stable, decay). None: wsd for
-    masked_lm, linear for a trained encoder, else cosine."""
+    """How the learning rate falls after the warm-up, to 0 at the last step: cosine along half a cosine,
+    linear along a line, wsd (warm-up, stable, decay) not at all until the last `optim.decay` share of the
+    steps. None takes wsd for masked_lm, linear for a pretrained encoder, else cosine."""
     decay: float = 0.2
-    """Share of all steps during which wsd falls, as 1 - sqrt (Haegele et al. 2024, arXiv 2405.18392).
-    masked_lm keeps the encoder from before the fall in stable/, with the optimizer's moments: another fall,
-    or more training, can begin there (model.init_from)."""
+    """For wsd: the share of all steps during which the learning rate falls, as 1 - sqrt (Haegele et al. 2024,
+    arXiv 2405.18392). masked_lm keeps the encoder from before the fall in stable/, with the optimizer's
+    moments. Training can go on from there, or fall again, by `model.init_from`."""
     weight_decay: float | None = None
-    """AdamW's decoupled decay of matrices; biases, norms and embeddings have none. None: the preset's."""
+    """AdamW's decoupled decay of matrices; biases, norms and embeddings have none. None takes the preset's
+    value."""
     clip_norm: float = 1.0
-    """Largest norm of the gradient; larger ones are scaled down."""
+    """Largest norm of the gradient of a step. A larger gradient is scaled down to it."""
     token_dropout: float | None = None
-    """Share of a training text's tokens that are left out, other ones in every epoch: learning is more
-    robust, and takes less time. None: the preset's, or by the mean length of the texts."""
+    """Share of the tokens that are left out of each training text, other ones in every epoch. This makes the
+    model more robust and an epoch shorter. 0 leaves out none. None takes the preset's value, 0 for a
+    pretrained encoder, or a share from 0.1 for short texts to 0.5 for long ones."""
     r_drop: float | None = None
-    """Weight of R-Drop (Liang et al. 2021): each text passes twice, under different dropout, and the two
-    predictions are drawn together. 0 for none. None: the preset's, or by the number of training tokens."""
+    """Weight of R-Drop (Liang et al. 2021, arXiv 2106.14448): each text passes twice under different dropout,
+    and the two predictions are drawn together. It helps where there is little data, and takes twice the time.
+    0 means none. None takes the preset's value, 0 for a pretrained encoder, or 6 where there are at most
+    80,000 training tokens, else 0."""
     label_smoothing: float = 0.0
-    """Probability mass that the target distribution spreads over all classes."""
+    """Share of the target's probability that is spread over all classes. Try 0.1 if some labels are wrong."""
     class_weights: Literal["none", "balanced"] = "none"
-    """balanced: a class's examples weigh examples / (classes x examples of the class)."""
+    """none: every example weighs the same. balanced: every class weighs the same, so that rare classes are
+    learned better. An example then weighs examples / (classes x examples of its class)."""
     metric: Metric | None = None
-    """Measure of the validation rows by which the best weights are chosen. classification: accuracy, or
-    macro_f1 for unbalanced labels. multi_label: micro_f1, macro_f1 or exact_match. masked_lm: perplexity.
-    None: the first of these."""
+    """Measure on the validation data by which the best weights are chosen. classification has accuracy and,
+    for classes of very different size, macro_f1. multi_label has micro_f1, macro_f1 and exact_match.
+    masked_lm has perplexity. None takes the first of these."""
     eval_every: int | None = None
-    """Optimizer steps between evaluations. None: once an epoch, 10 to 20 times in a run, 4 to 20 times of a
-    trained encoder; with `max_minutes`, as often by shares of the time; and less often where there is much to
-    evaluate, which takes about a fifth of the time, but at least four evaluations, and a twentieth in masked
-    language modelling."""
+    """Number of optimizer steps between two evaluations. None evaluates once an epoch, but 10 to 20 times in
+    a run (4 to 20 times for a pretrained encoder). Where that would take more than a fifth of the time, it
+    evaluates less often, but at least four times. For masked_lm, evaluations take about a twentieth of the
+    time. With `optim.max_minutes`, evaluations are spread over the time instead of the steps."""
     patience: int | None = None
-    """Stop when `metric` has not improved for this many optimizer steps. None: never."""
+    """Stop when `optim.metric` has not improved for this many optimizer steps. None never stops early."""
     max_minutes: float | None = None
-    """Train for no longer than this: the schedule is compressed to it. Reading the data comes before, and the
-    last evaluation after it. Such a run is not bit-reproducible."""
+    """Train for at most this many minutes. The learning rate falls to 0 within this time. Reading the data
+    and the last evaluation take time beyond it. A second run gives slightly different weights, since it makes
+    another number of steps. None sets no limit."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -210,33 +243,40 @@ class RuntimeConfig:
     """The machine. Nothing here changes what is learned, beyond rounding."""
 
     device: Literal["cpu", "cuda", "mps"] | None = None
-    """None: cuda if there is one, else cpu. mps is refused, since it is not supported."""
+    """Where to train. None takes cuda if there is a CUDA device, else cpu. mps is refused, since it is not
+    supported."""
     precision: Precision | None = None
-    """bf16 and fp16 mean automatic mixed precision over fp32 weights. None: the preset's, or the fastest
-    that the machine computes in hardware. Where bf16 products would be wrong on a CPU, as OpenMP gives fewer
-    threads than torch counts on, fp32 is taken, with a line that says so."""
+    """Number format of matrix products. bf16 and fp16 compute in it wherever that is safe (automatic mixed
+    precision), and keep the weights in fp32. None takes the preset's value, or the fastest format that the
+    machine computes in hardware. If bf16 would compute wrong numbers on a CPU, since OpenMP gives fewer
+    threads than torch counts on, fp32 is taken, and a line says so."""
     attention: Kernel | None = None
-    """Attention kernel. None: by batch layout, device and precision."""
+    """Kernel that computes attention. All kernels give the same result up to rounding, so set it only to
+    compare their speed. None takes the preset's value, or goes by batch layout, device and precision."""
     skip_unread: bool | None = None
-    """Whether the last layer leaves out what only unread rows need: texts are classified by their first
-    token, language modelling reads masked tokens. Same result, fewer operations. None: the preset's."""
+    """Whether the last layer leaves out what only unread rows need. With cls pooling only the first token of
+    a text is read, and in language modelling only hidden tokens are. The result is the same with less work.
+    None takes the preset's value."""
     compile: bool | None = None
-    """Fuse kernels with torch.compile. None: off, as it did not pay on CPUs; on CUDA it is not measured."""
+    """Whether torch.compile fuses operations. None takes False: it did not pay on CPUs, and on CUDA it is not
+    measured. The first step takes longer with it."""
     shard: bool = False
-    """Of several processes: divide weights, gradients and moments among them (FSDP2) instead of copying them
-    to each (DDP)."""
+    """With several processes: divide weights, gradients and moments among them (FSDP2) instead of giving each
+    process all of them (DDP). It is for models that do not fit on one device."""
     threads: int | None = None
-    """CPU threads. None: the cores that this process may use, or what OMP_NUM_THREADS says; never more than
-    OMP_THREAD_LIMIT."""
+    """Number of CPU threads. None takes the cores that this process may use, or what OMP_NUM_THREADS says,
+    and never more than OMP_THREAD_LIMIT."""
     deterministic: bool = False
     """Refuse operations whose result may differ between runs (torch.use_deterministic_algorithms)."""
     checkpoint_every: int | None = None
-    """Optimizer steps between checkpoints, from which the same command continues; 0 for none but after a
-    request to end. None: every 15 seconds or more, so that saving takes at most 3 % of the time."""
+    """Number of optimizer steps between two checkpoints, from which the same command continues an interrupted
+    run. 0 saves one only when the run is asked to end, as by Ctrl-C. None saves every 15 seconds or less
+    often, so that saving takes at most 3 % of the time."""
     log_every: int | None = None
-    """Optimizer steps between log lines. None: about 100 lines in a run."""
+    """Number of optimizer steps between two log lines. None prints about 100 lines in a run."""
     tensorboard: bool = False
-    """Also write TensorBoard event files into the run directory (extra: tensorboard)."""
+    """Whether TensorBoard's event files are written into the run directory too. This needs the extra
+    tensorboard."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -244,15 +284,18 @@ class TrainConfig:
     """Everything that defines a training run."""
 
     preset: Preset = "custom"
-    """legacy: the original BERT recipe, every optimisation off. custom: pre-norm, fast kernels, near-equal
-    lengths. modern: rotary positions, gated MLP, local attention."""
+    """A set of defaults. custom is fast: pre-norm, fast kernels, batches of near-equal lengths. modern adds
+    rotary positions, a gated MLP and local attention, for longer texts. legacy is the original BERT, with
+    every optimisation off, to compare with."""
     task: TaskName = "classification"
-    """What is learned. classification: one label a text. multi_label: any number of labels a text. masked_lm:
-    an encoder is pretrained on running text, data.corpus."""
+    """What is learned. classification: each text has one label. multi_label: each text has any number of
+    labels. masked_lm: an encoder is pretrained on running text, `data.corpus`."""
     out: str | None = None
-    """Run directory. None: runs/ and the hash of the resolved config and the data."""
+    """Run directory to write. None takes runs/ and a name made from the settings and the data, so that the
+    same command finds its run again."""
     seed: int = 0
-    """Of initialisation, batch order and dropout."""
+    """Seed of all random numbers: initial weights, order of batches, dropout, and which lines are set aside.
+    Train with several seeds to see how much results vary."""
     data: DataConfig = field(default_factory=DataConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
     batch: BatchConfig = field(default_factory=BatchConfig)
@@ -261,22 +304,23 @@ class TrainConfig:
 
 
 GROUPS = ("data", "model", "batch", "optim", "runtime")
+"""The fields of `TrainConfig` that hold groups of settings. A dotted name begins with one of them."""
 
 
 def field_types() -> dict[str, Any]:
-    """`{"seed": int, "model.hidden_size": int | None, ...}`: every settable field and its type."""
-    found: dict[str, Any] = {}
+    """Returns the type of every setting by dotted name: `{"seed": int, "model.bias": bool | None, ...}`."""
+    types_by_name: dict[str, Any] = {}
     for name, annotation in get_type_hints(TrainConfig).items():
         if name in GROUPS:
             for inner, inner_type in get_type_hints(annotation).items():
-                found[f"{name}.{inner}"] = inner_type
+                types_by_name[f"{name}.{inner}"] = inner_type
         else:
-            found[name] = annotation
-    return found
+            types_by_name[name] = annotation
+    return types_by_name
 
 
 def to_flat(config: TrainConfig) -> dict[str, Any]:
-    """The fields of `config` by dotted name."""
+    """Returns the values of all settings by dotted name."""
     flat: dict[str, Any] = {}
     for item in dataclasses.fields(config):
         value = getattr(config, item.name)
@@ -288,7 +332,7 @@ def to_flat(config: TrainConfig) -> dict[str, Any]:
 
 
 def replace(config: TrainConfig, changes: Mapping[str, Any]) -> TrainConfig:
-    """`config` with some fields changed, by dotted name. The names must exist."""
+    """Returns a copy of `config` with some settings changed, which are given by existing dotted names."""
     for name, value in changes.items():
         group, _, inner = name.rpartition(".")
         if group:
@@ -298,10 +342,13 @@ def replace(config: TrainConfig, changes: Mapping[str, Any]) -> TrainConfig:
 
 
 def coerce(value: Any, annotation: Any) -> Any:
-    """`value` as `annotation`, allowing what loses nothing; else ValueError.
+    """Returns `value` as the type `annotation` if nothing is lost by that.
 
-    3.0 is taken for 3, a Path for its text; scalars of numpy and torch become Python's own numbers and
-    strings, which can be written as JSON.
+    3.0 becomes 3, and a Path its text. Scalars of numpy and torch become Python's own numbers and strings,
+    which can be written as JSON.
+
+    Raises:
+        ValueError: if the value is of another type; it says what is expected.
     """
     value = plain(value)
     if get_origin(annotation) in (typing.Union, types.UnionType):
@@ -312,7 +359,7 @@ def coerce(value: Any, annotation: Any) -> Any:
         if not isinstance(value, str) or value not in choices:
             nearest = did_you_mean(value, choices) if isinstance(value, str) else ""
             raise ValueError(f"expected one of {', '.join(choices)}{nearest}")
-        return str.__str__(value)
+        return str.__str__(value)  # a subclass of str, such as numpy's, becomes a plain string
     if annotation is bool:
         if not isinstance(value, bool):
             raise ValueError("expected True or False")
@@ -322,7 +369,7 @@ def coerce(value: Any, annotation: Any) -> Any:
         if not isinstance(values, (list, tuple)):
             raise ValueError("expected a list of texts")
         return tuple(coerce(one, str) for one in values)
-    if isinstance(value, bool):
+    if isinstance(value, bool):  # in Python a bool is an int too
         raise ValueError(f"expected {'a number' if annotation in (int, float) else 'text'}")
     if annotation is int:
         if isinstance(value, float) and value.is_integer():
@@ -342,9 +389,9 @@ def coerce(value: Any, annotation: Any) -> Any:
 
 
 def plain(value: Any) -> Any:
-    """What a scalar of numpy or torch, or an array without dimensions, holds; anything else as it is.
+    """Returns the number or string in a scalar of numpy or torch, and any other value as it is.
 
-    They are known by `ndim` and `item`, since this module imports the standard library only.
+    Scalars are recognised by `ndim` and `item`, since this module imports neither library.
     """
     if getattr(value, "ndim", None) != 0 or not callable(getattr(value, "item", None)):
         return value
@@ -355,9 +402,13 @@ def plain(value: Any) -> Any:
 
 
 def _text(value: Any) -> str:
-    """A string that can name a file; else ValueError.
+    """Returns a string that can be the name of a file.
 
-    Halves of surrogate pairs that stand for the bytes of a file's name (PEP 383) are taken, others are not.
+    A file's name may hold bytes that are not UTF-8. Python writes these as halves of surrogate pairs (PEP
+    383), which are accepted. No other halves are.
+
+    Raises:
+        ValueError: if the value is not such a string.
     """
     if isinstance(value, bytes):
         raise ValueError("expected text (decode bytes first)")
@@ -373,7 +424,10 @@ def _text(value: Any) -> str:
 
 
 def from_text(text: str, annotation: Any) -> Any:
-    """A command line's word as `coerce` wants it: numbers and truth values of those types, else the text."""
+    """Returns a word of the command line as a number or truth value where `annotation` asks for one.
+
+    A word that cannot be read as one is returned as it is, so that `coerce` refuses it.
+    """
     if get_origin(annotation) in (typing.Union, types.UnionType):
         annotation = next(option for option in get_args(annotation) if option is not type(None))
     if annotation is bool:
@@ -426,10 +480,13 @@ RANGES: dict[str, tuple[float, float, str]] = {
     "runtime.log_every": (1, 1 << 40, "at least 1"),
     "seed": (0, (1 << 63) - 1, "between 0 and 2**63 - 1"),
 }
+"""The smallest and the largest value of each setting that is a number, and the range in words.
+
+The words are part of messages and of the help. They leave out limits that only keep later arithmetic safe."""
 
 
 def check(config: TrainConfig) -> list[str]:
-    """Every fault of `config` that shows without the data or the machine, one line each."""
+    """Returns every fault that shows without the data and the machine, one line each."""
     flat, types_by_name, faults = to_flat(config), field_types(), []
     for name, value in flat.items():
         try:
@@ -441,7 +498,7 @@ def check(config: TrainConfig) -> list[str]:
             low, high, words = RANGES[name]
             if not low <= value <= high:
                 faults.append(f"{name} must be {words}, got {value}")
-    if faults:
+    if faults:  # values of wrong types cannot be compared with each other
         return faults
     model, runtime = config.model, config.runtime
     if model.hidden_size and model.num_attention_heads and model.hidden_size % model.num_attention_heads:

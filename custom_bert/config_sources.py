@@ -1,6 +1,6 @@
-"""A configuration from whatever the user has: a mapping, a module, a file; older names are understood.
+"""Reads a configuration from what the user has: a mapping, a module or a file. Older names are understood.
 
-Standard library only, like `config.py`.
+Only the standard library is imported, as in `config.py`.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ ALIASES: dict[str, str] = {
     "output": "out",
     "output_dir": "out",
 }
-"""Older and common flat names -> the field they mean. Their use is told to the user, once each."""
+"""Older names, and names from other libraries, with the settings that they mean. Each use gives a note."""
 
 REMOVED: dict[str, str] = {
     "batch.warmup": "steps have one size",
@@ -54,7 +54,7 @@ REMOVED: dict[str, str] = {
     "pretrain_lr": "the model's width decides it",
     "compile_mode": "torch.compile's default mode is taken",
 }
-"""Settings of earlier versions that are gone, and what holds instead (CHANGELOG.md)."""
+"""Settings of earlier versions that no longer exist, and what holds instead (CHANGELOG.md)."""
 
 PATHS = (
     "out",
@@ -67,7 +67,7 @@ PATHS = (
     "data.cache_dir",
     "model.init_from",
 )
-"""Settings that name files or directories."""
+"""The settings whose values are paths of files or directories."""
 
 
 def from_mapping(
@@ -77,11 +77,11 @@ def from_mapping(
 
     Args:
         mapping: for example `{"optim": {"lr": 1e-3}, "model.hidden_size": 256, "num_epochs": 3}`.
-        where: named in messages.
+        where: the name of the mapping in messages.
         note: called with one line for each older name that was accepted.
 
     Raises:
-        ConfigError: with every fault at once; an unknown name is told with its nearest valid one.
+        ConfigError: with every fault at once. For an unknown name it names the nearest valid one.
     """
     types_by_name = field_types()
     faults: list[str] = []
@@ -95,7 +95,7 @@ def from_mapping(
             faults.append(f"{where}: {given!r} is {' or '.join(matches)}; write which")
             continue
         if not matches and given in REMOVED:
-            faults.append(f"{where}: {given} is no setting any more: {REMOVED[given]}; leave it out")
+            faults.append(f"{where}: {given} no longer exists: {REMOVED[given]}; leave it out")
             continue
         if not matches:
             known = [*types_by_name, *GROUPS, *ALIASES]
@@ -124,12 +124,12 @@ def load(
     *,
     note: Callable[[str], None] | None = None,
 ) -> TrainConfig:
-    """Reads a configuration from whatever the user has.
+    """Reads a configuration and checks it.
 
     Args:
-        source: a `TrainConfig`; a mapping; a module with `get_config()` (as `import config` gives); or the
-            path of such a Python file or of a JSON file.
-        note: see `from_mapping`.
+        source: a `TrainConfig`, a mapping, a module with a function `get_config()` (such as `import config`
+            gives), or the path of such a Python file or of a JSON file.
+        note: called with one line for each older name that was accepted.
 
     Raises:
         ConfigError: with every fault at once.
@@ -163,10 +163,12 @@ def _checked(config: TrainConfig, where: str) -> TrainConfig:
 
 
 def _at_home(config: TrainConfig, where: str) -> TrainConfig:
-    """`~` in paths stands for the home directory, which a shell says only where a word begins with it.
+    """Returns the configuration with the home directory in place of `~` in paths.
+
+    A shell does this only where a word of the command line begins with `~`, and never in a config file.
 
     Raises:
-        ConfigError: with every path whose home directory cannot be found.
+        ConfigError: for every path whose home directory cannot be found.
     """
     given = to_flat(config)
     homes: dict[str, str | tuple[str, ...]] = {}
@@ -215,21 +217,24 @@ def _from_path(path: Path, note: Callable[[str], None] | None) -> TrainConfig:
 
 
 class _Loader(importlib.abc.ExecutionLoader):
-    """Makes a module of a Python file that was read. Unlike Python's own it does not open the file again."""
+    """Makes a module from the content of a Python file.
+
+    Python's own loader would open the file again, which a pipe such as `<(...)` does not allow.
+    """
 
     def __init__(self, path: Path, content: bytes) -> None:
         self._path, self._content = path, content
 
     def get_filename(self, fullname: str) -> str:
-        """For the module's `__file__`, and for tracebacks."""
+        """Returns the path, which becomes the module's `__file__` and is shown in tracebacks."""
         return str(self._path)
 
     def get_source(self, fullname: str) -> str:
-        """As the coding line says, or UTF-8."""
+        """Returns the text of the file, decoded as its coding line says, or as UTF-8."""
         return importlib.util.decode_source(self._content)
 
     def get_code(self, fullname: str) -> CodeType:
-        """Of the bytes, whose decoding is the compiler's task, and its errors with their lines."""
+        """Returns the compiled bytes. The compiler decodes them, so that its errors name the line."""
         return self.source_to_code(self._content, str(self._path))
 
 
@@ -273,7 +278,7 @@ def _flatten(mapping: Mapping[str, Any]) -> Iterable[tuple[str, Any]]:
 
 
 def meant(given: str) -> list[str]:
-    """The settings that a dotted, older or plain name may mean; several, say, by `warmup`."""
+    """Returns the settings that a dotted, older or plain name can mean: one, none, or several of one name."""
     names = field_types()
     if given in names:
         return [given]

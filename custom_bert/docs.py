@@ -1,6 +1,6 @@
 """Writes the reference pages from the code: `python -m custom_bert.docs FOLDER`.
 
-The pages cannot drift from the code: a test compares the two.
+A test compares the pages with the code, so that they cannot differ.
 """
 
 from __future__ import annotations
@@ -34,18 +34,20 @@ from custom_bert.presets import ARCHITECTURE, SIZES, TRAINING
 
 
 def configuration_page() -> str:
-    """The page, in Markdown."""
+    """Returns docs/configuration.md: every setting, the presets, the sizes, and the older names."""
     lines = [
         "# Configuration",
         "",
         "Made by `make docs` from `custom_bert/config.py` and `custom_bert/presets.py`.",
         "",
-        "A setting can stand in `config.py` (nested, as `{'optim': {'lr': 1e-3}}`, or by dotted or plain",
-        "name), in a mapping given to `train_model`, or on the command line (`--optim.lr 1e-3`; True and",
-        "False are written out). The command line counts most, then `--config`. What neither sets is `None`",
-        "and decided by the trained encoder of `model.init_from`, then by the objective (`masked_lm` has",
-        "a recipe of its own), then by the preset, then by the rules of",
-        "`custom_bert/rules/choices.py`. Every decision is printed with its reason.",
+        "A setting is given in `config.py`, in a mapping for `train_model`, or on the command line",
+        "(`--optim.lr 1e-3`; True and False are written out). In a file or mapping its name may be nested,",
+        "as in `{'optim': {'lr': 1e-3}}`, dotted, or plain. The command line overrides `--config`.",
+        "",
+        "`None` means that a setting is left open. It is then decided by the pretrained encoder of",
+        "`model.init_from`, by the task (`masked_lm` has a recipe of its own), by the preset, or by the",
+        "rules of `custom_bert/rules/choices.py`, in this order. `--verbose` and `custom-bert info` show",
+        "every decision with its reason.",
         "",
     ]
     for section in setting_sections():
@@ -78,7 +80,7 @@ def _row(*cells: str) -> str:
 
 
 def commands_page() -> str:
-    """Every command and its options, in Markdown."""
+    """Returns docs/commands.md: every command with its options, and the exit codes."""
     lines = ["# Commands", "", "Made by `make docs` from the classes in `custom_bert/commands`.", ""]
     for name, command in COMMANDS.items():
         lines += _command(f"custom-bert {name}", command)
@@ -89,11 +91,17 @@ def commands_page() -> str:
 
 EXIT_CODES = (
     (0, "done"),
-    (1, "of several processes, those that end because another one has failed and told why"),
-    (UserError.exit_code, "usage, settings, and training that diverges: lower `optim.lr`"),
-    (errors.DataError.exit_code, "data files"),
-    (errors.RunError.exit_code, "a run directory, checkpoint or encoder that is missing, damaged or another"),
-    (errors.WriteError.exit_code, "the system refuses to write"),
+    (1, "one of several processes ends because another one has failed, which printed the reason"),
+    (
+        UserError.exit_code,
+        "a mistake in the arguments or settings, or a loss that is not finite: lower `optim.lr`",
+    ),
+    (errors.DataError.exit_code, "data files that cannot be used"),
+    (
+        errors.RunError.exit_code,
+        "a run directory, checkpoint or encoder that is missing, damaged or not the expected one",
+    ),
+    (errors.WriteError.exit_code, "the system refuses to write, or to read"),
     (130, "Ctrl-C: a run can be continued"),
     (141, "the reader of the output went away, as `head` does"),
     (143, "SIGTERM: a run can be continued"),
@@ -101,7 +109,10 @@ EXIT_CODES = (
 
 
 def _command(called: str, command: type[Command] | Group) -> list[str]:
-    """A section: how it is called, what it does, its options. Of a group, then one for each command."""
+    """Returns the section of a command: how it is called, what it does, and its options.
+
+    The section of a group has a section for each of its commands.
+    """
     title = f"##{'#' * (called.count(' ') - 1)} {called}"
     if isinstance(command, Group):
         lines = [title, "", command.about, ""]
@@ -129,14 +140,14 @@ def _text(words: str) -> str:
 
 
 def python_page() -> str:
-    """What `import custom_bert` offers, in Markdown."""
+    """Returns docs/python.md: what `import custom_bert` offers, from the docstrings."""
     lines = [
         "# From Python",
         "",
         "Made by `make docs` from the docstrings of what `custom_bert` exports. `TrainConfig` holds the",
-        "settings of [configuration.md](configuration.md). What a user has to mend is raised as a",
-        "`UserError` of `custom_bert.errors`, one line a fault: `ConfigError`, `DataError`, `RunError`,",
-        "`WriteError`.",
+        "settings of [configuration.md](configuration.md). A mistake that the user can correct is raised",
+        "as a `UserError` of `custom_bert.errors` with one line for each fault: `ConfigError`, `DataError`,",
+        "`RunError` or `WriteError`.",
         "",
         "```python",
         "from custom_bert import Classifier, train_model",
@@ -147,14 +158,15 @@ def python_page() -> str:
         'probabilities = Classifier.load(result.directory).predict_proba(["text one", "text two"])',
         "```",
         "",
-        "What a caller should know of results is a `CustomBertWarning` of `custom_bert.errors`: text that",
-        "the vocabulary does not know, bf16 that would be wrong in this process, threads lost by a fork.",
+        "What a caller should know about results is a `CustomBertWarning` of `custom_bert.errors`: text that",
+        "the vocabulary does not know, bf16 that would be wrong in this process, or threads lost by a fork.",
         "",
-        "**Forks.** A process may load a model and fork then (`gunicorn --preload`, `multiprocessing` with",
-        "`fork`): loading starts no threads. After it has predicted or trained, a child that it forks has",
-        "lost its threads, as of every program that computes with OpenMP. The child then computes with one",
-        "thread and warns of it. Whether other code has computed with torch in the parent cannot be known,",
-        "and the child may hang: load the model and use it in one process, or start processes by `spawn`.",
+        "**Forks.** A process may load a model and then fork (`gunicorn --preload`, `multiprocessing` with",
+        "`fork`), since loading starts no threads. A child that is forked after the process has predicted",
+        "or trained has lost its threads, as in every program that computes with OpenMP. The child computes",
+        "with one thread and warns of it. If other code has computed with torch in the parent, this cannot",
+        "be known, and the child may hang. Then load and use the model in one process, or start processes",
+        "by `spawn`.",
         "",
     ]
     from custom_bert.metrics import ClassScores, Scores
@@ -175,18 +187,18 @@ def python_page() -> str:
 
 
 def _signature(function: Callable[..., Any]) -> str:
-    found, shown = inspect.signature(function), []
-    for parameter in found.parameters.values():
+    signature, shown = inspect.signature(function), []
+    for parameter in signature.parameters.values():
         if parameter.kind is parameter.KEYWORD_ONLY and "*" not in shown:
             shown.append("*")
         default = "" if parameter.default is parameter.empty else f" = {parameter.default!r}"
         if parameter.name != "self":
             shown.append(f"{parameter.name}: {parameter.annotation}{default}")
-    return f"{function.__name__}({', '.join(shown)}) -> {found.return_annotation}"
+    return f"{function.__name__}({', '.join(shown)}) -> {signature.return_annotation}"
 
 
 def _docstring(item: Any) -> list[str]:
-    """A docstring, its sections as lists."""
+    """Returns a docstring in Markdown, with the entries of its sections as lists."""
     lines: list[str] = []
     for line in (inspect.getdoc(item) or "").splitlines():
         if re.fullmatch(r"(Args|Attributes|Returns|Raises):", line):
@@ -203,6 +215,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "commands.md": commands_page,
     "python.md": python_page,
 }
+"""The pages that are generated, by the names of their files in docs/."""
 
 
 if __name__ == "__main__":

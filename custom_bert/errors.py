@@ -1,8 +1,7 @@
-"""Errors that a user can cause. Each is one line that says what is wrong, where, and what to do.
+"""The errors that a user can cause. Each is a line that says what is wrong, where, and what to do.
 
-The command line prints `error: ...` without a traceback and exits with the class's `exit_code`, the
-codes of BSD's sysexits.h. Errors of ours (a broken invariant) are ordinary exceptions and keep their
-traceback.
+The command line prints `error: ...` without a traceback, and exits with the `exit_code` of the class, which
+BSD's sysexits.h defines. A mistake in this package is an ordinary exception and keeps its traceback.
 """
 
 from __future__ import annotations
@@ -15,33 +14,34 @@ from collections.abc import Sequence
 
 
 def first_line(error: BaseException) -> str:
-    """What another library's error says, in one line; its class where it says nothing."""
+    """Returns the first line of another library's error, or the name of its class if it has no message."""
     return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 def system_reason(error: OSError) -> str:
-    """Why the system refused, with the name of its code: `No space left on device (ENOSPC)`."""
+    """Returns why the system refused, with the name of its code: `No space left on device (ENOSPC)`."""
     code = errno.errorcode.get(error.errno or 0, "")
     return f"{error.strerror} ({code})" if error.strerror and code else str(error)
 
 
 def shown(name: object) -> str:
-    """A value or name from somebody else, as Python writes it, on one line, at most 80 characters of it."""
+    """Returns a value as Python writes it, for messages: on one line of at most 80 characters."""
     text = repr(name)
-    if "\n" in text:  # an array's or a table's; in a string it is escaped
+    if "\n" in text:  # arrays and tables are written on several lines
         text = " ".join(text.split())
     return text if len(text) <= 80 else text[:77] + "..."
 
 
 class CustomBertWarning(UserWarning):
-    """Something about results that a caller should know. The command line prints it as one line."""
+    """Something that a caller should know about results. The command line prints it as one line."""
 
 
 PACKAGE = os.path.dirname(__file__)
+"""The directory of this package, by which `warn_caller` recognises its own code."""
 
 
 def warn_caller(line: str) -> None:
-    """Warns of something at the line of code outside this package that led here."""
+    """Warns with `line`, and names the caller's line of code, the nearest one outside of this package."""
     level, frame = 2, sys._getframe(1)
     while frame.f_back is not None and frame.f_code.co_filename.startswith(PACKAGE):
         level, frame = level + 1, frame.f_back
@@ -49,7 +49,7 @@ def warn_caller(line: str) -> None:
 
 
 class UserError(Exception):
-    """A mistake that the user can mend. `str(error)` is the message, one line for each fault."""
+    """A mistake that the user can correct. `str(error)` has one line for each fault."""
 
     exit_code = 64  # EX_USAGE
 
@@ -58,7 +58,7 @@ class ConfigError(UserError):
     """One or more faults in a configuration, all reported together.
 
     Args:
-        faults: one line each.
+        faults: a line for each fault.
     """
 
     def __init__(self, faults: Sequence[str]) -> None:
@@ -67,7 +67,12 @@ class ConfigError(UserError):
 
 
 class DataError(UserError):
-    """Input data that cannot be used. `where` is `path` or `path:line` (lines count from 1)."""
+    """Input data that cannot be used.
+
+    Args:
+        where: `path`, or `path:line` with lines counted from 1.
+        reason: what is wrong there, and what to do.
+    """
 
     exit_code = 65  # EX_DATAERR
 
@@ -77,11 +82,17 @@ class DataError(UserError):
 
 
 SUPPORTED = "WordPiece or byte-level BPE"
-"""Tokenizers as BERT and RoBERTa have them."""
+"""The kinds of tokenizers that are supported, which are those of BERT and of RoBERTa."""
 
 
 class UnsupportedTokenizerError(DataError):
-    """A tokenizer that may be whole, of a kind that is not supported. `kind` says which."""
+    """A tokenizer of a kind that is not supported. Its file need not be damaged.
+
+    Args:
+        where: the path of the tokenizer.
+        kind: what kind of tokenizer it is.
+        instead: what the user can do.
+    """
 
     def __init__(self, where: str, kind: str, instead: str = f"take a tokenizer that is {SUPPORTED}") -> None:
         self.kind = kind
@@ -95,14 +106,14 @@ class RunError(UserError):
 
 
 class WriteError(UserError):
-    """A file that could not be written; names the path and the system's reason."""
+    """A file that could not be written. The message names the path and the reason of the system."""
 
     exit_code = 74  # EX_IOERR
 
 
 def nearest(word: str, known: Sequence[str]) -> str:
-    """The closest of `known`, or the empty string when none is close."""
-    import difflib
+    """Returns the closest of the known words, in any case, or the empty string if none is close."""
+    import difflib  # only errors need it, and it takes time to import
 
     folded = {candidate.casefold(): candidate for candidate in known}
     close = difflib.get_close_matches(word.casefold(), list(folded), n=1, cutoff=0.6)
@@ -110,6 +121,6 @@ def nearest(word: str, known: Sequence[str]) -> str:
 
 
 def did_you_mean(word: str, known: Sequence[str]) -> str:
-    """`" (did you mean 'x'?)"` for the closest of `known`, or nothing when none is close."""
-    found = nearest(word, known)
-    return f" (did you mean {found!r}?)" if found else ""
+    """Returns ` (did you mean 'x'?)` with the closest of the known words; empty if none is close."""
+    meant = nearest(word, known)
+    return f" (did you mean {meant!r}?)" if meant else ""

@@ -1,4 +1,4 @@
-"""Metrics of texts with any number of labels, from counts that grow batch by batch; and thresholds.
+"""Metrics of multi-label classification, from counts that are added batch by batch; and the thresholds.
 
 Shapes: N texts, C classes.
 """
@@ -14,53 +14,59 @@ import numpy as np
 from custom_bert.metrics import ClassScores, ratio
 
 FEWEST = 5
-"""Texts with a label that its own threshold needs, at least. Rarer labels take the threshold that serves all
-labels together: of a few texts the best one is luck."""
+"""The least number of texts with a label from which a threshold of its own is chosen. Rarer labels share one
+threshold, since the best threshold for a few texts is luck."""
 
 
 class LabelCounts:
-    """Counts of given and true labels.
+    """Counts predicted and true labels.
 
     Args:
-        num_labels: C.
+        num_labels: C, the number of classes.
 
     Attributes:
-        counts_3C: (3, C) int64 texts with each label given and true, given, true.
-        texts: N so far.
-        right: texts whose labels are all right.
+        counts_3C: (3, C) int64: for each label the number of texts where it is both predicted and true, where
+            it is predicted, and where it is true.
+        texts: the number of texts.
+        right: the number of texts whose labels are all predicted right.
     """
 
     def __init__(self, num_labels: int) -> None:
         self.counts_3C = np.zeros((3, num_labels), dtype=np.int64)
         self.texts = self.right = 0
 
-    def add(self, true_NC: np.ndarray, given_NC: np.ndarray) -> None:
-        """Counts N texts, by (N, C) bool."""
-        self.counts_3C += [(true_NC & given_NC).sum(0), given_NC.sum(0), true_NC.sum(0)]
-        self.right += int((true_NC == given_NC).all(axis=1).sum())
+    def add(self, true_NC: np.ndarray, predicted_NC: np.ndarray) -> None:
+        """Counts texts.
+
+        Args:
+            true_NC: (N, C) bool, whether each text has each label.
+            predicted_NC: (N, C) bool, whether it is predicted to have it.
+        """
+        self.counts_3C += [(true_NC & predicted_NC).sum(0), predicted_NC.sum(0), true_NC.sum(0)]
+        self.right += int((true_NC == predicted_NC).all(axis=1).sum())
         self.texts += len(true_NC)
 
     def array(self) -> np.ndarray:
-        """All counts in one array of int64, which those of other texts may be added to."""
+        """Returns all counts in one int64 array. The sum of such arrays has the counts of all their texts."""
         return np.concatenate([self.counts_3C.ravel(), [self.texts, self.right]])
 
     def with_array(self, array: np.ndarray) -> LabelCounts:
-        """The counts that `array` has made."""
-        found = LabelCounts(self.counts_3C.shape[1])
-        found.counts_3C = array[:-2].reshape(3, -1).astype(np.int64)
-        found.texts, found.right = (int(count) for count in array[-2:])
-        return found
+        """Returns the counts that are in an array of the form that `array` returns."""
+        counts = LabelCounts(self.counts_3C.shape[1])
+        counts.counts_3C = array[:-2].reshape(3, -1).astype(np.int64)
+        counts.texts, counts.right = (int(count) for count in array[-2:])
+        return counts
 
     def scores(self) -> LabelScores:
-        """The metrics of everything counted so far."""
-        both_C, given_C, true_C = self.counts_3C
-        precision_C, recall_C = ratio(both_C, given_C), ratio(both_C, true_C)
-        f1_C = ratio(2 * both_C, given_C + true_C)
-        both, given, true = (int(count) for count in self.counts_3C.sum(1))
+        """Returns the metrics of everything that was counted so far."""
+        both_C, predicted_C, true_C = self.counts_3C
+        precision_C, recall_C = ratio(both_C, predicted_C), ratio(both_C, true_C)
+        f1_C = ratio(2 * both_C, predicted_C + true_C)
+        both, predicted, true = (int(count) for count in self.counts_3C.sum(1))
         return LabelScores(
-            micro_precision=both / given if given else 0.0,
+            micro_precision=both / predicted if predicted else 0.0,
             micro_recall=both / true if true else 0.0,
-            micro_f1=2 * both / (given + true) if given + true else 0.0,
+            micro_f1=2 * both / (predicted + true) if predicted + true else 0.0,
             macro_f1=float(f1_C.mean()),
             exact_match=self.right / self.texts if self.texts else 0.0,
             examples=self.texts,
@@ -72,14 +78,16 @@ class LabelCounts:
 
 @dataclass(frozen=True)
 class LabelScores:
-    """Metrics of sets of labels, as fractions; a ratio with nothing below it is 0.
+    """The metrics of predicted sets of labels, as fractions. A ratio whose divisor is 0 counts as 0.
 
     Attributes:
-        micro_precision, micro_recall, micro_f1: of all labels of all texts together.
-        macro_f1: mean F1 of the classes, as scikit-learn's f1_score(average="macro", zero_division=0).
-        exact_match: share of the texts whose labels are all right, scikit-learn's accuracy_score.
-        examples: how many texts were counted.
-        classes: in label order.
+        micro_precision, micro_recall, micro_f1: the metrics of all decisions about all labels together.
+        macro_f1: the mean F1 of the classes, which equals scikit-learn's f1_score(average="macro",
+            zero_division=0).
+        exact_match: the share of the texts whose labels are all predicted right, which equals scikit-learn's
+            accuracy_score.
+        examples: the number of texts.
+        classes: the metrics of each class, in label order.
     """
 
     micro_precision: float
@@ -91,7 +99,12 @@ class LabelScores:
     classes: tuple[ClassScores, ...]
 
     def as_dict(self, labels: Sequence[str], thresholds: Sequence[float]) -> dict[str, Any]:
-        """JSON-ready: the metrics, and per_class by label, with the threshold of each."""
+        """Returns the metrics, and per_class by label with the threshold of each, for JSON.
+
+        Args:
+            labels: the names of the classes, in the order of their indices.
+            thresholds: the threshold of each class.
+        """
         rows = zip(labels, self.classes, thresholds, strict=True)
         return {
             "micro_f1": self.micro_f1,
@@ -108,22 +121,27 @@ class LabelScores:
 
 
 def best_thresholds(probabilities_NC: np.ndarray, true_NC: np.ndarray) -> np.ndarray:
-    """(C,) fp32: of each class the threshold with the highest F1 on some texts; of rare classes, the one with
-    the highest micro-F1 of all classes.
+    """Returns (C,) fp32: for each class the threshold with the highest F1 on some texts.
+
+    Classes with fewer than `FEWEST` true texts share the threshold with the highest micro-F1 of all classes.
 
     Args:
-        probabilities_NC: (N, C) fp32; a label is given from its threshold on.
-        true_NC: (N, C) bool.
+        probabilities_NC: (N, C) fp32. A label is predicted if its probability is at least its threshold.
+        true_NC: (N, C) bool, whether each text has each label.
     """
     common = _best(probabilities_NC.ravel(), true_NC.ravel())
-    found_C = np.full(true_NC.shape[1], common, dtype=np.float32)
+    thresholds_C = np.full(true_NC.shape[1], common, dtype=np.float32)
     for index in np.flatnonzero(true_NC.sum(0) >= FEWEST).tolist():
-        found_C[index] = _best(probabilities_NC[:, index], true_NC[:, index])
-    return found_C
+        thresholds_C[index] = _best(probabilities_NC[:, index], true_NC[:, index])
+    return thresholds_C
 
 
 def _best(probabilities_N: np.ndarray, true_N: np.ndarray) -> np.float32:
-    """The threshold with the highest F1; 0.5 where nothing is true."""
+    """Returns the threshold with the highest F1, half way to the next lower probability; 0.5 if none is true.
+
+    All thresholds are tried in one pass over falling probabilities: with the first n examples predicted, F1
+    is 2 x (true ones among them) / (n + all true ones).
+    """
     if not true_N.any():
         return np.float32(0.5)
     order = np.argsort(-probabilities_N, kind="stable")
@@ -131,8 +149,9 @@ def _best(probabilities_N: np.ndarray, true_N: np.ndarray) -> np.float32:
     right_N = np.cumsum(true_N[order])
     f1_N = 2 * right_N / (np.arange(1, len(order) + 1) + right_N[-1])
     below_N = np.append(sorted_N[1:], np.float32(-1))  # nothing is below the last
-    f1_N[sorted_N == below_N] = -1  # a threshold cannot part equal probabilities
+    f1_N[sorted_N == below_N] = -1  # no threshold is between two equal probabilities
     last = int(f1_N.argmax())
     below = max(0.0, float(below_N[last]))
+    # between two neighbouring floats there is none, and rounding may give the lower one
     middle = np.float32((float(sorted_N[last]) + below) / 2)
     return middle if middle > below_N[last] else sorted_N[last]

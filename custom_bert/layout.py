@@ -2,8 +2,8 @@
 
 Each sequence owns a *slot* of consecutive rows: its tokens, then padding up to the slot's end. Consecutive
 slots of one length form a *block*, which attention takes as a rectangle without moving anything. After the
-last slot there may be filler rows, which keep the number of rows, and with it every shape outside attention,
-the same from batch to batch.
+last slot there may be filler rows. They keep the number of rows the same from batch to batch, and with it
+every shape outside of attention.
 
 Shapes: T rows (tokens, padding, filler), N sequences, S slot length of a block.
 """
@@ -28,10 +28,10 @@ class Block:
     """Consecutive slots of one length.
 
     Attributes:
-        first: index of its first sequence.
+        first: the index of its first sequence.
         row: its first row.
-        count: sequences.
-        length: rows of each slot.
+        count: the number of sequences.
+        length: S, the number of rows of each slot.
         padded: whether any slot holds padding.
     """
 
@@ -49,9 +49,9 @@ class Layout:
     Attributes:
         cu_seqlens: (N + 1,) int32, the rows at which slots start, and the end of the last;
             flash-attention's term.
-        lengths_N: (N,) int64, tokens of each sequence, at most its slot.
-        blocks: of all slots, in order.
-        num_rows: T, filler included.
+        lengths_N: (N,) int64, the number of tokens of each sequence, at most the rows of its slot.
+        blocks: the blocks of all slots, in order.
+        num_rows: T, including filler.
     """
 
     cu_seqlens: Tensor
@@ -63,11 +63,12 @@ class Layout:
     )
 
     def once(self, plan: Callable[[Layout], Plan]) -> Plan:
-        """`plan(self)`, computed the first time only: how a kernel takes this layout, the same in each of a
-        model's layers and in their backward passes.
+        """Returns `plan(self)`, and computes it only the first time.
+
+        A kernel plans how it takes this layout. It is the same in all layers and in their backward passes.
 
         Args:
-            plan: a function of a module, without state, since the result is found again by it.
+            plan: a module's function without state. It is the key by which the result is kept.
         """
         if plan not in self._plans:
             self._plans[plan] = plan(self)
@@ -76,12 +77,12 @@ class Layout:
 
     @property
     def first_N(self) -> Tensor:
-        """(N,) row of each sequence's first token."""
+        """(N,) int64, the row of each sequence's first token."""
         return self.cu_seqlens[:-1].long()
 
     @property
     def max_seqlen(self) -> int:
-        """Rows of the longest slot."""
+        """The number of rows of the longest slot."""
         return max(block.length for block in self.blocks)
 
     @property
@@ -91,11 +92,11 @@ class Layout:
 
     @property
     def num_filler_rows(self) -> int:
-        """Rows after the last slot."""
+        """The number of rows after the last slot."""
         return self.num_rows - sum(block.count * block.length for block in self.blocks)
 
     def split(self, x_T: Tensor) -> list[Tensor]:
-        """(T, ...) -> (count, S, ...) for each block, views; filler is left out."""
+        """Returns a view (count, S, ...) of (T, ...) for each block. Filler is left out."""
         sizes = [block.count * block.length for block in self.blocks]
         whole = sizes == [self.num_rows]
         parts = (x_T,) if whole else torch.split(x_T, [*sizes, self.num_filler_rows])[: len(sizes)]
@@ -105,7 +106,7 @@ class Layout:
         ]
 
     def join(self, parts: Sequence[Tensor]) -> Tensor:
-        """The way back from `split`; filler rows are zeros."""
+        """Joins what `split` returned, or tensors of these shapes, to (T, ...). Filler rows are zeros."""
         flat = [part.flatten(0, 1) for part in parts]
         if self.num_filler_rows:
             flat.append(flat[0].new_zeros(self.num_filler_rows, *flat[0].shape[1:]))
@@ -113,7 +114,7 @@ class Layout:
 
     @cached_property
     def key_masks(self) -> tuple[Tensor | None, ...]:
-        """For each block (count, 1, 1, S), True where a key is a token; None where no slot holds padding."""
+        """For each block (count, 1, 1, S), True where a key is a token; None if no slot holds padding."""
         masks: list[Tensor | None] = []
         for block in self.blocks:
             if not block.padded:
@@ -126,7 +127,7 @@ class Layout:
 
     @cached_property
     def sequence_T(self) -> Tensor:
-        """(T,) the sequence that each row belongs to, N for padding and filler."""
+        """(T,) int64, the sequence that each row belongs to; N for padding and filler."""
         device = self.lengths_N.device
         rows, count = torch.arange(self.num_rows, device=device), len(self.lengths_N)
         owner = torch.bucketize(rows, self.cu_seqlens[1:].long(), right=True).clamp(max=count - 1)
@@ -134,7 +135,7 @@ class Layout:
         return torch.where(inside, owner, count)
 
     def to(self, device: torch.device) -> Layout:
-        """The same layout with its tensors on `device`."""
+        """Returns the same layout with its tensors on `device`. Plans are made there anew."""
         return Layout(
             self.cu_seqlens.to(device, non_blocking=True),
             self.lengths_N.to(device, non_blocking=True),
@@ -144,7 +145,12 @@ class Layout:
 
 
 def blocks_of(lengths_N: np.ndarray, cu_seqlens: np.ndarray) -> tuple[Block, ...]:
-    """Runs of equal slots, in order."""
+    """Returns the blocks: runs of slots of equal length, in order.
+
+    Args:
+        lengths_N: (N,) tokens of each sequence.
+        cu_seqlens: (N + 1,) rows at which slots start, and the end of the last.
+    """
     slots_N = np.diff(cu_seqlens)
     starts = np.flatnonzero(np.diff(slots_N, prepend=-1)).tolist()
     return tuple(

@@ -1,6 +1,6 @@
-"""What the machine is: memory, devices, and the precisions that it computes in hardware.
+"""Facts about the machine: memory, devices, and the precisions that it computes in hardware.
 
-Everything here is constant for a machine and a container, so that choices made from it repeat.
+All of them are constant for a machine and a container. So the same choices follow from them each time.
 """
 
 from __future__ import annotations
@@ -20,25 +20,25 @@ from custom_bert import threads, torch_internals
 from custom_bert.errors import ConfigError, did_you_mean
 
 ALLOCATORS = ("can't allocate memory", "not enough memory", "out of memory")
-"""What torch's allocators say; the one for CPUs has no error class of its own."""
+"""Words by which torch's allocators are recognised. The one for CPUs has no error class of its own."""
 
 
 def memory_bytes() -> int:
-    """Total memory, the container's limit included."""
+    """Returns the bytes of the machine's memory, or of the container's limit if that is less."""
     total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     limit = _read("/sys/fs/cgroup/memory.max").strip()
     return min(total, int(limit)) if limit.isdigit() else total
 
 
 def memory_of(device: torch.device) -> int:
-    """Bytes of the memory that a process computes in: the device's, or its share of the machine's."""
+    """Returns the bytes of memory that a process can compute in: the GPU's, or its share of the machine's."""
     if device.type == "cuda":
         return int(torch.cuda.get_device_properties(device).total_memory)
     return memory_bytes() // threads.processes()
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an allocator raised it."""
+    """Whether an error means that memory ran out."""
     if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
         return True
     return isinstance(error, RuntimeError) and any(words in str(error) for words in ALLOCATORS)
@@ -50,17 +50,17 @@ def has_cpu_bf16() -> bool:
 
 
 def _bf16_hardware() -> str:
-    """`AMX`, `BF16`, or nothing."""
+    """Returns "AMX", "BF16", or "" for a CPU without instructions for bf16 products."""
     if platform.machine() in ("x86_64", "AMD64"):
         return "AMX" if torch_internals.has_amx() else "BF16" if torch_internals.has_avx512_bf16() else ""
     return "BF16" if " bf16 " in _read("/proc/cpuinfo").replace("\n", " \n") else ""
 
 
 def choose_device(wanted: str | None) -> tuple[torch.device, str]:
-    """The device and why.
+    """Chooses the device. Returns it with the reason.
 
     Raises:
-        ConfigError: if the wanted device is not there, or not supported.
+        ConfigError: if the wanted device is not there or not supported.
     """
     if wanted == "mps":
         raise ConfigError(["runtime.device: mps is not supported; Apple machines train on the cpu device"])
@@ -80,13 +80,13 @@ def choose_device(wanted: str | None) -> tuple[torch.device, str]:
 
 
 def wait_for(device: torch.device) -> None:
-    """Until everything that was asked of the device is done: before a clock is read."""
+    """Waits until the device has done all its work, so that a clock can be read."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 
 
 def description(device: torch.device) -> dict[str, Any]:
-    """Of the machine and its software, for the run's record."""
+    """Returns facts about the machine and its software, for run.json."""
     import numpy
     import tokenizers
 
@@ -107,7 +107,7 @@ def description(device: torch.device) -> dict[str, Any]:
 
 @functools.cache
 def source_digest() -> str:
-    """8 hexadecimal digits of this package's source: a version number does not tell of edits."""
+    """Returns 8 hexadecimal digits of a hash of this package's source. It also changes with edits."""
     package = Path(__file__).parent
     digest = hashlib.sha256()
     for path in sorted(package.rglob("*.py")):
@@ -116,13 +116,15 @@ def source_digest() -> str:
 
 
 def _capability() -> str:
-    """`AVX512 AMX`: the instructions that torch's kernels take, and those of bf16 products; what a virtual
-    machine calls its processor need not tell."""
+    """Returns the instructions of torch's kernels and of bf16 products, as "AVX512 AMX".
+
+    The name of a virtual machine's processor may not say which instructions it has.
+    """
     return f"{torch.backends.cpu.get_cpu_capability()} {_bf16_hardware()}".rstrip()
 
 
 def _processor() -> str:
-    """The name, and on Linux the family and model: a virtual machine's name may be that of a brand alone."""
+    """Returns the processor's name. Linux adds family and model, since some names are only brands."""
     known: dict[str, str] = {}
     for line in _read("/proc/cpuinfo").splitlines():
         name, _, value = line.partition(":")
@@ -136,6 +138,7 @@ def _processor() -> str:
 
 
 def _read(path: str) -> str:
+    """Returns a file of the system, or "" on systems that do not have it."""
     try:
         return Path(path).read_text(encoding="utf-8")
     except OSError:

@@ -1,7 +1,9 @@
-"""Classification metrics from counts of (true class, predicted class) that grow batch by batch.
+"""Metrics of classification, from counts of (true class, predicted class) that are added batch by batch.
 
-Only pairs that occur are kept, so that memory grows with the classes and with the distinct pairs among the
-examples, never with the square of the classes. P stands for such pairs, C for classes, N for examples.
+Only pairs that occur are kept. So memory grows with the number of classes and of such pairs, and never with
+the square of the number of classes.
+
+Shapes: N examples, C classes, P pairs that occur.
 """
 
 from __future__ import annotations
@@ -12,21 +14,22 @@ from typing import Any
 import numpy as np
 
 MATRIX_UP_TO = 256
-"""Classes up to which the confusion matrix is written out: it then has no more cells than the largest set
-of labels has labels (`data.labels.MAX_LABELS`)."""
+"""The largest number of classes whose confusion matrix is written into records. It has as many cells as there
+can be labels (`data.labels.MAX_LABELS`)."""
 
 MOST_CONFUSIONS = 1_000
-"""Pairs of different classes that stand in the place of a larger matrix, the most frequent ones."""
+"""The number of pairs of different classes, the most frequent ones, that records have instead of a larger
+matrix."""
 
 MERGED_AT = 1 << 16
-"""Examples that wait, at least, before they are counted together with those before."""
+"""The least number of examples that are collected before they are sorted into the counts."""
 
 
 class ConfusionMatrix:
-    """Counts of (true class, predicted class).
+    """Counts pairs of (true class, predicted class).
 
     Args:
-        num_labels: C.
+        num_labels: C, the number of classes.
     """
 
     def __init__(self, num_labels: int) -> None:
@@ -38,13 +41,19 @@ class ConfusionMatrix:
         self._num_waiting = 0
 
     def add(self, true_N: np.ndarray, predicted_N: np.ndarray, times_N: np.ndarray | None = None) -> None:
-        """Counts N examples, given as class indices; `times_N` is how often each counts, once by default."""
+        """Counts examples.
+
+        Args:
+            true_N: (N,) indices of the true classes.
+            predicted_N: (N,) indices of the predicted classes.
+            times_N: (N,) how often each example counts; None for once.
+        """
         classes_2N = np.stack([true_N, predicted_N]).astype(np.int64)
         assert not classes_2N.size or 0 <= classes_2N.min() <= classes_2N.max() < self.num_labels
         codes_N = classes_2N[0] * self.num_labels + classes_2N[1]
         self._waiting.append((codes_N, np.ones_like(codes_N) if times_N is None else times_N))
         self._num_waiting += len(codes_N)
-        # as many as there are pairs, so that sorting costs each example a logarithm
+        # merging sorts all pairs, a cost that at least as many new examples share
         if self._num_waiting >= max(MERGED_AT, len(self._codes_P)):
             self._merge()
 
@@ -56,19 +65,28 @@ class ConfusionMatrix:
         self._waiting, self._num_waiting = [], 0
 
     def pairs(self) -> np.ndarray:
-        """(P, 3) int64: true class, predicted class and count of every pair that occurs, by true, then
-        predicted class."""
+        """Returns (P, 3) int64: true class, predicted class and count of every pair that occurs.
+
+        The pairs are in the order of true class, then predicted class.
+        """
         self._merge()
         return np.stack([*np.divmod(self._codes_P, self.num_labels), self._counts_P], axis=1)
 
     def scores(self) -> Scores:
-        """The metrics of everything counted so far."""
+        """Returns the metrics of everything that was counted so far."""
         return Scores.of_pairs(self.pairs(), self.num_labels)
 
 
 @dataclass(frozen=True)
 class ClassScores:
-    """One class: precision, recall and their harmonic mean as fractions, and its true examples."""
+    """The metrics of one class, as fractions.
+
+    Attributes:
+        precision: the share of the examples with this predicted class that have it as true class.
+        recall: the share of the examples with this true class that have it as predicted class.
+        f1: the harmonic mean of precision and recall.
+        support: the number of examples with this true class.
+    """
 
     precision: float
     recall: float
@@ -78,18 +96,19 @@ class ClassScores:
 
 @dataclass(frozen=True)
 class Scores:
-    """Metrics of a set of predictions, as fractions.
+    """The metrics of a set of predictions, as fractions.
 
     Attributes:
-        accuracy: correct / examples.
-        macro_f1: mean F1 of the classes that occur among the true or predicted labels, as
+        accuracy: the share of the examples whose class was predicted right.
+        macro_f1: the mean F1 of the classes that occur among the true or predicted ones, which equals
             scikit-learn's f1_score(average="macro").
-        examples: how many were counted.
-        classes: in label order.
-        pairs_P3: (true class, predicted class, count) of every pair that occurs, by true, then predicted
-            class.
-        counts_CC: the same as a matrix, whose rows are true classes and columns predicted ones. It is made
-            when it is asked for; for more than 256 classes that is a ValueError.
+        examples: the number of examples.
+        classes: the metrics of each class, in label order.
+        pairs_P3: (P, 3) int64: true class, predicted class and count of every pair that occurs, in the order
+            of true class, then predicted class.
+        counts_CC: (C, C) int64, the same counts as a matrix, with a row for each true class and a column for
+            each predicted one. It is made when it is asked for, and for more than 256 classes raises
+            ValueError.
     """
 
     accuracy: float
@@ -100,14 +119,20 @@ class Scores:
 
     @staticmethod
     def of(counts_CC: np.ndarray) -> Scores:
-        """The metrics of a confusion matrix; a ratio with nothing below it is 0."""
+        """Returns the metrics of a (C, C) confusion matrix. A ratio whose divisor is 0 counts as 0."""
         pairs_P2 = np.argwhere(counts_CC)
         counts_P = counts_CC[tuple(pairs_P2.T)]
         return Scores.of_pairs(np.column_stack([pairs_P2, counts_P]).astype(np.int64), len(counts_CC))
 
     @staticmethod
     def of_pairs(pairs_P3: np.ndarray, num_labels: int) -> Scores:
-        """The metrics of distinct pairs and their counts, ordered as in `pairs_P3`."""
+        """Returns the metrics of the pairs that occur.
+
+        Args:
+            pairs_P3: (P, 3) int64: true class, predicted class and count of different pairs, in the order of
+                true class, then predicted class.
+            num_labels: C, the number of classes.
+        """
         true_P, predicted_P, counts_P = pairs_P3.T
         right_P = true_P == predicted_P
         hits_C, true_C, predicted_C = (np.zeros(num_labels, dtype=np.int64) for _ in range(3))
@@ -131,7 +156,7 @@ class Scores:
 
     @property
     def counts_CC(self) -> np.ndarray:
-        """(C, C) counts; rows are true classes, columns predicted ones.
+        """(C, C) counts, with a row for each true class and a column for each predicted one.
 
         Raises:
             ValueError: for more than `MATRIX_UP_TO` classes.
@@ -146,15 +171,18 @@ class Scores:
         return counts_CC
 
     def confusions(self) -> np.ndarray:
-        """(Q, 3) pairs of different classes as in `pairs_P3`, the most frequent first."""
+        """Returns the rows of `pairs_P3` whose two classes differ, the most frequent first."""
         wrong_Q3 = self.pairs_P3[self.pairs_P3[:, 0] != self.pairs_P3[:, 1]]
         return np.asarray(wrong_Q3[np.argsort(-wrong_Q3[:, 2], kind="stable")])
 
     def as_dict(self, labels: list[str]) -> dict[str, Any]:
-        """JSON-ready: accuracy, macro_f1, examples, per_class by label, labels, and confusion_matrix.
+        """Returns accuracy, macro_f1, examples, per_class by label, labels, and confusion_matrix, for JSON.
 
-        For more than 256 classes there are in the matrix's place `confusions`, the 1,000 most frequent of
-        [true label, predicted label, count], and `confusions_left_out`, how many more such pairs there are.
+        With more than 256 classes there is no matrix. Instead, `confusions` has the 1,000 most frequent of
+        [true label, predicted label, count], and `confusions_left_out` the number of further such pairs.
+
+        Args:
+            labels: the names of the classes, in the order of their indices.
         """
         return {
             "accuracy": self.accuracy,
@@ -177,7 +205,7 @@ class Scores:
 
 
 def ratio(above: np.ndarray, below: np.ndarray) -> np.ndarray:
-    """Quotients; 0 where nothing is below."""
+    """Returns `above` divided by `below`, element by element; 0 where the divisor is 0."""
     out: np.ndarray = np.zeros(len(above))
     np.divide(above, below, out=out, where=below > 0)
     return out

@@ -1,10 +1,10 @@
-"""OpenMP, whose threads torch computes with on a CPU: whether it gives as many as torch believes, and forks.
+"""OpenMP gives torch its threads on a CPU. This module finds out if some are missing, or lost by a fork.
 
-oneDNN divides a bf16 product among the threads that torch announces. Where OpenMP then gives fewer, parts of
-the product are never computed, and nobody is told: a model trains on numbers that mean nothing. fp32 products
-go through another library, which divides its work by the threads that came.
+oneDNN divides a bf16 product among the threads that torch announces. If OpenMP then gives fewer, parts of the
+product are never computed, and no error is raised: a model would train on meaningless numbers. fp32 products
+are computed by another library, which divides the work among the threads that it gets.
 
-Threads also do not survive a fork. A child that asks for those of its parent waits for ever.
+Threads also do not survive a fork. A child that asks for its parent's threads waits for ever.
 """
 
 from __future__ import annotations
@@ -28,18 +28,18 @@ FORKED = (
 
 @cache
 def _library() -> Any:
-    """torch's library, through which the functions of its OpenMP are found; None for a build without one."""
+    """Returns torch's library, which has the functions of its OpenMP; None for a build without them."""
     try:
-        found = ctypes.CDLL(str(openmp_library()))
+        library = ctypes.CDLL(str(openmp_library()))
         for name in ("get_dynamic", "get_thread_limit", "get_max_active_levels", "set_num_threads"):
-            getattr(found, f"omp_{name}")
+            getattr(library, f"omp_{name}")  # raises if it is missing
     except (OSError, AttributeError):
         return None
-    return found
+    return library
 
 
 def shortage() -> str | None:
-    """Why a parallel region may get fewer threads than torch announces; None if it gets them all."""
+    """Says why torch may get fewer threads than it counts on; None if it gets them all."""
     count, library = torch.get_num_threads(), _library()
     if count == 1 or library is None:
         return None
@@ -55,10 +55,10 @@ def shortage() -> str | None:
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Within, torch starts no threads: for loading, which a fork may follow.
+    """Keeps torch from starting threads, while a model is loaded: a fork may follow, and then works.
 
-    OpenMP keeps the number for each thread of Python, while torch's own function would change it for threads
-    that begin meanwhile, too.
+    OpenMP keeps the number for each thread of Python by itself. torch's own function would also change it for
+    threads of Python that start meanwhile, and is only used if OpenMP's cannot be called.
     """
     count, library = torch.get_num_threads(), _library()
     set_count = torch.set_num_threads if library is None else library.omp_set_num_threads
@@ -71,7 +71,8 @@ def one_thread() -> Iterator[None]:
 
 @contextmanager
 def threads_set(count: int) -> Iterator[None]:
-    """Within, torch computes with `count` threads: for a trial of what a run will compute with as many."""
+    """Within the block, torch computes with `count` threads, so that one can try what a run with as many will
+    compute."""
     before = torch.get_num_threads()
     torch.set_num_threads(count)
     try:
@@ -81,20 +82,23 @@ def threads_set(count: int) -> Iterator[None]:
 
 
 _computed_in: int | None = None
-"""The process whose threads were started first; of a forked one, its parent or an older one."""
+"""The id of the process in which threads computed first. A fork copies it, and thereby shows."""
 
 _said_in: int | None = None
-"""The forked process that has told of its lost threads."""
+"""The id of the forked process that has said that its threads are lost."""
 
 
 def threads_are_lost() -> bool:
-    """Whether this process was forked from one whose threads had computed for us."""
+    """Whether this process was forked from one in which threads had computed."""
     return _computed_in not in (None, os.getpid())
 
 
 def about_to_compute() -> str | None:
-    """To be called before threads compute. Sets torch to one thread where the others are lost, and says so
-    once in a process."""
+    """Call this before threads compute. If they are lost, it sets torch to one thread.
+
+    Returns:
+        A line for the user, once in a forked process; otherwise None.
+    """
     global _computed_in, _said_in
     if not threads_are_lost():
         _computed_in = os.getpid()

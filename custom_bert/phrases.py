@@ -1,4 +1,4 @@
-"""Numbers and line numbers as messages write them."""
+"""How messages write counts and line numbers."""
 
 from __future__ import annotations
 
@@ -6,12 +6,17 @@ from typing import Any
 
 
 def counted(count: int, noun: str) -> str:
-    """`1 text`, `1,200 texts`."""
+    """Returns a count with its noun: `1 text`, `1,200 texts`."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def at_lines(lines: Any, total: int | None = None) -> str:
-    """` (line 3)`, ` (lines 3, 8, 9, 12, 40, ...)`: the first five of some line numbers."""
+    """Returns the first five line numbers, in brackets: ` (line 3)`, ` (lines 3, 8, 9, 12, 40, ...)`.
+
+    Args:
+        lines: line numbers, counted from 1: all of them, or at least the first five.
+        total: the number of all lines; None if `lines` has all.
+    """
     total = len(lines) if total is None else total
     first = ", ".join(str(int(line)) for line in lines[:5])
     more = ", ..." if total > 5 else ""

@@ -1,7 +1,7 @@
-"""Where a user's things are: the home directory, `~` in paths, and where prepared data may be kept.
+"""Where a user's files are: the home directory, `~` in paths, and places for prepared data.
 
-Standard library only. A process may have no home: the variable HOME is not set, and the system's list of
-users does not know its user, as in a container that runs under any number.
+Standard library only. A process may have no home directory: in a container that runs under an arbitrary user
+number, HOME is often not set, and the system's list of users does not know that number.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ NAME = "custom-bert"
 
 
 def home_directory() -> Path | None:
-    """The user's home, by HOME or by the system's list of users; None if neither names an absolute path."""
+    """The user's home directory, from HOME or the list of users; None if neither gives an absolute path."""
     return _absolute(os.environ.get("HOME")) or _home_of(None)
 
 
 def _home_of(user: str | None) -> Path | None:
-    """The home of a user, None for the one who runs this, as the system's list of users has it."""
+    """The home of a user in the system's list of users; None means the user who runs this process."""
     try:
         entry = pwd.getpwuid(os.getuid()) if user is None else pwd.getpwnam(user)
     except (KeyError, ValueError):  # ValueError: a null byte in the name
@@ -29,15 +29,15 @@ def _home_of(user: str | None) -> Path | None:
 
 
 def _absolute(path: str | None) -> Path | None:
-    """A path, or None if it is empty or relative, which would mean another directory everywhere."""
+    """The path, or None if it is empty or relative, since that would depend on the working directory."""
     return Path(path) if path and os.path.isabs(path) else None
 
 
 def expanded(path: str) -> str:
-    """A path in which a leading `~` or `~user` is that home directory.
+    """The path with a leading `~` or `~user` replaced by that home directory.
 
     Raises:
-        ValueError: if there is no such home; otherwise a directory called `~` would be made.
+        ValueError: if there is no such home. Going on would make a directory called `~`.
     """
     if not path.startswith("~"):
         return path
@@ -58,8 +58,8 @@ class Place:
     """A directory in which prepared data may be kept.
 
     Attributes:
-        path: of the directory.
-        shared: whether it stands in a directory that every user may write into, such as /tmp.
+        path: the directory, which may not exist yet.
+        shared: whether its parent is a directory that every user may write into, such as /tmp.
     """
 
     path: Path
@@ -67,11 +67,11 @@ class Place:
 
 
 def cache_places(configured: str | None, out: str | None) -> tuple[list[Place], list[str]]:
-    """Where prepared data may be kept, best first, and why there is no better place, one reason each.
+    """The places where prepared data may be kept, best first, and the reasons why better places are missing.
 
-    First what is configured; then the user's cache directory by the XDG Base Directory Specification, which
-    says that a relative XDG_CACHE_HOME is to be ignored; then the system's directories for temporary files;
-    last a directory beside the run.
+    The first place is the configured one. Next comes the user's cache directory by the XDG Base Directory
+    Specification, which says that a relative XDG_CACHE_HOME is ignored. Then come the system's directories
+    for temporary files, and last a directory beside the run.
 
     Args:
         configured: the setting data.cache_dir.

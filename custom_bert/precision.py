@@ -1,4 +1,4 @@
-"""Automatic mixed precision: fp32 weights, bf16 or fp16 matrix products, and why."""
+"""Automatic mixed precision: weights in fp32, matrix products in fp32, bf16 or fp16, by choice or by rule."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 def choose_precision(wanted: Precision | None, device: torch.device) -> tuple[Precision, str]:
-    """The precision of the forward and backward pass, and why.
+    """Chooses the precision of matrix products. Returns it with the reason.
 
     Raises:
         ConfigError: for an unknown word, fp16 on a CPU, or bf16 on a GPU without it.
@@ -43,14 +43,15 @@ def choose_precision(wanted: Precision | None, device: torch.device) -> tuple[Pr
 
 
 SOUND = 0.02
-"""Relative error of a bf16 product that is rounding: about 0.003. Lost parts make it 0.7, or not a number."""
+"""A bf16 product with a smaller relative error is right. Rounding makes an error of about 0.003. Parts that
+were never computed make it 0.7, or not a number."""
 
 
 def sound_precision(precision: Precision, device: torch.device) -> tuple[Precision, str | None]:
-    """The precision if its products are right in this process; else fp32, and a line that says why.
+    """Returns the precision and None, or fp32 and the reason if bf16 products would be wrong here.
 
-    To be asked where products are about to be computed, after the thread count is set: the first time it
-    multiplies two matrices to see.
+    Call it after the thread count is set, just before products are computed: it multiplies two matrices as a
+    test. See `openmp` for what can be wrong.
     """
     if precision != "bf16" or device.type != "cpu":
         return precision, None
@@ -64,27 +65,34 @@ def sound_precision(precision: Precision, device: torch.device) -> tuple[Precisi
 
 @functools.cache
 def _bf16_products_hold(threads: int, process: int) -> bool:
-    """Whether a product that all threads share equals that of fp32 within rounding. Asked once for a number
-    of threads and a process, since a forked one has other threads."""
+    """Whether a bf16 product that all threads share equals the fp32 product within rounding.
+
+    The arguments are the key of the cache: a forked process has other threads than its parent.
+    """
     generator = torch.Generator().manual_seed(0)
     rows = 64 * max(4, threads)
     x_TK, weight_NK = (torch.randn(n, 256, generator=generator) for n in (rows, 1024))
     with torch.no_grad(), torch.autocast("cpu", enabled=False):
         exact_TN = F.linear(x_TK, weight_NK)
-        found_TN = F.linear(x_TK.bfloat16(), weight_NK.bfloat16()).float()
-    return bool((found_TN - exact_TN).norm() < SOUND * exact_TN.norm())  # not a number compares as false
+        rounded_TN = F.linear(x_TK.bfloat16(), weight_NK.bfloat16()).float()
+    return bool(
+        (rounded_TN - exact_TN).norm() < SOUND * exact_TN.norm()
+    )  # false if the error is not a number
 
 
 def doubts(precision: Precision, device: torch.device) -> list[str]:
-    """A line where the precision is computed, but not in hardware."""
+    """Returns a line if the precision is slow, because the device's hardware does not have it."""
     if precision == "bf16" and device.type == "cpu" and not has_cpu_bf16():
         return ["this CPU has no bf16 hardware: bf16 is many times slower than fp32 on it, which would do"]
     return []
 
 
 def round_matrices(model: nn.Module, precision: Precision) -> None:
-    """Keeps the matrices of a model that only predicts as autocast would read them, which otherwise rounds
-    them anew for each batch; they take half the memory, and results are the same bit for bit."""
+    """Rounds the matrices of a model that only predicts to the precision of its products.
+
+    Autocast would round them anew for each batch. Rounded once they take half the memory, and results are the
+    same bit for bit.
+    """
     for module in model.modules():
         if isinstance(module, nn.Linear):
             module.to(DTYPES[precision])
@@ -92,8 +100,11 @@ def round_matrices(model: nn.Module, precision: Precision) -> None:
 
 @contextmanager
 def casts_kept() -> Iterator[None]:
-    """Within, autocast keeps the weights that it rounded from one forward pass to the next and rounds none
-    anew; nothing may change weights meanwhile. Not for a generator, which may be left hanging with it."""
+    """Makes autocast keep rounded weights from one forward pass to the next, instead of rounding them anew.
+
+    Nothing may change weights meanwhile. Do not use it inside a generator: one that is never finished would
+    leave the cache on for the whole process.
+    """
     torch.autocast_increment_nesting()
     try:
         yield
@@ -106,8 +117,8 @@ class MixedPrecision:
     """Autocast and, for fp16, loss scaling (Micikevicius et al. 2017, arXiv 1710.03740).
 
     Args:
-        precision: of matrix products.
-        device: where they run.
+        precision: the precision of matrix products.
+        device: the device that computes them.
     """
 
     def __init__(self, precision: Precision, device: torch.device) -> None:
@@ -116,12 +127,12 @@ class MixedPrecision:
         self.scaler = torch.amp.GradScaler(device.type, enabled=precision == "fp16")
 
     def forget(self) -> None:
-        """Leaves a step that did not come to its end; the loss scale stays."""
+        """Forgets a step that was broken off. The loss scale stays as it is."""
         if self.scaler.is_enabled():
             scale = self.scaler.state_dict()
             self.scaler = torch.amp.GradScaler(self.device_type)
             self.scaler.load_state_dict(scale)
 
     def autocast(self) -> torch.autocast:
-        """The context for forward passes; does nothing in fp32."""
+        """Returns the context for forward passes. It does nothing in fp32."""
         return torch.autocast(self.device_type, dtype=self.dtype, enabled=self.dtype is not torch.float32)

@@ -1,7 +1,7 @@
 """The three presets, the named sizes, and the concrete architecture that the models are built from.
 
-`config.ModelConfig` is what a user asks for, with None for "you decide"; `EncoderConfig` is what a model
-is: every field set, stored as config.json beside the weights. Field names are Hugging Face's.
+`config.ModelConfig` is what a user asks for, with None for "you decide". `EncoderConfig` is what a model is:
+every field has a value, and config.json stores it beside the weights. Field names are Hugging Face's.
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ class EncoderConfig:
     num_attention_heads: int
     intermediate_size: int
     max_position_embeddings: int
-    """Longest sequence in tokens (the learned table has `position_offset` rows more)."""
+    """The most tokens of a sequence. A learned table has `position_offset` rows more."""
     position_offset: int
-    """Table row of position 0: pad_token_id + 1 in RoBERTa's family, 0 elsewhere."""
+    """The table's row of position 0: pad_token_id + 1 in RoBERTa's families, 0 in the others."""
     pad_token_id: int
     type_vocab_size: int
-    """Rows of the token-type table, of which row 0 is used; 0 for no table."""
+    """The number of rows of the token-type table, whose row 0 is used; 0 for no table."""
     norm: Norm
     position: Position
     hidden_act: Activation
@@ -53,27 +53,30 @@ class EncoderConfig:
     first_attn_norm: bool
     """Whether layer 0 of a pre-norm encoder has an attention norm (ModernBERT's has none)."""
     local_attention: int
-    """Window width in tokens, |i - j| <= local_attention // 2; 0 for none."""
+    """The width of the local window in tokens: |i - j| <= local_attention // 2; 0 for no window."""
     global_attn_every_n_layers: int
+    """The distance from one global layer to the next. Layer 0 is global."""
     rope_theta: float
+    """The rotary base of global layers."""
     local_rope_theta: float
+    """The rotary base of local layers."""
     hidden_dropout: float
     attention_dropout: float
     head: Head
-    """Form of the classification head: that of the family's Hugging Face class."""
+    """The form of the classification head, which is that of the family's Hugging Face class."""
     pooling: Pooling
 
     @property
     def head_dim(self) -> int:
-        """Width of one attention head."""
+        """K, the width of one attention head."""
         return self.hidden_size // self.num_attention_heads
 
     def is_local(self, layer: int) -> bool:
-        """Whether layer `layer` (from 0) attends inside the local window only."""
+        """Whether a layer, counted from 0, attends inside the local window only."""
         return self.local_attention > 0 and layer % self.global_attn_every_n_layers != 0
 
     def num_parameters(self, num_labels: int) -> int:
-        """Weights of the encoder and a classification head, embeddings included."""
+        """Returns the number of weights of the encoder, with embeddings, and of a classification head."""
         d, f, bias = self.hidden_size, self.intermediate_size, int(self.bias)
         norm = d * (1 + bias)
         up = f * (2 if self.mlp == "gated" else 1)
@@ -89,9 +92,11 @@ class EncoderConfig:
 
     @property
     def bytes_per_row(self) -> int:
-        """About what a training step keeps in fp32 for a token row until its backward pass: of each layer
-        ten vectors and the MLP's two, and a few more for embeddings and heads. Logits of hidden tokens exist
-        a chunk at a time (`ops.losses`), which does not grow with the rows."""
+        """About the number of bytes that a training step keeps in fp32 for a row until its backward pass.
+
+        Each layer keeps ten vectors and the MLP's two. Embeddings and heads keep a few more. Logits of hidden
+        tokens do not count: they exist a chunk at a time (`ops.losses`).
+        """
         up = self.intermediate_size * (2 if self.mlp == "gated" else 1)
         layers = self.num_hidden_layers * (10 * self.hidden_size + up + self.intermediate_size)
         return 4 * (layers + 6 * self.hidden_size)
@@ -153,7 +158,7 @@ ARCHITECTURE: dict[str, dict[str, Any]] = {
         local_rope_theta=10_000.0,
     ),
 }
-"""Preset -> defaults of the architecture."""
+"""The default architecture of each preset."""
 
 TRAINING: dict[str, dict[str, Any]] = {
     "legacy": {
@@ -184,7 +189,7 @@ TRAINING: dict[str, dict[str, Any]] = {
         "optim.embedding_init": "ppmi",
     },
 }
-"""Preset -> defaults of the training settings, by dotted name. What is missing is chosen by rule."""
+"""The default training settings of each preset, by dotted name. Rules choose the others."""
 
 SIZES: dict[Size, tuple[int, int]] = {
     "tiny": (128, 2),
@@ -193,7 +198,7 @@ SIZES: dict[Size, tuple[int, int]] = {
     "medium": (512, 8),
     "base": (768, 12),
 }
-"""Size -> (hidden_size, num_hidden_layers): BERT's miniatures (Turc et al. 2019, arXiv 1908.08962)."""
+"""(hidden_size, num_hidden_layers) of each size: BERT's miniatures (Turc et al. 2019, arXiv 1908.08962)."""
 
 
 def encoder_config(
@@ -205,15 +210,15 @@ def encoder_config(
     max_length: int,
     default_shape: tuple[int, int],
 ) -> EncoderConfig:
-    """Fills what `model` leaves open from the preset and from the sizes.
+    """Makes the architecture from what the user asks for. The preset and the sizes fill in the rest.
 
     Args:
-        preset: name of the preset.
-        model: the user's wishes.
-        vocab_size: entries of the tokenizer.
-        pad_token_id: its padding id.
-        max_length: longest sequence in tokens.
-        default_shape: (hidden_size, num_hidden_layers) where the user names none.
+        preset: the name of the preset.
+        model: what the user asks for.
+        vocab_size: the number of entries of the tokenizer.
+        pad_token_id: the tokenizer's padding id.
+        max_length: the most tokens of a sequence.
+        default_shape: (hidden_size, num_hidden_layers), if the user names neither them nor a size.
 
     Raises:
         ConfigError: if the fields do not fit together.
@@ -251,11 +256,11 @@ _MORE_RANGES: dict[str, tuple[float, float]] = {
     "norm_eps": (0, 1),
     "hidden_size": (1, 1 << 16),
 }
-"""Of the fields that a user cannot set, or not so freely."""
+"""Ranges of fields that a user cannot set, or that may be wider in a published checkpoint."""
 
 
 def check_encoder(config: EncoderConfig) -> list[str]:
-    """Faults of an architecture whose fields are all known, one line each."""
+    """Returns the faults of an architecture, one line each; none if it can be computed."""
     faults = []
     for name, value in vars(config).items():
         low, high = _MORE_RANGES.get(name) or RANGES.get(f"model.{name}", (0, 0, ""))[:2]

@@ -1,4 +1,4 @@
-"""Requests to end: Ctrl-C and SIGTERM are noted at once and obeyed where a run can be continued."""
+"""Requests to end: Ctrl-C and SIGTERM are noted at once, and obeyed where the run can be continued later."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ class StopRequested(BaseException):
 
 
 class Requests:
-    """Whether somebody wants the process to end.
+    """Whether the process has been asked to end.
 
     Attributes:
-        number: of the signal; 0 while nobody does.
+        number: the number of the signal that asked for it; 0 if there was none.
     """
 
     def __init__(self) -> None:
@@ -35,12 +35,14 @@ class Requests:
         self._noted = 0.0
 
     def _handed_on(self) -> bool:
+        """Whether a second signal is only torchrun's copy of the first."""
         return "TORCHELASTIC_RUN_ID" in os.environ and time.monotonic() - self._noted < HANDED_ON
 
     def note(self, number: int, frame: FrameType | None = None) -> None:
-        """Notes a signal; a second one ends the process at once, since what is on the disk is complete.
+        """Notes a signal. A second signal ends the process at once; the files on the disk are complete.
 
-        torchrun hands on what a supervisor may have sent to all processes already: that counts once.
+        A supervisor may send SIGTERM to all processes of a job, and torchrun then passes its own on to the
+        processes that it started. Such a pair counts as one signal.
         """
         if self.number == number == signal.SIGTERM and self._handed_on():
             return
@@ -54,11 +56,12 @@ class Requests:
     def between(
         self, items: Iterable[T], agreed: Callable[[int], int] = lambda number: number
     ) -> Iterator[T]:
-        """The items.
+        """Yields the items until there is a request to end.
 
         Args:
-            items: any.
-            agreed: what several processes make of their requests, which is the same for all.
+            items: the work, one step each.
+            agreed: maps this process's signal number to the number that all processes agree on, so that all
+                of them end before the same item.
 
         Raises:
             StopRequested: before an item, once there is a request.
@@ -66,12 +69,11 @@ class Requests:
         for item in items:
             number = agreed(self.number)
             if number:
-                if not self.number:
-                    self._noted = time.monotonic()  # another process noted it; ours may be on its way
+                if not self.number:  # another process noted it; our own signal may still arrive
+                    self._noted = time.monotonic()
                 self.number = number
                 raise StopRequested
-            # a request that came while the processes agreed is in self.number, and counts before the next
-            # item
+            # if a request came while the processes agreed, self.number has it for the next agreement
             yield item
 
     def obey(self) -> None:
@@ -88,10 +90,10 @@ class Requests:
 
 @contextmanager
 def noted() -> Iterator[Requests]:
-    """Notes requests to end instead of obeying them; the handlers from before come back at the end.
+    """Notes requests to end instead of obeying them. At the end the earlier handlers are put back.
 
-    A signal that the process ignores stays ignored, as a shell wants it for jobs in the background. Only the
-    main thread can have handlers: in another one nothing is noted.
+    A signal that the process ignores stays ignored, because a shell starts background jobs that way. Python
+    sets signal handlers in the main thread only, so in another thread nothing is noted.
     """
     requests = Requests()
     before = {}

@@ -1,8 +1,8 @@
-"""Everything that the package prints goes through this module, so that no locale can stop it.
+"""Everything that the package prints goes through this module, so that no locale can make printing fail.
 
-A person reads messages and tables (`say`, `complain`): a character that the stream's encoding lacks is shown
-by others that it has. A program reads labels, probabilities and JSON (`DataOutput`): these are UTF-8 in every
-locale, as the files are that they come from. Standard library only.
+People read messages and tables (`say`, `complain`). If the stream's encoding lacks a character of them, other
+characters are printed for it. Programs read labels, probabilities and JSON (`DataOutput`). These are UTF-8 in
+every locale, like the files that they come from. Only the standard library is imported.
 """
 
 from __future__ import annotations
@@ -18,18 +18,20 @@ from typing import Any, TextIO, cast
 from custom_bert.errors import CustomBertWarning, WriteError, system_reason
 
 ELLIPSIS = "…"
+"""The character that shows where a label was cut."""
 
 STAND_INS = {ELLIPSIS: "..."}
-"""What is printed where an encoding lacks a character; of every other one its escape, as `\\xe9`."""
+"""What is printed for a character that the encoding lacks. Any other character is printed as its escape, such
+as `\\xe9`."""
 
 
 def displayable(text: str, stream: TextIO | None = None) -> str:
-    """The text in characters that a stream can take.
+    """Returns the text with escapes for the characters that a stream cannot write.
 
     Args:
-        text: any.
-        stream: with an encoding or, as a notebook's and `io.StringIO`, without one, which takes every text.
-            None: standard output.
+        text: any text.
+        stream: where it is to be written; None for standard output. A stream without an encoding, such as a
+            notebook's or `io.StringIO`, can write every text.
     """
     stream = sys.stdout if stream is None else stream
     encoding = getattr(stream, "encoding", None)
@@ -55,16 +57,17 @@ def _has(text: str, encoding: str, errors: str) -> bool:
 def _stand_in(character: str, encoding: str, errors: str) -> str:
     if character in STAND_INS:
         return STAND_INS[character]
-    # a stream may have a way of its own: one set by the user, or the bytes of a file name that is no UTF-8
+    # the stream's own error handler comes first: the user may have set one (PYTHONIOENCODING), and
+    # surrogateescape writes the bytes of a file name that is not UTF-8
     own_way = _has(character, encoding, errors)
     return character if own_way else character.encode("ascii", "backslashreplace").decode("ascii")
 
 
 @contextmanager
-def _faults_told() -> Iterator[None]:
-    """Turns a refusal of the system into an error that names standard output.
+def _naming_standard_output() -> Iterator[None]:
+    """Turns a refusal of the system into a `WriteError` that names standard output.
 
-    A reader that went away stays a BrokenPipeError, which ends a program without a word.
+    A BrokenPipeError stays what it is: the reader went away, and the program ends without a message.
     """
     try:
         yield
@@ -75,32 +78,32 @@ def _faults_told() -> Iterator[None]:
 
 
 def say(text: str = "") -> None:
-    """Prints lines for a person on standard output, at once.
+    """Prints lines for a person on standard output, and flushes them.
 
     Raises:
         WriteError: if the system refuses.
         BrokenPipeError: if the reader went away.
     """
-    with _faults_told():
+    with _naming_standard_output():
         _print(text, sys.stdout)
 
 
 def complain(line: str) -> None:
-    """Prints a line for a person on standard error. Where that fails there is nobody left to tell."""
-    with suppress(OSError):
+    """Prints a line for a person on standard error."""
+    with suppress(OSError):  # there is no other place to report that standard error is gone
         _print(line, sys.stderr)
 
 
 def _print(text: str, stream: TextIO | None) -> None:
-    """As `print` does, but in one write, so that a reader such as `head` gets all or goes away before it."""
-    if stream is not None:  # as where a program is started without one
+    """Prints in a single write, so that a reader such as `head` cannot go away between text and line end."""
+    if stream is not None:  # Python has none if the program was started without one
         stream.write(displayable(text, stream) + "\n")
         stream.flush()
 
 
 @contextmanager
-def warnings_told() -> Iterator[None]:
-    """Prints each of the package's warnings as one line on standard error: for programs."""
+def warnings_printed() -> Iterator[None]:
+    """Prints each warning of the package as one line on standard error, as a program needs it."""
     with warnings.catch_warnings():
         warnings.simplefilter("always", CustomBertWarning)
         others = warnings.showwarning
@@ -116,33 +119,36 @@ def warnings_told() -> Iterator[None]:
 
 
 def flush() -> None:
-    """Hands to the system what was printed.
+    """Flushes standard output, so that the system has everything that was printed.
 
     Raises:
         WriteError: if the system refuses.
         BrokenPipeError: if the reader went away.
     """
-    with _faults_told():
+    with _naming_standard_output():
         if sys.stdout is not None:
             sys.stdout.flush()
 
 
 def discard_output() -> None:
-    """Has what is left to print go nowhere: for the end of a program whose output cannot be written."""
-    with suppress(OSError, ValueError):  # of a stream without a descriptor
+    """Sends the rest of standard output nowhere.
+
+    Python flushes standard output at its end, and would report an error if that cannot be written any more.
+    """
+    with suppress(OSError, ValueError):  # ValueError: the stream has no descriptor
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 class DataOutput:
-    """Standard output for what programs read: lines of UTF-8.
+    """Standard output for what programs read: lines of UTF-8 in every locale.
 
-    A byte of a file's name that is no UTF-8, which Python holds as a surrogate, is that byte again. Lines
-    wait in the stream's buffer until `flush`, or the end of the program. Where standard output was replaced
-    by something that takes text, as in a notebook, it gets the text.
+    A byte of a file's name that is not UTF-8 is half of a surrogate pair in Python, and is written as that
+    byte again. Lines wait in the stream's buffer until `flush`, or until the program ends. If standard output
+    was replaced by something that takes text, as in a notebook, it gets the text.
     """
 
     def __init__(self) -> None:
-        flush()  # what was said before comes first
+        flush()  # lines are written below the text layer, whose buffer has to be empty first
         self._stream = sys.stdout
         self._bytes = self._stream.buffer if isinstance(self._stream, io.TextIOWrapper) else None
 
@@ -153,56 +159,56 @@ class DataOutput:
             WriteError: if the system refuses.
             BrokenPipeError: if the reader went away.
         """
-        with _faults_told():
+        with _naming_standard_output():
             if self._bytes is None:
                 _print(text, self._stream)
                 return
             rest = memoryview(text.encode("utf-8", "surrogateescape") + b"\n")
-            while rest:  # python -u has no buffer, and may write less than all
+            while rest:  # with python -u there is no buffer, and a write may take only a part
                 rest = rest[self._bytes.write(rest) :]
 
     def flush(self) -> None:
-        """Hands the lines to the system. Raises as `line` does."""
-        with _faults_told():
+        """Hands the lines to the system, and raises the same errors as `line`."""
+        with _naming_standard_output():
             if self._stream is not None:
                 self._stream.flush()
 
 
 class _Screen(io.TextIOBase):
-    """A stream that takes every text for another one, and writes what that can show."""
+    """A stream that passes every text on to another one, in characters that the other can write."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
 
     @property
     def encoding(self) -> str:  # type: ignore[override]
-        """The stream's, by which libraries choose the lines of their frames."""
+        """The other stream's encoding. Libraries choose by it the characters of frames and bars."""
         return getattr(self._stream, "encoding", None) or "utf-8"
 
     def isatty(self) -> bool:
-        """Whether the stream is a terminal, by which libraries choose colours."""
+        """Returns whether the other stream is a terminal. Libraries choose by it whether to use colours."""
         return self._stream.isatty()
 
     def fileno(self) -> int:
-        """The stream's descriptor."""
+        """Returns the other stream's descriptor."""
         return self._stream.fileno()
 
     def write(self, text: str) -> int:
-        """Writes the text as the stream can show it."""
+        """Writes the text with escapes for the characters that the other stream lacks."""
         self._stream.write(displayable(text, self._stream))
         return len(text)
 
     def flush(self) -> None:
-        """Hands to the system what was written."""
+        """Flushes the other stream."""
         self._stream.flush()
 
 
 def screen() -> TextIO:
-    """Standard output for libraries that print by themselves, to show what they print as `say` does."""
+    """Returns standard output for libraries that print by themselves; it takes every character."""
     return cast(TextIO, _Screen(sys.stdout))
 
 
 def is_terminal() -> bool:
-    """Whether standard output is a terminal, where a line can be written again and again."""
-    isatty = getattr(sys.stdout, "isatty", None)  # there may be no output, or one of somebody's own making
+    """Returns whether standard output is a terminal, where a line of progress can be overwritten."""
+    isatty = getattr(sys.stdout, "isatty", None)  # it may be None, or an object that is hardly a stream
     return bool(isatty and isatty())

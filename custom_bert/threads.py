@@ -1,6 +1,8 @@
-"""How many threads a process may compute with. Standard library only: asked before torch is there.
+"""The number of threads that a process may compute with. Used before torch is loaded, so only Python is
+needed.
 
-All of it is constant for a machine, a container and an environment, so that choices made from it repeat.
+The answers are constant for a machine, a container and an environment. So the same choices follow from
+them each time.
 """
 
 from __future__ import annotations
@@ -10,17 +12,17 @@ from collections.abc import Mapping
 from pathlib import Path
 
 LIMIT, WISH = "OMP_THREAD_LIMIT", "OMP_NUM_THREADS"
-"""Of the OpenMP standard: the most threads that a program may have, and how many it shall take."""
+"""OpenMP's variables for the most threads that a program may have, and for the number that it should use."""
 
 MOST = 1 << 20
-"""Threads that a process could have. OpenMP, too, ignores a larger number."""
+"""The most threads that a process could have. OpenMP ignores larger numbers too."""
 
 TORCHRUN = "TORCHELASTIC_RUN_ID"
-"""torchrun sets it, and OMP_NUM_THREADS too, to 1: there that is nobody's wish."""
+"""A variable that torchrun sets. It also sets OMP_NUM_THREADS to 1, which is then not the user's wish."""
 
 
 def cores() -> int:
-    """CPU cores that this process may use: affinity and the container's quota respected."""
+    """Returns the number of CPU cores that this process may use, by affinity and quota."""
     affinity = getattr(os, "sched_getaffinity", None)  # not on macOS
     count = len(affinity(0)) if affinity else os.cpu_count() or 1
     try:
@@ -33,18 +35,20 @@ def cores() -> int:
 
 
 def processes(environment: Mapping[str, str] = os.environ) -> int:
-    """Processes of this run on this machine, as torchrun says."""
+    """Returns the number of this run's processes on this machine, as torchrun sets it; 1 without torchrun."""
     return max(1, _number(environment, "LOCAL_WORLD_SIZE") or 1)
 
 
 def limit(environment: Mapping[str, str] = os.environ) -> int | None:
-    """The most threads that OpenMP gives this process, where the user has set a limit."""
+    """Returns the most threads that OpenMP gives this process; None if the user has set no limit."""
     return _number(environment, LIMIT)
 
 
 def allowed(environment: Mapping[str, str] = os.environ) -> tuple[int, str]:
-    """Threads to compute with, and why so many: this process's share of the cores, or what OpenMP's variables
-    ask for, and never more than its limit."""
+    """Returns the number of threads to compute with, and the reason.
+
+    It is this process's share of the cores, or what OMP_NUM_THREADS asks for, and at most OpenMP's limit.
+    """
     count, reason = max(1, cores() // processes(environment)), "cores that this process may use"
     wish = None if TORCHRUN in environment else _number(environment, WISH)
     if wish is not None:
@@ -54,14 +58,15 @@ def allowed(environment: Mapping[str, str] = os.environ) -> tuple[int, str]:
 
 
 def thread_count() -> int:
-    """Threads to compute with; see `allowed`."""
+    """Returns the number of threads to compute with; see `allowed`."""
     return allowed()[0]
 
 
 def _number(environment: Mapping[str, str], name: str) -> int | None:
-    """A variable's value, the first of a list; None if it is not set, or no possible number of threads."""
+    """Returns the number in a variable, or the first of a list of them. None if it is not set, or if it
+    cannot be a number of threads."""
     text = environment.get(name, "").partition(",")[0]
-    try:
+    try:  # int() of a very long text takes long, and refuses some
         number = int(text) if len(text) < 20 else 0
     except ValueError:
         return None

@@ -1,1 +1,1 @@
-"""Measurements that a user can repeat: `custom-bert bench`, or `python -m custom_bert.bench`."""
+"""Measurements that users can repeat on their own machine: `custom-bert bench` and `custom-bert probe`."""

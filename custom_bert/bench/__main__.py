@@ -1,4 +1,5 @@
-"""`python -m custom_bert.bench` is `custom-bert bench`; with --child, a process that measures for another."""
+"""`python -m custom_bert.bench` does what `custom-bert bench` does. With --child it runs one measurement for
+the process that started it."""
 
 from __future__ import annotations
 

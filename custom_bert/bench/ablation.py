@@ -1,5 +1,7 @@
-"""What does each of the improvements buy on this machine? Alone against `legacy`, taken out of `custom`, and
-the whole ladder from one to the other; with the proof that it computes the same, or what it does to learning.
+"""What does each of the improvements buy on this machine?
+
+Each is measured alone against `legacy`, taken out of `custom`, and as a step of the ladder from one to the
+other. Beside the speed stands a proof that the improvement computes the same, or what it does to learning.
 """
 
 from __future__ import annotations
@@ -27,20 +29,21 @@ def run(
     parts: Collection[Part] = PARTS,
     out: Path,
     command: str,
-    tell: Callable[[str], None],
+    say: Callable[[str], None],
 ) -> None:
-    """Measures everything and writes OUT.json, OUT.md and, of AG News's lengths, OUT.svg; the record is
-    complete after each round.
+    """Measures everything and writes OUT.json, OUT.md and, where AG News's lengths are measured, OUT.svg.
+
+    The files are written after each round, so that an interrupted measurement leaves a complete record.
 
     Args:
         device: "cpu" or "cuda".
-        quick: one repeat, AG News lengths only, one seed: shows that it works.
-        size: of the encoder; None for mini on a CPU and base on CUDA.
-        repeats: measurements of each recipe, recipes in turn; None for 5.
-        parts: speed at AG News's lengths, speed at fixed lengths, what changes learning.
-        out: the record's path.
-        command: for the record.
-        tell: called with a line for each measurement.
+        quick: takes one repeat, one seed and AG News's lengths only, which shows that it works.
+        size: the size of the encoder; None takes mini on a CPU and base on CUDA.
+        repeats: how often each recipe is measured, recipes in turn; None takes 5.
+        parts: which parts are measured; see `PARTS`.
+        out: the path of OUT.json.
+        command: the command line, for the record.
+        say: called with a line for each measurement.
     """
     size = size or ("base" if device == "cuda" else "mini")
     repeats = 1 if quick else repeats or 5
@@ -48,15 +51,15 @@ def run(
     workloads: tuple[Workload, ...] = (AG_NEWS,) if "speed" in parts else ()
     if "lengths" in parts and not quick:
         workloads += LENGTHS
-    tell(f"{size} encoder on {device}, {repeats} repeats; proofs first")
+    say(f"{size} encoder on {device}, {repeats} repeats; proofs first")
     chosen = {workload.name: at_lengths(switched, workload, device) for workload in workloads}
-    proofs = _proofs([*switched, *(one for some in chosen.values() for one in some)], device, tell)
+    proofs = _proofs([*switched, *(one for some in chosen.values() for one in some)], device, say)
     cells: dict[str, dict[str, list[Cell]]] = {workload.name: {} for workload in workloads}
     record = Record(out, command, size, device, chosen, proofs, notes, cells)
     for repeat in range(repeats):
         for workload in workloads:
-            told = f"{repeat + 1}/{repeats} {workload.name}"
-            _measure(cells[workload.name], chosen[workload.name], workload, device, size, quick, told, tell)
+            label = f"{repeat + 1}/{repeats} {workload.name}"
+            _measure(cells[workload.name], chosen[workload.name], workload, device, size, quick, label, say)
             record.write()
     if "learning" in parts:
         record.learned |= convergence.compare(
@@ -64,19 +67,19 @@ def run(
             seeds=1 if quick else 5,
             epochs=1 if quick else 6,
             rates=() if quick else convergence.RATES,
-            tell=tell,
+            say=say,
         )
         record.write()
 
 
 def _proofs(
-    switched: Sequence[Improvement], device: str, tell: Callable[[str], None]
+    switched: Sequence[Improvement], device: str, say: Callable[[str], None]
 ) -> Mapping[str, Proof | None]:
-    """That each improvement computes the same, by its name; of some of one name, the last."""
+    """The proof of each improvement, by name. Of several improvements with one name, the last is proved."""
     proofs = {name: prove(one, device) for name, one in {one.name: one for one in switched}.items()}
     for name, proof in proofs.items():
         if proof is not None:
-            tell(f"{name}: {proof.what}: {proof.difference:.1e} (at most {proof.bound:g})")
+            say(f"{name}: {proof.what}: {proof.difference:.1e} (at most {proof.bound:g})")
     return proofs
 
 
@@ -87,13 +90,13 @@ def _measure(
     device: str,
     size: Size,
     quick: bool,
-    told: str,
-    tell: Callable[[str], None],
+    label: str,
+    say: Callable[[str], None],
 ) -> None:
-    """A round: every recipe of a workload once, put with those before it; `told` begins each line."""
+    """Measures every recipe of a workload once and appends to `cells`. Each line begins with `label`."""
     seconds, warm = (0.0, 1) if quick else (4.0, 3)
     for key, switches in recipes(rows_for(switched, workload), switched).items():
         cell = measure(switches, workload, device=device, size=size, warm_steps=warm, seconds=seconds)
         cells.setdefault(key, []).append(cell)
-        said = "does not fit" if cell is None else f"{cell['tokens_per_second']:,.0f} tokens/s"
-        tell(f"{told}, {key}: {said}")
+        result = "does not fit" if cell is None else f"{cell['tokens_per_second']:,.0f} tokens/s"
+        say(f"{label}, {key}: {result}")

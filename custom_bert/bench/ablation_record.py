@@ -1,4 +1,4 @@
-"""What `bench ablation` writes: OUT.json, tables as OUT.md, and a picture of AG News's lengths as OUT.svg."""
+"""The record of `bench ablation`: OUT.json, its tables as OUT.md, and a picture as OUT.svg."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ Cell = dict[str, Any] | None
 
 @dataclass
 class Record:
-    """Everything that was measured, as it is written after each round.
+    """Everything measured so far. It is written after each round.
 
     Attributes:
-        out: its path.
-        command: of the command line.
-        size: of the encoder.
+        out: the path of OUT.json.
+        command: the command line that measures this again.
+        size: the size of the encoder.
         device: "cpu" or "cuda".
-        chosen: the improvements, by workload.
-        proofs: that each computes the same; None of one that changes learning.
-        notes: a line for each improvement that this machine cannot switch.
-        cells: measurements by workload and recipe, round by round.
-        learned: what `convergence.compare` found.
+        chosen: the improvements that are measured, by workload.
+        proofs: for each improvement the proof that it computes the same, or None if it changes learning.
+        notes: a line for each improvement that this machine cannot switch or that `custom` leaves off here.
+        cells: measurements by workload and recipe, one for each round.
+        learned: the result of `convergence.compare`.
     """
 
     out: Path
@@ -51,7 +51,7 @@ class Record:
     learned: dict[str, Any] = field(default_factory=dict)
 
     def write(self) -> None:
-        """OUT.json, OUT.md and, once texts of AG News's lengths are measured, OUT.svg."""
+        """Writes OUT.json, OUT.md and, once texts of AG News's lengths are measured, OUT.svg."""
         measured = [workload for workload in (AG_NEWS, *LENGTHS) if self.cells.get(workload.name)]
         table = [
             f"Encoder `{self.size}`, vocabulary {VOCABULARY:,}, dropout {DROPOUT}, no attention dropout, "
@@ -75,17 +75,17 @@ class Record:
             learning=self.learned,
             raw=self.cells,
         )
-        if self.cells.get(AG_NEWS.name):  # what the picture shows
+        if self.cells.get(AG_NEWS.name):  # the picture shows these alone
             files.write_text(self.out.with_suffix(".svg"), _picture(record, self.size, self.device))
 
     def _sides(self, workload: Workload) -> list[tuple[Row, list[Cell], list[Cell]]]:
-        """The rows of a workload, each with its measurements and those of what it is compared with."""
+        """The rows of a workload, each with its own measurements and those of its baseline."""
         measured = self.cells[workload.name]
         rows = rows_for(self.chosen[workload.name], workload)
         return [(row, measured.get(row.key, []), measured.get(row.base, [])) for row in rows]
 
     def _table(self, workload: Workload) -> list[str]:
-        """Lines of Markdown: what each improvement buys at a workload's lengths."""
+        """The Markdown table of one workload: what each improvement buys at its lengths."""
         lines = []
         for row, ours, base in self._sides(workload):
             speed = _ratios(ours, base, "tokens_per_second")
@@ -107,7 +107,7 @@ class Record:
         ]
 
     def _entries(self, workload: Workload) -> list[dict[str, Any]]:
-        """Of the record: one for each row that was measured on both sides."""
+        """The record's results: one for each row that was measured on both sides."""
         entries = []
         for row, ours, base in self._sides(workload):
             speed, memory = _ratios(ours, base, "tokens_per_second"), _ratios(ours, base, "step_mb")
@@ -133,11 +133,11 @@ def _learning_table(learned: dict[str, Any]) -> list[str]:
 
 
 def _ratios(cells: list[Cell], base: list[Cell], field: str) -> list[float] | None:
-    """Repeat by repeat; None if either side did not fit."""
+    """The ratio in each round; None if a side was not measured or did not fit into memory."""
     if not cells or not base or None in cells or None in base:
         return None
     pairs = [(float(a[field]), float(b[field])) for a, b in zip(cells, base, strict=False) if a and b]
-    return [a / max(b, 1e-9) for a, b in pairs]
+    return [a / max(b, 1e-9) for a, b in pairs]  # a step may take 0 MB by the system's count
 
 
 def _why_not(*sides: list[Cell]) -> str:

@@ -1,4 +1,4 @@
-"""What the rounds of `bench tune` say: which settings to paste, and the record of all of them."""
+"""What follows from the rounds of `bench tune`: the settings to paste, and the record of all measurements."""
 
 from __future__ import annotations
 
@@ -12,36 +12,38 @@ from custom_bert.bench.measure import markdown, ratio_row, shown, spread, write_
 
 QUESTION = "Which settings are the fastest here, for these texts and settings"
 LEAST = 1.03
-"""Times as fast, in every round, that an alternative has to be to be worth a line in a configuration."""
+"""How many times as fast an alternative has to be in every round to be worth a line in a configuration."""
+
 AS_TAKEN, BESIDE, TOGETHER = "as taken", "as taken, beside them", "all that are faster"
-"""Names of measurements that are no single alternative."""
+"""Names of the measurements that are not of a single alternative: the settings as they are taken, the same
+again beside all faster ones, and all faster ones together."""
 
 Cells = Sequence[Mapping[str, Any]]
-"""Measurements of one side, round by round."""
+"""Measurements of one side, one for each round; see `tune.time_settings` for the keys."""
 
 
 def ratios(cells: Cells, base: Cells, what: str = "tokens_per_second") -> list[float]:
-    """Round by round, of those that were measured."""
+    """The ratio of one side to another in each round, without rounds in which the side was refused."""
     return [a[what] / b[what] for a, b in zip(cells, base, strict=False) if "refused" not in a]
 
 
 def median(cells: Cells, base: Cells) -> float:
-    """Times as fast."""
+    """The median speed-up of one side over another."""
     return spread(ratios(cells, base))["median"]
 
 
 def every_round(cells: Cells, base: Cells) -> bool:
-    """Whether a side was measured, and faster, in every round."""
-    found = ratios(cells, base)
-    return len(found) == len(base) and min(found) >= LEAST
+    """Whether a side was measured in every round, and was faster in each by at least `LEAST`."""
+    speed_ups = ratios(cells, base)
+    return len(speed_ups) == len(base) and min(speed_ups) >= LEAST
 
 
 def fastest(others: Sequence[Alternative], raw: Mapping[str, Cells]) -> list[Alternative]:
-    """Of each setting the value that is fastest, if it is faster than what is taken in every round."""
+    """The fastest value of each setting, if it is faster than the value that is taken in every round."""
     best: dict[str, Alternative] = {}
     base = raw[AS_TAKEN]
     for one in others:
-        if not one.learns_alike or not every_round(raw[one.name], base):
+        if not one.learns_the_same or not every_round(raw[one.name], base):
             continue
         other = best.get(one.setting)
         if other is None or median(raw[one.name], base) > median(raw[other.name], base):
@@ -50,13 +52,13 @@ def fastest(others: Sequence[Alternative], raw: Mapping[str, Cells]) -> list[Alt
 
 
 def advice(faster: Sequence[Alternative], raw: Mapping[str, Cells]) -> list[str]:
-    """What to tell, and to paste."""
+    """The lines that advise the user: how much faster it is, and what to paste where."""
     if not faster:
         return [f"nothing is {LEAST - 1:.0%} faster in every round: what is taken stays"]
     own, base = (TOGETHER, BESIDE) if len(faster) > 1 else (faster[0].name, AS_TAKEN)
-    found = ratios(raw[own], raw[base])
+    speed_ups = ratios(raw[own], raw[base])
     lines = [
-        f"{shown(found)} times as fast as what is taken, in {len(found)} rounds; to paste:",
+        f"{shown(speed_ups)} times as fast as what is taken, in {len(speed_ups)} rounds; to paste:",
         f"  command line: {' '.join(one.name for one in faster)}",
     ]
     groups: dict[str, list[str]] = {}
@@ -73,16 +75,16 @@ def _literal(value: Any) -> str:
 
 @dataclass
 class Record:
-    """Everything that was measured, as it is written after each round.
+    """Everything measured so far. It is written after each round.
 
     Attributes:
-        out: its path.
-        command: of the command line.
+        out: the path of OUT.json.
+        command: the command line that measures this again.
         device: "cpu" or "cuda".
-        taken: the settings that a run takes.
-        others: what is measured against them.
-        raw: measurements by name, round by round.
-        faster: what is advised so far.
+        taken: the settings that a run takes without advice.
+        others: the alternatives that are measured against them.
+        raw: measurements by name, one for each round.
+        faster: the alternatives that are advised so far.
     """
 
     out: Path
@@ -94,7 +96,7 @@ class Record:
     faster: Sequence[Alternative] = field(default_factory=tuple)
 
     def write(self) -> None:
-        """OUT.json and OUT.md."""
+        """Writes OUT.json and OUT.md."""
         rows, results = self._rows()
         write_record(
             self.out,
@@ -116,9 +118,9 @@ class Record:
         )
 
     def _rows(self) -> tuple[list[list[str]], list[dict[str, Any]]]:
-        """Of the table, and of the record: one for each alternative, and one for all that are faster."""
+        """The table's rows and the record's results: one for each alternative, one for all faster ones."""
         learns = {
-            one.name: "yes" if one.learns_alike else "no, batches of another size" for one in self.others
+            one.name: "yes" if one.learns_the_same else "no, batches of another size" for one in self.others
         }
         rows, results = [], []
         for name, cells in self.raw.items():

@@ -1,4 +1,4 @@
-"""Settings that change speed and memory only, each with the values that could be faster on some machine."""
+"""The alternatives of `bench tune`: settings that change speed and memory, and values that may be faster."""
 
 from __future__ import annotations
 
@@ -11,34 +11,35 @@ from custom_bert import machine
 
 @dataclass(frozen=True)
 class Alternative:
-    """One setting with another value than the one that is taken.
+    """One setting with another value than the one that a run takes.
 
     Attributes:
-        setting: dotted name.
-        value: to measure.
-        learns_alike: whether as many texts make a step.
+        setting: the dotted name of the setting.
+        value: the value to measure.
+        learns_the_same: whether a step has as many texts as before. With another number of texts a run learns
+            something else, so that the alternative is measured but not advised.
     """
 
     setting: str
     value: Any
-    learns_alike: bool = True
+    learns_the_same: bool = True
 
     @property
     def name(self) -> str:
-        """As an option of the command line."""
+        """The alternative as an option of the command line."""
         return option(self.setting, self.value)
 
 
 def option(setting: str, value: Any) -> str:
-    """`--runtime.compile True`."""
+    """A setting as an option of the command line, such as `--runtime.compile True`."""
     return f"--{setting} {value}"
 
 
 def alternatives(taken: Mapping[str, Any], device: str) -> list[Alternative]:
-    """What could be faster than the settings that are taken, one at a time.
+    """All alternatives that are worth measuring, each with one setting changed.
 
     Args:
-        taken: every setting that is looked at, with the value that it has.
+        taken: the settings that are varied, with the values that a run takes.
         device: "cpu" or "cuda".
     """
     on_gpu, budget, plan = device == "cuda", taken["batch.token_budget"], taken["batch.plan"]
@@ -53,9 +54,10 @@ def alternatives(taken: Mapping[str, Any], device: str) -> list[Alternative]:
         "batch.plan": ("uniform_length", "packed"),
         "batch.token_budget": () if plan == "padded" else (budget // 2, 2 * budget),
     }
+    # these change how many texts a step has; only the padded plan counts its batch in texts, not in tokens
     resizes = {"batch.token_budget", *(("batch.plan",) if plan == "padded" else ())}
     return [
-        Alternative(name, value, learns_alike=name not in resizes)
+        Alternative(name, value, learns_the_same=name not in resizes)
         for name, some in values.items()
         for value in some
         if value != taken[name]

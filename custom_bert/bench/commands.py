@@ -1,4 +1,4 @@
-"""`custom-bert bench`: measurements with nothing but the core installed. torch is imported when they run."""
+"""The commands of `custom-bert bench`. They need no extra to be installed, and import torch when they run."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ class _Measurement(Command):
     """How often everything is measured, in turn. Without this option it is 5 times, for scaling 3 times."""
 
     def prepared(self, device: str | None = None) -> dict[str, Any]:
-        """What every measurement takes, after a look at what it would write.
+        """The arguments that all measurements share, after a check that the record can be written.
 
         Args:
-            device: to measure if no option says it.
+            device: the device to measure if no option names one.
 
         Raises:
-            ConfigError: if a file is there already.
+            ConfigError: if one of the files exists already.
             WriteError: if the folder cannot be written to.
         """
         from custom_bert import files, machine
@@ -50,11 +50,11 @@ class _Measurement(Command):
             "quick": self.quick,
             "repeats": self.repeats,
             "out": self.written()[0],
-            "tell": say,
+            "say": say,
         }
 
     def written(self) -> list[Path]:
-        """The files of the record: JSON, tables, and the picture that not every measurement has."""
+        """The paths of the record: JSON, tables, and a picture, which not every measurement draws."""
         out = Path(self.out)
         json = out if out.suffix == ".json" else out.with_name(f"{out.name}.json")
         return [json, json.with_suffix(".md"), json.with_suffix(".svg")]

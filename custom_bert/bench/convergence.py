@@ -1,9 +1,9 @@
-"""What the switches that change learning do to it: several seeds on real text, and the largest rate that
-still trains.
+"""How the switches that change learning change it: accuracy over several seeds on real text, and the largest
+learning rate that still trains.
 
-The text is the sample data (`custom_bert.data.sample`), sentences that every Python has. Each run is a
-process of its own with the product's `train_model`; the default recipe stands against the same with one
-switch off.
+The text is the sample data (`custom_bert.data.sample`), sentences from the documentation that every Python
+brings. Each run is `train_model` in a process of its own. The default recipe is compared with the same recipe
+and one switch off.
 """
 
 from __future__ import annotations
@@ -19,12 +19,14 @@ from custom_bert.bench.speed import PROGRAM
 from custom_bert.bench.switches import Improvement
 
 RATES = (5e-4, 1e-3, 2e-3, 4e-3, 8e-3, 1.6e-2)
+"""The learning rates among which the largest that still trains is looked for."""
+
 TRAINS = 0.5
-"""A rate trains if its accuracy is at least this share of the best rate's."""
+"""A rate counts as one that trains if its accuracy is at least this share of the best rate's accuracy."""
 
 
 def train_once(arguments: dict[str, Any]) -> dict[str, Any]:
-    """The child's side: one training run; diverging is an answer, not an error."""
+    """Trains once, in a measuring process. A run that diverges is a result and not an error."""
     from custom_bert.errors import UserError
     from custom_bert.training.loop import train_model
 
@@ -49,20 +51,20 @@ def compare(
     seeds: int,
     epochs: int,
     rates: Sequence[float],
-    tell: Callable[[str], None],
+    say: Callable[[str], None],
 ) -> dict[str, Any]:
-    """Trains the default recipe, which has each switch on, and with each switched off.
+    """Trains with the default recipe, which has every switch on, and with each switch off in turn.
 
     Args:
-        improvements: those that change what is learned.
-        seeds: runs of each side.
+        improvements: the improvements that change what is learned.
+        seeds: the number of runs of each side, with the seeds 0, 1, ...
         epochs: passes over the sample data.
-        rates: learning rates of the sweep.
-        tell: called with one line for each run.
+        rates: the learning rates of the sweep.
+        say: called with a line for each run.
 
     Returns:
-        By improvement and value, the default's first: `accuracy` and `loss` (a list, by seed), `by_rate`,
-        `largest_rate`.
+        For each improvement and each of its two values, the default first: `accuracy` and `loss` (lists, by
+        seed), `by_rate` (accuracy) and `largest_rate`.
     """
     from custom_bert.data.reading import in_directory
     from custom_bert.data.sample import write_sample_data
@@ -75,12 +77,13 @@ def compare(
             "data.cache_dir": f"{folder}/cache",
             "model.size": "tiny",
             "optim.epochs": epochs,
+            # without pretraining and R-Drop, whose defaults depend on the data, only the switch differs
             "optim.pretrain_epochs": 0,
             "optim.r_drop": 0.0,
             "optim.lr": 1e-3,
             "runtime.precision": "fp32",
         }
-        runs = _Runs(folder, common, tell)
+        runs = _Runs(folder, common, say)
         on, config = runs.side({}, seeds, rates)
         return {
             one.name: {
@@ -92,23 +95,23 @@ def compare(
 
 
 class _Runs:
-    """Training runs of the same settings with some changes, in directories of one folder."""
+    """Makes training runs with the same settings and some changes, each in a directory of one folder."""
 
-    def __init__(self, folder: str, common: dict[str, Any], tell: Callable[[str], None]) -> None:
-        self._folder, self._common, self._tell, self._count = folder, common, tell, 0
+    def __init__(self, folder: str, common: dict[str, Any], say: Callable[[str], None]) -> None:
+        self._folder, self._common, self._say, self._count = folder, common, say, 0
 
     def run(self, changes: dict[str, Any]) -> dict[str, Any]:
-        """What `train_once` answers, in a process of its own."""
+        """The result of `train_once` with these changes, from a process of its own."""
         self._count += 1
         settings = {**self._common, **changes, "out": f"{self._folder}/run-{self._count}"}
         answer = in_child(PROGRAM, "train", {"settings": settings})
-        self._tell(f"{changes}: accuracy {answer['accuracy']:.3f}")
+        self._say(f"{changes}: accuracy {answer['accuracy']:.3f}")
         return answer
 
     def side(
         self, change: dict[str, Any], seeds: int, rates: Sequence[float]
     ) -> tuple[dict[str, Any], dict[str, Any]]:
-        """What a change does over the seeds and over the rates, and the settings of one of the runs."""
+        """The results of a change over seeds and rates, and the resolved settings of one of its runs."""
         runs = [self.run({**change, "seed": seed}) for seed in range(seeds)]
         by_rate = {str(rate): self.run({**change, "optim.lr": rate})["accuracy"] for rate in rates}
         best = max(by_rate.values(), default=0.0)
@@ -122,10 +125,10 @@ class _Runs:
         return measured, next((r["config"] for r in runs if "config" in r), {})
 
 
-def rows_of(found: dict[str, Any]) -> list[list[str]]:
-    """Of a Markdown table: one row a side."""
+def rows_of(learned: dict[str, Any]) -> list[list[str]]:
+    """The rows of a Markdown table of what `compare` returned, one for each side."""
     rows = []
-    for name, sides in found.items():
+    for name, sides in learned.items():
         for value, side in sides.items():
             losses = [loss for loss in side["loss"] if loss is not None]
             rate = side["largest_rate"]

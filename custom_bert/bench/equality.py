@@ -1,8 +1,8 @@
-"""Proof that a switch changes speed and memory only: the same examples, the same loss and gradients.
+"""Proofs that a switch changes speed and memory only: the same examples give the same loss and gradients.
 
-Each proof gives the largest relative difference over all tensors, |a - b| / |b| in the 2-norm, between the
-recipe with the switch on and with it off, and the bound that it has to keep. In fp64 where the switch exists
-there; mixed precision is held against the rounding of its own type.
+A proof holds the largest relative difference over all tensors, |a - b| / |b| in the 2-norm, between the
+recipe with the switch on and with it off, and the bound that it has to keep. It is computed in fp64 where the
+switch works there. The bound of mixed precision is that of its own rounding.
 """
 
 from __future__ import annotations
@@ -28,8 +28,10 @@ from custom_bert.training.compile import compile_layers
 from custom_bert.training.step import targets_of
 
 EXAMPLES = 24
+"""Texts that are computed with both sides."""
+
 HALF_BOUND = 0.05
-"""bf16 rounds to 2 ** -9; through a few layers and their gradients less than this is left."""
+"""bf16 rounds to 2 ** -9. Through a few layers and their gradients, the rounding errors stay below this."""
 
 
 @dataclass(frozen=True)
@@ -37,9 +39,9 @@ class Proof:
     """One comparison.
 
     Attributes:
-        what: compared with what, and in which precision.
-        difference: the largest relative one.
-        bound: what it has to stay below.
+        what: what is compared, and in which precision.
+        difference: the largest relative difference of a tensor.
+        bound: the largest difference that is allowed.
     """
 
     what: str
@@ -53,8 +55,8 @@ class Proof:
 
 
 def prove(improvement: Improvement, device: str) -> Proof | None:
-    """The proof for an improvement, or None for those that change what is learned."""
-    pre = replace(LEGACY, norm="pre")
+    """Compares an improvement on with off. Returns None for improvements that change what is learned."""
+    pre = replace(LEGACY, norm="pre")  # the architecture of `custom`, for which the switches are made
     off = replace(pre, **{improvement.field: improvement.off})
     on = replace(pre, **{improvement.field: improvement.on})
     if improvement.changes_learning:
@@ -69,20 +71,21 @@ def prove(improvement: Improvement, device: str) -> Proof | None:
 
 
 def _difference(on: Switches, off: Switches, device: str, dtype: torch.dtype) -> float:
-    found, wanted = (_loss_and_gradients(s, torch.device(device), dtype) for s in (on, off))
-    assert found.keys() == wanted.keys()
+    """The largest relative difference of the loss and of every gradient."""
+    actual, wanted = (_loss_and_gradients(s, torch.device(device), dtype) for s in (on, off))
+    assert actual.keys() == wanted.keys()
     worst = 0.0
     for name, tensor in wanted.items():
         size = float(tensor.norm())
         # a gradient that is zero in exact arithmetic (the keys' bias) has no relative size
         scale = size if size > 1e-6 * math.sqrt(tensor.numel()) else 1.0
-        difference = float((found[name] - tensor).norm()) / scale
+        difference = float((actual[name] - tensor).norm()) / scale
         worst = max(worst, difference) if math.isfinite(difference) else math.inf
     return worst
 
 
 def _loss_and_gradients(switches: Switches, device: torch.device, dtype: torch.dtype) -> dict[str, Tensor]:
-    """Of the same examples under every recipe, whatever batches its plan makes of them."""
+    """The loss and the gradients, in fp64, of the same examples, however the recipe's plan divides them."""
     with _seeded():
         model = build_model(switches, AG_NEWS.max_length, ModelConfig(size="tiny", hidden_dropout=0.0))
     model = model.to(device, dtype).train()
@@ -113,6 +116,7 @@ def _batches(switches: Switches, device: torch.device) -> Iterator[Batch]:
 
 @contextmanager
 def _seeded() -> Iterator[None]:
+    """Draws the same weights each time, and leaves the caller's random state as it was."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         yield

@@ -1,7 +1,7 @@
-"""What every measurement shares: fresh processes, their peak memory, spreads, and records.
+"""Helpers of all measurements: fresh processes, their peak memory, medians with ranges, and records.
 
-A measurement runs in a process of its own, so that neither the allocator's nor the compiler's state of an
-earlier one reaches it, and so that the system can say what its memory peaked at.
+Each measurement runs in a process of its own. So the allocator and the compiler carry nothing over from an
+earlier one, and the system knows the peak of its memory.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ Task = Callable[[dict[str, Any]], dict[str, Any]]
 
 
 class ChildError(RuntimeError):
-    """A measuring process that ended without an answer; the text is the end of what it printed.
+    """A measuring process ended without a result. The message is the end of what it printed.
 
     Attributes:
-        reason: in one line.
+        reason: why it ended, in one line.
     """
 
     def __init__(self, task: str, arguments: Mapping[str, Any], code: int, log: str) -> None:
@@ -46,11 +46,11 @@ class ChildError(RuntimeError):
 
 
 MEMORY_SHARE = 0.85
-"""Of the machine's memory that a measuring process may take."""
+"""The share of the machine's memory that a measuring process may take."""
 
 
 def limit_memory() -> None:
-    """Bounds what this process may allocate, so that what does not fit fails by itself."""
+    """Bounds what this process may allocate, so that it gets a MemoryError and the system kills nothing."""
     limit = int(machine.memory_bytes() * MEMORY_SHARE)
     resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
 
@@ -63,21 +63,20 @@ def in_child(
     environment: Mapping[str, str] | None = None,
     cwd: Path | None = None,
 ) -> dict[str, Any]:
-    """Runs `python PROGRAM --child TASK ...` in a fresh process and returns the JSON object that it leaves.
+    """Runs `python PROGRAM --child TASK ...` in a fresh process and returns its result.
 
-    The result gains `wall_seconds` of the whole process and `peak_mb`, the largest resident set that the
-    system saw.
+    `wall_seconds` of the whole process and `peak_mb`, the peak of its resident memory in MiB, are added.
 
     Args:
-        program: a script's path, or `("-m", module)`; it hands its arguments to `answer_as_child`.
-        task: which function the child runs.
-        arguments: for that function, JSON-ready.
-        environment: variables that the child has on top of this process's. Its threads wait as those of
-            `custom-bert` do.
-        cwd: where it runs; None for the directory that holds the package.
+        program: a script's path, or `("-m", module)`. It has to pass its arguments to `answer_as_child`.
+        task: the name of the function that the child runs.
+        arguments: the function's argument, ready for JSON.
+        environment: variables that the child gets in addition to this process's. Those that
+            `prepare_process` sets are set as well, unless this names them.
+        cwd: the child's working directory; None takes the directory that holds the package.
 
     Raises:
-        ChildError: if the child ends without an answer.
+        ChildError: if the child ends without a result.
     """
     with tempfile.TemporaryDirectory() as folder:
         answer, log = Path(folder) / "answer.json", Path(folder) / "log.txt"
@@ -108,7 +107,11 @@ def in_child(
 
 
 def answer_as_child(arguments: Sequence[str], tasks: Mapping[str, Task]) -> bool:
-    """If the arguments are those that `in_child` gives, does the task, leaves its answer and says True."""
+    """If the arguments are those that `in_child` gives, runs the task and writes its result.
+
+    Returns:
+        Whether they were such arguments.
+    """
     if list(arguments[:1]) != ["--child"]:
         return False
     prepare_process()
@@ -119,7 +122,10 @@ def answer_as_child(arguments: Sequence[str], tasks: Mapping[str, Task]) -> bool
 
 
 def peak_mb() -> int:
-    """MiB of the largest resident set that this process had. Linux counts a parent's in `ru_maxrss`."""
+    """The peak of this process's resident memory in MiB.
+
+    On Linux it is VmHWM, because `ru_maxrss` there includes what the parent held when it started the process.
+    """
     try:
         status = Path("/proc/self/status").read_text(encoding="utf-8")
         kib = int(next(line for line in status.splitlines() if line.startswith("VmHWM")).split()[1])
@@ -130,18 +136,18 @@ def peak_mb() -> int:
 
 
 def spread(values: Sequence[float]) -> dict[str, float]:
-    """Median, smallest and largest."""
+    """The median, the smallest and the largest of some values."""
     return {"median": statistics.median(values), "min": min(values), "max": max(values)}
 
 
 def shown(values: Sequence[float], digits: int = 2) -> str:
-    """`1.23 (1.20 to 1.31)`."""
+    """Median and range as text, such as `1.23 (1.20 to 1.31)`."""
     s = spread(values)
     return f"{s['median']:.{digits}f} ({s['min']:.{digits}f} to {s['max']:.{digits}f})"
 
 
 def ratio_row(name: str, ratios: Sequence[float]) -> dict[str, Any]:
-    """A comparison as a record's `results` state it."""
+    """A comparison as an entry of a record's `results`."""
     return {
         "id": name,
         **{f"ratio_{key}": value for key, value in spread(ratios).items()},
@@ -150,23 +156,23 @@ def ratio_row(name: str, ratios: Sequence[float]) -> dict[str, Any]:
 
 
 def as_given(program: str, arguments: Sequence[str] | None = None) -> str:
-    """The command that measures this again: without places on this machine, all else as it was given.
+    """The command that measures this again, with a general word for each path of this machine.
 
     Args:
         program: a benchmark's file, or the words of a command.
-        arguments: None for those of this process.
+        arguments: the words after it; None takes those of this process.
     """
-    found = [f"python benchmarks/{Path(program).name}" if program.endswith(".py") else program]
+    words_out = [f"python benchmarks/{Path(program).name}" if program.endswith(".py") else program]
     words = iter(sys.argv[1:] if arguments is None else arguments)
     for word in words:
         name, equals, _ = word.partition("=")
         if name not in PLACES:
-            found.append(shlex.quote(word))
+            words_out.append(shlex.quote(word))
             continue
         if not equals:
             next(words, None)
-        found += [name, PLACES[name]]
-    return " ".join(found)
+        words_out += [name, PLACES[name]]
+    return " ".join(words_out)
 
 
 PLACES = {
@@ -179,12 +185,14 @@ PLACES = {
     "--encoder": "DIR",
     "--run": "RUN",
 }
-"""Options that name a place, with a word for it."""
+"""Options whose value is a path, each with the word that a record shows instead."""
 
 
 def commit() -> str:
-    """The commit that is measured, with a + if the package's files differ from it; the version if there is
-    no repository."""
+    """The commit that is measured, with a + if the package's files have changes that are not committed.
+
+    If there is no repository, it is the package's version.
+    """
     try:
         head = _git("rev-parse", "--short", "HEAD")
         return head + ("+" if _git("status", "--porcelain", "--", "custom_bert") else "")
@@ -208,15 +216,18 @@ def write_record(
     device: str = "cpu",
     **content: Any,
 ) -> dict[str, Any]:
-    """Writes PATH (JSON) and its neighbour with the ending .md (tables for people); returns the record.
+    """Writes a record as JSON to `path`, and its tables for people to the same name with the ending .md.
 
     Args:
-        path: of the JSON file.
-        question: what was measured.
-        table: lines of Markdown.
-        command: that measured it, if not this process's script as it was called; see `as_given`.
-        device: that was measured, "cpu" or "cuda".
-        content: of the record.
+        path: the path of the JSON file.
+        question: what was measured, as a title.
+        table: the tables, as lines of Markdown.
+        command: the command line that measured it; None takes this process's, see `as_given`.
+        device: the device that was measured, "cpu" or "cuda".
+        content: further keys of the record.
+
+    Returns:
+        The record.
     """
     torch.set_num_threads(thread_count())
     facts = machine.description(torch.device(device))

@@ -1,7 +1,10 @@
-"""What an encoder is worth on labelled texts: a linear classifier on its frozen vectors, and fine-tuning.
+"""What an encoder is worth on labelled texts: accuracy of a linear classifier on its vectors, and fine-tuned.
 
-The first asks what the vectors hold (Alain and Bengio 2016, arXiv 1610.01644), the second what they are good
-for. Trained from scratch beside it, the same architecture says how much of that is pretraining.
+The linear classifier on frozen vectors measures what the vectors hold (Alain and Bengio 2016, arXiv
+1610.01644), and fine-tuning what they are good for. Training the same architecture from scratch measures how
+much of that comes from pretraining.
+
+Shapes: N texts, D width of a vector, C classes.
 """
 
 from __future__ import annotations
@@ -28,31 +31,30 @@ from custom_bert.metrics import ConfusionMatrix, Scores
 from custom_bert.training.loop import train_model
 
 VAL_FRACTION = 0.1
-"""Share of the training lines that is set aside where there are no validation files, as training has it."""
+"""The share of the training lines that is set aside if there are no validation files, as in training."""
 
 MOST = 20_000
-"""Training texts of the linear probe; of more, every n-th."""
+"""The largest number of training texts of the linear probe. Of more texts it takes every n-th."""
 
 STRENGTHS = (1e-5, 1e-4, 1e-3, 1e-2)
-"""Weight decays of the linear probe, of which a tenth of the training texts chooses."""
-
+"""Weight decays of the linear probe. The best one on a tenth of the training texts is taken."""
 
 ARCHITECTURE = (
     *("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size"),
     *("norm", "position", "hidden_act", "mlp", "bias", "pooling", "hidden_dropout"),
     *("local_attention", "global_attn_every_n_layers", "rope_theta", "local_rope_theta"),
 )
-"""Fields of an encoder that training from scratch takes over."""
+"""The encoder's settings that training from scratch takes over."""
 
 
 @dataclass(frozen=True)
 class Probe:
-    """Accuracy and macro-F1 on the validation texts, as fractions.
+    """Accuracy and macro-F1 on the validation texts, as fractions, of two or three models.
 
     Attributes:
-        linear: of a linear classifier on frozen vectors.
-        fine_tuned: of the whole model.
-        from_scratch: of the same architecture without pretraining, if that was asked for.
+        linear: the linear classifier on frozen vectors.
+        fine_tuned: the fine-tuned model.
+        from_scratch: the same architecture without pretraining, if it was trained.
     """
 
     linear: tuple[float, float]
@@ -61,16 +63,16 @@ class Probe:
 
     @property
     def gain(self) -> float | None:
-        """What pretraining adds to the accuracy of fine-tuning."""
+        """What pretraining adds to the accuracy, as a fraction; None without the model from scratch."""
         return None if self.from_scratch is None else self.fine_tuned[0] - self.from_scratch[0]
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
+        """The scores by name, ready for JSON."""
         named = {"linear": self.linear, "fine_tuned": self.fine_tuned, "from_scratch": self.from_scratch}
-        found: dict[str, Any] = {
+        scores: dict[str, Any] = {
             name: {"accuracy": pair[0], "macro_f1": pair[1]} for name, pair in named.items() if pair
         }
-        return found if self.gain is None else {**found, "gain": self.gain}
+        return scores if self.gain is None else {**scores, "gain": self.gain}
 
 
 def probe(
@@ -86,12 +88,12 @@ def probe(
     Args:
         encoder: a run directory, a directory in Hugging Face's layout, or an id on the Hub.
         data: the folder of the four files.
-        from_scratch: also train the same architecture without pretraining.
-        seed: of training.
-        say: told what takes time.
+        from_scratch: whether to train the same architecture without pretraining, too.
+        seed: the seed of training and of the linear probe.
+        say: called with a line before each part.
 
     Raises:
-        UserError: if either cannot be read.
+        UserError: if the encoder or the data cannot be used.
         KeyboardInterrupt: after Ctrl-C.
     """
     try:
@@ -120,7 +122,7 @@ def _measure(
             plain = train_model(
                 {
                     **common,
-                    # not as legacy trains, from which any start would be a gain
+                    # legacy trains so poorly from scratch that any pretrained start would look like a gain
                     "preset": "custom" if shape.preset == "legacy" else shape.preset,
                     **{f"model.{name}": getattr(shape, name) for name in ARCHITECTURE},
                     "out": f"{scratch}/plain",
@@ -134,7 +136,7 @@ def _measure(
 
 
 def linear_probe(encoder: Embedder, dataset: Dataset, *, seed: int = 0) -> Scores:
-    """Scores of multinomial logistic regression on mean vectors, standardised."""
+    """The scores of multinomial logistic regression on the texts' mean vectors, standardised."""
     train = Split(dataset.train.file, dataset.train.rows_N[:: -(-len(dataset.train) // MOST)])
     train_ND = torch.from_numpy(_vectors(encoder, train))
     val_ND = torch.from_numpy(_vectors(encoder, dataset.val))
@@ -157,14 +159,15 @@ def linear_probe(encoder: Embedder, dataset: Dataset, *, seed: int = 0) -> Score
 
 
 def fit_linear(x_ND: Tensor, labels_N: Tensor, count: int, strength: float) -> nn.Linear:
-    """Multinomial logistic regression with decay, by L-BFGS from zero: no randomness. Of many classes the
-    logits of some texts exist at a time.
+    """Fits multinomial logistic regression with weight decay, by L-BFGS from zero, so without randomness.
+
+    The logits are computed for some texts at a time, since all of them may not fit with many classes.
 
     Args:
-        x_ND: (N, D) fp32.
+        x_ND: (N, D) fp32 vectors.
         labels_N: (N,) class indices.
         count: C.
-        strength: of the decay: times the sum of squares, beside the mean cross-entropy.
+        strength: the factor of the sum of squared weights, which is added to the mean cross-entropy.
     """
     model = nn.Linear(x_ND.shape[1], count)
     nn.init.zeros_(model.weight)
@@ -187,18 +190,18 @@ def fit_linear(x_ND: Tensor, labels_N: Tensor, count: int, strength: float) -> n
 
 
 def predicted(model: nn.Linear, x_ND: Tensor) -> Tensor:
-    """(N,) indices of the most probable classes."""
+    """(N,) indices of the most probable class of each vector."""
     parts = torch.split(x_ND, texts_at_once(model.out_features))
     return torch.cat([model(rows_ND).argmax(-1) for rows_ND in parts])
 
 
 def _classes(split: Split) -> np.ndarray:
-    """(N,) int64 class of each line."""
+    """(N,) int64 index of the class of each line."""
     return split.targets.values(np.arange(len(split)))
 
 
 def _vectors(encoder: Embedder, split: Split) -> np.ndarray:
-    """Mean vectors of the lines, not of one length."""
+    """(N, D) mean vectors of the lines, not scaled to length 1."""
     wanted = set(split.rows_N.tolist())
 
     def texts() -> Any:

@@ -1,4 +1,4 @@
-"""The recipes that `bench ablation` measures: each improvement alone, taken out, and on the ladder."""
+"""The recipes of `bench ablation`: each improvement alone, taken out, and as a step of the ladder."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from custom_bert.training.compile import choose_compile, compiler_fault
 
 @dataclass(frozen=True)
 class Row:
-    """One recipe to measure.
+    """One recipe to measure, and its baseline.
 
     Attributes:
-        part: alone (against legacy without it), removed (custom with it, against custom without it), ladder
-            or recipe.
-        name: what was switched.
+        part: "alone" (legacy with it against legacy without it), "removed" (custom with it against custom
+            without it), "ladder" (all improvements up to it against legacy) or "recipe" (a whole preset).
+        name: the improvement, or the preset.
         switches: the recipe.
-        base: key of the recipe that it is compared with.
+        base: the key of the baseline's recipe.
     """
 
     part: str
@@ -35,12 +35,12 @@ class Row:
 
     @property
     def key(self) -> str:
-        """Identifies the recipe; equal recipes are measured once."""
+        """A text that identifies the recipe. Equal recipes are measured only once."""
         return key_of(self.switches)
 
 
 def key_of(switches: Switches) -> str:
-    """`naive gelu post eager fp32 padded all whole`."""
+    """A recipe in words, such as `naive gelu post eager fp32 padded all whole`."""
     words = (
         switches.attention,
         switches.hidden_act,
@@ -55,12 +55,12 @@ def key_of(switches: Switches) -> str:
 
 
 def custom_recipe(switched: Sequence[Improvement]) -> Switches:
-    """Everything on that the defaults take on this machine."""
+    """The recipe with every improvement on that the defaults use on this machine."""
     return replace(LEGACY, **{one.field: one.on for one in switched if one.in_custom})
 
 
 def rows_for(switched: Sequence[Improvement], workload: Workload) -> list[Row]:
-    """The recipes of a workload. Where all texts are equally long only attention is of interest."""
+    """The recipes of a workload. Where all texts are equally long, only attention is varied."""
     custom = custom_recipe(switched)
     legacy = key_of(LEGACY)
     rows = [Row("recipe", "legacy", LEGACY, legacy), Row("recipe", "custom, all on", custom, legacy)]
@@ -80,7 +80,7 @@ def rows_for(switched: Sequence[Improvement], workload: Workload) -> list[Row]:
 
 
 def recipes(rows: Sequence[Row], switched: Sequence[Improvement]) -> dict[str, Switches]:
-    """Every recipe that the rows need, each once."""
+    """Every recipe that the rows need, baselines included, by key."""
     custom = custom_recipe(switched)
     needed = {row.key: row.switches for row in rows}
     known = [replace(base, **{i.field: i.off}) for base in (LEGACY, custom) for i in switched]
@@ -89,41 +89,48 @@ def recipes(rows: Sequence[Row], switched: Sequence[Improvement]) -> dict[str, S
 
 
 def at_lengths(switched: Sequence[Improvement], workload: Workload, device: str) -> list[Improvement]:
-    """The improvements for texts of a workload's lengths, token dropout by its rule. Where the defaults take
-    another kernel than flash attention, that is a row of its own, and `custom` has it instead."""
+    """The improvements for texts of a workload's lengths.
+
+    Token dropout has the rate that the rule gives to such texts. If the defaults use another attention kernel
+    than flash attention for them, that kernel is an improvement of its own, and `custom` has it instead.
+    """
     rule = defaults_here(torch.device(device), workload.max_length).attention
-    found: list[Improvement] = []
+    adapted: list[Improvement] = []
     for one in switched:
         if one.field == "token_dropout":
             one = replace(one, on=token_dropout(workload.mean_tokens)[0])
         other = one.field == "attention" and rule != one.on
-        found.append(replace(one, in_custom=one.in_custom and not other))
+        adapted.append(replace(one, in_custom=one.in_custom and not other))
         if other:
-            found.append(replace(one, name=f"attention by rule: {rule}", on=rule))
-    return found
+            adapted.append(replace(one, name=f"attention by rule: {rule}", on=rule))
+    return adapted
 
 
 def available(device: str) -> tuple[list[Improvement], list[str]]:
-    """The improvements that this machine can switch, and a line for each that it cannot."""
+    """The improvements that this machine can switch, and notes.
+
+    There is a note for each improvement that cannot be measured here, and for each that is measured but that
+    the defaults leave off.
+    """
     chosen, _ = choose_precision(None, torch.device(device))
     half: Precision = "bf16" if chosen == "fp32" else chosen
     rate, _ = token_dropout(AG_NEWS.mean_tokens)
-    found, notes = list(improvements(half, "dense", rate)), []
+    measured, notes = list(improvements(half, "dense", rate)), []
     fault = compiler_fault(torch.device(device))
     if fault:
-        found = [one for one in found if one.field != "compile"]
+        measured = [one for one in measured if one.field != "compile"]
         notes.append(f"kernel fusion: not measured, torch.compile does not work here: {fault}")
     compiles, why = choose_compile(torch.device(device))
     left_out = {} if compiles else {"compile": f"off by default: {why}"}
     if chosen == "fp32":
-        found = [one for one in found if one.field != "precision"]
+        measured = [one for one in measured if one.field != "precision"]
         notes.append(
             "mixed precision: not measured: this CPU has no bf16 hardware and emulates it, 35 times slower "
             "where it was tried"
         )
     notes += [
         f"{one.name}: not in custom, as the defaults do not take it: {left_out[one.field]}"
-        for one in found
+        for one in measured
         if one.field in left_out
     ]
-    return [replace(one, in_custom=one.field not in left_out) for one in found], notes
+    return [replace(one, in_custom=one.field not in left_out) for one in measured], notes

@@ -1,9 +1,9 @@
 """What share of this machine's own rate of matrix products does a whole training step reach?
 
-The limit is measured beside each step: the products of a layer at the step's number of rows and in its
-precision, forward, for the inputs' gradient and for the weights', each at its best of five. What the step
-computes is counted by the textbook, for real tokens only: padding, the optimizer, norms and dropout are
-overhead, and so is everything else.
+The limit is measured beside each step. It is the rate of a layer's products at the step's number of rows and
+in its precision: forward, for the gradient of the inputs and for that of the weights, the best of five tries
+each. The operations of the step are counted by the textbook's formula, for real tokens only. All other work
+is overhead: padding, the optimizer, norms, dropout.
 
 Shapes: T rows, D hidden, F MLP width, L layers, S tokens of a text.
 """
@@ -32,23 +32,23 @@ from custom_bert.training.step import train_step
 
 QUESTION = "Share of the machine's matrix products that a whole training step reaches"
 SHAPES = ((256, 4), (384, 6), (768, 12))
-"""(hidden_size, num_hidden_layers)."""
+"""(hidden_size, num_hidden_layers) of the encoders that are measured."""
 
 TEXTS = replace(AG_NEWS, examples=40)
-"""About 2,100 tokens a step, which the defaults take for so many texts as AG News has."""
+"""About 2,100 tokens a step, as many as the defaults take for a set of AG News's size."""
 
 
 def training_flops(lengths: Sequence[int], width: int, layers: int) -> int:
-    """Of one step on texts of these lengths: forward, and twice that backward.
+    """The operations of a training step on texts of these lengths: forward, and twice as many backward.
 
-    3 L (8 D^2 + 4 D F + 4 S D) for each token, with F = 4 D.
+    3 L (8 D^2 + 4 D F + 4 S D) for each token, with F = 4 D. A multiplication and an addition are two.
     """
     each = 8 * width**2 + 16 * width**2
     return 3 * layers * sum(s * each + 4 * s * s * width for s in lengths)
 
 
 def gemm_rate(rows: int, width: int, dtype: torch.dtype, device: torch.device, *, tries: int = 5) -> float:
-    """FLOP/s of a layer's products at their best."""
+    """FLOP/s of a layer's matrix products, each taken at the best of some tries."""
     flops = seconds = 0.0
     for inner, outer in ((width, 3 * width), (width, width), (width, 4 * width), (4 * width, width)):
         x = torch.randn(rows, inner, dtype=dtype, device=device)
@@ -67,7 +67,7 @@ def gemm_rate(rows: int, width: int, dtype: torch.dtype, device: torch.device, *
 
 
 def reach(arguments: dict[str, Any]) -> dict[str, Any]:
-    """The child's side: steps and bare products in turn."""
+    """Times training steps and bare products in turn, in a measuring process."""
     device, switches = torch.device(arguments["device"]), Switches(**arguments["switches"])
     width, layers = arguments["shape"]
     torch.set_num_threads(thread_count())
@@ -90,23 +90,24 @@ def reach(arguments: dict[str, Any]) -> dict[str, Any]:
     rates, limits = rates[1:], limits[1:]  # the first step pays for allocations
     return {
         "step_gflops": spread(rates)["median"] / 1e9,
+        # the fastest measurement is nearest to the machine's limit: other work only makes it slower
         "gemm_gflops": max(limits) / 1e9,
         "share": spread(rates)["median"] / max(limits),
     }
 
 
 def run(
-    *, device: str, quick: bool, repeats: int | None, out: Path, command: str, tell: Callable[[str], None]
+    *, device: str, quick: bool, repeats: int | None, out: Path, command: str, say: Callable[[str], None]
 ) -> None:
-    """Measures the sizes in turn and writes OUT.json and OUT.md; complete after each round.
+    """Measures the sizes in turn, and writes OUT.json and OUT.md after each round.
 
     Args:
         device: "cpu" or "cuda".
-        quick: the smallest size, once.
-        repeats: of each size; None for 5.
-        out: the record's path.
-        command: for the record.
-        tell: called with a line for each measurement.
+        quick: measures only the smallest size, and only once.
+        repeats: how often each size is measured; None takes 5.
+        out: the path of OUT.json.
+        command: the command line, for the record.
+        say: called with a line for each measurement.
     """
     defaults = defaults_here(torch.device(device), AG_NEWS.max_length)
     switches = replace(defaults, skip_unread=False)  # the formula counts all rows
@@ -114,10 +115,10 @@ def run(
     for _ in range(1 if quick else repeats or 5):
         for shape in SHAPES[:1] if quick else SHAPES:
             arguments = {"device": device, "switches": asdict(switches), "shape": shape}
-            found = in_child(PROGRAM, "reach", arguments | {"steps": 2 if quick else 6})
-            raw.setdefault(f"d{shape[0]}", []).append(found)
-            reached = f"{found['share']:.0%} of {found['gemm_gflops']:,.0f} GFLOP/s"
-            tell(f"{shape[0]} wide, {shape[1]} layers: {reached}")
+            cell = in_child(PROGRAM, "reach", arguments | {"steps": 2 if quick else 6})
+            raw.setdefault(f"d{shape[0]}", []).append(cell)
+            reached = f"{cell['share']:.0%} of {cell['gemm_gflops']:,.0f} GFLOP/s"
+            say(f"{shape[0]} wide, {shape[1]} layers: {reached}")
         _write(out, raw, switches, device, command)
 
 
@@ -125,18 +126,18 @@ def _write(
     out: Path, raw: dict[str, list[dict[str, Any]]], switches: Switches, device: str, command: str
 ) -> None:
     rows, results = [], []
-    for (width, layers), (name, found) in zip(SHAPES, raw.items(), strict=False):
-        shares = spread([one["share"] for one in found])
+    for (width, layers), (name, cells) in zip(SHAPES, raw.items(), strict=False):
+        shares = spread([one["share"] for one in cells])
         rows.append(
             [
                 f"{width} wide, {layers} layers",
-                shown([100 * one["share"] for one in found], 0),
-                shown([one["step_gflops"] for one in found], 0),
-                shown([one["gemm_gflops"] for one in found], 0),
+                shown([100 * one["share"] for one in cells], 0),
+                shown([one["step_gflops"] for one in cells], 0),
+                shown([one["gemm_gflops"] for one in cells], 0),
             ]
         )
         ratio = {f"ratio_{key}": shares[key] for key in ("median", "min", "max")}
-        results.append({"id": f"C3-{name}", **ratio, "repeats": len(found)})
+        results.append({"id": f"C3-{name}", **ratio, "repeats": len(cells)})
     what = f"{switches.precision}, {TEXTS.name}, {TEXTS.tokens:,} tokens a step, dropout {DROPOUT}."
     head = ["encoder", "share in %", "step, GFLOP/s", "bare products, GFLOP/s"]
     write_record(

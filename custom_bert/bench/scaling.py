@@ -1,6 +1,7 @@
-"""How time and memory of a training step grow: with the texts' length, the encoder's size, the threads; what
-planning an epoch costs as the number of examples grows; and what attention costs by itself, of all tokens and
-inside a window.
+"""How time and memory of a training step grow with the texts' length, the encoder's size and the threads.
+
+It also measures what planning an epoch costs as the number of examples grows, and what attention costs by
+itself, over all tokens and inside a local window.
 """
 
 from __future__ import annotations
@@ -30,17 +31,20 @@ from custom_bert.threads import thread_count
 QUESTION = "How time and memory grow with length, size, threads and number of examples"
 SIZES: tuple[Size, ...] = ("tiny", "mini", "small", "medium")
 EXAMPLES = (1_000, 10_000, 100_000, 1_000_000)
+"""Numbers of texts for which an epoch is planned."""
+
 HEADS = {
     "examples": ("s to plan an epoch", "MB of the process"),
     "attention": ("µs of a layer's attention per token, there and back", "MB that it adds"),
 }
-"""What the columns of an axis's table are, where they are not those of a training step."""
+"""The headings of the two columns of figures, for the tables that are not about training steps."""
+
 ROWS = 8192
-"""Tokens that attention by itself is measured on."""
+"""The number of tokens on which attention by itself is measured."""
 
 
 def plan_an_epoch(arguments: dict[str, Any]) -> dict[str, Any]:
-    """The child's side: seconds to plan an epoch of so many texts of AG News's lengths."""
+    """Times the plan of an epoch of texts of AG News's lengths, in a measuring process."""
     from custom_bert.data.batching import plan_batches
 
     lengths = AG_NEWS.lengths(arguments["examples"])
@@ -50,12 +54,13 @@ def plan_an_epoch(arguments: dict[str, Any]) -> dict[str, Any]:
 
 
 def attend(arguments: dict[str, Any]) -> dict[str, Any]:
-    """The child's side: forward and backward of a layer's attention, 4 heads of 64, on texts of equal length,
-    by the kernel and in the type of the defaults.
+    """Times a layer's attention, forward and backward, on texts of equal length, in a measuring process.
+
+    There are 4 heads of 64. The kernel and the type are those of the defaults.
 
     Returns:
-        `tokens_per_second` of the fastest pass, `step_mb` that passes add to the process (on CUDA to its
-        tensors).
+        `tokens_per_second` of the fastest pass, and `step_mb`, the MiB by which the passes raise the peak
+        memory of the process (on CUDA: of its tensors).
     """
     length, window, device = arguments["length"], arguments["window"], torch.device(arguments["device"])
     torch.set_num_threads(thread_count())
@@ -66,7 +71,7 @@ def attend(arguments: dict[str, Any]) -> dict[str, Any]:
     grad_THK = torch.randn(layout.num_rows, 4, 64, dtype=dtype, device=device)
     on_gpu = device.type == "cuda"
     before = torch.cuda.memory_allocated() / 2**20 if on_gpu else peak_mb()
-    fastest = float("inf")
+    fastest = float("inf")  # other work on the machine only makes a pass slower
     for _ in range(arguments["passes"]):
         begun = time.perf_counter()
         attention(qkv_T3HK, layout, window=window).backward(grad_THK)  # type: ignore[no-untyped-call]
@@ -78,29 +83,29 @@ def attend(arguments: dict[str, Any]) -> dict[str, Any]:
 
 
 def run(
-    *, device: str, quick: bool, repeats: int | None, out: Path, command: str, tell: Callable[[str], None]
+    *, device: str, quick: bool, repeats: int | None, out: Path, command: str, say: Callable[[str], None]
 ) -> None:
-    """Measures everything and writes OUT.json, OUT.md and OUT.svg; complete after each repeat.
+    """Measures everything, and writes OUT.json, OUT.md and OUT.svg after each repeat.
 
     Args:
         device: "cpu" or "cuda".
-        quick: one repeat of the shortest: shows that it works.
-        repeats: of each measurement, in turn; None for 3.
-        out: the record's path.
-        command: for the record.
-        tell: called with a line for each measurement.
+        quick: measures the smallest value of each axis once, which shows that it works.
+        repeats: how often everything is measured, in turn; None takes 3.
+        out: the path of OUT.json.
+        command: the command line, for the record.
+        say: called with a line for each measurement.
     """
     custom = defaults_here(torch.device(device), AG_NEWS.max_length)
     lengths = LENGTHS[:1] if quick else LENGTHS
     sizes = SIZES[:1] if quick else SIZES
     threads = sorted({1, thread_count()}) if device == "cpu" else []
     axes = ("length", "size", "threads", "examples", "attention")
-    found: dict[str, dict[str, list[Any]]] = {axis: {} for axis in axes}
+    cells: dict[str, dict[str, list[Any]]] = {axis: {} for axis in axes}
     reach = ARCHITECTURE["modern"]["local_attention"] // 2
 
     def note(axis: str, key: str, cell: dict[str, Any] | None) -> None:
-        found[axis].setdefault(key, []).append(cell)
-        tell(f"{axis}, {key}: {_said(cell)}")
+        cells[axis].setdefault(key, []).append(cell)
+        say(f"{axis}, {key}: {_in_words(cell)}")
 
     for _ in range(1 if quick else repeats or 3):
         common: dict[str, Any] = {
@@ -125,10 +130,10 @@ def run(
                 wanted = {"length": workload.max_length, "window": window, "device": device}
                 answer = in_child(PROGRAM, "attend", {**wanted, "passes": 2 if quick else 12})
                 note("attention", f"{name}, {workload.max_length}", answer)
-        _write(out, found, device, command)
+        _write(out, cells, device, command)
 
 
-def _said(cell: dict[str, Any] | None) -> str:
+def _in_words(cell: dict[str, Any] | None) -> str:
     if cell is None:
         return "does not fit into memory"
     if "tokens_per_second" in cell:
@@ -136,9 +141,9 @@ def _said(cell: dict[str, Any] | None) -> str:
     return f"{cell['seconds']:.3f} s, {cell['peak_mb']:,} MB"
 
 
-def _write(out: Path, found: dict[str, dict[str, list[Any]]], device: str, command: str) -> None:
+def _write(out: Path, measured: dict[str, dict[str, list[Any]]], device: str, command: str) -> None:
     table: list[str] = []
-    for axis, by_key in found.items():
+    for axis, by_key in measured.items():
         rows = []
         for key, cells in by_key.items():
             if None in cells:
@@ -158,13 +163,18 @@ def _write(out: Path, found: dict[str, dict[str, list[Any]]], device: str, comma
         command=command,
         device=device,
         table=table,
-        raw=found,
+        raw=measured,
     )
-    files.write_text(out.with_suffix(".svg"), picture(found["length"]))
+    files.write_text(out.with_suffix(".svg"), picture(measured["length"]))
 
 
 def picture(by_key: dict[str, list[Any]]) -> str:
-    """Two panels against the texts' length: time for a token and memory of a step, both axes by powers."""
+    """Draws two panels against the texts' length: time for a token, and memory of a step. All axes are
+    logarithmic.
+
+    Returns:
+        The SVG.
+    """
     titles: dict[str, Callable[[dict[str, Any]], float]] = {
         "µs of a training step per token": lambda cell: 1e6 / cell["tokens_per_second"],
         "MB of a training step": lambda cell: float(cell["step_mb"]),

@@ -1,7 +1,7 @@
 """Tokens per second and peak memory of whole training steps of one recipe, in a process of its own.
 
-A step is what `custom_bert.training.step.train_step` does, with batches that a thread builds ahead, as in
-training. The process is limited to the machine's memory; what does not fit is reported as such.
+A step is `custom_bert.training.step.train_step`, on batches that a thread builds ahead, as in training. The
+process may not take more than the machine's memory; a recipe that does not fit is reported as such.
 """
 
 from __future__ import annotations
@@ -35,10 +35,15 @@ from custom_bert.training.optim import make_optimizer
 from custom_bert.training.step import train_step
 
 PROGRAM = ("-m", "custom_bert.bench")
+"""The program that measuring processes run."""
+
 VOCABULARY = 16_000
 DROPOUT = 0.1
+"""Entries of the vocabulary and dropout of the hidden layers, the same for every recipe."""
+
 TOGETHER = 10
-"""Steps of a GPU between two looks at the clock, which wait for it: training looks at log lines only."""
+"""Steps on a GPU between two looks at the clock. A look waits for the GPU, which training does only when it
+logs."""
 
 
 def measure(
@@ -51,21 +56,22 @@ def measure(
     seconds: float,
     threads: int | None = None,
 ) -> dict[str, Any] | None:
-    """Measures in a fresh process.
+    """Measures a recipe in a fresh process.
 
     Args:
         switches: the recipe.
-        workload: the texts' lengths.
+        workload: the texts' lengths, and how many share a step.
         device: "cpu" or "cuda".
-        size: of the encoder.
-        warm_steps: steps that are not timed.
-        seconds: of timed steps, at least two.
-        threads: of the CPU; None for the cores that the process may use.
+        size: the size of the encoder.
+        warm_steps: the number of first steps that are not timed.
+        seconds: how long steps are timed; at least two steps are.
+        threads: the number of CPU threads; None takes the cores that the process may use.
 
     Returns:
-        `tokens_per_second` of the texts that steps took in, `seconds_per_step`, `warm_seconds`, `padding`,
-        `peak_mb` of the process (on CUDA of its tensors), `step_mb` of it that is not there before the first
-        step, `steps`; None if the recipe does not fit into memory.
+        None if the recipe does not fit into memory; otherwise a dict with `tokens_per_second` (tokens of the
+        texts, those that token dropout leaves out included), `seconds_per_step`, `warm_seconds`, `padding`
+        (share of the rows), `steps`, `peak_mb` (of the process; on CUDA of its tensors), and `step_mb`, the
+        part of it that is added after the model and the optimizer exist.
 
     Raises:
         ChildError: if the process fails for another reason.
@@ -79,17 +85,17 @@ def measure(
         "seconds": seconds,
         "threads": threads,
     }
-    found = in_child(PROGRAM, "speed", arguments)
-    if found.get("out_of_memory"):
+    cell = in_child(PROGRAM, "speed", arguments)
+    if cell.get("out_of_memory"):
         return None
     if device == "cuda":
-        found["peak_mb"] = found["cuda_peak_mb"]
-    found["step_mb"] = found["peak_mb"] - found.pop("before_mb")
-    return found
+        cell["peak_mb"] = cell["cuda_peak_mb"]
+    cell["step_mb"] = cell["peak_mb"] - cell.pop("before_mb")
+    return cell
 
 
 def train_some_steps(arguments: dict[str, Any]) -> dict[str, Any]:
-    """The child's side of `measure`."""
+    """Trains and times some steps, in the process that `measure` starts."""
     device = torch.device(arguments["device"])
     if device.type == "cpu":
         limit_memory()
@@ -120,6 +126,7 @@ def _train(arguments: dict[str, Any], device: torch.device) -> dict[str, Any]:
             machine.wait_for(device)
             begun, tokens, read, rows = time.perf_counter(), 0, 0, 0
         train_step(model, optimizer, [batch.to(device)], CrossEntropy(), precision=precision, clip_norm=1.0)
+        # tokens of the whole texts, so that recipes with token dropout are compared by the texts they take in
         tokens += int(texts.lengths_N[batch.indices].sum())
         read, rows, steps = read + batch.num_tokens, rows + batch.num_rows, steps + 1
         timed = steps - arguments["warm_steps"]
@@ -140,7 +147,10 @@ def _train(arguments: dict[str, Any], device: torch.device) -> dict[str, Any]:
 
 
 def defaults_here(device: torch.device, max_length: int) -> Switches:
-    """What the defaults take on this machine for texts up to `max_length`, as far as it changes no result."""
+    """The recipe of the defaults on this machine for texts up to `max_length`, but for token dropout.
+
+    Kernel fusion is off, as it is by default on a CPU.
+    """
     precision = choose_precision(None, device)[0]
     kernel = choose_kernel(
         few_blocks=True, max_seqlen=max_length, device=device.type, dtype=DTYPES[precision]
@@ -161,8 +171,8 @@ def build_model(switches: Switches, max_length: int, wishes: ModelConfig) -> Seq
 
     Args:
         switches: the recipe.
-        max_length: of a text, in tokens.
-        wishes: size and dropout.
+        max_length: the tokens of the longest text.
+        wishes: the size and the dropout; the rest comes from the recipe.
     """
     config = encoder_config(
         "custom" if switches.norm == "pre" else "legacy",
@@ -179,14 +189,14 @@ def build_model(switches: Switches, max_length: int, wishes: ModelConfig) -> Seq
 
 
 def texts_of(workload: Workload) -> SyntheticTexts:
-    """Of 64 steps; another epoch takes them again in another order."""
+    """The texts of 64 steps. Each later epoch takes them again in another order."""
     return SyntheticTexts(workload.lengths(64 * workload.examples), VOCABULARY)
 
 
 def batches(
     switches: Switches, texts: SyntheticTexts, workload: Workload, *, pin_memory: bool
 ) -> Iterator[Batch]:
-    """Training batches without end, built ahead by a thread; about `workload.examples` texts each."""
+    """Endless training batches of about `workload.examples` texts, built ahead by a thread."""
     builder = texts.builder(pin_memory=pin_memory)
     rate = switches.token_dropout
     dropout = TokenDropout(rate, seed=0) if rate else None

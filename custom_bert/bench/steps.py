@@ -1,4 +1,4 @@
-"""The product's own training steps on prepared data, timed: what comparisons with other trainers measure."""
+"""Timing of the product's own training steps on prepared data, for comparisons with other trainers."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from custom_bert.training.step import ALONE, train_step
 
 @dataclass(frozen=True)
 class Timed:
-    """Timed steps of a run's last phase.
+    """What was measured in some steps of a run's last phase.
 
     Attributes:
-        texts: tokens of their texts, left-out ones among them.
-        tokens: that the steps read.
-        rows: of their batches, padding and filler among them.
-        steps: how many.
-        seconds: that they took.
-        parameters: of the model.
-        ready_seconds: that the model took before the first step, compiling included.
-        planned: tokens of texts that the phase would take in, all passes together.
+        texts: tokens of the steps' texts, including those that token dropout leaves out.
+        tokens: tokens that the steps computed.
+        rows: rows of the steps' batches, including padding and filler.
+        steps: the number of timed steps.
+        seconds: the time that they took.
+        parameters: the number of the model's parameters.
+        ready_seconds: the time from the start to the first step: building and compiling the model.
+        planned: tokens of the texts of the whole phase, all epochs together.
     """
 
     texts: int
@@ -43,10 +43,10 @@ def time_steps(plan: RunPlan, material: Material, *, tokens: int, warm: int) -> 
     """Trains for some steps, without evaluations, logs or checkpoints.
 
     Args:
-        plan: what is trained.
-        material: on what.
-        tokens: of texts, after which it ends.
-        warm: steps before those that are timed.
+        plan: what is trained, and how.
+        material: the data that it is trained on.
+        tokens: the number of tokens of texts after which timing ends.
+        warm: the number of first steps that are not timed.
 
     Raises:
         ValueError: if the data ends before a step is timed.
@@ -58,7 +58,7 @@ def time_steps(plan: RunPlan, material: Material, *, tokens: int, warm: int) -> 
     phase.begin()
     texts = read = rows = count = 0
     for count, step in enumerate(steps_of(phase), start=1):
-        set_lr(phase.optimizer, 1e-4)
+        set_lr(phase.optimizer, 1e-4)  # any rate will do: the time of a step does not depend on it
         train_step(
             phase.model,
             phase.optimizer,

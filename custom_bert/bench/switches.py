@@ -1,4 +1,7 @@
-"""The six improvements over the legacy recipe, each as the settings that switch it on and off."""
+"""The improvements over the legacy recipe, each with the setting that switches it on and off.
+
+Six are known from the literature. Skipping unread rows and token dropout are our own.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from custom_bert.config import Activation, Kernel, Norm, Plan, Precision
 
 @dataclass(frozen=True, kw_only=True)
 class Switches:
-    """One recipe, as far as the six improvements and our own two go."""
+    """A recipe: the values of the settings that the improvements switch. See docs/configuration.md."""
 
     attention: Kernel
     hidden_act: Activation
@@ -32,19 +35,19 @@ LEGACY = Switches(
     skip_unread=False,
     token_dropout=0.0,
 )
-"""BERT as it was (Devlin et al. 2018); GELU is part of it."""
+"""BERT's recipe (Devlin et al. 2018). GELU is part of it."""
 
 
 @dataclass(frozen=True)
 class Improvement:
-    """One switch.
+    """One improvement, as a setting with two values.
 
     Attributes:
-        name: for tables.
-        setting: of the configuration; its last part is the field of `Switches`.
-        on, off: its two values.
-        in_custom: whether this machine's hardware has it, so that `custom` has it on.
-        changes_learning: whether it learns something else, instead of the same faster.
+        name: its name in tables.
+        setting: the dotted name of the setting; the last part is a field of `Switches`.
+        on, off: the setting's two values.
+        in_custom: whether the defaults have it on on this machine.
+        changes_learning: whether the model learns something else; otherwise it learns the same faster.
     """
 
     name: str
@@ -56,17 +59,17 @@ class Improvement:
 
     @property
     def field(self) -> str:
-        """Of `Switches`."""
+        """The field of `Switches` that it sets."""
         return self.setting.rpartition(".")[2]
 
 
 def improvements(half: Precision, flash: Kernel, token_dropout: float) -> tuple[Improvement, ...]:
-    """In the order of the ladder from legacy to custom.
+    """All improvements, in the order of the ladder from legacy to custom.
 
     Args:
-        half: what mixed precision means on this device, bf16 or fp16.
-        flash: the fused attention kernel to measure; `dense` is torch's SDPA.
-        token_dropout: what the defaults leave out of texts of the workload's length.
+        half: the type of mixed precision on this device, bf16 or fp16.
+        flash: the kernel that is measured as flash attention; `dense` is torch's SDPA.
+        token_dropout: the share of tokens that the defaults leave out of texts of the workload's length.
     """
     return (
         Improvement("uniform-length batching", "batch.plan", "uniform_length", "padded"),

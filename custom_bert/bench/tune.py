@@ -1,9 +1,10 @@
-"""Which settings that change speed and memory only are the fastest here, for one's own texts and settings?
+"""Which settings are the fastest here, for one's own texts, among those that change speed and memory only?
 
-Each alternative to what is taken is measured against it, one setting at a time, whole training steps in fresh
-processes, in turn, each round with batches of another seed. What a setting costs before the first step, as
-compiling does, counts as it would in the whole run. What is faster in every round is measured once more, all
-together, and printed to paste. What changes the size of a batch stands in the table only, since it learns
+The settings that a run would take are measured against alternatives with one setting changed. A measurement
+is some whole training steps in a fresh process. Sides are measured in turn, and each round draws its batches
+with another seed. What a setting costs before the first step, as compiling does, counts by its share of the
+whole run. Alternatives that are faster in every round are measured again all together, and printed to paste.
+Alternatives that change the size of a batch are only shown in the table, since a run with them learns
 something else.
 """
 
@@ -38,12 +39,18 @@ from custom_bert.training.compile import compiler_fault
 from custom_bert.training.prepare import prepare
 
 LEAST_ROUNDS = 3
-"""From which anything is advised."""
+"""Nothing is advised after fewer rounds."""
+
 WARM_STEPS, TIMED_STEPS = 4, 10
+"""Steps of a measurement that are not timed, and the least number that is."""
 
 
 def time_settings(arguments: dict[str, Any]) -> dict[str, Any]:
-    """The child's side: the product's own steps under some settings; `refused` says why not."""
+    """Times the product's own steps with some settings, in a measuring process.
+
+    Returns:
+        The figures, or `refused` with the reason why these settings cannot be measured.
+    """
     try:
         draft, material = prepare(from_mapping(arguments["settings"]), lambda line: None)
         plan = draft.final()
@@ -81,8 +88,10 @@ def time_settings(arguments: dict[str, Any]) -> dict[str, Any]:
 
 
 def of_the_run(timed: Timed, max_minutes: float | None) -> float:
-    """Tokens of texts a second of the whole run: what precedes the first step is spread over its passes, or
-    over the time that ends it."""
+    """Tokens of texts a second of the whole run, with the time before the first step included.
+
+    That time is spread over all passes, or over `max_minutes` if these end the run earlier.
+    """
     rate = timed.texts / timed.seconds
     seconds = timed.planned / rate
     if max_minutes is not None:
@@ -91,19 +100,20 @@ def of_the_run(timed: Timed, max_minutes: float | None) -> float:
 
 
 def measure(settings: Mapping[str, Any], *, tokens: int, warm: int) -> dict[str, Any]:
-    """In a fresh process: `tokens_per_second`, `peak_mb` and what was `taken`, or `refused` and why."""
+    """Runs `time_settings` in a fresh process: `tokens_per_second`, `peak_mb`, `taken`, or `refused`."""
     try:
         arguments = {"settings": dict(settings), "tokens": tokens, "warm": warm}
-        found = in_child(PROGRAM, "tune", arguments, cwd=Path.cwd())  # the settings' places are from here
+        # relative paths among the settings are relative to this process's directory
+        cell = in_child(PROGRAM, "tune", arguments, cwd=Path.cwd())
     except ChildError as error:
         return {"refused": error.reason}
-    if found.get("cuda_peak_mb") is not None:
-        found["peak_mb"] = found["cuda_peak_mb"]
-    return found
+    if cell.get("cuda_peak_mb") is not None:
+        cell["peak_mb"] = cell["cuda_peak_mb"]
+    return cell
 
 
 def steps_alone(config: TrainConfig) -> dict[str, Any]:
-    """Changes that leave of a run what is timed: full batches of the last phase."""
+    """Changes that reduce a run to the part that is timed, the last phase with full batches."""
     if TASKS[config.task].predicts_tokens:
         return {}
     changes: dict[str, Any] = {"optim.pretrain_epochs": 0}
@@ -113,57 +123,62 @@ def steps_alone(config: TrainConfig) -> dict[str, Any]:
 
 
 class _Rounds:
-    """Measurements so far, by name and round.
+    """Makes and keeps the measurements.
 
     Args:
-        asked: the user's settings, less what is not timed.
-        seed: of the first round.
-        warm: steps before those that are timed.
-        tell: called with a line for each measurement.
+        asked: the user's settings, reduced by `steps_alone`.
+        seed: the seed of the first round; later rounds count up from it.
+        warm: the number of first steps that are not timed.
+        say: called with a line for each measurement.
 
     Attributes:
-        raw: measurements by name, round by round.
-        tokens: that a measurement takes, at least.
+        raw: the measurements so far by name, one for each round.
+        tokens: the least number of tokens that a measurement times.
     """
 
-    def __init__(
-        self, asked: Mapping[str, Any], *, seed: int, warm: int, tell: Callable[[str], None]
-    ) -> None:
-        self._asked, self._seed, self._warm, self._tell = asked, seed, warm, tell
+    def __init__(self, asked: Mapping[str, Any], *, seed: int, warm: int, say: Callable[[str], None]) -> None:
+        self._asked, self._seed, self._warm, self._say = asked, seed, warm, say
         self.raw: dict[str, list[dict[str, Any]]] = {AS_TAKEN: []}
         self.tokens = 1
 
     def note(self, name: str, changes: Mapping[str, Any], number: int) -> dict[str, Any]:
-        """Measures the settings with some changes, in a round, under a name.
+        """Measures the settings with some changes, and keeps the result under a name.
+
+        Args:
+            name: the name of the side.
+            changes: settings that differ from the user's.
+            number: the round, from 0.
 
         Raises:
-            UserError: if the settings as they are taken cannot be trained with.
+            UserError: if the settings cannot be trained with even without changes.
         """
         settings = {**self._asked, **changes, "seed": self._seed + number}
-        found = measure(settings, tokens=self.tokens, warm=self._warm)
-        refused = found.get("refused")
+        cell = measure(settings, tokens=self.tokens, warm=self._warm)
+        refused = cell.get("refused")
         if refused and name in (AS_TAKEN, BESIDE):
             raise UserError(f"nothing to tune: {refused}")
-        self._tell(f"{name}: {refused or format(found['tokens_per_second'], ',.0f') + ' tokens/s'}")
-        self.raw.setdefault(name, []).append(found)
-        return found
+        self._say(f"{name}: {refused or format(cell['tokens_per_second'], ',.0f') + ' tokens/s'}")
+        self.raw.setdefault(name, []).append(cell)
+        return cell
 
     def all_of(self, others: Sequence[Alternative], number: int) -> None:
-        """A round of what is taken and of each alternative that was not refused."""
+        """Measures a round: the settings as taken, and each alternative that was never refused."""
         self.note(AS_TAKEN, {}, number)
         for one in others:
             if not any("refused" in cell for cell in self.raw.get(one.name, ())):
                 self.note(one.name, {one.setting: one.value}, number)
 
     def together(self, faster: Sequence[Alternative], number: int) -> None:
-        """A round of what is taken and of all that are faster."""
+        """Measures a round: the settings as taken, and all faster alternatives together."""
         self.note(BESIDE, {}, number)
         self.note(TOGETHER, {one.setting: one.value for one in faster}, number)
 
 
 def _best(faster: list[Alternative], raw: Mapping[str, Any]) -> list[Alternative]:
-    """All that are faster if together they are faster than the best of them alone, else that one: gains need
-    not add up."""
+    """What to advise: all faster alternatives together, or only the best one if they are no faster together.
+
+    Gains need not add up, since two settings may save the same time.
+    """
     best = max(faster, key=lambda one: median(raw[one.name], raw[AS_TAKEN]))
     joint = every_round(raw[TOGETHER], raw[BESIDE])
     if not joint or median(raw[TOGETHER], raw[BESIDE]) < median(raw[best.name], raw[AS_TAKEN]):
@@ -179,38 +194,39 @@ def run(
     repeats: int | None,
     out: Path,
     command: str,
-    tell: Callable[[str], None],
+    say: Callable[[str], None],
 ) -> None:
-    """Measures, prints what to paste, and writes OUT.json and OUT.md; complete after each round.
+    """Measures, prints what to paste, and writes OUT.json and OUT.md after each round.
 
     Args:
         config: the user's settings, with None where a rule decides.
         device: "cpu" or "cuda".
-        quick: one round of few steps: shows that it works.
-        repeats: rounds; None for 5.
-        out: the record's path.
-        command: for the record.
-        tell: called with a line for each measurement.
+        quick: takes one round of few steps, which shows that it works.
+        repeats: the number of rounds; None takes 5.
+        out: the path of OUT.json.
+        command: the command line, for the record.
+        say: called with a line for each measurement.
 
     Raises:
         UserError: if the settings cannot be trained with, or the data is too little to time.
     """
     warm, count = (1, 1) if quick else (WARM_STEPS, repeats or 5)
-    rounds = _Rounds(_asked(config, device), seed=config.seed, warm=warm, tell=tell)
+    rounds = _Rounds(_asked(config, device), seed=config.seed, warm=warm, say=say)
+    # a first measurement shows what the rules take, and how many tokens a measurement needs; it is dropped
     pilot = rounds.note(AS_TAKEN, {}, 0)
     rounds.raw[AS_TAKEN].clear()
     taken, others = pilot["taken"], alternatives(pilot["taken"], device)
-    tell(f"taken: {' '.join(option(name, value) for name, value in taken.items())}")
+    say(f"taken: {' '.join(option(name, value) for name, value in taken.items())}")
     if not quick:
         rounds.tokens = round(max(4 * pilot["in_steps"], TIMED_STEPS * pilot["tokens_per_step"]))
         seconds = pilot["wall_seconds"] + rounds.tokens / pilot["in_steps"]
-        tell(f"about {count * (1 + len(others)) * seconds / 60:.0f} minutes, more where something is slow")
+        say(f"about {count * (1 + len(others)) * seconds / 60:.0f} minutes, more where something is slow")
     record = Record(out, command, device, taken, others, rounds.raw)
     for number in range(count):
         rounds.all_of(others, number)
         record.write()
     if quick or count < LEAST_ROUNDS:
-        tell(f"of fewer than {LEAST_ROUNDS} rounds nothing is advised")
+        say(f"of fewer than {LEAST_ROUNDS} rounds nothing is advised")
         return
     faster = fastest(others, rounds.raw)
     if len(faster) > 1:
@@ -221,11 +237,11 @@ def run(
     record.faster = faster
     record.write()
     for line in advice(faster, rounds.raw):
-        tell(line)
+        say(line)
 
 
 def _asked(config: TrainConfig, device: str) -> dict[str, Any]:
-    """What the user set, for that device, less what is not timed."""
+    """The settings that the user gave, with the device, reduced by `steps_alone`."""
     unset = to_flat(TrainConfig())
     asked = {name: value for name, value in to_flat(config).items() if value != unset[name]}
     return asked | {"runtime.device": device} | steps_alone(config)

@@ -1,6 +1,6 @@
-"""What is measured on: synthetic token ids of a stated distribution of lengths, so that no data is needed.
+"""The texts of speed measurements: random token ids with a stated distribution of lengths.
 
-The speed of a training step depends on how long texts are and not on what they say.
+No data is needed: the speed of a training step depends on how long texts are, and not on what they say.
 
 Shapes: N examples.
 """
@@ -17,10 +17,11 @@ from custom_bert.data.loader import BatchBuilder
 from custom_bert.data.targets import ClassIds
 
 AG_NEWS_QUANTILES = (17, 29, 34, 37, 40, 42, 44, 46, 47, 49, 51, 52, 54, 56, 57, 60, 62, 66, 71, 86, 256)
-"""Token lengths of AG News (Zhang et al. 2015) at every twentieth of its texts, with a WordPiece vocabulary
-of 16,000 trained on it and a limit of 256 tokens; 53 in the mean."""
+"""The quantiles, in steps of 5 %, of the token lengths of AG News (Zhang et al. 2015), with a WordPiece
+vocabulary of 16,000 entries trained on it and a limit of 256 tokens. The mean is 53."""
 
 LABELS = 4
+"""The number of classes, as AG News has."""
 
 
 @dataclass(frozen=True)
@@ -28,9 +29,9 @@ class Workload:
     """Texts of stated lengths, and how many share an optimizer step.
 
     Attributes:
-        name: for tables.
-        max_length: of a text, in tokens; padded batches are this long.
-        examples: texts of an optimizer step, on average.
+        name: its name in tables.
+        max_length: the tokens of the longest text; the padded plan pads to it.
+        examples: the number of texts in an optimizer step, on average.
     """
 
     name: str
@@ -39,12 +40,12 @@ class Workload:
 
     @property
     def mean_tokens(self) -> float:
-        """Of a text."""
+        """The mean number of tokens of a text."""
         return _mean_ag_news() if self.name == AG_NEWS.name else float(self.max_length)
 
     @property
     def tokens(self) -> int:
-        """Real tokens of an optimizer step, on average."""
+        """The number of real tokens, without padding, in an optimizer step, on average."""
         return round(self.examples * self.mean_tokens)
 
     def lengths(self, count: int) -> np.ndarray:
@@ -71,15 +72,15 @@ class SyntheticTexts:
     """Random token ids in place of a token store: `texts[i]` has `lengths_N[i]` of them.
 
     Attributes:
-        lengths_N: (N,) tokens of each text.
-        vocab_size: ids are below it; the first five are left to special tokens.
+        lengths_N: (N,) number of tokens of each text.
+        vocab_size: all ids are below it. The first five ids belong to special tokens and are not drawn.
     """
 
     lengths_N: np.ndarray
     vocab_size: int
 
     def builder(self, *, pin_memory: bool = False) -> BatchBuilder:
-        """Of batches of these texts, with labels in turn."""
+        """Builds batches of these texts. The classes are assigned in turn."""
         rows_N = np.arange(len(self.lengths_N))
         return BatchBuilder(self, rows_N, ClassIds(rows_N % LABELS), 0, pin_memory)
 
@@ -89,12 +90,12 @@ class SyntheticTexts:
         return ids[ends_N[row] - self.lengths_N[row] : ends_N[row]]
 
     def special(self, rows: np.ndarray) -> np.ndarray:
-        """(len(rows), 2) positions of the first and the last token, in the places of special ones."""
+        """(len(rows), 2) positions of each text's first and last token, where special tokens would be."""
         return Frame((0,), (0,)).special(self.lengths_N[rows])
 
     @cached_property
     def _ids(self) -> tuple[np.ndarray, np.ndarray]:
-        """Ids of all texts, and where each ends: drawn once, or a measurement would time the drawing."""
+        """The ids of all texts, and where each ends. They are drawn once, so that drawing is not timed."""
         ends_N = np.cumsum(self.lengths_N)
         generator = np.random.Generator(np.random.PCG64(0))
         return generator.integers(5, self.vocab_size, size=int(ends_N[-1])), ends_N

@@ -1,1 +1,4 @@
-"""The commands of custom-bert, each a class: its fields are its options, its `run` imports what it needs."""
+"""The commands of custom-bert. Each is a class whose fields are its options.
+
+Its `run` imports what it needs, so that help and messages about options come without loading torch.
+"""

@@ -1,4 +1,4 @@
-"""What several commands share: kinds of arguments, and printing JSON."""
+"""What several commands share: types of arguments, printing JSON, and a warning about the precision."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ DataDirectory = Annotated[str, Mark(word="DATA", positional=True, path=True)]
 
 
 def print_json(value: Any, indent: int | None = None) -> None:
-    """Prints a value as one line of JSON, or as several with an indent."""
+    """Prints a value as JSON in UTF-8: on one line or, with an indent, on several."""
     DataOutput().line(json.dumps(value, ensure_ascii=False, indent=indent))
 
 
 def warn_of_precision(precision: Precision, device: Device | None) -> None:
-    """Warns where the precision is slow or inexact on the device."""
+    """Prints a warning if the precision is slow or inexact on the device; None for the default device."""
     from custom_bert.machine import choose_device
     from custom_bert.precision import doubts
 

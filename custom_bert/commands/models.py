@@ -1,4 +1,4 @@
-"""`evaluate`, `predict`, `probe` and `export`: what is done with a trained model."""
+"""The commands that use a trained model: `evaluate`, `predict`, `probe` and `export`."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ class Evaluate(Command):
     data: DataDirectory
     """Folder with the data files."""
     split: Literal["val", "train"] = "val"
-    """Which rows to measure on. val takes val_dataset.txt and val_labels.txt or, if there are none, the rows
-    that the run set aside. train takes the rows that the run was trained on."""
+    """Rows to measure on. val takes val_dataset.txt and val_labels.txt or, if there are none, the rows that
+    the run had set aside. train takes the rows that trained the model."""
     json: bool = False
     """Print one JSON object instead of tables."""
     device: Device | None = None
@@ -78,9 +78,9 @@ class Predict(Command):
         reader = LineReader(STANDARD_INPUT if self.texts == "-" else self.texts)
         classifier = Classifier.load(self.run_directory, device=self.device, precision=self.precision)
         warn_of_precision(self.precision, self.device)
-        output, unknown, told = DataOutput(), UnknownText(), 0
+        output, unknown, warned_at = DataOutput(), UnknownText(), 0
 
-        def tell() -> None:
+        def warn() -> None:
             complain(f"warning: {reader.path}: {unknown.message()}: {OF_A_MODEL}")
 
         for block in reader.blocks():
@@ -88,12 +88,13 @@ class Predict(Command):
                 output.line(
                     json.dumps(prediction.as_dict(), ensure_ascii=False) if self.json else prediction.line()
                 )
-            output.flush()  # whoever feeds standard input may wait for an answer
-            if unknown.spoils_predictions and not told:
-                told = unknown.unknown
-                tell()
-        if unknown.unknown > told and told:
-            tell()
+            output.flush()  # the program that writes standard input may wait for an answer
+            if unknown.spoils_predictions and not warned_at:
+                # the first warning comes early, since input may go on for hours
+                warned_at = unknown.unknown
+                warn()
+        if unknown.unknown > warned_at and warned_at:
+            warn()  # the final counts
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,21 +117,22 @@ class ProbeEncoder(Command):
     def run(self) -> None:
         from custom_bert.bench.probe import probe
 
+        # training prints its progress, which would come before the JSON object
         with contextlib.redirect_stdout(io.StringIO()) if self.json else contextlib.nullcontext():
-            found = probe(self.encoder, self.data, from_scratch=self.scratch, seed=self.seed)
+            result = probe(self.encoder, self.data, from_scratch=self.scratch, seed=self.seed)
         if self.json:
-            print_json(found.as_dict())
+            print_json(result.as_dict())
             return
         say()
         for name, pair in (
-            ("linear", found.linear),
-            ("fine-tuned", found.fine_tuned),
-            ("from scratch", found.from_scratch),
+            ("linear", result.linear),
+            ("fine-tuned", result.fine_tuned),
+            ("from scratch", result.from_scratch),
         ):
             if pair:
                 say(f"{name:<12}  accuracy {pair[0]:.4f}  macro-F1 {pair[1]:.4f}")
-        if found.gain is not None:
-            say(f"pretraining adds {100 * found.gain:+.1f} points")
+        if result.gain is not None:
+            say(f"pretraining adds {100 * result.gain:+.1f} points")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""`info` and `report`: what a run directory holds, for people."""
+"""The commands that show what a run directory holds: `info` and `report`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from custom_bert.terminal import DataOutput, say
 
 @dataclass(frozen=True, kw_only=True)
 class Info(Command):
-    """Print a run's configuration, labels, sizes, data hashes and metrics."""
+    """Print the settings of a run with their reasons, its data, its labels and its metrics."""
 
     run_directory: RunDirectory
     """The run directory that train or pretrain wrote."""

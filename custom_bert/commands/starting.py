@@ -1,4 +1,4 @@
-"""`check-data`, `sample-data` and `init`: what comes before training."""
+"""The commands that come before training: `check-data`, `sample-data` and `init`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`train` and `pretrain`. Every setting is an option of theirs."""
+"""The commands that train: `train` and `pretrain`. Every setting is an option of both."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ class _Training(Command):
     stand in the run's record, which custom-bert info shows."""
 
     def train(self, *implied: tuple[str, Any, str]) -> None:
-        """Trains with the settings of --config, where nothing on the command line says otherwise.
+        """Trains with the settings of --config, which those on the command line override.
 
         Args:
-            implied: (setting, value, argument that implies it).
+            implied: settings that follow from arguments: the name, the value, and the argument for messages.
 
         Raises:
-            ConfigError: where an option and an argument set the same, and not alike.
+            ConfigError: if an option and an argument give one setting different values.
         """
         settings = load(self.config or TrainConfig(), note=say_once)
         if self.max_minutes is not None:

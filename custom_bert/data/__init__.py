@@ -1,1 +1,1 @@
-"""From text files to batches."""
+"""Reads text files, checks them, turns them into tokens, and builds batches from these."""

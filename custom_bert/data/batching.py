@@ -7,8 +7,8 @@
 | packed | random, a token budget filled best-fit | at most 1 % |
 
 Every plan has every example exactly once. Under a token budget the last rows of a batch go to the longest
-examples that fit, so that nearly all batches have exactly the budget's number of rows; what is missing to a
-multiple of `ROW_MULTIPLE` is filler, and counts as padding.
+examples that fit, so that nearly all batches have exactly the budget's number of rows. Filler rounds the
+number of rows up to a multiple of `ROW_MULTIPLE`, and counts as padding.
 """
 
 from __future__ import annotations
@@ -22,31 +22,39 @@ from custom_bert.batch import round_up
 from custom_bert.config import Plan
 
 OPEN_BATCHES = 8
-"""Batches that packing keeps open while it looks for the best fit."""
+"""The number of batches that packing keeps open while it looks for the best fit."""
 
-COMPANY = 50
-"""Batches of neighbours in length are drawn from random parts of so many batches: texts of one length alone
-are no fair sample of the classes (docs/LOG.md)."""
+POOL_BATCHES = 50
+"""Batches of neighbours in length are formed inside random pools of examples, each as large as this number of
+batches. In one pool of all examples a batch would hold texts of a single length, and these are no fair sample
+of the classes (docs/LOG.md)."""
 
 ROW_MULTIPLE = 64
-"""Batches under a token budget have a multiple of this many rows: few shapes, so few compiled kernels."""
+"""Batches under a token budget have a multiple of this many rows. So there are few shapes, and few kernels
+have to be compiled."""
 
 EVALUATION_PADDING = 0.1
-"""Padding that a block may hold in evaluation and prediction, where a few texts of many lengths shall not
-make many blocks; training plans have enough texts of each length to do without."""
-
+"""Largest share of padding in a block in evaluation and prediction. A few texts of many different lengths
+would otherwise make a block for each length. Training plans have enough texts of each length, and allow no
+padding."""
 
 EVALUATION_ROWS = {"cpu": 2048, "cuda": 16_384}
-"""Rows of a batch of evaluation and prediction, by device: more are slower on a CPU and take more memory."""
+"""Rows of a batch of evaluation and prediction, by device. More rows are slower on a CPU and take more
+memory."""
 
 EVALUATION_OUTPUTS = 1 << 24
-"""Numbers that a model may give for all texts which are evaluated or predicted together: 64 MB in fp32. Few
-classes never reach it."""
+"""Largest number of outputs that a model gives for the texts which are evaluated or predicted together: 64 MB
+in fp32. It only matters where there are very many classes."""
 
 
 def texts_at_once(outputs_per_text: int) -> int:
-    """Texts that are evaluated or predicted together at most, by how many numbers, say classes, the model
-    gives for each: so memory does not grow with their product."""
+    """Returns how many texts are evaluated or predicted together at most.
+
+    The bound keeps memory from growing with texts times outputs.
+
+    Args:
+        outputs_per_text: the number of values that the model gives for a text, such as one for each class.
+    """
     return max(1, EVALUATION_OUTPUTS // max(1, outputs_per_text))
 
 
@@ -59,15 +67,15 @@ def plan_batches(
     seed: int,
     epoch: int,
 ) -> list[np.ndarray]:
-    """The batches of one epoch, each an array of indices into `lengths_N`.
+    """Returns the batches of one epoch, each an array of indices into `lengths_N`.
 
     Args:
-        lengths_N: tokens of each example.
-        plan: how to group.
+        lengths_N: (N,) the number of tokens of each example.
+        plan: the way of grouping.
         token_budget: rows of a batch (uniform_length, packed); a longer example gets a batch of its own.
-        batch_size: examples of a batch (padded), or the most of one (None: no limit).
-        seed: of the run.
-        epoch: from 0; each has another order.
+        batch_size: examples of a batch (padded), or the largest number of them (None: no limit).
+        seed: the seed of the run.
+        epoch: the number of the epoch, from 0; each has another order.
     """
     generator = np.random.Generator(np.random.PCG64([seed, epoch]))
     limit = batch_size or max(1, len(lengths_N))
@@ -80,66 +88,71 @@ def plan_batches(
 
 
 def by_length(lengths_N: np.ndarray, token_budget: int, most: int | None = None) -> list[np.ndarray]:
-    """Batches of sorted lengths under a token budget, longest first, without any randomness: for
-    evaluation and prediction, which put results back into input order by index.
+    """Returns batches for evaluation and prediction: sorted by length, longest first, under a token budget.
+
+    Nothing here is random. The caller puts results back into input order by the indices.
 
     Args:
-        lengths_N: tokens of each example.
+        lengths_N: (N,) the number of tokens of each example.
         token_budget: rows of a batch; a longer example gets a batch of its own.
-        most: examples of a batch at most; None for any number.
+        most: the largest number of examples of a batch; None for any number.
     """
     order, most = np.argsort(-lengths_N, kind="stable"), most or max(1, len(lengths_N))
-    batches, start, rows, run = [], 0, 0, _Run()
+    batches, start, rows, block = [], 0, 0, _Block()
     for i, length in enumerate(lengths_N[order].tolist()):
-        run = run.followed_by(length, EVALUATION_PADDING)
-        if (rows + run.slot > token_budget and i > start) or i - start == most:
+        block = block.followed_by(length, EVALUATION_PADDING)
+        if (rows + block.slot > token_budget and i > start) or i - start == most:
             batches.append(order[start:i])
-            start, rows, run = i, 0, _Run().followed_by(length, EVALUATION_PADDING)
-        rows += run.slot
+            start, rows, block = i, 0, _Block().followed_by(length, EVALUATION_PADDING)
+        rows += block.slot
     return [*batches, order[start:]] if len(order) else []
 
 
 def near_equal_slots(lengths_N: np.ndarray, padding: float) -> np.ndarray:
-    """(N,) slots for examples in this order: each run is as long as its first, and ends before its share of
-    padding would exceed `padding` or an example is longer."""
-    slots_N, run = np.empty_like(lengths_N), _Run()
+    """Returns (N,) slots for examples in this order, in blocks of equal slots.
+
+    The slots of a block are as long as its first example. A block ends before its share of padding would
+    exceed `padding`, and before an example that is longer than its slots.
+    """
+    slots_N, block = np.empty_like(lengths_N), _Block()
     for i, length in enumerate(lengths_N.tolist()):
-        run = run.followed_by(length, padding)
-        slots_N[i] = run.slot
+        block = block.followed_by(length, padding)
+        slots_N[i] = block.slot
     return slots_N
 
 
 @dataclass(frozen=True)
-class _Run:
-    """Slots of one length, and the tokens in them."""
+class _Block:
+    """The block that is being filled: the length of its slots, and the examples and tokens in it so far."""
 
     slot: int = 0
     count: int = 0
     tokens: int = 0
 
-    def followed_by(self, length: int, padding: float) -> _Run:
-        """The run with one more example, or a new one that begins with it."""
+    def followed_by(self, length: int, padding: float) -> _Block:
+        """Returns the block with one more example, or a new block that begins with this example."""
         count, tokens = self.count + 1, self.tokens + length
         if length > self.slot or tokens < count * self.slot * (1 - padding):
-            return _Run(length, 1, length)
-        return _Run(self.slot, count, tokens)
+            return _Block(length, 1, length)
+        return _Block(self.slot, count, tokens)
 
 
 def training_slots(lengths_N: np.ndarray, plan: Plan, max_length: int) -> np.ndarray:
-    """(N,) slots of the examples of a training batch, in the plan's order."""
+    """Returns (N,) the slot of each example of a training batch, in the plan's order."""
     if plan == "padded":
         return np.full(len(lengths_N), max_length, dtype=np.int64)
     return lengths_N
 
 
 def num_rows(slots_N: np.ndarray, plan: Plan) -> int:
-    """T: rows of a batch with these slots, filler included."""
+    """Returns T, the number of rows of a batch with these slots, filler included."""
     used = int(slots_N.sum())
     return used if plan == "padded" else round_up(used, ROW_MULTIPLE)
 
 
 def padding_share(lengths_N: np.ndarray, batches: list[np.ndarray], plan: Plan, max_length: int) -> float:
-    """1 - tokens / rows of some training batches."""
+    """Returns the share of rows that are no tokens, padding and filler together, over some training
+    batches."""
     rows = sum(num_rows(training_slots(lengths_N[b], plan, max_length), plan) for b in batches)
     return 1.0 - float(sum(int(lengths_N[b].sum()) for b in batches)) / rows
 
@@ -147,35 +160,38 @@ def padding_share(lengths_N: np.ndarray, batches: list[np.ndarray], plan: Plan, 
 def _uniform_length(
     lengths_N: np.ndarray, token_budget: int, limit: int, generator: np.random.Generator
 ) -> list[np.ndarray]:
-    """Examples in random order are cut into parts of `COMPANY` batches; inside a part, batches hold
-    neighbours in length. What does not fill a batch there is batched together at the end.
+    """Returns batches of neighbours in length.
 
-    Batches come in random order, or training would see all long texts first.
+    Examples in random order are cut into pools of `POOL_BATCHES` batches, and batches are formed inside each
+    pool. The last batch of a pool may not be full, so the last batches of all pools are batched together
+    again.
     """
     shuffled = generator.permutation(len(lengths_N))
     ends = np.cumsum(lengths_N[shuffled])
-    part_N = (ends - 1) // (COMPANY * token_budget)
-    batches, rest = [], []
-    for part in np.split(shuffled, np.flatnonzero(np.diff(part_N)) + 1):
-        *full, last = _by_neighbours(lengths_N, part, token_budget, limit) or [part]
+    pool_N = (ends - 1) // (POOL_BATCHES * token_budget)
+    batches, leftover = [], []
+    for pool in np.split(shuffled, np.flatnonzero(np.diff(pool_N)) + 1):
+        *full, last = _by_neighbours(lengths_N, pool, token_budget, limit) or [pool]
         batches += full
-        rest.append(last)
-    batches += _by_neighbours(lengths_N, np.concatenate(rest), token_budget, limit)
+        leftover.append(last)
+    batches += _by_neighbours(lengths_N, np.concatenate(leftover), token_budget, limit)
+    # within a pool long batches come first; training must not see the examples in that order
     return [batches[i] for i in generator.permutation(len(batches))]
 
 
 def _by_neighbours(
     lengths_N: np.ndarray, shuffled: np.ndarray, token_budget: int, limit: int
 ) -> list[np.ndarray]:
-    """From the longest example down; the last rows of each batch go to the longest that still fit."""
+    """Fills batches from the longest example down; the last rows of each go to the longest that still fit."""
     order = shuffled[np.argsort(lengths_N[shuffled], kind="stable")]
     if not len(order):
         return []
     distinct, starts = np.unique(lengths_N[order], return_index=True)
     waiting = {int(n): group for n, group in zip(distinct, np.split(order, starts[1:]), strict=True)}
-    lengths = distinct.tolist()  # of those still waiting, ascending
+    lengths = distinct.tolist()  # of the examples that are still waiting, ascending
     batches = []
-    while lengths:  # a batch each time
+    while lengths:  # each round fills one batch
+        # an example that is longer than the budget gets a batch as long as itself
         members, room, places = [], max(token_budget, lengths[-1]), limit
         while places and (at := bisect.bisect_right(lengths, room)):
             length = lengths[at - 1]
@@ -191,7 +207,10 @@ def _by_neighbours(
 def _packed(
     lengths_N: np.ndarray, token_budget: int, limit: int, generator: np.random.Generator
 ) -> list[np.ndarray]:
-    """Best-fit over a few open batches, examples in random order."""
+    """Puts examples in random order into the fullest open batch that has room (best fit).
+
+    Only `OPEN_BATCHES` are open: when no batch has room, the fullest is closed, and a new one begins.
+    """
     open_batches: list[tuple[int, list[int]]] = []
     done: list[list[int]] = []
     for i in generator.permutation(len(lengths_N)).tolist():

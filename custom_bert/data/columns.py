@@ -1,4 +1,4 @@
-"""Usual names of a table's columns: a file made from a table may begin with one."""
+"""Finds header lines: a text or label file that was made from a table may begin with the name of a column."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ TEXT_COLUMNS = frozenset(
     )
 )
 OTHER_COLUMNS = frozenset(("", "id", "idx", "index", "unnamed:_0"))
-"""Of the rows' numbers, and of none."""
+"""Names of columns with row numbers; "" and "unnamed:_0" are those that pandas writes for an index."""
 
 HEADER_WAY_OUT = "if so, remove the first line of both files"
 
 
 def names_columns(line: str, names: Collection[str] = LABEL_COLUMNS) -> bool:
-    """Whether a line holds usual names of columns and nothing else, at least one of them among `names`."""
-    if len(line) > 200:
+    """Returns whether a line holds only usual names of columns, and at least one that is in `names`."""
+    if len(line) > 200:  # such a line is no list of names, and need not be split
         return False
     fields = [
         re.sub(r"[\s.-]+", "_", field.strip().strip("\"'").casefold()) for field in re.split(r"[,;|\t]", line)
@@ -50,7 +50,12 @@ def names_columns(line: str, names: Collection[str] = LABEL_COLUMNS) -> bool:
 
 
 def header_hint(where: str, label: str) -> str:
-    """What an unknown label on the first line of a file suggests; `where` is path:line."""
+    """Returns a hint for an error about an unknown label: that it looks like a header, or "".
+
+    Args:
+        where: the place of the label, as path:line. Only a first line can be a header.
+        label: the unknown label.
+    """
     if where.endswith(":1") and names_columns(label):
         return f"; it looks like a header: {HEADER_WAY_OUT}"
     return ""

@@ -1,6 +1,7 @@
 """A checked data set: two splits of labelled lines, and what is known about them.
 
-Texts are not kept: they are streamed again when they are tokenised. How a data set is read: `data.reading`.
+The texts are not kept in memory. They are streamed again when they are tokenised. `data.reading` makes data
+sets from files.
 """
 
 from __future__ import annotations
@@ -22,13 +23,13 @@ class LabelledFile:
 
     Attributes:
         lines: the texts, to be streamed.
-        labels_path: the file of the labels.
-        texts_sha256, labels_sha256: of the contents of the two files.
-        targets: what the label file says, by line.
-        hashes_N: (N,) int64 of each text: texts that are equal in Unicode's composed form have equal hashes
-            (in this process).
-        characters: of all texts.
-        empty_lines: lines (from 1) of texts without a character that shows.
+        labels_path: the path of the label file.
+        texts_sha256, labels_sha256: the SHA-256 hashes of the contents of the two files.
+        targets: the targets that the label file gives, by line.
+        hashes_N: (N,) int64 a hash of each text. Texts that are equal in Unicode's composed form have equal
+            hashes. They hold in this process only, because Python's hashes of strings are salted.
+        characters: the number of characters of all texts together.
+        empty_lines: the line numbers (from 1) of texts without a visible character.
     """
 
     lines: Lines
@@ -45,25 +46,25 @@ class LabelledFile:
 
     @property
     def texts_path(self) -> str:
-        """Where the texts stand."""
+        """The path of the text file."""
         return str(self.lines.path)
 
     def blocks(self) -> Iterator[list[str]]:
-        """The texts, in lists.
+        """Yields the texts, in lists.
 
         Raises:
-            DataError: if they are no longer the ones that were checked.
+            DataError: if the file has changed since it was checked.
         """
         return self.lines.blocks(self.texts_sha256)
 
 
 @dataclass(frozen=True)
 class Split:
-    """Some lines of a file, which train or measure.
+    """Some lines of a file, to train on or to measure with.
 
     Attributes:
-        file: with all lines.
-        rows_N: (N,) int64 rising indices of the lines, from 0.
+        file: the file with all lines.
+        rows_N: (N,) int64 the indices of the split's lines, from 0, ascending.
     """
 
     file: LabelledFile
@@ -74,7 +75,7 @@ class Split:
 
     @property
     def targets(self) -> LineTargets:
-        """The targets of the lines."""
+        """The targets of the split's lines."""
         return self.file.targets.take(self.rows_N)
 
 
@@ -83,12 +84,13 @@ class Dataset:
     """A checked data set.
 
     Attributes:
-        labels: the label strings; targets index into them. Numbers come first, by their value; the others
-            follow, sorted.
-        train, val: what trains and what measures. They have one file where validation lines were set aside.
-        choosing: lines set aside from the training file that choose what the data has to decide after each
-            evaluation, as thresholds; None where the task has nothing to choose.
-        warnings: one line each.
+        labels: the label strings, in the order of their ids in the targets. Numbers come first, by their
+            value; the others follow, sorted.
+        train, val: the training and validation splits. They share one file where validation lines were set
+            aside from the training lines.
+        choosing: training lines that are set aside so that values such as thresholds can be chosen on them
+            after each evaluation; None where the task has nothing to choose.
+        warnings: what a user should know of the data, one line each.
     """
 
     labels: tuple[str, ...]
@@ -98,7 +100,7 @@ class Dataset:
     warnings: tuple[str, ...] = field(default=())
 
     def with_warnings(self, *warnings: str) -> Dataset:
-        """The same data, with more to tell."""
+        """Returns the same data set with more warnings."""
         return dataclasses.replace(self, warnings=(*self.warnings, *warnings))
 
     @property
@@ -112,12 +114,12 @@ class Dataset:
         return (self.train.file,) if self.was_divided else (self.train.file, self.val.file)
 
     def label_counts(self) -> dict[str, int]:
-        """Training examples of each label, in label order."""
+        """Returns the number of training examples of each label, in the order of the labels."""
         counts = self.train.targets.counts(len(self.labels)).tolist()
         return dict(zip(self.labels, counts, strict=True))
 
     def hashes(self) -> dict[str, str]:
-        """What makes this data set this data set."""
+        """Returns the hashes by which a run recognises its data when it continues."""
         return {
             "train_texts": self.train.file.texts_sha256,
             "train_labels": self.train.file.labels_sha256,
@@ -126,7 +128,7 @@ class Dataset:
         }
 
     def description(self) -> dict[str, Any]:
-        """Sizes, hashes and label counts, for run.json."""
+        """Returns sizes, hashes and label counts, for run.json."""
         choosing = {} if self.choosing is None else {"choosing_examples": len(self.choosing)}
         return {
             "train_examples": len(self.train),

@@ -1,4 +1,7 @@
-"""Random numbers from a counter, so that what an example draws depends on nothing but itself."""
+"""Random numbers that are a function of a counter and need no generator with a state.
+
+So the numbers of an example do not depend on the batch that it is in, or on where a run was continued.
+"""
 
 from __future__ import annotations
 
@@ -6,18 +9,20 @@ import numpy as np
 
 
 def uniform(seed: int, epoch: int, example: np.ndarray, position: np.ndarray, *, stream: int) -> np.ndarray:
-    """Uniform numbers in [0, 1), the SplitMix64 finaliser (Steele et al. 2014) of what it is given.
+    """Returns uniform numbers in [0, 1), float64, of the shape of `example`.
+
+    They are the arguments mixed by the finaliser of SplitMix64 (Steele et al. 2014).
 
     Args:
-        seed: of the run.
-        epoch: from 0.
-        example, position: indices, of one shape.
-        stream: 0 to 3; each use has its own.
+        seed: the seed of the run.
+        epoch: the number of the epoch, from 0.
+        example, position: integer arrays of one shape, the index of an example and a position in it.
+        stream: 0 to 3. Draws of different streams are independent, so each use takes another stream.
     """
     key = _mix(np.array([(seed * 4 + stream) % (1 << 64)], dtype=np.uint64))
     key = _mix(key + np.uint64(epoch))
     state = _mix(_mix(key + example.astype(np.uint64)) + position.astype(np.uint64))
-    return np.asarray((state >> np.uint64(11)) * (1.0 / (1 << 53)))
+    return np.asarray((state >> np.uint64(11)) * (1.0 / (1 << 53)))  # the upper 53 bits fill a float64
 
 
 def _mix(x: np.ndarray) -> np.ndarray:

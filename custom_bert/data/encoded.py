@@ -1,7 +1,7 @@
-"""What a tokenizer makes of texts: token ids, and which of them are special tokens that frame the text.
+"""The result of tokenising texts: token ids, and the positions of the special tokens around a text.
 
-A special token here is one that the tokenizer adds, and its place tells it. A text may hold the same token as
-a word of its own ("[SEP]"); that one is a token like any other.
+A special token here is one that the tokenizer adds, and it is recognised by its position. A text may contain
+the same token as a word of its own ("[SEP]"); that one is a token like any other.
 
 Shapes: N texts, L tokens of a text, S special tokens of each text.
 """
@@ -20,7 +20,7 @@ class Frame:
     """The special tokens that a tokenizer puts around a text: `[CLS] text [SEP]`.
 
     Attributes:
-        before, after: their ids, in order.
+        before, after: the ids of the special tokens before and after a text, in order.
     """
 
     before: tuple[int, ...]
@@ -28,11 +28,15 @@ class Frame:
 
     @property
     def size(self) -> int:
-        """S, how many there are."""
+        """S, the number of special tokens around a text."""
         return len(self.before) + len(self.after)
 
     def special(self, lengths_N: np.ndarray) -> np.ndarray:
-        """(N, S) int64 rising positions of the special tokens in texts of so many tokens."""
+        """Returns (N, S) int64 the positions, ascending, of the special tokens in texts of these lengths.
+
+        Args:
+            lengths_N: (N,) the number of tokens of each text, special ones included.
+        """
         first, last = len(self.before), len(self.after)
         special_NS = np.empty((len(lengths_N), self.size), dtype=np.int64)
         special_NS[:, :first] = np.arange(first)
@@ -40,25 +44,32 @@ class Frame:
         return special_NS
 
     def offsets(self, offsets_L2: np.ndarray, characters: int) -> np.ndarray:
-        """(S + L, 2) places of all tokens, given those of a text's own: the others are around it."""
+        """Returns (S + L, 2) int64 the offsets of all tokens of a text.
+
+        A special token gets an empty range at the beginning or at the end of the text.
+
+        Args:
+            offsets_L2: (L, 2) where each of the text's own tokens begins and ends.
+            characters: the length of the text.
+        """
         before, after = np.zeros((len(self.before), 2)), np.full((len(self.after), 2), characters)
         return np.concatenate([before, offsets_L2, after]).astype(np.int64)
 
 
 @dataclass(frozen=True)
 class EncodedTexts:
-    """Texts in memory, as token ids.
+    """Tokenised texts in memory.
 
     Attributes:
-        sequences: one int64 array a text.
-        special_NS: (N, S) int64 rising positions of the special tokens in each text.
-        lost_N: (N,) int64 tokens that each text lost. Of a text that was cut to `CHARACTERS_PER_TOKEN`
-            characters a token it is at least 1, a lower bound.
-        unknown_N: (N,) int64 of these, characters that the vocabulary does not know.
-        characters_N: (N,) int64 characters of each text, white space aside. Of a text that lost tokens, those
-            of the kept ones, about.
-        offsets: one (L, 2) int64 array a text, where it was asked for: where each token begins and ends among
-            the characters of the text as the user wrote it. A special token is between two characters.
+        sequences: the token ids, one int64 array for each text.
+        special_NS: (N, S) int64 the positions, ascending, of the special tokens in each text.
+        lost_N: (N,) int64 the number of tokens that were cut off each text. For a text that was cut before
+            tokenising (`CHARACTERS_PER_TOKEN`) it is a lower bound, at least 1.
+        unknown_N: (N,) int64 the number of characters in `characters_N` that the vocabulary does not know.
+        characters_N: (N,) int64 the number of characters of each text, without white space. For a text that
+            lost tokens it is about the number of those that the kept tokens cover.
+        offsets: one (L, 2) int64 array for each text, if offsets were asked for: where each token begins and
+            ends among the characters of the text as the user wrote it. The range of a special token is empty.
     """
 
     sequences: Sequence[np.ndarray]
@@ -70,12 +81,12 @@ class EncodedTexts:
 
     @cached_property
     def lengths_N(self) -> np.ndarray:
-        """(N,) tokens of each text."""
+        """(N,) the number of tokens of each text, special ones included."""
         return np.fromiter(map(len, self.sequences), dtype=np.int64, count=len(self.sequences))
 
     def __getitem__(self, row: int) -> np.ndarray:
         return self.sequences[row]
 
     def special(self, rows: np.ndarray) -> np.ndarray:
-        """(len(rows), S) positions of the special tokens in some of the texts."""
+        """Returns (len(rows), S) the positions, ascending, of the special tokens in some of the texts."""
         return np.asarray(self.special_NS[rows])

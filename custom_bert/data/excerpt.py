@@ -1,9 +1,10 @@
-"""The part of a text that a tokenizer reads, and where its characters stand in the user's own text.
+"""The part of a text that a tokenizer reads, and where its characters are in the user's own text.
 
-Before tokens are made, a long text is cut and letters are composed with their accents; a normalizer then
-takes characters out, folds case, and composes again. So a token's place is followed back in two steps. The
-library says which characters of the excerpt a token was made from, but of letters that its normalizer
-composes it names the first alone. Those are found here, and a token of some of them has the place of all.
+Before a text is tokenised, a long one is cut, and letters are composed with their accents. The normalizer of
+the tokenizer then removes characters, folds case, and composes again. So the place of a token is traced back
+in two steps. The tokenizers library reports which characters of the excerpt a token was made from. Where its
+normalizer composes several characters to one, it reports only the first of them. This module finds such
+characters, and gives a token that was made from some of them the place of all.
 
 Shapes: C characters of an excerpt, L tokens.
 """
@@ -20,19 +21,19 @@ from custom_bert.config import LongTexts
 from custom_bert.data.text import composed
 
 Edges = tuple[Sequence[int] | np.ndarray, Sequence[int] | np.ndarray]
-"""(C,) of each character where it begins in the user's text, and (C,) where it ends."""
+"""(C,) where each character of the excerpt begins in the user's text, and (C,) where it ends."""
 
 
 class Excerpt:
-    """What is left of a text to be read; at first all of it.
+    """The part of a text that is tokenised. At first it is the whole text.
 
     Args:
-        text: as the user wrote it.
-        traced: whether it will be asked where characters stand.
+        text: the text as the user wrote it.
+        traced: whether `places` will be called. Tracing takes time and memory.
 
     Attributes:
-        text: as it is read.
-        was_cut: whether characters were left out that tokens could have been made from.
+        text: the text that the tokenizer gets.
+        was_cut: whether `cut` left characters out.
     """
 
     __slots__ = ("_edges", "_length", "text", "was_cut")
@@ -42,13 +43,14 @@ class Excerpt:
         self._edges: Edges | None = (range(len(text)), range(1, len(text) + 1)) if traced else None
 
     def cut(self, cap: int, long_texts: LongTexts) -> None:
-        """Leaves about `cap` characters at most: the first, or with head_tail half of them from the end."""
+        """Keeps at most about `cap` characters: the first ones, or with head_tail half of them from the
+        end."""
         head, tail = (cap, 0) if long_texts != "head_tail" else (cap // 2, cap // 2)
         if self._edges is not None:
             starts, ends = (edge[:head] for edge in self._edges)
             if tail:
                 lasts = tuple(edge[-tail:] for edge in self._edges)
-                joint = lasts[0][:1]  # the space between both stands nowhere
+                joint = lasts[0][:1]  # the space that joins the two parts is not in the user's text
                 starts = np.concatenate([starts, joint, lasts[0]])
                 ends = np.concatenate([ends, joint, lasts[1]])
             self._edges = starts, ends
@@ -56,7 +58,7 @@ class Excerpt:
         self.was_cut = True
 
     def strip(self) -> None:
-        """Leaves out white space around."""
+        """Removes white space at both ends."""
         start = len(self.text) - len(self.text.lstrip())
         self.text = self.text.strip()
         if self._edges is not None:
@@ -65,9 +67,11 @@ class Excerpt:
             self._edges = starts[start:stop], ends[start:stop]
 
     def compose(self) -> None:
-        """Puts the text into Unicode's composed form. A character of several has the place of all of them."""
+        """Puts the text into Unicode's composed form. A composed character gets the place of all its
+        parts."""
         before, self.text = self.text, composed(self.text)
         if self._edges is not None and self.text != before:
+            # P parts of the text: how many characters each had, and how many it has now
             counts = [(stop - start, len(new)) for start, stop, new in _composed_parts(before)]
             old_P, new_P = np.array(counts, dtype=np.int64).T
             last_P = np.cumsum(old_P) - 1
@@ -75,41 +79,43 @@ class Excerpt:
             self._edges = np.repeat(starts[last_P - old_P + 1], new_P), np.repeat(ends[last_P], new_P)
 
     def places(self, tokens: Sequence[tuple[int, int]], normalize: Callable[[str], str]) -> np.ndarray:
-        """(L, 2) int64 where tokens begin and end in the user's text, white space around them aside.
+        """Returns (L, 2) int64 where tokens begin and end in the user's text, without white space around
+        them.
 
         Args:
-            tokens: (L,) where they begin and end in the excerpt, as the library has it.
-            normalize: what the library does to a text before it looks for tokens.
+            tokens: (L,) where the tokens begin and end in the excerpt, as the library reports it.
+            normalize: the normalizer of the tokenizer.
         """
-        assert self._edges is not None, "an excerpt that is not traced"
+        assert self._edges is not None, "the excerpt is not traced"
         starts_C, ends_C = (np.asarray(edge, dtype=np.int64) for edge in self._edges)
         starts_C, ends_C = starts_C.copy(), ends_C.copy()
         for first, stop in _joined(self.text, normalize):
             starts_C[first:stop], ends_C[first:stop] = starts_C[first], ends_C[stop - 1]
-        found = np.empty((len(tokens), 2), dtype=np.int64)
+        places_L2 = np.empty((len(tokens), 2), dtype=np.int64)
         for row, (start, stop) in enumerate(tokens):
             part = self.text[start:stop]
-            if not part:  # made of nothing, as a mark that is put before a text
-                found[row] = starts_C[start] if start < len(starts_C) else self._length
+            if not part:  # made from no character, as the mark that SentencePiece puts before a text
+                places_L2[row] = starts_C[start] if start < len(starts_C) else self._length
                 continue
             if not part.isspace():
                 start, stop = stop - len(part.lstrip()), start + len(part.rstrip())
-            found[row] = starts_C[start], ends_C[stop - 1]
-        return found
+            places_L2[row] = starts_C[start], ends_C[stop - 1]
+        return places_L2
 
 
 def joins(character: str) -> bool:
-    """Whether a character may become one with a character before it: accents, vowel signs, Hangul's parts."""
+    """Returns whether a character may be composed with one before it: accents, vowel signs, parts of
+    Hangul."""
     first = unicodedata.normalize("NFKD", character)[0]
     return unicodedata.category(first)[0] == "M" or "\u1160" <= first <= "\u11ff" or first in KIRAT_RAI
 
 
 KIRAT_RAI = "\U00016d63\U00016d67\U00016d68\U00016d69\U00016d6a"
-"""Vowels that are no marks by their category and join nevertheless (Unicode 16)."""
+"""Vowels that are composed with others although their Unicode category is not that of a mark (Unicode 16)."""
 
 
 def _composed_parts(text: str) -> Iterator[tuple[int, int, str]]:
-    """The parts of a text that composing changes each by itself: where they stand, and what they become."""
+    """Yields the parts of a text that can be composed independently: start, end, and the composed part."""
     start = 0
     for stop in range(1, len(text) + 1):
         if stop == len(text) or not _continues(text, start, stop):
@@ -122,7 +128,10 @@ def _composed_parts(text: str) -> Iterator[tuple[int, int, str]]:
 
 
 def _continues(text: str, start: int, at: int) -> bool:
-    """Whether a character belongs to the part that begins before it: an accent, or what composes with it."""
+    """Returns whether the character at `at` belongs to the part that begins at `start`.
+
+    It does if it is an accent, or is composed with what is before it.
+    """
     character = text[at]
     if character.isascii() or not joins(character):
         return False
@@ -132,13 +141,17 @@ def _continues(text: str, start: int, at: int) -> bool:
 
 
 def _joined(text: str, normalize: Callable[[str], str]) -> Iterator[tuple[int, int]]:
-    """Where characters stand that a normalizer makes one of, or puts into another order."""
+    """Yields the start and end of character groups that a normalizer composes or puts into another order.
+
+    It looks for a character that is followed by joining ones. Characters that the normalizer removes may be
+    between them, because it may compose after it has removed them.
+    """
     kinds = {character for character in set(text) if not character.isascii() and joins(character)}
     if not kinds:
         return
     without = normalize("aa")
-    silent = re.escape("".join(c for c in set(text) - kinds if normalize(f"a{c}a") == without))
-    between = f"[{silent}]*" if silent else ""
-    for found in re.finditer(rf"[^\s{silent}](?:{between}[{re.escape(''.join(kinds))}])+", text):
-        if normalize(found[0]) != "".join(map(normalize, found[0])):
-            yield found.span()
+    removed = re.escape("".join(c for c in set(text) - kinds if normalize(f"a{c}a") == without))
+    between = f"[{removed}]*" if removed else ""
+    for group in re.finditer(rf"[^\s{removed}](?:{between}[{re.escape(''.join(kinds))}])+", text):
+        if normalize(group[0]) != "".join(map(normalize, group[0])):
+            yield group.span()

@@ -1,4 +1,5 @@
-"""What a user should be told about data that can be used: warnings, with counts and line numbers."""
+"""Warnings about data that can be used but may be wrong, with counts and line numbers; the report of a
+check."""
 
 from __future__ import annotations
 
@@ -8,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from custom_bert.data.dataset import Dataset, LabelledFile
+from custom_bert.data.division import leaders
 from custom_bert.data.labels import folded, short_label, shown_label
-from custom_bert.data.text import leaders
 from custom_bert.phrases import at_lines, counted
 
 RARE = 3
@@ -17,7 +18,7 @@ RARE = 3
 
 
 def warn_label_spelling(file: LabelledFile, labels: Sequence[str], warnings: list[str]) -> None:
-    """Labels that look the same are probably one label."""
+    """Warns about labels that differ only in how they are written, since they are probably one label."""
     seen: dict[str, int] = {}
     twins = [(seen.setdefault(folded(label), i), i) for i, label in enumerate(labels)]
     twins = [(first, second) for first, second in twins if first != second]
@@ -25,13 +26,13 @@ def warn_label_spelling(file: LabelledFile, labels: Sequence[str], warnings: lis
         names = ", ".join(f"{short_label(labels[i])} and {short_label(labels[k])}" for i, k in twins[:5])
         lines = [file.targets.first_line(second) for _, second in twins[:5]]
         warnings.append(
-            f"{file.labels_path}: {counted(len(twins), 'label')} like another but for case, spaces or width, "
-            f"counted as different: {names}{at_lines(lines, len(twins))}"
+            f"{file.labels_path}: {counted(len(twins), 'label')} like another except for case, spaces or "
+            f"width, counted as different: {names}{at_lines(lines, len(twins))}"
         )
 
 
 def warn_rare(file: LabelledFile, labels: Sequence[str], warnings: list[str]) -> None:
-    """Labels with too few examples to be learned."""
+    """Warns about labels that have too few examples to be learned."""
     counts = file.targets.counts(len(labels))
     rare = np.flatnonzero(counts < RARE)
     if len(rare):
@@ -44,21 +45,26 @@ def warn_rare(file: LabelledFile, labels: Sequence[str], warnings: list[str]) ->
 
 
 def duplicates(file: LabelledFile) -> np.ndarray:
-    """(D, 2) lines: where a text stands first, and where it stands again, whatever its label."""
+    """Returns (D, 2) lines, from 1: the first line of a text, and another line with the same text.
+
+    There is one pair for each repeated line, whatever its label.
+    """
     leader_N = leaders(file.hashes_N)
     rows = np.flatnonzero(leader_N != np.arange(len(leader_N)))
     return np.stack([leader_N[rows], rows], axis=1) + 1
 
 
 def conflicts(file: LabelledFile) -> np.ndarray:
-    """(C, 2) lines: where a text stands first, and where it has another label than there."""
+    """Returns (C, 2) lines, from 1: the first line of a text, and a line where it has another label."""
     leader_N = leaders(file.hashes_N)
-    rows = np.flatnonzero(file.targets.alike_N != file.targets.alike_N[leader_N])
+    ids_N = file.targets.distinct_ids_N
+    rows = np.flatnonzero(ids_N != ids_N[leader_N])
     return np.stack([leader_N[rows], rows], axis=1) + 1
 
 
 def leaks(train: LabelledFile, val: LabelledFile) -> np.ndarray:
-    """(L, 2) lines: where a validation text stands, and where it stands first among the training texts."""
+    """Returns (L, 2) lines, from 1: the line of a validation text, and the first training line with this
+    text."""
     hashes, first = np.unique(train.hashes_N, return_index=True)
     at_N = np.minimum(np.searchsorted(hashes, val.hashes_N), len(hashes) - 1)
     rows = np.flatnonzero(hashes[at_N] == val.hashes_N)
@@ -66,11 +72,11 @@ def leaks(train: LabelledFile, val: LabelledFile) -> np.ndarray:
 
 
 def warn_conflicts(file: LabelledFile, warnings: list[str]) -> None:
-    """The same text under two labels: where it stands first, and where it first has another label."""
-    found = conflicts(file)
-    firsts, at = np.unique(found[:, 0], return_index=True)
+    """Warns about texts that have more than one label, with the first two such lines of each text."""
+    lines = conflicts(file)
+    firsts, at = np.unique(lines[:, 0], return_index=True)
     if len(firsts):
-        pairs = [f"{first} and {found[i, 1]}" for first, i in zip(firsts[:5], at[:5], strict=True)]
+        pairs = [f"{first} and {lines[i, 1]}" for first, i in zip(firsts[:5], at[:5], strict=True)]
         more = ", ..." if len(firsts) > 5 else ""
         warnings.append(
             f"{file.texts_path}: {counted(len(firsts), 'text')} under more than one label "
@@ -79,7 +85,7 @@ def warn_conflicts(file: LabelledFile, warnings: list[str]) -> None:
 
 
 def warn_leaks(train: LabelledFile, val: LabelledFile, warnings: list[str]) -> None:
-    """Validation texts that were trained on."""
+    """Warns about validation texts that are among the training texts."""
     lines = leaks(train, val)[:, 0]
     if len(lines):
         warnings.append(
@@ -89,7 +95,7 @@ def warn_leaks(train: LabelledFile, val: LabelledFile, warnings: list[str]) -> N
 
 
 def describe(dataset: Dataset) -> list[str]:
-    """What a check found: sizes, labels, the division, and the warnings."""
+    """Returns the report of a check, in lines: sizes, labels, the division, and the warnings."""
     train, val = dataset.train.file, dataset.val.file
     lines = [
         f"{train.texts_path}: {len(train):,} lines, {train.characters:,} characters, "
@@ -111,7 +117,10 @@ def describe(dataset: Dataset) -> list[str]:
 
 
 def as_json(dataset: Dataset) -> dict[str, Any]:
-    """The same for programs, with every line number; `divided`: whether validation lines are set aside."""
+    """Returns the report of a check for programs, with every line number.
+
+    `divided` says whether validation lines are set aside from the training lines.
+    """
     files: dict[str, Any] = {}
     for split, file in (("train", dataset.train.file), ("val", dataset.val.file)):
         if split == "train" or not dataset.was_divided:

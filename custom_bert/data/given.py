@@ -1,7 +1,8 @@
-"""What a caller hands over as texts or labels: strings, or one line that names what is none and its place.
+"""Checks what a caller hands over as texts or labels, and says in one line which item is not a string.
 
-Lists, arrays and pandas' columns are checked whole before anything is computed; an iterator, which may be
-endless, is checked as it is read. pandas and numpy are known by their manner and not imported.
+Lists, arrays and columns of tables are checked whole before anything is computed. An iterator, which may be
+endless, is checked as it is read. Types of pandas and other libraries are recognised by their methods, so
+that none of these libraries is imported.
 """
 
 from __future__ import annotations
@@ -14,26 +15,27 @@ from typing import Any
 from custom_bert.errors import shown
 
 MISSING = ("NoneType", "NAType", "NaTType", "MaskedConstant")
-"""Classes whose one value stands for a missing one; of pandas and numpy the last three."""
+"""The names of classes whose only value means that a value is missing; the last three are pandas' and
+numpy's."""
 
 TO_LIST = ("tolist", "to_list", "to_pylist")
-"""Methods of columns and arrays in numpy and pandas, in polars, and in pyarrow."""
+"""The methods that turn a column or an array into a list: in numpy and pandas, in polars, and in pyarrow."""
 
 
 def strings(items: Iterable[str], what: str = "text") -> list[str] | Iterator[str]:
-    """The items, each of them a string without half of a surrogate pair.
+    """Returns the items as strings that can be written as UTF-8 (see `joined`).
 
     Args:
-        items: a list, a tuple, an array or a table's column, which give a list; or anything that is iterated
-            over once.
-        what: a text or a label, for messages.
+        items: a list, a tuple, an array or a table's column, for which a list is returned; or anything that
+            can be iterated over, for which an iterator is returned.
+        what: the word for an item in messages: text or label.
 
     Raises:
-        TypeError: if it is no collection of strings, or an item is no string; for an iterator, when that is
-            reached.
+        TypeError: if `items` is not a collection of strings. For an iterator it is raised when an item that
+            is not a string is reached.
     """
     _check_container(items, what)
-    to_list: Any = next((found for name in TO_LIST if (found := getattr(items, name, None))), None)
+    to_list: Any = next((method for name in TO_LIST if (method := getattr(items, name, None))), None)
     listed: Iterable[Any] = to_list() if callable(to_list) else items
     checked = _checked(listed, what)
     return list(checked) if isinstance(listed, list | tuple) else checked
@@ -47,9 +49,10 @@ def _checked(items: Iterable[Any], what: str) -> Iterator[str]:
 
 
 def joined(text: str) -> str:
-    """`text` with each surrogate pair joined to its character, and U+FFFD for half of one.
+    """Returns `text` with each surrogate pair joined to its character, and U+FFFD in place of half a pair.
 
-    A Python string may hold them, as json.loads gives of `"\\ud83c"`; UTF-8 may not, and so no tokenizer.
+    A Python string may hold surrogates: `json.loads` makes one from `"\\ud83c"`. UTF-8, which tokenizers
+    read, may not.
     """
     try:
         text.encode("utf-8")
@@ -59,33 +62,37 @@ def joined(text: str) -> str:
 
 
 def _check_container(items: object, what: str) -> None:
-    """Raises TypeError for what is no collection, or would be iterated over something else than its items."""
-    found = ""
+    """Raises TypeError if `items` is not a collection, or if iterating over it would not yield its texts.
+
+    A string would yield characters, for example, and a table the names of its columns.
+    """
+    got = ""
     if isinstance(items, str):
-        found = f"a single string; write [{what}]"
-        found += ", or the lines of that file" if os.path.isfile(items) else ""
+        got = f"a single string; write [{what}]"
+        got += ", or the lines of that file" if os.path.isfile(items) else ""
     elif isinstance(items, bytes | bytearray | memoryview):
-        found = f"bytes; write [{what}.decode('utf-8')]"
+        got = f"bytes; write [{what}.decode('utf-8')]"
     elif isinstance(items, os.PathLike):
-        found = f"the path {shown(os.fspath(items))}; read the lines of that file"
+        got = f"the path {shown(os.fspath(items))}; read the lines of that file"
     elif isinstance(items, set | frozenset):
-        found = f"a set, which has no order; write a list of {what}s"
+        got = f"a set, which has no order; write a list of {what}s"
     elif isinstance(items, Mapping):
-        found = "a mapping, which iterates over its keys; write list(mapping.values())"
+        got = "a mapping, which iterates over its keys; write list(mapping.values())"
     elif hasattr(items, "columns"):
         names = ", ".join(shown(name) for name in list(items.columns)[:3])
-        found = f"a table, which iterates over its columns' names ({names}); write one column, table[name]"
+        got = f"a table, which iterates over its columns' names ({names}); write one column, table[name]"
     elif getattr(items, "ndim", 1) != 1:
         shape = tuple(getattr(items, "shape", ()))
-        found = f"an array of shape {shape}; write its one column or row of {what}s"
+        got = f"an array of shape {shape}; write its one column or row of {what}s"
     elif not isinstance(items, Iterable):
-        found = shown(items)
-    if found:
-        raise TypeError(f"expected a list of {what}s, got {found}")
+        got = shown(items)
+    if got:
+        raise TypeError(f"expected a list of {what}s, got {got}")
 
 
 def _way_out(item: object, what: str) -> str:
-    """What to do about an item that is no string."""
+    """Returns what the caller can do about an item that is not a string."""
+    # not a number is the one value that differs from itself
     if type(item).__name__ in MISSING or (isinstance(item, numbers.Real) and item != item):
         others = "leave it out, or write ''" if what == "text" else "leave it and its text out"
         return f"it stands for a missing value: {others}"

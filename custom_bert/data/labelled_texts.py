@@ -1,4 +1,4 @@
-"""Labelled texts as a source: a checked data set, and its tokens on disk."""
+"""Labelled texts as the source of a run: a checked data set, and its tokens on disk."""
 
 from __future__ import annotations
 
@@ -9,28 +9,29 @@ from custom_bert.config import LongTexts
 from custom_bert.data.dataset import Dataset, LabelledFile
 from custom_bert.data.labels import labels_by_id
 from custom_bert.data.loader import BatchBuilder
-from custom_bert.data.source import Text, Tokenised, Tokenising
+from custom_bert.data.source import Tokenised, Tokenising, VocabularyText
 from custom_bert.data.store import StoreInfo, TokenStore, open_store
-from custom_bert.data.windows import MOST
+from custom_bert.data.windows import MAX_WINDOWS
 from custom_bert.phrases import counted
 
 KEPT: dict[LongTexts, str] = {
     "head": "{max_length} tokens",
-    "head_tail": "{max_length} tokens, a quarter from the head and the rest from the end",
-    "windows": f"{MOST} windows of {{max_length}} tokens",
+    "head_tail": "{max_length} tokens, a quarter from the beginning and the others from the end",
+    "windows": f"{MAX_WINDOWS} windows of {{max_length}} tokens",
 }
+"""What is kept of a text that is too long, for a warning."""
 
 UNEVEN = 10
-"""Times that the largest class has the examples of the smallest, from which a warning is due."""
+"""If the largest class has more than this many times the examples of the smallest, there is a warning."""
 
 
 @dataclass(frozen=True)
 class LabelledTexts:
-    """A data set that a run learns from; see `data.source.Source`.
+    """A data set that a run learns from. It is a `data.source.Source`.
 
     Attributes:
-        dataset: read and checked.
-        seed: by which validation lines were set aside.
+        dataset: the data set, read and checked.
+        seed: the seed by which validation lines were set aside.
     """
 
     dataset: Dataset
@@ -43,18 +44,23 @@ class LabelledTexts:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What a user should know of the data, one line each."""
+        """The warnings about the data, one line each."""
         return self.dataset.warnings
 
-    def text(self) -> Text:
-        """The training file's texts."""
+    def text(self) -> VocabularyText:
+        """Returns the texts of the training file, for a vocabulary."""
         file = self.dataset.train.file
-        return Text(file.characters, file.texts_sha256, file.blocks)
+        return VocabularyText(file.characters, file.texts_sha256, file.blocks)
 
     def tokenised(self, how: Tokenising) -> Tokenised:
-        """See `data.source.Source`."""
+        """Returns batch builders over the tokenised texts. The cache keeps their token stores.
+
+        Raises:
+            DataError: if a file has changed since it was checked.
+        """
         data = self.dataset
         stores = {id(file): _store(file, how) for file in data.files}
+        # two splits of one file share its store
         window = how.max_length if how.long_texts == "windows" else None
         train, val, choosing = (
             None
@@ -73,9 +79,11 @@ class LabelledTexts:
         truncation = {
             name: stores[id(file)].info for name, file in zip(("train", "val"), data.files, strict=False)
         }
-        return Tokenised(train, val, choosing, truncation, tuple(self._doubts(truncation, how)))
+        return Tokenised(train, val, choosing, truncation, tuple(self._warnings(truncation, how)))
 
-    def _doubts(self, truncation: dict[str, StoreInfo], how: Tokenising) -> list[str]:
+    def _warnings(self, truncation: dict[str, StoreInfo], how: Tokenising) -> list[str]:
+        """Returns warnings about texts that were cut, unknown characters, and classes of very unequal
+        size."""
         warnings = []
         kept = KEPT[how.long_texts].format(max_length=how.max_length)
         ways_out = (how.ways_out.training, how.ways_out.other)
@@ -98,7 +106,7 @@ class LabelledTexts:
         return warnings
 
     def sizes(self, train: BatchBuilder, val: BatchBuilder) -> str:
-        """See `data.source.Source`."""
+        """Returns the numbers of texts and labels, in a few words."""
         set_aside = " (set aside from the training lines)" if self.dataset.was_divided else ""
         return (
             f"{len(train.rows_N):,} training and {len(val.rows_N):,} validation texts{set_aside}, "
@@ -106,7 +114,7 @@ class LabelledTexts:
         )
 
     def notes(self) -> list[str]:
-        """See `data.source.Source`."""
+        """Returns lines that say which training lines are set aside, and which id each label has."""
         data, lines = self.dataset, []
         if data.was_divided:
             lines.append(
@@ -118,15 +126,16 @@ class LabelledTexts:
         return [*lines, labels_by_id(data.labels)]
 
     def hashes(self) -> dict[str, str]:
-        """See `data.source.Source`."""
+        """Returns the hashes by which a run recognises its data when it continues."""
         return self.dataset.hashes()
 
     def description(self) -> dict[str, Any]:
-        """See `data.source.Source`."""
+        """Returns sizes, hashes and label counts, for run.json."""
         return self.dataset.description()
 
     def unread_settings(self) -> dict[str, str]:
-        """See `data.source.Source`."""
+        """Returns the data settings that have no effect, with the reasons: with validation files, the share
+        of lines to set aside."""
         return {} if self.dataset.was_divided else {"data.val_fraction": "there are validation files"}
 
 

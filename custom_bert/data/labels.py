@@ -1,4 +1,4 @@
-"""Labels: what can be one, in which order they stand, and how messages name them."""
+"""Labels: which strings can be labels, in which order they are numbered, and how messages show them."""
 
 from __future__ import annotations
 
@@ -16,22 +16,24 @@ MAX_LABELS = 65_536
 MAX_LABEL_CHARACTERS = 1_000
 
 MAX_LABELS_BYTES = 1 << 23
-"""Bytes of all different labels together, as JSON writes them. run.json holds them three times and the
-config.json of an export twice, and neither may become larger than what is read (`files.LARGEST_JSON`)."""
+"""Largest number of bytes of all different labels together, as JSON writes them. run.json holds the labels
+three times and the config.json of an export twice, and a larger file than `files.LARGEST_JSON` cannot be read
+again."""
 
 SEARCHED_CHARACTERS = 1 << 18
-"""Characters of all labels together up to which the one nearest to an unknown label is looked for: it is
-compared with each of them, which takes a second or two at the worst."""
+"""The label nearest to an unknown one is only looked for if all labels together have at most this many
+characters. The search compares the unknown label with each of them, which takes up to two seconds at this
+size."""
 
 
 class LabelIds:
-    """Labels and their ids. Labels that are the same in Unicode's composed form are one label.
+    """Labels and their ids. Spellings that are equal in Unicode's composed form are one label.
 
     Args:
         names: the labels, in the order of their ids.
 
     Attributes:
-        names: each label as it was first written.
+        names: the labels in the order of their ids, each as it was first written.
     """
 
     def __init__(self, names: Iterable[str] = ()) -> None:
@@ -43,26 +45,26 @@ class LabelIds:
         return len(self.names)
 
     def get(self, label: str) -> int | None:
-        """The id; None of an unknown label."""
-        found = self._ids.get(label)
-        if found is None and not label.isascii():
-            found = self._ids.get(composed(label))
-            if found is not None:
-                self._ids[label] = found  # the next one of this spelling is found at once
-        return found
+        """Returns the id of a label; None if it is unknown."""
+        label_id = self._ids.get(label)
+        if label_id is None and not label.isascii():
+            label_id = self._ids.get(composed(label))
+            if label_id is not None:
+                self._ids[label] = label_id  # so that the next label of this spelling is found at once
+        return label_id
 
     def add(self, label: str) -> None:
-        """Gives a label that is not known the next id."""
+        """Gives a new label the next id."""
         self._ids[label] = self._ids[composed(label)] = len(self.names)
         self.names.append(label)
 
 
 SHOWN = 12
-"""Labels that `labels_by_id` names."""
+"""The number of labels that `labels_by_id` shows."""
 
 
 def labels_by_id(labels: Sequence[str]) -> str:
-    """The labels in the order of their ids, or the first of them."""
+    """Returns a line that shows the labels in the order of their ids, or the first `SHOWN` of them."""
     named = ", ".join(shown_label(label) for label in labels[:SHOWN])
     more = f", ... and {len(labels) - SHOWN:,} more" if len(labels) > SHOWN else ""
     return f"labels by id, from 0: {named}{more}"
@@ -72,17 +74,21 @@ THOUSANDS = re.compile(r"[+-]?\d{1,3}(,\d{3})+(\.\d+)?")
 
 
 def label_order(label: str) -> tuple[bool, Decimal, str]:
-    """A key to sort labels by: numbers by their value, before all other labels."""
+    """Returns a key to sort labels by: numbers by their value, before all other labels.
+
+    A comma separates thousands or decimals, as in 1,000 and 0,5.
+    """
     plain = label.replace(",", "") if THOUSANDS.fullmatch(label) else label.replace(",", ".")
     try:
-        number = Decimal(plain)  # exact, whatever the number of digits
+        number = Decimal(plain)  # a float would make long ids equal that differ in their last digits
     except ArithmeticError:
         return True, Decimal(0), label
     return (False, number, label) if number.is_finite() else (True, Decimal(0), label)
 
 
 def is_label(label: str) -> bool:
-    """Whether training would take it: one line, no tab, text that can be written as UTF-8."""
+    """Returns whether training accepts a string as a label: one line without a tab, which UTF-8 can
+    encode."""
     try:
         check_label("", label)
         label.encode("utf-8")
@@ -92,7 +98,7 @@ def is_label(label: str) -> bool:
 
 
 def check_label(where: str, label: str) -> None:
-    """Raises DataError, at `where`, for what cannot be a label."""
+    """Raises DataError, at the place `where`, if a string cannot be a label."""
     if is_blank(label):
         raise DataError(where, "empty label; write one, or remove the line from both files")
     if len(label) > MAX_LABEL_CHARACTERS:
@@ -108,8 +114,10 @@ def check_label(where: str, label: str) -> None:
 
 
 def nearest_label(label: str, labels: Sequence[str]) -> str:
-    """`" (did you mean 'x'?)"` for the label that looks the same, or for the closest one where there are few
-    enough to compare; nothing where none is close."""
+    """Returns `" (did you mean 'x'?)"` with the label that looks the same or is closest; "" if none is close.
+
+    Among very many labels (`SEARCHED_CHARACTERS`) only one that looks the same is found.
+    """
     by_form = {folded(known): known for known in labels}
     if folded(label) in by_form:
         return f" (did you mean {short_label(by_form[folded(label)])}?)"
@@ -117,19 +125,22 @@ def nearest_label(label: str, labels: Sequence[str]) -> str:
 
 
 def folded(label: str) -> str:
-    """Without what is easily overlooked: case, surrounding space, full width, ligatures, joiners."""
+    """Returns a label without differences that are easily overlooked.
+
+    These are case, surrounding space, full width, ligatures and invisible joiners.
+    """
     shown = "".join(letter for letter in label if unicodedata.category(letter) != "Cf")
     return unicodedata.normalize("NFKC", shown).strip().casefold()
 
 
 def all_numbers(labels: Collection[str]) -> bool:
-    """Whether all labels are numbers, but for one that may be a header."""
+    """Returns whether all labels, or all except one, are numbers. The one may be a header."""
     others = (label for label in labels if as_number(label) is None)
     return len(list(itertools.islice(others, 2))) < 2
 
 
 def as_number(label: str) -> float | None:
-    """The finite number that a label writes, with a decimal point or comma; None if it writes none."""
+    """Returns the finite number that a label is, with a decimal point or comma; None if it is no number."""
     try:
         value = float(label.replace(",", "."))
     except ValueError:
@@ -138,10 +149,10 @@ def as_number(label: str) -> float | None:
 
 
 def short_label(label: str) -> str:
-    """In quotes, at most 40 characters of it."""
+    """Returns a label in quotes, shortened to 40 characters."""
     return repr(label if len(label) <= 40 else label[:37] + "...")
 
 
 def shown_label(label: str) -> str:
-    """As it is if a terminal can show it."""
+    """Returns a label as it is if it is short and printable, and otherwise `short_label` of it."""
     return label if len(label) <= 40 and label.isprintable() else short_label(label)

@@ -1,4 +1,4 @@
-"""Lines wherever they come from: a file that is streamed, or a list in memory."""
+"""Lines of texts or labels, from a file that is streamed or from a list in memory."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from pathlib import Path
 from typing import Protocol
 
 BLOCK = 1 << 16
-"""Lines of a list that are given at a time."""
+"""The number of lines of a list that are yielded at a time."""
 
 
 class Lines(Protocol):
     """Lines that can be read again and again. `data.text.LineReader` reads them from a file.
 
     Attributes:
-        path: the file, or the name that messages give the list.
-        num_lines: read so far.
+        path: the path of the file, or the name of the list in messages.
+        num_lines: the number of lines read so far.
     """
 
     path: Path
@@ -24,21 +24,28 @@ class Lines(Protocol):
 
     @property
     def sha256(self) -> str:
-        """Of the content, after `blocks` has ended."""
+        """The SHA-256 hash of the content. It is complete after `blocks` has ended."""
 
     def check_repeatable(self) -> None:
         """Raises DataError if the lines can be read only once."""
 
     def blocks(self, sha256: str | None = None) -> Iterator[list[str]]:
-        """Lists of consecutive lines; with the hash that they had, DataError if they have another one."""
+        """Yields lists of consecutive lines.
+
+        Args:
+            sha256: the hash that the content had; None if it is read for the first time.
+
+        Raises:
+            DataError: after the last line, if the content has another hash now.
+        """
 
 
 class ListedLines:
-    """A list of texts, read like the lines of a file; unlike these they may hold line breaks.
+    """A list of texts that is read like the lines of a file. Unlike lines, its texts may contain line breaks.
 
     Args:
-        name: for messages, in the place of a path.
-        texts: strings.
+        name: the name of the list in messages, in the place of a path.
+        texts: the strings.
     """
 
     def __init__(self, name: str, texts: Sequence[str]) -> None:
@@ -47,7 +54,7 @@ class ListedLines:
 
     @property
     def sha256(self) -> str:
-        """Of the texts and where each of them ends."""
+        """The SHA-256 hash of the texts and their lengths, so that ["ab"] and ["a", "b"] differ."""
         digest = hashlib.sha256()
         for text in self._texts:
             content = text.encode("utf-8", "surrogatepass")
@@ -55,10 +62,11 @@ class ListedLines:
         return digest.hexdigest()
 
     def check_repeatable(self) -> None:
-        """A list can always be read again."""
+        """Does nothing, because a list can always be read again."""
 
     def blocks(self, sha256: str | None = None) -> Iterator[list[str]]:
-        """Lists of consecutive texts."""
+        """Yields lists of consecutive texts. A list in memory does not change, so the hash is not
+        compared."""
         self.num_lines = 0
         for start in range(0, len(self._texts), BLOCK):
             block = list(self._texts[start : start + BLOCK])

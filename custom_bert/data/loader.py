@@ -1,7 +1,7 @@
-"""Plans to batches, prepared ahead by one thread.
+"""Builds batches by a plan, and prepares them ahead in one thread.
 
-A thread, never a process: the user's three lines have no main guard, and a spawned copy would run them
-again. An error in the thread is raised where the batch is asked for.
+It is a thread and never a process, because the user's script of three lines has no main guard, and a spawned
+process would run it again. An error in the thread is raised where the batch is asked for.
 """
 
 from __future__ import annotations
@@ -27,32 +27,33 @@ from custom_bert.data.windows import cut as cut_texts
 Item = TypeVar("Item")
 
 AHEAD = 4
-"""Batches that are ready before they are asked for."""
+"""The number of batches that are kept ready before they are asked for."""
 
 
 class TokenisedTexts(Protocol):
-    """What a batch is built from: a token store, or texts in memory."""
+    """Texts as token ids, from which batches are built: a token store, pieces, or texts in memory."""
 
     @property
     def lengths_N(self) -> np.ndarray:
-        """(N,) tokens of each text."""
+        """(N,) the number of tokens of each text, special ones included."""
 
     def __getitem__(self, row: int) -> np.ndarray:
-        """(length,) int64 token ids of text `row`."""
+        """Returns (length,) int64 the token ids of text `row`."""
 
     def special(self, rows: np.ndarray) -> np.ndarray:
-        """(len(rows), S) int64 rising positions of the special tokens in some of the texts."""
+        """Returns (len(rows), S) int64 the positions, ascending, of the special tokens in some of the
+        texts."""
 
 
 @dataclass(frozen=True)
 class Transform:
-    """What becomes of the examples of a training batch before they are learned from.
+    """The changes that are made to the examples of a training batch before the model gets them.
 
     Attributes:
-        copies: how often a batch holds each example; the copies follow one another, and the same tokens of
-            them are left out.
-        token_dropout: leaves out some tokens, others in each epoch; None leaves out nothing.
-        masker: hides some tokens, which become the targets; None hides nothing.
+        copies: how often a batch contains each example. The copies follow one another, and token dropout
+            leaves the same tokens out of all of them.
+        token_dropout: leaves out some tokens, other ones in each epoch; None to leave out nothing.
+        masker: hides some tokens, which become the targets; None to hide nothing.
     """
 
     copies: int = 1
@@ -60,21 +61,22 @@ class Transform:
     masker: Masker | None = None
 
 
-AS_THEY_ARE = Transform()
-"""Examples are taken once and whole."""
+UNCHANGED = Transform()
+"""The transform that takes each example once and whole."""
 
 
 @dataclass(frozen=True)
 class BatchBuilder:
-    """Turns indices of a split into a batch.
+    """Turns indices of a split's examples into a batch.
 
     Attributes:
-        store: tokenised lines.
-        rows_N: (N,) line index of each example of the split.
-        targets: of each example; None where the texts themselves are what is to be predicted.
-        pad_token_id: fills padding.
-        pin_memory: for asynchronous copies to a GPU.
-        window: tokens of the windows in which longer texts are read; None where there are no longer ones.
+        store: the tokenised lines.
+        rows_N: (N,) the line index of each example of the split.
+        targets: the target of each example; None where hidden tokens of the texts are predicted.
+        pad_token_id: the token id that fills padding.
+        pin_memory: whether batches are in page-locked memory, for asynchronous copies to a GPU.
+        window: the number of tokens of the windows in which longer texts are read; None to read no text in
+            windows.
     """
 
     store: TokenisedTexts
@@ -86,23 +88,24 @@ class BatchBuilder:
 
     @cached_property
     def lengths_N(self) -> np.ndarray:
-        """(N,) tokens of each example, of all of its windows if there are several."""
+        """(N,) the number of tokens of each example, summed over its windows."""
         cut = self._cut(np.arange(len(self.rows_N)))
         return cut.sums(cut.length_W, len(self.rows_N))
 
     def kept_lengths(self, dropout: TokenDropout | None, epoch: int) -> np.ndarray:
-        """(N,) tokens of each example that an epoch trains on."""
+        """Returns (N,) the number of tokens of each example that are left after token dropout in an epoch."""
         if dropout is None:
             return self.lengths_N
         cut = self._cut(np.arange(len(self.rows_N)))
         return cut.sums(dropout.lengths(cut, cut.text_W, epoch), len(self.rows_N))
 
     def windows_of_texts(self) -> np.ndarray:
-        """(N,) windows of each example."""
+        """Returns (N,) the number of windows of each example."""
         cut = self._cut(np.arange(len(self.rows_N)))
         return cut.sums(np.ones_like(cut.text_W), len(self.rows_N))
 
     def _cut(self, indices: np.ndarray) -> Cut:
+        """Returns how some examples are cut into windows; each is one window if there are no windows."""
         rows = self.rows_N[indices]
         lengths_N, special_NS = np.asarray(self.store.lengths_N[rows]), self.store.special(rows)
         if self.window is None:
@@ -115,17 +118,17 @@ class BatchBuilder:
         plan: Plan,
         max_length: int,
         *,
-        transform: Transform = AS_THEY_ARE,
+        transform: Transform = UNCHANGED,
         epoch: int = 0,
     ) -> Batch:
-        """A training batch, laid out as the plan asks.
+        """Builds a training batch with the layout of a plan.
 
         Args:
-            indices: of the examples, in the plan's order.
-            plan: how they lie.
-            max_length: rows of a slot of the padded plan.
-            transform: what becomes of the examples before.
-            epoch: from 0; it decides which tokens are left out or hidden.
+            indices: the indices of the examples, in the plan's order.
+            plan: the plan, which decides the lengths of the slots.
+            max_length: the number of rows of a slot in the padded plan.
+            transform: the changes that are made to the examples.
+            epoch: the number of the epoch, from 0. It decides which tokens are left out or hidden.
         """
         dropout, masker = transform.token_dropout, transform.masker
         indices = np.repeat(indices, transform.copies)
@@ -139,7 +142,12 @@ class BatchBuilder:
         return batch if masker is None else masker.mask(batch, epoch)
 
     def build_for_evaluation(self, indices: np.ndarray, *, padding: float = EVALUATION_PADDING) -> Batch:
-        """The batch of some examples in falling order of length, as `by_length` gives them."""
+        """Builds a batch for evaluation and prediction, in which no token is left out or hidden.
+
+        Args:
+            indices: the indices of the examples, longest first, as `by_length` returns them.
+            padding: the largest share of padding in a block.
+        """
         cut = self._cut(indices)
         return self._laid_out(indices, cut, near_equal_slots(cut.length_W, padding), None, None)
 
@@ -151,6 +159,7 @@ class BatchBuilder:
         rows: int | None,
         positions: Sequence[np.ndarray] | None,
     ) -> Batch:
+        """Builds a batch of the windows in `cut`, with the tokens at `positions` of each (None: all)."""
         texts = [self.store[row] for row in self.rows_N[indices].tolist()]
         sequences = [cut.window(i, texts[text]) for i, text in enumerate(cut.text_W.tolist())]
         if positions is not None:
@@ -169,19 +178,20 @@ class BatchBuilder:
 
 
 def prefetch(plan: Sequence[Item], build: Callable[[Item], Batch]) -> Iterator[Batch]:
-    """The plan's batches in order, built by a thread that stays `AHEAD` of the consumer.
+    """Yields the batches of a plan in order, built by a thread that stays `AHEAD` batches ahead.
 
     Args:
         plan: what each batch is built from.
-        build: builds one.
+        build: builds one batch.
 
     Raises:
-        Whatever `build` raised, at the batch that it concerned.
+        BaseException: whatever `build` raised, in the place of the batch that it was building.
     """
     ready: queue.Queue[Batch | BaseException] = queue.Queue(maxsize=AHEAD)
     stop = threading.Event()
 
     def put(item: Batch | BaseException) -> None:
+        # a plain put would wait for ever if the consumer has stopped while the queue is full
         while not stop.is_set():
             try:
                 ready.put(item, timeout=0.1)
@@ -195,7 +205,7 @@ def prefetch(plan: Sequence[Item], build: Callable[[Item], Batch]) -> Iterator[B
                 if stop.is_set():
                     return
                 put(build(item))
-        except BaseException as error:  # handed over to the consumer, whatever it is
+        except BaseException as error:  # the consumer raises it; otherwise it would wait for ever
             put(error)
 
     thread = threading.Thread(target=work, name="custom-bert-loader", daemon=True)

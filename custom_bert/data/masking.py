@@ -1,6 +1,7 @@
-"""Masking, for language modelling: a pure function of (seed, epoch, example, position of the token or word).
+"""Masking for language modelling: a pure function of (seed, epoch, example, position of the token or word).
 
-Nothing else enters: the batch that an example shares, the number of threads, or where a run was resumed.
+It does not depend on the other examples of the batch, on the number of threads, or on where a run was
+continued.
 
 Shapes: T rows, M masked rows.
 """
@@ -16,22 +17,22 @@ from custom_bert.batch import Batch, Targets, like
 from custom_bert.data.draws import uniform
 
 REPLACED, RANDOM = 0.8, 0.1
-"""Of the chosen tokens: 80 % become [MASK], 10 % a random token, 10 % stay (Devlin et al. 2018)."""
+"""Shares of the chosen tokens: 80 % become [MASK], 10 % a random token, 10 % stay (Devlin et al. 2018)."""
 
 
 @dataclass(frozen=True)
 class Masker:
-    """Hides tokens of batches.
+    """Hides tokens of batches, and makes them the targets.
 
     Attributes:
-        mask_id: of the mask token.
-        special_ids: that are never chosen, and never drawn as a random replacement: of special tokens, and
-            those that no token has.
-        vocab_size: V.
-        rate: share of ordinary tokens that is chosen.
-        seed: of the run.
-        continues_V: (V,) whether a token goes on with a word, where whole words are chosen; None where each
-            token is chosen by itself.
+        mask_id: the id of the mask token.
+        special_ids: ids that are never chosen, and never drawn as a random replacement: those of special
+            tokens, and those that belong to no token.
+        vocab_size: V, the size of the vocabulary.
+        rate: the share of ordinary tokens that is chosen.
+        seed: the seed of the run.
+        continues_V: (V,) bool, whether a token continues a word, to choose whole words; None to choose each
+            token by itself.
     """
 
     mask_id: int
@@ -42,19 +43,19 @@ class Masker:
     continues_V: np.ndarray | None = None
 
     def mask(self, batch: Batch, epoch: int) -> Batch:
-        """The batch with chosen tokens hidden, as language modelling wants: their rows and ids are targets.
+        """Returns the batch with the chosen tokens hidden.
 
         Args:
-            batch: on the CPU, with `indices`.
-            epoch: from 0.
+            batch: a batch on the CPU, with `indices`.
+            epoch: the number of the epoch, from 0.
 
         Returns:
-            A batch whose targets are the hidden tokens at their rows; if chance chose nothing, one token is
-            hidden.
+            A batch whose targets are the ids of the chosen tokens, at their rows. If no token was drawn, the
+            first ordinary token is chosen, so that the loss is defined.
         """
         ids_T, positions_T = batch.input_ids_T.numpy(), batch.positions_T.numpy()
         example_T, ordinary_T = self._ordinary(batch)
-        if batch.windows is not None:  # a token draws by its place in the text
+        if batch.windows is not None:  # draws are made by the place in the text, not in the window
             positions_T = positions_T + np.append(batch.windows.start_N, 0)[batch.layout.sequence_T.numpy()]
         chosen_T = self._draw(epoch, example_T, self._words(ids_T, positions_T), 0) < self.rate
         rows_M = np.flatnonzero(ordinary_T & chosen_T)
@@ -77,7 +78,10 @@ class Masker:
         )
 
     def _words(self, ids_T: np.ndarray, positions_T: np.ndarray) -> np.ndarray:
-        """(T,) the position by which each row is chosen: its own, or that of its word's first token."""
+        """Returns (T,) the position by which each row is drawn: its own, or that of its word's first token.
+
+        So all tokens of a word get the same draw, and are chosen together.
+        """
         if self.continues_V is None:
             return positions_T
         rows_T = np.arange(len(ids_T))
@@ -85,8 +89,8 @@ class Masker:
         return np.asarray(positions_T[np.maximum.accumulate(np.where(begins_T, rows_T, 0))])
 
     def _ordinary(self, batch: Batch) -> tuple[np.ndarray, np.ndarray]:
-        """(T,) example of each row, and whether it is a token that may be chosen."""
-        sequence_T = batch.layout.sequence_T.numpy()
+        """Returns (T,) the example of each row, and (T,) whether the row is a token that may be chosen."""
+        sequence_T = batch.layout.sequence_T.numpy()  # filler has the number after the last sequence
         within_T = sequence_T < batch.num_sequences
         ordinary_T = within_T & ~np.isin(batch.input_ids_T.numpy(), self.special_ids)
         indices = batch.indices

@@ -1,7 +1,8 @@
-"""Documents become pieces: paragraphs are tokenised, cut, dealt to the two splits, and written in shards.
+"""Writes the documents of a corpus as pieces: tokenised, cut, divided into the two splits, and stored in
+shards.
 
-What is in no shard yet (the rest of the present document, and where in the corpus it ends) is written with
-every shard, so that a preparation that was interrupted at any moment goes on there and writes the same bytes.
+With every shard the tokens that are in no shard yet are saved, and the place in the corpus that was reached.
+So a preparation that is interrupted at any moment continues from its last shard, and writes the same bytes.
 """
 
 from __future__ import annotations
@@ -33,28 +34,29 @@ from custom_bert.data.text import LineReader, is_blank
 from custom_bert.data.tokenizer import TextTokenizer
 
 SHARD = 1 << 25
-"""Tokens after which a shard is written: 64 MB of a vocabulary of at most 65,536 entries."""
+"""The number of tokens after which a shard is written: 64 MB if the vocabulary has at most 65,536 entries."""
 
 GROUP = 4096
-"""Lines tokenised at a time."""
+"""The number of lines that are tokenised at a time."""
 
 LONGEST = 20_000
-"""Characters of a paragraph that are tokenised at a time; a longer one is cut at a space."""
+"""The largest number of characters that are tokenised as one text. A longer paragraph is cut at a space,
+because the time of a tokenizer can grow faster than the length of a text."""
 
 FEW = 5
-"""Held-out documents below which single pieces are held out instead."""
+"""With fewer held-out documents than this, single pieces are held out instead."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Cutting:
-    """How a corpus becomes pieces; what is written depends on nothing else.
+    """Everything that decides how a corpus becomes pieces.
 
     Attributes:
-        corpus: checked.
+        corpus: the checked corpus.
         tokenizer: turns paragraphs into ids.
-        max_length: tokens of a piece at most, special tokens included.
-        held_out: share of the documents that is held out.
-        seed: of which ones.
+        max_length: the largest number of tokens of a piece, special tokens included.
+        held_out: the share of the documents that is held out.
+        seed: the seed that decides which documents are held out.
     """
 
     corpus: Corpus
@@ -65,35 +67,39 @@ class Cutting:
 
     @property
     def identity(self) -> str:
-        """What the content of a store depends on, in words that are the same in every process."""
+        """Everything that the content of a store depends on, as text that is the same in every process."""
         hashes = f"{self.corpus.sha256} {self.tokenizer.sha256}"
         return f"{hashes} {self.max_length} {self.held_out} {self.seed} {LONGEST}"
 
     @property
     def by_document(self) -> bool:
-        """Whether whole documents are held out, or, where they are few, single pieces."""
+        """Whether whole documents are held out. If they would be few, single pieces are held out instead."""
         return self.corpus.documents * self.held_out >= FEW
 
     def split_of(self, number: int) -> CorpusSplit:
-        """The split of a document, or of a piece, by its number."""
+        """Returns the split of a document, or of a piece, by its number."""
         draw = uniform(self.seed, 0, np.array([number]), np.array([0]), stream=0)[0]
         return "held_out" if draw < self.held_out else "train"
 
 
-class Writer:
-    """Collects the pieces of a split until they are a shard's worth."""
+class ShardWriter:
+    """Collects the pieces of a split until they are enough for a shard.
+
+    Args:
+        dtype: the type of the token ids on disk.
+    """
 
     def __init__(self, dtype: str) -> None:
         self._dtype, self._ids, self._lengths, self.tokens = dtype, list[np.ndarray](), list[int](), 0
 
     def add(self, ids: np.ndarray) -> None:
-        """Takes a piece."""
+        """Adds a piece to the next shard."""
         self._ids.append(ids.astype(self._dtype))
         self._lengths.append(len(ids))
         self.tokens += len(ids)
 
     def flush(self, directory: Path, split: CorpusSplit, number: int) -> Shard | None:
-        """Writes a shard of what was collected; None if that is nothing."""
+        """Writes the collected pieces as a shard; returns None if there are none."""
         if not self._ids:
             return None
         ids, lengths = shard_names(split, number)
@@ -106,14 +112,14 @@ class Writer:
         return shard
 
 
-class Preparation:
-    """Writes the shards of a store that are not there yet.
+class StoreWriter:
+    """Writes a store, or the shards of it that an interrupted process has not written.
 
     Args:
-        directory: of the store, where an interrupted preparation may have left shards.
-        identity: of the store.
+        directory: the directory of the store, where an interrupted process may have left shards.
+        identity: everything that the content of the store depends on.
         cutting: how the corpus becomes pieces.
-        progress: called with the bytes read and the seconds since the begin, about once a second.
+        progress: called about once a second with the bytes read and the seconds since the start.
     """
 
     def __init__(
@@ -126,104 +132,113 @@ class Preparation:
         tokenizer = cutting.tokenizer
         dtype = "<u2" if tokenizer.vocab_size <= 1 << 16 else "<u4"
         self._directory, self._cutting, self._progress = directory, cutting, progress
-        self._about = about = read_unfinished(directory, identity) or StoreProgress(identity, dtype)
-        self._writers = {split: Writer(about.dtype) for split in SPLITS}
-        self._pieces = about.pieces  # the number of the next one
-        self._pending, self._held = [np.array(about.pending, dtype=np.int64)], len(about.pending)
+        self._store = store = read_unfinished(directory, identity) or StoreProgress(identity, dtype)
+        self._writers = {split: ShardWriter(store.dtype) for split in SPLITS}
+        self._pieces = store.pieces  # also the number of the next piece
+        # the tokens of the present document that are in no piece yet, and how many they are
+        self._pending, self._num_pending = [np.array(store.pending, dtype=np.int64)], len(store.pending)
         self._room = cutting.max_length - tokenizer.frame.size
         self._before = np.array(tokenizer.frame.before, dtype=np.int64)
         self._after = np.array(tokenizer.frame.after, dtype=np.int64)
         self._by_document = cutting.by_document
-        self._split_of = functools.lru_cache(1)(cutting.split_of)  # a document's pieces share a number
-        self._begun = self._told = time.perf_counter()
+        self._split_of = functools.lru_cache(1)(cutting.split_of)  # all pieces of a document ask the same
+        self._started = self._reported = time.perf_counter()
 
     def run(self) -> StoreProgress:
-        """Reads on from where the store ends to the end of the corpus; returns the complete description."""
-        about = self._about
-        groups = _groups(self._cutting.corpus, about.file, about.line)
+        """Reads the corpus from where the store ends, writes the missing shards, and returns the final state.
+
+        Raises:
+            DataError: if a file has changed since it was checked.
+            WriteError: if the system refuses to write.
+        """
+        store = self._store
+        groups = _groups(self._cutting.corpus, store.file, store.line)
         for paragraphs, reader, encoded in _encoded(groups, self._cutting.tokenizer):
             self._take_lines(paragraphs, encoded)
             if reader is None:
                 self._end_file()
             if max(writer.tokens for writer in self._writers.values()) >= SHARD:
                 self._save()
-            self._tell(reader.num_bytes if reader else 0)
-        about.complete = True
+            self._report(reader.num_bytes if reader else 0)
+        store.complete = True
         self._save()
         files.remove_file(self._directory / PROGRESS)
-        return about
+        return store
 
     def _take_lines(self, paragraphs: Paragraphs, encoded: EncodedTexts) -> None:
-        """Takes some lines, of which a blank one ends a document."""
-        about, arrays = self._about, iter(encoded.sequences)
-        about.characters += int(encoded.characters_N.sum())
-        about.unknown += int(encoded.unknown_N.sum())
+        """Adds some lines to the present document. A blank line ends it."""
+        store, arrays = self._store, iter(encoded.sequences)
+        store.characters += int(encoded.characters_N.sum())
+        store.unknown += int(encoded.unknown_N.sum())
         for parts in paragraphs:
             if not parts:
                 self._end_document()
             for _ in parts:
-                about.inside = True
+                store.inside = True
                 self._take_tokens(next(arrays))
-        about.line += len(paragraphs)
+        store.line += len(paragraphs)
 
     def _take_tokens(self, ids: np.ndarray) -> None:
-        """Adds to the present document, and writes the full pieces that it has then."""
+        """Adds tokens to the present document, and writes the pieces that are full now."""
         self._pending.append(ids)
-        self._held += len(ids)
-        if self._held >= self._room:
+        self._num_pending += len(ids)
+        if self._num_pending >= self._room:
             whole = np.concatenate(self._pending)
             end = len(whole) // self._room * self._room
             for start in range(0, end, self._room):
                 self._write(whole[start : start + self._room])
-            self._pending, self._held = [whole[end:]], len(whole) - end
+            self._pending, self._num_pending = [whole[end:]], len(whole) - end
 
     def _end_document(self) -> None:
-        """Writes the rest of the present document as a piece, which may be short."""
-        if self._about.inside:
-            if self._held:
+        """Writes the last tokens of the present document as a piece, which may be short."""
+        if self._store.inside:
+            if self._num_pending:
                 self._write(np.concatenate(self._pending))
-            self._pending, self._held = [], 0
-            self._about.document += 1
-            self._about.inside = False
+            self._pending, self._num_pending = [], 0
+            self._store.document += 1
+            self._store.inside = False
 
     def _end_file(self) -> None:
         self._end_document()
-        self._about.file, self._about.line = self._about.file + 1, 0
+        self._store.file, self._store.line = self._store.file + 1, 0
 
     def _write(self, ids: np.ndarray) -> None:
-        """Frames a piece, and gives it to its split."""
-        split = self._split_of(self._about.document if self._by_document else self._pieces)
+        """Puts special tokens around a piece, and gives it to the writer of its split."""
+        split = self._split_of(self._store.document if self._by_document else self._pieces)
         self._writers[split].add(np.concatenate([self._before, ids, self._after]))
         self._pieces += 1
 
     def _save(self) -> None:
-        """Writes the shards that were collected, and only then how far the store has come."""
-        about = self._about
+        """Writes the collected shards, and then the state, which must never name a shard that is not on
+        disk."""
+        store = self._store
         for split, writer in self._writers.items():
-            shard = writer.flush(self._directory, split, len(about.shards(split)))
+            shard = writer.flush(self._directory, split, len(store.shards(split)))
             if shard:
-                about.shards(split).append(shard)
-        about.pending = list(itertools.chain.from_iterable(ids.tolist() for ids in self._pending))
-        about.write(self._directory)
+                store.shards(split).append(shard)
+        store.pending = list(itertools.chain.from_iterable(ids.tolist() for ids in self._pending))
+        store.write(self._directory)
 
-    def _tell(self, read_of_file: int) -> None:
-        """Says how much was read, about once a second."""
+    def _report(self, read_of_file: int) -> None:
+        """Reports how many bytes of the corpus were read, about once a second."""
         now = time.perf_counter()
-        if self._progress and now - self._told > 1:
-            self._told = now
-            before = sum(file.stored for file in self._cutting.corpus.files[: self._about.file])
-            self._progress(before + read_of_file, now - self._begun)
+        if self._progress and now - self._reported > 1:
+            self._reported = now
+            before = sum(file.stored for file in self._cutting.corpus.files[: self._store.file])
+            self._progress(before + read_of_file, now - self._started)
 
 
 Paragraphs = list[list[str]]
-"""Of some lines, the parts of each; see `_parts`."""
+"""The parts of each of some lines; see `_parts`."""
 
 
 def _encoded(
     groups: Iterable[tuple[list[str], LineReader | None]], tokenizer: TextTokenizer
 ) -> Iterator[tuple[Paragraphs, LineReader | None, EncodedTexts]]:
-    """Groups of lines as paragraphs, their reader, and the ids of each part. While one is used, a thread
-    encodes the next, on all cores."""
+    """Yields groups of lines as paragraphs, the reader of each group, and the ids of each part.
+
+    While one group is used, a thread encodes the next one. The tokenizers library uses all cores for it.
+    """
     with ThreadPoolExecutor(1) as pool:
         before: tuple[Paragraphs, LineReader | None, Future[EncodedTexts]] | None = None
         for lines, reader in groups:
@@ -237,15 +252,15 @@ def _encoded(
 
 
 def _groups(corpus: Corpus, first: int, line: int) -> Iterator[tuple[list[str], LineReader | None]]:
-    """Some lines and their reader; after each file no lines and no reader.
+    """Yields groups of lines and their reader. An empty group without a reader marks the end of each file.
 
     Args:
-        corpus: of the files.
-        first: the file to begin with.
-        line: of that file, to begin with.
+        corpus: the corpus with the files.
+        first: the index of the file to begin with.
+        line: the index of the line to begin with in this file.
 
     Raises:
-        DataError: if a file is no longer the one that was checked.
+        DataError: if a file has changed since it was checked.
     """
     for number, file in enumerate(corpus.files[first:]):
         reader, skip = LineReader(file.path, unpack=True), 0 if number else line
@@ -257,7 +272,7 @@ def _groups(corpus: Corpus, first: int, line: int) -> Iterator[tuple[list[str], 
 
 
 def _parts(line: str) -> list[str]:
-    """A paragraph, or its parts of at most `LONGEST` characters; none of a blank line."""
+    """Returns a paragraph, or its parts of at most `LONGEST` characters; nothing for a blank line."""
     if is_blank(line):
         return []
     if len(line) <= LONGEST:

@@ -1,6 +1,6 @@
-"""From text files and label files to a checked data set.
+"""Reads text files and label files into a checked data set.
 
-What is wrong raises `DataError` with path and line before any training starts; what is doubtful becomes a
+Anything wrong raises `DataError` with path and line before training starts. Anything doubtful becomes a
 warning with counts and line numbers.
 """
 
@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from custom_bert.config import DataConfig
-from custom_bert.data.absent import data_clue, no_folder
+from custom_bert.data.absent import missing_data_hint, not_a_folder_hint
 from custom_bert.data.dataset import Dataset, LabelledFile, Split
 from custom_bert.data.division import divide
 from custom_bert.data.findings import warn_conflicts, warn_label_spelling, warn_leaks, warn_rare
@@ -26,17 +26,18 @@ from custom_bert.errors import DataError
 from custom_bert.phrases import at_lines, counted
 
 CHOOSING_SEED = 2
-"""Added to the seed of a division where it sets lines aside that choose."""
+"""It is added to the seed when training lines are set aside to choose thresholds on, so that this draw and
+the one for validation are independent."""
 
 
 @dataclass(frozen=True)
 class LabelledLines:
-    """The lines of a data set.
+    """The lines that a data set is read from.
 
     Attributes:
-        train: texts and labels that train.
-        val: texts and labels that measure; None to set some of the training lines aside.
-        val_names: how others may be given, for messages.
+        train: the texts and labels to train on.
+        val: the texts and labels to measure with; None to set some of the training lines aside.
+        val_names: how validation data can be given, for messages.
     """
 
     train: tuple[Lines, Lines]
@@ -45,31 +46,31 @@ class LabelledLines:
 
 
 def in_directory(directory: str | Path) -> dict[str, str]:
-    """The four default file names inside `directory`, as changes to a configuration.
+    """Returns the paths of the four default files in a directory, as changes to a configuration.
 
     Raises:
-        DataError: if a file is given for the directory.
+        DataError: if the path is that of a file.
     """
     if os.path.exists(directory) and not os.path.isdir(directory):
-        raise DataError(str(directory), no_folder(str(directory)))
+        raise DataError(str(directory), not_a_folder_hint(str(directory)))
     names = ("train_texts", "train_labels", "val_texts", "val_labels")
     defaults = DataConfig()
     return {f"data.{name}": str(Path(directory) / Path(str(getattr(defaults, name))).name) for name in names}
 
 
 def data_files(data: DataConfig, *, set_aside: bool = False) -> LabelledLines:
-    """The files that a configuration names.
+    """Opens the files that a configuration names.
 
     Args:
-        data: the paths.
-        set_aside: leave validation files out even where there are some.
+        data: the section of the configuration with the paths.
+        set_aside: whether to ignore validation files, and to set training lines aside instead.
 
     Raises:
-        DataError: if one is missing or cannot be read.
+        DataError: if a file is missing or cannot be read.
     """
     for path, labelled in ((data.train_texts, False), (data.train_labels, True)):
         if status_of(Path(path)) is None:
-            raise DataError(path, f"no such file{data_clue(Path(path), labels=labelled)}")
+            raise DataError(path, f"no such file{missing_data_hint(Path(path), labels=labelled)}")
     train = LineReader(data.train_texts), LineReader(data.train_labels)
     if set_aside or not _has_validation(data):
         return LabelledLines(train, None, f"{data.val_texts} and {data.val_labels}")
@@ -88,12 +89,12 @@ def read_dataset(
     """Reads, checks and divides the data.
 
     Args:
-        files: texts and labels.
-        reader: of the labels.
-        val_fraction: share of the training lines that is set aside if there are no validation files; 0 for
-            none.
-        choosing: share of the remaining lines that is set aside so that something can be chosen by them.
-        seed: of the division.
+        files: the lines of texts and labels.
+        reader: reads the labels.
+        val_fraction: the share of the training lines that is set aside if there are no validation files; 0 to
+            set none aside.
+        choosing: the share of the remaining lines that is set aside to choose thresholds on.
+        seed: the seed of the division.
 
     Raises:
         DataError: for the first thing that cannot be used, with path and line.
@@ -118,24 +119,25 @@ def read_dataset(
     elif was_divided:
         val_rows = _set_aside(train, rows, val_fraction, seed, f"validation; add texts, or write {names}")
         rows = np.setdiff1d(rows, val_rows, assume_unique=True)
-    chosen = None
+    choosing_split = None
     if choosing:
         purpose = "choosing thresholds; add texts"
-        chosen = Split(train, _set_aside(train, rows, choosing, seed + CHOOSING_SEED, purpose))
-        rows = np.setdiff1d(rows, chosen.rows_N, assume_unique=True)
-    return Dataset(reader.ordered(), Split(train, rows), Split(val, val_rows), chosen, tuple(warnings))
+        choosing_split = Split(train, _set_aside(train, rows, choosing, seed + CHOOSING_SEED, purpose))
+        rows = np.setdiff1d(rows, choosing_split.rows_N, assume_unique=True)
+    splits = Split(train, rows), Split(val, val_rows), choosing_split
+    return Dataset(reader.ordered(), *splits, tuple(warnings))
 
 
 def _sorted(file: LabelledFile, reader: LabelReader) -> LabelledFile:
-    """The file with targets in the final order of the labels."""
+    """Returns the file with targets that use the final ids of the labels."""
     return dataclasses.replace(file, targets=reader.sorted(file.targets))
 
 
 def _set_aside(file: LabelledFile, rows: np.ndarray, fraction: float, seed: int, purpose: str) -> np.ndarray:
-    """Rows that are taken from some rows, stratified.
+    """Chooses a stratified share of some rows.
 
     Raises:
-        DataError: if there are none to take.
+        DataError: if no row can be chosen.
     """
     targets = file.targets.take(rows)
     chosen: np.ndarray = rows[divide(targets.strata_N, file.hashes_N[rows], fraction, seed)]
@@ -148,7 +150,11 @@ def _set_aside(file: LabelledFile, rows: np.ndarray, fraction: float, seed: int,
 
 
 def _has_validation(data: DataConfig) -> bool:
-    """Whether there are validation files: both, or neither."""
+    """Returns whether there are validation files.
+
+    Raises:
+        DataError: if there is only one of the two, or one that the user named is missing.
+    """
     paths = [Path(data.val_texts), Path(data.val_labels)]
     there = [status_of(path) is not None or path.is_symlink() for path in paths]
     if any(there) and not all(there):
@@ -157,6 +163,8 @@ def _has_validation(data: DataConfig) -> bool:
             str(missing),
             f"no such file, but there is {other}; write both, or neither to have lines set aside",
         )
+    # the default names may be missing, in the working directory and beside the training texts; a name of the
+    # user's own may not
     defaults = DataConfig()
     beside = {
         str(Path(data.train_texts).parent / Path(name).name)
@@ -171,7 +179,18 @@ def _has_validation(data: DataConfig) -> bool:
 def _read_pair(
     texts: Lines, label_lines: Lines, reader: LabelReader, known_from: str | None, warnings: list[str]
 ) -> LabelledFile:
-    """Reads texts and labels. With `known_from` (the training labels' path) no new label is allowed."""
+    """Reads and checks a text file and its label file, and adds warnings to the list.
+
+    Args:
+        texts: the lines of the texts.
+        label_lines: the lines of the labels.
+        reader: reads the labels.
+        known_from: the path of the training labels, if no new label is allowed; None for the training files.
+        warnings: the list that warnings are added to.
+
+    Raises:
+        DataError: for the first thing that cannot be used, with path and line.
+    """
     texts_path, labels_path = str(texts.path), str(label_lines.path)
     for lines in (texts, label_lines):
         lines.check_repeatable()
@@ -194,8 +213,8 @@ def _read_pair(
     if known_from is None:
         check_not_swapped(texts_path, labels_path, reader, len(targets), characters, all_hashes)
     lines_of_labels = reader.line_names(targets)
-    pair = Pair(texts_path, labels_path, first_texts, lines_of_labels, targets.alike_N, all_hashes)
-    warnings += suspicions(pair, reader.suspects)
+    pair = Pair(texts_path, labels_path, first_texts, lines_of_labels, targets.distinct_ids_N, all_hashes)
+    warnings += suspicions(pair, reader.warn_format)
     if empty:
         warnings.append(f"{texts_path}: {counted(len(empty), 'empty text')}{at_lines(empty)}")
     return LabelledFile(
@@ -228,7 +247,13 @@ def check_aligned(texts_path: str, labels_path: str) -> None:
 def _unequal(
     texts_path: str, num_texts: int, labels_path: str, num_labels: int, empty: list[int]
 ) -> DataError:
-    """Two files of different length: both counts, and the first line without a partner."""
+    """Returns the error for two files with different numbers of lines, at the first line without a partner.
+
+    Args:
+        texts_path, num_texts: the text file and its number of lines.
+        labels_path, num_labels: the label file and its number of lines.
+        empty: the numbers of the lines with empty texts. If all surplus lines are empty, the message says so.
+    """
     counts = f"{texts_path} has {num_texts:,} lines, {labels_path} {num_labels:,}"
     extra = abs(num_texts - num_labels)
     if num_texts < num_labels:

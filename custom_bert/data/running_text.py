@@ -1,4 +1,4 @@
-"""Running text as a source: checked files, and their documents in pieces on disk."""
+"""Running text as the source of a run: a checked corpus, and its documents as pieces on disk."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ import numpy as np
 from custom_bert.data.corpus import Corpus
 from custom_bert.data.loader import BatchBuilder
 from custom_bert.data.pieces import open_pieces
-from custom_bert.data.source import Text, Tokenised, Tokenising
+from custom_bert.data.source import Tokenised, Tokenising, VocabularyText
 from custom_bert.data.tokenizer import TextTokenizer
 from custom_bert.data.unknown import UnknownText
 from custom_bert.errors import DataError
 
 MEASURED = 200_000
-"""Held-out tokens that an evaluation reads; of more, every n-th piece."""
+"""The number of held-out tokens that an evaluation reads. If there are more, it reads every n-th piece."""
 
 
 @dataclass(frozen=True)
 class RunningText:
-    """A corpus that a run learns from; see `data.source.Source`.
+    """A corpus that a run learns from. It is a `data.source.Source`.
 
     Attributes:
-        corpus: read and checked.
-        held_out: share of the documents that measures and does not train.
-        seed: by which they are drawn.
+        corpus: the corpus, read and checked.
+        held_out: the share of the documents that is kept from training, to measure.
+        seed: the seed that decides which documents are held out.
     """
 
     corpus: Corpus
@@ -36,20 +36,25 @@ class RunningText:
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """Running text has no classes."""
+        """Empty, because running text has no classes."""
         return ()
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What a user should know of the files, one line each."""
+        """The warnings about the files, one line each."""
         return self.corpus.warnings
 
-    def text(self) -> Text:
-        """All files' text."""
-        return Text(self.corpus.characters, self.corpus.sha256, self.corpus.blocks)
+    def text(self) -> VocabularyText:
+        """Returns the text of all files, for a vocabulary."""
+        return VocabularyText(self.corpus.characters, self.corpus.sha256, self.corpus.blocks)
 
     def tokenised(self, how: Tokenising) -> Tokenised:
-        """See `data.source.Source`."""
+        """Returns batch builders over the pieces. The cache keeps the store of the pieces.
+
+        Raises:
+            DataError: if a file has changed since it was checked, or a split holds too little text, or no
+                token that could be hidden.
+        """
         train, val = open_pieces(
             self.corpus,
             how.tokenizer,
@@ -57,10 +62,9 @@ class RunningText:
             held_out=self.held_out,
             seed=self.seed,
             cache=how.cache,
-            progress=_Preparation(self.corpus.stored, how.say),
+            progress=_ProgressLines(self.corpus.stored, how.say),
         )
-        about = train.about
-        unknown = UnknownText(characters=about.characters, unknown=about.unknown)
+        unknown = UnknownText(characters=train.info.characters, unknown=train.info.unknown)
         warnings = (
             (f"{unknown.message()}: {how.ways_out.training}",) if unknown.hinders_learning else tuple[str]()
         )
@@ -74,31 +78,34 @@ class RunningText:
         return Tokenised(train_builder, val_builder, None, {}, warnings)
 
     def sizes(self, train: BatchBuilder, val: BatchBuilder) -> str:
-        """See `data.source.Source`."""
+        """Returns the numbers of documents, pieces and tokens, in a few words."""
         return (
             f"{self.corpus.documents:,} documents, {int(train.lengths_N.sum()):,} tokens in "
             f"{len(train.rows_N):,} pieces; {int(val.lengths_N.sum()):,} tokens are held out"
         )
 
     def notes(self) -> list[str]:
-        """See `data.source.Source`."""
+        """Returns no lines, because nothing is decided about running text that a user has to know."""
         return []
 
     def hashes(self) -> dict[str, str]:
-        """See `data.source.Source`."""
+        """Returns the hash by which a run recognises the corpus when it continues."""
         return self.corpus.hashes()
 
     def description(self) -> dict[str, Any]:
-        """See `data.source.Source`."""
+        """Returns sizes and hashes, for run.json."""
         return self.corpus.description()
 
     def unread_settings(self) -> dict[str, str]:
-        """See `data.source.Source`."""
+        """Returns no settings, because running text reads all settings about a corpus."""
         return {}
 
 
 def _check_something_to_hide(builder: BatchBuilder, tokenizer: TextTokenizer, what: str) -> None:
-    """Raises DataError if no piece has a token that could be hidden and predicted; looks until one has."""
+    """Raises DataError if no piece has a token that could be hidden and predicted.
+
+    It reads pieces only up to the first that has one.
+    """
     pieces = (builder.store[row] for row in builder.rows_N.tolist())
     if not any(np.isin(ids, tokenizer.special_ids, invert=True).any() for ids in pieces):
         raise DataError(
@@ -107,12 +114,12 @@ def _check_something_to_hide(builder: BatchBuilder, tokenizer: TextTokenizer, wh
         )
 
 
-class _Preparation:
-    """Says how far tokenising has come, every few seconds.
+class _ProgressLines:
+    """Prints how far tokenising has come, every few seconds.
 
     Args:
-        total: bytes to read.
-        say: where to.
+        total: the number of bytes to read.
+        say: prints a line.
     """
 
     EVERY = 5.0
@@ -122,7 +129,7 @@ class _Preparation:
         self._first: tuple[int, float] | None = None
 
     def __call__(self, read: int, seconds: float) -> None:
-        if self._first is None:  # what an earlier process had done takes no time
+        if self._first is None:  # bytes that an earlier process had read must not count for the rate
             self._first = (read, seconds)
             return
         if seconds - self._last < self.EVERY:
@@ -132,5 +139,5 @@ class _Preparation:
         left = (self._total - read) / max(1.0, rate)
         self._say(
             f"tokenising: {read / 1e6:,.0f} of {self._total / 1e6:,.0f} MB, {rate / 1e6:.1f} MB/s, "
-            f"left {left / 60:.0f} min {left % 60:02.0f} s"
+            f"{left / 60:.0f} min {left % 60:02.0f} s left"
         )

@@ -1,8 +1,9 @@
-"""Sample data that every Python has: sentences of the standard library's docstrings, by area documented.
+"""Sample data that every Python contains: sentences from the docstrings of the standard library.
 
-Sources are read with `ast`, never imported. Words that would give the label away (names of the modules,
-anything with an underscore, a dot inside, inner capitals or parentheses) become `NAME`, so that a classifier
-has to read the prose. The result is the same for one version of Python.
+The label of a sentence is the area that its module belongs to. Sources are read with `ast` and never
+imported. Words that would give the label away become `NAME`, so that a classifier has to read the prose:
+names of modules, and anything with an underscore, an inner dot, inner capitals or parentheses. The result
+depends only on the version of Python.
 """
 
 from __future__ import annotations
@@ -40,16 +41,21 @@ AREAS: dict[str, str] = {
     "text": "difflib re textwrap string codecs encodings locale gettext reprlib pprint collections "
     "_collections_abc heapq bisect copy operator",
 }
-"""Area -> the top-level modules and packages that it documents."""
+"""Area -> its top-level modules and packages."""
 
 SKIPPED = {"test", "tests", "idle_test", "__pycache__", "site-packages", "lib2to3", "turtledemo"}
+"""Folders that are not read: tests, installed packages, and code without documentation."""
+
 WORDS = (6, 60)
+"""The smallest and the largest number of words of a sentence."""
+
 LARGEST = 450
-"""Sentences of an area at most."""
+"""The largest number of sentences of an area, so that no area outweighs the others."""
 
 VAL_SHARE = 0.15
 SAME_START = 8
-"""Sentences whose first words are the same, or a text of fewer words whole, count as duplicates."""
+"""Sentences that agree in this many first words count as duplicates; shorter ones if they agree in all
+words."""
 
 _NAME = re.compile(
     r"""
@@ -69,11 +75,11 @@ _SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=[A-Z])")
 
 @dataclass(frozen=True)
 class SampleReport:
-    """What was written.
+    """The numbers of examples that were written.
 
     Attributes:
-        train, val: examples of each split.
-        labels: examples of each label, both splits together.
+        train, val: the number of examples of each split.
+        labels: the number of examples of each label, in both splits together.
     """
 
     train: int
@@ -85,10 +91,11 @@ def write_sample_data(directory: Path) -> SampleReport:
     """Writes the four data files.
 
     Args:
-        directory: made if it is not there.
+        directory: the directory to write into. It is made if it does not exist.
 
     Raises:
-        WriteError: if one of the four files exists, or the system refuses; then nothing is overwritten.
+        WriteError: if one of the four files exists already, or the system refuses. No file is ever
+            overwritten.
     """
     names = [f"{split}_{kind}.txt" for split in ("train", "val") for kind in ("dataset", "labels")]
     for name in names:
@@ -108,11 +115,11 @@ def write_sample_data(directory: Path) -> SampleReport:
 
 
 def make_examples() -> list[tuple[str, str]]:
-    """(sentence, area) pairs without near-duplicates, in an order that mixes the areas."""
+    """Returns (sentence, area) pairs without near-duplicates, in an order that mixes the areas."""
     area_of = {module: area for area, modules in AREAS.items() for module in modules.split()}
     masks = {word for module in area_of for word in (module, module.strip("_")) if len(word) > 2} - ORDINARY
     seen: set[str] = set()
-    found: dict[str, list[str]] = {area: [] for area in AREAS}
+    by_area: dict[str, list[str]] = {area: [] for area in AREAS}
     for path, module in _sources(area_of):
         for docstring in _docstrings(path):
             for sentence in _sentences(docstring):
@@ -120,9 +127,9 @@ def make_examples() -> list[tuple[str, str]]:
                 key = _start(text)
                 if key not in seen and _is_prose(text):
                     seen.add(key)
-                    found[area_of[module]].append(text)
+                    by_area[area_of[module]].append(text)
     pairs = [
-        (text, area) for area, texts in found.items() for text in sorted(texts, key=_shuffle_key)[:LARGEST]
+        (text, area) for area, texts in by_area.items() for text in sorted(texts, key=_shuffle_key)[:LARGEST]
     ]
     return sorted(pairs, key=lambda pair: _shuffle_key(pair[0]))
 
@@ -159,10 +166,12 @@ ORDINARY = frozenset(
         "xml",
     ]
 )
-"""Module names that are ordinary words of documentation; they stay, as clues that a reader would use too."""
+"""Names of modules that are ordinary words of documentation. They are not replaced, because a reader would go
+by them too."""
 
 
 def _sources(area_of: dict[str, str]) -> Iterator[tuple[Path, str]]:
+    """Yields the source files of the areas' modules, each with the name of its module."""
     root = Path(sysconfig.get_path("stdlib"))
     for path in sorted(root.rglob("*.py")):
         parts = path.relative_to(root).parts
@@ -172,9 +181,10 @@ def _sources(area_of: dict[str, str]) -> Iterator[tuple[Path, str]]:
 
 
 def _docstrings(path: Path) -> Iterator[str]:
+    """Yields the docstrings of a source file; none if it cannot be parsed, as some templates cannot."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # old escapes in old modules
+            warnings.simplefilter("ignore")  # old modules have invalid escapes, which warn
             tree = ast.parse(path.read_bytes())
     except (SyntaxError, ValueError, OSError):
         return
@@ -186,7 +196,7 @@ def _docstrings(path: Path) -> Iterator[str]:
 
 
 def _sentences(docstring: str) -> Iterator[str]:
-    """Sentences of the paragraphs that are prose: not indented, no doctests, tables, lists or directives."""
+    """Yields the sentences of paragraphs of prose: not indented, and no doctest, table, list or directive."""
     for paragraph in re.split(r"\n\s*\n", docstring):
         lines = paragraph.split("\n")
         if any(line.startswith((" ", "\t")) or _NOT_PROSE.search(line) for line in lines):
@@ -196,12 +206,15 @@ def _sentences(docstring: str) -> Iterator[str]:
 
 
 def _masked(sentence: str, masks: set[str]) -> str:
+    """Returns a sentence with NAME in the place of code and of the words in `masks`."""
     text = _NAME.sub("NAME", sentence)
     text = re.sub(r"\w+", lambda word: "NAME" if word[0].lower() in masks else word[0], text)
-    return re.sub(r"NAME(?:\W+NAME)+", "NAME", text)
+    return re.sub(r"NAME(?:\W+NAME)+", "NAME", text)  # a list of names becomes one
 
 
 def _is_prose(text: str) -> bool:
+    """Returns whether a text looks like a sentence: its length, few symbols and names, capital and full
+    stop."""
     words = text.split()
     plain = sum(word.strip(".,;:!?()'\"").isalpha() for word in words)
     masked = sum("NAME" in word for word in words)
@@ -215,15 +228,17 @@ def _is_prose(text: str) -> bool:
 
 
 def _start(text: str) -> str:
+    """Returns the first `SAME_START` words in lower case, by which near-duplicates are recognised."""
     return " ".join(re.sub(r"[^a-z ]", "", text.lower()).split()[:SAME_START])
 
 
 def _shuffle_key(text: str) -> bytes:
+    """Returns a sort key that mixes texts, in the same order on every machine."""
     return hashlib.sha256(text.encode()).digest()
 
 
 def _divide(examples: list[tuple[str, str]]) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
-    """Train and validation rows: the same share of every area is set aside."""
+    """Returns training and validation examples; the same share of every area becomes validation examples."""
     train: list[tuple[str, str]] = []
     val: list[tuple[str, str]] = []
     wanted = {area: round(VAL_SHARE * sum(label == area for _, label in examples)) for area in AREAS}

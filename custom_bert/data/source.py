@@ -1,4 +1,4 @@
-"""What a run learns from: a source of texts, and what it is once it has been tokenised."""
+"""A source: the texts that a run learns from, and their form after tokenising."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from custom_bert.data.tokenizer import TextTokenizer
 
 
 @dataclass(frozen=True)
-class Text:
+class VocabularyText:
     """The text on which a vocabulary is trained.
 
     Attributes:
-        characters: how many it has.
-        sha256: of its content.
-        blocks: gives its lines, in lists, as often as it is called.
+        characters: the number of its characters.
+        sha256: the SHA-256 hash of its content.
+        blocks: yields its lines in lists. It can be called several times.
     """
 
     characters: int
@@ -30,11 +30,11 @@ class Text:
 
 @dataclass(frozen=True)
 class WaysOut:
-    """What a user can do about text that the vocabulary does not know.
+    """What a user can do about characters that the vocabulary does not know, for warnings.
 
     Attributes:
-        training: where it stands in training texts.
-        other: where it stands in other texts.
+        training: the advice if they are in training texts.
+        other: the advice if they are in other texts.
     """
 
     training: str
@@ -43,16 +43,16 @@ class WaysOut:
 
 @dataclass(frozen=True, kw_only=True)
 class Tokenising:
-    """How texts become tokens.
+    """Everything that decides how the texts of a source become tokens and batches.
 
     Attributes:
         tokenizer: turns texts into ids.
-        max_length: tokens that are kept of a text, or of each of its windows.
-        long_texts: what becomes of a longer text.
+        max_length: the largest number of tokens of a text, or of each of its windows.
+        long_texts: which tokens of a longer text are kept.
         cache: keeps the ids between runs.
-        pin_memory: put batches into page-locked memory, for asynchronous copies to a GPU.
-        ways_out: of unknown text, for warnings.
-        say: is told how far it has come.
+        pin_memory: whether to put batches into page-locked memory, for asynchronous copies to a GPU.
+        ways_out: the advice about unknown characters, for warnings.
+        say: prints a line about the progress.
     """
 
     tokenizer: TextTokenizer
@@ -66,13 +66,13 @@ class Tokenising:
 
 @dataclass(frozen=True)
 class Tokenised:
-    """A source as token ids.
+    """A source after tokenising.
 
     Attributes:
-        train, val: build batches of what trains and of what measures.
-        choosing: builds batches of the examples by which thresholds are chosen; None where there are none.
-        truncation: how many texts were cut, and by how much, by split.
-        warnings: one line each.
+        train, val: build batches of the training and of the validation examples.
+        choosing: builds batches of the examples on which thresholds are chosen; None where there are none.
+        truncation: the description of each split's token store, which says how many tokens were cut off.
+        warnings: what a user should know of the tokenised texts, one line each.
     """
 
     train: BatchBuilder
@@ -83,37 +83,37 @@ class Tokenised:
 
 
 class Source(Protocol):
-    """Checked texts, with targets or without."""
+    """Checked texts that a run learns from, with targets or without."""
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """The names of the classes; none where the targets are no classes."""
+        """The names of the classes; empty if the targets are not classes."""
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What a user should know of the data, one line each."""
+        """The warnings about the data, one line each."""
 
-    def text(self) -> Text:
-        """The training text."""
+    def text(self) -> VocabularyText:
+        """Returns the training text, for a vocabulary."""
 
     def tokenised(self, how: Tokenising) -> Tokenised:
-        """The texts as token ids; reads them once more.
+        """Reads the texts once more, and returns them as token ids.
 
         Raises:
-            DataError: if they are no longer the ones that were checked, or nothing can be learned from them.
+            DataError: if a file has changed since it was checked, or nothing can be learned from the tokens.
         """
 
     def sizes(self, train: BatchBuilder, val: BatchBuilder) -> str:
-        """How much there is, in a few words."""
+        """Returns the numbers of texts or tokens, in a few words."""
 
     def notes(self) -> list[str]:
-        """What a user should know of how the data was taken, one line each."""
+        """Returns what a user should know of how the data is used, one line each."""
 
     def hashes(self) -> dict[str, str]:
-        """What makes this data this data, by name."""
+        """Returns the hashes, by name, by which a run recognises its data when it continues."""
 
     def description(self) -> dict[str, Any]:
-        """Sizes, hashes and counts, for run.json."""
+        """Returns sizes, hashes and counts, for run.json."""
 
     def unread_settings(self) -> dict[str, str]:
-        """Settings about data that this source does not read, and why."""
+        """Returns the settings about data that have no effect on this source, with the reasons."""

@@ -1,13 +1,14 @@
-r"""The one regular expression in our tokenizer files: where text is split before words are looked for.
+r"""The regular expression in our tokenizer files, which splits text before words are looked up.
 
-A WordPiece tokenizer gives up a whole word for one character that it does not know, and a word of more than
-100 characters for its length alone. So trained vocabularies split first: each unknown character stands by
-itself, and a run of known characters without a space or a punctuation mark is cut every 100 characters.
-Scripts that are written without spaces (Thai, Khmer), DNA and long links keep their content that way.
+A WordPiece tokenizer makes one unknown token of a whole word that has one unknown character or more than 100
+characters. So trained vocabularies split text first: each unknown character becomes a word of its own, and a
+run of known characters without a space or a punctuation mark is cut every 100 characters. This keeps the
+content of scripts that are written without spaces (Thai, Khmer), of DNA and of long links.
 
-    [^\s!abc...]|[abc...]{100}      every known character; the known ones that are no punctuation
+    [^\s!abc...]|[abc...]{100}      not a known character, or 100 known ones that are not punctuation
 
-Both halves match a bounded number of characters, so the time to split is linear in the text.
+Both alternatives match a bounded number of characters, so the time to split is linear in the length of the
+text.
 """
 
 from __future__ import annotations
@@ -17,15 +18,15 @@ import unicodedata
 from collections.abc import Iterable, Iterator
 
 LONGEST_WORD = 100
-"""Characters of a word that WordPiece looks at, the tokenizers library's own limit. Its search for the
-longest known piece takes time that grows with the square of a word's length, so the limit stays and words
-are cut."""
+"""The largest number of characters of a word that WordPiece divides into tokens; it is the default of the
+tokenizers library. The time to divide a word grows with the square of its length, so words are cut instead of
+raising the limit."""
 
 ASCII_PUNCTUATION = "$+<=>^`|~"
-"""Symbols that BERT splits at as at punctuation, although Unicode does not call them so."""
+"""Symbols that BERT treats as punctuation, although their Unicode category is another one."""
 
 SPECIAL = "\\[]^&-"
-"""Characters that mean something inside [...]."""
+"""Characters with a meaning of their own inside [...], which have to be escaped there."""
 
 _ONE = r"(?:[^\\\[\]^&-]|\\[\\\[\]^&-])"
 _RANGES = rf"(?:{_ONE}(?:-{_ONE})?)"
@@ -33,10 +34,10 @@ _PATTERN = re.compile(rf"\[\^\\s{_RANGES}*\](?:\|\[{_RANGES}+\]\{{{LONGEST_WORD}
 
 
 def split_pattern(known: Iterable[str]) -> str:
-    """The expression for a vocabulary.
+    """Returns the regular expression for a vocabulary.
 
     Args:
-        known: the single characters that it knows, at the start of a word and inside one.
+        known: the single characters that the vocabulary has both at the start of a word and inside one.
     """
     every = sorted(set(known))
     of_words = _ranges([character for character in every if not _is_punctuation(character)])
@@ -45,7 +46,10 @@ def split_pattern(known: Iterable[str]) -> str:
 
 
 def is_split_pattern(text: str) -> bool:
-    """Whether `split_pattern` could have made it. Any other expression might take time without end."""
+    """Returns whether `split_pattern` could have made an expression.
+
+    Any other expression from a file is refused, because matching it might never end.
+    """
     return _PATTERN.fullmatch(text) is not None
 
 
@@ -54,7 +58,7 @@ def _is_punctuation(character: str) -> bool:
 
 
 def _ranges(characters: list[str]) -> str:
-    """Sorted characters as they stand inside [...]."""
+    """Returns sorted characters in the notation of [...], with neighbouring ones as ranges."""
     return "".join(
         _escaped(first) if first == last else f"{_escaped(first)}-{_escaped(last)}"
         for first, last in _runs(characters)
@@ -66,7 +70,7 @@ def _escaped(character: str) -> str:
 
 
 def _runs(characters: list[str]) -> Iterator[tuple[str, str]]:
-    """First and last of each run of neighbouring code points."""
+    """Yields the first and the last character of each run of neighbouring code points."""
     start = 0
     for i in range(1, len(characters) + 1):
         if i == len(characters) or ord(characters[i]) != ord(characters[i - 1]) + 1:

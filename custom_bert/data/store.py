@@ -1,11 +1,14 @@
-"""Token ids on disk, memory-mapped: a corpus larger than memory trains, a second run starts at once.
+"""Token ids of labelled texts on disk, memory-mapped.
 
-A store is a directory of raw little-endian arrays, named after the hash of everything that its content
-depends on. It is written under a temporary name and renamed when complete.
+So texts larger than memory can be trained on, and a second run on them starts at once. A store is a directory
+of raw little-endian arrays. Its name is the hash of everything that its content depends on. It is written
+under a temporary name, and renamed when it is complete.
 
     ids.bin       every text's token ids, one after the other, uint16 or uint32
     offsets.bin   (N + 1) int64, where each text's ids start
     store.json    shape, type, truncation counts, and a hash of everything
+
+`pieces.py` is the other kind of store, for running text.
 """
 
 from __future__ import annotations
@@ -24,28 +27,32 @@ from custom_bert.data.encoded import Frame
 from custom_bert.data.lines import Lines
 from custom_bert.data.tokenizer import CHARACTERS_PER_TOKEN, TextTokenizer
 from custom_bert.data.unknown import UnknownText
-from custom_bert.data.windows import MOST
+from custom_bert.data.windows import MAX_WINDOWS
 from custom_bert.errors import WriteError
 
 FORMAT = 3
+"""Version of the files and of what is in them. It is part of a store's identity."""
 
 FOLDER = "tokens"
-"""Of the cache."""
+"""The folder of the cache that holds the stores."""
+
+GROUP = 4096
+"""The number of lines that are tokenised at a time."""
 
 
 @dataclass(frozen=True)
 class StoreInfo:
-    """What a store holds.
+    """The description of a store, which is kept in store.json.
 
     Attributes:
-        texts: N.
-        tokens: of all texts, after truncation.
-        dtype: "<u2" or "<u4".
-        truncated: texts that lost tokens.
-        lost_tokens: that they lost; a lower bound where a text was cut before tokenising.
+        texts: N, the number of texts.
+        tokens: the number of tokens of all texts, after truncation.
+        dtype: the type of the token ids, "<u2" or "<u4".
+        truncated: the number of texts that lost tokens.
+        lost_tokens: the number of tokens that they lost; a lower bound if a text was cut before tokenising.
         unknown: how much of the texts the vocabulary does not know.
-        format: of the files.
-        sha256: of the arrays and of the other fields.
+        format: the version of the files.
+        sha256: the SHA-256 hash of the arrays and of the other fields.
     """
 
     texts: int
@@ -62,9 +69,12 @@ class TokenStore:
     """The tokenised lines of one file, by line index.
 
     Args:
-        directory: a complete store.
-        info: its description.
-        frame: of its tokenizer.
+        directory: the directory of a complete store.
+        info: the description of the store.
+        frame: the special tokens around each text.
+
+    Attributes:
+        lengths_N: (N,) int64 the number of tokens of each text, special ones included.
     """
 
     def __init__(self, directory: Path, info: StoreInfo, frame: Frame) -> None:
@@ -77,12 +87,12 @@ class TokenStore:
         return self.info.texts
 
     def __getitem__(self, row: int) -> np.ndarray:
-        """(length,) int64 token ids of text `row`."""
+        """Returns (length,) int64 the token ids of text `row`, special tokens included."""
         ids = self._ids[self._offsets[row] : self._offsets[row + 1]]
         return np.asarray(ids, dtype=np.int64)
 
     def special(self, rows: np.ndarray) -> np.ndarray:
-        """(len(rows), S) positions of the special tokens in some of the texts; their lengths tell them."""
+        """Returns (len(rows), S) the positions, ascending, of the special tokens in some of the texts."""
         return self.frame.special(self.lengths_N[rows])
 
 
@@ -95,25 +105,25 @@ def open_store(
     long_texts: LongTexts = "head",
     cache: Cache,
 ) -> TokenStore:
-    """The store of a file's texts: the one of an earlier run, or a new one.
+    """Returns the store of a file's texts, from the cache if an earlier run made it.
 
     Args:
-        texts: the lines.
-        texts_sha256: of their content, as it was checked.
+        texts: the lines of the file.
+        texts_sha256: the hash of their content when it was checked.
         tokenizer: turns lines into ids.
-        max_length: tokens kept of each text.
-        long_texts: which ones of a longer text.
-        cache: where stores are kept.
+        max_length: the largest number of tokens that are kept of each text, or of each window.
+        long_texts: which tokens of a longer text are kept.
+        cache: keeps the stores.
 
     Raises:
-        DataError: if the file is no longer the one that was checked.
+        DataError: if the file has changed since it was checked.
         WriteError: if no place of the cache can be written.
     """
     identity = f"{FORMAT} {CHARACTERS_PER_TOKEN} {texts_sha256} {tokenizer.sha256} {max_length}"
     if long_texts != "head":
         identity += f" {long_texts}"
     if long_texts == "windows":
-        identity += f" {MOST}"
+        identity += f" {MAX_WINDOWS}"
     name = hashlib.sha256(identity.encode()).hexdigest()[:32]
 
     def known(root: Path) -> TokenStore | None:
@@ -129,7 +139,7 @@ def open_store(
 
 
 def _complete(directory: Path) -> StoreInfo | None:
-    """The description of a store whose files are as they were written; None if anything differs."""
+    """Returns the description of a store whose files are as they were written; None if anything differs."""
     try:
         value = json.loads((directory / "store.json").read_text(encoding="utf-8"))
         info = StoreInfo(**{**value, "unknown": UnknownText(**value["unknown"])})
@@ -139,7 +149,7 @@ def _complete(directory: Path) -> StoreInfo | None:
 
 
 def _digest(directory: Path, info: StoreInfo) -> str:
-    """Of the arrays and the description. Reading it costs less than hashing the texts at every start."""
+    """Returns the hash of the arrays on disk and of the description."""
     arrays = []
     for name in ("ids.bin", "offsets.bin"):
         with files.open_regular(directory / name) as stream:
@@ -148,6 +158,7 @@ def _digest(directory: Path, info: StoreInfo) -> str:
 
 
 def _digest_of(arrays: list[str], info: StoreInfo) -> str:
+    """Returns the hash of the two arrays' hashes and of the description."""
     counts = asdict(replace(info, sha256=""))
     return hashlib.sha256(json.dumps([arrays, counts], sort_keys=True).encode()).hexdigest()
 
@@ -160,17 +171,23 @@ def _build(
     max_length: int,
     long_texts: LongTexts,
 ) -> StoreInfo:
+    """Tokenises the texts and writes their store, block by block, so that memory does not grow with the file.
+
+    Raises:
+        DataError: if the file has changed since it was checked.
+        WriteError: if the system refuses, unless another process has written the same store meanwhile.
+    """
     dtype = "<u2" if tokenizer.vocab_size <= 1 << 16 else "<u4"
     if directory.exists() and _complete(directory) is None:
-        files.remove_directory(directory)  # torn or damaged
+        files.remove_directory(directory)  # it is damaged, and would be in the way of the new one
     try:
         with files.new_directory(directory) as folder:
             lengths, truncated, lost_tokens = [np.zeros(1, dtype=np.int64)], 0, 0
             unknown = UnknownText()
             with files.creating(folder / "ids.bin") as ids_file:
                 for block in texts.blocks(texts_sha256):
-                    for start in range(0, len(block), 4096):
-                        encoded = tokenizer.encode(block[start : start + 4096], max_length, long_texts)
+                    for start in range(0, len(block), GROUP):
+                        encoded = tokenizer.encode(block[start : start + GROUP], max_length, long_texts)
                         ids_file.write(np.concatenate(encoded.sequences).astype(dtype).tobytes())
                         lengths.append(encoded.lengths_N)
                         truncated += int((encoded.lost_N > 0).sum())
@@ -184,8 +201,9 @@ def _build(
             with files.creating(folder / "store.json") as sink:
                 sink.write(json.dumps(asdict(info), indent=2).encode() + b"\n")
     except WriteError:
-        found = _complete(directory)
-        if found is None:  # not merely built by another process meanwhile
+        # another process may have written the same store meanwhile, and the new one cannot replace it
+        existing = _complete(directory)
+        if existing is None:
             raise
-        return found
+        return existing
     return info

@@ -1,7 +1,8 @@
-"""The targets of a file's lines: what stands in its label file, as numbers.
+"""The targets of a file's lines: the content of its label file as numbers.
 
-Two forms: the index of one class for each line, and a set of classes for each line. What reads a data set,
-divides it and builds batches asks for no more than `LineTargets`, so that another form is an addition here.
+There are two forms: the index of one class for each line, and a set of classes for each line. The code that
+reads and divides a data set and builds batches uses only `LineTargets`, so another form is only an addition
+here.
 
 Shapes: N lines, C classes.
 """
@@ -16,40 +17,40 @@ from typing import Protocol
 import numpy as np
 
 STRATUM = 20
-"""Lines that a set of classes has to have so that a division keeps its share. Of rarer sets each line goes
-with the rarest class of its set."""
+"""A set of classes with at least this many lines is a stratum of its own. A line with a rarer set belongs to
+the stratum of the rarest class in its set, because the share of a rare set cannot be kept."""
 
 
 class LineTargets(Protocol):
-    """The targets of N lines."""
+    """The targets of N lines, in any form."""
 
     def __len__(self) -> int: ...
 
     @property
-    def alike_N(self) -> np.ndarray:
-        """(N,) int64: equal where the targets of two lines are equal."""
+    def distinct_ids_N(self) -> np.ndarray:
+        """(N,) the id of each line's target; equal targets have equal ids."""
 
     @property
     def strata_N(self) -> np.ndarray:
-        """(N,) int64: a division keeps the shares of lines with equal numbers."""
+        """(N,) the stratum of each line. A division of the lines keeps the share of each stratum."""
 
     def take(self, rows_N: np.ndarray) -> LineTargets:
-        """The targets of some lines, by their indices from 0."""
+        """Returns the targets of some lines, by their indices from 0."""
 
     def values(self, rows_N: np.ndarray) -> np.ndarray:
-        """(n, ...) of some lines, as `batch.Targets.values` holds them."""
+        """Returns (n, ...) the values of n lines for `batch.Targets.values`, by their indices from 0."""
 
     def counts(self, num_classes: int) -> np.ndarray:
-        """(C,) int64: the lines of each class."""
+        """Returns (C,) int64 the number of lines of each class."""
 
     def first_line(self, index: int) -> int:
-        """The first line, from 1, of a class that occurs."""
+        """Returns the number of the first line, from 1, of a class. The class has to occur."""
 
     def classes_of(self, row: int) -> list[int]:
-        """The classes of a line, by its index from 0."""
+        """Returns the classes of a line, by its index from 0."""
 
     def renumbered(self, new_ids_C: np.ndarray) -> LineTargets:
-        """The same classes under other indices.
+        """Returns the same targets with other indices of the classes.
 
         Args:
             new_ids_C: (C,) the new index of each class.
@@ -58,7 +59,7 @@ class LineTargets(Protocol):
 
 @dataclass(frozen=True)
 class ClassIds:
-    """One class a line.
+    """Targets with one class for each line.
 
     Attributes:
         ids_N: (N,) the index of each line's class.
@@ -70,48 +71,49 @@ class ClassIds:
         return len(self.ids_N)
 
     @property
-    def alike_N(self) -> np.ndarray:
-        """(N,) the classes."""
+    def distinct_ids_N(self) -> np.ndarray:
+        """(N,) the index of each line's class, since lines of one class have equal targets."""
         return self.ids_N
 
     @property
     def strata_N(self) -> np.ndarray:
-        """(N,) the classes."""
+        """(N,) the index of each line's class: a division keeps the share of each class."""
         return self.ids_N
 
     def take(self, rows_N: np.ndarray) -> ClassIds:
-        """The targets of some lines, by their indices from 0."""
+        """Returns the targets of some lines, by their indices from 0."""
         return ClassIds(np.asarray(self.ids_N[rows_N]))
 
     def values(self, rows_N: np.ndarray) -> np.ndarray:
-        """(n,) int64 indices of classes."""
+        """Returns (n,) int64 the indices of the classes of n lines."""
         return np.asarray(self.ids_N[rows_N], dtype=np.int64)
 
     def counts(self, num_classes: int) -> np.ndarray:
-        """(C,) int64: the lines of each class."""
+        """Returns (C,) int64 the number of lines of each class."""
         return np.bincount(self.ids_N, minlength=num_classes)
 
     def first_line(self, index: int) -> int:
-        """The first line, from 1, of a class that occurs."""
+        """Returns the number of the first line, from 1, of a class. The class has to occur."""
         return int(np.argmax(self.ids_N == index)) + 1
 
     def classes_of(self, row: int) -> list[int]:
-        """The one class of a line, by its index from 0."""
+        """Returns a list with the class of a line, by the line's index from 0."""
         return [int(self.ids_N[row])]
 
     def renumbered(self, new_ids_C: np.ndarray) -> ClassIds:
-        """The same classes under other indices; see `LineTargets`."""
+        """Returns the same targets with the new indices `new_ids_C` of the classes."""
         return ClassIds(new_ids_C[self.ids_N])
 
 
 @dataclass(frozen=True)
 class ClassSets:
-    """Any number of different classes a line, as rows of a sparse matrix.
+    """Targets with any number of different classes for each line, as a sparse matrix in CSR form.
 
     Attributes:
-        starts_N: (N + 1,) int64: where each line's classes begin in `ids`, and the end of the last.
-        ids: the classes of all lines, rising within a line.
-        num_classes: C.
+        starts_N: (N + 1,) int64 where the classes of each line begin in `ids`, and where those of the last
+            end.
+        ids: int32 the classes of all lines one after the other, ascending within a line.
+        num_classes: C, the number of classes.
     """
 
     starts_N: np.ndarray
@@ -120,7 +122,7 @@ class ClassSets:
 
     @staticmethod
     def of(sets: list[list[int]], num_classes: int) -> ClassSets:
-        """From a list of classes for each line."""
+        """Makes targets from a list of classes for each line."""
         sizes = np.fromiter(map(len, sets), dtype=np.int64, count=len(sets))
         ids = np.fromiter((index for one in sets for index in sorted(one)), dtype=np.int32, count=sizes.sum())
         return ClassSets(np.concatenate([[0], np.cumsum(sizes)]), ids, num_classes)
@@ -129,8 +131,8 @@ class ClassSets:
         return len(self.starts_N) - 1
 
     @cached_property
-    def alike_N(self) -> np.ndarray:
-        """(N,) int64: the number of each line's set, by first sight."""
+    def distinct_ids_N(self) -> np.ndarray:
+        """(N,) int64 the number of each line's set, in the order in which the sets first occur."""
         numbers: dict[bytes, int] = {}
         bounds = self.starts_N.tolist()
         return np.fromiter(
@@ -144,47 +146,50 @@ class ClassSets:
 
     @cached_property
     def strata_N(self) -> np.ndarray:
-        """(N,) int64: the set where `STRATUM` lines have it, otherwise its rarest class."""
-        alike_N, sizes_N = self.alike_N, np.diff(self.starts_N)
-        often_N = np.bincount(alike_N, minlength=1)[alike_N] >= STRATUM
+        """(N,) int64 the stratum of each line: its set if at least `STRATUM` lines have it, otherwise the
+        rarest class of its set."""
+        sets_N, sizes_N = self.distinct_ids_N, np.diff(self.starts_N)
+        often_N = np.bincount(sets_N, minlength=1)[sets_N] >= STRATUM
         counts_C = self.counts(self.num_classes)
-        rarest_N = np.full(len(self), -1, dtype=np.int64)
+        rarest_N = np.full(len(self), -1, dtype=np.int64)  # a line without classes keeps -1
+        # sorted by line, then by how often a class occurs, so that the rarest is the first of each line
         order = np.lexsort((self.ids, counts_C[self.ids], np.repeat(np.arange(len(self)), sizes_N)))
         filled = sizes_N > 0
         rarest_N[filled] = self.ids[order][self.starts_N[:-1][filled]]
-        keys_N = np.where(often_N, alike_N, alike_N.max(initial=0) + 2 + rarest_N)
+        # classes are numbered after the sets, where -1 too is larger than every number of a set
+        keys_N = np.where(often_N, sets_N, sets_N.max(initial=0) + 2 + rarest_N)
         return np.unique(keys_N, return_inverse=True)[1]
 
     def take(self, rows_N: np.ndarray) -> ClassSets:
-        """The targets of some lines, by their indices from 0."""
+        """Returns the targets of some lines, by their indices from 0."""
         sizes_N = np.diff(self.starts_N)[rows_N]
         starts_N = np.concatenate([[0], np.cumsum(sizes_N)])
         places = np.arange(starts_N[-1]) + np.repeat(self.starts_N[:-1][rows_N] - starts_N[:-1], sizes_N)
         return ClassSets(starts_N, self.ids[places], self.num_classes)
 
     def values(self, rows_N: np.ndarray) -> np.ndarray:
-        """(n, C) float32: 1 for each class of a line, 0 for the others."""
+        """Returns (n, C) float32: 1 for each class of a line, and 0 for the others."""
         taken = self.take(rows_N)
         hot_NC = np.zeros((len(taken), self.num_classes), dtype=np.float32)
         hot_NC[np.repeat(np.arange(len(taken)), np.diff(taken.starts_N)), taken.ids] = 1.0
         return hot_NC
 
     def counts(self, num_classes: int) -> np.ndarray:
-        """(C,) int64: the lines of each class."""
+        """Returns (C,) int64 the number of lines of each class."""
         return np.bincount(self.ids, minlength=num_classes)
 
     def first_line(self, index: int) -> int:
-        """The first line, from 1, of a class that occurs."""
+        """Returns the number of the first line, from 1, of a class. The class has to occur."""
         place = int(np.argmax(self.ids == index))
         return int(np.searchsorted(self.starts_N, place, side="right"))
 
     def classes_of(self, row: int) -> list[int]:
-        """The classes of a line, by its index from 0."""
-        found: list[int] = self.ids[self.starts_N[row] : self.starts_N[row + 1]].tolist()
-        return found
+        """Returns the classes of a line, ascending, by the line's index from 0."""
+        classes: list[int] = self.ids[self.starts_N[row] : self.starts_N[row + 1]].tolist()
+        return classes
 
     def renumbered(self, new_ids_C: np.ndarray) -> ClassSets:
-        """The same classes under other indices; see `LineTargets`."""
+        """Returns the same targets with the new indices `new_ids_C` of the classes."""
         line_of = np.repeat(np.arange(len(self)), np.diff(self.starts_N))
         ids = new_ids_C[self.ids].astype(np.int32)
         order = np.lexsort((ids, line_of))

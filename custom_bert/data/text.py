@@ -1,51 +1,51 @@
-"""Reading line-aligned text files: bytes are split on `\\n`, one `\\r` is stripped, UTF-8 is strict.
+"""Reads text files whose lines belong to lines of other files, as texts and labels do.
 
-U+2028, U+0085, form feeds and the other characters that Python's `splitlines` would break at are ordinary
-characters here. A byte order mark is no part of the first line. Files are streamed in blocks, so memory
-does not grow with their size.
+Bytes are split at `\\n`, one `\\r` before it is removed, and UTF-8 is strict. U+2028, U+0085, form feeds and
+the other characters at which Python's `splitlines` would break a line are ordinary characters here. A byte
+order mark is not a part of the first line. Files are streamed in blocks, so memory does not grow with their
+size.
 """
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import os
 import re
 import stat
 import unicodedata
 import zlib
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
-import numpy as np
-
-from custom_bert.data.absent import clue
+from custom_bert.data.absent import missing_file_hint
+from custom_bert.data.packed import unpacked
 from custom_bert.errors import DataError
 
 STANDARD_INPUT = "/dev/stdin"
 
 DESCRIPTOR_0 = (STANDARD_INPUT, "/dev/fd/0", "/proc/self/fd/0")
-"""Names of standard input. It is read by its descriptor, because a socket cannot be opened by a name."""
+"""Names of standard input. It is read by its descriptor, because a socket cannot be opened by its name."""
 
 ZSTANDARD = b"\x28\xb5\x2f\xfd"
+"""The first bytes of a zstandard file."""
 
 BLOCK = 1 << 22
-"""Bytes read at a time."""
+"""The number of bytes that are read at a time."""
 
 
 class LineReader:
-    """Streams a text file's lines in blocks and knows its hash once it has been read to the end.
+    """Streams the lines of a text file in blocks, and computes its hash on the way.
 
     Args:
         path: the file. Standard input, a pipe or a device is read once, as its lines come, and may be empty.
-        unpack: read what a .gz or .zst file holds.
+        unpack: whether to read the content of a .gz or .zst file.
 
     Attributes:
-        once: whether the text can be read only once, because it is no regular file.
-        num_lines: read so far.
-        num_bytes: of a regular file as it is stored, read so far.
+        once: whether the text can be read only once, because it is not a regular file.
+        num_lines: the number of lines read so far.
+        num_bytes: the number of bytes read so far from a regular file, packed if it is.
 
     Raises:
         DataError: if the file is missing, empty or a directory.
@@ -61,7 +61,7 @@ class LineReader:
             return
         status = status_of(self.path)
         if status is None:
-            raise DataError(str(self.path), f"no such file{clue(self.path)}")
+            raise DataError(str(self.path), f"no such file{missing_file_hint(self.path)}")
         if stat.S_ISDIR(status.st_mode):
             raise DataError(str(self.path), "is a directory; expected a text file")
         self.once = not stat.S_ISREG(status.st_mode)
@@ -69,7 +69,7 @@ class LineReader:
             raise self._empty()
 
     def check_repeatable(self) -> None:
-        """Raises DataError if the text can be read only once; to be called before it is read more often."""
+        """Raises DataError if the text can be read only once. Callers that read it again check this first."""
         if self.once:
             raise DataError(
                 str(self.path),
@@ -82,19 +82,20 @@ class LineReader:
 
     @property
     def sha256(self) -> str:
-        """Of the bytes read so far: the file's, after `blocks` has ended."""
+        """The SHA-256 hash of the bytes read so far, unpacked. After `blocks` has ended it is that of the
+        file."""
         return self._digest.hexdigest()
 
     def blocks(self, sha256: str | None = None) -> Iterator[list[str]]:
-        """Lists of consecutive lines.
+        """Yields lists of consecutive lines.
 
         Args:
-            sha256: of the bytes as they were checked; None where they are read for the first time.
+            sha256: the hash of the content when it was checked; None if it is read for the first time.
 
         Raises:
-            DataError: for bytes that are not UTF-8, NUL bytes, UTF-16, gzip, or lone CR line ends, with
-                the line's number; after the last line, if the file is not the one with this hash; a second
-                time, if the text can be read only once.
+            DataError: for bytes that are not UTF-8, NUL bytes, UTF-16, packed data, or lines that end with CR
+                alone, with the number of the line; after the last line, if the content has another hash; at
+                the second call, if the text can be read only once.
         """
         if self._begun:
             self.check_repeatable()
@@ -119,20 +120,20 @@ class LineReader:
 
     def _read(self, stream: BinaryIO) -> bytes:
         try:
-            # of a pipe what is there: a line does not wait for the ones after it
+            # from a pipe it takes what is there, so that a line does not wait for the ones after it
             as_it_comes = self.once and not self._unpack
             chunk = stream.read1(BLOCK) if as_it_comes else stream.read(BLOCK)  # type: ignore[attr-defined]
-        except (OSError, EOFError, zlib.error) as error:  # the latter two of a damaged .gz
+        except (OSError, EOFError, zlib.error) as error:  # a damaged .gz raises the latter two
             reason = getattr(error, "strerror", None) or str(error)
             raise DataError(str(self.path), f"cannot read: {reason}") from error
         self._digest.update(chunk)
         return chunk
 
     def _whole_lines(self, stream: BinaryIO) -> Iterator[bytes]:
-        """The file's bytes in pieces that end with `\\n` (the last may not)."""
+        """Yields the file's bytes in chunks of whole lines, which end with `\\n` (the last may not)."""
         chunk = self._read(stream)
         while len(chunk) < 4 and b"\n" not in chunk and (more := self._read(stream)):
-            chunk += more  # enough to tell what it is
+            chunk += more  # the longest signature of a format has 4 bytes
         self._check_start(chunk)
         pending: list[bytes] = []
         if chunk.startswith(b"\xef\xbb\xbf"):
@@ -142,7 +143,7 @@ class LineReader:
             if end == 0:
                 pending.append(chunk)
                 if b"\0" in chunk:
-                    break  # no text, as will be told; a line of /dev/zero never ends
+                    break  # `_decode` will refuse it; without this, /dev/zero would be read for ever
             else:
                 yield b"".join([*pending, chunk[:end]])
                 pending = [chunk[end:]] if end < len(chunk) else []
@@ -151,6 +152,7 @@ class LineReader:
             yield b"".join(pending)
 
     def _check_start(self, chunk: bytes) -> None:
+        """Raises DataError if the first bytes are those of another kind of file."""
         if chunk.startswith((b"\xff\xfe", b"\xfe\xff")):
             name = "UTF-32" if chunk.startswith(b"\xff\xfe\0\0") else "UTF-16"
             raise DataError(f"{self.path}:1", f"{name} text; save it as UTF-8")
@@ -162,6 +164,8 @@ class LineReader:
             raise DataError(f"{self.path}:1", "a zip archive or an office document; save it as UTF-8 text")
 
     def _decode(self, raw: bytes) -> list[str]:
+        """Returns the lines of a chunk; raises DataError, with the line, for bytes that are not plain
+        UTF-8."""
         if b"\0" in raw:
             if self.num_lines == 0 and _looks_like_utf16(raw[:200]):
                 raise DataError(f"{self.path}:1", "UTF-16 text; save it as UTF-8")
@@ -187,67 +191,11 @@ class LineReader:
         return lines
 
 
-@contextmanager
-def unpacked(stream: BinaryIO, path: Path) -> Iterator[BinaryIO]:
-    """What a stream holds: as it is, or as gzip or zstandard had packed it, by the name's ending.
-
-    Raises:
-        DataError: if it is no such file, or zstandard's library is missing.
-    """
-    if path.suffix == ".gz":
-        with gzip.GzipFile(fileobj=stream) as plain:
-            yield plain  # type: ignore[misc]
-    elif path.suffix == ".zst":
-        try:
-            import zstandard
-        except ImportError as error:
-            raise DataError(
-                str(path), "needs the zstandard library; pip install 'custom-bert[zstd]', or unpack it"
-            ) from error
-        try:
-            yield _Frames(stream, zstandard.ZstdDecompressor().decompressobj)  # type: ignore[misc]
-        except zstandard.ZstdError as error:
-            raise DataError(str(path), f"cannot read: {error}") from error
-    else:
-        yield stream
-
-
-class _Frames:
-    """What zstandard's frames hold; unlike the library's own reader it tells where the last one is torn off.
-
-    Args:
-        stream: of one frame or several.
-        frame: makes the decompressor of one.
-    """
-
-    def __init__(self, stream: BinaryIO, frame: Callable[[], Any]) -> None:
-        self._stream, self._make, self._rest = stream, frame, b""
-        self._frame: Any = None
-
-    def read(self, size: int) -> bytes:
-        """About so many bytes; none at the end.
-
-        Raises:
-            EOFError: if the file ends inside a frame.
-        """
-        found = bytearray()
-        while len(found) < size:
-            packed = self._rest or self._stream.read(1 << 17)
-            if not packed:
-                if self._frame is not None:
-                    raise EOFError("it ends in the middle; is it torn off?")
-                break
-            frame = self._frame or self._make()
-            found += frame.decompress(packed)
-            self._rest, self._frame = (frame.unused_data, None) if frame.eof else (b"", frame)
-        return bytes(found)
-
-
 def status_of(path: Path) -> os.stat_result | None:
-    """What the system knows of a file; None if there is none.
+    """Returns the status of a file (`os.stat`); None if there is no such file.
 
     Raises:
-        DataError: if the system refuses to tell, or the name cannot be one.
+        DataError: if the system refuses to say, or the path cannot be the name of a file.
     """
     try:
         return path.stat()
@@ -260,7 +208,7 @@ def status_of(path: Path) -> os.stat_result | None:
 
 
 def _looks_like_utf16(start: bytes) -> bool:
-    """Whether NULs stand at every second place or nearly so, as in UTF-16 of Latin script."""
+    """Returns whether many NULs are all at even or all at odd places, as in UTF-16 of Latin script."""
     even, odd = start[0::2].count(0), start[1::2].count(0)
     return max(even, odd) >= max(3, len(start) // 4) and min(even, odd) == 0
 
@@ -270,20 +218,15 @@ BLANK = re.compile(
     r"\u2060-\u206f\u2800\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb\U0001bca0-\U0001bca3\U0001d173-\U0001d17a"
     r"\U000e0000-\U000e0fff]*"
 )
-"""White space, control characters, and what Unicode wants shown as nothing (Default_Ignorable_Code_Point)."""
+"""White space, control characters, and characters that Unicode wants to be invisible, which have the property
+Default_Ignorable_Code_Point."""
 
 
 def is_blank(text: str) -> bool:
-    """Whether a text holds no character that shows: nothing, white space, zero-width characters."""
+    """Returns whether a text has no visible character: it is empty, or has only white space and the like."""
     return not text or BLANK.fullmatch(text) is not None
 
 
 def composed(text: str) -> str:
-    """A text in Unicode's composed form, NFC, in which texts that look the same are the same."""
+    """Returns a text in Unicode's composed form, NFC, so that an accented letter has only one spelling."""
     return text if text.isascii() else unicodedata.normalize("NFC", text)
-
-
-def leaders(hashes_N: np.ndarray) -> np.ndarray:
-    """(N,) the first row with the same text as each row."""
-    _, first, inverse_N = np.unique(hashes_N, return_index=True, return_inverse=True)
-    return np.asarray(first[inverse_N])

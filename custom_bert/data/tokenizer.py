@@ -1,4 +1,4 @@
-"""Texts to token ids, on the `tokenizers` library."""
+"""Turns texts into token ids, with the `tokenizers` library."""
 
 from __future__ import annotations
 
@@ -15,33 +15,38 @@ from tokenizers import Tokenizer, models
 from custom_bert.config import LongTexts
 from custom_bert.data.encoded import EncodedTexts, Frame
 from custom_bert.data.excerpt import Excerpt
-from custom_bert.data.windows import MOST
+from custom_bert.data.windows import MAX_WINDOWS
 from custom_bert.errors import DataError, first_line
 
 CHARACTERS_PER_TOKEN = 64
-"""A text is cut to this many characters per token of max_length before it is tokenised."""
+"""Before tokenising, a text is cut to this many characters for each token of max_length. What is cut off
+would hardly ever become one of the kept tokens, and very long texts would take very long."""
 
 HEAD_SHARE = 4
-"""head_tail keeps one in so many tokens from the head, the others from the end: 128 and 382 of 510 in the
-paper."""
+"""With head_tail, one in this many tokens is kept from the beginning, and the others from the end. Sun et al.
+2019 (arXiv 1905.05583) keep 128 and 382 of 510."""
 
 UNUSED = 1000
-"""Ids up to the highest that may belong to no token; in a larger vocabulary as many as there are tokens. Each
-costs a row of the model's token vectors."""
+"""The number of ids below the highest that may belong to no token. A vocabulary with more tokens than this
+may have as many such gaps as tokens. Each gap costs an unused row of the model's token embeddings."""
 
 UNSEEN = re.compile("[\ue000-\uf8ff\ufffd\U000f0000-\U0010ffff]")
-"""Private-use characters, and the sign for one that could not be read."""
+"""Private-use characters, and the replacement character for one that could not be decoded."""
 
 UNLIKELY = "\U00010348\u03fb"
-"""A word that few vocabularies know."""
+"""A word that few vocabularies know. Encoding it shows whether a tokenizer can handle unknown words."""
 
 
 @contextmanager
 def library_errors(where: str, what: str) -> Iterator[None]:
-    """Turns what the library raises, bare exceptions and panics, into an error of one line.
+    """Turns exceptions and panics of the tokenizers library into an error of one line.
+
+    Args:
+        where: the place of the error, such as the tokenizer's file.
+        what: what the library could not do.
 
     Raises:
-        DataError: instead.
+        DataError: in the place of whatever the library raises.
     """
     try:
         yield
@@ -50,23 +55,26 @@ def library_errors(where: str, what: str) -> Iterator[None]:
     except Exception as error:
         raise DataError(where, f"{what}: {first_line(error)}") from error
     except BaseException as error:
-        if type(error).__name__ != "PanicException":  # of no module that could be imported
+        if type(error).__name__ != "PanicException":  # its class cannot be imported from any module
             raise
         raise DataError(where, f"{what}: {first_line(error)}") from error
 
 
 class TextTokenizer:
-    """Turns texts into token ids: [CLS], the text's tokens, [SEP], or what the tokenizer has in their places.
+    """Turns texts into token ids: [CLS], the text's tokens, [SEP], or the tokenizer's own start and end
+    tokens.
 
     Args:
-        tokenizer: of the `tokenizers` library. Truncation and padding that it carries are switched off.
-        name: for messages.
+        tokenizer: a tokenizer of the `tokenizers` library. Its truncation and padding are switched off.
+        name: the name of the tokenizer in messages.
         notes: what a user should know of the vocabulary, one line each.
 
     Attributes:
-        vocab_size: V, one more than the highest id: the rows that a model needs. Some ids below it may belong
-            to no token, where a checkpoint's vocabulary has gaps.
+        vocab_size: V, one more than the highest id, which is the number of token embeddings that a model
+            needs. Some ids below it belong to no token if the vocabulary of a pretrained model has gaps.
         frame: the special tokens around a text.
+        cls_id, sep_id, pad_id: the ids of the start, end and padding tokens.
+        mask_id, unknown_id: the ids of the mask and unknown tokens; None if there is no such token.
 
     Raises:
         DataError: if a start, end or padding token is missing, or the unknown token that the model needs; if
@@ -81,7 +89,8 @@ class TextTokenizer:
         self.vocab_size: int = max(ids, default=-1) + 1
         with library_errors(name, "cannot encode an empty text"):
             alone = tokenizer.encode("").ids
-        # what the tokenizer itself frames a text with; "<s>" may be an entry like any other beside it
+        # the tokens that the tokenizer itself puts around a text come before tokens with the usual names,
+        # because a vocabulary may contain "<s>" as an ordinary entry
         self.cls_id = alone[0] if len(alone) == 2 else self._special(name, "[CLS]", "<s>")
         self.sep_id = alone[1] if len(alone) == 2 else self._special(name, "[SEP]", "</s>")
         self.frame = Frame((self.cls_id,), (self.sep_id,))
@@ -96,18 +105,19 @@ class TextTokenizer:
                 f"token, and at most {most:,} may belong to none; number the tokens without such gaps",
             )
         self.notes = (*notes, *([f"{unused:,} of {self.vocab_size:,} ids belong to no token"] * bool(unused)))
+        # a vocabulary that lacks the unknown token its model needs fails here, and not in the middle of a run
         with library_errors(name, "cannot encode an unknown word"):
             tokenizer.encode(UNLIKELY, add_special_tokens=False)
 
     @property
     def special_ids(self) -> list[int]:
-        """Ids of the start, end, padding, mask and unknown tokens."""
+        """The ids of the start, end, padding, mask and unknown tokens, ascending."""
         ids = (self.cls_id, self.sep_id, self.pad_id, self.mask_id, self.unknown_id)
         return sorted({token_id for token_id in ids if token_id is not None})
 
     @cached_property
     def ids(self) -> np.ndarray:
-        """Every id that belongs to a token, rising int64: all below `vocab_size` but those in gaps."""
+        """int64 the ids that belong to a token, ascending: all below `vocab_size` except those in gaps."""
         return np.unique(np.fromiter(self.backend.get_vocab(with_added_tokens=True).values(), dtype=np.int64))
 
     @property
@@ -116,17 +126,20 @@ class TextTokenizer:
         return [int(i) for i in np.setdiff1d(np.arange(self.vocab_size), self.ids)]
 
     def _optional(self, *spellings: str) -> int | None:
-        found = (self.backend.token_to_id(spelling) for spelling in spellings)
-        return next((int(token_id) for token_id in found if token_id is not None), None)
+        """Returns the id of the first spelling that the vocabulary has; None if it has none of them."""
+        ids = (self.backend.token_to_id(spelling) for spelling in spellings)
+        return next((int(token_id) for token_id in ids if token_id is not None), None)
 
     def _special(self, name: str, *spellings: str) -> int:
+        """Returns the id of the first spelling that the vocabulary has; raises DataError if it has none."""
         token_id = self._optional(*spellings)
         if token_id is not None:
             return token_id
         raise DataError(name, f"the vocabulary has no {' or '.join(spellings)} token")
 
     def special_tokens(self) -> dict[str, str]:
-        """The role of each special token, by Hugging Face's names, and how it is written."""
+        """Returns the special tokens as strings, by Hugging Face's names of their roles, such as
+        cls_token."""
         ids = {
             "cls_token": self.cls_id,
             "sep_token": self.sep_id,
@@ -137,12 +150,12 @@ class TextTokenizer:
         return {role: str(self.backend.id_to_token(i)) for role, i in ids.items() if i is not None}
 
     def to_json(self) -> str:
-        """The content of tokenizer.json."""
+        """Returns the content of tokenizer.json."""
         return str(self.backend.to_str(pretty=True))
 
     @property
     def sha256(self) -> str:
-        """Of `to_json`."""
+        """The SHA-256 hash of `to_json`, which identifies the tokenizer."""
         return hashlib.sha256(self.to_json().encode()).hexdigest()
 
     def encode(
@@ -153,17 +166,18 @@ class TextTokenizer:
         *,
         offsets: bool = False,
     ) -> EncodedTexts:
-        """Token ids of each text, at most `max_length`.
+        """Returns at most `max_length` token ids of each text.
 
         Args:
-            texts: any.
-            max_length: tokens kept of a text, special ones included; at least 3.
-            long_texts: which tokens of a longer text are kept. With windows a sequence holds what all windows
-                of the text hold, once, between the special tokens; see `data.windows`.
-            offsets: tell where each token stands in its text. It takes longer.
+            texts: the texts.
+            max_length: the largest number of tokens of a text, special ones included; at least 3.
+            long_texts: which tokens of a longer text are kept. With "windows", a sequence has the tokens of
+                all windows of the text, each once, between the special tokens; `data.windows` cuts it later.
+            offsets: whether to return where each token is in its text. It takes longer.
         """
         frame = self.frame
-        room = (max_length - frame.size) * (MOST if long_texts == "windows" else 1)
+        # at most this many tokens of a text itself are kept, made from at most `cap` characters
+        room = (max_length - frame.size) * (MAX_WINDOWS if long_texts == "windows" else 1)
         cap = CHARACTERS_PER_TOKEN * (room + frame.size)
         head = room // HEAD_SHARE if long_texts == "head_tail" else room
         read = [self._read(text, cap, long_texts, offsets) for text in texts]
@@ -177,7 +191,7 @@ class TextTokenizer:
             lost_N[i] = max(len(ids) - room, int(excerpt.was_cut))
             left_out = slice(head, max(head, len(ids) - room + head))
             counts_2N[:, i] = self._count_characters(excerpt.text, ids, left_out)
-            del ids[left_out]
+            del ids[left_out]  # keeps `head` tokens, and those at the end that there is room for
             arrays.append(np.array([*frame.before, *ids, *frame.after], dtype=np.int64))
             if offsets:
                 kept = encoding.offsets
@@ -185,48 +199,59 @@ class TextTokenizer:
                 places.append(frame.offsets(excerpt.places(kept, self._normalize), len(texts[i])))
         lengths_N = np.fromiter(map(len, arrays), dtype=np.int64, count=len(arrays))
         unknown_N, characters_N = counts_2N
-        told = places if offsets else None
-        return EncodedTexts(arrays, frame.special(lengths_N), lost_N, unknown_N, characters_N, told)
+        return EncodedTexts(
+            arrays, frame.special(lengths_N), lost_N, unknown_N, characters_N, places if offsets else None
+        )
 
     def encode_plain(self, texts: Sequence[str]) -> EncodedTexts:
-        """All token ids of each text, without special tokens around it.
+        """Returns all token ids of each text, without special tokens around it.
 
         Args:
-            texts: of bounded length, since the time of a text grows faster than its length.
+            texts: texts of bounded length, because the time for a text grows faster than its length.
         """
-        found = [e.ids for e in self.backend.encode_batch_fast(list(texts), add_special_tokens=False)]
-        counts = [self._count_characters(text, ids) for text, ids in zip(texts, found, strict=True)]
+        lists = [e.ids for e in self.backend.encode_batch_fast(list(texts), add_special_tokens=False)]
+        counts = [self._count_characters(text, ids) for text, ids in zip(texts, lists, strict=True)]
         unknown_N, characters_N = np.array(counts, dtype=np.int64).reshape(-1, 2).T
-        arrays = [np.array(ids, dtype=np.int64) for ids in found]
+        arrays = [np.array(ids, dtype=np.int64) for ids in lists]
         no_special_NS = np.zeros((len(texts), 0), dtype=np.int64)
         return EncodedTexts(arrays, no_special_NS, np.zeros(len(texts), np.int64), unknown_N, characters_N)
 
     def _read(self, text: str, cap: int, long_texts: LongTexts, traced: bool) -> Excerpt:
-        """At most `cap` characters of a text, from which the kept tokens are made. They are the same for
-        composed and decomposed text, if the tokens are."""
+        """Returns at most `cap` characters of a text, from which the kept tokens are made.
+
+        Where composed and decomposed text have the same tokens, they have the same excerpt too.
+        """
         excerpt = Excerpt(text, traced)
         if self.composes and not text.isascii():
-            if len(text) > 4 * cap:  # a character decomposes into four at most
+            # a very long text is cut first, to save time; a character is composed of at most four
+            if len(text) > 4 * cap:
                 excerpt.cut(4 * cap, long_texts)
             excerpt.compose()
         if len(excerpt.text) > cap and isinstance(self.backend.model, models.WordPiece):
-            excerpt.strip()  # white space before a text would take the place of the text
+            excerpt.strip()  # white space makes no token, and must not fill the characters that are kept
         if len(excerpt.text) > cap:
             excerpt.cut(cap, long_texts)
         return excerpt
 
     def _normalize(self, text: str) -> str:
-        """What the library makes of a text before it looks for tokens."""
+        """Returns a text as the tokenizer's normalizer changes it."""
         normalizer = self.backend.normalizer
         return text if normalizer is None else str(normalizer.normalize_str(text))
 
     def _count_characters(
         self, text: str, ids: Sequence[int], left_out: slice = slice(0, 0)
     ) -> tuple[int, int]:
-        """Unknown characters of a text, and all of them, white space and the tokens that are left out aside.
+        """Returns the number of unknown characters of a text, and the number of all its characters.
 
-        Offsets are worked out for the few texts with an unknown token alone: they cost a third of the time.
-        For the others a count of all characters is enough.
+        White space is not counted, nor are characters of tokens that are left out. Exact counts need offsets,
+        which
+        cost a third of the time, so they are made only for the few texts with an unknown token. For other
+        texts the number of characters is estimated from the share of the tokens that are kept.
+
+        Args:
+            text: the text that was tokenised.
+            ids: all its token ids.
+            left_out: which of them are left out.
         """
         removed = 0 if text.isascii() or self.removed is None else len(self.removed.findall(text))
         if self.unknown_id not in ids:
@@ -235,16 +260,16 @@ class TextTokenizer:
         encoding, places = self.backend.encode(text, add_special_tokens=False), list(range(len(ids)))
         del places[left_out]
         unknown = characters = 0
-        for place in places:  # asked one by one: of a long text few tokens are kept
-            start, end = encoding.token_to_chars(place) or (0, 0)  # a token of the frame has no place
+        for place in places:  # one by one, because few tokens of a very long text are kept
+            start, end = encoding.token_to_chars(place) or (0, 0)  # a special token has no characters
             characters += end - start
             unknown += (end - start) * (ids[place] == self.unknown_id)
         return removed + unknown, removed + characters
 
     @cached_property
     def composes(self) -> bool:
-        """Whether a letter and an accent have the tokens of the accented letter, so that text may be put into
-        Unicode's composed form (NFC) before it is read."""
+        """Whether a letter and an accent give the tokens of the accented letter, so that text may be
+        composed."""
         normalizer = self.backend.normalizer
         if normalizer is None:
             return False
@@ -252,21 +277,24 @@ class TextTokenizer:
 
     @cached_property
     def removed(self) -> re.Pattern[str] | None:
-        """Characters that a reader sees and the normalizer takes out, as BERT's does with private-use ones:
-        to a model they are unknown, although no token says so."""
+        """A pattern for characters that are visible and that the normalizer removes; None if it keeps them.
+
+        BERT's normalizer removes private-use characters. They count as unknown, although they make no unknown
+        token.
+        """
         normalizer = self.backend.normalizer
         return UNSEEN if normalizer is not None and normalizer.normalize_str("\ue000") == "" else None
 
     @cached_property
     def continues_V(self) -> np.ndarray:
-        """(V,) bool: whether a token goes on with the word of the token before it."""
-        found = np.zeros(self.vocab_size, dtype=bool)
+        """(V,) bool, whether a token continues the word of the token before it."""
+        continues_V = np.zeros(self.vocab_size, dtype=bool)
         model = json.loads(self.backend.to_str())["model"]
         prefix = model.get("continuing_subword_prefix") or ""
         for token, token_id in self.backend.get_vocab().items():
             if model["type"] == "WordPiece":
-                found[token_id] = token.startswith(prefix)
-            else:  # byte-level BPE and SentencePiece mark the first token of a word
-                found[token_id] = not token.startswith(("\u0120", "\u2581"))
-        found[list(self.special_ids)] = False
-        return found
+                continues_V[token_id] = token.startswith(prefix)
+            else:  # byte-level BPE and SentencePiece mark the first token of a word instead
+                continues_V[token_id] = not token.startswith(("\u0120", "\u2581"))
+        continues_V[list(self.special_ids)] = False
+        return continues_V

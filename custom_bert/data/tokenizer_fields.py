@@ -1,7 +1,8 @@
-"""Values of a tokenizer.json: what each may be, and what is said of one that is not.
+"""Checks of the values in a tokenizer.json.
 
-A check takes a value and where it stands, and raises. Checks of single values are put together to checks of
-lists, of objects with a closed set of keys, and of parts, which say themselves of which type they are.
+A check takes a value and the place where it is, and raises `ValueError` or `NotSupportedError` if the value
+is not allowed. Checks of single values are combined into checks of lists, of objects with a closed set of
+keys, and of parts, which name their own type.
 """
 
 from __future__ import annotations
@@ -13,12 +14,13 @@ from custom_bert.data.split_pattern import is_split_pattern
 from custom_bert.errors import shown
 
 LARGEST_ID = 1 << 22
+"""The largest token id. A model needs memory for every id up to the highest one."""
 
 LONGEST = 1 << 16
-"""Characters of a string that a tokenizer would hold."""
+"""The largest number of characters of a string."""
 
 DEEPEST = 3
-"""Sequences inside each other."""
+"""The largest depth of Sequences inside each other."""
 
 OPTIONAL = frozenset(
     {
@@ -26,49 +28,54 @@ OPTIONAL = frozenset(
         *("ignore_merges", "byte_fallback", "dropout", "fuse_unk", "max_input_chars_per_word"),
     }
 )
-"""Keys that older files do not have, of parts and of models."""
+"""Keys of parts and of models that older files lack."""
 
 Check = Callable[[Any, str], None]
+"""Raises if a value, the first argument, is not allowed. The second one is its place, such as
+"model.vocab"."""
 
 Fields = Mapping[str, Check]
 """The keys of an object, and the check of each value."""
 
 
 class NotSupportedError(ValueError):
-    """A tokenizer that may be whole, of a kind that is not supported; the message names the kind."""
+    """A tokenizer that may be valid but is of a kind that is not supported. The message names the kind."""
 
 
 def text(value: Any, where: str) -> None:
-    """A string that the library can take."""
+    """Checks that a value is a string that the library accepts."""
     if not isinstance(value, str) or len(value) > LONGEST:
         raise ValueError(f"{where}: expected text")
     try:
         value.encode("utf-8")
     except UnicodeEncodeError:
-        raise ValueError(f"{where}: half a character") from None
+        raise ValueError(f"{where}: a surrogate, which is half a character") from None
 
 
 def character(value: Any, where: str) -> None:
-    """A string of one character."""
+    """Checks that a value is a string of one character."""
     text(value, where)
     if len(value) != 1:
         raise ValueError(f"{where}: expected one character")
 
 
 def flag(value: Any, where: str) -> None:
-    """True or false."""
+    """Checks that a value is true or false."""
     if not isinstance(value, bool):
         raise ValueError(f"{where}: expected true or false")
 
 
 def never_random(value: Any, where: str) -> None:
-    """Nothing, in the place of what would make encoding random."""
+    """Checks that a value is null, because any other one would make encoding random."""
     if value is not None:
         raise NotSupportedError(f"a tokenizer that divides words at random ({where} is {shown(value)})")
 
 
 def pattern(value: Any, where: str) -> None:
-    """A literal, or the expression of our own vocabularies; any other can take for ever."""
+    """Checks that a value is a literal text, or the regular expression of our own vocabularies.
+
+    Any other expression is refused, because matching it might never end.
+    """
     if isinstance(value, dict) and value.keys() == {"Regex"}:
         expression = value["Regex"]
         if isinstance(expression, str) and is_split_pattern(expression):
@@ -80,7 +87,7 @@ def pattern(value: Any, where: str) -> None:
 
 
 def number(low: int, high: int) -> Check:
-    """A whole number of a range."""
+    """Returns a check that a value is a whole number from `low` to `high`."""
 
     def check(value: Any, where: str) -> None:
         if type(value) is not int or not low <= value <= high:
@@ -93,7 +100,7 @@ token_id = number(0, LARGEST_ID)
 
 
 def one_of(*words: str) -> Check:
-    """One of some words."""
+    """Returns a check that a value is one of some words."""
 
     def check(value: Any, where: str) -> None:
         if value not in words:
@@ -103,7 +110,7 @@ def one_of(*words: str) -> Check:
 
 
 def or_null(inner: Check) -> Check:
-    """A value, or none."""
+    """Returns a check that a value is null or passes the inner check."""
 
     def check(value: Any, where: str) -> None:
         if value is not None:
@@ -113,7 +120,7 @@ def or_null(inner: Check) -> Check:
 
 
 def list_of(inner: Check, most: int = 100) -> Check:
-    """A list of values."""
+    """Returns a check that a value is a list of at most `most` values that each pass the inner check."""
 
     def check(value: Any, where: str) -> None:
         if not isinstance(value, list) or len(value) > most:
@@ -125,7 +132,7 @@ def list_of(inner: Check, most: int = 100) -> Check:
 
 
 def object_of(fields: Fields) -> Check:
-    """An object with these keys and no others, beside its type."""
+    """Returns a check that a value is an object with these keys and no others except "type"."""
 
     def check(value: Any, where: str) -> None:
         if not isinstance(value, dict):
@@ -142,7 +149,7 @@ def object_of(fields: Fields) -> Check:
 
 
 def type_of(value: Any, where: str) -> str:
-    """The type that a part says it is of."""
+    """Returns the type that a part names; raises ValueError if it names none."""
     kind = value.get("type") if isinstance(value, dict) else None
     if not isinstance(kind, str):
         raise ValueError(f"{where}: expected an object with a type")
@@ -150,19 +157,19 @@ def type_of(value: Any, where: str) -> str:
 
 
 def part_of(kinds: Mapping[str, Fields], plural: str | None = None, depth: int = 0) -> Check:
-    """A part of one of some types, or, if there is a key for it, a Sequence of such parts.
+    """Returns a check that a value is a part of one of some types, or a Sequence of such parts.
 
     Args:
         kinds: the fields of each type.
-        plural: the key under which a Sequence has its parts.
-        depth: Sequences around this one.
+        plural: the key under which a Sequence has its parts; None if there are no Sequences.
+        depth: the number of Sequences around this part.
     """
 
     def check(value: Any, where: str) -> None:
         kind = type_of(value, where)
         if kind == "Sequence" and plural:
             if depth > DEEPEST:
-                raise ValueError(f"{where}: too deep")
+                raise ValueError(f"{where}: Sequences are nested too deeply")
             object_of({plural: list_of(part_of(kinds, plural, depth + 1))})(value, where)
         elif kind in kinds:
             object_of(kinds[kind])(value, where)

@@ -1,4 +1,5 @@
-"""Tokenizers from files: a tokenizer.json, or a vocab.txt, which is a list of BERT's WordPiece tokens."""
+"""Reads tokenizers from files: a tokenizer.json, or a vocab.txt, which is a list of BERT's WordPiece
+tokens."""
 
 from __future__ import annotations
 
@@ -14,18 +15,19 @@ from custom_bert.data.tokenizer import TextTokenizer, library_errors
 from custom_bert.data.tokenizer_fields import NotSupportedError
 from custom_bert.data.tokenizer_json import SENTENCE_PIECE, NotATokenizerError, added_ids, checked
 from custom_bert.errors import DataError, UnsupportedTokenizerError, shown
+from custom_bert.phrases import counted
 
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
-"""BERT's, with ids 0 to 4 in a trained vocabulary."""
+"""BERT's special tokens. They have the ids 0 to 4 in a vocabulary that we train."""
 
 LARGEST_FILE = 1 << 28
-"""Bytes of a tokenizer's file."""
+"""The largest number of bytes of a tokenizer's file."""
 
 WHITE_SPACE = (
     "\t\n\v\f\r \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a"
     "\u2028\u2029\u202f\u205f\u3000"
 )
-"""What the tokenizers library cuts off at the end of a line of vocab.txt."""
+"""The characters that the tokenizers library removes at the end of a line of vocab.txt."""
 
 
 def from_vocab(
@@ -36,9 +38,18 @@ def from_vocab(
     split_chinese: bool = True,
     name: str = "vocabulary",
 ) -> TextTokenizer:
-    """A BERT WordPiece tokenizer over `tokens`, whose ids are their places in the list.
+    """Returns a BERT WordPiece tokenizer over `tokens`, whose ids are their places in the list.
 
-    Of a token that stands there twice the last place counts, as in transformers; the others are left unused.
+    If a token is in the list twice, its last place counts, as in transformers, and the id of the first is
+    unused.
+
+    Args:
+        tokens: the vocabulary.
+        lowercase, strip_accents, split_chinese: the settings of BERT's normalizer.
+        name: the name of the tokenizer in messages.
+
+    Raises:
+        DataError: if a special token is missing.
     """
     vocab = {token: i for i, token in enumerate(tokens)}
     notes = _repetitions(tokens, vocab)
@@ -58,14 +69,14 @@ def from_vocab(
 
 
 def _repetitions(tokens: Sequence[str], vocab: dict[str, int]) -> list[str]:
-    """A line about tokens that stand in several places; none where all are distinct."""
+    """Returns a line about tokens that are in the list more than once; nothing if all are distinct."""
     places = [(i, token) for i, token in enumerate(tokens) if vocab[token] != i]
     if not places:
         return []
     first, token = places[0]
     what = f"the token {shown(token)}" if token else "an empty line"
-    others = f", and {len(places) - 1:,} more such lines" if len(places) > 1 else ""
-    return [f"{what} stands on lines {first + 1} and {vocab[token] + 1}, of which the last counts{others}"]
+    others = f"; {counted(len(places) - 1, 'other line')} like this" if len(places) > 1 else ""
+    return [f"{what} is on lines {first + 1} and {vocab[token] + 1}, and the last one counts{others}"]
 
 
 def load_tokenizer(
@@ -75,10 +86,12 @@ def load_tokenizer(
 
     Args:
         path: the file.
-        lowercase, strip_accents, split_chinese: of a vocab.txt; a tokenizer.json says so itself.
+        lowercase, strip_accents, split_chinese: the settings of BERT's normalizer for a vocab.txt. A
+            tokenizer.json has its own.
 
     Raises:
         DataError: if the file is missing, is neither form, or lacks a special token.
+        UnsupportedTokenizerError: if the tokenizer is of a kind that is not supported.
     """
     path = Path(path)
     try:
@@ -100,7 +113,10 @@ def parse_tokenizer(
     strip_accents: bool = False,
     split_chinese: bool = True,
 ) -> TextTokenizer:
-    """`load_tokenizer` of a file's bytes; its name says which form it has, or, without an ending, they do."""
+    """Does the same as `load_tokenizer` with the bytes of a file.
+
+    The ending of the file's name decides which form it has. If it has none, the bytes decide.
+    """
     if path.suffix == ".model":
         raise UnsupportedTokenizerError(str(path), f"{SENTENCE_PIECE} (a *.model file)")
     try:
@@ -128,6 +144,7 @@ def parse_tokenizer(
         raise DataError(str(path), f"not a valid tokenizer.json: {error}") from error
     with library_errors(str(path), "not a valid tokenizer.json"):
         tokenizer = Tokenizer.from_str(text)
+    # the library may give added tokens other ids than the file does, and then the ids do not fit the model
     for token, token_id in added_ids(text).items():
         given = tokenizer.token_to_id(token)
         if given != token_id:

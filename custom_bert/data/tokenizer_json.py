@@ -1,12 +1,14 @@
-"""tokenizer.json as data: parts from a closed list, with values that the `tokenizers` library can bear.
+"""Checks a tokenizer.json before the `tokenizers` library reads it.
 
-The library takes the file as it comes; of 6,000 spoilt ones 42 made it panic, 5 ended the process, and 25
-gave ids beyond the vocabulary. So every part is looked at first, and what is not known is refused. Truncation
-and padding are left out: they are no part of how a text is divided. `tokenizer_parts.py` has the list of
-parts, `tokenizer_fields.py` says what a value may be, and here stands what the parts must be to each other.
+The library trusts the file. Of 6,000 damaged files 42 made it panic, 5 ended the process, and 25 gave ids
+beyond the vocabulary. So every part is checked first, and anything unknown is refused. Truncation and padding
+are removed, because they do not belong to how a text is divided into tokens. `tokenizer_parts.py` has the
+list of parts, `tokenizer_fields.py` checks single values, and this module checks that the parts agree with
+each other.
 
-Three things may be wrong, and each has its exception: the file is no tokenizer.json (`NotATokenizerError`),
-it is one of a kind that is not supported (`NotSupportedError`), or it is spoilt (`ValueError`).
+There are three kinds of faults, each with its exception: the file is not a tokenizer.json
+(`NotATokenizerError`), it is of a kind that is not supported (`NotSupportedError`), or it is damaged
+(`ValueError`).
 """
 
 from __future__ import annotations
@@ -20,7 +22,8 @@ from custom_bert.errors import shown
 from custom_bert.files import parse_json
 
 GROWTH = 64
-"""Times as long as it was, a normalised text may be by its replacements."""
+"""The largest factor by which the replacements of a normalizer may make a text longer. Without a bound a few
+replacements one after the other could fill the memory."""
 
 SENTENCE_PIECE = "a SentencePiece tokenizer"
 
@@ -28,16 +31,16 @@ KEYS = {"version", "truncation", "padding", "added_tokens", "model", *PARTS}
 
 
 class NotATokenizerError(ValueError):
-    """A file that is no tokenizer.json at all."""
+    """A file that is not a tokenizer.json at all."""
 
 
 def checked(content: bytes) -> str:
-    """The file as the library may have it.
+    """Checks the content of a tokenizer.json, and returns it in a form that is safe for the library.
 
     Raises:
         NotATokenizerError: if it is not a tokenizer.json.
         NotSupportedError: if a part of it is of a kind that is not supported.
-        ValueError: if it is spoilt, saying where.
+        ValueError: if it is damaged; the message says where.
     """
     value = _parsed(content)
     unknown = value.keys() - KEYS
@@ -48,7 +51,7 @@ def checked(content: bytes) -> str:
         raise NotSupportedError(f"{SENTENCE_PIECE} ({_kind(value['model'])} with a Precompiled normalizer)")
     check_model(value["model"])
     vocabulary = _vocabulary_of(value["model"])
-    _added(value.get("added_tokens") or [], vocabulary)
+    _check_added(value.get("added_tokens") or [], vocabulary)
     for key, check in PARTS.items():
         if value.get(key) is not None:
             check(value[key], key)
@@ -62,11 +65,12 @@ def checked(content: bytes) -> str:
 
 
 def added_ids(content: str) -> dict[str, int]:
-    """The id of every added token, as a checked file has it; the library gives some ids of its own."""
+    """Returns the id of every added token in a checked file. The library may give a token another id."""
     return {one["content"]: one["id"] for one in json.loads(content).get("added_tokens") or []}
 
 
 def _parsed(content: bytes) -> dict[str, Any]:
+    """Returns the content as an object; raises NotATokenizerError if it is none, or has no model."""
     try:
         value = parse_json(content)
     except ValueError as error:
@@ -79,13 +83,13 @@ def _parsed(content: bytes) -> dict[str, Any]:
 
 
 def _kind(value: Any) -> str:
-    """The type of a part, as it is written in a file that nobody has checked yet."""
+    """Returns the type of a model for a message. The file has not been checked yet, so it may be anything."""
     kind = value.get("type") if isinstance(value, dict) else None
     return kind if isinstance(kind, str) and kind in MODELS else "of an unknown type"
 
 
 def _has_part(value: Any, kind: str, depth: int = 0) -> bool:
-    """Whether a part, or one in its sequence, is of a type; of a file that nobody has checked yet."""
+    """Returns whether a part, or one in its Sequence, is of a type. The file has not been checked yet."""
     if not isinstance(value, dict) or depth > DEEPEST:
         return False
     inner = value.get("normalizers")
@@ -95,7 +99,7 @@ def _has_part(value: Any, kind: str, depth: int = 0) -> bool:
 
 
 def _with_type(model: Any) -> Any:
-    """Older files leave the model's type to its other keys, as BERT's own does."""
+    """Returns the model with its type. Older files, such as BERT's own, only imply it by other keys."""
     if not isinstance(model, dict) or "type" in model:
         return model
     for key, kind in (("merges", "BPE"), ("max_input_chars_per_word", "WordPiece"), ("unk_id", "Unigram")):
@@ -105,14 +109,15 @@ def _with_type(model: Any) -> Any:
 
 
 def _vocabulary_of(model: dict[str, Any]) -> dict[str, int]:
+    """Returns the tokens of a checked model and their ids."""
     if model["type"] == "Unigram":
         return {token: i for i, (token, _) in enumerate(model["vocab"])}
-    found: dict[str, int] = model["vocab"]
-    return found
+    vocabulary: dict[str, int] = model["vocab"]
+    return vocabulary
 
 
-def _added(value: Any, vocabulary: dict[str, int]) -> None:
-    """Added tokens are in order, and agree with the vocabulary."""
+def _check_added(value: Any, vocabulary: dict[str, int]) -> None:
+    """Raises ValueError if added tokens are not valid, or do not agree with the vocabulary."""
     ADDED_TOKENS(value, "added_tokens")
     by_id = {token_id: token for token, token_id in vocabulary.items()}
     for i, one in enumerate(value):
@@ -126,7 +131,7 @@ def _added(value: Any, vocabulary: dict[str, int]) -> None:
 
 
 def _check_growth(value: Any) -> None:
-    """Replacements one after the other may each make a text longer."""
+    """Raises ValueError if all replacements of a normalizer together could make a text too long."""
     growth = 1
     for one in _parts(value):
         growth *= max(1, len(one.get("content", "")), 1 + len(one.get("prepend", "")))
@@ -135,6 +140,7 @@ def _check_growth(value: Any) -> None:
 
 
 def _parts(value: Any) -> list[dict[str, Any]]:
+    """Returns the parts of a normalizer, with those of its Sequences in a flat list."""
     if value is None:
         return []
     if value["type"] == "Sequence":
@@ -143,7 +149,7 @@ def _parts(value: Any) -> list[dict[str, Any]]:
 
 
 def _check_templates(value: Any) -> None:
-    """A template's special tokens are those that it defines."""
+    """Raises ValueError if a template uses a special token that it does not define."""
     if value is None:
         return
     if value["type"] == "Sequence":
@@ -157,7 +163,7 @@ def _check_templates(value: Any) -> None:
 
 
 def _template_ids(value: Any) -> list[int]:
-    """The ids that a post-processor writes."""
+    """Returns the ids that a post-processor puts around texts."""
     if value is None:
         return []
     if value["type"] == "Sequence":

@@ -1,4 +1,7 @@
-"""The parts that a tokenizer.json may have: the closed list of their types, and the fields of each."""
+"""The parts that a tokenizer.json may have: a closed list of their types, and the checks of their fields.
+
+A docstring that is an example of JSON shows what the function accepts.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +31,7 @@ from custom_bert.errors import shown
 
 
 def _marked(value: Any, where: str) -> None:
-    """["[SEP]", 102]"""
+    """Checks a token with its id: ["[SEP]", 102]."""
     if not isinstance(value, list) or len(value) != 2:
         raise ValueError(f"{where}: expected a token and its id")
     text(value[0], where)
@@ -36,9 +39,13 @@ def _marked(value: Any, where: str) -> None:
 
 
 def _template(*sequences: str) -> Check:
-    """Of a text, or of two: the library does not look whether there is a second.
+    """Returns the check of a template, which is a list of pieces.
 
-    {"SpecialToken": {"id": "[CLS]", "type_id": 0}} or {"Sequence": {"id": "A", "type_id": 0}}
+    A piece is {"SpecialToken": {"id": "[CLS]", "type_id": 0}} or {"Sequence": {"id": "A", "type_id": 0}}.
+
+    Args:
+        sequences: the names of the texts that the template may use: "A", and for pairs "B". The library
+            does not check whether there is a second text.
     """
     names: Fields = {"SpecialToken": text, "Sequence": one_of(*sequences)}
 
@@ -52,7 +59,8 @@ def _template(*sequences: str) -> Check:
 
 
 def _special_tokens(value: Any, where: str) -> None:
-    """{"[CLS]": {"id": "[CLS]", "ids": [101], "tokens": ["[CLS]"]}}"""
+    """Checks the special tokens of a template: {"[CLS]": {"id": "[CLS]", "ids": [101], "tokens":
+    ["[CLS]"]}}."""
     if not isinstance(value, dict) or len(value) > 100:
         raise ValueError(f"{where}: expected an object")
     for name, one in value.items():
@@ -66,7 +74,7 @@ def _special_tokens(value: Any, where: str) -> None:
 
 
 def _vocabulary(value: Any, where: str) -> None:
-    """{"[PAD]": 0, "the": 1}"""
+    """Checks a vocabulary: {"[PAD]": 0, "the": 1}."""
     if not isinstance(value, dict) or not value or len(value) > LARGEST_ID:
         raise ValueError(f"{where}: expected tokens and their ids")
     for token, one in value.items():
@@ -74,27 +82,27 @@ def _vocabulary(value: Any, where: str) -> None:
         if type(one) is not int or not 0 <= one <= LARGEST_ID:
             raise ValueError(f"{where}: {shown(token)} has the id {shown(one)}")
     if len(set(value.values())) != len(value):
-        raise ValueError(f"{where}: an id stands there twice")
+        raise ValueError(f"{where}: two tokens have the same id")
 
 
 def _merges(value: Any, where: str) -> None:
-    """ "a b" or ["a", "b"]"""
+    """Checks the merges of BPE. Each is "a b" or ["a", "b"]."""
     if not isinstance(value, list) or len(value) > LARGEST_ID:
         raise ValueError(f"{where}: expected a list of merges")
     for one in value:
         parts = one.split(" ") if isinstance(one, str) else one
         if not isinstance(parts, list) or len(parts) != 2 or not all(isinstance(p, str) and p for p in parts):
-            raise ValueError(f"{where}: {shown(one)} is no merge of two tokens")
+            raise ValueError(f"{where}: {shown(one)} is not a merge of two tokens")
 
 
 def _scores(value: Any, where: str) -> None:
-    """[["<unk>", 0.0], ["a", -3.5]]"""
+    """Checks the tokens of a Unigram model with their scores: [["<unk>", 0.0], ["a", -3.5]]."""
     if not isinstance(value, list) or not value or len(value) > LARGEST_ID:
         raise ValueError(f"{where}: expected tokens and their scores")
     for one in value:
         pair = isinstance(one, list) and len(one) == 2 and type(one[1]) in (int, float)
         if not pair or abs(one[1]) > 1e6:
-            raise ValueError(f"{where}: {shown(one)} is no token with a score")
+            raise ValueError(f"{where}: {shown(one)} is not a token with a score")
         text(one[0], where)
 
 
@@ -208,10 +216,11 @@ ADDED_TOKENS = list_of(
 
 
 def check_model(value: Any, where: str = "model") -> None:
-    """A model as tokenizer.json describes it: closed keys, distinct ids, merges of tokens that there are.
+    """Checks the model of a tokenizer.json: its keys, that ids are distinct, and that merged tokens exist.
 
     Raises:
-        ValueError: saying what is wrong.
+        NotSupportedError: if it is of a kind that is not supported.
+        ValueError: if it is damaged; the message says where.
     """
     part_of(MODELS)(value, where)
     if value["type"] == "Unigram" and (value.get("unk_id") or 0) >= len(value["vocab"]):
@@ -221,7 +230,7 @@ def check_model(value: Any, where: str = "model") -> None:
 
 
 def _check_merges(model: Mapping[str, Any], where: str) -> None:
-    """Two tokens that are merged have an id, and so does the token that they become."""
+    """Raises ValueError if a token that is merged, or the token that results, has no id."""
     vocabulary, prefix = model["vocab"], model.get("continuing_subword_prefix") or ""
     for one in model["merges"]:
         first, second = one.split(" ") if isinstance(one, str) else one

@@ -1,7 +1,6 @@
-"""How much of some texts a vocabulary does not know.
+"""Measures how much of some texts a vocabulary does not know.
 
-It is counted in characters. One unknown token may stand for a single emoji or for a whole Thai sentence, so a
-count of tokens says little.
+It is counted in characters, because one unknown token may be a single emoji or a whole Thai sentence.
 """
 
 from __future__ import annotations
@@ -20,21 +19,22 @@ MOST_TEXTS = 0.01
 """Largest share of all texts that may be mostly unknown without a warning."""
 
 FEWEST = 20
-"""Fewest unknown characters that are worth a warning about training data: a few lines of it have fewer."""
+"""Fewest unknown characters that are worth a warning about training data. In a few lines of data their share
+says little."""
 
 NAMED = 5
-"""Texts that a warning names."""
+"""The number of texts that a warning names."""
 
 
 @dataclass
 class UnknownText:
-    """Counts of texts and characters. They grow as texts are encoded.
+    """Counts of texts and characters, which grow while texts are encoded.
 
     Attributes:
-        texts, characters: that were encoded; white space is not counted.
-        unknown: characters of these that the vocabulary does not know.
-        mostly_unknown: texts in which more than half of the characters are unknown.
-        first: indices, from 0, of the first of these texts.
+        texts, characters: the numbers of encoded texts and of their characters, without white space.
+        unknown: the number of these characters that the vocabulary does not know.
+        mostly_unknown: the number of texts in which more than half of the characters are unknown.
+        first: the indices, from 0, of the first `NAMED` of these texts.
     """
 
     texts: int = 0
@@ -44,7 +44,7 @@ class UnknownText:
     first: list[int] = field(default_factory=list)
 
     def add(self, encoded: EncodedTexts) -> None:
-        """Counts the next texts."""
+        """Adds the counts of the next texts."""
         rows = np.flatnonzero(2 * encoded.unknown_N > encoded.characters_N)
         self.first += (rows[: NAMED - len(self.first)] + self.texts).tolist()
         self.mostly_unknown += len(rows)
@@ -54,21 +54,22 @@ class UnknownText:
 
     @property
     def hinders_learning(self) -> bool:
-        """Whether so much of training or validation texts is unknown that a warning is due."""
+        """Whether so much of the training or validation texts is unknown that the user is warned."""
         much = self.unknown > MOST_CHARACTERS * self.characters
         return self.unknown >= FEWEST and (much or self.mostly_unknown > MOST_TEXTS * self.texts)
 
     @property
     def spoils_predictions(self) -> bool:
-        """Whether a warning about predictions is due: each one counts by itself."""
+        """Whether the user is warned about predictions. Each prediction matters, so one bad text is
+        enough."""
         return self.mostly_unknown > 0 or self.hinders_learning
 
     def message(self, to: str = "to the vocabulary", *, lines: bool = True) -> str:
-        """What is unknown, in one line without its end.
+        """Returns a line that says how much is unknown, to which the caller adds a consequence or a way out.
 
         Args:
-            to: whose vocabulary it is.
-            lines: name lines of a file, which count from 1; otherwise items of a list, from 0.
+            to: the vocabulary that does not know the characters, as in "to the vocabulary".
+            lines: whether texts are named as lines of a file, from 1; otherwise as items of a list, from 0.
         """
         share = self.unknown / max(1, self.characters)
         shown = f"{share:.0%}" if share >= 0.01 else f"{share:.2%}"
@@ -79,6 +80,7 @@ class UnknownText:
         return message
 
     def _where(self, lines: bool) -> str:
+        """Returns the numbers of the first texts that are mostly unknown, in parentheses."""
         if lines:
             return at_lines([index + 1 for index in self.first], self.mostly_unknown)
         return at_lines(self.first, self.mostly_unknown).replace("line", "item")
@@ -90,4 +92,4 @@ OF_TRAINING_TEXTS = "a larger model.vocab_size knows more characters"
 OF_OTHER_TEXTS = "add training texts with these characters, or start from a checkpoint that knows this script"
 OF_A_MODEL = "predictions for such texts are unreliable"
 OF_VECTORS = "embeddings of such texts are unreliable"
-"""Ways out and consequences, to stand behind a message."""
+"""Ways out and consequences, which callers put after a message."""

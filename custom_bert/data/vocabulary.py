@@ -1,16 +1,18 @@
 """A WordPiece vocabulary trained on the user's text (Wu et al. 2016, arXiv 1609.08144).
 
-Its tokenizer differs from BERT's in two rules that lose text otherwise; both stand in tokenizer.json, so an
-exported model has them too.
+Its tokenizer differs from BERT's in two rules, without which text would be lost. Both are in tokenizer.json,
+so an exported model has them too.
 
-- Text is composed (Unicode NFC). An accented letter is the same token whether a file holds it as one code
-  point or as a letter and an accent.
-- A character that the vocabulary does not know, and a run of more than 100 characters, cost what they are and
-  not the word around them (`split_pattern`).
+- Text is composed (Unicode NFC). An accented letter is the same token whether a file has it as one code point
+or as
+  a letter and an accent.
+- An unknown character becomes an unknown token by itself, and does not make the word around it unknown. A run
+of
+  more than 100 characters is cut, and does not become one unknown token (`split_pattern`).
 
-Training is made reproducible. The library numbers word-inner characters (`##x`) in the order of a hash map
-that differs between processes, and ties between merges fall by those numbers. So the alphabet is counted here
-and handed over in a fixed order (`test_training_twice_gives_the_same_vocabulary`).
+Training is reproducible. The library numbers characters inside words (`##x`) in the order of a hash map,
+which differs between processes, and these numbers decide ties between merges. So the alphabet is counted here
+and given to the library in a fixed order (`test_training_twice_gives_the_same_vocabulary`).
 """
 
 from __future__ import annotations
@@ -27,27 +29,30 @@ from custom_bert.data.tokenizer import TextTokenizer
 from custom_bert.data.tokenizer_files import SPECIAL_TOKENS, from_vocab
 
 RULES = "wordpiece/3"
-"""Raised with every change of how a vocabulary is trained or applied; part of the cache's names."""
+"""Version of how a vocabulary is trained and applied. It is part of the names in the cache, so that a change
+makes new vocabularies."""
 
 TRAINING_CHARACTERS = 100_000_000
-"""A vocabulary is trained on at most about this much text, lines taken at equal distances."""
+"""A vocabulary is trained on at most about this many characters, from lines at equal distances."""
 
 MIN_FREQUENCY = 2
+"""Two parts of a word are only merged into a token if they occur together this often."""
+
 ALPHABET_SHARE = 0.5
-"""Share of the vocabulary that single characters may take, each in its two forms (`x`, `##x`)."""
+"""Largest share of the vocabulary for single characters, each in its two forms (`x`, `##x`)."""
 
 
 def sample_stride(characters: int) -> int:
-    """The stride by which lines that are not blank are sampled to train a vocabulary.
+    """Returns n, so that a vocabulary is trained on every n-th line that is not blank.
 
     Args:
-        characters: of the whole text.
+        characters: the number of characters of the whole text.
     """
     return max(1, -(-characters // TRAINING_CHARACTERS))
 
 
 def largest_alphabet(vocab_size: int) -> int:
-    """Characters that a vocabulary of so many entries knows at most."""
+    """Returns the largest number of different characters that a vocabulary of this size knows."""
     return int(vocab_size * ALPHABET_SHARE) // 2
 
 
@@ -58,20 +63,20 @@ def train_tokenizer(
     lowercase: bool,
     characters: int,
 ) -> TextTokenizer:
-    """Trains a vocabulary on streamed text. A pure function of the text and the arguments.
+    """Trains a vocabulary on streamed text. It is a pure function of the text and the arguments.
 
     Args:
-        lines: called twice; each time gives the text in blocks of lines.
-        vocab_size: entries at most; less text gives fewer.
-        lowercase: fold case. Accents are kept.
-        characters: of the whole text, to choose the sample's distance.
+        lines: called twice; yields the text in blocks of lines each time.
+        vocab_size: the largest number of entries; little text gives fewer.
+        lowercase: whether to fold case. Accents are kept.
+        characters: the number of characters of the whole text, which decides how many lines are sampled.
     """
     stride = sample_stride(characters)
 
     def sample() -> Iterator[str]:
         texts = (text for block in lines() for text in block if not is_blank(text))
         for text in itertools.islice(texts, 0, None, stride):
-            yield text[:1_000_000]
+            yield text[:1_000_000]  # one line must not outweigh the others, or take very long
 
     normalizer = composing(lowercase=lowercase)
     alphabet = frequent_characters(sample(), normalizer, largest_alphabet(vocab_size))
@@ -93,8 +98,11 @@ def train_tokenizer(
 
 
 def composing(*, lowercase: bool) -> normalizers.Normalizer:
-    """BERT's normalizer without its removal of accents, then NFC. The order matters: BERT's step takes out
-    zero-width characters, and a letter may find its accent only after that."""
+    """Returns BERT's normalizer, which keeps accents here, followed by NFC.
+
+    The order matters: BERT's step removes zero-width characters, and only then a letter may be next to its
+    accent.
+    """
     bert = normalizers.BertNormalizer(
         clean_text=True, handle_chinese_chars=True, strip_accents=False, lowercase=lowercase
     )
@@ -102,23 +110,29 @@ def composing(*, lowercase: bool) -> normalizers.Normalizer:
 
 
 def splitting(alphabet: Iterable[str]) -> pre_tokenizers.PreTokenizer:
-    """BERT's division into words and punctuation, after `split_pattern` has set unknown characters apart."""
+    """Returns BERT's division into words and punctuation, after a split at unknown characters
+    (`split_pattern`)."""
     apart = pre_tokenizers.Split(Regex(split_pattern(alphabet)), "isolated")
     return pre_tokenizers.Sequence([apart, pre_tokenizers.BertPreTokenizer()])
 
 
 CODE_POINTS = 0x110000
-"""Of Unicode: the length of a table of characters."""
+"""The number of code points of Unicode, which is the length of a table of all characters."""
 
 
 def count_characters(text: str, counts: np.ndarray) -> None:
-    """Adds how often each character stands in a text to a table by code point."""
+    """Adds to a table how often each character occurs in a text.
+
+    Args:
+        text: the text.
+        counts: (CODE_POINTS,) int64 the counts by code point, changed in place.
+    """
     here = np.bincount(np.frombuffer(text.encode("utf-32-le", "replace"), dtype="<u4"))
     counts[: len(here)] += here
 
 
 def frequent_characters(texts: Iterable[str], normalizer: normalizers.Normalizer, limit: int) -> list[str]:
-    """The most frequent characters of the normalised text, at most `limit`, in code point order."""
+    """Returns the most frequent characters of the normalised texts, at most `limit`, in code point order."""
     counts = np.zeros(CODE_POINTS, dtype=np.int64)
     pending: list[str] = []
     size = 0
@@ -129,7 +143,7 @@ def frequent_characters(texts: Iterable[str], normalizer: normalizers.Normalizer
     for text in texts:
         pending.append(text)
         size += len(text)
-        if size > 1 << 20:
+        if size > 1 << 20:  # large batches, because each call also costs time for the whole table
             count()
             pending, size = [], 0
     count()

@@ -1,7 +1,8 @@
-"""Long texts in windows: each is classified by itself, and their logits are averaged.
+"""Cuts long texts into windows. Each window is classified by itself, and the logits of a text are averaged.
 
-A window has the special tokens of its text, as if it were a text, and some of the others. Windows of a text
-are equally long and as far apart as the text goes, so that every token is read and next to none twice.
+A window has all special tokens of its text, as if it were a text, and some of the other tokens. The windows
+of a text are equally long, and spread evenly from its first to its last token. So every token is read, and
+few are read twice.
 
 Shapes: N texts, W windows of all of them, S special tokens of each text.
 """
@@ -12,19 +13,21 @@ from dataclasses import dataclass
 
 import numpy as np
 
-MOST = 16
-"""Windows of a text; what follows is cut off. A text shares a batch with itself at least, in memory too."""
+MAX_WINDOWS = 16
+"""The largest number of windows of a text; what follows is cut off. All windows of a text are in one batch,
+so this bounds the memory that a text takes."""
 
 
 @dataclass(frozen=True)
 class Cut:
-    """Where texts are cut.
+    """How texts are cut into windows.
 
     Attributes:
-        text_W: (W,) int64 the text of each window, ascending.
-        start_W: (W,) int64 the first of its tokens, counted among those of the text that are not special.
-        length_W: (W,) int64 its tokens, special ones included.
-        special_NS: (N, S) int64 rising positions of the special tokens in each text.
+        text_W: (W,) int64 the index of each window's text, ascending.
+        start_W: (W,) int64 the first token of each window, counted among the text's tokens that are not
+            special.
+        length_W: (W,) int64 the number of tokens of each window, special ones included.
+        special_NS: (N, S) int64 the positions, ascending, of the special tokens in each text.
     """
 
     text_W: np.ndarray
@@ -34,28 +37,42 @@ class Cut:
 
     @property
     def num_special(self) -> int:
-        """S, special tokens of each text and of each window."""
+        """S, the number of special tokens of each text, and of each window."""
         return int(self.special_NS.shape[1])
 
     @property
     def special_WS(self) -> np.ndarray:
-        """(W, S) rising positions of the special tokens in each window."""
+        """(W, S) the positions, ascending, of the special tokens in each window."""
         order_S = np.arange(self.num_special)
-        ahead_WS = self.special_NS[self.text_W] - order_S - self.start_W[:, None]  # other tokens before each
+        ahead_WS = (
+            self.special_NS[self.text_W] - order_S - self.start_W[:, None]
+        )  # ordinary tokens of the window before each
         inner_W = self.length_W - self.num_special
         return np.asarray(order_S + np.minimum(np.maximum(ahead_WS, 0), inner_W[:, None]))
 
     def sums(self, values_W: np.ndarray, texts: int) -> np.ndarray:
-        """(N,) int64 sums over each text's windows."""
+        """Returns (N,) int64 the sum of the values of each text's windows.
+
+        Args:
+            values_W: (W,) a whole number for each window.
+            texts: N, the number of texts.
+        """
         return np.bincount(self.text_W, weights=values_W, minlength=texts).astype(np.int64)
 
     def window(self, index: int, ids: np.ndarray) -> np.ndarray:
-        """(length,) ids of a window of the text with these ids."""
+        """Returns (length,) the ids of a window, given the ids of its text.
+
+        Args:
+            index: the number of the window.
+            ids: (length of the text,) the token ids of its text.
+        """
         start, length = int(self.start_W[index]), int(self.length_W[index])
         if length == len(ids):
             return ids
         special_S = self.special_NS[self.text_W[index]]
-        ahead_S = special_S - np.arange(len(special_S))  # tokens of the text before each special one
+        # of the text's tokens that are not special, how many are before each special one
+        ahead_S = special_S - np.arange(len(special_S))
+        # the positions in the text of the window's first and last token that are not special
         end = start + length - len(special_S)
         first = start + int((ahead_S <= start).sum())
         last = end - 1 + int((ahead_S < end).sum())
@@ -64,17 +81,17 @@ class Cut:
 
 
 def whole(lengths_N: np.ndarray, special_NS: np.ndarray) -> Cut:
-    """Texts that are not cut."""
+    """Returns a cut in which each text is one window."""
     return Cut(np.arange(len(lengths_N)), np.zeros_like(lengths_N), lengths_N, special_NS)
 
 
 def cut(lengths_N: np.ndarray, special_NS: np.ndarray, max_length: int) -> Cut:
-    """Texts in as few windows as it takes.
+    """Cuts each text into as few windows as possible.
 
     Args:
-        lengths_N: (N,) tokens of each text, special ones included.
-        special_NS: (N, S) rising positions of these.
-        max_length: tokens of a window.
+        lengths_N: (N,) the number of tokens of each text, special ones included.
+        special_NS: (N, S) the positions, ascending, of the special tokens.
+        max_length: the largest number of tokens of a window, special ones included.
     """
     special = special_NS.shape[1]
     inner_N, room = lengths_N - special, max_length - special

@@ -1,13 +1,13 @@
-"""Every write of the product goes through this package, and every reading of a run's JSON.
+"""All writing of files, and all reading of a run's JSON, goes through this package.
 
 | module | what it does |
 |---|---|
-| `durable` | writes files: the old content or the new one is there, never a torn one |
+| `durable` | writes files, so that a reader sees the old content or the new content, never a part |
 | `directories` | makes, names and removes directories |
-| `line_log` | a file that grows line by line |
+| `line_log` | appends lines to a file |
 | `locks` | holds a directory for one process |
 | `reading` | reads files that somebody else may have made |
-| `system` | the system's calls behind all of these, where tests of faults stand between |
+| `system` | the system's calls behind all of these; tests replace them to let them fail |
 
 Standard library only.
 """

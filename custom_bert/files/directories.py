@@ -1,8 +1,8 @@
-"""Directories: made, named, and removed together with what is in them.
+"""Making, naming and removing directories.
 
-A directory of several files gets its name last, when all of them are complete, and loses it first. What
-interrupted writes leave are temporary names: a run removes those in its directory when it starts, the cache
-those of the day before.
+A directory of several files gets its name when all of the files are complete, and loses it before the first
+of them is removed. An interrupted write leaves only files and directories with temporary names. A run removes
+those in its own directory when it starts; the cache removes those that are older than a day.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from custom_bert.files.system import LITTER, as_write_error, sync_directory, tem
 
 
 def make_directory(path: Path) -> None:
-    """Creates `path` and its parents, durably; an existing directory is fine.
+    """Creates `path` and its parents, durably. A directory that exists already is no error.
 
     Raises:
         WriteError: if the system refuses, or a file stands in the way.
@@ -38,7 +38,7 @@ def make_directory(path: Path) -> None:
 
 
 def is_private(path: Path) -> bool:
-    """Whether a directory is there, is no link, belongs to this user, and nobody else may write into it."""
+    """Whether this is a directory and no link, belongs to this user, and only this user may write into it."""
     try:
         status = os.lstat(path)
     except OSError:
@@ -47,10 +47,11 @@ def is_private(path: Path) -> bool:
 
 
 def make_private_directory(path: Path) -> Path:
-    """A directory for this user alone, inside one that every user may write into, such as /tmp.
+    """Makes a directory for this user alone, inside one that every user may write into, such as /tmp.
 
     Returns:
-        `path`, made if nothing was there. If somebody else has taken that name, a fresh one beside it.
+        `path` if it could be made or is private already. If somebody else has taken that name, the path of a
+        new directory beside it with a random name.
 
     Raises:
         WriteError: if the system refuses.
@@ -67,12 +68,12 @@ def make_private_directory(path: Path) -> Path:
 
 @contextmanager
 def new_directory(target: Path) -> Iterator[Path]:
-    """A directory under a temporary name beside `target`; on a clean exit it gets its name.
+    """Makes a directory with a temporary name beside `target`, and renames it to `target` on a clean exit.
 
-    Files are to be made in it by `creating`.
+    After an exception it is removed. Its files are written with `creating`.
 
     Raises:
-        WriteError: if the system refuses; an empty or missing `target` is the only one allowed.
+        WriteError: if the system refuses, or if `target` exists and is not empty.
     """
     target = target.absolute()
     make_directory(target.parent)
@@ -92,18 +93,20 @@ def rename_directory(path: Path, target: Path) -> None:
     """Gives a complete directory its name, durably.
 
     Raises:
-        WriteError: if the system refuses; an empty or missing `target` is the only one allowed.
+        WriteError: if the system refuses, or if `target` exists and is not empty.
     """
     with as_write_error(target):
+        # the names of the files reach the disk before the directory's own name does
         sync_directory(path)
         system.current.rename(path, target)
         sync_directory(target.parent)
 
 
 def remove_directory(path: Path) -> None:
-    """Removes a directory and what is in it; one that is not there is fine. Links are removed, not followed.
+    """Removes a directory with its content. Links are removed and not followed.
 
-    It loses its name first, so that nobody finds half of it.
+    The directory gets a temporary name first, so that nobody finds half of it under its own name. If there
+    is no such directory, nothing happens.
 
     Raises:
         WriteError: if the system refuses.
@@ -124,7 +127,7 @@ def remove_directory(path: Path) -> None:
 
 
 def remove_if_empty(path: Path) -> None:
-    """Removes a directory that holds nothing; another one stays.
+    """Removes a directory if it is empty.
 
     Raises:
         WriteError: if the system refuses.
@@ -135,7 +138,7 @@ def remove_if_empty(path: Path) -> None:
 
 
 def remove_file(path: Path) -> None:
-    """Removes a file; one that is not there is fine.
+    """Removes a file. If there is no such file, nothing happens.
 
     Raises:
         WriteError: if the system refuses.
@@ -145,11 +148,12 @@ def remove_file(path: Path) -> None:
 
 
 def remove_litter(directory: Path, *, older_than: float = 0.0) -> None:
-    """Removes what interrupted writes left in a directory.
+    """Removes the temporary files and directories that interrupted writes left in a directory.
 
     Args:
-        directory: nobody else writes into it, or `older_than` is more than a write takes.
-        older_than: seconds since the last change.
+        directory: where they are. If another process may be writing there, `older_than` has to be longer
+            than a write takes.
+        older_than: only what was last changed this many seconds ago is removed.
 
     Raises:
         WriteError: if the system refuses.
@@ -158,7 +162,7 @@ def remove_litter(directory: Path, *, older_than: float = 0.0) -> None:
         for entry in list(os.scandir(directory)):
             if not LITTER.fullmatch(entry.name):
                 continue
-            with suppress(FileNotFoundError):  # whoever wrote it has just completed or removed it
+            with suppress(FileNotFoundError):  # its writer has just renamed or removed it
                 if time.time() - entry.stat(follow_symlinks=False).st_mtime < older_than:
                     continue
                 if entry.is_dir(follow_symlinks=False):
@@ -168,10 +172,10 @@ def remove_litter(directory: Path, *, older_than: float = 0.0) -> None:
 
 
 def check_writable(path: Path) -> None:
-    """Finds out early whether `path` could be made or written into; changes nothing.
+    """Checks whether `path` can be made, or written into if it exists. Changes nothing.
 
     Raises:
-        WriteError: if not.
+        WriteError: if it cannot.
     """
     with as_write_error(path):
         existing = next(parent for parent in (path, *path.absolute().parents) if parent.exists())

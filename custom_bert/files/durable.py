@@ -1,7 +1,8 @@
-"""Files that are there when they are complete, and not before.
+"""Writing files so that each appears when it is complete, and not before.
 
-A file is written under a temporary name in its own directory, flushed to the disk and renamed, so a reader
-sees the old content or the new, never a torn one. What may remain after a power cut is a temporary name.
+A file is written under a temporary name in its own directory, flushed to the disk and renamed. A reader
+therefore sees the old content or the new content, and never a part. After a power cut, a file with a
+temporary name may remain.
 """
 
 from __future__ import annotations
@@ -22,17 +23,17 @@ from custom_bert.files.system import as_write_error, sync_directory, temporary_n
 
 
 class Sink:
-    """A new file while it is written.
+    """A new file that is being written.
 
     Attributes:
-        size: bytes so far.
+        size: the number of bytes written so far.
     """
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor, self._digest, self.size = descriptor, hashlib.sha256(), 0
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
-        """Appends bytes, all of them."""
+        """Appends all of the bytes."""
         content = memoryview(data).cast("B")
         self._digest.update(content)
         self.size += len(content)
@@ -40,13 +41,13 @@ class Sink:
 
     @property
     def sha256(self) -> str:
-        """Of the bytes so far, in hexadecimal."""
+        """The SHA-256 of the bytes written so far, in hexadecimal."""
         return self._digest.hexdigest()
 
 
 @contextmanager
 def creating(path: Path) -> Iterator[Sink]:
-    """Writes a file that does not exist yet, under its own name: for files of a directory that has none yet.
+    """Writes a new file under its own name, for directories that `new_directory` has not named yet.
 
     Raises:
         WriteError: if the system refuses, or if the file exists.
@@ -67,11 +68,11 @@ def _created(path: Path) -> Iterator[Sink]:
 
 @contextmanager
 def writing(path: Path, *, replace: bool = True) -> Iterator[Sink]:
-    """Writes a file that is there when it is complete, and not before.
+    """Writes a file that gets its name on a clean exit. After an exception nothing remains of it.
 
     Args:
-        path: the name. Its directory must exist.
-        replace: whether an existing file may be replaced. Without it an existing file is an error.
+        path: the file's name. Its directory must exist.
+        replace: whether an existing file may be replaced. If not, an existing file is an error.
 
     Raises:
         WriteError: if the system refuses, or if the file exists and `replace` is false.
@@ -95,13 +96,14 @@ def writing(path: Path, *, replace: bool = True) -> Iterator[Sink]:
 
 
 def _name(temporary: Path, path: Path) -> None:
-    """Gives a complete file its name, if nobody made one of that name meanwhile."""
+    """Gives a complete file its name. Fails if a file of that name has appeared meanwhile."""
+    # a rename would replace a file of that name without a word; a link fails instead
     try:
         system.current.link(temporary, path)
     except OSError as error:
         if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.ENOSYS):
             raise
-        with _created(path) as sink:  # where the file system has no links
+        with _created(path) as sink:  # this file system has no hard links
             copy_into(temporary, sink)
     system.current.unlink(temporary)
 
@@ -113,22 +115,22 @@ def write_bytes(path: Path, content: bytes, *, replace: bool = True) -> None:
 
 
 def write_text(path: Path, content: str, *, replace: bool = True) -> None:
-    r"""Writes `content` as UTF-8 with the line ends that it has. See `writing`.
+    r"""Writes `content` as UTF-8, with its line ends unchanged. See `writing`.
 
-    A byte of a file's name that is no UTF-8, which Python holds as a surrogate, becomes `\udcxx`: in JSON
-    that is the same name when it is read.
+    Python holds a byte of a file name that is not UTF-8 as a surrogate. It is written as `\udcxx`, which JSON
+    reads as the same surrogate again.
     """
     write_bytes(path, content.encode("utf-8", "backslashreplace"), replace=replace)
 
 
 def write_json(path: Path, value: Any, *, replace: bool = True) -> None:
-    """Writes `value` as indented JSON (non-ASCII characters as they are). See `writing`."""
+    """Writes `value` as indented JSON, without escaping non-ASCII characters. See `writing`."""
     content = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
     write_text(path, content + "\n", replace=replace)
 
 
 def copy_into(source: Path, sink: Sink) -> None:
-    """Appends a file's bytes."""
+    """Appends the bytes of a regular file to `sink`, in parts that fit into memory."""
     with open_regular(source) as stream:
         while chunk := stream.read(CHUNK):
             sink.write(chunk)

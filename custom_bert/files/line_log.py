@@ -12,11 +12,12 @@ from custom_bert.files.system import as_write_error, write_all
 
 
 class LineLog:
-    """A file that grows by one JSON object a line; each line is handed to the system at once.
+    """A file to which JSON objects are appended, one a line. Nothing is buffered in the process.
 
     Args:
-        path: created, or cut to `keep` bytes if it exists.
-        keep: what stays of it.
+        path: the file. It is created, or cut to `keep` bytes if it exists.
+        keep: how many bytes of an existing file stay. A run that continues drops the lines that it wrote
+            after its checkpoint.
     """
 
     def __init__(self, path: Path, *, keep: int = 0) -> None:
@@ -34,7 +35,7 @@ class LineLog:
             self._descriptor = descriptor
 
     def write(self, record: dict[str, Any]) -> None:
-        """Appends one object.
+        """Appends one object as a line.
 
         Raises:
             WriteError: if the system refuses.
@@ -45,12 +46,12 @@ class LineLog:
         self.size += len(line)
 
     def sync(self) -> None:
-        """Makes the lines so far durable."""
+        """Flushes the lines written so far to the disk."""
         with as_write_error(self.path):
             system.current.fsync(self._descriptor)
 
     def close(self) -> None:
-        """Flushes to the disk and closes; a second call does nothing."""
+        """Flushes the file to the disk and closes it. A second call does nothing."""
         if self._descriptor >= 0:
             descriptor, self._descriptor = self._descriptor, -1
             with as_write_error(self.path):

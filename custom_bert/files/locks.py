@@ -1,4 +1,4 @@
-"""A lock on a directory, so that two processes do not train into it."""
+"""A lock on a directory, so that two processes do not train into the same one."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from custom_bert.files.system import as_write_error
 from custom_bert.terminal import say
 
 NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
-"""What flock says where a file system has none."""
+"""The errors by which flock reports that a file system has no locks."""
 
 
 @contextmanager
@@ -24,12 +24,12 @@ def locked(
     *,
     warn: Callable[[str], None] = say,
 ) -> Iterator[None]:
-    """Holds a directory for this process; the system lets go of it when the process ends, however it ends.
+    """Holds a directory for this process. The system releases it when the process ends, however it ends.
 
     Args:
-        directory: that exists.
-        occupation: what another process that holds it does, and the way out, for the message.
-        warn: told where the file system has no locks, as some of clusters have none: then nothing is held.
+        directory: an existing directory.
+        occupation: for the message: what another process that holds the directory does, and the way out.
+        warn: called with a line if the file system has no locks, as on some clusters. Nothing is held then.
 
     Raises:
         RunError: if another process holds it.
@@ -39,8 +39,9 @@ def locked(
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # between open and flock the directory may have been removed and made anew
             held = os.path.samestat(os.fstat(descriptor), os.stat(directory))
-        except (BlockingIOError, FileNotFoundError):  # or removed by one that had held it
+        except (BlockingIOError, FileNotFoundError):  # not found: its holder has removed it
             held = False
         except OSError as error:
             if error.errno not in NO_LOCKS:

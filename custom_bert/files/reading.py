@@ -1,4 +1,4 @@
-"""Files that somebody else may have made: read as regular files, up to a bound, and as strict JSON."""
+"""Careful reading of files that somebody else may have made: regular files, size limits, strict JSON."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from typing import Any, BinaryIO
 from custom_bert.errors import RunError, shown
 
 CHUNK = 1 << 20
-"""Bytes that are read at a time."""
+"""The number of bytes that are read at a time."""
 
 LARGEST_JSON = 1 << 26
-"""Bytes of a JSON file that describes something."""
+"""The largest size in bytes of a JSON file that describes a model or a run."""
 
 
 def read_run_json(directory: Path, name: str, limit: int = LARGEST_JSON) -> Any:
-    """The content of a JSON file of a run directory: a regular file, no link, of at most `limit` bytes.
+    """Reads a JSON file of a run directory, which has to be a regular file of at most `limit` bytes.
 
     Raises:
         RunError: if the directory or the file is missing, or the file is damaged.
@@ -40,10 +40,10 @@ def read_run_json(directory: Path, name: str, limit: int = LARGEST_JSON) -> Any:
 
 
 def parse_json(content: bytes) -> Any:
-    """Strict JSON: UTF-8, no name twice in an object, no NaN, no endless nesting.
+    """Parses strict JSON: UTF-8, no key twice in an object, no NaN or infinity, no excessive nesting.
 
     Raises:
-        ValueError: saying what is wrong.
+        ValueError: with a message that names the fault.
     """
     try:
         return json.loads(content.decode("utf-8"), object_pairs_hook=_distinct, parse_constant=_no_constant)
@@ -52,12 +52,13 @@ def parse_json(content: bytes) -> Any:
 
 
 def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+    """A JSON object as a dict. Python's own parser keeps the last of several equal keys without a word."""
+    content: dict[str, Any] = {}
     for key, value in pairs:
-        if key in found:
+        if key in content:
             raise ValueError(f"the key {key[:40]!r} stands there twice")
-        found[key] = value
-    return found
+        content[key] = value
+    return content
 
 
 def _no_constant(name: str) -> Any:
@@ -65,20 +66,20 @@ def _no_constant(name: str) -> Any:
 
 
 def read_regular(path: Path, limit: int = LARGEST_JSON) -> bytes:
-    """The bytes of a regular file that is no link.
+    """Reads a regular file that is not a link.
 
     Raises:
-        OSError: if it is something else, or larger.
+        OSError: if it is a link or not a regular file, or holds more than `limit` bytes.
     """
     with open_regular(path) as stream:
         return _at_most(stream, limit)
 
 
 def read_at_most(path: Path, limit: int) -> bytes:
-    """The bytes of a file, through a link if it is one.
+    """Reads a regular file, and follows the path if it is a link.
 
     Raises:
-        OSError: if it is no regular file, or larger.
+        OSError: if it is not a regular file, or holds more than `limit` bytes.
     """
     descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
     with open(descriptor, "rb") as stream:
@@ -87,11 +88,11 @@ def read_at_most(path: Path, limit: int) -> bytes:
 
 
 def read_once(path: Path, limit: int) -> bytes:
-    """All that a file of any kind holds, which is opened a single time: a pipe has no second.
+    """Reads a file of any kind, and opens it only once, because a pipe can be read only once.
 
     Raises:
         OSError: if it cannot be read, or holds more than `limit` bytes.
-        ValueError: if the path cannot be one.
+        ValueError: if the path holds a null byte.
     """
     content = bytearray()
     with open(path, "rb") as stream:
@@ -103,7 +104,7 @@ def read_once(path: Path, limit: int) -> bytes:
 
 
 def is_json(path: Path, content: bytes) -> bool:
-    """Whether a file holds JSON: by its name's ending, or, as a pipe's name has none, by how it begins."""
+    """Whether a file holds JSON: by its name's ending or, since a pipe's name has none, by its first byte."""
     if path.suffix:
         return path.suffix == ".json"
     return content.removeprefix(codecs.BOM_UTF8).lstrip().startswith(b"{")
@@ -121,18 +122,20 @@ def _check_regular(descriptor: int, path: Path) -> None:
 
 
 def open_regular(path: Path) -> BinaryIO:
-    """Opens a regular file that is no link for reading.
+    """Opens a regular file that is not a link.
+
+    O_NONBLOCK keeps the call from waiting for a writer if the path is a pipe.
 
     Raises:
-        OSError: if there is none, or it is something else.
+        OSError: if there is no such file, or it is a link or not a regular file.
     """
     try:
         flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
         descriptor = os.open(path, flags)
     except OSError as error:
         if error.errno == errno.ELOOP:
-            told = f"{link_to(path)}, not a regular file; {copy_of(path.parent)}"
-            raise OSError(errno.ELOOP, told, str(path)) from None
+            message = f"{link_to(path)}, not a regular file; {copy_of(path.parent)}"
+            raise OSError(errno.ELOOP, message, str(path)) from None
         raise
     try:
         _check_regular(descriptor, path)
@@ -143,12 +146,12 @@ def open_regular(path: Path) -> BinaryIO:
 
 
 def copy_of(directory: Path) -> str:
-    """The way out where links are not followed, for messages."""
+    """For messages: the command that copies a directory without links, since links are not followed."""
     return f"cp -rL {directory} COPY makes a copy without links"
 
 
 def link_to(path: Path) -> str:
-    """What a link is, for messages, on one line."""
+    """For messages, on one line: where a link leads."""
     try:
         target = os.readlink(path)
     except OSError:
@@ -157,7 +160,7 @@ def link_to(path: Path) -> str:
 
 
 def sha256_of(stream: BinaryIO) -> str:
-    """The sha256 of what is left of a stream, in hexadecimal."""
+    """The SHA-256 of the rest of a stream, in hexadecimal."""
     digest = hashlib.sha256()
     while chunk := stream.read(CHUNK):
         digest.update(chunk)

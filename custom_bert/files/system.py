@@ -1,4 +1,4 @@
-"""The system's calls that change a disk, and what all writes of this package have in common."""
+"""The system's calls that change a disk, and helpers that all writes of this package share."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ from pathlib import Path
 from custom_bert.errors import WriteError, system_reason
 
 LITTER = re.compile(r"\..+\.[0-9a-f]{8}\.tmp")
-"""Names of what is not complete yet."""
+"""Matches the temporary names of files and directories that are not complete yet."""
 
 
 class System:
-    """The system's calls that change a disk, one each, so that a test can stand between."""
+    """The system's calls that change a disk, one method each. Tests replace it with one that fails."""
 
     def open(self, path: Path, flags: int) -> int:
-        """A descriptor; new files have the permissions that the umask leaves."""
+        """Opens a file and returns its descriptor. A new file gets the permissions that the umask leaves."""
         return os.open(path, flags | getattr(os, "O_BINARY", 0), 0o666)
 
     def write(self, descriptor: int, data: memoryview) -> int:
-        """Bytes written, maybe fewer than there are."""
+        """Writes bytes and returns how many were written, which may be fewer than were given."""
         return os.write(descriptor, data)
 
     def truncate(self, descriptor: int, size: int) -> None:
-        """Cuts a file."""
+        """Cuts a file to `size` bytes."""
         os.ftruncate(descriptor, size)
 
     def fsync(self, descriptor: int) -> None:
-        """Makes a file's content, or a directory's names, durable."""
-        full = getattr(fcntl, "F_FULLFSYNC", None)  # on macOS fsync leaves the drive's cache
+        """Flushes a file's content, or the names in a directory, to the disk."""
+        full = getattr(fcntl, "F_FULLFSYNC", None)  # on macOS, fsync alone does not flush the drive's cache
         if full is None:
             os.fsync(descriptor)
         else:
@@ -44,19 +44,19 @@ class System:
         os.close(descriptor)
 
     def replace(self, source: Path, target: Path) -> None:
-        """Renames; a file at `target` is replaced."""
+        """Renames a file. A file at `target` is replaced."""
         os.replace(source, target)
 
     def rename(self, source: Path, target: Path) -> None:
-        """Renames a directory; only an empty one at `target` is replaced."""
+        """Renames a directory. `target` may be an empty directory, which is replaced."""
         os.rename(source, target)
 
     def link(self, source: Path, target: Path) -> None:
-        """Another name of the same file; fails if `target` exists."""
+        """Gives a file a second name (a hard link). Fails if `target` exists."""
         os.link(source, target)
 
     def unlink(self, path: Path) -> None:
-        """Removes a name."""
+        """Removes a file's name; the file goes with its last name."""
         os.unlink(path)
 
     def mkdir(self, path: Path, mode: int = 0o777) -> None:
@@ -69,12 +69,12 @@ class System:
 
 
 current = System()
-"""What every write of this package goes through; a test puts another one in its place."""
+"""Every write of this package goes through this object. Tests put another one in its place."""
 
 
 @contextmanager
 def as_write_error(path: Path) -> Iterator[None]:
-    """Turns a refusal of the system's into one line for the user, which names `path`."""
+    """Turns an error of the system into one line for the user that names `path`."""
     try:
         yield
     except OSError as error:
@@ -82,18 +82,18 @@ def as_write_error(path: Path) -> Iterator[None]:
 
 
 def write_all(descriptor: int, rest: memoryview) -> None:
-    """Writes all bytes; the system may take a few at a time."""
+    """Writes all bytes. The system may take only some of them at a time."""
     while rest:
         rest = rest[current.write(descriptor, rest) :]
 
 
 def temporary_name(path: Path) -> Path:
-    """A name beside `path` for what becomes it when it is complete. `LITTER` knows such names."""
+    """A name in the same directory for a file that is renamed to `path` when it is complete. See `LITTER`."""
     return path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
 
 
 def sync_directory(path: Path) -> None:
-    """Makes the names in a directory durable."""
+    """Flushes the names in a directory to the disk, so that a rename outlives a power cut."""
     descriptor = current.open(path, os.O_RDONLY)
     try:
         current.fsync(descriptor)

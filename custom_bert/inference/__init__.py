@@ -1,1 +1,1 @@
-"""What is done with a trained model."""
+"""What a trained model is used for: predictions, vectors, evaluation, and exports to other tools."""

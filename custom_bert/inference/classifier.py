@@ -1,4 +1,9 @@
-"""A trained classifier: texts in, labels and probabilities out, in input order, in bounded memory."""
+"""A trained model that predicts for texts: their labels and probabilities, in input order.
+
+Any number of texts can be streamed; memory holds one chunk of them at a time.
+
+Shapes: N texts, n texts of a chunk, K outputs of the model. Where there are classes, K is their number C.
+"""
 
 from __future__ import annotations
 
@@ -23,17 +28,17 @@ from custom_bert.metrics import Scores
 from custom_bert.model_files.native import TrainedModel, load_model
 from custom_bert.openmp import one_thread
 from custom_bert.precision import choose_precision, round_matrices, sound_precision
-from custom_bert.tasks.task import Measured, Prediction, UnknownLabelError
+from custom_bert.tasks.parts import Measured, Prediction, UnknownLabelError
 
 
 class Classifier:
-    """A model directory, ready to predict.
+    """A trained model that predicts for texts.
 
     Args:
-        trained: as loaded; use `Classifier.load` for a directory.
-        device: where to run.
-        precision: of matrix products. fp32 gives an exported model's labels; bf16 is faster where the
-            processor computes it, and a label changes where two are within its rounding.
+        trained: the model; use `Classifier.load` for a directory.
+        device: where to compute.
+        precision: the number format of matrix products. fp32 predicts as an exported model does. bf16 is
+            faster where the processor has it, and may change a label if two are almost equally probable.
     """
 
     def __init__(self, trained: TrainedModel, device: torch.device, precision: Precision = "fp32") -> None:
@@ -45,103 +50,109 @@ class Classifier:
         self.device = device
         self.model = trained.model.to(device).eval()
         self._models: dict[Precision, nn.Module] = {"fp32": self.model}
-        self._used, self._told = False, ""
+        self._used, self._last_fault = False, ""
 
     @staticmethod
     def load(
         directory: str | Path, *, device: str | None = None, precision: Precision = "fp32"
     ) -> Classifier:
-        """Loads what `custom-bert train` wrote. No thread is started, so that a process may load a model and
-        then fork. Do not fork a process that has already predicted.
+        """Loads what `custom-bert train` wrote.
+
+        No thread is started, so that a process may load a model and then fork. Do not fork a process that has
+        already predicted.
 
         Args:
             directory: the run directory.
-            device: "cpu" or "cuda"; None takes cuda if there is one.
-            precision: see `Classifier`.
+            device: "cpu" or "cuda"; None takes cuda if there is a CUDA device.
+            precision: the number format of matrix products; see `Classifier`.
 
         Raises:
-            RunError: if the directory is missing, incomplete or damaged, or holds a model that says nothing
-                about texts.
-            ConfigError: if the device is not there, or does not compute the precision; a CPU without bf16
-                hardware computes bf16, but slowly.
+            RunError: if the directory is missing, incomplete or damaged, or holds a pretrained encoder, which
+                predicts nothing for texts.
+            ConfigError: if the device is not there, or does not compute in the precision. A CPU without bf16
+                hardware computes in bf16, but slowly.
         """
         where = choose_device(device)[0]
         with one_thread():
             trained = load_model(directory)
-            if not trained.task.output_names:
-                raise RunError(f"{directory}: {trained.task.silence.format(directory=directory)}")
+            if not trained.task.num_outputs:
+                raise RunError(f"{directory}: {trained.task.no_predictions.format(directory=directory)}")
             return Classifier(trained, where, choose_precision(precision, where)[0])
 
     def predict(self, texts: Iterable[str]) -> list[Prediction]:
-        """What the model says of each text, in input order: of a classifier `Prediction`, the most probable
-        label; of a multi-label classifier `LabelsPrediction`, the labels above their thresholds.
+        """Returns a prediction for each text, in input order.
+
+        For a model with one label a text it is a `Prediction`, the most probable label. For a multi-label
+        model it is a `LabelsPrediction`, the labels whose probabilities reach their thresholds.
 
         Raises:
-            TypeError: if `texts` is no collection of strings; names the first item that is none.
+            TypeError: if `texts` is not a collection of strings; it names the first item that is not one.
         """
         return list(self.stream(texts))
 
     def stream(
         self, texts: Iterable[str], *, every: bool = False, unknown: UnknownText | None = None
     ) -> Iterator[Prediction]:
-        """As `predict`, one by one; the input is read up to 4,096 texts at a time, fewer for more than 4,096
-        labels.
+        """Yields what `predict` returns, one prediction after the other.
+
+        The input is read up to 4,096 texts at a time, or fewer where the model has more than 4,096 labels.
 
         Args:
-            texts: any number.
-            every: whether a prediction holds the probabilities of all labels, too.
-            unknown: collects counts of unknown text; this method then gives no warning.
+            texts: any number of texts.
+            every: whether a prediction also has the probabilities of all labels.
+            unknown: counts the text that the vocabulary does not know. With it, the caller warns of unknown
+                text; without it, this method does.
         """
         for probabilities_NC in self._chunks(texts, unknown):
             yield from self.task.predictions(probabilities_NC, self.model, every=every)
 
     def predict_proba(self, texts: Iterable[str]) -> np.ndarray:
-        """(N, C) fp32 probabilities; columns in the order of `labels`, as in scikit-learn."""
-        lists = list(self._chunks(texts))
-        if not lists:
-            return np.empty((0, len(self.labels)), dtype=np.float32)
-        return np.concatenate(lists)
+        """Returns (N, C) fp32 probabilities; the columns are in the order of `labels`, as in scikit-learn."""
+        chunks_of_rows = list(self._chunks(texts))
+        if not chunks_of_rows:
+            return np.empty((0, self.task.num_outputs), dtype=np.float32)
+        return np.concatenate(chunks_of_rows)
 
     def stream_proba(
         self, texts: Iterable[str], *, unknown: UnknownText | None = None
     ) -> Iterator[np.ndarray]:
-        """(C,) probabilities of each text, one by one; the input is read as in `stream`.
+        """Yields the (C,) probabilities of one text after the other; the input is read as in `stream`.
 
         Args:
-            texts: any number.
-            unknown: collects counts of unknown text; this method then gives no warning.
+            texts: any number of texts.
+            unknown: counts the text that the vocabulary does not know; see `stream`.
         """
         for probabilities_NC in self._chunks(texts, unknown):
             yield from probabilities_NC
 
     def evaluate(self, texts: Iterable[str], labels: Iterable[str]) -> Scores | LabelScores:
-        """Scores on labelled texts: `Scores` of a classifier, `LabelScores` of a multi-label classifier.
+        """Returns the scores on labelled texts: `Scores`, or for a multi-label model `LabelScores`.
 
         Args:
-            texts: any number.
-            labels: as they stand in a label file, one line for each text.
+            texts: any number of texts.
+            labels: what a label file holds, one string for each text.
 
         Raises:
-            TypeError: if `texts` or `labels` is no collection of strings.
-            ValueError: if the counts differ or a label is unknown.
+            TypeError: if `texts` or `labels` is not a collection of strings.
+            ValueError: if there are not as many labels as texts, or the model does not know a label.
         """
         scores: Scores | LabelScores = self.measure(texts, labels).scores
         return scores
 
     def measure(self, texts: Iterable[str], labels: Iterable[str]) -> Measured:
-        """As `evaluate`, with the loss, and in the form that every task has.
+        """Returns everything that is measured on labelled texts: scores, loss, and a table.
 
         Args:
-            texts: any number.
-            labels: as they stand in a label file, one for each text.
+            texts: any number of texts.
+            labels: what a label file holds, one string for each text.
 
         Raises:
-            TypeError: if `texts` or `labels` is no collection of strings.
-            ValueError: if the counts differ or a label is unknown.
+            TypeError: if `texts` or `labels` is not a collection of strings.
+            ValueError: if there are not as many labels as texts, or the model does not know a label.
         """
         texts, labels = strings(texts), strings(labels, "label")
         values = self._values(labels)
-        if isinstance(labels, list):  # what is wrong is told before anything is computed
+        if isinstance(labels, list):  # a list can be checked before anything is computed
             values = iter(list(values))
             if isinstance(texts, list):
                 _check_counts(len(texts), len(labels))
@@ -154,7 +165,7 @@ class Classifier:
         return scorer.measured()
 
     def _values(self, labels: Iterable[str]) -> Iterator[np.ndarray]:
-        """What each line of labels asks for."""
+        """Yields the target of each text, as `batch.Targets.values` holds it."""
         try:
             yield from self.task.targets_of(labels)
         except UnknownLabelError as error:
@@ -164,15 +175,16 @@ class Classifier:
             ) from None
 
     def _chunks(self, texts: Iterable[str], unknown: UnknownText | None = None) -> Iterator[np.ndarray]:
-        """(n, C) probabilities of the texts of a chunk at a time."""
+        """Yields (n, K) probabilities, a chunk of texts at a time."""
         for outputs_NK in self._outputs(texts, unknown):
             yield self.task.probabilities(outputs_NK)
 
     def _outputs(self, texts: Iterable[str], unknown: UnknownText | None = None) -> Iterator[np.ndarray]:
-        """(n, K) outputs of the model for the texts of a chunk at a time."""
+        """Yields (n, K) outputs of the model, a chunk of texts at a time."""
         counts = UnknownText() if unknown is None else unknown
-        for chunk in chunks(texts, len(self.labels)):
-            model, precision = self._prepared()  # the caller's code may have run since the last one
+        for chunk in chunks(texts, self.task.num_outputs):
+            # between two chunks the caller's code runs, which may have forked or set OpenMP's limits
+            model, precision = self._prepared()
             outputs_NK = compute(
                 model,
                 self.tokenizer,
@@ -188,16 +200,17 @@ class Classifier:
             warn_caller(f"{counts.message(lines=False)}: {OF_A_MODEL}")
 
     def _prepared(self) -> tuple[nn.Module, Precision]:
-        """A model with matrices for the precision that is right at this moment, and that precision.
+        """Returns the model for the precision that computes right at this moment, and that precision.
 
-        A model is never changed once it exists, since other threads may be computing with it, and one thread
-        may be given bf16 while OpenMP withholds it from another. Of the fp32 weights nothing is kept after
-        bf16 was used, which halves the memory: fp32 computes with the rounded ones then.
+        Whether bf16 computes right depends on the threads that OpenMP gives, and so on the thread that calls.
+        A model whose matrices are rounded to the precision is a copy: other threads may be computing with the
+        one that exists, so it is never changed. If the first prediction is in bf16, the weights in fp32 are
+        not kept, which halves the memory; fp32 later computes with the rounded weights.
         """
         prepare_threads()
         precision, fault = sound_precision(self.precision, self.device)
-        if fault and fault != self._told:
-            self._told = fault
+        if fault and fault != self._last_fault:
+            self._last_fault = fault
             warn_caller(fault)
         model = self._models.get(precision)
         if model is None:

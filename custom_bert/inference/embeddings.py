@@ -1,4 +1,7 @@
-"""Texts to vectors, by a trained encoder."""
+"""A trained encoder that turns texts into vectors.
+
+Shapes: N texts, D width of the encoder.
+"""
 
 from __future__ import annotations
 
@@ -19,22 +22,23 @@ from custom_bert.inference.in_order import chunks, compute, prepare_threads
 from custom_bert.machine import choose_device
 from custom_bert.model_files.hub import locate
 from custom_bert.model_files.pretrained import Pretrained, load_pretrained
-from custom_bert.models.encoder import Encoder as EncoderModel
+from custom_bert.models.encoder import Encoder
 from custom_bert.models.heads import mean_pool
 from custom_bert.openmp import one_thread
 
 PREFIX = "encoder."
+"""The names of the encoder's tensors begin with this in the state dict of a whole model."""
 
 
 class _Pooled(nn.Module):
-    """An encoder, and the one vector that stands for each text."""
+    """An encoder whose output is one vector for each text."""
 
-    def __init__(self, encoder: EncoderModel, pooling: Pooling) -> None:
+    def __init__(self, encoder: Encoder, pooling: Pooling) -> None:
         super().__init__()
         self.encoder, self.pooling = encoder, pooling
 
     def forward(self, batch: Batch) -> Tensor:
-        """(N, D)."""
+        """Returns (N, D) vectors."""
         if self.pooling == "cls":
             return self.encoder(batch, "first")  # type: ignore[no-any-return]
         return mean_pool(self.encoder(batch), batch.layout)
@@ -48,23 +52,24 @@ def _whole_number(max_length: object) -> int:
 
 
 def _ready(lists: Iterable[list[str]]) -> Iterator[list[str]]:
-    """The lists, with threads ready for each: the caller's code may have run since the last one."""
+    """Yields the lists, and prepares the threads before each: between two of them the caller's code runs."""
     for chunk in lists:
         prepare_threads()
         yield chunk
 
 
 class Embedder:
-    """A trained encoder that embeds texts, in fp32.
+    """A trained encoder that turns texts into vectors. It computes in fp32.
 
     Args:
-        pretrained: as loaded; use `Embedder.load` for a directory.
-        device: where to run.
-        max_length: tokens kept of a text, at most the encoder's positions.
+        pretrained: the encoder; use `Embedder.load` for a directory.
+        device: where to compute.
+        max_length: the number of tokens that are kept of a text, [CLS] and [SEP] included. It is at least 3,
+            and at most the number of the encoder's positions.
 
     Raises:
-        TypeError: if `max_length` is no whole number.
-        ValueError: if `max_length` is beyond the encoder's positions.
+        TypeError: if `max_length` is not a whole number.
+        ValueError: if `max_length` is out of this range.
     """
 
     def __init__(self, pretrained: Pretrained, device: torch.device, max_length: int) -> None:
@@ -74,7 +79,7 @@ class Embedder:
                 f"max_length must be between 3 and the encoder's {limit} positions, got {max_length}"
             )
         self.max_length, self.tokenizer, self.device = max_length, pretrained.tokenizer, device
-        model = EncoderModel(pretrained.encoder)
+        model = Encoder(pretrained.encoder)
         tensors = {n.removeprefix(PREFIX): t for n, t in pretrained.state.items() if n.startswith(PREFIX)}
         model.load_state_dict(tensors, strict=True)
         self.model = model.to(device).eval()
@@ -85,12 +90,14 @@ class Embedder:
 
         Args:
             name: a run directory, a directory in Hugging Face's layout, or an id on the Hub.
-            max_length: tokens kept of a text; cut to the encoder's positions.
-            device: "cpu" or "cuda"; None takes cuda if there is one.
+            max_length: the number of tokens that are kept of a text. A number beyond the encoder's positions
+                is lowered to them.
+            device: "cpu" or "cuda"; None takes cuda if there is a CUDA device.
 
         Raises:
-            TypeError: if `max_length` is no whole number.
-            RunError: if it is missing, damaged, or beyond what we compute.
+            TypeError: if `max_length` is not a whole number.
+            ValueError: if `max_length` is below 3.
+            RunError: if the encoder is missing, damaged, or of an architecture that is not supported.
             ConfigError: if the device is not there.
         """
         max_length = _whole_number(max_length)
@@ -100,23 +107,24 @@ class Embedder:
             return Embedder(pretrained, choose_device(device)[0], min(max_length, limit))
 
     def embed(self, texts: Iterable[str], *, pooling: Pooling = "mean", normalize: bool = True) -> np.ndarray:
-        """(N, D) fp32 vectors, in input order.
+        """Returns (N, D) fp32 vectors, in input order.
 
         Args:
-            texts: any number; they are read as they are computed.
-            pooling: the mean of all tokens, [CLS] and [SEP] included, as sentence-transformers takes it, or
-                the first token.
-            normalize: to length 1, so that products are cosines.
+            texts: any number of texts, which are read as they are computed.
+            pooling: "mean" takes the mean of all tokens, [CLS] and [SEP] included, as sentence-transformers
+                does; "cls" takes the first token.
+            normalize: scale each vector to length 1, so that dot products are cosines.
 
         Raises:
-            TypeError: if `texts` is no collection of strings; names the first item that is none.
+            TypeError: if `texts` is not a collection of strings; it names the first item that is not one.
             ValueError: if `pooling` is neither mean nor cls.
         """
         if pooling not in get_args(Pooling):
             raise ValueError(f"pooling must be {' or '.join(get_args(Pooling))}, got {pooling!r}")
-        pooled = _Pooled(self.model, pooling).eval()  # or the encoder would be left in training mode
+        # a new module is in training mode, and would put the encoder back into it after computing
+        pooled = _Pooled(self.model, pooling).eval()
         unknown = UnknownText()
-        found = [
+        vectors_of_chunks = [
             compute(
                 pooled,
                 self.tokenizer,
@@ -129,9 +137,10 @@ class Embedder:
         ]
         if unknown.spoils_predictions:
             warn_caller(f"{unknown.message(lines=False)}: {OF_VECTORS}")
-        if not found:
+        if not vectors_of_chunks:
             return np.empty((0, self.model.config.hidden_size), dtype=np.float32)
-        vectors_ND = np.concatenate(found)
+        vectors_ND = np.concatenate(vectors_of_chunks)
         if normalize:
+            # a vector of zeros stays as it is
             vectors_ND /= np.maximum(np.linalg.norm(vectors_ND, axis=1, keepdims=True), 1e-12)
         return vectors_ND

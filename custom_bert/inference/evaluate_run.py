@@ -1,4 +1,4 @@
-"""A run's model against data files: the rows that it was validated on, or that it was trained on."""
+"""Measures a run's model on data files: on the rows that validated it, or on those that trained it."""
 
 from __future__ import annotations
 
@@ -18,8 +18,9 @@ from custom_bert.data.reading import check_aligned, data_files, in_directory
 from custom_bert.data.text import LineReader, status_of
 from custom_bert.errors import ConfigError, DataError, RunError
 from custom_bert.inference.classifier import Classifier
+from custom_bert.tasks.parts import Measured, UnknownLabelError
 from custom_bert.tasks.registry import TASKS
-from custom_bert.tasks.task import Measured, Task, UnknownLabelError
+from custom_bert.tasks.task import Task
 
 
 def evaluate_run(
@@ -30,22 +31,23 @@ def evaluate_run(
     device: str | None = None,
     precision: Precision = "fp32",
 ) -> Measured:
-    """Measures of a run's model on a folder of data files.
+    """Measures a run's model on a folder of data files.
 
-    "val" is the folder's validation files. Without any, it is the rows that the run set aside, which are
-    found again in the very files that it was trained on. "train" is the others, or, of a run that set none
-    aside, all training lines.
+    The split "val" is the folder's validation files. If there are none, it is the rows that the run had set
+    aside; these are found by dividing the training files again, which have to be the same files. The split
+    "train" is the rows that trained the model.
 
     Args:
-        run: run directory.
-        data: folder with the data files.
+        run: the run directory.
+        data: the folder with the data files.
         split: "val" or "train".
-        device, precision: as for `Classifier.load`.
+        device: see `Classifier.load`.
+        precision: see `Classifier.load`.
 
     Raises:
-        RunError: if the run cannot be loaded, the rows that it set aside cannot be told, or there are none
-            where they are asked for.
-        DataError: if the data cannot be used, or holds a label that the model does not know.
+        RunError: if the run cannot be loaded, or the rows that it had set aside cannot be found again.
+        DataError: if the data cannot be used, holds a label that the model does not know, has no validation
+            rows, or is not the data that the run was trained on where rows are to be found again.
     """
     classifier = Classifier.load(run, device=device, precision=precision)
     if status_of(Path(data)) is None:
@@ -62,11 +64,11 @@ def evaluate_run(
 
 
 DIVIDING = ("seed", "task", "data.val_fraction", "data.label_separator")
-"""Settings by which a run divided its lines; those of older versions have fewer."""
+"""The settings by which a run divided its lines. The record of an older version may lack some of them."""
 
 
 def _divided_rows(run: Path, data: str | Path, split: str) -> np.ndarray | None:
-    """The rows of a split, divided again as the run did; None for all, where it divided nothing."""
+    """Returns the rows of a split, from dividing the lines again as the run did; None for all rows."""
     try:
         record = json.loads((run / "run.json").read_text(encoding="utf-8"))
         divided = bool(record["data"]["val_set_aside_from_train"])
@@ -77,6 +79,7 @@ def _divided_rows(run: Path, data: str | Path, split: str) -> np.ndarray | None:
     except (OSError, ValueError, KeyError, TypeError, ConfigError) as error:
         raise RunError(f"{run / 'run.json'}: does not say which rows were held out") from error
     if not divided and split == "train":
+        # a multi-label run has set lines aside to choose thresholds by, even with validation files
         if "choosing_examples" not in record["data"]:
             return None
     elif not divided:
@@ -94,7 +97,7 @@ def _divided_rows(run: Path, data: str | Path, split: str) -> np.ndarray | None:
             f"not the file that {run} was trained on, so the rows that it held out cannot be identified; "
             f"write val_dataset.txt and val_labels.txt to evaluate on other data",
         )
-    if divided and len(dataset.val) != count:  # which texts are equal was told otherwise by older versions
+    if divided and len(dataset.val) != count:  # an older version took other texts for equal ones
         raise RunError(
             f"{run}: an older version held out {count:,} rows, this version would hold out "
             f"{len(dataset.val):,}, so they cannot be identified; write val_dataset.txt and "
@@ -104,14 +107,14 @@ def _divided_rows(run: Path, data: str | Path, split: str) -> np.ndarray | None:
 
 
 def _with_defaults(config: TrainConfig, task: type[Task]) -> TrainConfig:
-    """What is not recorded, as the task has it."""
+    """Fills settings that the record lacks with the task's defaults."""
     flat = configuration.to_flat(config)
     missing = {name: value for name, value in task.defaults().items() if flat[name] is None}
     return configuration.replace(config, missing)
 
 
 def _chosen(path: str, rows: np.ndarray | None) -> Iterator[str]:
-    """The file's lines, or some of them in ascending order."""
+    """Yields the lines of a file; with `rows`, rising indices from 0, only those."""
     reader = LineReader(path)
     for block in reader.blocks():
         if rows is None:
@@ -124,7 +127,12 @@ def _chosen(path: str, rows: np.ndarray | None) -> Iterator[str]:
 
 
 def _known(path: str, classifier: Classifier, rows: np.ndarray | None) -> Iterator[str]:
-    """The lines of a label file, each of which is known to the model."""
+    """Yields the lines of a label file.
+
+    Raises:
+        DataError: at the first line with a label that the model does not know; it names file and line, which
+            `Classifier.measure` cannot do.
+    """
     seen: set[str] = set()
     for i, line in enumerate(_chosen(path, rows)):
         if line not in seen:

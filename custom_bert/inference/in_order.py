@@ -1,4 +1,7 @@
-"""A model over texts: sorted by length, batched, and put back into input order, in bounded memory."""
+"""Computes a model's outputs for texts: in batches of similar length, and back in input order.
+
+Shapes: N texts, K outputs of the model for each.
+"""
 
 from __future__ import annotations
 
@@ -21,25 +24,26 @@ from custom_bert.openmp import about_to_compute
 from custom_bert.precision import MixedPrecision
 
 CHUNK = 4096
-"""Texts that are tokenised, sorted by length and computed together; bounds memory."""
+"""The largest number of texts that are tokenised and sorted by length together. It bounds the memory."""
 
 
 def prepare_threads() -> None:
-    """Before anything is computed: a forked process has lost its threads, and is told."""
+    """Has to be called before anything is computed: a forked process has lost its threads, and is warned."""
     lost = about_to_compute()
     if lost:
         warn_caller(lost)
 
 
 def chunks(texts: Iterable[str], outputs: int) -> Iterator[list[str]]:
-    """Up to `CHUNK` consecutive texts at a time, and no more than `texts_at_once` allows.
+    """Yields up to `CHUNK` consecutive texts at a time, and no more than `texts_at_once` allows.
 
     Args:
-        texts: any number; they are read as they are needed.
-        outputs: K, the numbers that the model gives for each.
+        texts: any number of texts, which are read as they are needed.
+        outputs: K, the number of outputs for each text.
 
     Raises:
-        TypeError: if `texts` is no collection of strings; of an iterator, when what is none is reached.
+        TypeError: if `texts` is not a collection of strings. For an iterator it is raised when an item that
+            is not a string is reached.
     """
     source, most = iter(strings(texts)), min(CHUNK, texts_at_once(outputs))
     while chunk := list(itertools.islice(source, most)):
@@ -57,17 +61,17 @@ def compute(
     precision: Precision = "fp32",
     unknown: UnknownText,
 ) -> np.ndarray:
-    """(N, K) fp32, row i for text i.
+    """Returns (N, K) fp32 outputs; row i belongs to text i.
 
     Args:
-        model: maps a `Batch` to (N, K).
-        tokenizer: the model's.
-        texts: at least one.
-        max_length: tokens kept of a text, or of each window.
+        model: maps a `Batch` to (N, K) outputs.
+        tokenizer: the model's tokenizer.
+        texts: at least one text.
+        max_length: the number of tokens that are kept of a text, or of each of its windows.
         long_texts: what becomes of a longer text.
         device: where the model is.
-        precision: of matrix products.
-        unknown: counts what the vocabulary does not know.
+        precision: the number format of matrix products.
+        unknown: counts the text that the vocabulary does not know.
     """
     encoded = tokenizer.encode(texts, max_length, long_texts)
     unknown.add(encoded)

@@ -1,1 +1,1 @@
-"""Model directories and the key tables of Hugging Face families."""
+"""Model directories, published checkpoints, and the tables of tensor names of Hugging Face's families."""

@@ -1,4 +1,4 @@
-"""BERT: post-norm, `BertForSequenceClassification`."""
+"""The family `bert`: post-norm layers, as in `BertForSequenceClassification`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from custom_bert.presets import EncoderConfig
 
 
 def embedding_rows(prefix: str) -> tuple[Row, ...]:
-    """The embedding tables and their norm, alike in BERT and RoBERTa."""
+    """Returns the rows of the embedding tables and their norm, which BERT and RoBERTa share."""
     theirs = f"{prefix}.embeddings"
     return (
         ("encoder.embeddings.token", (f"{theirs}.word_embeddings",)),
@@ -20,7 +20,7 @@ def embedding_rows(prefix: str) -> tuple[Row, ...]:
 
 
 def layer_rows(prefix: str) -> tuple[Row, ...]:
-    """The projections of a layer, alike in BERT and RoBERTa; the norms differ."""
+    """Returns the rows of a layer's projections, which BERT and RoBERTa share; see `post_norm_rows`."""
     ours, theirs = "encoder.layers.{i}", f"{prefix}.encoder.layer.{{i}}"
     attention = f"{theirs}.attention"
     return (
@@ -32,7 +32,7 @@ def layer_rows(prefix: str) -> tuple[Row, ...]:
 
 
 def common_config(config: EncoderConfig, num_labels: int) -> dict[str, Any]:
-    """The keys of config.json that BERT and RoBERTa share."""
+    """Returns the keys of config.json that BERT and RoBERTa share."""
     return {
         "vocab_size": config.vocab_size,
         "hidden_size": config.hidden_size,
@@ -52,7 +52,7 @@ def common_config(config: EncoderConfig, num_labels: int) -> dict[str, Any]:
 
 
 def post_norm_rows(prefix: str) -> tuple[Row, ...]:
-    """The norms of a post-norm layer, alike in BERT and RoBERTa."""
+    """Returns the rows of a post-norm layer's norms, which BERT and RoBERTa share."""
     ours, theirs = "encoder.layers.{i}", f"{prefix}.encoder.layer.{{i}}"
     return (
         (f"{ours}.attn_out_norm", (f"{theirs}.attention.output.LayerNorm",)),
@@ -61,12 +61,12 @@ def post_norm_rows(prefix: str) -> tuple[Row, ...]:
 
 
 def read_common(keys: Keys, *, pad_token_id: int, offset: bool) -> dict[str, Any]:
-    """Fields of `EncoderConfig` from the keys that BERT and RoBERTa share.
+    """Reads fields of `EncoderConfig` from the keys that BERT and RoBERTa share.
 
     Args:
-        keys: of config.json.
-        pad_token_id: the class's default.
-        offset: whether positions start at padding_idx + 1.
+        keys: the published config.json.
+        pad_token_id: the default of the family's class.
+        offset: whether position 0 has the table row pad_token_id + 1, as in RoBERTa, instead of row 0.
     """
     keys.refuse(is_decoder=(False,), add_cross_attention=(False,), position_embedding_type=("absolute",))
     pad = keys.get("pad_token_id", int, pad_token_id)
@@ -100,7 +100,7 @@ LEARNED_POSITIONS: dict[str, Any] = {
     "local_rope_theta": 10_000.0,
     "pooling": "cls",
 }
-"""Fields of `EncoderConfig` that are alike in BERT, RoBERTa and DistilBERT."""
+"""Fields of `EncoderConfig` that are equal in BERT, RoBERTa and DistilBERT."""
 
 
 def _read(keys: Keys) -> dict[str, Any]:

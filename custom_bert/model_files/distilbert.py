@@ -1,4 +1,5 @@
-"""DistilBERT: BERT's post-norm layers without token types, `DistilBertForSequenceClassification`."""
+"""The family `distilbert`: BERT's post-norm layers without token types, as in
+`DistilBertForSequenceClassification`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The Hugging Face families that our encoders are."""
+"""The Hugging Face families in whose form our encoders are stored."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ FAMILIES: dict[str, Family] = {
         modernbert.FAMILY,
     )
 }
-"""By `model_type` of config.json."""
+"""The families by the `model_type` of their config.json."""
 
 
 def inexpressible(config: EncoderConfig, long_texts: LongTexts) -> str | None:
-    """What transformers cannot express of an architecture and of how long texts are cut, or None."""
+    """Says why transformers cannot express an architecture, or how it reads long texts. None if it can."""
     if long_texts != "head":
         return f"data.long_texts is {long_texts}, and its tokenizers keep the head of a long text"
     try:
@@ -32,7 +32,7 @@ def inexpressible(config: EncoderConfig, long_texts: LongTexts) -> str | None:
 
 
 def family_of(config: EncoderConfig) -> Family:
-    """The family whose class has the form of our head; RoBERTa's two differ by where the norms stand."""
+    """Returns the family whose class has the form of our head. RoBERTa has two, by the place of the norms."""
     if config.head == "roberta" and config.norm == "pre":
         return roberta_prelayernorm.FAMILY
     return FAMILIES[config.head]

@@ -1,4 +1,4 @@
-"""Where a checkpoint is: a directory, or an id on the Hugging Face Hub, fetched into the standard cache."""
+"""Finds a checkpoint: a directory, or an id on the Hugging Face Hub, which is fetched into its cache."""
 
 from __future__ import annotations
 
@@ -27,22 +27,23 @@ FILES = (
     "vocab.json",
     "merges.txt",
 )
-"""All that is ever fetched: no code, no pickle."""
+"""The only files that are fetched. None of them holds code or a pickle."""
 
 HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
+"""NAME or OWNER/NAME."""
 
 
 def locate(name: str, say: Callable[[str], None] = lambda line: None) -> Path:
-    """The directory of a checkpoint.
+    """Returns the directory of a checkpoint, and fetches it if it is an id.
 
     Args:
         name: a directory, or an id on the hub such as `google-bert/bert-base-uncased`.
-        say: told before the hub is asked, and when its files are kept elsewhere than in its cache.
+        say: is called with a line before the hub is asked, and if its cache cannot keep the files.
 
     Raises:
-        RunError: if there is neither, the hub cannot be reached and the cache does not have it, or what it
-            has is a pickle.
-        WriteError: if its files can be kept nowhere.
+        RunError: if there is neither, if the hub cannot be reached and the cache does not have it, or if the
+            weights are a pickle.
+        WriteError: if no place can keep the files.
     """
     path = Path(name)
     if path.is_dir():
@@ -57,13 +58,14 @@ def locate(name: str, say: Callable[[str], None] = lambda line: None) -> Path:
 
 
 def _fetched(name: str, say: Callable[[str], None]) -> Path:
-    """The hub's files in its cache; what the cache holds already where the hub cannot be reached."""
+    """Returns the directory of the files in the cache. Without a connection older ones are taken."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, RepositoryNotFoundError
 
     own, cache = _cache(say)
 
     def snapshot(root: Path, *, local_files_only: bool = False) -> Path:
+        # the library's own cache has its layout at the root; our places have it in a folder
         folder = root if root == own else root / "hub"
         return Path(
             snapshot_download(
@@ -77,7 +79,7 @@ def _fetched(name: str, say: Callable[[str], None]) -> Path:
     def known(root: Path) -> Path | None:
         try:
             return snapshot(root, local_files_only=True)
-        except Exception:  # it is not there, or not whole
+        except Exception:  # it is not there or not complete; the library has a class for each case
             return None
 
     def fetch(root: Path) -> Path:
@@ -91,9 +93,9 @@ def _fetched(name: str, say: Callable[[str], None]) -> Path:
         except HfHubHTTPError as error:
             raise RunError(f"{name}: the hub answers: {first_line(error)}") from error
         except Exception as error:  # offline mode, no network, a proxy: each HTTP library has its own
-            found = cache.look(known)
-            if found is not None:
-                return found
+            kept = cache.look(known)
+            if kept is not None:
+                return kept
             if isinstance(error, OSError) and error.errno in REFUSED:
                 raise WriteError(f"{root}: cannot write: {error.strerror}") from error
             raise RunError(
@@ -106,8 +108,10 @@ def _fetched(name: str, say: Callable[[str], None]) -> Path:
 
 @contextmanager
 def _chunks_kept_in(folder: Path) -> Iterator[None]:
-    """Within, the hub's library keeps the chunks of files there, unless the user has named a place. By itself
-    it keeps them in the home directory, wherever its cache is."""
+    """Makes the hub's library keep chunks of files in the folder, unless the user has set a place.
+
+    By default the library keeps them in the home directory, wherever its cache is.
+    """
     if XET in os.environ:
         yield
         return
@@ -119,7 +123,7 @@ def _chunks_kept_in(folder: Path) -> Iterator[None]:
 
 
 XET = "HF_XET_CACHE"
-"""huggingface_hub's variable."""
+"""The environment variable by which huggingface_hub is given that folder."""
 
 REFUSED = (
     errno.EACCES,
@@ -130,13 +134,13 @@ REFUSED = (
     errno.EFBIG,
     errno.ENOTDIR,
 )
-"""What the system says where a file cannot be written, and never of a network."""
+"""Errors of the system that mean that a file cannot be written. None of them means a fault of the network."""
 
 
 def _cache(say: Callable[[str], None]) -> tuple[Path | None, Cache]:
-    """The hub's own cache directory, if there is one, and that or where else fetched files may be kept.
+    """Returns the hub's own cache directory, or None, and all places where fetched files may be kept.
 
-    Without a home directory huggingface_hub would make a directory called `~`.
+    Without a home directory the hub's own is not used: huggingface_hub would make a directory called `~`.
     """
     from huggingface_hub import constants
 

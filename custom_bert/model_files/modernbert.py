@@ -1,7 +1,8 @@
-"""ModernBERT: pre-norm, rotary positions with two bases, gated MLP, local and global layers, no biases.
+"""The family `modernbert`: pre-norm, rotary positions with two bases, gated MLP, local and global
+layers, no biases.
 
-Its window reaches |i - j| <= local_attention // 2; layer 0 has no attention norm, because the embedding norm
-has just been applied.
+A token of a local layer attends to |i - j| <= local_attention // 2. Layer 0 has no attention norm, because
+the norm of the embeddings has just been applied.
 """
 
 from __future__ import annotations
@@ -38,8 +39,9 @@ def _config(config: EncoderConfig, num_labels: int) -> dict[str, Any]:
         "embedding_dropout": config.hidden_dropout,
         "mlp_dropout": config.hidden_dropout,
         "attention_dropout": config.attention_dropout,
+        # without local layers the window has to reach every token
         "local_attention": config.local_attention or 2 * config.max_position_embeddings,
-        # for transformers 4, which reads these three instead of the two below
+        # transformers 4 reads these three instead of the two below
         "global_attn_every_n_layers": config.global_attn_every_n_layers if config.local_attention else 1,
         "global_rope_theta": config.rope_theta,
         "local_rope_theta": config.local_rope_theta,
@@ -94,8 +96,10 @@ def _read(keys: Keys) -> dict[str, Any]:
 
 
 def _rotation_and_layers(keys: Keys, layers: int) -> tuple[int, float, float]:
-    """(layers from one global one to the next, its rotary base, the local layers'), in either of the forms in
-    which they are published."""
+    """Reads (distance from one global layer to the next, rotary base of global layers, that of local layers).
+
+    transformers 4 publishes them as three numbers, and transformers 5 as a list of layer types and a table.
+    """
     rope, bases = keys.get("rope_parameters", dict, {}), []
     strange = sorted(rope.keys() - {"full_attention", "sliding_attention"})
     if strange:
@@ -112,7 +116,7 @@ def _rotation_and_layers(keys: Keys, layers: int) -> tuple[int, float, float]:
     kinds = keys.get("layer_types", list, [])
     if not kinds:
         return keys.get("global_attn_every_n_layers", int, 3), bases[0], bases[1]
-    keys.get("global_attn_every_n_layers", int, 3)
+    keys.get("global_attn_every_n_layers", int, 3)  # read, so that it is not listed as ignored
     if len(kinds) != layers:
         raise ValueError(f"layer_types has {len(kinds)} entries for {layers} layers")
     whole = [i for i, kind in enumerate(kinds) if kind == "full_attention"]

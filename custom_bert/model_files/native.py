@@ -19,61 +19,66 @@ from pathlib import Path
 from typing import Any, cast, get_type_hints
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from custom_bert import files
-from custom_bert.config import LongTexts, coerce
+from custom_bert.config import LongTexts, TaskName, coerce
 from custom_bert.data.tokenizer import TextTokenizer
 from custom_bert.data.tokenizer_files import LARGEST_FILE, parse_tokenizer
 from custom_bert.errors import DataError, RunError, did_you_mean, shown
 from custom_bert.model_files.published_files import WEIGHTS
 from custom_bert.model_files.tensor_files import parse_tensors, write_tensors
 from custom_bert.presets import EncoderConfig, check_encoder
+from custom_bert.tasks.parts import EncoderModel
 from custom_bert.tasks.registry import TASKS
-from custom_bert.tasks.task import EncoderModel, Task
+from custom_bert.tasks.task import Task
 
 FORMAT = "custom-bert/3"
-"""Of a directory that is written. Since 2, tokenizers of trained vocabularies split at unknown characters,
-and labels that are numbers have ids in their order. Since 3, config.json names the task."""
+"""The format that is written. Since 2, tokenizers of trained vocabularies split at unknown characters, and
+labels that are numbers have ids in the order of the numbers. Since 3, config.json names the task."""
 
 FORMATS = ("custom-bert/1", "custom-bert/2", FORMAT)
-"""Of directories that are read; an older one is read as it was written."""
+"""The formats that are read. An older directory means what it meant when it was written."""
 
-OLDER_TASK = "classification"
-"""The task of an older directory that names no objective."""
+OLDER_TASK: TaskName = "classification"
+OLDER_OBJECTIVES: tuple[TaskName, ...] = ("masked_lm",)
+"""The formats 1 and 2 name an objective in the place of a task, and only where it is not `OLDER_TASK`."""
 
 MOMENTS, MOMENTS_RATE = "optimizer.safetensors", "optimizer.json"
-"""AdamW's moments, and the peak learning rate, beside the weights that training may go on from."""
+"""The files of AdamW's moments and of the peak learning rate, where training may go on from it."""
 
 LONGEST = 1 << 20
-"""Positions that a configuration may ask for, as in `data.max_length`."""
+"""The most tokens that max_length may ask for, as in `data.max_length`."""
 
 
 @dataclass(frozen=True)
 class Description:
-    """What config.json says of a model.
+    """What config.json says about a model.
 
     Attributes:
         encoder: the architecture.
         task: what the model has learned.
-        max_length: tokens that are kept of a text, or of each window; of running text, tokens of a sequence.
-        long_texts: what becomes of a longer text.
+        max_length: the number of tokens that are kept of a text, or of each window; of running text, the
+            number of tokens of a sequence.
+        long_texts: how a text with more tokens is read.
+        computed: names of the tensors that the directory does not hold, because a formula gives them.
     """
 
     encoder: EncoderConfig
     task: Task
     max_length: int
     long_texts: LongTexts = "head"
+    computed: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
 class TrainedModel:
-    """A model as it stands in a directory.
+    """A model that was read from a directory.
 
     Attributes:
-        model: in fp32, on the CPU, in evaluation mode.
-        tokenizer: its tokenizer.
-        described: what it is.
+        model: the model in fp32, on the CPU, in evaluation mode.
+        tokenizer: the tokenizer of its texts.
+        described: its architecture and its task.
     """
 
     model: EncoderModel
@@ -82,12 +87,16 @@ class TrainedModel:
 
     @property
     def task(self) -> Task:
-        """What it has learned."""
+        """What the model has learned."""
         return self.described.task
 
 
 def write_description(directory: Path, described: Description, tokenizer: TextTokenizer) -> None:
-    """Writes config.json, tokenizer.json and what the task stores, all but the weights."""
+    """Writes everything but the weights: config.json, tokenizer.json, and the files of the task.
+
+    Raises:
+        WriteError: if the system refuses.
+    """
     task = described.task
     content = {
         "format": FORMAT,
@@ -103,10 +112,10 @@ def write_description(directory: Path, described: Description, tokenizer: TextTo
 
 
 def write_weights(directory: Path, state: dict[str, Tensor]) -> tuple[int, str]:
-    """Writes model.safetensors from the tensors where they are, without a second copy in memory.
+    """Writes model.safetensors without a second copy of the tensors in memory.
 
     Returns:
-        Its size and sha256.
+        The size of the file in bytes, and its sha256.
 
     Raises:
         WriteError: if the system refuses.
@@ -119,15 +128,15 @@ def write_weights(directory: Path, state: dict[str, Tensor]) -> tuple[int, str]:
 def read_run_weights(
     directory: Path, *, limit: int = 1 << 40, written: tuple[Any, Any] | None = None
 ) -> dict[str, Tensor]:
-    """The tensors of model.safetensors.
+    """Reads the tensors of model.safetensors.
 
     Args:
         directory: of the run.
-        limit: bytes that it may have at most.
-        written: size and sha256 that it has to have.
+        limit: the most bytes that the file may have.
+        written: the size and the sha256 that the file must have.
 
     Raises:
-        RunError: if there is none yet, or it is damaged.
+        RunError: if there is no such file yet, or it is damaged.
     """
     path = directory / WEIGHTS
     try:
@@ -142,30 +151,32 @@ def read_run_weights(
 
 
 def load_model(directory: str | Path) -> TrainedModel:
-    """Reads the directory of a model.
+    """Reads a model from its directory.
 
     Raises:
         RunError: if it is missing, incomplete, of another format, or damaged.
     """
     directory = Path(directory)
-    described, position = _read_config(directory)
+    described = _read_config(directory)
     record = _record(directory)
     tokenizer = _tokenizer_of(directory, described.encoder, record)
-    tensors = _tensors_of(directory, described, record, position)
+    tensors = _tensors_of(directory, described, record)
     model = cast(EncoderModel, described.task.model(described.encoder, tensors))
     return TrainedModel(model.eval(), tokenizer, described)
 
 
 def _record(directory: Path) -> dict[str, Any]:
-    """What run.json tells of the files beside it; nothing where there is none to be read."""
+    """Returns run.json, which has hashes of the files beside it. It is empty if there is none that can be
+    read, because a model also works without it, as in `stable/`."""
     try:
-        found = files.read_run_json(directory, "run.json")
+        record = files.read_run_json(directory, "run.json")
     except RunError:
         return {}
-    return found if isinstance(found, dict) else {}
+    return record if isinstance(record, dict) else {}
 
 
 def _tokenizer_of(directory: Path, config: EncoderConfig, record: dict[str, Any]) -> TextTokenizer:
+    """Reads the tokenizer, and requires that it is the recorded one and that the model has vectors for it."""
     tokenizer = _read_tokenizer(directory / "tokenizer.json")
     identity = record.get("identity")
     data = identity.get("data") if isinstance(identity, dict) else None
@@ -181,32 +192,41 @@ def _tokenizer_of(directory: Path, config: EncoderConfig, record: dict[str, Any]
     return tokenizer
 
 
-def _tensors_of(
-    directory: Path, described: Description, record: dict[str, Any], position: str
-) -> dict[str, Tensor]:
-    """Exactly those of the model."""
+def _tensors_of(directory: Path, described: Description, record: dict[str, Any]) -> dict[str, Tensor]:
+    """Reads the weights, and requires exactly the tensors of the described model."""
     config, outputs = described.encoder, described.task.num_outputs
+    # with the bias of a prediction head
     wanted = 4 * (config.num_parameters(outputs) + config.vocab_size)
-    kept = record.get("weights")
-    written = (kept.get("size"), kept.get("sha256")) if isinstance(kept, dict) else None
+    recorded = record.get("weights")
+    written = (recorded.get("size"), recorded.get("sha256")) if isinstance(recorded, dict) else None
     tensors = read_run_weights(directory, limit=2 * wanted + (1 << 20), written=written)
-    if position == SINUSOIDAL:
-        tensors[POSITIONS] = sinusoids(config.max_position_embeddings, config.hidden_size)
-    check_size(directory, config, outputs, sum(tensor.nbytes for tensor in tensors.values()))
-    _check_tensors(directory / WEIGHTS, tensors, described.task.outline(config))
+    held = sum(tensor.nbytes for tensor in tensors.values())
+    rows, width = config.max_position_embeddings + config.position_offset, config.hidden_size
+    check_size(directory, config, outputs, held + 4 * rows * width * len(described.computed))
+    model = described.task.outline(config).state_dict()
+    stored = {name: tensor for name, tensor in model.items() if name not in described.computed}
+    _check_tensors(directory / WEIGHTS, tensors, stored)
+    for name in described.computed:  # only now, when the weights have confirmed the width
+        tensors[name] = sinusoids(rows, width, config.position_offset)
     return tensors
 
 
 SINUSOIDAL, POSITIONS = "sinusoidal", "encoder.embeddings.position.weight"
-"""Positions that models of older formats could have, and the table that holds the same vectors."""
+"""The positions that models of older formats could have, and the table that holds the same vectors today."""
 
 
-def sinusoids(length: int, width: int) -> Tensor:
-    """(length, width) fixed sines and cosines (Vaswani et al. 2017, section 3.5)."""
-    positions = torch.arange(length, dtype=torch.float32)[:, None]
+def sinusoids(rows: int, width: int, offset: int = 0) -> Tensor:
+    """(rows, width) sines in even columns and cosines in odd ones (Vaswani et al. 2017, section 3.5).
+
+    Args:
+        rows: of the table.
+        width: D.
+        offset: the row of position 0; the rows before it are zeros, and nothing reads them.
+    """
+    positions = torch.arange(rows - offset, dtype=torch.float32)[:, None]
     rates = torch.exp(torch.arange(0, width, 2) * (-math.log(10_000.0) / width))
-    table = torch.empty(length, width)
-    table[:, 0::2], table[:, 1::2] = (positions * rates).sin(), (positions * rates).cos()
+    table = torch.zeros(rows, width)
+    table[offset:, 0::2], table[offset:, 1::2] = (positions * rates).sin(), (positions * rates).cos()
     return table
 
 
@@ -222,13 +242,13 @@ def _read_tokenizer(path: Path) -> TextTokenizer:
 
 
 def check_size(directory: Path, config: EncoderConfig, num_labels: int, held: int) -> None:
-    """Refuses an architecture far beyond the weights, before anything of its size is made.
+    """Refuses an architecture that needs far more weights than there are, before memory is taken for it.
 
     Args:
-        directory: for messages.
+        directory: of the model, for messages.
         config: the architecture.
-        num_labels: of its head.
-        held: bytes of the weights that there are.
+        num_labels: the number of outputs of its head.
+        held: the number of bytes of the weights that there are.
 
     Raises:
         RunError: naming both sizes.
@@ -242,11 +262,11 @@ def check_size(directory: Path, config: EncoderConfig, num_labels: int, held: in
 
 
 OUTER = {"format", "max_length", "encoder"}
-"""Keys of config.json, whatever the task."""
+"""The keys that every config.json has. `long_texts` is missing in the oldest directories."""
 
 
-def _read_config(directory: Path) -> tuple[Description, str]:
-    """What config.json says, and the positions that an older format names."""
+def _read_config(directory: Path) -> Description:
+    """Reads config.json, and labels.json if the task has labels."""
     path, value = directory / "config.json", files.read_run_json(directory, "config.json", 1 << 20)
     if not isinstance(value, dict) or value.get("format") not in FORMATS:
         raise RunError(f"{path}: not a configuration of the format {' or '.join(FORMATS)}")
@@ -254,29 +274,35 @@ def _read_config(directory: Path) -> tuple[Description, str]:
         raise RunError(f"{path}: the key {key!r} is missing")
     if not isinstance(value["encoder"], dict):
         raise RunError(f"{path}: encoder: expected an object, got {shown(value['encoder'])}")
-    name = value.get("task") if value["format"] == FORMAT else _older_task(value)
-    kind = TASKS.get(name) if isinstance(name, str) else None  # type: ignore[call-overload]
-    if kind is None:
-        raise RunError(f"{path}: task is {name!r}; known are {', '.join(TASKS)}")
-    position = str(value["encoder"].get("position"))
+    kind, key = _task_of(path, value)
+    is_sinusoidal = value["encoder"].get("position") == SINUSOIDAL
     encoder = _read_encoder(path, value["encoder"])
     try:
         max_length = coerce(value["max_length"], int)
-        long_texts: LongTexts = coerce(value.get("long_texts", "head"), LongTexts)  # older runs have none
+        long_texts: LongTexts = coerce(value.get("long_texts", "head"), LongTexts)
     except ValueError as error:
         raise RunError(f"{path}: {error}") from error
     if not 3 <= max_length <= LONGEST:
         raise RunError(f"{path}: max_length is {max_length}, not between 3 and {LONGEST}")
     task = kind.restored(directory, value)
-    known = OUTER | {"task", "objective", "long_texts"} | task.stored().keys()
-    for key in sorted(value.keys() - known):
-        raise RunError(f"{path}: unknown key {key!r}{did_you_mean(key, sorted(known))}")
-    return Description(encoder, task, max_length, long_texts), position
+    known = OUTER | {key, "long_texts"} | task.stored().keys()
+    for name in sorted(value.keys() - known):
+        raise RunError(f"{path}: unknown key {name!r}{did_you_mean(name, sorted(known))}")
+    computed = frozenset([POSITIONS]) if is_sinusoidal else frozenset[str]()
+    return Description(encoder, task, max_length, long_texts, computed)
 
 
-def _older_task(value: dict[str, Any]) -> Any:
-    """The task of the formats 1 and 2, which knew labels and one objective beside them."""
-    return value.get("objective", OLDER_TASK)
+def _task_of(path: Path, value: dict[str, Any]) -> tuple[type[Task], str]:
+    """Returns the task that config.json names, and the key that names it."""
+    key, names = "task", tuple(TASKS)
+    if value["format"] != FORMAT:
+        key, names = "objective", OLDER_OBJECTIVES
+        if key not in value:
+            return TASKS[OLDER_TASK], key
+    name = value.get(key)
+    if not isinstance(name, str) or name not in names:
+        raise RunError(f"{path}: {key} is {shown(name)}; known are {', '.join(names)}")
+    return TASKS[name], key
 
 
 def _read_encoder(path: Path, given: dict[str, Any]) -> EncoderConfig:
@@ -285,20 +311,23 @@ def _read_encoder(path: Path, given: dict[str, Any]) -> EncoderConfig:
         raise RunError(f"{path}: unknown key {key!r}{did_you_mean(key, list(types))}")
     for key in sorted(types.keys() - given.keys()):
         raise RunError(f"{path}: the key {key!r} is missing")
-    if given["position"] == SINUSOIDAL:
-        given = {**given, "position": "learned", "position_offset": 0}
+    is_sinusoidal = given["position"] == SINUSOIDAL
+    if is_sinusoidal:
+        given = {**given, "position": "learned"}
     try:
         config = EncoderConfig(**{key: coerce(given[key], types[key]) for key in types})
     except ValueError as error:
         raise RunError(f"{path}: {error}") from error
     faults = check_encoder(config)
+    if is_sinusoidal and config.hidden_size % 2:
+        faults.append(f"model.position sinusoidal needs an even width, got {config.hidden_size}")
     if faults:
         raise RunError(f"{path}: {faults[0]}")
     return config
 
 
-def _check_tensors(path: Path, tensors: dict[str, Tensor], model: nn.Module) -> None:
-    wanted = model.state_dict()
+def _check_tensors(path: Path, tensors: dict[str, Tensor], wanted: dict[str, Tensor]) -> None:
+    """Refuses other names, shapes and types than the wanted ones, and values that are not finite."""
     for name in sorted(wanted.keys() - tensors.keys()):
         raise RunError(f"{path}: the tensor {name} is missing")
     for name in sorted(tensors.keys() - wanted.keys()):

@@ -4,13 +4,14 @@
     model.safetensors, or shards with model.safetensors.index.json
     tokenizer.json, or vocab.txt, or vocab.json and merges.txt
 
-Loading is data only: safetensors and JSON, regular files inside the directory, every tensor accounted for.
-What published checkpoints carry beyond a classifier's encoder is dropped by name and listed; anything else
-that is left over or missing is refused, and so is an architecture that we do not compute.
+Loading reads data only: safetensors and JSON, in regular files inside the directory. Every tensor must have a
+place. Tensors that published checkpoints hold beside what we need are dropped by name, and listed. Any other
+tensor that is left over or missing is refused, and so is an architecture that we do not compute.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import fnmatch
 import hashlib
 from collections.abc import Callable
@@ -39,7 +40,8 @@ from custom_bert.models.heads import SequenceClassifier
 from custom_bert.models.outline import language_model_outline, outline
 from custom_bert.presets import EncoderConfig, check_encoder
 from custom_bert.tasks.classification import Classification
-from custom_bert.tasks.task import HeadName, Task
+from custom_bert.tasks.parts import HeadName
+from custom_bert.tasks.task import Task
 
 HARMLESS = frozenset(
     (
@@ -49,27 +51,27 @@ HARMLESS = frozenset(
         *("bos_token_id", "eos_token_id", "cls_token_id", "sep_token_id"),
     )
 )
-"""Keys of config.json that say nothing about an encoder's computation; not worth a line."""
+"""Keys of config.json that say nothing about an encoder's computation. They are not listed as unread."""
 
 
 RESIZE = "in transformers, model.resize_token_embeddings(len(tokenizer)) gives it the others"
-"""The way out of a checkpoint whose tokenizer has grown beyond its model."""
+"""The advice for a checkpoint whose tokenizer has more entries than its model has vectors."""
 
 
 @dataclass(frozen=True)
 class Pretrained:
-    """An encoder that somebody has trained.
+    """A trained encoder, as the start of training.
 
     Attributes:
-        source: where it came from.
+        source: where it came from, for messages.
         encoder: the architecture.
-        state: tensors by our names, fp32: the encoder's, and of the head what it had. The head is the
-            classifier's, or the one that predicts tokens, by what was asked for.
+        state: the fp32 tensors by our names: all of the encoder, and those of the task's head that there are.
         tokenizer: its tokenizer.
-        notes: what was ignored, renamed, converted or dropped, a line each.
-        sha256: of the weights as they were read.
-        moments: AdamW's, of a pretraining run that may go on; None where there are none.
-        lr: peak learning rate of that run.
+        notes: what was ignored, renamed, converted or dropped, one line each.
+        sha256: the hash of the files of weights.
+        moments: the file of AdamW's moments of a pretraining run that may go on; None if there is none.
+        lr: the peak learning rate of that run.
+        fixed: names of tensors that training leaves as they are, because the run never trained them.
     """
 
     source: str
@@ -80,6 +82,7 @@ class Pretrained:
     sha256: str
     moments: Path | None = None
     lr: float | None = None
+    fixed: frozenset[str] = frozenset()
 
 
 def load_pretrained(
@@ -88,12 +91,12 @@ def load_pretrained(
     """Reads a checkpoint directory.
 
     Args:
-        directory: the files.
-        task: whose head is kept, where the checkpoint has it.
-        source: what to call it; None for the directory's path.
+        directory: of the checkpoint.
+        task: the task that is trained. If the checkpoint has the form of its head, that is kept.
+        source: the name of the checkpoint for messages; None for the directory's path.
 
     Raises:
-        RunError: if something is missing, damaged, left over, or beyond what we compute; one line.
+        RunError: if something is missing, damaged or left over, or if we do not compute the architecture.
     """
     source = source or str(directory)
     if not directory.is_dir():
@@ -135,30 +138,35 @@ def load_pretrained(
 
 
 def _own(directory: Path, source: str, task: type[Task]) -> Pretrained:
-    """A run of ours: of its tensors those that the task has too, but for what belongs to its labels."""
-    found = load_model(directory)
-    encoder = found.described.encoder
+    """Reads a run of ours. Of its head it keeps the tensors that the task's head has too, but not those that
+    belong to its labels."""
+    trained = load_model(directory)
+    encoder = trained.described.encoder
     ours = task.blank().outline(encoder).state_dict().keys()
     state = {
         name: tensor
-        for name, tensor in found.model.state_dict().items()
+        for name, tensor in trained.model.state_dict().items()
         if name.startswith("encoder.") or (name in ours and task.keeps(name))
     }
     notes: tuple[str, ...] = ()
     if all(name.startswith("encoder.") for name in state):
         notes = ("the encoder is taken, and its head left behind",)
+    fixed = trained.described.computed
+    if fixed:
+        notes += ("its positions are sinusoidal; they become a table, which is not trained",)
     digest = hashlib.sha256(read(directory, WEIGHTS, LARGEST_WEIGHTS)).hexdigest()
+    start = Pretrained(source, encoder, state, trained.tokenizer, notes, digest, fixed=fixed)
     if not task.keeps_stable or not (directory / MOMENTS).is_file():
-        return Pretrained(source, encoder, state, found.tokenizer, notes, digest)
+        return start
     lr = read_json(directory, MOMENTS_RATE).get("lr")
     if not isinstance(lr, float) or not 0 < lr <= 1:
         raise RunError(f"{directory / MOMENTS_RATE}: lr {lr!r}; expected a number above 0, at most 1")
     notes += ("training goes on with the moments of AdamW that are there",)
-    return Pretrained(source, encoder, state, found.tokenizer, notes, digest, directory / MOMENTS, lr)
+    return dataclasses.replace(start, notes=notes, moments=directory / MOMENTS, lr=lr)
 
 
 def _encoder(fields: dict[str, Any]) -> EncoderConfig:
-    """Raises ValueError for what is out of range or of another type."""
+    """Makes an architecture of its fields. Raises ValueError for a value of another type or out of range."""
     types = get_type_hints(EncoderConfig)
     config = EncoderConfig(**{name: coerce(value, types[name]) for name, value in fields.items()})
     faults = check_encoder(config)
@@ -170,7 +178,7 @@ def _encoder(fields: dict[str, Any]) -> EncoderConfig:
 def _classifier(
     directory: Path, family: Family, encoder: EncoderConfig, tensors: dict[str, Tensor], notes: list[str]
 ) -> dict[str, Tensor]:
-    """Their tensors under our classifier's names, each accounted for; appends to `notes` what was done."""
+    """Returns their tensors under our classifier's names. Those without a place are added to `notes`."""
     model = outline(SequenceClassifier, encoder, 1)
     shapes = {name: tensor.shape for name, tensor in model.state_dict().items()}
     table = correspondence(family, shapes)
@@ -196,7 +204,7 @@ def _classifier(
 def _language_model(
     directory: Path, family: Family, encoder: EncoderConfig, tensors: dict[str, Tensor], notes: list[str]
 ) -> dict[str, Tensor]:
-    """Their tensors under the names of our masked language model, each accounted for."""
+    """Returns their tensors under the names of our masked language model; see `_classifier`."""
     shapes = {name: tensor.shape for name, tensor in language_model_outline(encoder).state_dict().items()}
     encoder_shapes = {name: shape for name, shape in shapes.items() if name.startswith("encoder.")}
     table = correspondence(family, encoder_shapes)
@@ -249,11 +257,11 @@ READERS: dict[HeadName, Reader] = {
     "sequence_classification": _classifier,
     "masked_language_model": _language_model,
 }
-"""How a published checkpoint becomes a model with each head."""
+"""The function that reads a published checkpoint for each form of head."""
 
 
 def _check_values(directory: Path, tensors: dict[str, Tensor], notes: list[str]) -> None:
-    """Refuses what is no finite number; notes what is not fp32."""
+    """Refuses values that are not finite numbers, and notes types other than fp32."""
     for name, tensor in tensors.items():
         if not (tensor.is_floating_point() and bool(tensor.isfinite().all())):
             raise RunError(f"{directory}: {name} holds values that are not finite numbers")
@@ -263,7 +271,7 @@ def _check_values(directory: Path, tensors: dict[str, Tensor], notes: list[str])
 
 
 def _is_fresh(our: str, names: tuple[str, ...], tensors: dict[str, Tensor]) -> bool:
-    """Whether it starts anew: the last projection, and of the head what the checkpoint does not have."""
+    """Whether our tensor is drawn anew: the last projection, and what is missing of the head."""
     if our.startswith("head.projection"):
         return True
     return our.startswith("head.") and any(name not in tensors for name in names)
@@ -272,8 +280,11 @@ def _is_fresh(our: str, names: tuple[str, ...], tensors: dict[str, Tensor]) -> b
 def _named(
     directory: Path, family: Family, tensors: dict[str, Tensor], places: set[str], notes: list[str]
 ) -> dict[str, Tensor]:
-    """Older names of the norms' tensors, and a bare encoder's without its prefix, as the table has them."""
-    found: dict[str, Tensor] = {}
+    """Returns the tensors under the names that the table has, and notes what was renamed.
+
+    Old checkpoints call the tensors of norms gamma and beta. A bare encoder has no prefix.
+    """
+    named: dict[str, Tensor] = {}
     renamed = prefixed = 0
     for theirs, tensor in tensors.items():
         name = theirs
@@ -284,11 +295,11 @@ def _named(
         bare = full in places or any(fnmatch.fnmatchcase(full, pattern) for pattern in family.dropped)
         if name not in places and bare:
             name, prefixed = full, prefixed + 1
-        if name in found:
+        if name in named:
             raise RunError(f"{directory}: {theirs} means {name}, which stands there too")
-        found[name] = tensor
+        named[name] = tensor
     if renamed:
         notes.append(f"{renamed} tensors named gamma and beta, now weight and bias")
     if prefixed:
         notes.append(f"{prefixed} tensors without the prefix {family.prefix}")
-    return found
+    return named

@@ -1,4 +1,4 @@
-"""The files of a published checkpoint's directory: regular files directly inside it, JSON and safetensors."""
+"""Reads the files of a published checkpoint: JSON and safetensors, directly inside its directory."""
 
 from __future__ import annotations
 
@@ -15,17 +15,18 @@ from custom_bert.files import LARGEST_JSON, parse_json
 from custom_bert.model_files.tensor_files import parse_tensors
 
 LARGEST_WEIGHTS = 1 << 40
-"""Bytes of a file of weights."""
+"""The most bytes that a file of weights may have."""
 
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 
 
 def read(directory: Path, name: str, limit: int = LARGEST_JSON) -> bytes:
-    """The bytes of a regular file directly inside the directory. A link may lead to another one there, or to
-    a blob of the hub's cache, which keeps its files so.
+    """Returns the bytes of a regular file directly inside the directory.
+
+    The file may be a link to another file there, or to a blob of the hub's cache, whose snapshots are links.
 
     Raises:
-        RunError: if there is none, or the name leads out of the directory.
+        RunError: if there is no such file, it has more than `limit` bytes, or it leads out of the directory.
     """
     path = directory / name
     if Path(name).name != name or name in (".", ".."):
@@ -45,8 +46,11 @@ def read(directory: Path, name: str, limit: int = LARGEST_JSON) -> bytes:
 
 
 def _is_kept_for(folder: Path, real: Path) -> bool:
-    """Whether a file lies in a directory, or is one of the blobs that the hub's cache keeps for a snapshot:
-    the repository's, or, since huggingface_hub 2, all repositories' in directories of two digits."""
+    """Whether a file is inside a directory, or is a blob that the hub's cache keeps for a snapshot.
+
+    Blobs are in a folder of the repository or, since huggingface_hub 2, in one folder for all repositories,
+    where they are divided by their first two digits.
+    """
     if real.parent == folder:
         return True
     if folder.parent.name != "snapshots":
@@ -56,10 +60,10 @@ def _is_kept_for(folder: Path, real: Path) -> bool:
 
 
 def read_json(directory: Path, name: str) -> dict[str, Any]:
-    """The object in a JSON file.
+    """Returns the object that a JSON file holds.
 
     Raises:
-        RunError: if it cannot be read, or holds something else.
+        RunError: if it cannot be read, is not valid JSON, or holds no object.
     """
     try:
         value = parse_json(read(directory, name))
@@ -71,26 +75,27 @@ def read_json(directory: Path, name: str) -> dict[str, Any]:
 
 
 def read_weights(directory: Path) -> tuple[dict[str, Tensor], str]:
-    """Every tensor of the directory's safetensors files, and the sha256 of their bytes in order.
+    """Returns all tensors of the directory's safetensors files, and the sha256 of the files' bytes in order.
 
     Raises:
-        RunError: if there are none, or one is damaged.
+        RunError: if there are no such files, one is damaged, or two of them hold the same tensor.
     """
-    found: dict[str, Tensor] = {}
+    tensors: dict[str, Tensor] = {}
     digest = hashlib.sha256()
     for name in _weight_files(directory):
         content = read(directory, name, LARGEST_WEIGHTS)
         digest.update(content)
         part = parse_tensors(directory / name, content)
-        twice = sorted(part.keys() & found.keys())
+        twice = sorted(part.keys() & tensors.keys())
         if twice:
             raise RunError(f"{directory / name}: {twice[0]} stands in another shard too")
-        found |= part
-    return found, digest.hexdigest()
+        tensors |= part
+    return tensors, digest.hexdigest()
 
 
 def _weight_files(directory: Path) -> list[str]:
-    if os.path.lexists(directory / WEIGHTS):  # also a link that leads nowhere, to be told as such
+    """Returns the names of the files that hold the weights."""
+    if os.path.lexists(directory / WEIGHTS):  # also a broken link: `read` names it
         return [WEIGHTS]
     if not os.path.lexists(directory / INDEX):
         pickled = sorted(p.name for p in directory.glob("*.bin"))
@@ -105,4 +110,4 @@ def _weight_files(directory: Path) -> list[str]:
 
 
 CONVERT = "convert it with transformers: AutoModel.from_pretrained(DIR).save_pretrained(DIR)"
-"""The way out of a checkpoint that is a pickle."""
+"""The advice for a checkpoint that is a pickle."""

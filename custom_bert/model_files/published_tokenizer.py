@@ -20,16 +20,16 @@ from custom_bert.model_files.published_files import read, read_json
 
 WORD_PIECE = ("BertTokenizer", "DistilBertTokenizer")
 BYTE_LEVEL = ("RobertaTokenizer",)
-"""Classes of tokenizer_config.json that the older files describe whole, also with Fast at the end."""
+"""The tokenizer classes, with or without "Fast" at the end, whose older files say all that splits a text."""
 
 SPECIALS: dict[tuple[str, ...], tuple[str, ...]] = {
     WORD_PIECE: SPECIAL_TOKENS,
     BYTE_LEVEL: ("<s>", "<pad>", "</s>", "<unk>", "<mask>"),
 }
-"""The tokens that these files' tokenizers take as a whole where they stand in a text."""
+"""The special tokens of these classes. In a text they are one token, and are not split."""
 
 ADDITIONS = ("added_tokens_decoder", "additional_special_tokens", "extra_special_tokens")
-"""Settings that name more of them."""
+"""Settings of tokenizer_config.json that name more special tokens."""
 
 FIXED: dict[str, tuple[Any, ...]] = {
     "word_tokenizer_type": ("basic",),
@@ -39,37 +39,40 @@ FIXED: dict[str, tuple[Any, ...]] = {
     "do_subword_tokenize": (True,),
     "never_split": ([],),
 }
-"""Settings of a WordPiece tokenizer that split texts otherwise than BERT, and the values that do not."""
+"""Settings by which a WordPiece tokenizer may split texts in another way than BERT, and BERT's values."""
 
 NO_AFFIXES = {"continuing_subword_prefix": None, "end_of_word_suffix": None}
+"""Byte-level BPE marks the beginnings of words by spaces, and has no affixes."""
 
 OTHER_CHECKPOINT = f"take a checkpoint whose tokenizer is {SUPPORTED}"
+"""The advice for a tokenizer that is not supported."""
 
 FOREIGN = {"*.model": SENTENCE_PIECE, "bpe.codes": "a fastBPE tokenizer, as BERTweet and PhoBERT have it"}
-"""Files of tokenizers that are not supported, and what they are."""
+"""Patterns of files of tokenizers that are not supported, and what these tokenizers are."""
 
 WAY_OUT = "save it with transformers: AutoTokenizer.from_pretrained(DIR).save_pretrained(DIR)"
+"""The advice for a tokenizer whose files do not say everything: transformers writes a tokenizer.json."""
 
 
 def read_tokenizer(directory: Path, config: dict[str, Any], most: int) -> TextTokenizer:
-    """The tokenizer of a checkpoint's directory.
+    """Reads the tokenizer of a checkpoint's directory.
 
     Args:
-        directory: the files.
-        config: of config.json, which may name the tokenizer's class.
-        most: entries that the model has vectors for.
+        directory: of the checkpoint.
+        config: the content of config.json, which may name the tokenizer's class.
+        most: the number of entries that the model has vectors for.
 
     Raises:
-        RunError: if there is none, it is damaged, or it splits texts in a way that its files do not tell.
+        RunError: if there is no tokenizer, it is damaged, or its files do not say how it splits texts.
     """
     _refuse_foreign(directory)
     try:
         settings: dict[str, Any] = {}
-        for name in ("special_tokens_map.json", "tokenizer_config.json"):  # the second counts more
+        for name in ("special_tokens_map.json", "tokenizer_config.json"):  # the second overrides the first
             settings |= read_json(directory, name) if _stands(directory, name) else {}
         if _stands(directory, "tokenizer.json"):
             content = read(directory, "tokenizer.json", LARGEST_FILE)
-            return parse_tokenizer(directory / "tokenizer.json", _as_told(content, settings))
+            return parse_tokenizer(directory / "tokenizer.json", _overridden(content, settings))
         kind = settings.get("tokenizer_class") or config.get("tokenizer_class")
         if _stands(directory, "vocab.txt"):
             _refuse(directory, "vocab.txt", kind, WORD_PIECE, settings)
@@ -88,57 +91,67 @@ def read_tokenizer(directory: Path, config: dict[str, Any], most: int) -> TextTo
 
 
 def _stands(directory: Path, *names: str) -> bool:
-    """Whether all of these files are there, or links, even those that lead nowhere: `read` tells of them."""
+    """Whether all of these files are there. A broken link counts, so that `read` can name it."""
     return all(os.path.lexists(directory / name) for name in names)
 
 
 def _refuse_foreign(directory: Path) -> None:
-    """Names a tokenizer of another kind, where the checkpoint has no tokenizer.json instead."""
+    """Refuses a tokenizer of an unsupported kind by its name, unless there is a tokenizer.json too."""
     if _stands(directory, "tokenizer.json"):
         return
     for pattern, kind in FOREIGN.items():
-        found = min(directory.glob(pattern), default=None)
-        if found is not None:
-            raise RunError(str(UnsupportedTokenizerError(str(found), kind, OTHER_CHECKPOINT)))
+        file = min(directory.glob(pattern), default=None)
+        if file is not None:
+            raise RunError(str(UnsupportedTokenizerError(str(file), kind, OTHER_CHECKPOINT)))
 
 
-SAID = (
+OVERRIDES = (
     ("normalizer", "BertNormalizer", "do_lower_case", "lowercase"),
     ("normalizer", "BertNormalizer", "strip_accents", "strip_accents"),
     ("normalizer", "BertNormalizer", "tokenize_chinese_chars", "handle_chinese_chars"),
     ("pre_tokenizer", "ByteLevel", "add_prefix_space", "add_prefix_space"),
 )
-"""Part and type in tokenizer.json, the setting of tokenizer_config.json, and the part's name for it."""
+"""A part of tokenizer.json and its type, a setting of tokenizer_config.json, and the part's field for it."""
 
 
-def _as_told(content: bytes, settings: dict[str, Any]) -> bytes:
-    """tokenizer.json with what tokenizer_config.json says otherwise: for the classes of BERT and RoBERTa
-    transformers follows the latter."""
+def _overridden(content: bytes, settings: dict[str, Any]) -> bytes:
+    """Returns tokenizer.json with the values of tokenizer_config.json where the two contradict each other.
+
+    transformers does so for the classes of BERT and RoBERTa. For others it takes tokenizer.json as it is.
+    """
     kind = str(settings.get("tokenizer_class", "")).removesuffix("Fast")
     if kind not in (*WORD_PIECE, *BYTE_LEVEL):
         return content
     try:
         value = parse_json(content)
     except ValueError:
-        return content  # the parser tells
+        return content  # the parser refuses it, with its reason
     changed = False
-    for part, form, setting, name in SAID:
-        found = value.get(part) if isinstance(value, dict) else None
+    for part, form, setting, name in OVERRIDES:
+        fields = value.get(part) if isinstance(value, dict) else None
         if (
-            not isinstance(found, dict)
-            or found.get("type") != form
+            not isinstance(fields, dict)
+            or fields.get("type") != form
             or not isinstance(settings.get(setting), bool)
         ):
             continue
-        changed |= found.get(name) != settings[setting]
-        found[name] = settings[setting]
+        changed |= fields.get(name) != settings[setting]
+        fields[name] = settings[setting]
     return json.dumps(value).encode() if changed else content
 
 
 def _refuse(
     directory: Path, files: str, kind: object, known: tuple[str, ...], settings: dict[str, Any]
 ) -> None:
-    """Refuses what would split texts in another way than these files alone say."""
+    """Refuses settings and files by which texts are split in another way than these files alone say.
+
+    Args:
+        directory: of the checkpoint.
+        files: the names of the older files, for messages.
+        kind: the tokenizer's class, or None.
+        known: the classes that these files describe.
+        settings: of tokenizer_config.json.
+    """
     if kind is not None and str(kind).removesuffix("Fast") not in known:
         raise RunError(
             f"{directory}: tokenizer_class is {kind!r}, of which {files} is not the whole; {WAY_OUT}; if "
@@ -155,28 +168,29 @@ def _refuse(
     for key, token in _named_tokens(settings):
         if token not in SPECIALS[known]:
             raise RunError(
-                f"{directory}: {key} names {shown(token)}, and {files} alone does not tell that a text may "
-                f"hold it whole; {WAY_OUT}"
+                f"{directory}: {key} names {shown(token)}, and {files} alone does not say that texts may "
+                f"hold it; {WAY_OUT}"
             )
 
 
 def _named_tokens(settings: dict[str, Any]) -> Iterator[tuple[str, object]]:
-    """Setting and token of every token that transformers takes as a whole where it stands in a text."""
+    """Yields (setting, token) for every token that transformers does not split if a text holds it."""
     for key, value in settings.items():
         if key.endswith("_token") and value is not None and not isinstance(value, bool):
-            found: list[Any] = [value]
+            tokens: list[Any] = [value]
         elif key in ADDITIONS and isinstance(value, (dict, list)):
-            found = list(value.values()) if isinstance(value, dict) else value
+            tokens = list(value.values()) if isinstance(value, dict) else value
         else:
             continue
-        for one in found:
+        for one in tokens:
             yield key, one.get("content") if isinstance(one, dict) else one
 
 
 def _word_piece(directory: Path, settings: dict[str, Any], most: int) -> TextTokenizer:
+    """Builds BERT's tokenizer from vocab.txt, with the defaults of its class in transformers."""
     content = read(directory, "vocab.txt")
     lines = content.rstrip().count(b"\n") + 1
-    if lines > most:  # before a tokenizer of so many is built
+    if lines > most:  # checked first, because building a tokenizer of a huge file takes long
         raise RunError(f"{directory / 'vocab.txt'}: {lines:,} lines, but the model has vectors for {most:,}")
     lowercase = bool(settings.get("do_lower_case", True))
     accents = settings.get("strip_accents")
@@ -190,7 +204,7 @@ def _word_piece(directory: Path, settings: dict[str, Any], most: int) -> TextTok
 
 
 def _byte_level(directory: Path, settings: dict[str, Any]) -> TextTokenizer:
-    """Byte-level BPE (Radford et al. 2019), as RoBERTa published it."""
+    """Builds RoBERTa's byte-level BPE (Radford et al. 2019) from vocab.json and merges.txt."""
     what = "vocab.json and merges.txt do not fit"
     try:
         lines = read(directory, "merges.txt").decode("utf-8").split("\n")
@@ -207,6 +221,6 @@ def _byte_level(directory: Path, settings: dict[str, Any]) -> TextTokenizer:
     tokenizer.decoder = decoders.ByteLevel()
     special = [token for token in SPECIALS[BYTE_LEVEL][:-1] if tokenizer.token_to_id(token) is not None]
     tokenizer.add_special_tokens(special)
-    if tokenizer.token_to_id("<mask>") is not None:
+    if tokenizer.token_to_id("<mask>") is not None:  # in RoBERTa it takes the space before it
         tokenizer.add_special_tokens([AddedToken("<mask>", lstrip=True, special=True)])
     return TextTokenizer(tokenizer, str(directory))

@@ -1,4 +1,5 @@
-"""RoBERTa: BERT's post-norm layers, positions from padding_idx + 1, `RobertaForSequenceClassification`."""
+"""The family `roberta`: BERT's post-norm layers with positions from pad_token_id + 1, as in
+`RobertaForSequenceClassification`."""
 
 from __future__ import annotations
 
@@ -38,7 +39,7 @@ MASKED = MaskedHead(
     bias="lm_head.bias",
     tied=("lm_head.decoder.weight", "lm_head.decoder.bias"),
 )
-"""The prediction head, alike in RoBERTa and its pre-norm form."""
+"""The prediction head, which RoBERTa and its pre-norm form share."""
 
 FAMILY = Family(
     model_type="roberta",

@@ -1,4 +1,5 @@
-"""RoBERTa-PreLayerNorm: pre-norm, positions from padding_idx + 1, first token to a dense-tanh head."""
+"""The family `roberta-prelayernorm`: RoBERTa with pre-norm layers and a final norm, as in
+`RobertaPreLayerNormForSequenceClassification`."""
 
 from __future__ import annotations
 

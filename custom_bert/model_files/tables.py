@@ -1,8 +1,8 @@
-"""Reversible, strict tables between our tensor names and those of Hugging Face's classes.
+"""Tables between our tensor names and those of Hugging Face's classes, for both directions.
 
-A family is data: rows of (our module, their modules). One of ours that is several of theirs (the fused
-queries, keys and values of BERT) is split and joined along the first axis. Both directions consume every
-tensor exactly once, keep every byte, and refuse what is missing or left over.
+A family is data: rows of (our module, their modules). If one module of ours is several of theirs, as our
+fused queries, keys and values are in BERT, its tensors are split and joined along the first axis. Both
+directions use every tensor exactly once, keep every byte, and refuse tensors that are missing or left over.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ from custom_bert.config import coerce
 from custom_bert.presets import EncoderConfig
 
 Row = tuple[str, tuple[str, ...]]
-
+"""Our module, and the modules of theirs that it is."""
 
 ACTIVATIONS = {"gelu": "gelu", "gelu_tanh": "gelu_pytorch_tanh", "relu": "relu"}
-"""Our activation -> Hugging Face's name."""
+"""Hugging Face's name of each of our activations."""
 
 THEIR_ACTIVATIONS = {theirs: ours for ours, theirs in ACTIVATIONS.items()} | {
     "gelu_new": "gelu_tanh",
     "gelu_fast": "gelu_tanh",
 }
-"""Their activation -> ours; three of theirs are one formula."""
+"""Our name of each of their activations. Three of theirs are the same formula."""
 
 
 class Keys:
-    """A published config.json, read key by key, so that what nobody asked for can be listed.
+    """A published config.json that is read key by key, so that the unread keys can be listed.
 
     Args:
         values: the JSON object.
@@ -41,10 +41,10 @@ class Keys:
         self._values, self._read = values, set[str]()
 
     def get(self, key: str, kind: type, default: Any = None) -> Any:
-        """A key's value as `kind`, or the default that transformers' class has.
+        """Returns a key's value as `kind`, or the default, which is that of transformers' class.
 
         Raises:
-            ValueError: if it is missing and has no default, or is of another type.
+            ValueError: if the key is missing and has no default, or if its value has another type.
         """
         self._read.add(key)
         value = self._values.get(key)
@@ -62,30 +62,33 @@ class Keys:
             raise ValueError(f"{key}: {error}, got {value!r}") from error
 
     def part(self, key: str, inner: str) -> dict[str, Any]:
-        """An object inside an object.
+        """Returns the object at `inner` inside the object at `key`.
 
         Raises:
-            ValueError: if it is missing or none.
+            ValueError: if one of them is missing, or is no object.
         """
         return Keys(self.get(key, dict)).get(inner, dict)  # type: ignore[no-any-return]
 
     def activation(self, key: str) -> str:
-        """Our name of an activation.
+        """Returns our name of the activation that a key names; gelu if the key is missing.
 
         Raises:
-            ValueError: if we do not have it.
+            ValueError: if we do not have this activation.
         """
         name = self.get(key, str, "gelu")
-        found = THEIR_ACTIVATIONS.get(name)
-        if found is None:
+        ours = THEIR_ACTIVATIONS.get(name)
+        if ours is None:
             raise ValueError(f"{key} is {name!r}; known are {', '.join(THEIR_ACTIVATIONS)}")
-        return found
+        return ours
 
     def refuse(self, **wanted: tuple[Any, ...]) -> None:
-        """Raises ValueError for keys that change the computation and are not what we compute.
+        """Refuses values that stand for a computation that we do not have.
 
         Args:
-            wanted: key -> the values that we compute; a missing key is one of them.
+            wanted: the values of each key that we compute. A key that is missing or null is always accepted.
+
+        Raises:
+            ValueError: naming the first other value.
         """
         for key, allowed in wanted.items():
             self._read.add(key)
@@ -94,7 +97,7 @@ class Keys:
                 raise ValueError(f"{key} is {value!r}; known are {', '.join(map(repr, allowed)) or 'none'}")
 
     def ignored(self) -> list[str]:
-        """Keys that nobody has asked for, sorted."""
+        """Returns the keys that have not been read, sorted."""
         return sorted(self._values.keys() - self._read)
 
 
@@ -103,10 +106,10 @@ class MaskedHead:
     """Where a family's masked language model keeps its prediction head.
 
     Attributes:
-        model: the class.
-        dense, norm: modules.
-        bias: the tensor, of the decoder.
-        tied: tensors that published checkpoints may carry as copies of the token table and of the bias.
+        model: the name of the class.
+        dense, norm: their modules.
+        bias: their tensor with the decoder's bias.
+        tied: tensors that published checkpoints may hold as copies of the token table and of the bias.
     """
 
     model: str
@@ -116,30 +119,30 @@ class MaskedHead:
     tied: tuple[str, ...]
 
     def names(self, our_keys: Iterable[str]) -> dict[str, str]:
-        """Tensors of our prediction head -> theirs."""
+        """Returns their name of each tensor of our prediction head."""
         places = {"dense": self.dense, "norm": self.norm}
-        found = {}
+        theirs = {}
         for key in our_keys:
             module, _, kind = key.rpartition(".")
-            found[key] = f"{places[module]}.{kind}" if module else self.bias
-        return found
+            theirs[key] = f"{places[module]}.{kind}" if module else self.bias
+        return theirs
 
 
 @dataclass(frozen=True)
 class Family:
-    """How one Hugging Face family writes down what is ours.
+    """How one Hugging Face family stores our models.
 
     Attributes:
-        model_type: of its config.json.
-        classifier: the class that the rows describe.
-        prefix: of the encoder's tensors there; a bare encoder is published without it.
-        rows: (our module, their modules); `{i}` stands for the layer.
-        config: (architecture, number of labels) -> the keys of config.json that the computation needs;
-            raises ValueError for what the family cannot express.
-        read: the way back: the keys of a published config.json -> fields of `EncoderConfig`; raises
-            ValueError for what we do not compute.
-        dropped: patterns of tensors that published checkpoints carry and a classifier of ours does not.
-        masked: its masked language model.
+        model_type: the value of `model_type` in its config.json.
+        classifier: the name of the class that the rows describe.
+        prefix: the first part of the names of the encoder's tensors. A bare encoder is published without it.
+        rows: (our module, their modules); `{i}` is the number of the layer.
+        config: returns the keys of config.json that the computation needs, from an architecture and the
+            number of labels. It raises ValueError for an architecture that the family cannot express.
+        read: the way back: returns fields of `EncoderConfig` from the keys of a published config.json. It
+            raises ValueError for what we do not compute.
+        dropped: patterns of names of tensors that published checkpoints hold and our classifiers do not need.
+        masked: the head of its masked language model.
     """
 
     model_type: str
@@ -153,13 +156,13 @@ class Family:
 
 
 def correspondence(family: Family, our_keys: Iterable[str]) -> dict[str, tuple[str, ...]]:
-    """Our tensor name -> their tensor names.
+    """Returns their tensor names for each of our tensor names.
 
     Raises:
         ValueError: listing our names that no row covers.
     """
     rows = dict(family.rows)
-    found: dict[str, tuple[str, ...]] = {}
+    names: dict[str, tuple[str, ...]] = {}
     unknown = []
     for key in our_keys:
         module, _, kind = key.rpartition(".")
@@ -169,14 +172,14 @@ def correspondence(family: Family, our_keys: Iterable[str]) -> dict[str, tuple[s
         if theirs is None:
             unknown.append(key)
         else:
-            found[key] = tuple(f"{name.replace('{i}', layer)}.{kind}" for name in theirs)
+            names[key] = tuple(f"{name.replace('{i}', layer)}.{kind}" for name in theirs)
     if unknown:
         raise ValueError(f"{family.model_type} has no place for {', '.join(unknown)}")
-    return found
+    return names
 
 
 def to_hugging_face(family: Family, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Our state_dict under their names.
+    """Returns our state dict under their names.
 
     Raises:
         ValueError: listing our names that no row covers.
@@ -189,8 +192,10 @@ def to_hugging_face(family: Family, state: Mapping[str, Tensor]) -> dict[str, Te
 
 
 def masked_to_hugging_face(family: Family, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The state_dict of our masked language model under their names; the decoder is the token table there
-    too."""
+    """Returns the state dict of our masked language model under their names.
+
+    The decoder's matrix is not written: their classes, too, take the token table for it.
+    """
     encoder = {name: tensor for name, tensor in state.items() if name.startswith("encoder.")}
     names = family.masked.names(state.keys() - encoder.keys())
     return {
@@ -202,15 +207,12 @@ def masked_to_hugging_face(family: Family, state: Mapping[str, Tensor]) -> dict[
 def from_hugging_face(
     family: Family, state: Mapping[str, Tensor], shapes: Mapping[str, torch.Size]
 ) -> dict[str, Tensor]:
-    """Their state_dict under our names.
+    """Returns their state dict under our names. A tensor that is one of theirs shares its memory.
 
     Args:
         family: the table.
-        state: theirs.
-        shapes: our names and shapes, as of a model on the meta device.
-
-    Returns:
-        Tensors that are one of theirs share its memory.
+        state: their tensors by name.
+        shapes: our names and shapes, as those of a model on the meta device.
 
     Raises:
         ValueError: naming tensors that are missing, left over, or of another shape.
@@ -234,7 +236,7 @@ def from_hugging_face(
 
 
 def require(config: EncoderConfig, model_type: str, **wanted: object) -> None:
-    """Raises ValueError naming the fields of `config` that the family cannot express."""
+    """Raises ValueError naming the fields of `config` whose values are not the wanted ones."""
     wrong = [
         f"{name} is {getattr(config, name)!r}, not {value!r}"
         for name, value in wanted.items()
@@ -245,6 +247,6 @@ def require(config: EncoderConfig, model_type: str, **wanted: object) -> None:
 
 
 def _some(names: list[str]) -> str:
-    """The first of many."""
+    """Joins the first ten names, and says how many more there are."""
     more = f" and {len(names) - 10:,} more" if len(names) > 10 else ""
     return ", ".join(names[:10]) + more

@@ -1,7 +1,8 @@
-"""safetensors files, written from the tensors where they lie, read into memory, never mapped.
+"""safetensors files: written without a second copy in memory, and read into memory instead of being mapped.
 
-The library writes from a second copy in memory, or by itself beside `files.py`, without making anything
-durable; the format (https://github.com/huggingface/safetensors, "Format") takes a few lines. It reads.
+We write them ourselves, because the library needs a second copy in memory or opens the file itself, and then
+the file is not durable as `files` makes it. The format takes a few lines
+(https://github.com/huggingface/safetensors, "Format"). Reading is left to the library.
 """
 
 from __future__ import annotations
@@ -26,24 +27,24 @@ NAMES = {
     torch.int64: "I64",
     torch.uint8: "U8",
 }
-"""The format's names of the types that we write."""
+"""The format's name of each type that we write."""
 
 LONGEST_NAME = 300
-"""Characters of a tensor's name."""
+"""The most characters that a tensor's name may have, in a file that we read."""
 
 ALIGNMENT = 8
-"""Bytes of which the header's length is a multiple."""
+"""The header's length is a multiple of this number of bytes, so that tensors begin at such addresses."""
 
 
 def write_tensors(
     sink: Sink, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None
 ) -> None:
-    """Writes a safetensors file; one tensor at a time is copied, and only if it is not contiguous on the CPU.
+    """Writes a safetensors file. It copies only tensors that are not contiguous on the CPU, one at a time.
 
     Args:
-        sink: where to; see `files.writing` and `files.creating`.
-        tensors: by name.
-        metadata: for the header.
+        sink: the file; see `files.writing` and `files.creating`.
+        tensors: the tensors by name.
+        metadata: strings for the header.
     """
     header: dict[str, object] = {"__metadata__": dict(metadata)} if metadata else {}
     at = 0
@@ -66,11 +67,11 @@ def write_tensors(
 
 
 def parse_tensors(path: Path, content: bytes) -> dict[str, Tensor]:
-    """The tensors of a safetensors file.
+    """Returns the tensors of a safetensors file by name.
 
     Args:
-        path: for messages.
-        content: its bytes.
+        path: of the file, for messages.
+        content: the bytes of the file.
 
     Raises:
         RunError: if it is damaged, or holds a type that torch does not have.

@@ -1,1 +1,1 @@
-"""Modules: layers, encoder, heads; and their evaluation."""
+"""The models: layers, encoder and heads, and how they run over batches without gradients."""

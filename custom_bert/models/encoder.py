@@ -1,4 +1,4 @@
-"""The encoder: embeddings, layers, final norm; and how weights start.
+"""The encoder: embeddings, layers and the final norm, and how their weights are drawn.
 
 Shapes: T rows, R rows that are read, N sequences, M masked rows, D hidden.
 """
@@ -20,7 +20,7 @@ from custom_bert.presets import EncoderConfig
 
 
 class Embeddings(nn.Module):
-    """Token vectors, plus positions and row 0 of the token types where the architecture has them."""
+    """Token vectors, plus position vectors and the vector of token type 0 where the architecture has them."""
 
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
@@ -37,7 +37,7 @@ class Embeddings(nn.Module):
         self.dropout = Dropout(config.hidden_dropout)
 
     def forward(self, batch: Batch) -> Tensor:
-        """(T,) token ids -> (T, D)."""
+        """Returns the (T, D) vectors of the batch's (T,) token ids."""
         x_TD = self.token(batch.input_ids_T)
         if self.position is not None:
             x_TD = x_TD + self.position(batch.positions_T + self.offset)
@@ -51,10 +51,10 @@ class Encoder(nn.Module):
     """A BERT-class encoder over packed rows.
 
     Args:
-        config: the architecture. Weights start as the preset's papers say, from torch's generator.
+        config: the architecture. `initialise` draws the weights from torch's generator.
 
     Attributes:
-        skip_unread: whether the last layer leaves out what only unread rows need; changes no result.
+        skip_unread: whether the last layer leaves out what only unread rows need. It changes no result.
     """
 
     def __init__(self, config: EncoderConfig) -> None:
@@ -67,11 +67,11 @@ class Encoder(nn.Module):
         initialise(self, config)
 
     def forward(self, batch: Batch, read: Literal["all", "first", "targets"] = "all") -> Tensor:
-        """Hidden vectors, (R, D); rows of padding are not defined.
+        """Computes hidden vectors, (R, D). The values in rows of padding are undefined.
 
-        Nothing mixes rows after the last layer's attention. So where only some rows are read, the last layer
-        computes queries, MLP and norms for those alone: a first-token classifier of two layers saves two
-        fifths of its matrix products.
+        No operation after the last layer's attention mixes rows. So if only some rows are read, the last
+        layer computes queries, MLP and norms for these rows alone. A classifier of two layers that reads
+        first tokens saves two fifths of its matrix products.
 
         Args:
             batch: token rows and their layout.
@@ -101,6 +101,7 @@ class Encoder(nn.Module):
 
     @staticmethod
     def _read(batch: Batch, read: Literal["all", "first", "targets"]) -> ReadRows | None:
+        """Returns the rows that are read, or None if all of them are."""
         if read == "all":
             return None
         if read == "first":
@@ -109,7 +110,10 @@ class Encoder(nn.Module):
         return ReadRows.of(batch.targets.rows_M, first=False)
 
     def _rope(self, positions_T: Tensor) -> dict[bool, RopeTables]:
-        """Tables for global layers (False) and, where there are local ones, for those (True)."""
+        """Returns the rotary tables of global layers (key False) and, if there are any, of local ones (True).
+
+        Layers of one kind share a base, so each table is computed once for a batch.
+        """
         config = self.config
         if config.position != "rope":
             return {}
@@ -119,19 +123,23 @@ class Encoder(nn.Module):
         return tables
 
     def set_kernel(self, kernel: Kernel | None) -> None:
-        """Makes every layer use one attention kernel; None restores the rule of `choose_kernel`."""
+        """Makes every layer use one attention kernel. None lets `choose_kernel` decide again."""
         for layer in self.layers:
             assert isinstance(layer, EncoderLayer)
             layer.attn.kernel = kernel
 
     def freeze(self, layers: int) -> None:
-        """Keeps the weights of the lowest layers, and of the embeddings, as they are; 0 for none."""
+        """Excludes the embeddings and the lowest layers from training.
+
+        Args:
+            layers: the number of layers, from the lowest up. 0 freezes nothing.
+        """
         frozen = [self.embeddings, *self.layers[:layers]] if layers else []
         for module in frozen:
             module.requires_grad_(False)
 
     def set_dropout(self, hidden: float, attention: float) -> None:
-        """Changes the dropout of embeddings, sublayer outputs and attention weights."""
+        """Sets the dropout rates of embeddings and sublayer outputs (hidden), and of attention weights."""
         self.embeddings.dropout.p = hidden
         for layer in self.layers:
             assert isinstance(layer, EncoderLayer)
@@ -139,13 +147,14 @@ class Encoder(nn.Module):
 
 
 def initialise(module: nn.Module, config: EncoderConfig) -> None:
-    """Starts every weight below `module`; biases 0, norms 1.
+    """Draws every weight below `module` from a normal distribution, cut off at two standard deviations.
 
-    Embeddings, and all matrices of post-norm encoders: a normal of standard deviation 0.02, cut off at two
-    deviations (Devlin et al. 2018, BERT's released code). Matrices of pre-norm encoders: deviation
-    1 / sqrt(hidden_size) (LeCun et al. 1998, "Efficient BackProp", section 4.6), which keeps the signal's
-    size at any width where 0.02 lets narrow models fade out (docs/decisions/0003); the two projections that
-    write into the residual stream are also divided by sqrt(2 x layers) (Radford et al. 2019, section 2.3).
+    Embeddings, and all matrices of post-norm encoders, have the deviation 0.02 (Devlin et al. 2018, BERT's
+    released code). Matrices of pre-norm encoders have the deviation 1 / sqrt(hidden_size) (LeCun et al. 1998,
+    "Efficient BackProp", section 4.6). It keeps the size of the signal at any width, while with 0.02 the
+    signal fades in narrow models (docs/decisions/0003). The two projections that write into the residual
+    stream are also divided by sqrt(2 x layers) (Radford et al. 2019, section 2.3). Biases become 0. Norms
+    keep their ones.
     """
     pre = config.norm == "pre"
     depth = math.sqrt(2 * config.num_hidden_layers)

@@ -1,8 +1,7 @@
-"""Classification: pooling, and heads of the form that each family's Hugging Face class has.
+"""Classification: pooling, and one head for each form that Hugging Face's classes have.
 
-A classifier trained here can be exported exactly because its head has the same operations in the same
-order: `BertForSequenceClassification`, `RobertaPreLayerNormForSequenceClassification` and
-`ModernBertForSequenceClassification`.
+A classifier can be exported exactly, because its head has the operations of the family's class in the same
+order, such as those of `BertForSequenceClassification` or `ModernBertForSequenceClassification`.
 
 Shapes: T rows, N sequences, D hidden, C classes.
 """
@@ -24,7 +23,7 @@ from custom_bert.presets import EncoderConfig, Head
 
 
 def mean_pool(hidden_TD: Tensor, layout: Layout) -> Tensor:
-    """(T, D) -> (N, D): the mean of each sequence's tokens."""
+    """Returns (N, D), the mean of the vectors of each sequence's tokens, without padding."""
     sums = []
     for hidden_NSD, mask in zip(layout.split(hidden_TD), layout.key_masks, strict=True):
         if mask is not None:
@@ -41,15 +40,20 @@ HEAD_ACTIVATIONS: dict[Head, Callable[[Tensor], Tensor]] = {
     "distilbert": F.relu,
     "modernbert": F.gelu,
 }
+"""The activation after the dense layer of each form."""
 
 
 class ClassificationHead(nn.Module):
-    """Pooled hidden vectors to logits.
+    """Turns pooled hidden vectors into logits. The form is that of the family's Hugging Face class:
 
     - bert: dense, tanh (the pooler), dropout, projection;
     - roberta: dropout, dense, tanh, dropout, projection;
     - distilbert: dense, relu, dropout, projection;
     - modernbert: dense without bias, gelu, norm, dropout, projection.
+
+    Args:
+        config: the architecture, which names the form.
+        num_labels: C.
     """
 
     def __init__(self, config: EncoderConfig, num_labels: int) -> None:
@@ -66,7 +70,7 @@ class ClassificationHead(nn.Module):
         self.projection = nn.Linear(config.hidden_size, num_labels)
 
     def forward(self, pooled_ND: Tensor) -> Tensor:
-        """(N, D) -> (N, C)."""
+        """Returns the (N, C) logits of (N, D) pooled vectors."""
         if self.form == "roberta":
             pooled_ND = self.dropout(pooled_ND)
         dense_ND = self.dense(pooled_ND)
@@ -91,18 +95,25 @@ class SequenceClassifier(nn.Module):
         initialise(self.head, config)
 
     def forward(self, batch: Batch) -> Tensor:
-        """Logits, (N, C); of windows, the mean of each text's."""
+        """Returns logits, (N, C). If the sequences are windows, it returns the mean logits of each text."""
         if self.config.pooling == "cls":
             pooled_ND = self.encoder(batch, "first")
         else:
             pooled_ND = mean_pool(self.encoder(batch), batch.layout)
+        # with a round number of rows, so that the products have few shapes
         logits_NC: Tensor = self.head(filled_up(pooled_ND))[: len(pooled_ND)]
         return logits_NC if batch.windows is None else batch.windows.mean(logits_NC)
 
 
+FIRST_THRESHOLD = 0.5
+"""Every label's threshold before the first evaluation has chosen one."""
+
+
 class ThresholdClassifier(SequenceClassifier):
-    """A sequence classifier for texts with any number of labels, and the probability from which on each label
-    is given. The thresholds stand among the weights, so that neither is ever kept without the other.
+    """A sequence classifier for texts with any number of labels, with a threshold for each label: the label
+    is predicted if its probability reaches the threshold.
+
+    The thresholds are a buffer of the model, so that weights and thresholds are always saved together.
 
     Args:
         config: the architecture.
@@ -113,4 +124,4 @@ class ThresholdClassifier(SequenceClassifier):
 
     def __init__(self, config: EncoderConfig, num_labels: int) -> None:
         super().__init__(config, num_labels)
-        self.register_buffer("thresholds_C", torch.full((num_labels,), 0.5))
+        self.register_buffer("thresholds_C", torch.full((num_labels,), FIRST_THRESHOLD))

@@ -1,4 +1,7 @@
-"""One encoder layer with four norm slots: post-norm BERT, pre-norm RoBERTa and ModernBERT are data.
+"""One encoder layer with four norm slots.
+
+Post-norm BERT, pre-norm RoBERTa and ModernBERT differ only in their `EncoderConfig`: it says which slots hold
+a norm and which hold `Identity`.
 
 Shapes: T rows, R rows that are read, D hidden, H heads, K head width, F MLP width.
 """
@@ -21,19 +24,21 @@ from custom_bert.ops.rope import apply_rope
 from custom_bert.presets import EncoderConfig
 
 RopeTables = tuple[Tensor, Tensor]
+"""Cosines and sines; see `ops.rope.rope_tables`."""
 
 READ_MULTIPLE = 32
-"""Rows that are read are filled up to a multiple of this, so that their products have few shapes too."""
+"""The number of read rows is filled up to a multiple of this, so that their matrix products have few
+different shapes. On a CPU oneDNN builds a kernel for each shape (`ops.matmul_attention`)."""
 
 
 @dataclass(frozen=True)
 class ReadRows:
-    """The rows whose output is read, where that is not all of them: what other rows would need is left out.
+    """The rows whose output is read. What only other rows would need is not computed.
 
     Attributes:
-        rows_R: (R,) indices of rows, repetitions at the end included.
-        count: rows that are read; what follows makes the number round, so that products have few shapes.
-        first: whether they are the first token of every sequence, in order.
+        rows_R: (R,) indices of rows. After the first `count` the index 0 is repeated, which makes R round.
+        count: the number of rows that are read.
+        first: whether they are the first tokens of all sequences, in order.
     """
 
     rows_R: Tensor
@@ -42,14 +47,19 @@ class ReadRows:
 
     @staticmethod
     def of(rows_R: Tensor, *, first: bool) -> ReadRows:
-        """Of rows without repetitions."""
+        """Fills row indices up to a multiple of `READ_MULTIPLE`.
+
+        Args:
+            rows_R: different indices.
+            first: see the attribute.
+        """
         count = len(rows_R)
         more = rows_R.new_zeros(round_up(count, READ_MULTIPLE) - count)
         return ReadRows(torch.cat([rows_R, more]), count, first)
 
 
 def filled_up(x_RD: Tensor) -> Tensor:
-    """Rows of zeros at the end make the number of rows a multiple of `READ_MULTIPLE`."""
+    """Appends rows of zeros, so that the number of rows is a multiple of `READ_MULTIPLE`."""
     return F.pad(x_RD, (0, 0, 0, round_up(len(x_RD), READ_MULTIPLE) - len(x_RD)))
 
 
@@ -61,7 +71,7 @@ ACTIVATIONS: dict[Activation, Callable[[Tensor], Tensor]] = {
 
 
 def make_norm(config: EncoderConfig, present: bool = True) -> nn.Module:
-    """A LayerNorm over D, or `Identity` for an empty slot."""
+    """Returns a LayerNorm over D, or `Identity` if the slot is empty."""
     if not present:
         return nn.Identity()
     return nn.LayerNorm(config.hidden_size, eps=config.norm_eps, bias=config.bias)
@@ -72,7 +82,7 @@ class SelfAttention(nn.Module):
 
     Args:
         config: the architecture.
-        layer: index from 0; decides between the local window and the whole sequence.
+        layer: its index from 0, by which attention reaches the local window or the whole sequence.
     """
 
     def __init__(self, config: EncoderConfig, layer: int) -> None:
@@ -88,8 +98,14 @@ class SelfAttention(nn.Module):
     def forward(
         self, x_TD: Tensor, layout: Layout, rope: RopeTables | None, read: ReadRows | None = None
     ) -> Tensor:
-        """(T, D) -> (T, D), or (R, D) of the rows that are read; `rope` holds the tables of this layer's
-        base, if there are any."""
+        """Returns (T, D), or (R, D) if only some rows are read.
+
+        Args:
+            x_TD: the hidden vectors.
+            layout: where the sequences lie.
+            rope: tables for the rotary base of this layer; None for an architecture without rotation.
+            read: the rows whose output is read; None for all.
+        """
         dropout = self.dropout if self.training else 0.0
         if read is not None and read.first and can_attend_from_first(layout, self.kernel):
             out_RHK = self._from_first(x_TD, layout, rope, read, dropout)
@@ -105,13 +121,13 @@ class SelfAttention(nn.Module):
         return out_RD
 
     def _heads(self, x: Tensor, parts: int) -> Tensor:
-        """(R, parts D) -> (R, parts, H, K)."""
+        """Divides (R, parts x D) into heads, (R, parts, H, K)."""
         return x.view(len(x), parts, self.num_heads, -1)
 
     def _from_first(
         self, x_TD: Tensor, layout: Layout, rope: RopeTables | None, read: ReadRows, dropout: float
     ) -> Tensor:
-        """Queries of first tokens alone, keys and values of all: (T, D) -> (R, H, K)."""
+        """Computes queries for the first tokens alone, keys and values for all rows. Returns (R, H, K)."""
         width = x_TD.shape[1]
         weight_q, weight_kv = self.qkv.weight[:width], self.qkv.weight[width:]
         bias = self.qkv.bias
@@ -127,7 +143,11 @@ class SelfAttention(nn.Module):
 
 
 class Mlp(nn.Module):
-    """up, activation, down; gated (GeGLU, Shazeer 2020, arXiv 2002.05202): activation(up) x gate, down."""
+    """The feed-forward sublayer: down(activation(up(x))).
+
+    If it is gated (GeGLU, Shazeer 2020, arXiv 2002.05202), it is down(activation(up(x)) * gate(x)). One
+    matrix computes up and gate.
+    """
 
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
@@ -138,7 +158,7 @@ class Mlp(nn.Module):
         self.down = nn.Linear(config.intermediate_size, config.hidden_size, bias=config.bias)
 
     def forward(self, x_TD: Tensor) -> Tensor:
-        """(T, D) -> (T, D)."""
+        """Returns (T, D)."""
         hidden_TF = self.up(x_TD)
         if self.gated:
             up_TF, gate_TF = hidden_TF.chunk(2, dim=-1)
@@ -166,7 +186,7 @@ class EncoderLayer(nn.Module):
     def forward(
         self, x_TD: Tensor, layout: Layout, rope: RopeTables | None, read: ReadRows | None = None
     ) -> Tensor:
-        """(T, D) -> (T, D), or (R, D) of the rows that are read."""
+        """Returns (T, D), or (R, D) if only some rows are read. See `SelfAttention.forward`."""
         attended_RD = self.attn(self.attn_in_norm(x_TD), layout, rope, read)
         x_RD = (x_TD if read is None else x_TD[read.rows_R]) + self.dropout(attended_RD)
         x_RD = self.attn_out_norm(x_RD)

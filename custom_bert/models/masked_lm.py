@@ -1,6 +1,6 @@
-"""Masked language modelling: predicts the hidden tokens, at their rows only, with tied vectors.
+"""Masked language modelling: the model predicts hidden tokens, and computes logits for their rows only.
 
-The head has the operations of the family's Hugging Face class, so that it loads and exports exactly.
+The prediction head has the operations of the family's Hugging Face class, so it loads and exports exactly.
 
 Shapes: T rows, M masked rows, D hidden, V vocabulary.
 """
@@ -18,12 +18,13 @@ from custom_bert.ops.losses import linear_cross_entropy_sum
 
 
 class MaskedLanguageModel(nn.Module):
-    """An encoder with BERT's prediction head: dense, activation, norm, then the token table as the decoder,
-    with a bias (Devlin et al. 2018; the families' Hugging Face heads have this form). The activation is the
-    encoder's in `bert` and `distilbert`, gelu in the others.
+    """An encoder with BERT's prediction head (Devlin et al. 2018): dense, activation, norm, decoder.
+
+    The decoder's matrix is the table of token vectors, and it has a bias of its own. The activation is the
+    encoder's in the families `bert` and `distilbert`, and gelu in the others.
 
     Args:
-        encoder: shared, not copied.
+        encoder: the encoder. It is shared, not copied: a classifier may hold the same one.
     """
 
     def __init__(self, encoder: Encoder) -> None:
@@ -37,8 +38,8 @@ class MaskedLanguageModel(nn.Module):
         initialise(self.dense, config)
 
     def forward(self, batch: Batch) -> Tensor:
-        """Logits of the masked rows, (M, V); while training the sum of their losses, (), for which
-        the logits never exist at once."""
+        """Returns the logits of the masked rows, (M, V). In training mode it returns the sum of their losses,
+        (), because all logits at once would take the most memory of a step."""
         hidden_MD = self.encoder(batch, "targets")
         count, table_VD = len(hidden_MD), self.encoder.embeddings.token.weight
         hidden_RD = self.norm(self.activation(self.dense(filled_up(hidden_MD))))

@@ -1,4 +1,4 @@
-"""A model over batches without gradients: its outputs as they stream by, or in input order."""
+"""Runs a model over batches without gradients, and puts the outputs into the order of the inputs."""
 
 from __future__ import annotations
 
@@ -19,13 +19,15 @@ def outputs_of(
     device: torch.device,
     autocast: Callable[[], AbstractContextManager[object]] = nullcontext,
 ) -> Iterator[tuple[Batch, Tensor]]:
-    """Each batch with the model's output (N, K) in fp32, in evaluation mode; the model's mode is put back.
+    """Yields each batch with the model's output, (N, K) in fp32.
+
+    The model is in evaluation mode meanwhile. Afterwards it is in the mode that it was in.
 
     Args:
         model: maps a `Batch` to (N, K): logits, or vectors, of each text.
         batches: on any device.
         device: where the model is.
-        autocast: makes the context of a forward pass; fp32 by default.
+        autocast: returns the context of a forward pass; by default passes compute in fp32.
     """
     was_training = model.training
     model.eval()
@@ -40,7 +42,12 @@ def outputs_of(
 
 
 def rows_in_order(outputs: Iterable[tuple[Batch, Tensor]], count: int) -> np.ndarray:
-    """(count, K) rows, row i for the example with index i."""
+    """Returns (count, K) fp32, where row i belongs to the example with index i. Without batches it is (0, 0).
+
+    Args:
+        outputs: batches with their outputs, as `outputs_of` yields them.
+        count: the number of examples.
+    """
     rows: np.ndarray | None = None
     for batch, output_NK in outputs:
         values = output_NK.cpu().numpy()

@@ -1,4 +1,4 @@
-"""The table of token vectors, of which training may move only the rows that occur in its texts.
+"""The table of token vectors. Training may be confined to the rows of tokens that occur in its texts.
 
 Shapes: V vocabulary, U rows in use, D hidden.
 """
@@ -13,12 +13,18 @@ from torch import Tensor, nn
 
 
 class TokenEmbedding(nn.Embedding):
-    """`nn.Embedding`; after `train_only`, a smaller parameter `rows` is trained in its place.
+    """An `nn.Embedding` which, after `train_only`, trains a smaller parameter `rows` instead of the table.
 
-    A row that no text holds has no gradient, and since vectors do not decay, AdamW leaves it where it is. But
-    gradients, their norm and the optimizer go through the whole table: a fifth of a step where a checkpoint's
-    30,522 vectors meet texts that use 8,000 of them. Outside of training, and in a state dict, there is the
-    whole table as ever.
+    The vector of a token that no text holds has no gradient, and vectors do not decay, so AdamW would leave
+    it where it is. But gradients, their norm and the optimizer would go through the whole table. That takes a
+    fifth of a step if a checkpoint has 30,522 vectors and the texts use 8,000 of them.
+
+    In evaluation mode and in a state dict there is only the whole table.
+
+    Attributes:
+        rows: (U, D) the vectors that are trained; None if the whole table is.
+        place_V: (V,) the row in `rows` of each token, U for a token without one.
+        ids_U: (U,) the token of each row.
     """
 
     rows: nn.Parameter | None
@@ -33,49 +39,50 @@ class TokenEmbedding(nn.Embedding):
         self.register_load_state_dict_pre_hook(_take_rows_from_the_table)  # type: ignore[no-untyped-call]
 
     def train_only(self, ids_U: Tensor) -> None:
-        """From now on these rows are trained; another one in a training batch is an IndexError.
+        """Trains the vectors of these tokens only. Any other one in a training batch is then an IndexError.
 
         Args:
             ids_U: (U,) int64, different ids.
         """
         self.ids_U = ids_U.to(self.weight.device)
+        # U is no row of `rows`: on a CPU, reading it raises instead of returning a wrong vector
         self.place_V = torch.full((self.num_embeddings,), len(ids_U), device=self.weight.device)
         self.place_V[self.ids_U] = torch.arange(len(ids_U), device=self.weight.device)
         self.weight.requires_grad_(False)
         self.rows = nn.Parameter(self.weight[self.ids_U])
 
     def forward(self, input: Tensor) -> Tensor:
-        """Ids to vectors, (..., D)."""
+        """Returns the vectors, (..., D), of token ids of any shape."""
         if self.rows is None or not self.training:
             return super().forward(input)
         return F.embedding(self.place_V[input], self.rows)
 
     def train(self, mode: bool = True) -> TokenEmbedding:
-        """Leaving training brings the table up to date."""
+        """Switches the mode. Leaving training mode brings the table up to date."""
         if self.training and not mode:
             self.write_back()
         return super().train(mode)
 
     def write_back(self) -> None:
-        """Brings the table up to date with the rows that are trained."""
+        """Copies the trained rows into the table."""
         if self.rows is not None:
             self.weight.data[self.ids_U] = self.rows.detach()
 
 
 def _bring_up_to_date(table: nn.Module, prefix: str, keep_vars: bool) -> None:
-    """Before a state dict is made."""
+    """Runs before a state dict is made. In evaluation mode the table is up to date already."""
     assert isinstance(table, TokenEmbedding)
     if table.training:
         table.write_back()
 
 
 def _leave_rows_out(table: nn.Module, state: dict[str, Any], prefix: str, metadata: object) -> None:
-    """Of a state dict, which holds the whole table."""
+    """Removes `rows` from a state dict, which holds the whole table."""
     state.pop(f"{prefix}rows", None)
 
 
 def _take_rows_from_the_table(table: nn.Module, state: dict[str, Any], prefix: str, *_: object) -> None:
-    """Before a state dict is loaded: what is trained on begins at the table that it holds."""
+    """Runs before a state dict is loaded: fills in `rows` from the table that the state dict holds."""
     assert isinstance(table, TokenEmbedding)
     weight_VD = state.get(f"{prefix}weight")
     if table.rows is not None and weight_VD is not None:

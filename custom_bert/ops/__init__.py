@@ -1,1 +1,1 @@
-"""Attention, rotary positions and losses: functions of tensors."""
+"""Functions of tensors: attention, rotary positions, dropout and losses."""

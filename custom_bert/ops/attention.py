@@ -1,7 +1,7 @@
-"""One attention function over a batch's layout, and one place that chooses its kernel (`kernels.py`).
+"""One attention function over a batch's layout, and the rule that chooses its kernel (`kernels.py`).
 
-Each kernel computes softmax(Q K^T / sqrt(K)) V inside every sequence, optionally inside a window of
-|i - j| <= window tokens. Padding rows of the output hold whatever is cheapest; nothing reads them.
+Every kernel computes softmax(Q K^T / sqrt(K)) V inside each sequence. With a window, token i attends to token
+j only if |i - j| <= window. The output in rows of padding is undefined, and nothing reads it.
 
 | kernel | layout | what it is | memory grows with |
 |---|---|---|---|
@@ -30,15 +30,15 @@ from custom_bert.ops.kernels import MATMUL_UP_TO
 from custom_bert.ops.matmul_attention import matmul_attention
 
 KERNELS_BY_BLOCK: tuple[Kernel, ...] = ("naive", "matmul", "dense")
-"""The kernels that take a batch block by block."""
+"""The kernels that compute a batch block by block."""
 
 FEW_BLOCKS = 8
-"""Blocks of a batch up to which no gathering pays."""
+"""Up to this number of blocks in a batch, gathering sequences into groups does not pay."""
 
 
 @dataclass(frozen=True)
 class KernelChoice:
-    """A kernel and why it was taken."""
+    """A kernel, and the reason for taking it. The reason is printed for users."""
 
     kernel: Kernel
     reason: str
@@ -55,7 +55,7 @@ def choose_kernel(
     window: int = -1,
     flash: bool = True,
 ) -> KernelChoice:
-    """The fastest kernel for a layout, by rules that measurements support.
+    """Chooses the fastest kernel for a layout, by rules that rest on measurements (docs/LOG.md).
 
     Args:
         few_blocks: whether the batch has few blocks for its sequences; see `has_few_blocks`.
@@ -63,11 +63,11 @@ def choose_kernel(
         device: "cpu" or "cuda".
         dtype: of queries, keys and values as the kernel sees them.
         padded: whether any slot holds padding.
-        dropout: whether attention weights are dropped; then only naive, matmul and dense can be chosen.
-        window: that attention is confined to, shorter than the longest slot; -1 for none.
+        dropout: whether attention weights are dropped; then only matmul and dense can be chosen.
+        window: the largest distance of a key that is read, if it confines attention; -1 if it does not.
         flash: whether flash attention over cu_seqlens runs on this GPU; see `kernels.has_flash`.
     """
-    few_blocks = few_blocks or dropout
+    few_blocks = few_blocks or dropout  # grouped and varlen cannot drop weights
     if device == "cuda":
         half = dtype in (torch.float16, torch.bfloat16) and flash
         if window >= 0 and half and not padded and not dropout:
@@ -92,7 +92,7 @@ def choose_kernel(
 
 
 def has_few_blocks(layout: Layout) -> bool:
-    """Whether attending block by block takes about as few calls as gathering groups would."""
+    """Whether block by block takes about as few calls as the `grouped` kernel would."""
     return len(layout.blocks) <= max(FEW_BLOCKS, len(layout.lengths_N) // GROUP)
 
 
@@ -104,17 +104,17 @@ def attention(
     window: int = -1,
     dropout: float = 0.0,
 ) -> Tensor:
-    """Softmax attention of each sequence to itself (Vaswani et al. 2017, arXiv 1706.03762).
+    """Computes softmax attention inside each sequence (Vaswani et al. 2017, arXiv 1706.03762).
 
     Args:
         qkv_T3HK: (T, 3, H, K) queries, keys and values.
         layout: where the sequences lie.
-        kernel: overrides the rule of `choose_kernel`.
-        window: attend to |i - j| <= window only; -1 for all.
-        dropout: probability of dropping an attention weight; naive, matmul and dense only.
+        kernel: the kernel to take; None lets `choose_kernel` decide.
+        window: token i attends to token j only if |i - j| <= window; -1 for no window.
+        dropout: probability of dropping an attention weight; only naive, matmul and dense can.
 
     Returns:
-        (T, H, K). Rows of padding are not defined.
+        (T, H, K), undefined in rows of padding.
 
     Raises:
         ValueError: if the kernel cannot do what is asked.
@@ -146,29 +146,31 @@ def attention(
 
 
 def can_attend_from_first(layout: Layout, kernel: Kernel | None) -> bool:
-    """Whether `first_token_attention` is the way: few blocks, and no kernel of another kind is asked for."""
+    """Whether `first_token_attention` can be used: there are few blocks and no gathering kernel is set."""
     return has_few_blocks(layout) and kernel in (None, *KERNELS_BY_BLOCK)
 
 
 def first_token_attention(
     q_NHK: Tensor, k_THK: Tensor, v_THK: Tensor, layout: Layout, *, window: int = -1, dropout: float = 0.0
 ) -> Tensor:
-    """What `attention` gives for the first token of each sequence, from the queries of those alone.
+    """Computes what `attention` returns for first tokens, from the queries of these tokens alone.
 
-    With one query a sequence there is nothing for matrix products to reuse: elementwise products and sums are
-    faster, in place of two copies. In bf16 each product is rounded before the sum, which is taken in fp32;
-    the error is about that of the formula in bf16, and a test holds it below twice that.
+    With one query a sequence, a matrix product has nothing to reuse, and would need copies of keys and values
+    in another order. Elementwise products and sums are faster. In bf16 each product is rounded before the
+    sum, and the sum is taken in fp32. The error is about as large as that of the formula in bf16, and a test
+    keeps it below twice that.
 
     Args:
         q_NHK: (N, H, K) queries of the first tokens.
         k_THK, v_THK: (T, H, K) keys and values of all rows.
         layout: where the sequences lie.
-        window: attend to the tokens up to this distance only; -1 for all.
+        window: the largest distance of a token that is attended to; -1 for no window.
         dropout: probability of dropping an attention weight.
 
     Returns:
         (N, H, K).
     """
+    # the first token's window reaches forward only, to the tokens 0 to `window`
     reach = slice(None) if window < 0 else slice(window + 1)
     q_NHK = q_NHK * q_NHK.shape[-1] ** -0.5
     outs = []

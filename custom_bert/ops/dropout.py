@@ -7,14 +7,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 BITS = {8: torch.int8, 16: torch.int16}
-"""Random bits that decide an element of a CPU tensor; the rate is rounded to a multiple of 2 ** -bits."""
+"""The number of random bits that decide about an element, and the integer type that holds them. The rate is
+rounded to a multiple of 2 ** -bits."""
 
 ROUNDING = 0.02
-"""Share of the rate by which rounding may change it, where fewer bits are taken."""
+"""Rounding to 8 bits may change a rate by this share of it at most. Other rates take 16 bits."""
 
 
 def rounded(rate: float) -> tuple[int, int]:
-    """(bits, dropped): the rate as `drop` takes it on a CPU, dropped / 2 ** bits."""
+    """Returns (bits, dropped): on a CPU `drop` uses the rate dropped / 2 ** bits."""
     dropped = round(rate * 256)
     if abs(dropped / 256 - rate) <= ROUNDING * rate and dropped < 256:
         return 8, dropped
@@ -22,33 +23,35 @@ def rounded(rate: float) -> tuple[int, int]:
 
 
 def drop(x: Tensor, rate: float) -> Tensor:
-    """Each element 0 with probability `rate`, else divided by 1 - rate (Srivastava et al. 2014).
+    """Sets each element to 0 with probability `rate`, and divides the others by 1 - rate (Srivastava et al.
+    2014, "Dropout", section 4).
 
-    torch draws a uniform number per element of a CPU tensor, in one thread, which took 9 % of a training
-    step in fp32 and 16 % in bf16 (docs/LOG.md); here eight elements share a draw, or four where eight bits
-    would change the rate by more than a fiftieth of it. The numbers come from torch's generator, and do not
-    depend on threads. Other devices take torch's own kernel.
+    On a CPU torch draws a uniform number for each element, in one thread. That took 9 % of a training step in
+    fp32 and 16 % in bf16 (docs/LOG.md). Here eight elements share a draw of 64 bits. Four share one if eight
+    bits would change the rate by more than a fiftieth of it. The draws come from torch's generator and do not
+    depend on the number of threads. On other devices torch's own kernel is used.
 
     Args:
-        x: of any shape and floating type.
-        rate: 0 or more, below 1.
+        x: a tensor of any shape and floating type.
+        rate: at least 0, below 1.
     """
     return x * drop_factors(x, rate) if x.device.type == "cpu" else F.dropout(x, rate)
 
 
 def drop_factors(x: Tensor, rate: float) -> Tensor:
-    """What `drop` multiplies the elements of a CPU tensor by: 0, or 1 / (1 - rate)."""
+    """Returns the factors, 0 or 1 / (1 - rate), by which `drop` multiplies a CPU tensor's elements."""
     bits, dropped = rounded(rate)
     levels = 1 << bits
+    # random_ over all int64 values: every bit of a draw is random, so a draw is eight or four small numbers
     draws = torch.empty(-(-x.numel() * bits // 64), dtype=torch.int64).random_(-(1 << 63), None)
     lanes = draws.view(BITS[bits])[: x.numel()].view(x.shape)
-    # compared in place, so that it stays an integer: a bool's conversion to bf16 takes 8 times as long
+    # ge_ compares in place and keeps the integer type: converting a bool to bf16 takes 8 times as long
     return lanes.ge_(dropped - levels // 2).to(x.dtype).mul_(levels / (levels - dropped))
 
 
 class Dropout(nn.Dropout):
-    """`drop` while training, with the rate `p`."""
+    """Applies `drop` with the rate `p` in training mode."""
 
     def forward(self, input: Tensor) -> Tensor:
-        """Any shape, kept."""
+        """Returns a tensor of the same shape; in evaluation mode, or with the rate 0, the tensor itself."""
         return drop(input, self.p) if self.training and self.p else input

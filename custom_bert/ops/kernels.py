@@ -1,4 +1,4 @@
-"""The attention kernels behind `attention.py`: what each computes is the same, how is not.
+"""The attention kernels behind `attention.py`. All compute the same formula in different ways.
 
 Shapes: T rows, N sequences of a block, S slot length of a block, H heads, K head width; of windowed attention
 P chunks of B queries, each against R = 3 B keys in reach.
@@ -20,28 +20,39 @@ from custom_bert.ops.dropout import drop
 from custom_bert.ops.grouping import grouping
 
 MATMUL_UP_TO = 512
-"""On a CPU in bf16, plain matmul-softmax-matmul beats SDPA in training up to this length (docs/LOG.md); the
-weights that it keeps grow with the length's square, so that longer texts take SDPA in every type."""
+"""Up to this length, in bf16 on a CPU, plain matmul-softmax-matmul trains faster than SDPA (docs/LOG.md). It
+keeps attention weights, whose number grows with the length's square. So longer texts take SDPA."""
 
 CHUNK = 64
-"""Queries of a chunk of windowed attention, at least; a chunk is never shorter than the window."""
+"""The smallest chunk of windowed attention, in queries. A chunk is never shorter than the window."""
 
 
 def square_pays(length: int, window: int) -> bool:
-    """Whether windowed attention takes a sequence's whole square: it needs none of the chunks' copies, and is
-    faster than they are up to four of them on a CPU (docs/LOG.md), with 4 / 3 of their weights at most."""
+    """Whether windowed attention computes all S x S scores of a sequence instead of chunks.
+
+    Chunks need copies of keys and values. On a CPU the whole square is faster up to a length of four chunks
+    (docs/LOG.md), and has at most 4 / 3 of their attention weights.
+    """
     return length <= 4 * max(CHUNK, window)
 
 
 def in_window(length: int, window: int, device: torch.device) -> Tensor:
-    """(S, S), True where |i - j| <= window."""
+    """Returns (S, S), True where |i - j| <= window."""
     i = torch.arange(length, device=device)
     return (i[:, None] - i[None, :]).abs() <= window
 
 
 def softmax_attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, dropout: float) -> Tensor:
-    """The formula: (..., S, K) queries, keys and values; mask broadcasts to (..., S, S), True where a query
-    reads a key."""
+    """Computes the formula.
+
+    Args:
+        q, k, v: (..., S, K) queries, keys and values.
+        mask: broadcasts to (..., S, S), True where a query reads a key; None if all keys are read.
+        dropout: probability of dropping an attention weight.
+
+    Returns:
+        (..., S, K).
+    """
     scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2)
     if mask is not None:
         scores = scores.masked_fill(~mask, torch.finfo(scores.dtype).min)
@@ -53,12 +64,12 @@ def softmax_attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, drop
 
 
 def naive(qkv_T3HK: Tensor, layout: Layout, window: int, dropout: float) -> Tensor:
-    """The formula, block by block. The reference: a window is a mask over the whole square."""
+    """Computes the formula block by block: the reference for tests. A window masks S x S scores."""
     return _by_block(qkv_T3HK, layout, window, partial(_square, dropout=dropout))
 
 
 def _square(q: Tensor, k: Tensor, v: Tensor, key_mask: Tensor | None, window: int, dropout: float) -> Tensor:
-    """(N, H, S, K) each; all S x S scores, inside a window too."""
+    """Takes (N, H, S, K) tensors, and computes all S x S scores even if there is a window."""
     if window >= 0:
         allowed = in_window(q.shape[2], window, q.device)
         key_mask = allowed if key_mask is None else key_mask & allowed
@@ -66,14 +77,14 @@ def _square(q: Tensor, k: Tensor, v: Tensor, key_mask: Tensor | None, window: in
 
 
 def dense(qkv_T3HK: Tensor, layout: Layout, window: int, dropout: float) -> Tensor:
-    """torch's scaled_dot_product_attention, or chunks inside a window, block by block."""
+    """Computes torch's scaled_dot_product_attention block by block, or `windowed` if there is a window."""
     return _by_block(qkv_T3HK, layout, window, partial(_attend, dropout=dropout))
 
 
 def _attend(
     q: Tensor, k: Tensor, v: Tensor, key_mask: Tensor | None, window: int, *, dropout: float = 0.0
 ) -> Tensor:
-    """(N, H, S, K) each, in memory that grows with S."""
+    """Takes (N, H, S, K) tensors. Its memory grows with S, and not with S x S."""
     if window >= 0:
         return windowed(q, k, v, key_mask, window, dropout)
     return F.scaled_dot_product_attention(q, k, v, attn_mask=key_mask, dropout_p=dropout)
@@ -85,10 +96,11 @@ def _by_block(
     window: int,
     attend: Callable[[Tensor, Tensor, Tensor, Tensor | None, int], Tensor],
 ) -> Tensor:
-    """`attend` on each block's (N, H, S, K) views of queries, keys and values."""
+    """Calls `attend` with each block's (N, H, S, K) views of queries, keys and values."""
     outs = []
     blocks = zip(*map(layout.split, qkv_T3HK.unbind(1)), layout.key_masks, strict=True)
     for q_NSHK, k_NSHK, v_NSHK, key_mask in blocks:
+        # a window that reaches every key of this block is no window
         near = window if window < q_NSHK.shape[1] - 1 else -1
         out = attend(q_NSHK.transpose(1, 2), k_NSHK.transpose(1, 2), v_NSHK.transpose(1, 2), key_mask, near)
         outs.append(out.transpose(1, 2))
@@ -98,25 +110,25 @@ def _by_block(
 def windowed(
     q_NHSK: Tensor, k_NHSK: Tensor, v_NHSK: Tensor, key_mask: Tensor | None, window: int, dropout: float
 ) -> Tensor:
-    """Sliding-window attention in chunks: each chunk of B queries against its own keys and its neighbours'.
+    """Computes windowed attention in chunks: B queries read the keys of their chunk and of its neighbours.
 
     Work and memory are S x 3 B instead of S x S (Beltagy et al. 2020, "Longformer", arXiv 2004.05150,
-    appendix A, the chunked form); S x S of a sequence of up to four chunks.
+    appendix A, the chunked form). On a CPU, sequences of up to four chunks take S x S; see `square_pays`.
 
     Args:
         q_NHSK, k_NHSK, v_NHSK: queries, keys and values.
-        key_mask: (N, 1, 1, S), True where a key is a token; None where all are.
-        window: keys up to this distance are read, 0 or more.
+        key_mask: (N, 1, 1, S), True where a key is a token; None if all are.
+        window: the largest distance of a key that is read, at least 0.
         dropout: probability of dropping an attention weight.
     """
     length = q_NHSK.shape[2]
-    if q_NHSK.device.type == "cpu" and square_pays(length, window):  # of a GPU nothing was measured
+    if q_NHSK.device.type == "cpu" and square_pays(length, window):  # nothing was measured on a GPU
         return _square(q_NHSK, k_NHSK, v_NHSK, key_mask, window, dropout)
     size = max(CHUNK, window)
     count = -(-length // size)
 
     def reach(x_NHSK: Tensor) -> Tensor:
-        """(N, H, S, ...) -> (N, H, P, R, ...): each chunk with the one before and the one after."""
+        """(N, H, S, ...) -> (N, H, P, R, ...): joins each chunk with the one before and the one after."""
         padded = F.pad(x_NHSK, (0, 0, size, (count + 1) * size - length))
         chunks = torch.unflatten(padded, 2, (count + 2, size))
         return torch.cat([chunks[:, :, :-2], chunks[:, :, 1:-1], chunks[:, :, 2:]], dim=3)
@@ -133,7 +145,11 @@ def windowed(
 
 
 class _Rows(torch.autograd.Function):
-    """x[index] where index len(x) reads zeros; the gradient is a gather too, by the inverse index."""
+    """Computes x[index], where the index len(x) reads zeros.
+
+    Autograd would add gradients up row by row. Since no row is read twice, the gradient is a gather too, by
+    the inverse index.
+    """
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, index: Tensor, inverse: Tensor) -> Tensor:
@@ -148,7 +164,7 @@ class _Rows(torch.autograd.Function):
 
 
 def grouped(qkv_T3HK: Tensor, layout: Layout, window: int) -> Tensor:
-    """Sequences of similar length gathered into groups; the formula on short ones, `dense` on long ones."""
+    """Gathers sequences of similar length into groups; short ones take the formula, long ones `_attend`."""
     plan, heads = layout.once(grouping), qkv_T3HK.shape[2]
     gathered: Tensor = _Rows.apply(qkv_T3HK, plan.gather_P, plan.scatter_T)  # type: ignore[no-untyped-call]
     outs = []
@@ -168,14 +184,14 @@ def grouped(qkv_T3HK: Tensor, layout: Layout, window: int) -> Tensor:
 
 @functools.cache
 def has_flash(device: torch.device, width: int) -> bool:
-    """Whether flash attention over cu_seqlens runs: on a GPU from Ampere on, for heads of this width."""
+    """Whether flash attention over cu_seqlens runs for heads of this width: it needs a GPU since Ampere."""
     if device.type != "cuda" or width % 8 or width > 256:
         return False
     return torch.cuda.get_device_capability(device) >= (8, 0)
 
 
 def varlen(qkv_T3HK: Tensor, layout: Layout, window: int) -> Tensor:
-    """Flash attention over cu_seqlens.
+    """Computes flash attention over cu_seqlens.
 
     Raises:
         ValueError: for padding inside slots, another device than CUDA, or another type than fp16 and bf16.
@@ -187,7 +203,7 @@ def varlen(qkv_T3HK: Tensor, layout: Layout, window: int) -> Tensor:
     from torch.nn.attention.varlen import varlen_attn
 
     cu_seqlens, longest = layout.cu_seqlens, layout.max_seqlen
-    if layout.num_filler_rows:  # a sequence of its own: every row of the output is computed
+    if layout.num_filler_rows:  # they become a sequence, so that every row of the output is computed
         cu_seqlens = torch.cat([cu_seqlens, cu_seqlens.new_full((1,), layout.num_rows)])
         longest = max(longest, layout.num_filler_rows)
     q, k, v = qkv_T3HK.unbind(1)

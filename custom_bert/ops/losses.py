@@ -1,4 +1,6 @@
-"""Cross-entropy as a sum and its normaliser, so that the caller divides by what it counted.
+"""Losses as sums, and what they are divided by.
+
+A sum over all microbatches and ranks of a step, divided once, does not depend on how the step was divided.
 
 Shapes: N examples, C classes; M rows, D hidden, V vocabulary.
 """
@@ -14,7 +16,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 ROWS = 64
-"""Rows of a product are a multiple of so many, so that products have few shapes."""
+"""The number of rows of a product is a multiple of this, so that products have few different shapes."""
 
 
 def cross_entropy_sum(
@@ -24,10 +26,10 @@ def cross_entropy_sum(
     class_weights_C: Tensor | None = None,
     label_smoothing: float = 0.0,
 ) -> Tensor:
-    """The weighted sum of the examples' cross-entropies, in fp32 or better.
+    """Returns the weighted sum of the examples' cross-entropies, in fp32 or better.
 
-    Divide by `target_weight` of *all* examples of the optimizer step (every microbatch, every rank):
-    then accumulation changes nothing.
+    Divide by `target_weight` of *all* examples of the optimizer step (every microbatch, every rank). Then
+    accumulation changes nothing.
 
     Args:
         logits_NC: (N, C).
@@ -43,19 +45,18 @@ def cross_entropy_sum(
 
 
 CHUNK = 1 << 24
-"""Logits that exist at a time: 64 MB in fp32."""
+"""The number of logits that exist at a time: 64 MB in fp32."""
 
 
 def linear_cross_entropy_sum(
     hidden_MD: Tensor, weight_VD: Tensor, bias_V: Tensor, targets_M: Tensor
 ) -> Tensor:
-    """The sum of the cross-entropies of `hidden @ weight.T + bias`, without those logits ever existing at
-    once.
+    """Returns the sum of the cross-entropies of the logits `hidden @ weight.T + bias`, a part at a time.
 
-    A few rows at a time give their logits, their loss, and at once the gradients, which are kept instead, so
-    that memory is that of `hidden` and `weight`, where logits, their softmax and its gradient would be
-    3 x M x V. The way of Liger (Hsu et al. 2024, arXiv 2410.10989). Products are in autocast's type, the
-    softmax in fp32 or better.
+    The forward pass takes a few rows at a time. It computes their logits, their loss and the gradients, and
+    keeps only the gradients. They take as much memory as `hidden` and `weight`, while logits, their softmax
+    and its gradient would take 3 x M x V numbers. This is the way of Liger (Hsu et al. 2024, arXiv
+    2410.10989). Products are in autocast's type, the softmax in fp32 or better.
 
     Args:
         hidden_MD: (M, D).
@@ -68,6 +69,8 @@ def linear_cross_entropy_sum(
 
 
 class _LinearCrossEntropy(torch.autograd.Function):
+    """The forward pass computes the gradients of the sum, and the backward pass scales them."""
+
     @staticmethod
     def forward(ctx: Any, x_MD: Tensor, weight_VD: Tensor, bias_V: Tensor, targets_M: Tensor) -> Tensor:
         device = x_MD.device.type
@@ -79,6 +82,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
         grad_V = torch.zeros_like(bias_V, dtype=wide) if needed else None
         loss = torch.zeros((), dtype=wide, device=x_MD.device)
         size = max(ROWS, CHUNK // len(weight_VD) // ROWS * ROWS)
+        # without autocast, which would convert the whole table anew for every chunk
         with torch.autocast(device, enabled=False):
             cast_VD = weight_VD.detach().to(dtype)
             for start in range(0, len(x_MD), size):
@@ -91,7 +95,8 @@ class _LinearCrossEntropy(torch.autograd.Function):
                 loss += (each[:count] - logits[:count].gather(-1, targets[:, None])[:, 0]).sum()
                 if grad_MD is None or grad_VD is None or grad_V is None:
                     continue
-                slope = logits.sub_(each[:, None]).exp_()  # softmax
+                # the gradient of the logits: softmax - 1 at the target; in the memory of the logits
+                slope = logits.sub_(each[:, None]).exp_()
                 slope[torch.arange(count, device=rows.device), targets] -= 1
                 slope[count:] = 0
                 grad_V += slope.sum(0)
@@ -113,10 +118,10 @@ class _LinearCrossEntropy(torch.autograd.Function):
 
 
 def r_drop_sum(logits_NC: Tensor, labels_N: Tensor, *, class_weights_C: Tensor | None = None) -> Tensor:
-    """How far the two predictions of each text are apart: KL(p, q) + KL(q, p), summed over the texts.
+    """Returns the sum over texts of R-Drop's divergence of their two predictions, KL(p, q) + KL(q, p).
 
-    R-Drop (Liang et al. 2021, arXiv 2106.14448): the passes differ by their dropout alone, so that what is
-    minimised is the dependence of the prediction on what was dropped.
+    The two passes of a text differ only by their dropout. So minimising the divergence makes predictions
+    depend less on what was dropped (Liang et al. 2021, arXiv 2106.14448).
 
     Args:
         logits_NC: (N, C); rows 2i and 2i + 1 are two passes of one text.
@@ -133,18 +138,20 @@ def r_drop_sum(logits_NC: Tensor, labels_N: Tensor, *, class_weights_C: Tensor |
 
 
 def target_weight(labels_N: Tensor, class_weights_C: Tensor | None = None) -> Tensor | float:
-    """What `cross_entropy_sum` is divided by: the examples, or the sum of their classes' weights, which stays
-    on its device so that nobody waits for it."""
+    """Returns the divisor of `cross_entropy_sum`: the number of examples, or the sum of their weights.
+
+    The sum stays on its device, so that the host does not wait for it.
+    """
     if class_weights_C is None:
         return float(len(labels_N))
     return class_weights_C[labels_N].sum()
 
 
 def balanced_weights(counts_C: Tensor) -> Tensor:
-    """(C,) examples / (classes x examples of the class), as scikit-learn's "balanced"; fp32.
+    """Returns (C,) fp32 weights: examples / (classes x examples of the class), as scikit-learn's "balanced".
 
     Args:
-        counts_C: training examples of each class, none 0.
+        counts_C: the number of training examples of each class, none of them 0.
     """
     return (counts_C.sum() / (len(counts_C) * counts_C)).to(torch.float32)
 
@@ -152,10 +159,9 @@ def balanced_weights(counts_C: Tensor) -> Tensor:
 def binary_cross_entropy_sum(
     logits_NC: Tensor, hot_NC: Tensor, *, weights_NC: Tensor | None = None, label_smoothing: float = 0.0
 ) -> Tensor:
-    """The weighted sum of the cross-entropies of N x C yes-or-no questions, in fp32 or better.
+    """Returns the weighted sum of the cross-entropies of N x C yes-or-no questions, in fp32 or better.
 
-    Divide by the number of questions, or by the sum of their weights, of *all* examples of the optimizer
-    step.
+    Divide by the number of questions, or by the sum of their weights, of *all* examples of the step.
 
     Args:
         logits_NC: (N, C); the probability of a yes is their sigmoid.
@@ -169,9 +175,9 @@ def binary_cross_entropy_sum(
 
 
 def binary_r_drop_sum(logits_NC: Tensor, *, weights_NC: Tensor | None = None) -> Tensor:
-    """How far the two predictions of each question are apart: KL(p, q) + KL(q, p) of yes and no, summed.
+    """Returns R-Drop's divergence of the two predictions of each question, KL(p, q) + KL(q, p), summed.
 
-    R-Drop (Liang et al. 2021, arXiv 2106.14448), as `r_drop_sum` has it, for sigmoids.
+    It is `r_drop_sum` for sigmoids: p and q are distributions over yes and no.
 
     Args:
         logits_NC: (N, C); rows 2i and 2i + 1 are two passes of one text.
@@ -185,12 +191,12 @@ def binary_r_drop_sum(logits_NC: Tensor, *, weights_NC: Tensor | None = None) ->
 
 
 def balanced_binary_weights(counts_C: Tensor, examples: int) -> Tensor:
-    """(2, C) weights of a class's absence and presence, examples / (2 x examples of the answer), as
-    scikit-learn's "balanced" for each class by itself; fp32.
+    """Returns (2, C) fp32 weights of each class's absence and presence: examples / (2 x examples with the
+    answer). That is scikit-learn's "balanced" for each class by itself.
 
     Args:
-        counts_C: training examples of each class; of an answer that no example has, 1 is taken.
-        examples: all training examples.
+        counts_C: the number of training examples of each class. An answer without examples counts as one.
+        examples: the number of all training examples.
     """
     answers_2C = torch.stack([examples - counts_C, counts_C]).clamp(min=1)
     return (examples / (2 * answers_2C)).to(torch.float32)

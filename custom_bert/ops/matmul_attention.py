@@ -1,12 +1,12 @@
-"""Attention as few matrix products of few shapes, for bf16 on a CPU.
+"""Attention by few matrix products of few different shapes, for bf16 on a CPU.
 
-oneDNN builds a kernel for every shape that it multiplies: 0.2 ms, where the product takes 0.1. Batches of
-near-equal lengths have next to no padding, but a new shape nearly each, so that building took longer than
-multiplying (docs/LOG.md). Attention copies its operands anyway; here it copies them into rectangles of round
-lengths and counts (`rectangles.py`), and neighbouring lengths share one.
+oneDNN builds a kernel for every shape that it multiplies. That takes 0.2 ms, while the product itself takes
+0.1. Batches of near-equal lengths have next to no padding, but nearly each has a new shape, so that building
+took longer than multiplying (docs/LOG.md). Attention has to copy its operands anyway. Here it copies them
+into rectangles of round lengths and counts (`rectangles.py`), and neighbouring lengths share a rectangle.
 
-Shapes: T rows, N sequences of a rectangle, S tokens of each, H heads, K head width, B = N x H; X tensors are
-moved at once, 3 for queries, keys and values.
+Shapes: T rows, N sequences of a rectangle, S tokens of each, H heads, K head width, B = N x H. X is the
+number of tensors that are moved at once: 3 for queries, keys and values.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from custom_bert.torch_internals import softmax_gradient
 
 
 def matmul_attention(qkv_T3HK: Tensor, layout: Layout, window: int, dropout: float) -> Tensor:
-    """Softmax attention of each sequence to itself.
+    """Computes softmax attention inside each sequence.
 
     Args:
         qkv_T3HK: (T, 3, H, K) queries, keys and values.
         layout: where the sequences lie.
-        window: attend to |i - j| <= window only; -1 for all.
+        window: token i attends to token j only if |i - j| <= window; -1 for no window.
         dropout: probability of dropping an attention weight.
 
     Returns:
@@ -41,7 +41,7 @@ def matmul_attention(qkv_T3HK: Tensor, layout: Layout, window: int, dropout: flo
 
 
 class _Attention(torch.autograd.Function):
-    """Forward and backward written out: autograd would transpose, copy and keep more than they need."""
+    """Forward and backward are written out, because autograd would transpose, copy and keep more."""
 
     @staticmethod
     def forward(ctx: Any, qkv: Tensor, layout: Layout, window: int, dropout: float) -> Tensor:
@@ -88,8 +88,10 @@ def _scale(x: Tensor) -> float:
 
 
 def _hidden(scores_BSS: Tensor, rectangle: Rectangle, window: int) -> Tensor:
-    """The same scores, the smallest number where a key is no token or outside the window. Nobody reads what
-    phantoms get."""
+    """Writes the smallest number into scores of keys that are no tokens or outside the window.
+
+    Phantoms (the sequences that only make the rectangle's count round) keep their scores: nothing reads them.
+    """
     scores_NHSS = torch.unflatten(scores_BSS, 0, (rectangle.count, -1))
     lowest = torch.finfo(scores_BSS.dtype).min
     for block, mask in zip(rectangle.blocks, rectangle.key_masks, strict=True):
@@ -104,7 +106,7 @@ def _hidden(scores_BSS: Tensor, rectangle: Rectangle, window: int) -> Tensor:
 
 
 def _rows_of(layout: Layout, like: Tensor) -> Tensor:
-    """Memory for every row, contiguous; zeros in filler, which no rectangle holds."""
+    """Allocates a contiguous tensor for every row. Filler becomes zeros, because no rectangle writes it."""
     rows = like.new_empty(like.shape)
     if layout.num_filler_rows:
         rows[-layout.num_filler_rows :] = 0
@@ -112,7 +114,7 @@ def _rows_of(layout: Layout, like: Tensor) -> Tensor:
 
 
 def _copied_in(x_TXHK: Tensor, rectangle: Rectangle) -> Tensor:
-    """(T, X, H, K) -> the rectangle's (X, B, S, K), zeros where it holds no row."""
+    """Copies rows, (T, X, H, K), into a rectangle, (X, B, S, K), with zeros where it holds no row."""
     _, num, heads, width = x_TXHK.shape
     to_XNHSK = x_TXHK.new_empty(num, rectangle.count, heads, rectangle.length, width)
     if rectangle.num_sequences < rectangle.count:
@@ -126,19 +128,19 @@ def _copied_in(x_TXHK: Tensor, rectangle: Rectangle) -> Tensor:
 
 
 def _copy_out(x_XBSK: Tensor, to_TXHK: Tensor, rectangle: Rectangle) -> None:
-    """The way back, into the rows of `to`."""
+    """Copies a rectangle back into the rows of `to_TXHK`."""
     x_XNHSK = torch.unflatten(x_XBSK, 1, (rectangle.count, -1))
     for block in rectangle.blocks:
         _rows(to_TXHK, block).copy_(x_XNHSK[:, _place(block, rectangle), :, : block.length])
 
 
 def _rows(x_TXHK: Tensor, block: Block) -> Tensor:
-    """A block's rows as a view, (X, N, H, S, K)."""
+    """Returns a view of a block's rows, (X, N, H, S, K)."""
     rows = x_TXHK[block.row : block.row + block.count * block.length]
     return torch.unflatten(rows, 0, (block.count, block.length)).permute(2, 0, 3, 1, 4)
 
 
 def _place(block: Block, rectangle: Rectangle) -> slice:
-    """Which of the rectangle's sequences are the block's."""
+    """Returns the places of the block's sequences among the rectangle's."""
     at = block.first - rectangle.first
     return slice(at, at + block.count)

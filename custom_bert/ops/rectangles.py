@@ -1,7 +1,7 @@
-"""The matmul kernel's plan of a batch: its blocks in rectangles of few different shapes.
+"""The matmul kernel's plan of a batch: it copies the blocks into rectangles of few different shapes.
 
-Each shape costs a kernel of oneDNN's (`matmul_attention.py`), so that lengths and numbers of sequences are
-round and neighbouring blocks share a rectangle.
+For each shape oneDNN builds a kernel (`matmul_attention.py`). So lengths and numbers of sequences are round,
+and neighbouring blocks share a rectangle.
 """
 
 from __future__ import annotations
@@ -14,21 +14,21 @@ from custom_bert.batch import round_up
 from custom_bert.layout import Block, Layout
 
 LENGTHS = 16
-"""Rectangles are multiples of so many tokens long."""
+"""The length of a rectangle is a multiple of this."""
 
 SIMILAR = 1.5
-"""Blocks share a rectangle while the longest is at most so many times the shortest."""
+"""Blocks share a rectangle if the longest is at most this many times as long as the shortest."""
 
 
 @dataclass(frozen=True)
 class Rectangle:
-    """Consecutive blocks of similar length, as the matmul kernel copies them.
+    """Consecutive blocks of similar length, which the matmul kernel copies into one tensor.
 
     Attributes:
-        blocks: in order.
-        key_masks: of each block, as in `Layout.key_masks`.
-        count: sequences, with phantoms that make the number round.
-        length: rows of each, a round number.
+        blocks: the blocks in order.
+        key_masks: the key mask of each block, as in `Layout.key_masks`.
+        count: the number of sequences, including phantoms that make it round.
+        length: the number of rows of each sequence, a round number.
     """
 
     blocks: tuple[Block, ...]
@@ -38,17 +38,17 @@ class Rectangle:
 
     @property
     def first(self) -> int:
-        """Index of the first sequence."""
+        """The index of the first sequence in the batch."""
         return self.blocks[0].first
 
     @property
     def num_sequences(self) -> int:
-        """Sequences without phantoms."""
+        """The number of sequences without phantoms."""
         return sum(block.count for block in self.blocks)
 
 
 def rectangles(layout: Layout) -> tuple[Rectangle, ...]:
-    """The blocks in rectangles: round lengths, round numbers of sequences. By `layout.once`."""
+    """Joins neighbouring blocks of similar length into rectangles. Call it through `layout.once`."""
     groups: list[list[int]] = []
     shortest = longest = 0
     for i, block in enumerate(layout.blocks):

@@ -1,1 +1,1 @@
-"""Command lines from classes: options are made of fields, argparse sorts the words, help fits a terminal."""
+"""Makes a command line from classes: options from fields, and help that fits the terminal."""

@@ -1,6 +1,7 @@
-"""What a class and its fields mean: the docstring, and the text beneath each field, read from the source.
+"""Reads from source code what a class and its fields mean: the docstring, and the text beneath each field.
 
-Python keeps no text of fields and, with -OO, no docstrings. Without sources, descriptions are empty.
+Python does not keep the texts of fields and, with -OO, no docstrings. If a package is installed without its
+sources, descriptions are empty.
 """
 
 from __future__ import annotations
@@ -15,11 +16,11 @@ from functools import cache
 
 @dataclass(frozen=True)
 class Description:
-    """Plain text in paragraphs, each of them one line.
+    """What a class and its fields mean, in plain text with each paragraph on one line.
 
     Attributes:
         about: the paragraphs of the class's docstring.
-        fields: name of a field -> what it means; fields of base classes are included.
+        fields: what each field means, by its name. Fields of base classes are included.
     """
 
     about: tuple[str, ...]
@@ -27,7 +28,7 @@ class Description:
 
 
 def describe(owner: type) -> Description:
-    """The description of a class that stands at the top of its module."""
+    """Returns the description of a class, which has to be defined at the top level of its module."""
     about: tuple[str, ...] = ()
     fields: dict[str, str] = {}
     for one in reversed(owner.__mro__[:-1]):
@@ -47,13 +48,13 @@ def _bodies(module: str) -> dict[str, ast.ClassDef]:
 
 
 def _texts_beneath(body: ast.ClassDef) -> dict[str, str]:
-    found = {}
+    texts = {}
     for field, text in itertools.pairwise(body.body):
         if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name):
             match text:
                 case ast.Expr(value=ast.Constant(value=str(words))):
-                    found[field.target.id] = _one_line(words)
-    return found
+                    texts[field.target.id] = _one_line(words)
+    return texts
 
 
 def _one_line(text: str) -> str:

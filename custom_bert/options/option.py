@@ -1,7 +1,7 @@
-"""Commands and their options, made from fields: of a command's class, and of `TrainConfig`.
+"""Makes commands and their options from the fields of a command's class, and of `TrainConfig`.
 
-Name and type of an option are those of the field, its help is the text beneath the field. Values are read by
-`config.coerce`, so that the command line and a config file refuse the same with the same words.
+An option has the name and the type of its field, and its help is the text beneath the field. `config.coerce`
+reads the values, so that the command line and a config file refuse the same values with the same words.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from custom_bert.places import expanded
 
 @dataclass(frozen=True, kw_only=True)
 class Mark:
-    """What the annotation of a command's field says beside the type.
+    """What the annotation of a command's field says besides the type.
 
     Attributes:
-        word: stands for the value in the help, such as FILE; None for a word by the type.
-        positional: given by its place instead of its name.
-        path: names a file or directory, in which `~` is the home directory.
-        least: the smallest number that is taken.
+        word: the word for the value in the help, such as FILE; None for a word that follows from the type.
+        positional: whether the value is given by its place instead of a name.
+        path: whether the value names a file or directory, in which `~` is the home directory.
+        least: the smallest number that is accepted; None for no limit.
     """
 
     word: str | None = None
@@ -40,14 +40,15 @@ class Mark:
 
 @dataclass(frozen=True, kw_only=True)
 class Option:
-    """Something that may be given to a command.
+    """An option or a positional argument of a command.
 
     Attributes:
-        name: of the field, or the dotted name of a setting.
-        type: of the value, as `config.coerce` takes it; `tuple[X, ...]` for several.
+        name: the name of the field, or the dotted name of a setting.
+        type: the type of the value, as `config.coerce` takes it; `tuple[X, ...]` for several values.
         text: what it means.
-        default: MISSING for what has to be given.
-        setting: whether it is a field of `TrainConfig`. Such a truth value is written out, True or False.
+        default: the value if it is not given; MISSING if it has to be given.
+        setting: whether it is a setting of `TrainConfig`. A setting that is a truth value is written out, as
+            True or False; another option that is one is a flag.
         mark: what the annotation says.
     """
 
@@ -60,7 +61,7 @@ class Option:
 
     @property
     def label(self) -> str:
-        """As it is called in help and messages: `--optim.lr`, or `RUN`."""
+        """Its name in help and messages: `--optim.lr`, or `RUN`."""
         if self.mark.positional:
             return self.mark.word or self.name.upper()
         return f"--{self.name.replace('_', '-')}"
@@ -77,22 +78,22 @@ class Option:
 
     @property
     def required(self) -> bool:
-        """Whether a command cannot do without it."""
+        """Whether it has to be given."""
         return self.default is MISSING
 
     @property
     def values(self) -> str:
-        """What stands for its value in the help: `NUMBER`, or `cpu | cuda`."""
+        """The word or the choices for its value in the help: `NUMBER`, or `cpu | cuda`."""
         if self.flag:
             return ""
         word = "PATH" if self.setting and self.name in PATHS else self.mark.word
         return f"{word or _placeholder(element(self.type))}{' ...' if self.several else ''}"
 
     def read(self, words: Sequence[str]) -> Any:
-        """The value that words on the command line mean.
+        """Returns the value that words on the command line mean.
 
         Raises:
-            UserError: if they mean none.
+            UserError: if they are not a value of this option.
         """
         if self.several:
             return tuple(self._read_one(word, element(self.type)) for word in words)
@@ -119,12 +120,13 @@ class Option:
 
 @dataclass(frozen=True, kw_only=True)
 class Given:
-    """What stood on the command line.
+    """What was given on the command line.
 
     Attributes:
-        command: how the command is called, as `custom-bert bench tune`.
-        words: after it, with a positional argument's name in the place of its value.
-        settings: by dotted name, those and only those that were given.
+        command: the command, such as `custom-bert bench tune`.
+        words: the words after it, with the names of positional arguments in place of their values, so that a
+            record of the command has no paths of the machine.
+        settings: the settings that were given, by dotted name.
     """
 
     command: str = ""
@@ -134,33 +136,34 @@ class Given:
 
 @dataclass(frozen=True, kw_only=True)
 class Command:
-    """A command: its fields are its options and arguments, its docstring is its help.
+    """A command. Its fields are its options and arguments, and its docstring is its help.
 
     Attributes:
-        takes_settings: whether every setting is an option too. Such a command has a field `config`.
-        given: what was given, beside the fields.
+        takes_settings: whether every setting is an option of the command too. Such a command has a field
+            `config`.
+        given: what was given on the command line, which the fields alone do not say.
     """
 
     takes_settings: ClassVar[bool] = False
     given: Given = field(default_factory=Given)
 
     def run(self) -> None:
-        """Does what the command is for.
+        """Runs the command.
 
         Raises:
-            UserError: for what the user can mend.
+            UserError: for a mistake that the user can correct.
         """
         raise NotImplementedError
 
 
 @dataclass(frozen=True, kw_only=True)
 class Group:
-    """Commands under one name.
+    """Several commands under one name.
 
     Attributes:
-        about: a sentence.
-        commands: by name.
-        version: that --version prints; None where there is no such option.
+        about: a sentence about them, for the help.
+        commands: the commands and groups, by name.
+        version: what --version prints; None if there is no such option.
     """
 
     about: str
@@ -170,7 +173,13 @@ class Group:
 
 @dataclass(frozen=True, kw_only=True)
 class Section:
-    """Options that belong together in the help."""
+    """A part of the help: settings that belong together.
+
+    Attributes:
+        title: the name of the group of settings, or `run`.
+        about: a sentence about them.
+        options: the settings, as options.
+    """
 
     title: str
     about: str
@@ -178,9 +187,9 @@ class Section:
 
 
 def options_of(command: type[Command]) -> tuple[Option, ...]:
-    """A command's own options and arguments, in the order of its fields."""
+    """Returns a command's own options and arguments, in the order of its fields."""
     hints, texts = typing.get_type_hints(command, include_extras=True), describe(command).fields
-    found = []
+    options = []
     for item in dataclasses.fields(command):
         if item.name == "given":
             continue
@@ -188,15 +197,15 @@ def options_of(command: type[Command]) -> tuple[Option, ...]:
         if get_origin(kind) is Annotated:
             kind, mark = get_args(kind)
         text = texts.get(item.name, "")
-        found.append(Option(name=item.name, type=kind, text=text, default=item.default, mark=mark))
-    return tuple(found)
+        options.append(Option(name=item.name, type=kind, text=text, default=item.default, mark=mark))
+    return tuple(options)
 
 
 @cache
 def setting_sections() -> tuple[Section, ...]:
-    """Every setting as an option: those of the run as a whole, then the groups."""
+    """Returns every setting as an option: first those of the run as a whole, then the groups."""
     kinds, defaults, hints = field_types(), to_flat(TrainConfig()), typing.get_type_hints(TrainConfig)
-    found = []
+    sections = []
     for group in ("", *GROUPS):
         owner = describe(hints[group] if group else TrainConfig)
         options = []
@@ -214,18 +223,18 @@ def setting_sections() -> tuple[Section, ...]:
                     )
                 )
         about = " ".join(owner.about) if group else "What is trained, and where it is kept."
-        found.append(Section(title=group or "run", about=about, options=tuple(options)))
-    return tuple(found)
+        sections.append(Section(title=group or "run", about=about, options=tuple(options)))
+    return tuple(sections)
 
 
 def all_options(command: type[Command]) -> tuple[Option, ...]:
-    """A command's own options and, where it takes them, every setting."""
+    """Returns a command's own options and, if it takes settings, every setting."""
     settings = setting_sections() if command.takes_settings else ()
     return (*options_of(command), *(option for section in settings for option in section.options))
 
 
 def in_words(kind: Any) -> str:
-    """What values of a type are called: `whole number`, or the choices."""
+    """Returns what values of a type are called: `whole number`, or the choices."""
     if get_origin(kind) is Literal:
         return ", ".join(map(str, get_args(kind)))
     if get_origin(kind) is tuple:
@@ -235,14 +244,14 @@ def in_words(kind: Any) -> str:
 
 
 def as_words(value: Any) -> str:
-    """A value as it is written on the command line; what cannot be seen there, as Python writes it."""
+    """Returns a value as it is written on the command line. A text of white space is shown in quotes."""
     if isinstance(value, tuple):
         return " ".join(map(str, value))
     return repr(value) if isinstance(value, str) and not value.strip() else str(value)
 
 
 def sentence(words: str) -> str:
-    """The words with a capital and a full stop."""
+    """Returns the words as a sentence, with a capital and a full stop."""
     return f"{words[0].upper()}{words[1:]}."
 
 
@@ -254,7 +263,7 @@ def _placeholder(kind: Any) -> str:
 
 
 def element(kind: Any) -> Any:
-    """The type of one value, of several or of the only one."""
+    """Returns the type of a single value: X for the type of several, `tuple[X, ...]`, and for X itself."""
     return get_args(kind)[0] if get_origin(kind) is tuple else kind
 
 

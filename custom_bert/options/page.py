@@ -1,4 +1,4 @@
-"""The help of a command, as wide as the terminal."""
+"""Writes the help of a command, as wide as the terminal."""
 
 from __future__ import annotations
 
@@ -18,34 +18,35 @@ from custom_bert.options.option import (
 )
 
 NARROWEST, WIDEST = 40, 100
-"""Columns. Longer lines are hard to read, and shorter ones cannot hold the names of settings."""
+"""The least and the largest number of columns. Longer lines are hard to read, and shorter ones cannot hold
+the names of settings."""
 
 READABLE = 34
-"""Columns that descriptions need beside the names; with fewer they stand beneath them."""
+"""The least number of columns for descriptions beside the names. With fewer they are beneath the names."""
 
 UNBROKEN = "\xa0"
-"""A space at which no line is broken."""
+"""A space at which no line is broken, which holds `default:` and the value together."""
 
 ABOUT_SETTINGS = (
-    "Each setting of a config file is an option too. True and False are written out, and None takes back "
-    "what --config says. Where the default is None, the preset, the data or the machine decides. The run "
-    "prints what was decided, and why."
+    "Each setting of a config file is an option too. True and False are written out, and None undoes what "
+    "--config sets. Where the default is None, the preset, the data or the machine decides. --verbose prints "
+    "what was decided, and why."
 )
 
 
 def width() -> int:
-    """Columns of a page, whatever the terminal or the variable COLUMNS says."""
+    """Returns the number of columns of the help: the terminal's, within `NARROWEST` and `WIDEST`."""
     return min(max(shutil.get_terminal_size().columns, NARROWEST), WIDEST)
 
 
 def command_page(command: type[Command], called: str, defaults: Mapping[str, Any], columns: int) -> str:
-    """The help of one command.
+    """Returns the help of a command.
 
     Args:
-        command: its class.
-        called: how, as `custom-bert train`.
-        defaults: the settings as they are without options, by dotted name.
-        columns: that a line may have.
+        command: the class of the command.
+        called: how the command is called, such as `custom-bert train`.
+        defaults: the values that settings have without options, by dotted name.
+        columns: the largest number of columns of a line.
     """
     own = options_of(command)
     arguments = [option for option in own if option.mark.positional]
@@ -68,7 +69,7 @@ def command_page(command: type[Command], called: str, defaults: Mapping[str, Any
 
 
 def usage(command: type[Command], called: str) -> str:
-    """How a command is called: its arguments, and the options that have to be given."""
+    """Returns how a command is called, with its arguments and the options that have to be given."""
     own = options_of(command)
     arguments = [_place(option) for option in own if option.mark.positional]
     required = [_head(option) for option in own if option.required and not option.mark.positional]
@@ -77,7 +78,7 @@ def usage(command: type[Command], called: str) -> str:
 
 
 def group_page(group: Group, called: str, columns: int) -> str:
-    """The commands of a group, each with the first paragraph of its help."""
+    """Returns the help of a group: its commands, each with the first paragraph of its help."""
     rows = [
         (name, one.about if isinstance(one, Group) else " ".join(describe(one).about[:1]))
         for name, one in group.commands.items()
@@ -100,7 +101,7 @@ def _head(option: Option) -> str:
 
 
 def _with_default(option: Option, default: Any) -> str:
-    """The description and, unless it is that nothing is given, the default."""
+    """Returns the description with the default, which is left out where it only means "not given"."""
     if option.required:
         return f"{option.text} (required)"
     if not option.setting and (default is None or option.flag):
@@ -110,7 +111,7 @@ def _with_default(option: Option, default: Any) -> str:
 
 
 def _table(title: str, rows: Sequence[tuple[str, str]], columns: int) -> str:
-    """Names with their descriptions beside them or, where there is no room for that, beneath them."""
+    """Returns names with their descriptions beside them, or beneath them if the lines are too short."""
     left = max(len(head) for head, _ in rows) + 4
     if columns - left < READABLE:
         return f"{title}:\n{_beneath(rows, columns)}"

@@ -1,4 +1,4 @@
-"""Words on the command line become a command. argparse sorts them, and the options say what they mean."""
+"""Turns the words of a command line into a command. argparse sorts the words, and the options read them."""
 
 from __future__ import annotations
 
@@ -12,19 +12,20 @@ from custom_bert.errors import UserError, nearest, shown
 from custom_bert.options.option import Command, Given, Option, all_options, element, in_words
 
 DASHED = "\0"
-"""Stands before a word such as -5 while argparse sorts; no program can be given a word that holds it.
+"""Is put before a word such as -5 while argparse sorts. No command line can hold this character.
 
-Our options begin with two dashes. argparse takes words with one for options too, but for some numbers."""
+Our options begin with two dashes. argparse takes words with one dash for options too, except some numbers."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sorted:
-    """What was given, before anything is said about it.
+    """The words of a command line, sorted but not yet read.
 
     Attributes:
-        options: name of an option -> the words after it, for each time that it was given; a flag has none.
-        arguments: words that belong to no option.
-        unknown: words that would be options, if there were such.
+        options: for the name of each option that was given, a list of the words after it for each time that
+            it was given; a flag has no words.
+        arguments: the words that belong to no option.
+        unknown: the words that look like options, and are none.
         help: whether the help is asked for.
     """
 
@@ -35,19 +36,20 @@ class Sorted:
 
 
 def sort_words(command: type[Command], words: Sequence[str]) -> Sorted:
-    """Which words belong to which option.
+    """Finds out which words belong to which option.
 
-    A value that begins with two dashes is written --option=--value. After a lone -- come arguments only.
+    A value that begins with two dashes is written --option=--value. After a lone -- there are only arguments.
 
     Raises:
         UserError: if a flag is given a value.
     """
     end = words.index("--") if "--" in words else len(words)
     try:
-        found, rest = _parser(command).parse_known_args([_marked(word) for word in words[:end]])
-    except argparse.ArgumentError as error:  # the only one that is left: no option has needs or a type here
+        parsed, rest = _parser(command).parse_known_args([_marked(word) for word in words[:end]])
+    except argparse.ArgumentError as error:
+        # the parser knows no types and no required options, so this is the only error that it can raise
         raise UserError(f"{error.argument_name} takes no value; leave it out") from error
-    given: dict[str, Any] = vars(found)
+    given: dict[str, Any] = vars(parsed)
     asked = given.pop("help", 0)
     options: dict[str, list[list[str]]] = {}
     for name, times in given.items():
@@ -67,7 +69,10 @@ def sort_words(command: type[Command], words: Sequence[str]) -> Sorted:
 
 
 def _parser(command: type[Command]) -> argparse.ArgumentParser:
-    """Knows names, and how many words follow each. Positional arguments are what it leaves over."""
+    """Returns a parser that knows the names of options, and how many words follow each.
+
+    It leaves positional arguments over. `read_command` checks everything, in words of its own.
+    """
     parser = argparse.ArgumentParser(
         add_help=False, allow_abbrev=False, exit_on_error=False, argument_default=argparse.SUPPRESS
     )
@@ -93,23 +98,23 @@ def _unmarked(word: str) -> str:
 
 
 def read_command(command: type[Command], called: str, given: Sorted) -> Command:
-    """The command with its values.
+    """Returns the command with the values that were given.
 
     Args:
-        command: its class.
-        called: how, as `custom-bert train`.
-        given: its words.
+        command: the class of the command.
+        called: how the command is called, such as `custom-bert train`.
+        given: the words that were given.
 
     Raises:
         UserError: for the first thing that cannot be used.
     """
     if given.unknown:
         name = given.unknown[0].partition("=")[0]
-        told = name if name.isprintable() else shown(name)
+        readable = name if name.isprintable() else shown(name)
         gone = REMOVED.get(name.removeprefix("--").replace("-", "_")) if command.takes_settings else None
         if gone:
-            raise UserError(f"{told} is no setting any more: {gone}; leave it out")
-        raise UserError(f"unknown option {told}{_hint(command, name)}; see {called} --help")
+            raise UserError(f"{readable} no longer exists: {gone}; leave it out")
+        raise UserError(f"unknown option {readable}{_hint(command, name)}; see {called} --help")
     options = all_options(command)
     words = {**_by_place(options, called, given.arguments), **_once(options, given)}
     for option in options:
@@ -118,13 +123,11 @@ def read_command(command: type[Command], called: str, given: Sorted) -> Command:
             about = f" ({first[0].lower()}{first[1:]})" if first else ""
             raise UserError(f"{option.label} is missing{about}; see {called} --help")
     by_name = {option.name: option for option in options}
-    values = {
-        name: True if by_name[name].flag else by_name[name].read(found) for name, found in words.items()
-    }
+    values = {name: True if by_name[name].flag else by_name[name].read(own) for name, own in words.items()}
     settings = {name: value for name, value in values.items() if by_name[name].setting}
     written: list[str] = []
-    for name, found in words.items():
-        written += [by_name[name].label, *(() if by_name[name].mark.positional else found)]
+    for name, own in words.items():
+        written += [by_name[name].label, *(() if by_name[name].mark.positional else own)]
     return command(
         given=Given(command=called, words=tuple(written), settings=settings),
         **{name: value for name, value in values.items() if name not in settings},
@@ -132,31 +135,31 @@ def read_command(command: type[Command], called: str, given: Sorted) -> Command:
 
 
 def _by_place(options: Sequence[Option], called: str, arguments: Sequence[str]) -> dict[str, list[str]]:
-    """The words of each positional argument that was given."""
-    rest, found = list(arguments), {}
+    """Returns the words of each positional argument that was given."""
+    rest, words = list(arguments), dict[str, list[str]]()
     places = [option for option in options if option.mark.positional]
     for option in places:
         if rest:
             count = len(rest) if option.several else 1
-            found[option.name], rest = rest[:count], rest[count:]
+            words[option.name], rest = rest[:count], rest[count:]
     if rest:
         takes = " and ".join(option.label for option in places) or "no arguments"
         raise UserError(f"unexpected argument {shown(rest[0])}; {called} takes {takes}; see {called} --help")
-    return found
+    return words
 
 
 def _once(options: Sequence[Option], given: Sorted) -> dict[str, list[str]]:
-    """The words of each option that was given, in the order in which they were."""
+    """Returns the words of each option that was given, in the order on the command line."""
     by_name = {option.name: option for option in options}
-    found = {}
+    words = {}
     for name, times in given.options.items():
         option = by_name[name]
         if len(times) > 1:
             raise UserError(f"{option.label} is given {len(times)} times; give one")
         if not times[0] and not option.flag:
             raise UserError(f"{option.label} needs a value: {_wanted(option)}")
-        found[name] = times[0]
-    return found
+        words[name] = times[0]
+    return words
 
 
 def _wanted(option: Option) -> str:
@@ -169,13 +172,13 @@ def _wanted(option: Option) -> str:
 
 
 def _hint(command: type[Command], given: str) -> str:
-    """Which option was meant: the nearest, or the setting of a plain or older name."""
+    """Returns which option was probably meant: the setting of a plain or older name, or the nearest name."""
     name = given.lstrip("-").replace("-", "_")
     options = [option for option in all_options(command) if not option.mark.positional]
     labels = {option.name: option.label for option in options}
-    found = meant(name) if command.takes_settings else []
-    if not found:
+    candidates = meant(name) if command.takes_settings else []
+    if not candidates:
         plain = [option.name.rpartition(".")[2] for option in options if option.setting]
         near = nearest(name, [*labels, *plain])
-        found = [near] if near in labels else meant(near) if near else []
-    return f" (did you mean {' or '.join(labels[one] for one in found)}?)" if found else ""
+        candidates = [near] if near in labels else meant(near) if near else []
+    return f" (did you mean {' or '.join(labels[one] for one in candidates)}?)" if candidates else ""

@@ -1,6 +1,6 @@
-"""A program: finds the command that was asked for, runs it, and ends with an exit code.
+"""Runs a program: finds the command that was asked for, runs it, and returns an exit code.
 
-Errors are one line each; exit codes are those of `errors.py`, 130 after Ctrl-C.
+Each error is printed as one line. Exit codes are those of `errors.py`, and 130 after Ctrl-C.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from custom_bert.terminal import complain, say
 
 
 def run_program(group: Group, name: str, argv: Sequence[str] | None = None) -> int:
-    """Runs one command; returns the exit code.
+    """Runs one command and returns the exit code.
 
     Args:
-        group: the commands that there are.
-        name: how the program is called.
-        argv: the words after its name; None for those that this process was given.
+        group: the commands of the program.
+        name: the name of the program.
+        argv: the words after the name; None for those that this process was given.
     """
     words = list(sys.argv[1:] if argv is None else argv)
     prepare_process()
@@ -37,11 +37,12 @@ def run_program(group: Group, name: str, argv: Sequence[str] | None = None) -> i
         if isinstance(command, int):
             return command
         runs = True
-        with terminal.warnings_told():
+        with terminal.warnings_printed():
             command.run()
         terminal.flush()
         return 0
     except UserError as error:
+        # what is wrong with the arguments, all processes of torchrun find; other errors may be one process's
         if speaks() or (runs and not isinstance(error, ConfigError)):
             for line in str(error).splitlines():
                 complain(f"error: {line}")
@@ -50,26 +51,26 @@ def run_program(group: Group, name: str, argv: Sequence[str] | None = None) -> i
         return 130
     except BrokenPipeError:  # the reader went away, as `head` does
         terminal.discard_output()
-        return 141
-    except OSError as error:  # wherever the system refuses
+        return 141  # what a shell reports of a program that SIGPIPE has ended
+    except OSError as error:  # a refusal of the system that nothing has turned into a `UserError`
         where = f"{error.filename}: " if error.filename else ""
         complain(f"error: {where}{error.strerror or error}")
         return 74
 
 
 def speaks() -> bool:
-    """Whether this process says what all of torchrun's find in the same arguments: the first of a machine."""
+    """Returns whether this process prints what all of torchrun's would print: one on each machine does."""
     return "RANK" not in os.environ or os.environ.get("LOCAL_RANK", "0") == "0"
 
 
 def say_once(line: str) -> None:
-    """Says what all of torchrun's processes find in the same arguments, once on a machine."""
+    """Prints a line that all processes of torchrun would print, once on each machine."""
     if speaks():
         say(line)
 
 
 def _find(group: Group, called: str, words: Sequence[str]) -> Command | int:
-    """The command with its values; an exit code where only help or the version was asked for."""
+    """Returns the command with its values, or an exit code if only help or the version was asked for."""
     if not words or words[0] in ("-h", "--help"):
         say(group_page(group, called, width()))
         return 0 if words else UserError.exit_code
@@ -77,22 +78,22 @@ def _find(group: Group, called: str, words: Sequence[str]) -> Command | int:
         say(f"{called} {group.version}")
         return 0
     name, *rest = words
-    found = group.commands.get(name)
-    if found is None:
+    command = group.commands.get(name)
+    if command is None:
         hint = did_you_mean(name, list(group.commands))
         raise UserError(f"unknown command {shown(name)}{hint}; see {called} --help")
     called = f"{called} {name}"
-    if isinstance(found, Group):
-        return _find(found, called, rest)
-    given = sort_words(found, rest)
+    if isinstance(command, Group):
+        return _find(command, called, rest)
+    given = sort_words(command, rest)
     if given.help:
-        say(command_page(found, called, _defaults(found, given), width()))
+        say(command_page(command, called, _defaults(command, given), width()))
         return 0
-    return read_command(found, called, given)
+    return read_command(command, called, given)
 
 
 def _defaults(command: type[Command], given: Sorted) -> Mapping[str, Any]:
-    """The settings without options: those of --config, if it is given."""
+    """Returns the values that settings have without options: those of --config, if it is given."""
     if not command.takes_settings:
         return {}
     files = [words[0] for words in given.options.get("config", []) if words]

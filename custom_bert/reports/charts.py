@@ -1,7 +1,7 @@
-"""Curves over two axes, as elements of an SVG picture: for the page of a run and for measurements.
+"""Draws curves over two axes as SVG elements, for the page of a run and for pictures of measurements.
 
-Colours are classes (`k0`, `k1`, ... of curves, `grid` of lines), which the style sheet of the page or of the
-picture fills.
+Colours are CSS classes: `k0`, `k1`, ... for curves and `grid` for grid lines. The style sheet of the page or
+of the picture gives them their colours.
 """
 
 from __future__ import annotations
@@ -14,28 +14,29 @@ from html import escape
 from custom_bert.reports.ticks import Base, powers, ticks, written
 
 POINTS = 300
-"""Of a curve, at most; of more, the mean of neighbours."""
+"""The largest number of points that are drawn of a curve. Of more points, neighbours are averaged."""
 
 DOTTED = 8
-"""Points of a curve up to which each is marked by a dot."""
+"""The largest number of points of a curve that are marked by dots."""
 
 COLOURS = 4
-"""Classes of colours; further curves begin with the first again."""
+"""The number of colours. Further curves begin with the first again."""
 
 SMALLEST, LARGEST = 1e-300, 1e300
-"""Numbers of a logarithmic axis are drawn from the first on, and those of both kinds up to the second. So all
-that is computed of them is finite."""
+"""Numbers above the second are not drawn, and on a logarithmic axis those below the first are not. So every
+coordinate that is computed from them is finite."""
 
 Point = tuple[float, float]
 
 
 @dataclass(frozen=True)
 class Curve:
-    """A line of a chart.
+    """A curve of a chart.
 
     Attributes:
-        name: for the legend.
-        points: (x, y), by x. A point that has no place on the axes, as one that is not finite, is left out.
+        name: its name in the legend.
+        points: (x, y) in the order of x. A point that has no place on the axes, such as one that is not
+            finite, is left out.
     """
 
     name: str
@@ -44,13 +45,13 @@ class Curve:
 
 @dataclass(frozen=True)
 class Axis:
-    """What an axis shows.
+    """The form of an axis.
 
     Attributes:
-        name: what is counted, written below a horizontal axis.
-        base: of a logarithmic axis, whose ticks are powers of it; None for a linear one.
-        whole: its ticks are whole numbers.
-        about: into how many steps a linear one is divided, more or less.
+        name: what the axis counts, written below a horizontal axis.
+        base: the base of a logarithmic axis, whose ticks are powers of it; None for a linear axis.
+        whole: whether the ticks are whole numbers.
+        about: about how many steps a linear axis is divided into.
     """
 
     name: str = ""
@@ -59,11 +60,12 @@ class Axis:
     about: int = 4
 
     def has(self, value: float) -> bool:
-        """Whether the value has a place on such an axis."""
-        return abs(value) <= LARGEST and (self.base is None or value >= SMALLEST)  # which NaN is not
+        """Returns whether the value has a place on the axis."""
+        # NaN compares as false, and so has no place
+        return abs(value) <= LARGEST and (self.base is None or value >= SMALLEST)
 
     def ticks(self, low: float, high: float) -> list[float]:
-        """Round numbers that cover the range."""
+        """Returns round numbers that cover the range."""
         if self.base is not None:
             return powers(low, high, self.base)
         return ticks(low, high, about=self.about, whole=self.whole)
@@ -71,7 +73,7 @@ class Axis:
 
 @dataclass(frozen=True)
 class Frame:
-    """The area that curves are drawn in, in units of the picture; the numbers of its ticks stand outside."""
+    """The area in which curves are drawn, in units of the picture. The numbers of ticks are outside of it."""
 
     left: float
     right: float
@@ -80,7 +82,7 @@ class Frame:
 
 
 def drawable(curves: Sequence[Curve], across: Axis, up: Axis) -> list[Curve]:
-    """The curves with those points that have a place on the axes, thinned."""
+    """Returns the curves with only the points that have a place on the axes, at most `POINTS` each."""
     return [
         Curve(one.name, thinned([(x, y) for x, y in one.points if across.has(x) and up.has(y)]))
         for one in curves
@@ -88,26 +90,27 @@ def drawable(curves: Sequence[Curve], across: Axis, up: Axis) -> list[Curve]:
 
 
 def thinned(points: Sequence[Point], most: int = POINTS) -> list[Point]:
-    """At most so many points: the means of equally many neighbours, each at the x of the last of them."""
+    """Returns at most `most` points. Each is the mean of equally many neighbours, at the x of the last."""
     size = max(1, -(-len(points) // most))
     groups = [points[i : i + size] for i in range(0, len(points), size)]
     return [(group[-1][0], sum(y / len(group) for _, y in group)) for group in groups]
 
 
 def draw(curves: Sequence[Curve], across: Axis, up: Axis, frame: Frame) -> list[str]:
-    """Elements of SVG: lines and numbers of both axes, and the curves.
+    """Returns SVG elements: grid lines and numbers of both axes, and the curves.
 
     Args:
-        curves: as `drawable` returns them, at least one with a point. Each has the colour of its place among
-            them.
-        across, up: the axes; the first is as long as the curves, the second goes from tick to tick.
-        frame: where.
+        curves: what `drawable` returned; at least one curve has a point. The colour of a curve follows from
+            its place among them.
+        across, up: the horizontal axis, which is as long as the curves, and the vertical one, which goes from
+            tick to tick.
+        frame: where the curves are drawn.
     """
     xs, ys = ([point[i] for one in curves for point in one.points] for i in (0, 1))
     x_ticks, y_ticks = across.ticks(min(xs), max(xs)), up.ticks(min(ys), max(ys))
     ends = (min(xs), max(xs)) if min(xs) < max(xs) else (x_ticks[0], x_ticks[-1])
     px = _scale(across, *ends, frame.left, frame.right)
-    # what the ticks' twelve digits leave out is on the picture too
+    # ticks are rounded to twelve digits, so a value may lie just outside of them
     py = _scale(up, min(y_ticks[0], *ys), max(y_ticks[-1], *ys), frame.bottom, frame.top)
     parts = [
         f'<path class="grid" d="M{frame.left:g} {py(tick):.1f}H{frame.right:g}"/>'
@@ -129,7 +132,7 @@ def draw(curves: Sequence[Curve], across: Axis, up: Axis, frame: Frame) -> list[
 
 
 def colour(number: int) -> str:
-    """The class of the colour of a curve, by its place among the curves."""
+    """Returns the CSS class of the curve with this number, from 0."""
     return f"k{number % COLOURS}"
 
 
@@ -143,7 +146,7 @@ def _curve(places: Sequence[Point], of_colour: str) -> list[str]:
 
 
 def _scale(axis: Axis, low: float, high: float, start: float, end: float) -> Callable[[float], float]:
-    """From a value between `low` and `high` to its place between `start` and `end`."""
+    """Returns the function from a value between `low` and `high` to its place between `start` and `end`."""
 
     def position(value: float) -> float:
         return value if axis.base is None else math.log(value)

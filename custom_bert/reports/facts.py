@@ -1,18 +1,18 @@
-"""What a run's record, run.json, says in words: for `custom-bert info` and the page of a run."""
+"""Puts parts of a run's record, run.json, into words, for `custom-bert info` and the page of a run."""
 
 from __future__ import annotations
 
 from typing import Any
 
 TRAINED_ON = {"documents": "{:,} documents", "train_examples": "{:,} texts", "train_tokens": "{:,} tokens"}
-"""Amounts of training data by their names in records; all that a record has are told."""
+"""Amounts of training data by their names in records. Every amount that a record has is shown."""
 
 MEASURED_ON = {"val_examples": "validated on {:,}", "val_tokens": "measured on {:,} held-out tokens"}
-"""Amounts of held-out data; the first that a record has is told."""
+"""Amounts of validation data by their names in records. Only the first that a record has is shown."""
 
 
 def trained_on(record: dict[str, Any]) -> str:
-    """`240 texts, 3,134 tokens; validated on 60`; of a record that does not say, nothing."""
+    """Returns words such as `240 texts, 3,134 tokens; validated on 60`; empty if the record has none."""
     data = record.get("data", {})
     trained, held_out = (
         [words.format(data[name]) for name, words in amounts.items() if name in data]
@@ -22,12 +22,12 @@ def trained_on(record: dict[str, Any]) -> str:
 
 
 def kept_by(record: dict[str, Any]) -> str:
-    """The name of `best_metric`, by which the kept weights were chosen."""
+    """Returns what `best_metric` of the record measures, by which the kept weights were chosen."""
     if "documents" in record.get("data", {}):  # the lower the perplexity, the better
         return "1 / perplexity"
     return str(record["config"]["optim.metric"])
 
 
 def reasons(record: dict[str, Any]) -> dict[str, str]:
-    """Why settings have their values, by the names of those that were not given."""
+    """Returns the reasons of the settings that a rule decided, by dotted name."""
     return {choice["name"]: choice["reason"] for choice in record.get("choices", [])}

@@ -1,4 +1,4 @@
-"""A run's record, run.json, as lines of text: what `custom-bert info` prints."""
+"""The lines of text that `custom-bert info` prints of a run's record, run.json."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from custom_bert.reports.tables import TABLE_ROWS
 
 
 def info_lines(record: dict[str, Any]) -> list[str]:
-    """Status, data, result, files, labels, settings with their reasons, and warnings."""
+    """Returns status, data, result, files, labels, settings with their reasons, and warnings."""
     data = record.get("data", {})
     about, result, warnings = trained_on(record), _result(record), data.get("warnings", [])
     return [
@@ -31,7 +31,7 @@ def info_lines(record: dict[str, Any]) -> list[str]:
 
 
 def _result(record: dict[str, Any]) -> str:
-    """The scores of a finished run; of one that is not, the best weights until then, if there are any."""
+    """Returns the scores of a finished run; for an unfinished one, the step of its best weights, if any."""
     if validation := record.get("validation"):
         return (
             f"result      {in_words(validation)} at step {record['best_step']:,} of {record['steps']:,}, "
@@ -46,7 +46,7 @@ def _result(record: dict[str, Any]) -> str:
 
 
 def _label_lines(examples: dict[str, int]) -> list[str]:
-    """How many training examples each label has; with many labels, those with most."""
+    """Returns the number of training examples of each label; of very many labels, the most frequent ones."""
     if not examples:
         return []
     labels = list(examples)

@@ -11,9 +11,9 @@ from custom_bert.terminal import ELLIPSIS, displayable
 
 
 def label_score_lines(scores: LabelScores, labels: Sequence[str], thresholds: Sequence[float]) -> list[str]:
-    """A table of the classes with their thresholds, and the totals.
+    """Returns a table of the classes with their thresholds, and the averages.
 
-    With more than `TABLE_ROWS` classes, those with most examples, and a line on how many are left out.
+    Of more than `TABLE_ROWS` classes it shows those with most examples, and says how many are left out.
     """
     rows = most_frequent([one.support for one in scores.classes], TABLE_ROWS)
     shown = [displayable(printable(labels[i])) for i in rows]

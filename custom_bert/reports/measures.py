@@ -1,7 +1,7 @@
-"""Measures of how well a model does: their names in records, and how people are told of them.
+"""The table of all measures of how well a model does: their names in records, and their names for people.
 
-Every place that shows a result goes through this table and shows what the record has. So a new kind of target
-adds its measures here, and `info` and the page of a run show them.
+Everything that shows a result shows the measures of this table that the record has. So a new task adds its
+measures here, and `info`, the page of a run and the lines of training show them.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Measure:
-    """A number that an evaluation may find.
+    """A number that an evaluation may have.
 
     Attributes:
         key: its name in run.json and metrics.jsonl.
         words: its name for people.
-        chart: the title of the chart that shows its course. Measures with one title share the chart, and so
-            have one unit.
-        form: how the page shows the result; in lines of text each measure has four digits.
+        chart: the title of its chart on the page of a run. Measures with the same title share a chart and its
+            axis, and so need the same unit.
+        form: how the page writes its value. Lines of text write four digits of every measure.
     """
 
     key: str
@@ -36,19 +36,20 @@ MEASURES = (
     Measure("exact_match", "exact match", "Validation"),
     Measure("perplexity", "perplexity", "Perplexity of held-out text", "{:.2f}"),
 )
-"""In the order in which they are shown. The loss, which every evaluation has, is not one of them."""
+"""All measures, in the order in which they are shown. The loss is not among them, since every evaluation has
+one."""
 
 
 def measured(numbers: Mapping[str, Any]) -> list[tuple[Measure, float]]:
-    """The measures that a record of an evaluation has."""
+    """Returns the measures that the record of an evaluation has, with their values."""
     return [(one, numbers[one.key]) for one in MEASURES if numbers.get(one.key) is not None]
 
 
 def words_of(key: str) -> str:
-    """The name of a measure for people."""
+    """Returns the name of a measure for people."""
     return next(one.words for one in MEASURES if one.key == key)
 
 
 def in_words(numbers: Mapping[str, Any]) -> str:
-    """`accuracy 0.9000, macro-F1 0.8900`."""
+    """Returns words such as `accuracy 0.9000, macro-F1 0.8900`."""
     return ", ".join(f"{one.words} {value:.4f}" for one, value in measured(numbers))

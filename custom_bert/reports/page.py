@@ -1,4 +1,7 @@
-"""A run as one HTML page: curves, scores, settings. Self-contained, light and dark, readable on a phone."""
+"""A run as one HTML page: curves, scores and settings.
+
+The page loads nothing from elsewhere. It follows the reader's light or dark theme and fits a phone.
+"""
 
 from __future__ import annotations
 
@@ -17,22 +20,22 @@ from custom_bert.reports.sections import score_sections, table
 from custom_bert.reports.styles import style
 
 MARK = '<meta name="generator" content="custom-bert report">'
-"""By which a page is known as one that may be written anew."""
+"""Marks a page as ours. Only such a page is overwritten by a new one."""
 
 
 def write_report(run: str | Path, out: str | Path | None = None) -> Path:
     """Writes a run's page.
 
     Args:
-        run: the run directory, finished or not.
-        out: the file; None for report.html in the run directory.
+        run: the directory of a run, which need not be finished.
+        out: the file to write; None for report.html in the run directory.
 
     Returns:
-        Where it is.
+        The path of the page.
 
     Raises:
         RunError: if there is no run, or its records are damaged.
-        WriteError: if `out` is a file that is no such page, or the system refuses.
+        WriteError: if `out` is a file and not such a page, or the system refuses to write.
     """
     run = Path(run)
     path = run / "report.html" if out is None else Path(out)
@@ -47,7 +50,7 @@ def write_report(run: str | Path, out: str | Path | None = None) -> Path:
 
 
 def _check_replaceable(path: Path) -> None:
-    """Raises WriteError if there is something else than a page of ours."""
+    """Raises WriteError if the path exists and is not a page of ours."""
     if not path.exists():
         return
     try:
@@ -56,11 +59,17 @@ def _check_replaceable(path: Path) -> None:
     except OSError as error:
         raise WriteError(f"{path}: cannot be replaced by the page: {system_reason(error)}") from error
     if MARK.encode() not in beginning:
-        raise WriteError(f"{path}: exists already, is no report of ours, and is not overwritten")
+        raise WriteError(f"{path}: exists already, is not a report of a run, and is not overwritten")
 
 
 def report_page(name: str, record: dict[str, Any], metrics: Sequence[dict[str, Any]]) -> str:
-    """The page of a run, from run.json and metrics.jsonl."""
+    """Returns the page of a run.
+
+    Args:
+        name: the title.
+        record: the content of run.json.
+        metrics: the records of metrics.jsonl.
+    """
     validation = record.get("validation") or {}
     warnings = record.get("data", {}).get("warnings", [])
     charts = training_charts(metrics)
@@ -91,7 +100,7 @@ def report_page(name: str, record: dict[str, Any], metrics: Sequence[dict[str, A
 
 
 def _about(record: dict[str, Any]) -> list[str]:
-    """Sentences on when, where and on what the run was trained."""
+    """Returns sentences about when, where and on what the run was trained."""
     machine = record.get("machine", {})
     named = {"device": "", "processor": "", "torch": "torch "}
     where = ", ".join(f"{before}{machine[key]}" for key, before in named.items() if machine.get(key))
@@ -104,7 +113,7 @@ def _about(record: dict[str, Any]) -> list[str]:
 
 
 def _cards(record: dict[str, Any], validation: dict[str, Any], metrics: Sequence[dict[str, Any]]) -> str:
-    """The measures of the kept weights, and what the run took."""
+    """Returns boxes with the measures of the kept weights, and with steps, time and speed."""
     speeds = [line.get("tokens_per_second") for line in metrics if line["kind"] in TRAINING]
     known = [speed for speed in speeds if speed is not None and math.isfinite(speed)]
     cards = [

@@ -1,4 +1,4 @@
-"""Pictures of measurements, SVG files of their own: bars with their spread, and panels of curves."""
+"""Pictures of measurements as SVG files: bars with the spread of repeats, and panels of curves."""
 
 from __future__ import annotations
 
@@ -12,22 +12,24 @@ from custom_bert.reports.styles import style
 from custom_bert.reports.ticks import ticks, written
 
 WIDTH, LABEL, BAR, GAP, TOP = 960, 260, 26, 12, 64
-"""Of a picture of bars, in its units."""
+"""Sizes of a picture of bars, in its units: width of the picture and of its labels, thickness of a bar, gap
+between bars, and height of the title."""
 
 NUMBER = 16
-"""The width of a short number of an axis."""
+"""The width of a short number beside an axis, in units of the picture."""
 
 PANEL_WIDE, PANEL_HIGH, PANEL_LEFT, PANEL_TOP = 380, 300, 70, 90
+"""Sizes of a panel of curves, in units of the picture: width, height, and the room to its left and above."""
 
 
 @dataclass(frozen=True)
 class Bar:
-    """One measured ratio.
+    """A measured ratio.
 
     Attributes:
-        label: what was switched.
-        group: which of the legend's groups it belongs to, from 0.
-        values: of the repeats.
+        label: what was switched on or off.
+        group: the number of its group in the legend, from 0.
+        values: the ratio in each repeat.
     """
 
     label: str
@@ -36,14 +38,14 @@ class Bar:
 
 
 def bars(title: str, subtitle: str, legend: Sequence[str], data: Sequence[Bar], unit: str) -> str:
-    """An SVG picture: a bar to each median, a line from the smallest to the largest value.
+    """Returns an SVG picture with a bar to each median, and a line from the smallest to the largest value.
 
     Args:
         title: what is shown.
         subtitle: where it was measured.
-        legend: names of the groups.
-        data: from top to bottom.
-        unit: of the axis.
+        legend: the names of the groups.
+        data: the bars, from top to bottom.
+        unit: the unit of the axis.
     """
     longest = max((max(bar.values) for bar in data), default=1.0)
     scale = (WIDTH - LABEL - 120) / max(longest, 1e-9)
@@ -60,7 +62,7 @@ def bars(title: str, subtitle: str, legend: Sequence[str], data: Sequence[Bar], 
 
 
 def _grid(longest: float, scale: float, bottom: int) -> list[str]:
-    """A line for each tick up to the longest bar, and a stronger one for 1, where nothing is won."""
+    """Returns a line for each tick up to the longest bar, and a stronger one for 1, which is no gain."""
     shown = {tick for tick in ticks(0, longest, about=8) if tick <= longest}
     if longest >= 1 and scale >= NUMBER:
         shown.add(1.0)
@@ -85,11 +87,11 @@ def _bar(bar: Bar, y: float, scale: float) -> list[str]:
 
 
 def panels(title: str, curves: Mapping[str, Sequence[Curve]], across: Axis, up: Axis) -> str:
-    """An SVG picture of curves, a panel beside the other. A curve has its colour by its name.
+    """Returns an SVG picture with panels side by side. Curves of one name have one colour in all panels.
 
     Args:
         title: what is shown.
-        curves: of each panel, by its title.
+        curves: the curves of each panel, by the panel's title.
         across, up: the axes of every panel.
     """
     bottom = PANEL_TOP + PANEL_HIGH

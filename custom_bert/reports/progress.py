@@ -1,4 +1,4 @@
-"""How a run went: the records of metrics.jsonl, and the charts that a run's page draws of them."""
+"""The course of a run: the records of metrics.jsonl, and the charts of them on a run's page."""
 
 from __future__ import annotations
 
@@ -19,12 +19,13 @@ FRAME = Frame(left=62, right=WIDE - 18, top=14, bottom=HIGH - 42)
 ACROSS, UP = Axis("optimizer steps", whole=True, about=5), Axis()
 
 LARGEST_METRICS = 1 << 30
-"""Bytes of metrics.jsonl."""
+"""The largest size of metrics.jsonl that is read, in bytes."""
 
 LARGEST_INTEGER = 1 << 63
+"""The largest integer that is believed in a record. A larger one would overflow as a float."""
 
 TRAINING, EVALUATION = ("pretrain", "train"), ("eval",)
-"""Kinds of records, by what is measured in them."""
+"""The kinds of records of training steps, and of evaluations."""
 
 
 @dataclass(frozen=True)
@@ -33,10 +34,10 @@ class Series:
 
     Attributes:
         chart: the title of the chart.
-        name: for its legend.
+        name: the name of the curve in the legend.
         key: the name of the number in the records.
-        kinds: the records that have it.
-        factor: what the number is multiplied by.
+        kinds: the kinds of records that have the number.
+        factor: what the number is multiplied by, such as 100 for per cent.
     """
 
     chart: str
@@ -55,16 +56,16 @@ SERIES = (
     Series("Padding, %", "", "padding", TRAINING, 100.0),
     Series("Gradient norm", "", "grad_norm", TRAINING),
 )
-"""The charts in the order of the page, and in each chart the curves."""
+"""All curves. Charts stand on the page in the order of their first curves."""
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """The records of metrics.jsonl; none if there is no such file yet.
+    """Returns the records of metrics.jsonl; none if there is no such file yet.
 
     Raises:
-        RunError: naming the line that is none.
+        RunError: if a line is not a record; it names the line.
     """
-    found = []
+    records = []
     try:
         content = files.read_at_most(path, LARGEST_METRICS) if path.exists() else b""
     except OSError as error:
@@ -74,17 +75,17 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
         try:
             value = json.loads(line)
         except (ValueError, RecursionError) as error:
-            if number == len(lines):  # being written
+            if number == len(lines):  # a run may be writing the last line at this moment
                 break
             raise RunError(f"{path}:{number}: not valid JSON") from error
         if not _is_record(value):
             raise RunError(f"{path}:{number}: damaged: not the record of a step or of an evaluation")
-        found.append(value)
-    return found
+        records.append(value)
+    return records
 
 
 def _is_record(value: Any) -> bool:
-    """Whether a line has a kind and a step, and numbers where the charts read numbers."""
+    """Returns whether a value has a kind and a step, and numbers wherever the charts read numbers."""
     if not isinstance(value, dict) or not isinstance(value.get("kind"), str):
         return False
     numbers = [value[one.key] for one in SERIES if value.get(one.key) is not None]
@@ -96,7 +97,7 @@ def _is_number(value: Any) -> bool:
 
 
 def training_charts(metrics: Sequence[dict[str, Any]]) -> list[str]:
-    """Figures of the loss, of each measure that was evaluated, and of the training steps."""
+    """Returns HTML figures of the loss, of each measure that was evaluated, and of the training steps."""
     steps, charts = _steps(metrics), dict[str, list[Curve]]()
     for one in SERIES:
         points = [
@@ -110,7 +111,11 @@ def training_charts(metrics: Sequence[dict[str, Any]]) -> list[str]:
 
 
 def _steps(metrics: Sequence[dict[str, Any]]) -> list[int]:
-    """The step of each record, counted on where classification follows pretraining in one run."""
+    """Returns the step of each record on one axis.
+
+    Each phase counts its steps from 0. Where learning follows pretraining in one run, its steps are moved
+    behind those of pretraining. A record of an evaluation belongs to the phase that has begun.
+    """
     offset, last, steps = 0, {"pretrain": 0, "train": 0}, []
     for line in metrics:
         kind = "train" if line["kind"] == "eval" and last["train"] else line["kind"]
@@ -123,7 +128,7 @@ def _steps(metrics: Sequence[dict[str, Any]]) -> list[int]:
 
 
 def figure(title: str, curves: Sequence[Curve]) -> str:
-    """A chart with its title, and with a legend of several curves; nothing where nothing can be drawn."""
+    """Returns a chart with its title, and a legend if there are several curves; empty without any point."""
     curves = drawable(curves, ACROSS, UP)
     shown = [(colour(i), one.name) for i, one in enumerate(curves) if one.points]
     if not shown:

@@ -1,6 +1,7 @@
-"""Sections of a run's page that show its scores, each where the run's record has what it shows.
+"""The sections of a run's page that show its scores.
 
-A new kind of target adds a row to `SECTIONS`.
+A section appears if the run's record has the key that it shows. A new task with numbers of another form adds
+a row to `SECTIONS`.
 """
 
 from __future__ import annotations
@@ -13,26 +14,27 @@ from typing import Any
 from custom_bert.reports.labels import cut, most_frequent, printable
 
 MATRIX_UP_TO = 40
-"""Classes up to which the confusion matrix is shown; above it, the pairs most often taken for each other."""
+"""The largest number of classes whose confusion matrix is shown. With more classes, the page lists the pairs
+that were confused most often."""
 
 MATRIX_LABEL = 24
-"""Characters of a label beside the matrix and above it, at most; its tooltip has all of them."""
+"""The largest number of characters of a label at the matrix. Its tooltip has all of them."""
 
 TABLE_ROWS = 1_000
-"""Rows of the table of classes at most: a page, unlike a terminal, is scrolled and searched."""
+"""The largest number of rows of the table of classes. A page, unlike a terminal, is scrolled and searched."""
 
 PAIRS = 30
-"""Rows of the table of pairs at most."""
+"""The largest number of rows of the table of pairs."""
 
 
 @dataclass(frozen=True)
 class Section:
-    """A part of the page.
+    """A section of the page.
 
     Attributes:
         title: its heading.
-        key: the name in the record of an evaluation, of which the section is drawn where it is there.
-        draw: the HTML of such a record.
+        key: a key in the record of an evaluation. The section appears if the record has it.
+        draw: returns HTML for the record.
     """
 
     title: str
@@ -42,12 +44,12 @@ class Section:
 
 @dataclass(frozen=True)
 class Column:
-    """A column of the table of classes, shown where the record has it.
+    """A column of the table of classes. It appears if a class's record has its key.
 
     Attributes:
-        key: in the record of a class.
+        key: the key in the record of a class.
         title: its heading.
-        form: of its numbers.
+        form: the format of its numbers.
     """
 
     key: str
@@ -65,19 +67,19 @@ CLASS_COLUMNS = (
 
 
 def score_sections(validation: dict[str, Any]) -> list[str]:
-    """HTML of everything that the record of an evaluation has besides its measures."""
+    """Returns the HTML sections for what the record of an evaluation has besides its measures."""
     return [
         f"<h2>{escape(one.title)}</h2>{one.draw(validation)}" for one in SECTIONS if one.key in validation
     ]
 
 
 def table(head: Sequence[str], rows: Sequence[str], kind: str = "") -> str:
-    """HTML of a table that scrolls by itself where the screen is narrow.
+    """Returns an HTML table that scrolls sideways by itself on a narrow screen.
 
     Args:
-        head: texts of the first row; none for a table without such a row.
-        rows: HTML of the others.
-        kind: its class in the style sheet.
+        head: the texts of the heading row; none for a table without one.
+        rows: the HTML of the other rows.
+        kind: the table's class in the style sheet.
     """
     first = f"<tr>{''.join(f'<th>{escape(text)}</th>' for text in head)}</tr>" if head else ""
     of_kind = f' class="{kind}"' if kind else ""
@@ -100,7 +102,7 @@ def _classes(validation: dict[str, Any]) -> str:
 
 
 def _left_out(count: int, words: str) -> str:
-    """A line below a table that does not show everything."""
+    """Returns a line below a table that does not show everything."""
     return f'<p class="soft">{count:,} more {words}</p>' if count else ""
 
 
@@ -127,7 +129,7 @@ def _most_frequent_pairs(validation: dict[str, Any]) -> str:
 
 
 def _pairs_of(labels: Sequence[str], counts: Sequence[Sequence[int]]) -> list[tuple[str, str, int]]:
-    """(true, predicted, count) of a confusion matrix's errors, the most frequent first."""
+    """Returns (true, predicted, count) for the errors in a confusion matrix, the most frequent first."""
     pairs = sorted(
         ((count, i, j) for i, row in enumerate(counts) for j, count in enumerate(row) if i != j and count),
         key=lambda pair: (-pair[0], pair[1:]),
@@ -136,7 +138,7 @@ def _pairs_of(labels: Sequence[str], counts: Sequence[Sequence[int]]) -> list[tu
 
 
 def _pairs(pairs: Sequence[tuple[str, str, int]], further: int) -> str:
-    """A table of the first of some pairs, which `further` ones would follow."""
+    """Returns a table of the first `PAIRS` pairs; `further` more pairs are not in the record."""
     if not pairs:
         return "<p>No text was given a wrong label.</p>"
     rows = [
@@ -158,4 +160,4 @@ SECTIONS = (
     Section(CONFUSED, "confusion_matrix", _matrix),
     Section(CONFUSED, "confusions", _most_frequent_pairs),
 )
-"""In the order of the page. A record has the matrix or, of many classes, the pairs."""
+"""The sections in the order of the page. A record has the matrix or, with many classes, the pairs."""

@@ -1,4 +1,4 @@
-"""The style sheets, which are files of the package beside this one."""
+"""Reads the style sheets, which are files of the package beside this module."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from custom_bert.errors import UserError
 
 
 def style(name: str) -> str:
-    """The content of a style sheet, `style.css` of the page or `picture.css` of pictures.
+    """Returns the content of a style sheet: `style.css` of the page, or `picture.css` of pictures.
 
     Raises:
-        UserError: if the installation lacks it.
+        UserError: if the installation lacks the file.
     """
     file = resources.files("custom_bert.reports").joinpath(name)
     try:

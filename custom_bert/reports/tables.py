@@ -1,6 +1,7 @@
-"""Tables of metrics for a terminal: what training and `evaluate` print.
+"""Tables of metrics for a terminal, which training and `evaluate` print.
 
-Columns are as wide as their labels are where standard output's encoding lacks characters of them.
+Standard output's encoding may lack characters of a label, which are then printed as longer escapes. Columns
+are as wide as what is printed.
 """
 
 from __future__ import annotations
@@ -12,16 +13,16 @@ from custom_bert.reports.labels import cut, most_frequent, printable
 from custom_bert.terminal import ELLIPSIS, displayable
 
 MATRIX_UP_TO = 12
-"""Classes up to which a confusion matrix is readable in a terminal."""
+"""The largest number of classes whose confusion matrix is readable in a terminal."""
 
 TABLE_ROWS = 200
-"""Classes that a table in a terminal, or a list of labels, shows at most."""
+"""The largest number of classes in a table of a terminal, or of labels in a list."""
 
 
 def score_lines(scores: Scores, labels: Sequence[str], *, matrix: bool = True) -> list[str]:
-    """A table of the classes, the totals, and for few classes the confusion matrix.
+    """Returns a table of the classes, the averages, and for few classes the confusion matrix.
 
-    With more than `TABLE_ROWS` classes, those with most examples, and a line on how many are left out.
+    Of more than `TABLE_ROWS` classes it shows those with most examples, and says how many are left out.
     """
     rows = most_frequent([one.support for one in scores.classes], TABLE_ROWS)
     shown = [displayable(printable(labels[i])) for i in rows]
@@ -45,7 +46,7 @@ def score_lines(scores: Scores, labels: Sequence[str], *, matrix: bool = True) -
 
 
 def matrix_lines(scores: Scores, labels: Sequence[str]) -> list[str]:
-    """The confusion matrix: rows are true labels, columns predictions."""
+    """Returns the confusion matrix, whose rows are true labels and whose columns are predicted ones."""
     labels = [displayable(printable(label)) for label in labels]
     ellipsis = displayable(ELLIPSIS)
     width = min(24, max(map(len, labels)))

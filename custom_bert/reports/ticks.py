@@ -1,6 +1,6 @@
 """Round numbers along an axis, and how they are written.
 
-Steps are exact decimals, so that a tick is the number nearest to what is written beside it.
+Steps are computed as exact decimals, so that a tick is the float nearest to the number beside it.
 """
 
 from __future__ import annotations
@@ -10,20 +10,20 @@ from decimal import Decimal
 from typing import Literal
 
 Base = Literal[2, 10]
-"""Of logarithmic axes."""
+"""The bases that a logarithmic axis can have."""
 
 ROUND = (Decimal(1), Decimal(2), Decimal("2.5"), Decimal(5), Decimal(10))
-"""Steps, times a power of ten."""
+"""The round steps; a step is one of these times a power of ten."""
 
 NARROWEST = Decimal("1e-4")
 """The span of an axis is at least this share of the largest number on it. Otherwise the ticks of a value that
 hardly changes would have too many digits to be read."""
 
 SMALLEST = Decimal("1e-290")
-"""Where all numbers are nearer to 0, they count as 0: floats hold no steps between them."""
+"""If all numbers are nearer to 0 than this, they count as 0, since floats have no steps between them."""
 
 MOST_POWERS = 8
-"""Ticks of a logarithmic axis, at most."""
+"""The largest number of ticks of a logarithmic axis."""
 
 UNITS = ((Decimal("1e9"), "G"), (Decimal("1e6"), "M"), (Decimal("1e3"), "k"))
 
@@ -32,14 +32,14 @@ PLAIN = (Decimal("1e-3"), Decimal("1e12"))
 
 
 def ticks(low: float, high: float, *, about: int = 4, whole: bool = False) -> list[float]:
-    """Two or more multiples of a round step, from `low` or below it to `high` or above it.
+    """Returns two or more multiples of a round step, from at most `low` to at least `high`.
 
     Args:
-        low, high: finite, at most 1e300, in this order.
-        about: into how many steps the range is divided; at most two more are taken to cover it.
-        whole: the ticks are whole numbers.
+        low, high: the range: two finite numbers up to 1e300, the smaller one first.
+        about: about how many steps the range is divided into; up to two more are needed to cover it.
+        whole: whether the ticks are whole numbers.
     """
-    # twelve digits: what a sum of floats leaves behind the last of them takes no tick of its own
+    # rounded to twelve digits, so that the error of a float does not ask for one more tick
     bottom, top = Decimal(f"{low:.12g}"), Decimal(f"{high:.12g}")
     largest = max(abs(bottom), abs(top))
     span = max(top - bottom, NARROWEST * largest) if top > bottom else largest
@@ -51,7 +51,7 @@ def ticks(low: float, high: float, *, about: int = 4, whole: bool = False) -> li
 
 
 def _step(least: Decimal, whole: bool) -> Decimal:
-    """The first round step that is not much smaller than `least`."""
+    """Returns the smallest round step that is at least `least`, up to rounding."""
     exponent = max(least.adjusted(), 0) if whole else least.adjusted()
     steps = [number.scaleb(exponent) for number in ROUND]
     if whole:
@@ -60,11 +60,11 @@ def _step(least: Decimal, whole: bool) -> Decimal:
 
 
 def powers(low: float, high: float, base: Base) -> list[float]:
-    """Two or more powers of `base`, equally far apart, from `low` or below it to `high` or above it.
+    """Returns two or more powers of `base`, equally far apart, from at most `low` to at least `high`.
 
     Args:
-        low, high: above 0, in this order.
-        base: of the powers.
+        low, high: the range: two numbers above 0, the smaller one first.
+        base: the base of the powers.
     """
     log = math.log2 if base == 2 else math.log10
     first, last = math.floor(log(low)), math.ceil(log(high))
@@ -79,7 +79,10 @@ def _power(base: Base, exponent: int) -> float:
 
 
 def written(value: float) -> str:
-    """A tick as it is written beside an axis: `0.25`, `8,192`, `1.5k`, `2.5e-5`. Nothing is rounded."""
+    """Returns a tick as it is written beside an axis: `0.25`, `8,192`, `1.5k`, `2.5e-5`.
+
+    Of the exact ways to write it, the shortest is taken.
+    """
     number = Decimal(repr(value)).normalize()
     if not number:
         return "0"

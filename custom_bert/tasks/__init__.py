@@ -1,1 +1,1 @@
-"""The kinds of target that a model can learn, one file each."""
+"""The tasks: what a model can learn to predict, one file for each. `task.py` says what a task supplies."""

@@ -22,7 +22,7 @@ from custom_bert.ops.losses import balanced_weights, cross_entropy_sum, r_drop_s
 from custom_bert.reports.tables import score_lines
 from custom_bert.rules.resolved import ResolvedConfig
 from custom_bert.tasks.labelled import LabelledTask
-from custom_bert.tasks.task import ALONE, Gathering, Measured, Objective, UnknownLabelError
+from custom_bert.tasks.parts import ALONE, Gathering, Objective, UnknownLabelError
 
 
 @dataclass(frozen=True)
@@ -30,10 +30,10 @@ class CrossEntropy:
     """Cross-entropy of the class of each text.
 
     Attributes:
-        class_weights_C: weight of each class's texts; None for 1.
-        label_smoothing: probability that is spread over all classes.
-        r_drop: weight of R-Drop's divergence, as the paper has it; 0 for none. Otherwise the batch holds
-            each text twice, the copies side by side.
+        class_weights_C: the weight of the texts of each class; None weights every text with 1.
+        label_smoothing: the share of the target's probability that is spread over all classes.
+        r_drop: the weight of R-Drop's divergence (Liang et al. 2021, arXiv 2106.14448); 0 for none. Otherwise
+            the batch holds each text twice, the copies side by side.
     """
 
     class_weights_C: Tensor | None = None
@@ -41,7 +41,7 @@ class CrossEntropy:
     r_drop: float = 0.0
 
     def loss_sum(self, output: Tensor, targets: Targets) -> Tensor:
-        """`output` is logits, (N, C); the targets are (N,) classes."""
+        """Returns the sum over texts; `output` is (N, C) logits, and the targets are (N,) classes."""
         loss = cross_entropy_sum(
             output,
             targets.values,
@@ -49,23 +49,24 @@ class CrossEntropy:
             label_smoothing=self.label_smoothing,
         )
         if self.r_drop:
+            # half, because the paper's divergence is the mean of both directions
             apart = r_drop_sum(output, targets.values, class_weights_C=self.class_weights_C)
             loss = loss + self.r_drop / 2 * apart
         return loss
 
     def weight(self, targets: Targets) -> Tensor | float:
-        """Texts, or the sum of their classes' weights."""
+        """Returns the number of texts, or the sum of their classes' weights."""
         return target_weight(targets.values, self.class_weights_C)
 
 
 @dataclass(frozen=True)
 class ClassMeasured:
-    """An evaluation of a classifier.
+    """The result of evaluating a classifier.
 
     Attributes:
-        loss: mean cross-entropy, without weights and smoothing.
-        scores: of the predicted classes.
-        labels: their names.
+        loss: the mean cross-entropy of a text, without class weights and label smoothing.
+        scores: how well the classes were predicted.
+        labels: the names of the classes.
     """
 
     loss: float
@@ -74,23 +75,23 @@ class ClassMeasured:
 
     @property
     def numbers(self) -> dict[str, float]:
-        """Accuracy and macro-F1."""
+        """Accuracy and macro-F1, as fractions."""
         return {"accuracy": self.scores.accuracy, "macro_f1": self.scores.macro_f1}
 
     def as_dict(self) -> dict[str, Any]:
-        """See `Scores.as_dict`."""
+        """Returns the scores with the names of the classes; see `Scores.as_dict` for the keys."""
         return self.scores.as_dict(list(self.labels))
 
     def lines(self) -> list[str]:
-        """A row for each class."""
+        """Returns a table with a row for each class, and for few classes the confusion matrix."""
         return score_lines(self.scores, list(self.labels))
 
 
 class ClassScorer:
-    """Counts predicted and true classes; see `tasks.task.Scorer`.
+    """Counts the pairs of true and predicted classes.
 
     Args:
-        labels: the names of the classes.
+        labels: the names of the classes, in the order of the logits.
     """
 
     def __init__(self, labels: tuple[str, ...]) -> None:
@@ -98,15 +99,16 @@ class ClassScorer:
         self._loss, self._texts = 0.0, 0
 
     def add(self, outputs: Tensor, targets: Targets) -> None:
-        """Counts a batch of logits, (N, C), and classes, (N,)."""
+        """Counts a batch of (N, C) logits and (N,) true classes."""
         self._loss += float(cross_entropy_sum(outputs, targets.values))
         self._texts += len(targets)
         self._matrix.add(targets.values.cpu().numpy(), outputs.argmax(-1).cpu().numpy())
 
     def measured(self, gathering: Gathering = ALONE) -> ClassMeasured:
-        """What was measured, of all processes."""
+        """Returns the result over the batches of all processes."""
         sums = torch.tensor([self._loss, self._texts], dtype=torch.float64)
         loss, texts = gathering.total(sums).tolist()
+        # pairs that occur, and not the matrix: with many classes that would be too large to add up
         of_all = ConfusionMatrix(len(self._labels))
         of_all.add(*gathering.joined(torch.from_numpy(self._matrix.pairs())).numpy().T)
         return ClassMeasured(loss / max(texts, 1), of_all.scores(), self._labels)
@@ -117,9 +119,9 @@ class Prediction:
     """The most probable label of a text.
 
     Attributes:
-        label: as it stood in the label file.
-        probability: of that label.
-        probabilities: of every label by name, in label order, where they were asked for; otherwise None.
+        label: the label, as it stood in the label file.
+        probability: the probability of that label.
+        probabilities: the probability of every label by name, in label order; None if it was not asked for.
     """
 
     label: str
@@ -127,84 +129,76 @@ class Prediction:
     probabilities: Mapping[str, float] | None = None
 
     def line(self) -> str:
-        """Label and probability with a tab between them; with all probabilities such pairs, best first."""
+        """Returns label and probability with a tab between them, for all labels if they were asked for."""
         if self.probabilities is None:
             return f"{self.label}\t{self.probability:.6f}"
         return pairs_line(self.probabilities)
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
-        found: dict[str, Any] = {"label": self.label, "probability": self.probability}
+        """Returns the fields for JSON; `probabilities` only if they were asked for."""
+        fields: dict[str, Any] = {"label": self.label, "probability": self.probability}
         if self.probabilities is not None:
-            found["probabilities"] = dict(self.probabilities)
-        return found
+            fields["probabilities"] = dict(self.probabilities)
+        return fields
 
 
 def pairs_line(probabilities: Mapping[str, float]) -> str:
-    """Labels and probabilities with tabs between them, the most probable first."""
+    """Returns labels and probabilities with tabs between them, the most probable label first."""
     ordered = sorted(probabilities.items(), key=lambda pair: -pair[1])
     return "\t".join(f"{label}\t{probability:.6f}" for label, probability in ordered)
 
 
 @dataclass(frozen=True)
 class Classification(LabelledTask):
-    """One label a text."""
+    """The task in which each text has exactly one of the classes."""
 
     name: ClassVar[str] = "classification"
     unread: ClassVar[tuple[str, ...]] = ("data.corpus", "data.label_separator")
     measures: ClassVar[tuple[str, ...]] = ("accuracy", "macro_f1")
-    kind: ClassVar[str] = "A text classifier"
+    card_title: ClassVar[str] = "A text classifier"
     problem_type: ClassVar[str] = "single_label_classification"
 
     @classmethod
     def reader(cls, config: TrainConfig) -> LabelReader:
-        """Reads one label a line."""
+        """Returns a reader of label files with one label a line."""
         return ClassReader()
 
     def objective(self, config: ResolvedConfig, counts_C: Tensor, examples: int) -> Objective:
-        """See `LabelledTask`."""
+        """Returns the cross-entropy of the classes, weighted and smoothed as the settings say."""
         balanced = config.optim.class_weights == "balanced"
         weights_C = balanced_weights(counts_C) if balanced else None
         return CrossEntropy(weights_C, config.optim.label_smoothing, config.optim.r_drop)
 
-    def worth(self, measured: Measured, config: ResolvedConfig) -> float:
-        """The measure that `optim.metric` names."""
-        return measured.numbers[config.optim.metric]
-
     def scorer(self, model: nn.Module) -> ClassScorer:
-        """See `Task`."""
+        """Returns a scorer that takes the most probable class of each text as predicted."""
         return ClassScorer(self.labels)
 
     def probabilities(self, outputs_NK: np.ndarray) -> np.ndarray:
-        """(N, C), the softmax of logits."""
+        """Returns (N, C), the softmax of the logits."""
         return torch.from_numpy(outputs_NK).softmax(-1).numpy()
 
     def predictions(
         self, probabilities_NK: np.ndarray, model: nn.Module, *, every: bool
     ) -> Iterator[Prediction]:
-        """The most probable class of each text."""
+        """Yields the most probable class of each text."""
         best_N, most_N = probabilities_NK.argmax(axis=1), probabilities_NK.max(axis=1)
-        for i, (label, probability) in enumerate(zip(best_N.tolist(), most_N.tolist(), strict=True)):
-            everything = None
+        for i, (best, probability) in enumerate(zip(best_N.tolist(), most_N.tolist(), strict=True)):
+            by_label = None
             if every:
-                everything = dict(zip(self.labels, probabilities_NK[i].tolist(), strict=True))
-            yield Prediction(self.labels[label], probability, everything)
+                by_label = dict(zip(self.labels, probabilities_NK[i].tolist(), strict=True))
+            yield Prediction(self.labels[best], probability, by_label)
 
     def targets_of(self, lines: Iterable[str]) -> Iterator[np.ndarray]:
-        """The class of each label."""
+        """Yields the index of the class that each line names."""
         known = LabelIds(self.labels)
         for i, label in enumerate(lines):
-            found = known.get(label)
-            if found is None:
+            class_id = known.get(label)
+            if class_id is None:
                 raise UnknownLabelError(i, label)
-            yield np.array(found, dtype=np.int64)
-
-    def published(self, model: nn.Module) -> dict[str, Any]:
-        """See `Task`."""
-        return self.names()
+            yield np.array(class_id, dtype=np.int64)
 
     def results(self, record: Mapping[str, Any]) -> str:
-        """See `Task`."""
+        """Returns accuracy and macro-F1 on the validation texts, in a sentence."""
         validation, texts = record["validation"], record["data"]["val_examples"]
         return (
             f"On {texts:,} validation texts: accuracy {validation['accuracy']:.4f}, macro-F1 "

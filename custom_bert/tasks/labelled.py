@@ -1,7 +1,13 @@
-"""What the tasks with labelled texts share: reading, the rules about learning, the model, predictions."""
+"""What the tasks share whose targets are classes of texts: data, rules, the model, and its description.
+
+Such a task adds how label files are read (`reader`), the loss (`objective`), the scorer, and the predictions.
+
+Shapes: C classes.
+"""
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +27,7 @@ from custom_bert.data.reading import LabelledLines, data_files, read_dataset
 from custom_bert.data.source import Source
 from custom_bert.data.token_dropout import TokenDropout
 from custom_bert.data.tokenizer import TextTokenizer
-from custom_bert.errors import ConfigError, RunError
+from custom_bert.errors import ConfigError, RunError, shown
 from custom_bert.models.heads import SequenceClassifier
 from custom_bert.models.outline import from_tensors, outline
 from custom_bert.presets import EncoderConfig
@@ -29,18 +35,24 @@ from custom_bert.reports.tables import TABLE_ROWS
 from custom_bert.rules import choices
 from custom_bert.rules.decisions import Decisions, EvaluationFacts, Facts
 from custom_bert.rules.resolved import ResolvedConfig
-from custom_bert.tasks.task import Card, CardFacts, HeadName, Learning, Objective, PhaseName, Task
+from custom_bert.tasks.parts import Card, CardFacts, HeadName, Learning, Measured, Objective, PhaseName
+from custom_bert.tasks.task import Task
 
 MOST_LABELS = 1 << 24
-"""Labels that config.json may speak of."""
+"""The largest number of labels that is believed in a config.json; a damaged one may name any number."""
 
 
 @dataclass(frozen=True)
 class LabelledTask(Task):
-    """A task whose targets are classes.
+    """A task whose targets are classes of texts.
 
     Attributes:
-        labels: the names of the C classes, in the order of the outputs.
+        labels: the names of the C classes, in the order of the model's outputs.
+        measures: the names of the measures that `optim.metric` may choose; the first is the default.
+        model_class: the class of the model.
+        choosing_share: the share of the training lines that is set aside for `choose`; 0 for none.
+        card_title: what the model is, for its model card.
+        problem_type: the value of Hugging Face's key `problem_type`, by which transformers picks the loss.
     """
 
     labels: tuple[str, ...]
@@ -49,23 +61,19 @@ class LabelledTask(Task):
     head: ClassVar[HeadName] = "sequence_classification"
     evaluation_share: ClassVar[float] = choices.EVALUATION_SHARE
     measures: ClassVar[tuple[str, ...]]
-    """Names of the measures that `optim.metric` may choose; the first is the default."""
-    classifier: ClassVar[type[SequenceClassifier]] = SequenceClassifier
-    choosing: ClassVar[float] = 0.0
-    """Share of the training lines by which something is chosen after each evaluation."""
-    kind: ClassVar[str]
-    """What the model is, for its card."""
+    model_class: ClassVar[type[SequenceClassifier]] = SequenceClassifier
+    choosing_share: ClassVar[float] = 0.0
+    card_title: ClassVar[str]
     problem_type: ClassVar[str]
-    """Hugging Face's name."""
 
     @classmethod
+    @abstractmethod
     def reader(cls, config: TrainConfig) -> LabelReader:
-        """Reads the label files."""
-        raise NotImplementedError
+        """Returns a new reader for the label files of one data set."""
 
     @classmethod
     def faults(cls, config: TrainConfig) -> list[str]:
-        """See `Task`."""
+        """Refuses a metric that the task does not measure."""
         metric = config.optim.metric
         if metric is None or metric in cls.measures:
             return []
@@ -73,40 +81,47 @@ class LabelledTask(Task):
 
     @classmethod
     def defaults(cls) -> dict[str, Any]:
-        """See `Task`."""
+        """A tenth of the training lines validates, and the first of the measures chooses the weights."""
         return {"data.val_fraction": 0.1, "optim.metric": cls.measures[0]}
 
     @classmethod
     def read(cls, config: TrainConfig, cache: Cache) -> Source:
-        """See `Task`."""
+        """Reads text files and label files; their lines belong together by number."""
         return cls.read_lines(data_files(config.data), config)
 
     @classmethod
     def read_lines(cls, lines: LabelledLines, config: TrainConfig, *, divide: bool = True) -> LabelledTexts:
-        """See `Task`."""
+        """Reads and divides labelled lines; see `Task.read_lines`.
+
+        Lines for `choose` are set aside even without `divide`, since they do not train either.
+        """
         fraction = config.data.val_fraction if divide else 0.0
         assert fraction is not None
         dataset = read_dataset(
-            lines, cls.reader(config), val_fraction=fraction, choosing=cls.choosing, seed=config.seed
+            lines, cls.reader(config), val_fraction=fraction, choosing=cls.choosing_share, seed=config.seed
         )
         return LabelledTexts(dataset, config.seed)
 
     @classmethod
-    def of(cls, source: Source, config: TrainConfig) -> Self:
-        """See `Task`."""
+    def from_source(cls, source: Source, config: TrainConfig) -> Self:
+        """Takes the labels that the training lines have."""
         return cls(source.labels)
 
     @classmethod
     def blank(cls) -> Self:
-        """See `Task`."""
+        """Has one class without a name."""
         return cls(("",))
 
     @classmethod
     def restored(cls, directory: Path, stored: Mapping[str, Any]) -> Self:
-        """See `Task`."""
+        """Reads labels.json, which has to hold as many different labels as config.json says.
+
+        Raises:
+            RunError: if labels.json is missing or damaged, or the two files disagree.
+        """
         count, path = stored.get("num_labels"), directory / "labels.json"
         if type(count) is not int or not 1 <= count <= MOST_LABELS:
-            raise RunError(f"{directory / 'config.json'}: num_labels is {count}")
+            raise RunError(f"{directory / 'config.json'}: num_labels is {shown(count)}")
         labels = files.read_run_json(directory, "labels.json")
         if not isinstance(labels, list) or not all(isinstance(label, str) for label in labels):
             raise RunError(f"{path}: expected a list of strings")
@@ -123,23 +138,27 @@ class LabelledTask(Task):
         return cls(tuple(labels))
 
     def stored(self) -> dict[str, Any]:
-        """See `Task`."""
+        """The number of labels stands in config.json, so that the sizes of tensors follow from it alone."""
         return {"num_labels": len(self.labels)}
 
     def store(self, directory: Path) -> None:
-        """See `Task`."""
+        """Writes labels.json, a list of the labels in the order of the model's outputs."""
         files.write_json(directory / "labels.json", list(self.labels))
 
     # Rules
 
     def token_budget(self, facts: Facts) -> tuple[int, str]:
-        """See `Task`."""
+        """Goes by the number of training tokens; from a pretrained encoder on, by the texts' mean length."""
         if facts.trained:
             return choices.finetune_token_budget(facts.mean_tokens, fitting=facts.fitting_rows)
         return choices.token_budget(facts.tokens, fitting=facts.fitting_rows)
 
     def decide(self, todo: Decisions, facts: Facts) -> None:
-        """See `Task`."""
+        """Decides what is open about learning and about pretraining on the texts before it.
+
+        The order matters: the number of epochs goes by the token dropout, and the learning rate by whether
+        there is pretraining.
+        """
         tokens, trained, width = facts.tokens, facts.trained, facts.encoder.hidden_size
         if todo.config.runtime.shard:
             todo.default("optim.pretrain_epochs", (0, "runtime.shard divides one model, not two"))
@@ -169,7 +188,7 @@ class LabelledTask(Task):
         todo.default("optim.lr", choices.learning_rate(width, pretrained=pretrained))
 
     def eval_every(self, facts: EvaluationFacts) -> tuple[int, str]:
-        """See `Task`."""
+        """Evaluates once an epoch, within limits; see `choices.eval_every`."""
         return choices.eval_every(
             facts.steps_per_epoch,
             facts.epochs,
@@ -182,7 +201,7 @@ class LabelledTask(Task):
 
     @property
     def output_names(self) -> tuple[str, ...]:
-        """The labels."""
+        """The labels, in the order of the logits."""
         return self.labels
 
     @property
@@ -191,34 +210,38 @@ class LabelledTask(Task):
         return len(self.labels)
 
     def model(self, config: EncoderConfig, tensors: dict[str, Tensor] | None = None) -> SequenceClassifier:
-        """See `Task`."""
+        """Returns a classifier, whose head is drawn where `tensors` lacks a part of it."""
         if tensors is None:
-            return self.classifier(config, len(self.labels))
-        return from_tensors(self.classifier, config, len(self.labels), tensors)
+            return self.model_class(config, len(self.labels))
+        return from_tensors(self.model_class, config, len(self.labels), tensors)
 
     def outline(self, config: EncoderConfig) -> SequenceClassifier:
-        """See `Task`."""
-        return outline(self.classifier, config, len(self.labels))
+        """Returns the classifier on the meta device."""
+        return outline(self.model_class, config, len(self.labels))
 
     @classmethod
     def keeps(cls, name: str) -> bool:
-        """The last projection belongs to the labels of the earlier model."""
-        return not name.startswith("head.projection")
+        """Keeps the layers of the head below the projection.
 
+        The rows of the last projection belong to the earlier run's labels, and so does what stands beside the
+        head, such as thresholds.
+        """
+        return name.startswith("head.") and not name.startswith("head.projection")
+
+    @abstractmethod
     def objective(self, config: ResolvedConfig, counts_C: Tensor, examples: int) -> Objective:
-        """The loss.
+        """Returns the loss.
 
         Args:
             config: the settings.
-            counts_C: (C,) training examples of each class, on the device that trains.
-            examples: all training examples.
+            counts_C: (C,) the number of training examples of each class, on the device that trains.
+            examples: the number of all training examples.
         """
-        raise NotImplementedError
 
     def learning(
         self, config: ResolvedConfig, source: Source, tokenizer: TextTokenizer, device: torch.device
     ) -> Learning:
-        """See `Task`."""
+        """Learns the labels, with token dropout and R-Drop where the settings have them."""
         optim = config.optim
         assert isinstance(source, LabelledTexts)
         train = source.dataset.train
@@ -227,6 +250,7 @@ class LabelledTask(Task):
         return Learning(
             objective=self.objective(config, counts_C.to(device), len(train)),
             transform=Transform(
+                # R-Drop compares two passes of a text, which stand side by side in the batch
                 copies=2 if optim.r_drop else 1,
                 token_dropout=TokenDropout(rate, config.seed) if rate else None,
             ),
@@ -238,14 +262,14 @@ class LabelledTask(Task):
             embedding_lr_factor=optim.embedding_lr_factor,
         )
 
-    def metric(self, config: ResolvedConfig) -> str:
-        """See `Task`."""
-        return config.optim.metric
+    def worth(self, measured: Measured, config: ResolvedConfig) -> float:
+        """Returns the measure that `optim.metric` names."""
+        return measured.numbers[config.optim.metric]
 
     # In other libraries
 
-    def names(self) -> dict[str, Any]:
-        """Hugging Face's tables of the labels."""
+    def published(self, model: nn.Module) -> dict[str, Any]:
+        """Returns Hugging Face's tables of the labels, and the type of the problem."""
         return {
             "id2label": {str(i): label for i, label in enumerate(self.labels)},
             "label2id": {label: i for i, label in enumerate(self.labels)},
@@ -253,12 +277,12 @@ class LabelledTask(Task):
         }
 
     def card(self, encoder: EncoderConfig, model: nn.Module, about: CardFacts) -> Card:
-        """See `Task`."""
+        """Lists the labels, and shows a text-classification pipeline."""
         left_out = len(self.labels) - TABLE_ROWS
         more = f" and {left_out:,} more, which `config.json` has" if left_out > 0 else ""
         return Card(
             "text-classification",
-            f"{self.kind} with {len(self.labels):,} labels: {encoder.num_hidden_layers} layers, "
+            f"{self.card_title} with {len(self.labels):,} labels: {encoder.num_hidden_layers} layers, "
             f"{encoder.hidden_size} wide, texts of up to {about.max_length} tokens",
             (f"Labels: {', '.join(f'`{label}`' for label in self.labels[:TABLE_ROWS])}{more}.",),
             (
@@ -269,12 +293,12 @@ class LabelledTask(Task):
         )
 
     def amounts(self, record: Mapping[str, Any]) -> str:
-        """See `Task`."""
+        """Returns the numbers of training texts and of their tokens."""
         data = record["data"]
         return f"{data['train_examples']:,} texts ({data['train_tokens']:,} tokens)"
 
     def summary(self) -> str:
-        """The labels, for a line about an export."""
+        """Returns the number of labels and the first of them with their ids."""
         return f"{len(self.labels):,} labels; {labels_by_id(self.labels)}"
 
 

@@ -1,6 +1,9 @@
 """Masked language modelling: an encoder learns from running text by predicting hidden tokens.
 
-Shapes: T rows, M hidden tokens, V vocabulary.
+It is a task of its own (`custom-bert pretrain`), and it can be the first phase of another task, on that
+task's texts (`optim.pretrain_epochs`).
+
+Shapes: M hidden tokens, V entries of the vocabulary.
 """
 
 from __future__ import annotations
@@ -34,7 +37,7 @@ from custom_bert.presets import EncoderConfig
 from custom_bert.rules import choices
 from custom_bert.rules.decisions import Decisions, EvaluationFacts, Facts
 from custom_bert.rules.resolved import ResolvedConfig
-from custom_bert.tasks.task import (
+from custom_bert.tasks.parts import (
     ALONE,
     Card,
     CardFacts,
@@ -44,8 +47,8 @@ from custom_bert.tasks.task import (
     Measured,
     PhaseName,
     Prediction,
-    Task,
 )
+from custom_bert.tasks.task import Task
 
 PRETRAINING: dict[str, Any] = {
     "data.max_length": 128,
@@ -58,34 +61,38 @@ PRETRAINING: dict[str, Any] = {
     "optim.r_drop": 0.0,
     "optim.token_dropout": 0.0,
 }
-"""Defaults: short sequences and no dropout, as Geiping and Goldstein 2022 (arXiv 2212.14034) advise for small
-budgets; warm-up, stable, decay (Hu et al. 2024, arXiv 2404.06395; ModernBERT)."""
+"""The task's defaults. Sequences are short, as Geiping and Goldstein 2022 (arXiv 2212.14034) advise for small
+budgets. The schedule is warm-up, stable, decay (Hu et al. 2024, arXiv 2404.06395), as ModernBERT's was. The
+last five belong to learning labels, and are switched off."""
 
 PRETRAIN_SEED = 1
-"""Added to a run's seed where language modelling precedes its task, so that it sees batches in another
-order."""
+"""Added to a run's seed where language modelling precedes another task, so that the two phases see the texts
+in different orders."""
 
 
 class TokenCrossEntropy:
-    """Cross-entropy of each hidden token."""
+    """Cross-entropy of each hidden token.
+
+    In training mode the model returns the loss itself, so that logits exist for a few tokens at a time only.
+    """
 
     def loss_sum(self, output: Tensor, targets: Targets) -> Tensor:
-        """`output` is that sum; see `MaskedLanguageModel`."""
+        """Returns `output`, which is the sum already; see `MaskedLanguageModel`."""
         assert output.dim() == 0, "the model is not in training mode"
         return output
 
     def weight(self, targets: Targets) -> float:
-        """Hidden tokens."""
+        """Returns the number of hidden tokens."""
         return float(len(targets))
 
 
 @dataclass(frozen=True)
 class TokensMeasured:
-    """An evaluation of predicted tokens.
+    """The result of evaluating a masked language model.
 
     Attributes:
-        loss: mean cross-entropy, in nats a token.
-        accuracy: share of the hidden tokens that are predicted.
+        loss: the mean cross-entropy of a hidden token, in nats.
+        accuracy: the share of the hidden tokens that are predicted right.
     """
 
     loss: float
@@ -93,44 +100,48 @@ class TokensMeasured:
 
     @property
     def scores(self) -> None:
-        """There are no classes."""
+        """None, because there are no classes."""
         return None
 
     @property
     def perplexity(self) -> float:
-        """exp(loss): the pseudo-perplexity of the text under this masking (Salazar et al. 2020, arXiv
-        1910.14659, who hide one token at a time)."""
+        """exp(loss), the pseudo-perplexity of the text under this masking.
+
+        Salazar et al. 2020 (arXiv 1910.14659) hide one token at a time. Here `optim.mask_rate` of them are
+        hidden together, so that figures can be compared only at one rate.
+        """
+        # exp overflows above 709
         return math.exp(min(self.loss, 700.0))
 
     @property
     def numbers(self) -> dict[str, float]:
-        """Accuracy and perplexity."""
+        """Accuracy as a fraction, and perplexity."""
         return {"accuracy": self.accuracy, "perplexity": self.perplexity}
 
     def as_dict(self) -> dict[str, Any]:
-        """The same."""
+        """Returns `numbers`, since there is nothing for each class."""
         return dict(self.numbers)
 
     def lines(self) -> list[str]:
-        """One line."""
+        """Returns accuracy, perplexity and loss on one line."""
         return [f"accuracy {self.accuracy:.4f}  perplexity {self.perplexity:.4f}  loss {self.loss:.4f}"]
 
 
 class TokenScorer:
-    """Counts predicted tokens; see `tasks.task.Scorer`."""
+    """Counts the hidden tokens that are predicted right."""
 
     def __init__(self) -> None:
         self._loss = self._right = 0.0
         self._targets = 0
 
     def add(self, outputs: Tensor, targets: Targets) -> None:
-        """Counts a batch of logits, (M, V), and tokens, (M,)."""
+        """Counts a batch of (M, V) logits and (M,) ids of the hidden tokens."""
         self._loss += float(cross_entropy_sum(outputs, targets.values))
         self._right += float((outputs.argmax(-1) == targets.values).sum())
         self._targets += len(targets)
 
     def measured(self, gathering: Gathering = ALONE) -> TokensMeasured:
-        """What was measured, of all processes."""
+        """Returns the result over the batches of all processes."""
         sums = torch.tensor([self._loss, self._right, self._targets], dtype=torch.float64)
         loss, right, targets = gathering.total(sums).tolist()
         assert targets, "a source refuses held-out texts without a token to hide"
@@ -138,7 +149,7 @@ class TokenScorer:
 
 
 def masker(config: ResolvedConfig, tokenizer: TextTokenizer, seed: int) -> Masker:
-    """Hides tokens as the run's settings say."""
+    """Returns what hides tokens as the settings say: never special tokens, and whole words if asked for."""
     assert tokenizer.mask_id is not None, "settings that mask are refused without a mask token"
     return Masker(
         tokenizer.mask_id,
@@ -153,8 +164,19 @@ def masker(config: ResolvedConfig, tokenizer: TextTokenizer, seed: int) -> Maske
 def predicting_tokens(
     config: ResolvedConfig, tokenizer: TextTokenizer, *, lr: float, epochs: int, seed: int, evaluates: bool
 ) -> Learning:
-    """How a phase learns that predicts hidden tokens: without dropout, as Geiping and Goldstein 2022 (arXiv
-    2212.14034) advise for short pretraining. Masking is noise enough."""
+    """Returns how a phase learns that predicts hidden tokens.
+
+    It learns without dropout, as Geiping and Goldstein 2022 (arXiv 2212.14034) advise for short pretraining:
+    masking is noise enough.
+
+    Args:
+        config: the settings.
+        tokenizer: the tokenizer of the texts.
+        lr: the peak learning rate.
+        epochs: the number of passes over the texts.
+        seed: decides the order of the batches, and which tokens are hidden.
+        evaluates: whether evaluations choose the weights that the run keeps.
+    """
     return Learning(
         objective=TokenCrossEntropy(),
         transform=Transform(masker=masker(config, tokenizer, seed)),
@@ -167,7 +189,7 @@ def predicting_tokens(
 
 
 def before_the_task(config: ResolvedConfig, tokenizer: TextTokenizer) -> Learning:
-    """How the phase learns that precedes another task, on the texts of that task."""
+    """Returns how language modelling learns where it is the first phase of another task, on its texts."""
     return predicting_tokens(
         config,
         tokenizer,
@@ -182,7 +204,7 @@ def before_the_task(config: ResolvedConfig, tokenizer: TextTokenizer) -> Learnin
 
 @dataclass(frozen=True)
 class MaskedLanguageModelling(Task):
-    """Hidden tokens of running text."""
+    """The task of predicting the hidden tokens of running text."""
 
     name: ClassVar[str] = "masked_lm"
     phase: ClassVar[PhaseName] = "pretrain"
@@ -190,7 +212,7 @@ class MaskedLanguageModelling(Task):
     keeps_stable: ClassVar[bool] = True
     predicts_tokens: ClassVar[bool] = True
     evaluation_share: ClassVar[float] = choices.CORPUS_EVALUATION_SHARE
-    silence: ClassVar[str] = (
+    no_predictions: ClassVar[str] = (
         "a pretrained encoder, which knows no labels; custom-bert train DATA --model.init-from {directory} "
         "trains a classifier from it"
     )
@@ -203,7 +225,7 @@ class MaskedLanguageModelling(Task):
 
     @classmethod
     def faults(cls, config: TrainConfig) -> list[str]:
-        """See `Task`."""
+        """Refuses every metric but perplexity."""
         metric = config.optim.metric
         if metric in (None, "perplexity"):
             return []
@@ -211,12 +233,12 @@ class MaskedLanguageModelling(Task):
 
     @classmethod
     def defaults(cls) -> dict[str, Any]:
-        """See `Task`."""
+        """Returns a recipe for short pretraining; see `PRETRAINING`."""
         return PRETRAINING
 
     @classmethod
     def read(cls, config: TrainConfig, cache: Cache) -> Source:
-        """See `Task`."""
+        """Reads running text, of which whole documents are held out to measure."""
         if not config.data.corpus:
             raise ConfigError(["config: data.corpus: masked_lm needs text files or folders of them"])
         fraction = config.data.val_fraction
@@ -224,35 +246,39 @@ class MaskedLanguageModelling(Task):
         return RunningText(read_corpus(config.data.corpus, cache), fraction, config.seed)
 
     @classmethod
-    def of(cls, source: Source, config: TrainConfig) -> Self:
-        """See `Task`."""
+    def from_source(cls, source: Source, config: TrainConfig) -> Self:
+        """Needs nothing from the data: the model's outputs are the tokenizer's entries."""
         return cls()
 
     @classmethod
     def blank(cls) -> Self:
-        """See `Task`."""
+        """Returns the same task as `from_source`."""
         return cls()
 
     @classmethod
     def restored(cls, directory: Path, stored: Mapping[str, Any]) -> Self:
-        """See `Task`."""
+        """Needs nothing from the directory."""
         return cls()
 
     def stored(self) -> dict[str, Any]:
-        """Nothing beside the encoder."""
+        """Returns no keys, since encoder and tokenizer describe the model."""
         return {}
 
     def store(self, directory: Path) -> None:
-        """Nothing beside the encoder."""
+        """Writes no files."""
 
     # Rules
 
     def token_budget(self, facts: Facts) -> tuple[int, str]:
-        """See `Task`."""
+        """Goes by the number of training tokens, also where a pretrained encoder goes on."""
         return choices.token_budget(facts.tokens, fitting=facts.fitting_rows)
 
     def decide(self, todo: Decisions, facts: Facts) -> None:
-        """See `Task`."""
+        """Decides the number of epochs and the learning rate.
+
+        A run that continues another one's pretraining (`facts.begun_at`) begins with that one's peak rate,
+        since AdamW's moments are taken over too.
+        """
         if not facts.can_mask:
             raise ConfigError(["config: task masked_lm: the tokenizer has no [MASK] token"])
         minutes = todo.config.optim.max_minutes
@@ -263,80 +289,76 @@ class MaskedLanguageModelling(Task):
         todo.default("optim.lr", choices.pretrain_learning_rate(width, trained=facts.trained))
 
     def eval_every(self, facts: EvaluationFacts) -> tuple[int, str]:
-        """See `Task`."""
+        """Lets evaluations take about a twentieth of the time."""
         return choices.corpus_eval_every(facts.tokens_per_step, facts.validation_tokens)
 
     # Learning
 
     @property
     def num_outputs(self) -> int:
-        """It says nothing about texts."""
+        """0: the outputs belong to tokens, and there are none for a whole text."""
         return 0
 
     def model(self, config: EncoderConfig, tensors: dict[str, Tensor] | None = None) -> MaskedLanguageModel:
-        """See `Task`."""
+        """Returns an encoder with a prediction head, which is drawn where `tensors` lacks a part of it."""
         if tensors is None:
             return MaskedLanguageModel(Encoder(config))
         return language_model_from(config, tensors)
 
     def outline(self, config: EncoderConfig) -> MaskedLanguageModel:
-        """See `Task`."""
+        """Returns the language model on the meta device."""
         return language_model_outline(config)
 
     def learning(
         self, config: ResolvedConfig, source: Source, tokenizer: TextTokenizer, device: torch.device
     ) -> Learning:
-        """See `Task`."""
+        """Predicts hidden tokens, with other tokens hidden in each epoch."""
         optim = config.optim
         return predicting_tokens(
             config, tokenizer, lr=optim.lr, epochs=optim.epochs, seed=config.seed, evaluates=True
         )
 
     def measuring(self, config: ResolvedConfig, tokenizer: TextTokenizer) -> Transform:
-        """The same tokens are hidden in every evaluation."""
+        """Hides the same tokens in every evaluation, so that their results can be compared."""
         return Transform(masker=masker(config, tokenizer, config.seed))
 
     # Measuring
 
-    def metric(self, config: ResolvedConfig) -> str:
-        """Perplexity, the lower the better."""
-        return config.optim.metric
-
     def worth(self, measured: Measured, config: ResolvedConfig) -> float:
-        """1 / perplexity, which accuracy follows with more noise."""
+        """Returns 1 / perplexity, since a low perplexity is good."""
         return 1 / measured.numbers["perplexity"]
 
     def scorer(self, model: nn.Module) -> TokenScorer:
-        """See `Task`."""
+        """Returns a scorer of hidden tokens."""
         return TokenScorer()
 
-    # What it says of texts: nothing
+    # It predicts nothing for whole texts (`num_outputs` is 0), so these three are never called.
 
-    def _says_nothing(self) -> NoReturn:
-        raise AssertionError("nobody asks a model without outputs for texts")
+    def _predicts_nothing(self) -> NoReturn:
+        raise AssertionError("a model without outputs for texts was asked for predictions")
 
     def probabilities(self, outputs_NK: np.ndarray) -> np.ndarray:
-        """There are none of texts."""
-        self._says_nothing()
+        """Is never called."""
+        self._predicts_nothing()
 
     def predictions(
         self, probabilities_NK: np.ndarray, model: nn.Module, *, every: bool
     ) -> Iterator[Prediction]:
-        """There are none of texts."""
-        self._says_nothing()
+        """Is never called."""
+        self._predicts_nothing()
 
     def targets_of(self, lines: Iterable[str]) -> Iterator[np.ndarray]:
-        """There are none of texts."""
-        self._says_nothing()
+        """Is never called."""
+        self._predicts_nothing()
 
     # In other libraries
 
     def published(self, model: nn.Module) -> dict[str, Any]:
-        """See `Task`."""
+        """Says that the prediction head shares the token table, as our model does."""
         return {"tie_word_embeddings": True}
 
     def card(self, encoder: EncoderConfig, model: nn.Module, about: CardFacts) -> Card:
-        """See `Task`."""
+        """Shows a fill-mask pipeline."""
         mask = about.tokenizer.special_tokens().get("mask_token", "")
         return Card(
             "fill-mask",
@@ -351,7 +373,7 @@ class MaskedLanguageModelling(Task):
         )
 
     def results(self, record: Mapping[str, Any]) -> str:
-        """See `Task`."""
+        """Returns accuracy and perplexity on the held-out tokens, in a sentence."""
         validation = record["validation"]
         return (
             f"On {record['data']['val_tokens']:,} held-out tokens: accuracy of masked tokens "
@@ -359,7 +381,7 @@ class MaskedLanguageModelling(Task):
         )
 
     def amounts(self, record: Mapping[str, Any]) -> str:
-        """See `Task`."""
+        """Returns the numbers of documents and tokens, and the share of tokens that were hidden."""
         data = record["data"]
         return (
             f"{data['documents']:,} documents ({data['train_tokens']:,} tokens), with "
@@ -367,10 +389,10 @@ class MaskedLanguageModelling(Task):
         )
 
     def every_output(self, batch: Batch) -> Batch:
-        """With every row to be predicted."""
+        """Returns the batch with every token as a target, so that every row gets logits."""
         every = torch.arange(batch.num_rows)
         return dataclasses.replace(batch, targets=Targets(batch.input_ids_T, every))
 
     def split_outputs(self, outputs: Tensor, lengths: Sequence[int]) -> Sequence[Tensor]:
-        """(length, V) of each text."""
+        """Returns for each text the (length, V) logits of its tokens."""
         return torch.split(outputs, list(lengths))

@@ -1,7 +1,8 @@
 """Multi-label classification: each text has any number of classes, or none.
 
-Each class is a question of its own, answered by a sigmoid and a threshold. Thresholds are chosen after each
-evaluation, on lines that were set aside from the training lines: never on those that are reported.
+Each class is a question of its own, which a sigmoid and a threshold answer. The thresholds are chosen before
+each evaluation, on lines that were set aside from the training lines. The validation lines have no part in
+this, so that the reported scores are not too good.
 
 Shapes: N texts, C classes.
 """
@@ -32,20 +33,23 @@ from custom_bert.reports.tables import TABLE_ROWS
 from custom_bert.rules.resolved import ResolvedConfig
 from custom_bert.tasks.classification import pairs_line
 from custom_bert.tasks.labelled import LabelledTask
-from custom_bert.tasks.task import ALONE, Card, CardFacts, Gathering, Measured, Objective, UnknownLabelError
+from custom_bert.tasks.parts import ALONE, Card, CardFacts, Gathering, Objective, UnknownLabelError
 
-CHOOSING = 0.1
-"""Share of the training lines that is set aside to choose thresholds by."""
+CHOOSING_SHARE = 0.1
+"""The share of the training lines that is set aside to choose thresholds by."""
 
 
 @dataclass(frozen=True)
 class BinaryCrossEntropy:
-    """Cross-entropy of each class of each text, divided by their number, as transformers has it.
+    """Binary cross-entropy of each class of each text.
+
+    A step divides by texts times classes, as transformers does for multi-label models.
 
     Attributes:
-        class_weights_2C: (2, C) weight of a class's absence and of its presence; None for 1.
-        label_smoothing: how far the targets 0 and 1 are drawn together.
-        r_drop: weight of R-Drop's divergence; 0 for none. Otherwise the batch holds each text twice, the
+        class_weights_2C: (2, C) the weights of each class where it is absent and where it is present; None
+            for 1.
+        label_smoothing: moves the targets 0 and 1 to half of it and to 1 minus half of it.
+        r_drop: the weight of R-Drop's divergence; 0 for none. Otherwise the batch holds each text twice, the
             copies side by side.
     """
 
@@ -54,7 +58,7 @@ class BinaryCrossEntropy:
     r_drop: float = 0.0
 
     def loss_sum(self, output: Tensor, targets: Targets) -> Tensor:
-        """`output` is logits, (N, C); the targets are (N, C) zeros and ones."""
+        """Returns the sum over texts and classes; `output` is (N, C) logits, the targets zeros and ones."""
         weights_NC = self._weights(targets.values)
         loss = binary_cross_entropy_sum(
             output, targets.values, weights_NC=weights_NC, label_smoothing=self.label_smoothing
@@ -64,7 +68,7 @@ class BinaryCrossEntropy:
         return loss
 
     def weight(self, targets: Targets) -> Tensor | float:
-        """Texts times classes, or the sum of their weights."""
+        """Returns the number of texts times the number of classes, or the sum of their weights."""
         weights_NC = self._weights(targets.values)
         return float(targets.values.numel()) if weights_NC is None else weights_NC.sum()
 
@@ -77,13 +81,13 @@ class BinaryCrossEntropy:
 
 @dataclass(frozen=True)
 class SetsMeasured:
-    """An evaluation of a multi-label classifier.
+    """The result of evaluating a multi-label classifier.
 
     Attributes:
-        loss: mean cross-entropy of a class of a text, without weights and smoothing.
-        scores: of the labels that were given.
+        loss: the mean cross-entropy of a class of a text, without class weights and label smoothing.
+        scores: how well the sets of labels were predicted.
         labels: the names of the classes.
-        thresholds: of the classes.
+        thresholds: the threshold of each class.
     """
 
     loss: float
@@ -98,20 +102,20 @@ class SetsMeasured:
         return {"micro_f1": scores.micro_f1, "macro_f1": scores.macro_f1, "exact_match": scores.exact_match}
 
     def as_dict(self) -> dict[str, Any]:
-        """See `LabelScores.as_dict`."""
+        """Returns the scores with names and thresholds; see `LabelScores.as_dict` for the keys."""
         return self.scores.as_dict(self.labels, self.thresholds)
 
     def lines(self) -> list[str]:
-        """A row for each class."""
+        """Returns a table with a row for each class."""
         return label_score_lines(self.scores, self.labels, self.thresholds)
 
 
 class SetScorer:
-    """Counts given and true labels; see `tasks.task.Scorer`.
+    """Counts predicted and true labels.
 
     Args:
-        labels: the names of the classes.
-        thresholds_C: (C,) the probability from which on each is given.
+        labels: the names of the classes, in the order of the logits.
+        thresholds_C: (C,) the probability from which on each label is predicted.
     """
 
     def __init__(self, labels: tuple[str, ...], thresholds_C: Tensor) -> None:
@@ -120,13 +124,13 @@ class SetScorer:
         self._loss = 0.0
 
     def add(self, outputs: Tensor, targets: Targets) -> None:
-        """Counts a batch of logits, (N, C), and zeros and ones, (N, C)."""
+        """Counts a batch of (N, C) logits and (N, C) zeros and ones."""
         self._loss += float(binary_cross_entropy_sum(outputs, targets.values))
         probabilities_NC = outputs.sigmoid().cpu().numpy()
         self._counts.add(targets.values.cpu().numpy() > 0, probabilities_NC >= self._thresholds_C)
 
     def measured(self, gathering: Gathering = ALONE) -> SetsMeasured:
-        """What was measured, of all processes."""
+        """Returns the result over the batches of all processes."""
         loss = float(gathering.total(torch.tensor([self._loss], dtype=torch.float64)))
         counts = self._counts.with_array(gathering.total(torch.from_numpy(self._counts.array())).numpy())
         cells = max(1, counts.texts * len(self._labels))
@@ -136,13 +140,13 @@ class SetScorer:
 
 @dataclass(frozen=True)
 class LabelsPrediction:
-    """The labels of a text.
+    """The labels that a text is predicted to have.
 
     Attributes:
-        labels: those whose probability reaches their threshold, in label order; there may be none.
-        names: every label, in label order.
-        probabilities_C: (C,) fp32 of every label.
-        every: whether a line shows them all.
+        labels: the labels whose probability reaches their threshold, in label order; there may be none.
+        names: every label that the model knows, in label order.
+        probabilities_C: (C,) fp32 probabilities of `names`.
+        every: whether `line` shows all probabilities.
     """
 
     labels: tuple[str, ...]
@@ -156,20 +160,20 @@ class LabelsPrediction:
         return dict(zip(self.names, self.probabilities_C.tolist(), strict=True))
 
     def line(self) -> str:
-        """The labels with tabs between them; with all probabilities pairs of both, best first."""
+        """Returns the labels with tabs between them; with `every`, all labels and their probabilities."""
         return pairs_line(self.probabilities) if self.every else "\t".join(self.labels)
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
+        """Returns the labels, and the probability of every label, for JSON."""
         return {"labels": list(self.labels), "probabilities": dict(self.probabilities)}
 
 
 @dataclass(frozen=True)
 class MultiLabel(LabelledTask):
-    """Any number of labels a text.
+    """The task in which each text has any number of the classes.
 
     Attributes:
-        separator: of the labels in a line.
+        separator: the characters between the labels of a line.
     """
 
     separator: str = "\t"
@@ -177,73 +181,74 @@ class MultiLabel(LabelledTask):
     name: ClassVar[str] = "multi_label"
     unread: ClassVar[tuple[str, ...]] = ("data.corpus",)
     measures: ClassVar[tuple[str, ...]] = ("micro_f1", "macro_f1", "exact_match")
-    classifier: ClassVar[type[SequenceClassifier]] = ThresholdClassifier
-    choosing: ClassVar[float] = CHOOSING
-    kind: ClassVar[str] = "A text classifier that gives any number of labels"
+    model_class: ClassVar[type[SequenceClassifier]] = ThresholdClassifier
+    choosing_share: ClassVar[float] = CHOOSING_SHARE
+    card_title: ClassVar[str] = "A text classifier that gives any number of labels"
     problem_type: ClassVar[str] = "multi_label_classification"
 
     @classmethod
     def reader(cls, config: TrainConfig) -> LabelReader:
-        """Reads labels with a separator between them."""
+        """Returns a reader of label files whose lines hold labels with a separator between them."""
         return SetReader(config.data.label_separator)
 
     @classmethod
-    def of(cls, source: Source, config: TrainConfig) -> Self:
-        """See `Task`."""
+    def from_source(cls, source: Source, config: TrainConfig) -> Self:
+        """Takes the labels that the training lines have, and the separator of the settings."""
         return cls(source.labels, config.data.label_separator)
 
     @classmethod
     def restored(cls, directory: Path, stored: Mapping[str, Any]) -> Self:
-        """See `Task`."""
+        """Reads labels.json, and the separator from config.json.
+
+        Raises:
+            RunError: if one of the two is missing or damaged.
+        """
         separator = stored.get("label_separator")
         if not isinstance(separator, str) or not separator:
             raise RunError(f"{directory / 'config.json'}: label_separator is {shown(separator)}")
         return replace(super().restored(directory, stored), separator=separator)
 
     def stored(self) -> dict[str, Any]:
-        """See `Task`."""
+        """Returns the number of labels and the separator, by which label files can be read again."""
         return {**super().stored(), "label_separator": self.separator}
 
     def objective(self, config: ResolvedConfig, counts_C: Tensor, examples: int) -> Objective:
-        """See `LabelledTask`."""
+        """Returns the binary cross-entropy of the classes, weighted and smoothed as the settings say."""
         balanced = config.optim.class_weights == "balanced"
         weights_2C = balanced_binary_weights(counts_C, examples) if balanced else None
         return BinaryCrossEntropy(weights_2C, config.optim.label_smoothing, config.optim.r_drop)
 
-    def worth(self, measured: Measured, config: ResolvedConfig) -> float:
-        """The measure that `optim.metric` names."""
-        return measured.numbers[config.optim.metric]
-
     def scorer(self, model: nn.Module) -> SetScorer:
-        """See `Task`."""
+        """Returns a scorer that predicts labels by the thresholds that the model has now."""
         return SetScorer(self.labels, _thresholds_of(model))
 
     def choose(
         self, model: nn.Module, outputs: Iterable[tuple[Tensor, Targets]], gathering: Gathering
     ) -> None:
-        """Chooses the thresholds."""
+        """Chooses the threshold of each class and writes it into the model; see `best_thresholds`."""
         width = len(self.labels)
         parts = [(logits.sigmoid().float().cpu(), targets.values.cpu()) for logits, targets in outputs]
+        # one of several processes may have no batch, and there is nothing to concatenate then
         parts.append((torch.empty(0, width), torch.empty(0, width)))
         probabilities_NC, hot_NC = (gathering.joined(torch.cat(part)) for part in zip(*parts, strict=True))
         thresholds_C = best_thresholds(probabilities_NC.numpy(), hot_NC.numpy() > 0)
         _thresholds_of(model).copy_(torch.from_numpy(thresholds_C))
 
     def probabilities(self, outputs_NK: np.ndarray) -> np.ndarray:
-        """(N, C), the sigmoid of logits."""
+        """Returns (N, C), the sigmoids of the logits."""
         return torch.from_numpy(outputs_NK).sigmoid().numpy()
 
     def predictions(
         self, probabilities_NK: np.ndarray, model: nn.Module, *, every: bool
     ) -> Iterator[LabelsPrediction]:
-        """The labels whose probabilities reach their thresholds."""
+        """Yields for each text the labels whose probabilities reach their thresholds."""
         given_NC = probabilities_NK >= _thresholds_of(model).cpu().numpy()
         for row_C, is_given_C in zip(probabilities_NK, given_NC, strict=True):
             given = tuple(self.labels[i] for i in np.flatnonzero(is_given_C).tolist())
             yield LabelsPrediction(given, self.labels, row_C, every)
 
     def targets_of(self, lines: Iterable[str]) -> Iterator[np.ndarray]:
-        """(C,) zeros and ones of each line."""
+        """Yields for each line (C,) fp32 with a 1 for each label that it holds."""
         known = LabelIds(self.labels)
         for i, line in enumerate(lines):
             hot_C = np.zeros(len(self.labels), dtype=np.float32)
@@ -255,20 +260,20 @@ class MultiLabel(LabelledTask):
             yield hot_C
 
     def published(self, model: nn.Module) -> dict[str, Any]:
-        """See `Task`."""
+        """Returns what every labelled task has, and the thresholds by label; transformers keeps this key."""
         thresholds = _thresholds_of(model).tolist()
-        return {**self.names(), "thresholds": dict(zip(self.labels, thresholds, strict=True))}
+        return {**super().published(model), "thresholds": dict(zip(self.labels, thresholds, strict=True))}
 
     def card(self, encoder: EncoderConfig, model: nn.Module, about: CardFacts) -> Card:
-        """See `Task`."""
-        found = super().card(encoder, model, about)
+        """Adds the thresholds, and an example that applies them, since the pipeline does not."""
+        card = super().card(encoder, model, about)
         thresholds = _thresholds_of(model).tolist()
         rows = [f"| `{label}` | {value:.3f} |" for label, value in zip(self.labels, thresholds, strict=True)]
         table = "\n".join(["| label | threshold |", "|---|---|", *rows[:TABLE_ROWS]])
         return replace(
-            found,
+            card,
             more=(
-                *found.more,
+                *card.more,
                 "A label is given where its probability reaches its threshold (`thresholds` in "
                 "`config.json`), chosen on lines that were set aside from the training data:",
                 table,
@@ -284,7 +289,7 @@ class MultiLabel(LabelledTask):
         )
 
     def results(self, record: Mapping[str, Any]) -> str:
-        """See `Task`."""
+        """Returns micro-F1, macro-F1 and exact match on the validation texts, in a sentence."""
         validation, texts = record["validation"], record["data"]["val_examples"]
         return (
             f"On {texts:,} validation texts: micro-F1 {validation['micro_f1']:.4f}, macro-F1 "

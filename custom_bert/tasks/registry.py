@@ -1,4 +1,4 @@
-"""Every task by its name, the value of the setting `task`."""
+"""The table of all tasks, by the value of the setting `task`."""
 
 from __future__ import annotations
 

@@ -1,19 +1,22 @@
-"""What a task is: a kind of target, from the label file to the printed prediction.
+"""What a task is: one kind of target, from the label file to the printed prediction.
 
-A task supplies the parts, and `custom_bert.training` and `custom_bert.inference` put them together without
-knowing which task it is. So a new kind of target is a file in this folder, and a name in `config.TaskName`
-and in `tasks.registry`.
+A `Task` supplies the parts (`tasks.parts`), and `custom_bert.training` and `custom_bert.inference` put them
+together without knowing which task it is. A new task is a file in this folder, a name in `config.TaskName`
+and a line in `tasks.registry`. A task whose targets are classes of texts inherits most of it from
+`tasks.labelled`.
 
-Shapes: N texts, K outputs for each of them.
+The methods of `Task` stand in the order in which a run calls them: settings, data, rules, learning,
+measuring; then what a trained model predicts, and what is written to disk.
+
+Shapes: N texts, K outputs of the model for each text. Where there are classes, K is their number C.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Protocol, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
@@ -28,139 +31,38 @@ from custom_bert.data.reading import LabelledLines
 from custom_bert.data.source import Source
 from custom_bert.data.tokenizer import TextTokenizer
 from custom_bert.errors import ConfigError
-from custom_bert.models.encoder import Encoder
 from custom_bert.presets import EncoderConfig
 from custom_bert.rules.decisions import Decisions, EvaluationFacts, Facts
 from custom_bert.rules.resolved import ResolvedConfig
-
-PhaseName = Literal["pretrain", "train"]
-
-HeadName = Literal["sequence_classification", "masked_language_model"]
-"""The heads that models have; by them a checkpoint of another library is read and written."""
-
-
-class EncoderModel(nn.Module):
-    """Any model of ours: an encoder with a head."""
-
-    encoder: Encoder
-
-
-class Objective(Protocol):
-    """What a step minimises: a sum over targets, and what the whole step's sum is divided by."""
-
-    def loss_sum(self, output: Tensor, targets: Targets) -> Tensor:
-        """The sum of the losses of a batch's targets, given the model's output."""
-
-    def weight(self, targets: Targets) -> Tensor | float:
-        """The batch's part of the divisor."""
-
-
-@dataclass(frozen=True)
-class Gathering:
-    """How counts and rows of the processes that evaluate a part each come together; of one, as they are.
-
-    Attributes:
-        total: sums tensors of one shape.
-        joined: appends the rows of tensors to each other; how many a process has may differ.
-    """
-
-    total: Callable[[Tensor], Tensor] = lambda tensor: tensor
-    joined: Callable[[Tensor], Tensor] = lambda rows: rows
-
-
-ALONE = Gathering()
-"""One process."""
-
-
-class Measured(Protocol):
-    """An evaluation."""
-
-    @property
-    def loss(self) -> float:
-        """The mean loss of a target."""
-
-    @property
-    def numbers(self) -> dict[str, float]:
-        """The measures by name, for metrics.jsonl and run.json."""
-
-    @property
-    def scores(self) -> Any:
-        """What there is for each class; None where there are no classes."""
-
-    def as_dict(self) -> dict[str, Any]:
-        """Everything, ready for JSON: the numbers, and what there is for each class."""
-
-    def lines(self) -> list[str]:
-        """A table for a terminal."""
-
-
-class Scorer(Protocol):
-    """Collects an evaluation, batch by batch."""
-
-    def add(self, outputs: Tensor, targets: Targets) -> None:
-        """Counts a batch.
-
-        Args:
-            outputs: of the model in evaluation mode, fp32.
-            targets: what they should be.
-        """
-
-    def measured(self, gathering: Gathering = ALONE) -> Measured:
-        """What was measured, of all processes; all of them have to ask."""
-
-
-class Prediction(Protocol):
-    """What a model says of one text."""
-
-    def line(self) -> str:
-        """For a terminal: one line, columns separated by tabs."""
-
-    def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Learning:
-    """How a phase of a run learns.
-
-    Attributes:
-        objective: the loss.
-        transform: what becomes of the examples before they are a batch.
-        lr: peak learning rate.
-        epochs: passes over the training data.
-        seed: of the order of batches.
-        dropout: whether the encoder's dropout is on.
-        layer_lr_decay: factor of the learning rate from the head down, layer by layer.
-        embedding_lr_factor: share of the learning rate that token vectors have.
-        evaluates: whether evaluations choose the weights that the run keeps.
-    """
-
-    objective: Objective
-    transform: Transform
-    lr: float
-    epochs: int
-    seed: int
-    dropout: bool
-    layer_lr_decay: float = 1.0
-    embedding_lr_factor: float = 1.0
-    evaluates: bool = True
+from custom_bert.tasks.parts import (
+    Card,
+    CardFacts,
+    Gathering,
+    HeadName,
+    Learning,
+    Measured,
+    PhaseName,
+    Prediction,
+    Scorer,
+)
 
 
 class Task(ABC):
-    """A kind of target, as it is learned from some data.
+    """A kind of target.
 
-    The class methods come before the data is read; the instance knows what the data has told, as the names of
-    the classes.
+    The class answers what is asked before the data is read. An instance also knows what the data has shown,
+    such as the names of the classes; it is made by `from_source` in training and by `restored` from disk.
 
     Attributes:
         name: the value of the setting `task`.
-        phase: what its phase of a run is called.
-        head: the form of its model's head.
-        unread: settings that it does not read.
-        keeps_stable: whether the encoder from before the learning rate falls is kept, so that training can go
-            on from there.
-        predicts_tokens: whether every vector of the token table has a gradient, as its targets are tokens.
-        evaluation_share: share of the time that evaluations may take.
+        phase: the name of the phase in which the task is learned.
+        head: the kind of the model's head.
+        unread: the names of the settings that the task does not read. A run warns if one of them is set.
+        keeps_stable: whether a run with the wsd schedule keeps the encoder from before the learning rate
+            falls, so that training can continue from there.
+        predicts_tokens: whether the model predicts tokens. Then every row of the token table has a gradient,
+            and the settings of masking are read.
+        evaluation_share: the share of a run's time that evaluations may take.
     """
 
     name: ClassVar[str]
@@ -171,74 +73,77 @@ class Task(ABC):
     predicts_tokens: ClassVar[bool] = False
     evaluation_share: ClassVar[float]
 
-    # Before the data is read
+    # Settings, before the data is read
 
     @classmethod
     def faults(cls, config: TrainConfig) -> list[str]:
-        """What is wrong with the settings for this task, one line each."""
+        """Returns what is wrong with the user's settings for this task, one line each."""
         return []
 
     @classmethod
     @abstractmethod
     def defaults(cls) -> dict[str, Any]:
-        """Settings that it decides before the preset does."""
+        """Returns the settings that the task fills where the user left them open, by dotted name.
+
+        They come before those of the preset. `data.val_fraction` and `optim.metric` have to be among them.
+        """
+
+    # Data
 
     @classmethod
     @abstractmethod
     def read(cls, config: TrainConfig, cache: Cache) -> Source:
-        """Reads and checks the data that the settings name; those that it uses have values.
+        """Reads and checks the data that the settings name.
+
+        Args:
+            config: the settings; `defaults` are filled in.
+            cache: keeps what is computed from the data between runs.
 
         Raises:
-            UserError: for the first thing that cannot be used.
+            UserError: for the first thing in the data that cannot be used.
         """
 
     @classmethod
     def read_lines(cls, lines: LabelledLines, config: TrainConfig, *, divide: bool = True) -> LabelledTexts:
-        """Reads, checks and divides labelled lines, where the task has some.
+        """Reads, checks and divides labelled lines, for `check-data` and `evaluate`.
+
+        Only tasks with label files have this; they call it in `read` too.
 
         Args:
-            lines: texts and labels.
-            config: the settings; those that it uses have values.
+            lines: the texts and the labels.
+            config: the settings; `defaults` are filled in.
             divide: whether validation lines are set aside where `lines` has none.
 
         Raises:
-            DataError: for the first thing that cannot be used.
+            DataError: for the first thing in the data that cannot be used.
             ConfigError: if the task has no labelled lines.
         """
         raise ConfigError([f"config: task {cls.name}: it learns from files of running text, not from labels"])
 
     @classmethod
     @abstractmethod
-    def of(cls, source: Source, config: TrainConfig) -> Self:
-        """The task on some data."""
+    def from_source(cls, source: Source, config: TrainConfig) -> Self:
+        """Returns the task for data that was read, from which it takes the names of its classes."""
 
     @classmethod
     @abstractmethod
     def blank(cls) -> Self:
-        """The task on no data, with one output where it has any: for names of tensors."""
+        """Returns a task without data and with at most one output.
 
-    @classmethod
-    @abstractmethod
-    def restored(cls, directory: Path, stored: Mapping[str, Any]) -> Self:
-        """The task of a model directory.
-
-        Args:
-            directory: with the files that `store` has written.
-            stored: what config.json holds for the task.
-
-        Raises:
-            RunError: if something is missing or damaged.
+        Its model has the same names of tensors as any other of this task. A checkpoint is compared with them.
         """
 
     # Rules for what the user left open
 
     @abstractmethod
     def token_budget(self, facts: Facts) -> tuple[int, str]:
-        """Rows of a batch, and the reason."""
+        """Returns the number of rows of a batch, and the reason in a few words."""
 
     @abstractmethod
     def decide(self, todo: Decisions, facts: Facts) -> None:
-        """Decides what is left open about learning.
+        """Decides the settings of learning that are still open, each with its reason.
+
+        Afterwards no setting of `rules.resolved.ResolvedOptim` may be None.
 
         Raises:
             ConfigError: for settings that contradict each other or do not fit the data.
@@ -246,192 +151,189 @@ class Task(ABC):
 
     @abstractmethod
     def eval_every(self, facts: EvaluationFacts) -> tuple[int, str]:
-        """Optimizer steps between two evaluations, and the reason."""
+        """Returns the number of optimizer steps between two evaluations, and the reason in a few words."""
 
     # Learning
-
-    silence: ClassVar[str] = ""
-    """Why the model says nothing about texts, and what to do, where it says nothing."""
-
-    @property
-    def output_names(self) -> tuple[str, ...]:
-        """The names of what it gives probabilities for; none where it says nothing about texts."""
-        return ()
 
     @property
     @abstractmethod
     def num_outputs(self) -> int:
-        """K, the outputs of the head for a text; 0 where it gives none for texts."""
+        """K, the number of outputs that the model has for a text.
+
+        0 means that the model predicts nothing for whole texts. Such a model cannot be loaded as a
+        `Classifier`, and `no_predictions` says why.
+        """
+
+    no_predictions: ClassVar[str] = ""
+    """For a task without outputs for texts: what the model is instead, and what the user can do with it. The
+    words `{directory}` stand for the run directory."""
+
+    @property
+    def output_names(self) -> tuple[str, ...]:
+        """The K names of the outputs, for a task whose outputs are classes; otherwise none."""
+        return ()
 
     @abstractmethod
     def model(self, config: EncoderConfig, tensors: dict[str, Tensor] | None = None) -> nn.Module:
-        """A model with weights drawn from torch's generator.
+        """Returns a new model.
 
         Args:
             config: the architecture.
-            tensors: by the names of its state dict, taken over instead; those of the head may be missing.
+            tensors: values by the names of the model's state dict. Tensors of the head may be missing; these,
+                and all of them without `tensors`, are drawn from torch's generator.
         """
 
     @abstractmethod
     def outline(self, config: EncoderConfig) -> nn.Module:
-        """The model on the meta device: names and shapes, at no cost."""
+        """Returns the model on the meta device: its names and shapes, without memory for its weights."""
+
+    @classmethod
+    def keeps(cls, name: str) -> bool:
+        """Returns whether a new run that starts from an earlier one takes over this tensor of its head.
+
+        A projection to classes is not worth keeping, since its rows belong to the earlier run's labels.
+        """
+        return True
 
     @abstractmethod
     def learning(
         self, config: ResolvedConfig, source: Source, tokenizer: TextTokenizer, device: torch.device
     ) -> Learning:
-        """How the labels, or the language, are learned.
+        """Returns how the phase of this task learns.
 
         Args:
             config: the settings.
-            source: what is learned from.
-            tokenizer: of the texts.
-            device: that trains.
+            source: the data, as `read` returned it.
+            tokenizer: the tokenizer of the texts.
+            device: the device that trains, where tensors of the objective have to be.
         """
 
     def measuring(self, config: ResolvedConfig, tokenizer: TextTokenizer) -> Transform:
-        """What becomes of the examples of an evaluation."""
+        """Returns how examples change before they form a batch of an evaluation; only its masker is used."""
         return Transform()
 
     # Measuring
 
-    @abstractmethod
     def metric(self, config: ResolvedConfig) -> str:
-        """The name of the measure by which the best weights are chosen."""
+        """Returns the name of the measure by which the best weights are chosen, for people."""
+        return config.optim.metric
 
     @abstractmethod
     def worth(self, measured: Measured, config: ResolvedConfig) -> float:
-        """The higher, the better the weights; at least 0."""
+        """Returns the number by which the best weights are chosen: the higher, the better, and at least 0.
+
+        A measure that should be low has to be turned round, as 1 / perplexity.
+        """
 
     @abstractmethod
     def scorer(self, model: nn.Module) -> Scorer:
-        """Collects an evaluation of a model."""
+        """Returns a scorer for one evaluation of the model."""
 
     def choose(  # noqa: B027 (most tasks have nothing to choose)
         self, model: nn.Module, outputs: Iterable[tuple[Tensor, Targets]], gathering: Gathering
     ) -> None:
-        """Chooses what the model needs beside its weights, as thresholds, by examples set aside for that.
+        """Chooses what the model needs beside its weights, such as thresholds, before each evaluation.
+
+        It is called only if the data set has lines that were set aside for it (`Dataset.choosing`). The
+        choice is kept in a buffer of the model, so that it is saved with the weights.
 
         Args:
-            model: is given what was chosen.
-            outputs: of the model, and the targets, batch by batch.
-            gathering: brings the processes' parts together.
+            model: the model, which is changed.
+            outputs: the model's outputs and the targets of these lines, batch by batch.
+            gathering: brings the parts of several processes together.
         """
 
-    # What a trained model says
+    # What a trained model predicts
 
     @abstractmethod
     def probabilities(self, outputs_NK: np.ndarray) -> np.ndarray:
-        """(N, K) fp32 probabilities of outputs."""
+        """Returns (N, K) fp32: the model's outputs as the numbers that users see.
+
+        For classes these are probabilities. A task with other outputs, such as a regression, returns its
+        values, and `Classifier.predict_proba` hands them out under this name.
+        """
 
     @abstractmethod
     def predictions(
         self, probabilities_NK: np.ndarray, model: nn.Module, *, every: bool
     ) -> Iterator[Prediction]:
-        """What is said of each text.
+        """Yields the prediction for each text.
 
         Args:
-            probabilities_NK: of the texts.
-            model: that gave them.
-            every: whether a prediction holds the probabilities of all classes too.
+            probabilities_NK: what `probabilities` returned.
+            model: the model, whose buffers hold what `choose` has chosen.
+            every: whether each prediction also shows the probabilities of all classes.
         """
 
     @abstractmethod
     def targets_of(self, lines: Iterable[str]) -> Iterator[np.ndarray]:
-        """The values that `batch.Targets` holds for each line of a label file.
+        """Yields for each line of a label file what `batch.Targets.values` holds for its text.
 
         Raises:
             UnknownLabelError: for a label that the model does not know.
         """
 
-    # On disk, and in other libraries
+    # On disk
 
     @abstractmethod
     def stored(self) -> dict[str, Any]:
-        """What config.json holds for the task."""
+        """Returns the task's own keys of a run's config.json. Any other key there is refused."""
 
     @abstractmethod
     def store(self, directory: Path) -> None:
-        """Writes what does not belong into config.json."""
+        """Writes what is too large for config.json into files of its own."""
+
+    @classmethod
+    @abstractmethod
+    def restored(cls, directory: Path, stored: Mapping[str, Any]) -> Self:
+        """Returns the task of a model directory.
+
+        Args:
+            directory: the directory, with the files that `store` has written.
+            stored: the content of config.json, the keys of `stored` among it.
+
+        Raises:
+            RunError: if something is missing or damaged.
+        """
+
+    # In other libraries, and for people
 
     @abstractmethod
     def published(self, model: nn.Module) -> dict[str, Any]:
-        """Keys of Hugging Face's config.json that say what the outputs mean."""
+        """Returns the keys of Hugging Face's config.json that say what the outputs mean."""
 
     @abstractmethod
     def card(self, encoder: EncoderConfig, model: nn.Module, about: CardFacts) -> Card:
-        """The parts of a model card that depend on the task."""
+        """Returns the parts of a model card that depend on the task."""
 
     @abstractmethod
     def amounts(self, record: Mapping[str, Any]) -> str:
-        """What a run has learned from, in a few words, from run.json.
+        """Returns from run.json how much data a run has learned from, in a few words.
 
         Raises:
-            KeyError, TypeError, ValueError: if it is not the record of such a run.
+            KeyError, TypeError, ValueError: if it is not the record of a run of this task.
         """
 
     @abstractmethod
     def results(self, record: Mapping[str, Any]) -> str:
-        """What a finished run measured, in a sentence, from run.json; see `amounts`."""
+        """Returns from run.json what a finished run measured, in a sentence. It raises as `amounts` does."""
 
     def every_output(self, batch: Batch) -> Batch:
-        """The batch with everything to be read that the model can say of it, for comparisons."""
+        """Returns the batch with targets that make the model compute every output that it can.
+
+        An export is verified on such batches.
+        """
         return batch
 
     def split_outputs(self, outputs: Tensor, lengths: Sequence[int]) -> Sequence[Tensor]:
-        """The outputs of `every_output`, text by text."""
+        """Returns the outputs for a batch of `every_output`, text by text.
+
+        Args:
+            outputs: what the model returned.
+            lengths: the number of tokens of each text.
+        """
         return list(outputs)
 
     def summary(self) -> str:
-        """What the outputs are, for a line about an export; empty where there is nothing to say."""
+        """Returns what the outputs are, for a line about an export; empty where there is nothing to say."""
         return ""
-
-    @classmethod
-    def keeps(cls, name: str) -> bool:
-        """Whether a tensor of an earlier model of the same form is worth keeping as a start."""
-        return True
-
-
-@dataclass(frozen=True)
-class CardFacts:
-    """What a model card says of any model.
-
-    Attributes:
-        name: of the export.
-        max_length: tokens of a text, or of a sequence.
-        tokenizer: of the model.
-    """
-
-    name: str
-    max_length: int
-    tokenizer: TextTokenizer
-
-
-@dataclass(frozen=True)
-class Card:
-    """Parts of a model card.
-
-    Attributes:
-        pipeline: Hugging Face's name of the pipeline.
-        about: what the model is, without a full stop at the end.
-        more: paragraphs about what it says.
-        example: lines of Python that use it.
-    """
-
-    pipeline: str
-    about: str
-    more: tuple[str, ...]
-    example: tuple[str, ...]
-
-
-class UnknownLabelError(ValueError):
-    """A label that a model does not know.
-
-    Attributes:
-        index: of the line, from 0.
-        label: as it stands there.
-    """
-
-    def __init__(self, index: int, label: str) -> None:
-        super().__init__(f"label {index}: {label!r} is not one of this model's labels")
-        self.index, self.label = index, label

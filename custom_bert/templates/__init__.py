@@ -1,7 +1,7 @@
-"""The files that `custom-bert init` writes: the repository's own config.py and train.py.
+"""The files that `custom-bert init` writes: copies of the repository's own config.py and train.py.
 
-The wheel carries copies, put here when it is built (`pyproject.toml`, force-include); in a checkout they are
-read from the root.
+When a wheel is built, copies are put into this folder (`pyproject.toml`, force-include). In a checkout the
+files are read from the repository's root.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ def template(name: str) -> str:
     """The content of config.py or train.py.
 
     Raises:
-        UserError: if the installation lacks it.
+        UserError: if the installation does not have the file.
     """
     here = Path(__file__).resolve().parent
     for candidate in (here / f"{name}.template", here.parent.parent / name):

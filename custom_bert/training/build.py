@@ -11,7 +11,7 @@ from torch import nn
 from custom_bert.models.masked_lm import MaskedLanguageModel
 from custom_bert.precision import MixedPrecision
 from custom_bert.tasks.masked_lm import before_the_task
-from custom_bert.tasks.task import EncoderModel
+from custom_bert.tasks.parts import EncoderModel
 from custom_bert.training import ranks as processes
 from custom_bert.training.clock import Clock
 from custom_bert.training.compile import compile_layers, compiler_fault, fusion_line
@@ -64,7 +64,10 @@ def _model(plan: RunPlan, material: Material) -> EncoderModel:
         return cast(EncoderModel, plan.task.model(plan.encoder))
     tensors = dict(material.pretrained.state)
     material.pretrained.state.clear()  # the material lives as long as the run, and the tensors need not
-    return cast(EncoderModel, plan.task.model(plan.encoder, tensors))
+    model = cast(EncoderModel, plan.task.model(plan.encoder, tensors))
+    for name in material.pretrained.fixed:
+        model.get_parameter(name).requires_grad_(False)
+    return model
 
 
 def _phases(model: EncoderModel, plan: RunPlan, material: Material, ranks: Ranks) -> list[Phase]:

@@ -15,7 +15,7 @@ from custom_bert.data.loader import BatchBuilder, prefetch
 from custom_bert.models.outputs import outputs_of
 from custom_bert.precision import casts_kept
 from custom_bert.reports.measures import measured
-from custom_bert.tasks.task import Gathering, Measured
+from custom_bert.tasks.parts import Gathering, Measured
 from custom_bert.training.plan import Material, RunPlan
 from custom_bert.training.ranks import Ranks
 

@@ -15,7 +15,7 @@ from custom_bert.process import release_memory
 from custom_bert.reports.measures import in_words as in_one_line
 from custom_bert.reports.measures import measured, words_of
 from custom_bert.signals import Requests
-from custom_bert.tasks.task import Measured
+from custom_bert.tasks.parts import Measured
 from custom_bert.training import checkpoint
 from custom_bert.training.evaluation import choose, evaluation_batches, in_words, measure
 from custom_bert.training.log import Reporter, duration

@@ -115,7 +115,7 @@ def prepare(
     tokenizer = pretrained.tokenizer if pretrained else decide_tokenizer(todo, source.text(), cache, say)
     tokenised = source.tokenised(_tokenising(todo.config, tokenizer, cache, device, say))
     encoder = decide_model(todo, tokenizer, tokenised.train, pretrained)
-    learned = task.of(source, config)
+    learned = task.from_source(source, config)
     begun_at = pretrained.lr if pretrained else None
     decide_training(todo, learned, tokenised.train, encoder, tokenizer, device, begun_at=begun_at)
     material = _material(source, tokenised, tokenizer, pretrained)

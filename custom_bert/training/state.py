@@ -12,7 +12,7 @@ from torch import Tensor
 
 from custom_bert.errors import UserError
 from custom_bert.precision import MixedPrecision
-from custom_bert.tasks.task import EncoderModel
+from custom_bert.tasks.parts import EncoderModel
 from custom_bert.training.clock import Clock
 from custom_bert.training.phases import Phase
 from custom_bert.training.ranks import Ranks

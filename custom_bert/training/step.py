@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from custom_bert.batch import Batch, Targets
 from custom_bert.precision import MixedPrecision
-from custom_bert.tasks.task import Objective
+from custom_bert.tasks.parts import Objective
 from custom_bert.torch_internals import scale_next_step
 from custom_bert.training.ranks import Ranks, whole, without_exchange
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from custom_bert import files
 from custom_bert.data.cache import Cache
-from custom_bert.data.source import Text
+from custom_bert.data.source import VocabularyText
 from custom_bert.data.tokenizer import TextTokenizer
 from custom_bert.data.tokenizer_files import load_tokenizer
 from custom_bert.data.vocabulary import RULES, sample_stride, train_tokenizer
@@ -19,7 +19,9 @@ from custom_bert.rules import choices
 from custom_bert.rules.decisions import Decisions
 
 
-def decide_tokenizer(todo: Decisions, text: Text, cache: Cache, say: Callable[[str], None]) -> TextTokenizer:
+def decide_tokenizer(
+    todo: Decisions, text: VocabularyText, cache: Cache, say: Callable[[str], None]
+) -> TextTokenizer:
     """Returns the tokenizer that the user names; else one that is trained on the text, or was by an earlier
     run. Decides `model.vocab_size`.
 

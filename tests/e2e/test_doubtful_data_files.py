@@ -66,7 +66,7 @@ DOUBTFUL: dict[str, tuple[dict[str, bytes | None], list[str]]] = {
     "labels that differ in case alone": (
         {"train_labels.txt": lines(["good", "bad", "good", "Bad", "good", "BAD"])},
         [
-            "DIR/train_labels.txt: 2 labels like another but for case, spaces or width, "
+            "DIR/train_labels.txt: 2 labels like another except for case, spaces or width, "
             "counted as different: 'bad' and 'Bad', 'bad' and 'BAD' (lines 4, 6)",
             "DIR/train_labels.txt: 3 labels with fewer than 3 examples: 'bad', 'Bad', 'BAD' (lines 2, 4, 6)",
         ],

@@ -198,7 +198,7 @@ def test_another_decay_begins_where_the_learning_rate_began_to_fall(
         (
             "pretrain DIR/corpus --batch.warmup 0.1",
             64,
-            "--batch.warmup is no setting any more: steps have one size; leave it out",
+            "--batch.warmup no longer exists: steps have one size; leave it out",
         ),
         ("pretrain DIR/corpus --data.held-out 0.1", 64, "did you mean --data.val-fraction?"),
         ("predict RUN DIR/corpus/text.txt", 66, "a pretrained encoder, which knows no labels"),

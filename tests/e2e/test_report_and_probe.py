@@ -89,7 +89,7 @@ def test_a_file_that_is_no_report_is_kept(folder: Path, capsys: pytest.CaptureFi
     mine = folder / "mine.html"
     mine.write_text("<p>mine</p>")
     assert main(["report", str(folder / "cls"), str(mine)]) == 74
-    assert "is no report of ours, and is not overwritten" in capsys.readouterr().err
+    assert "is not a report of a run, and is not overwritten" in capsys.readouterr().err
     assert mine.read_text() == "<p>mine</p>"
 
 

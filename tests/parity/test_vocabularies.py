@@ -95,7 +95,7 @@ def test_repeated_tokens_are_told(tmp_path: Path) -> None:
     published(tmp_path, "bert")
     (tmp_path / "vocab.txt").write_text("\n".join([*SPECIALS["bert"].split(), "a", "b", "a", "", "c", ""]))
     notes = load_pretrained(tmp_path).notes
-    assert "tokenizer: the token 'a' stands on lines 6 and 8, of which the last counts" in notes
+    assert "tokenizer: the token 'a' is on lines 6 and 8, and the last one counts" in notes
     assert "tokenizer: 1 of 10 ids belong to no token" in notes
 
 
@@ -195,7 +195,7 @@ def test_tokens_that_a_vocab_txt_alone_does_not_tell_are_refused(
     published(tmp_path, "bert")
     (tmp_path / name).write_text(json.dumps(settings))
     with pytest.raises(
-        RunError, match=r"names .*, and vocab\.txt alone does not tell .*save it with transformers"
+        RunError, match=r"names .*, and vocab\.txt alone does not say .*save it with transformers"
     ):
         load_pretrained(tmp_path)
     theirs = transformers.BertTokenizer.from_pretrained(tmp_path)

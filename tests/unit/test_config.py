@@ -60,9 +60,9 @@ def test_a_plain_name_of_two_settings_is_refused(monkeypatch: pytest.MonkeyPatch
 
 def test_a_setting_that_is_gone_is_told_with_what_holds_instead() -> None:
     assert faults_of({"batch.length_warmup": 0.1, "pretrain_lr": 1e-3}) == (
-        "config: batch.length_warmup is no setting any more: sequences have one length from the first step "
+        "config: batch.length_warmup no longer exists: sequences have one length from the first step "
         "on; leave it out",
-        "config: pretrain_lr is no setting any more: the model's width decides it; leave it out",
+        "config: pretrain_lr no longer exists: the model's width decides it; leave it out",
     )
     assert not set(REMOVED) & {*field_types(), *ALIASES}
 

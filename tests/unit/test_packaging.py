@@ -99,7 +99,7 @@ def test_an_installation_without_its_style_sheets_says_so() -> None:
 RUN_TIME = {"torch", "numpy", "tokenizers", "huggingface_hub", "safetensors", "rich"}
 """What a user installs. A new name here is a decision, not an accident."""
 
-OPTIONAL = {"inference/exports/verify.py": {"transformers"}, "data/text.py": {"zstandard"}}
+OPTIONAL = {"inference/exports/verify.py": {"transformers"}, "data/packed.py": {"zstandard"}}
 
 
 def test_the_run_time_dependencies_are_these() -> None:

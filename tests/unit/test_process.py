@@ -10,7 +10,7 @@ import pytest
 
 from custom_bert import threads
 from custom_bert.bench.measure import in_child
-from custom_bert.process import DYNAMIC, KERNELS, LEVELS, OTHERS, SPINS, prepare_process
+from custom_bert.process import DYNAMIC, KERNELS, LEVELS, SPINS, WAIT_POLICY, prepare_process
 
 ROOT = Path(__file__).resolve().parents[2]
 TRAIN = "import train"
@@ -18,7 +18,9 @@ COMMAND = "from custom_bert.cli import main; main(['--version'])"
 
 
 def spins_after(code: str, given: dict[str, str]) -> str:
-    environment = {name: value for name, value in os.environ.items() if name not in (SPINS, OTHERS)} | given
+    environment = {
+        name: value for name, value in os.environ.items() if name not in (SPINS, WAIT_POLICY)
+    } | given
     code = f"{code}; import os; print(os.environ.get({SPINS!r}))"
     said = subprocess.check_output([sys.executable, "-c", code], env=environment, text=True, cwd=ROOT)
     return said.split()[-1]
@@ -29,7 +31,7 @@ def spins_after(code: str, given: dict[str, str]) -> str:
     [
         (COMMAND, {}, "1000"),
         (COMMAND, {SPINS: "7"}, "7"),
-        (COMMAND, {OTHERS: "PASSIVE"}, "None"),
+        (COMMAND, {WAIT_POLICY: "PASSIVE"}, "None"),
         (TRAIN, {}, "1000"),
         ("import custom_bert", {}, "None"),
     ],
@@ -42,9 +44,9 @@ def test_few_kernels_are_kept_unless_the_user_says_otherwise() -> None:
     found: dict[str, str] = {}
     prepare_process(found)
     assert found == {SPINS: "1000", KERNELS: "128", DYNAMIC: "FALSE"}
-    given = {KERNELS: "7", OTHERS: "ACTIVE"}
+    given = {KERNELS: "7", WAIT_POLICY: "ACTIVE"}
     prepare_process(given)
-    assert given == {KERNELS: "7", OTHERS: "ACTIVE", DYNAMIC: "FALSE"}
+    assert given == {KERNELS: "7", WAIT_POLICY: "ACTIVE", DYNAMIC: "FALSE"}
 
 
 @pytest.mark.parametrize(
@@ -97,7 +99,7 @@ def test_train_py_decides_before_torch_is_imported() -> None:
 def test_measuring_processes_wait_as_the_product_does(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in (SPINS, OTHERS):
+    for name in (SPINS, WAIT_POLICY):
         monkeypatch.delenv(name, raising=False)
     script = tmp_path / "task.py"
     script.write_text(

@@ -49,7 +49,7 @@ def test_a_name_that_is_gone_is_told_with_the_versions_that_had_it_and_the_way_o
     monkeypatch.delattr(torch, "_softmax_backward_data")
     with pytest.raises(pytest.fail.Exception) as caught:
         look_up("torch._softmax_backward_data")
-    assert "2.11, 2.12, 2.13 had" in str(caught.value) and "In its place: `(grad -" in str(caught.value)
+    assert "2.11, 2.12, 2.13 had" in str(caught.value) and "Replacement: `(grad -" in str(caught.value)
 
 
 def test_no_name_is_forgotten_and_each_function_says_what_takes_its_place() -> None:
@@ -62,7 +62,7 @@ def test_no_name_is_forgotten_and_each_function_says_what_takes_its_place() -> N
     assert all(any(name.startswith(known) for name in private) for known in NAMES)
     for name, function in inspect.getmembers(torch_internals, inspect.isfunction):
         if function.__module__ == torch_internals.__name__ and not name.startswith("set_"):
-            assert "In its place:" in (function.__doc__ or ""), name
+            assert "Replacement:" in (function.__doc__ or ""), name
 
 
 def test_the_softmaxs_gradient_is_the_formulas() -> None:

@@ -1,1 +1,1 @@
-"""A trained model as other tools open it, one file a format."""
+"""Writes a trained model in the formats of other tools. One module writes one format."""

@@ -1,4 +1,4 @@
-"""The model card of an export: what it is, what it was trained on, how well it does, how to use it."""
+"""The model card of an export: what the model is, what it was trained on, how well it does, how to use it."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from pathlib import Path
 from custom_bert import __version__, files
 from custom_bert.errors import RunError
 from custom_bert.model_files.native import TrainedModel
-from custom_bert.tasks.task import CardFacts
+from custom_bert.tasks.parts import CardFacts
 
 
 def model_card(trained: TrainedModel, model: str, run: Path, name: str) -> str:
-    """The card, in Markdown.
+    """Returns the card, in Markdown with a YAML header.
 
     Args:
-        trained: what is exported.
-        model: the class of transformers that it opens as.
+        trained: the model that is exported.
+        model: the name of the class of transformers that it opens as.
         run: the run directory, whose record says what was measured.
-        name: of the export.
+        name: the name of the export.
 
     Raises:
         RunError: if the record is damaged.
@@ -42,7 +42,7 @@ def model_card(trained: TrainedModel, model: str, run: Path, name: str) -> str:
 
 
 def _measured(trained: TrainedModel, run: Path) -> list[str]:
-    """What run.json says of the training; nothing if the directory holds weights only."""
+    """Returns what run.json says of the training; nothing if there is no run.json, as in `stable/`."""
     if not (run / "run.json").is_file():
         return []
     record = files.read_run_json(run, "run.json")

@@ -1,10 +1,10 @@
-"""A run as a directory that Hugging Face's transformers opens, with nothing of ours in it.
+"""Writes a run as a directory that Hugging Face's transformers opens without any code of this package.
 
     config.json  model.safetensors  tokenizer.json  tokenizer_config.json  README.md
 
-A model becomes the family's own class for its task, tensor for tensor; transformers is not needed to write
-it. Where it is installed, it opens what was written and is compared with ours, before the directory gets its
-name.
+A model becomes the family's own class for its task, tensor for tensor. transformers is not needed to write
+it. Where transformers is installed, it opens what was written and its outputs are compared with ours. Only
+then does the directory get its name.
 """
 
 from __future__ import annotations
@@ -28,23 +28,23 @@ from custom_bert.model_files.native import TrainedModel, load_model
 from custom_bert.model_files.published_files import WEIGHTS
 from custom_bert.model_files.tables import Family, masked_to_hugging_face, to_hugging_face
 from custom_bert.model_files.tensor_files import write_tensors
-from custom_bert.tasks.task import HeadName
+from custom_bert.tasks.parts import HeadName
 
 
 def export_hugging_face(run: str | Path, out: str | Path) -> list[str]:
     """Writes the model of a run directory for transformers.
 
     Args:
-        run: what training wrote.
+        run: the run directory.
         out: a directory that does not exist yet, or is empty.
 
     Returns:
-        Lines about what was written, and what was verified.
+        A line about what was written, and a line about what was verified.
 
     Raises:
-        RunError: if the run is damaged, its family cannot express the model, or what transformers computes
-            from the written directory differs.
-        WriteError: if `out` holds something, or the system refuses.
+        RunError: if the run is damaged, no family of Hugging Face expresses the model, or transformers
+            computes something else from the written directory.
+        WriteError: if `out` is not empty, or the system refuses to write.
     """
     run, out = Path(run), Path(out)
     trained = load_model(run)
@@ -66,12 +66,12 @@ def export_hugging_face(run: str | Path, out: str | Path) -> list[str]:
 
 @dataclass(frozen=True)
 class PublishedHead:
-    """How Hugging Face's library has a head of ours.
+    """How transformers represents one of our heads.
 
     Attributes:
-        auto: the class that opens any family's model with it.
-        model: the class of a family.
-        tensors: our tensors under their names.
+        auto: the name of the class that opens a model of any family with this head.
+        model: returns the name of a family's own class with this head.
+        tensors: returns our tensors by that class's names.
     """
 
     auto: str
@@ -118,7 +118,7 @@ def _write(
     files.write_json(
         folder / "tokenizer_config.json",
         {
-            # without the class transformers takes the family's own, which may split texts otherwise
+            # without this, transformers takes the family's own class, which may split texts in another way
             "tokenizer_class": "PreTrainedTokenizerFast",
             "model_max_length": trained.described.max_length,
             "model_input_names": ["input_ids", "attention_mask"],
@@ -130,7 +130,7 @@ def _write(
 
 
 def _tokenizer_json(tokenizer: TextTokenizer) -> str:
-    """tokenizer.json that frames a text as we do, whatever it did before."""
+    """Returns a tokenizer.json that puts the same two special tokens around a text as our batches have."""
     backend = Tokenizer.from_str(tokenizer.to_json())
     start, end = (backend.id_to_token(i) for i in (tokenizer.cls_id, tokenizer.sep_id))
     if backend.encode("").ids != [tokenizer.cls_id, tokenizer.sep_id]:

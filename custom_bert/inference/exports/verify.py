@@ -1,4 +1,4 @@
-"""What transformers makes of an exported directory, compared with ours; the one place that imports it."""
+"""Compares what transformers computes from an export with our model. Nothing else imports transformers."""
 
 from __future__ import annotations
 
@@ -16,24 +16,26 @@ from custom_bert.errors import RunError, first_line
 from custom_bert.model_files.native import TrainedModel
 
 TEXTS = 32
+"""The number of texts that are compared."""
+
 LARGEST = 1e-4
-"""Difference of a logit that is rounding."""
+"""The largest difference of a logit that counts as rounding: both sides compute in fp32, in another order."""
 
 
 def verify(folder: Path, trained: TrainedModel, auto: str, name: str) -> str:
-    """Opens `folder` with transformers and compares token ids and logits of random texts.
+    """Opens an export with transformers, and compares token ids and logits of random texts.
 
     Args:
-        folder: the export.
-        trained: ours.
-        auto: the class of transformers that opens it.
-        name: of the class of transformers that it should open as.
+        folder: the directory of the export.
+        trained: our model.
+        auto: the name of the class of transformers that opens it, such as AutoModelForMaskedLM.
+        name: the name of the class that it should open as.
 
     Returns:
-        One line: what was compared, or why nothing was.
+        A line that says what was compared, or why nothing was.
 
     Raises:
-        RunError: if tensors are missing or left over, or ids or logits differ.
+        RunError: if transformers finds tensors missing or left over, or token ids or logits differ.
     """
     if importlib.util.find_spec("transformers") is None:
         return "not verified: transformers is not installed"
@@ -81,13 +83,16 @@ def verify(folder: Path, trained: TrainedModel, auto: str, name: str) -> str:
 
 
 def _outputs(trained: TrainedModel, sequences: Sequence[np.ndarray]) -> Sequence[Tensor]:
-    """Everything that the model says of each text: (C,) logits, say, or (length, V)."""
+    """Returns every output of our model for each text: (C,) logits of classes, or (length, V) of tokens."""
     batch = trained.task.every_output(Batch.build(sequences, pad_token_id=trained.tokenizer.pad_id))
     return trained.task.split_outputs(trained.model(batch), [len(ids) for ids in sequences])
 
 
 def random_texts(trained: TrainedModel) -> list[str]:
-    """Words of the vocabulary in random order, from none to more than fit; the same at every call."""
+    """Returns texts of random words of the vocabulary, the same at every call.
+
+    Their lengths go from none to more words than the model reads, so that truncation is compared too.
+    """
     generator = np.random.Generator(np.random.PCG64(0))
     backend, known = trained.tokenizer.backend, trained.tokenizer.ids
     longest = trained.described.max_length + 8

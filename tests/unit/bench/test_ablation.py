@@ -148,7 +148,7 @@ def test_the_record_the_table_and_the_picture(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(ablation, "measure", measured)
     out = tmp_path / "record.json"
     ablation.run(
-        device="cpu", quick=False, size=None, repeats=3, out=out, command="bench", tell=lambda line: None
+        device="cpu", quick=False, size=None, repeats=3, out=out, command="bench", say=lambda line: None
     )
     record = json.loads(out.read_text())
     by_id = {entry["id"]: entry for entry in record["results"]}
@@ -191,7 +191,7 @@ def test_parts_can_be_measured_apart(parts: Any, tmp_path: Path, monkeypatch: py
         parts=parts,
         out=out,
         command="bench",
-        tell=lambda line: None,
+        say=lambda line: None,
     )
     assert asked == set(parts) and out.exists()
     assert out.with_suffix(".svg").exists() == ("speed" in parts), "no picture of nothing"

@@ -26,7 +26,7 @@ def test_the_default_recipe_is_trained_once_and_compared_with_each_switch_off(
     monkeypatch.setattr(convergence, "in_child", trained)
     monkeypatch.setattr(sample, "write_sample_data", lambda folder: None)
     switched = [one for one in improvements("bf16", "dense", 0.35) if one.changes_learning]
-    found = convergence.compare(switched, seeds=2, epochs=1, rates=(1e-3, 2e-3, 4e-3), tell=lambda line: None)
+    found = convergence.compare(switched, seeds=2, epochs=1, rates=(1e-3, 2e-3, 4e-3), say=lambda line: None)
     assert len(asked) == (1 + 3) * (2 + 3)
     assert list(found["token dropout"]) == ["0.12", "0.0"]  # what the rule takes for these texts
     assert found["pre-norm"]["pre"]["accuracy"] == [0.9, 0.9]

@@ -51,7 +51,7 @@ def test_the_record_states_each_size(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(roofline, "in_child", measured)
     out = tmp_path / "record.json"
-    roofline.run(device="cpu", quick=False, repeats=2, out=out, command="bench", tell=lambda line: None)
+    roofline.run(device="cpu", quick=False, repeats=2, out=out, command="bench", say=lambda line: None)
     record = json.loads(out.read_text())
     assert [(r["id"], r["ratio_median"], r["repeats"]) for r in record["results"]] == [
         ("C3-d256", 0.54, 2),

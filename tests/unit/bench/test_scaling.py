@@ -29,7 +29,7 @@ def test_the_record_the_table_and_the_picture(tmp_path: Path, monkeypatch: pytes
 
     monkeypatch.setattr(scaling, "in_child", child)
     out = tmp_path / "record.json"
-    scaling.run(device="cpu", quick=False, repeats=2, out=out, command="bench", tell=lambda line: None)
+    scaling.run(device="cpu", quick=False, repeats=2, out=out, command="bench", say=lambda line: None)
     record = json.loads(out.read_text())
     assert len(record["raw"]["length"]) == 8 and record["raw"]["length"]["legacy, 8192"] == [None, None]
     assert {a["threads"] for a in asked if "threads" in a} == {1, 2}

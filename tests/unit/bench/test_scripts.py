@@ -1,5 +1,8 @@
 """The scripts in benchmarks/ load, begin, and give the peer what its own collator would."""
 
+import ast
+import importlib
+import re
 import runpy
 import subprocess
 import sys
@@ -8,6 +11,8 @@ from typing import Any
 
 import pytest
 import torch
+
+from custom_bert.config import field_types
 
 ROOT = Path(__file__).resolve().parents[3]
 SCRIPTS = sorted(path for path in (ROOT / "benchmarks").glob("*.py") if path.name != "common.py")
@@ -24,6 +29,28 @@ def test_every_script_loads_from_any_folder(tmp_path: Path) -> None:
         command, cwd=tmp_path, env={"PYTHONPATH": str(ROOT)}, capture_output=True, check=False
     )
     assert done.returncode == 0, done.stderr.decode()
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
+def test_what_a_script_imports_when_it_runs_exists(script: Path) -> None:
+    for node in ast.walk(ast.parse(script.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("custom_bert"):
+            module = importlib.import_module(str(node.module))
+            for name in node.names:
+                if not hasattr(module, name.name):
+                    importlib.import_module(f"{node.module}.{name.name}")
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
+def test_every_setting_that_a_script_names_exists(script: Path) -> None:
+    strings = {
+        node.value
+        for node in ast.walk(ast.parse(script.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    }
+    setting = re.compile(r"(data|model|batch|optim|runtime)\.[a-z_]+")
+    files = {"model.safetensors"}
+    assert {text for text in strings if setting.fullmatch(text)} - files <= set(field_types())
 
 
 def test_a_record_is_called_like_its_script() -> None:

@@ -43,7 +43,7 @@ def test_every_alternative_is_another_value_of_one_setting(
     assert all(one.setting in known for one in found)
     values = {(one.setting, one.value) for one in found}
     assert len(values) == len(found) and not values & {*taken.items()}
-    assert {one.setting for one in found if not one.learns_alike} == {"batch.token_budget"}
+    assert {one.setting for one in found if not one.learns_the_same} == {"batch.token_budget"}
     on_gpu = device == "cuda"
     assert (("runtime.attention", "varlen") in values) == (on_gpu and plan == "packed")
     assert (("runtime.precision", "bf16") in values) == on_gpu  # this CPU has no bf16
@@ -74,7 +74,7 @@ def pretend(monkeypatch: pytest.MonkeyPatch, speeds: dict[str, list[Any]]) -> li
 def tuned(tmp_path: Path) -> tuple[dict[str, Any], str, list[str]]:
     said: list[str] = []
     out = tmp_path / "t.json"
-    run(TrainConfig(), device="cpu", quick=False, repeats=3, out=out, command="c", tell=said.append)
+    run(TrainConfig(), device="cpu", quick=False, repeats=3, out=out, command="c", say=said.append)
     return json.loads(out.read_text()), out.with_suffix(".md").read_text(), said
 
 
@@ -142,13 +142,13 @@ def test_of_two_rounds_nothing_is_advised(tmp_path: Path, monkeypatch: pytest.Mo
     pretend(monkeypatch, {"runtime.compile=True": [200]})
     said: list[str] = []
     out = tmp_path / "t.json"
-    run(TrainConfig(), device="cpu", quick=False, repeats=2, out=out, command="c", tell=said.append)
+    run(TrainConfig(), device="cpu", quick=False, repeats=2, out=out, command="c", say=said.append)
     assert said[-1].startswith("of fewer than 3 rounds") and json.loads(out.read_text())["faster"] == {}
 
 
 def test_another_plan_than_padded_has_batches_of_another_size() -> None:
     found = alternatives({**TAKEN, "batch.plan": "padded", "batch.token_budget": None}, "cpu")
-    assert {one.learns_alike for one in found if one.setting == "batch.plan"} == {False}
+    assert {one.learns_the_same for one in found if one.setting == "batch.plan"} == {False}
 
 
 def test_what_is_printed_can_be_pasted(tmp_path: Path) -> None:
@@ -229,7 +229,7 @@ def test_the_command_measures_where_it_is_called(
         "def get_config():\n    return {'model.size': 'tiny', 'data.cache_dir': 'cache', 'optim.epochs': 2, "
         "'runtime.device': 'cpu'}\n"
     )
-    only = [Alternative("batch.token_budget", 256, learns_alike=False)]
+    only = [Alternative("batch.token_budget", 256, learns_the_same=False)]
     monkeypatch.setattr(tune, "alternatives", lambda taken, device: only)
     words = ["bench", "tune", "tune", "--config", "mine.py", "--quick", "--out", "t"]
     assert main(words) == 0

@@ -57,7 +57,7 @@ def test_a_folder_gives_its_text_files_by_name(tmp_path: Path) -> None:
         ("packed.txt", gzip.compress(b"x\n", mtime=0), "packed.txt:1: gzip data; unpack it first"),
         ("packed2.txt", b"\x28\xb5\x2f\xfd\0\0\0", "packed2.txt:1: zstandard data; unpack it first"),
         ("plain.zst", b"no zstandard\n", "plain.zst: cannot read: "),
-        ("torn.zst", None, "torn.zst: cannot read: it ends in the middle; is it torn off?"),
+        ("torn.zst", None, "torn.zst: cannot read: it ends in the middle; is it cut short?"),
     ],
 )
 def test_what_is_wrong_is_told_with_its_line(

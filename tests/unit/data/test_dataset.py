@@ -295,7 +295,7 @@ def test_labels_that_no_run_could_hold_are_refused_before_anything_is_written(tm
     long = [f"{i:04d} {'é' * 995}" for i in range(4_300)]  # 8.6 MB, and each by itself is allowed
     assert fault(write_set(tmp_path, [f"{i}" for i in range(8_600)], long * 2)) == (
         "DIR/train_labels.txt: the different labels take 8,587,100 bytes together, of at most 8,388,608; "
-        "write shorter ones, numbers, say"
+        "write shorter ones, such as numbers"
     )
     assert len(read(write_set(tmp_path, [f"{i}" for i in range(8_000)], long[:4_000] * 2)).labels) == 4_000
 
@@ -379,7 +379,7 @@ def test_labels_that_look_the_same_are_warned_about_once_with_lines(tmp_path: Pa
     labels = ["pos", "neg", "Pos", "neg ", "\uff4eeg", "other"] * 3
     told = warnings(write_set(tmp_path, [f"t{i}" for i in range(18)], labels))
     assert told == [
-        "DIR/train_labels.txt: 3 labels like another but for case, spaces or width, counted as different: "
+        "DIR/train_labels.txt: 3 labels like another except for case, spaces or width, counted as different: "
         "'pos' and 'Pos', 'neg' and 'neg ', 'neg' and '\uff4eeg' (lines 3, 4, 5)"
     ]
 

@@ -58,7 +58,7 @@ def test_what_cannot_be_read_is_one_line_with_its_place(tmp_path: Path) -> None:
         "DIR/a/train_labels.txt:2: an empty label beside a separator ('\\t'); remove one of the two"
     )
     assert told(tmp_path / "b", ["good", "bad\tgood\tbad", *["bad"] * 4]) == (
-        "DIR/b/train_labels.txt:2: the label 'bad' stands twice in this line; remove one"
+        "DIR/b/train_labels.txt:2: the label 'bad' occurs twice in this line; remove one"
     )
     assert told(tmp_path / "c", [""] * 6) == (
         "DIR/c/train_labels.txt: every line is empty: no text has a label, so there is nothing to learn"

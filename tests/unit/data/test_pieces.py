@@ -16,7 +16,7 @@ from custom_bert.data.batching import padding_share, plan_batches
 from custom_bert.data.cache import Cache
 from custom_bert.data.corpus import Corpus, read_corpus
 from custom_bert.data.piece_files import StoreProgress
-from custom_bert.data.piece_writing import Preparation
+from custom_bert.data.piece_writing import StoreWriter
 from custom_bert.data.pieces import Pieces, open_pieces
 from custom_bert.data.tokenizer import TextTokenizer
 from custom_bert.data.tokenizer_files import from_vocab
@@ -121,7 +121,7 @@ def test_an_interrupted_preparation_goes_on_where_it_was(
         folder.mkdir()
         write_corpus(folder)
     opened(whole, tokenizer)
-    real, calls, read = piece_writing.Writer.flush, 0, []
+    real, calls, read = piece_writing.ShardWriter.flush, 0, []
 
     def flush(*arguments: Any) -> Any:
         nonlocal calls
@@ -131,7 +131,7 @@ def test_an_interrupted_preparation_goes_on_where_it_was(
         return real(*arguments)
 
     with monkeypatch.context() as kill:
-        kill.setattr(piece_writing.Writer, "flush", flush)
+        kill.setattr(piece_writing.ShardWriter, "flush", flush)
         with pytest.raises(KeyboardInterrupt):
             opened(broken, tokenizer)
     encode = TextTokenizer.encode_plain
@@ -150,7 +150,7 @@ def test_a_preparation_killed_at_any_moment_goes_on_to_the_same_bytes(
     """Moments are those before and after each thing that is made durable."""
     monkeypatch.setattr(piece_writing, "SHARD", 700)
     monkeypatch.setattr(piece_writing, "GROUP", 7)
-    steps = [(piece_writing.Writer, "flush"), (StoreProgress, "write")]
+    steps = [(piece_writing.ShardWriter, "flush"), (StoreProgress, "write")]
     steps += [(files, name) for name in ("remove_file", "rename_directory")]
     whole = tmp_path / "whole"
     whole.mkdir()
@@ -214,7 +214,7 @@ def test_more_shards_than_a_process_may_open_files(
     monkeypatch.setattr(piece_writing, "GROUP", 1)
     monkeypatch.setattr(pieces, "MAPPED", 8)
     train, _ = opened(tmp_path, tokenizer, cache=Cache(tmp_path / "many"))
-    assert len(train.about.train) > 100
+    assert len(train.info.train) > 100
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/dev/fd")) + 32, hard))
     try:
@@ -234,7 +234,7 @@ def test_what_another_process_completed_meanwhile_is_taken(
     def looks(directory: Path) -> Any:
         monkeypatch.setattr(pieces, "read_complete", real)
         opened(tmp_path, tokenizer)
-        monkeypatch.setattr(Preparation, "run", lambda _: pytest.fail("prepared again"))
+        monkeypatch.setattr(StoreWriter, "run", lambda _: pytest.fail("prepared again"))
         return None
 
     monkeypatch.setattr(pieces, "read_complete", looks)
@@ -294,19 +294,21 @@ def test_too_little_text_is_told(tmp_path: Path, tokenizer: TextTokenizer) -> No
     (tmp_path / "b.txt").write_text("w2\n")
     with pytest.raises(DataError, match="too little text to hold some out; add text, or raise"):
         opened(tmp_path, tokenizer, held_out=0.001)
+    with pytest.raises(DataError, match="too little text to train on; add text, or lower"):
+        opened(tmp_path, tokenizer, held_out=0.999)
 
 
 def test_two_preparations_do_not_meet(
     tmp_path: Path, tokenizer: TextTokenizer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_corpus(tmp_path)
-    real = Preparation.run
+    real = StoreWriter.run
 
-    def inside(preparation: Preparation) -> StoreProgress:
-        monkeypatch.setattr(Preparation, "run", real)
+    def inside(writer: StoreWriter) -> StoreProgress:
+        monkeypatch.setattr(StoreWriter, "run", real)
         with pytest.raises(RunError, match="another process prepares the same text; wait for it"):
             opened(tmp_path, tokenizer)
-        return real(preparation)
+        return real(writer)
 
-    monkeypatch.setattr(Preparation, "run", inside)
+    monkeypatch.setattr(StoreWriter, "run", inside)
     opened(tmp_path, tokenizer)

@@ -32,7 +32,7 @@ ALONE = "write the texts alone, one a line"
 
 def told(directory: Path, texts: list[str], labels: list[str], *val: list[str]) -> list[str]:
     """The suspicions of a data set, without what is told of other things."""
-    other = ("with fewer than", "more than one label", "validation scores", "like another but for case")
+    other = ("with fewer than", "more than one label", "validation scores", "like another except for case")
     warnings = read(write_set(directory, texts, labels, *val)).warnings
     return [
         warning.replace(f"{directory}/", "")
@@ -149,7 +149,7 @@ JSON_WORDS = "and brackets and names would be read as words"
 def test_json_lines_for_texts_are_told(tmp_path: Path, write) -> None:  # type: ignore[no-untyped-def]
     lines = [write(text, label) for text, label in zip(TEXTS, LABELS, strict=True)]
     assert told(tmp_path, lines, LABELS) == [
-        f"train_dataset.txt:1: 60 of the first 60 lines look like JSON, as {shortened(lines[0])}, "
+        f"train_dataset.txt:1: 60 of the first 60 lines look like JSON, such as {shortened(lines[0])}, "
         f"{JSON_WORDS}; {ALONE}"
     ]
 
@@ -158,12 +158,12 @@ def test_json_lines_for_texts_are_told(tmp_path: Path, write) -> None:  # type: 
 def test_a_label_in_each_text_is_told(tmp_path: Path, separator: str, name: str) -> None:
     after = [f"{text}{separator}{label}" for text, label in zip(TEXTS, LABELS, strict=True)]
     assert told(tmp_path / "after", after, LABELS) == [
-        f"train_dataset.txt:1: 60 of the first 60 lines end with {name} and a label, as "
+        f"train_dataset.txt:1: 60 of the first 60 lines end with {name} and a label, such as "
         f"{shortened(after[0])}, and the model would see the label in the text; {ALONE}"
     ]
     before = [f'"{label}"{separator}"{text}"' for text, label in zip(TEXTS, LABELS, strict=True)]
     assert told(tmp_path / "before", before, LABELS) == [
-        f"train_dataset.txt:1: 60 of the first 60 lines begin with a label and {name}, as "
+        f"train_dataset.txt:1: 60 of the first 60 lines begin with a label and {name}, such as "
         f"{shortened(before[0])}, and the model would see the label in the text; {ALONE}"
     ]
 
@@ -171,7 +171,7 @@ def test_a_label_in_each_text_is_told(tmp_path: Path, separator: str, name: str)
 def test_a_label_as_fasttext_writes_it_is_told(tmp_path: Path) -> None:
     lines = [f"__label__{label} {text}" for text, label in zip(TEXTS, LABELS, strict=True)]
     assert told(tmp_path, lines, LABELS) == [
-        f"train_dataset.txt:1: 60 of the first 60 lines begin with a label, as fastText's files do, as "
+        f"train_dataset.txt:1: 60 of the first 60 lines begin with a label, as fastText's files do, such as "
         f"{shortened(lines[0])}, and the model would see the label in the text; {ALONE}"
     ]
 
@@ -181,19 +181,19 @@ def test_numbers_of_sections_are_no_measured_values(tmp_path: Path) -> None:
     assert told(tmp_path, [f"{text} {i}" for i, text in enumerate(TEXTS * 7)][: len(labels)], labels) == []
 
 
-QUOTED = "lines stand in double quotes, as fields of CSV do"
+QUOTED = "lines are in double quotes, as fields of CSV are"
 
 
 def test_quoted_texts_are_told_where_all_are_or_those_that_need_it(tmp_path: Path) -> None:
     every = [f'"{text}"' for text in TEXTS]
     assert told(tmp_path / "every", every, LABELS) == [
-        f"train_dataset.txt:1: 60 of the first 60 {QUOTED}, as {shortened(every[0])}, "
+        f"train_dataset.txt:1: 60 of the first 60 {QUOTED}, such as {shortened(every[0])}, "
         f"and the quotes would be kept; {ALONE}"
     ]
     rows = [[f'{text} and "so", well' if i % 10 == 5 else text] for i, text in enumerate(TEXTS)]
     some = csv_lines(rows)
     assert told(tmp_path / "some", some, LABELS) == [
-        f"train_dataset.txt:6: 6 of the first 60 {QUOTED}, as {shortened(some[5])}, "
+        f"train_dataset.txt:6: 6 of the first 60 {QUOTED}, such as {shortened(some[5])}, "
         f"and the quotes would be kept; {ALONE}"
     ]
 
@@ -207,16 +207,16 @@ def test_texts_with_quotations_are_not_told(tmp_path: Path) -> None:
 def test_an_index_column_is_told_alone_before_texts_and_under_a_header(tmp_path: Path) -> None:
     running = [str(i) for i in range(60)]
     assert told(tmp_path / "a", running, LABELS) == [
-        f"train_dataset.txt:2: the texts are running numbers, as '1'; {ALONE}"
+        f"train_dataset.txt:2: the texts are running numbers, such as '1'; {ALONE}"
     ]
     before = [f"{i},{text}" for i, text in enumerate(TEXTS)]
     assert told(tmp_path / "b", before, LABELS) == [
-        f"train_dataset.txt:2: the texts begin with running numbers, as {shortened(before[1])}; {ALONE}"
+        f"train_dataset.txt:2: the texts begin with running numbers, such as {shortened(before[1])}; {ALONE}"
     ]
     (_, second) = told(
         tmp_path / "c", ["id\ttext", *(f"{i}\t{t}" for i, t in enumerate(TEXTS, 7))], ["y", *LABELS]
     )
-    assert second.startswith("train_dataset.txt:2: the texts begin with running numbers, as '7\\t")
+    assert second.startswith("train_dataset.txt:2: the texts begin with running numbers, such as '7\\t")
     assert told(tmp_path / "d", [str(i * i) for i in range(60)], LABELS) == []  # numbers to be classified
     assert told(tmp_path / "e", [str(i + (i > 30)) for i in range(60)], LABELS) == []
 
@@ -234,23 +234,24 @@ def test_labels_of_another_format_are_told(tmp_path: Path) -> None:
     cases: dict[str, tuple[list[str], str]] = {
         "indicators": (
             ["1 0 0", "0 1 0", "0 0 1"] * 20,
-            "the labels look like rows of zeros and ones, as '1 0 0'",
+            "the labels look like rows of zeros and ones, such as '1 0 0'",
         ),
         "indicators in brackets": (
             ["[1.0, 0.0]", "[0.0, 1.0]"] * 30,
-            "the labels look like rows of zeros and ones, as '[1.0, 0.0]'",
+            "the labels look like rows of zeros and ones, such as '[1.0, 0.0]'",
         ),
         "json": (
             [json.dumps({"label": label}) for label in LABELS],
-            '60 of the first 60 lines look like JSON, as \'{"label": "pos"}\', and each would be one label',
+            '60 of the first 60 lines look like JSON, such as \'{"label": "pos"}\', '
+            "and each would be one label",
         ),
         "separators": (
             [f"{label};" for label in LABELS],
-            "60 of the first 60 lines end with a separator, as 'pos;', and it would be kept",
+            "60 of the first 60 lines end with a separator, such as 'pos;', and it would be kept",
         ),
         "several": (
             ["joy", "joy, fear", "fear, rage", "rage", "joy, fear, rage", "fear"] * 10,
-            "the labels look like several classes per line, as 'joy, fear'; each combination would be a "
+            "the labels look like several classes per line, such as 'joy, fear'; each combination would be a "
             "class of its own",
         ),
     }
@@ -260,7 +261,7 @@ def test_labels_of_another_format_are_told(tmp_path: Path) -> None:
         wanted = f"train_labels.txt:{line}: {words}; {CLASSES}{instead}"
         assert told(tmp_path / name, TEXTS, labels) == [wanted]
     assert told(tmp_path / "quoted", TEXTS, [f'"{label}"' for label in LABELS]) == [
-        f"train_labels.txt:1: 60 of the first 60 {QUOTED}, as '\"pos\"', and the quotes would be kept; "
+        f"train_labels.txt:1: 60 of the first 60 {QUOTED}, such as '\"pos\"', and the quotes would be kept; "
         f"{CLASSES}, without quotes"
     ]
 

@@ -38,10 +38,10 @@ def test_sets_are_what_a_list_of_sets_is(sets: list[list[int]], draw: object) ->
 @quiet
 @given(SETS)
 def test_lines_are_alike_where_their_sets_are(sets: list[list[int]]) -> None:
-    alike_N = ClassSets.of(sets, 5).alike_N
+    distinct_ids_N = ClassSets.of(sets, 5).distinct_ids_N
     for i, one in enumerate(sets):
         for k, other in enumerate(sets):
-            assert (alike_N[i] == alike_N[k]) == (set(one) == set(other))
+            assert (distinct_ids_N[i] == distinct_ids_N[k]) == (set(one) == set(other))
 
 
 def test_a_division_keeps_the_share_of_frequent_sets_and_of_rare_classes() -> None:

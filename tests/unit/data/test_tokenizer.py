@@ -23,7 +23,7 @@ from custom_bert.data.encoded import Frame
 from custom_bert.data.tokenizer import CHARACTERS_PER_TOKEN, TextTokenizer
 from custom_bert.data.tokenizer_files import from_vocab, load_tokenizer, parse_tokenizer
 from custom_bert.data.vocabulary import train_tokenizer
-from custom_bert.data.windows import MOST
+from custom_bert.data.windows import MAX_WINDOWS
 from custom_bert.errors import DataError
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -419,7 +419,7 @@ def test_of_a_repeated_token_the_last_line_counts_and_both_are_told(tmp_path: Pa
     assert tokenizer.encode(["a b c d"], 8).sequences[0].tolist() == [2, 8, 10, 7, 12, 3]
     assert tokenizer.unused_ids == [5, 6, 9]
     assert tokenizer.notes == (
-        "the token 'a' stands on lines 6 and 9, of which the last counts, and 2 more such lines",
+        "the token 'a' is on lines 6 and 9, and the last one counts; 2 other lines like this",
         "3 of 13 ids belong to no token",
     )
 
@@ -464,7 +464,7 @@ def test_windows_keep_sixteen_windows_of_a_text() -> None:
     text = " ".join("abcdefgh" * 30)
     encoded = LETTER_TOKENS.encode([text], 10, "windows")
     (ids,), (lost,) = encoded.sequences, encoded.lost_N
-    assert len(ids) == 8 * MOST + 2 and lost == 240 - 8 * MOST
+    assert len(ids) == 8 * MAX_WINDOWS + 2 and lost == 240 - 8 * MAX_WINDOWS
     encoded = LETTER_TOKENS.encode([text[:199]], 10, "windows")
     (ids,), (lost,) = encoded.sequences, encoded.lost_N
     assert len(ids) == 102 and lost == 0

@@ -13,6 +13,7 @@ from training_runs import settings, write_data
 
 from custom_bert import train_model
 from custom_bert.errors import UserError
+from custom_bert.model_files import native
 from custom_bert.model_files.native import load_model, write_weights
 from custom_bert.model_files.pretrained import load_pretrained
 from custom_bert.model_files.tensor_files import parse_tensors
@@ -58,6 +59,10 @@ def test_loading_gives_the_written_weights_in_evaluation_mode(run: Path) -> None
             "not a configuration of the format custom-bert/1 or custom-bert/2 or custom-bert/3",
         ),
         ({"num_labels": True}, "num_labels is True"),
+        ({"num_labels": "3\n4"}, r"num_labels is '3\\n4'"),
+        ({"objective": "masked_lm"}, "unknown key 'objective'"),
+        ({"format": "custom-bert/2"}, "unknown key 'task'"),
+        ({"format": "custom-bert/2", "objective": "multi_label"}, "objective is 'multi_label'; known are"),
         ({"max_length": -3}, "max_length is -3, not between 3 and"),
         ({"num_labels": 4}, "expected 4 labels"),
         ({"encoder": {"hidden_sise": 3}}, "unknown key 'hidden_sise' .did you mean 'hidden_size'"),
@@ -134,12 +139,33 @@ def test_sinusoidal_positions_of_a_format_before_become_a_table_with_the_same_ve
     del state["encoder.embeddings.position.weight"]
     write_weights(run, state)
     (run / "run.json").unlink()
-    table = load_model(run).model.encoder.embeddings.position.weight  # type: ignore[union-attr]
+    found = load_model(run).model.encoder
+    table = found.embeddings.position.weight[found.config.position_offset :]  # type: ignore[union-attr]
     width = table.shape[1]
     for position, place in ((0, 0), (7, 4), (31, 10)):
         angle = position / 10_000 ** (place / width)
         assert table[position, place].item() == pytest.approx(math.sin(angle), abs=1e-5)
         assert table[position, place + 1].item() == pytest.approx(math.cos(angle), abs=1e-5)
+
+
+def test_sinusoidal_positions_need_an_even_width(run: Path) -> None:
+    described = json.loads((run / "config.json").read_text())
+    described["encoder"] |= {"position": "sinusoidal", "hidden_size": 33, "num_attention_heads": 3}
+    (run / "config.json").write_text(json.dumps(described))
+    with pytest.raises(UserError, match=r"model\.position sinusoidal needs an even width, got 33"):
+        load_model(run)
+
+
+def test_no_table_of_positions_is_made_before_the_weights_confirm_its_size(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(native, "sinusoids", lambda *_: pytest.fail("a table is made"))
+    described = json.loads((run / "config.json").read_text())
+    described["encoder"] |= {"position": "sinusoidal", "hidden_size": 1 << 15}
+    described["encoder"]["max_position_embeddings"] = 1 << 20
+    (run / "config.json").write_text(json.dumps(described))
+    with pytest.raises(UserError, match=r"describes|expected float32|is missing|unknown tensor"):
+        load_model(run)
 
 
 def load_model_without_record(run: Path) -> dict[str, torch.Tensor]:
