@@ -69,6 +69,18 @@ def one_thread() -> Iterator[None]:
         set_count(count)
 
 
+@contextmanager
+def threads_set(count: int) -> Iterator[None]:
+    """Within the block, torch computes with `count` threads, so that one can try what a run with as many will
+    compute."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
 _computed_in: int | None = None
 """The id of the process in which threads computed first. A fork copies it, and thereby shows."""
 

@@ -68,11 +68,12 @@ class Requests:
         """
         for item in items:
             number = agreed(self.number)
-            if number and not self.number:
-                self._noted = time.monotonic()  # another process noted it; our own signal may still arrive
-            self.number = number
-            if self.number:
+            if number:
+                if not self.number:  # another process noted it; our own signal may still arrive
+                    self._noted = time.monotonic()
+                self.number = number
                 raise StopRequested
+            # if a request came while the processes agreed, self.number has it for the next agreement
             yield item
 
     def obey(self) -> None:

@@ -1,4 +1,5 @@
-"""What is decided of a configuration, one setting after the other, and who decided it."""
+"""The record of what is decided about a configuration, one setting after the other, and the facts that rules
+read."""
 
 from __future__ import annotations
 
@@ -13,13 +14,13 @@ from custom_bert.rules.choices import Choice
 
 @dataclass
 class Decisions:
-    """A configuration that fills up.
+    """A configuration in which one setting after the other is decided.
 
     Attributes:
-        asked: as the user wrote it, with None for what is left open.
-        config: as it fills up.
-        log: what was decided, in order, with the reasons.
-        warnings: what the user has to be told, one line each.
+        asked: the configuration as the user wrote it, with None for what is left open.
+        config: the configuration with what is decided so far.
+        log: the decisions in order, with the reasons.
+        warnings: what the user should know, one line each.
     """
 
     asked: TrainConfig
@@ -28,32 +29,32 @@ class Decisions:
     warnings: list[str] = field(default_factory=list)
 
     def set(self, name: str, value: Any, reason: str) -> None:
-        """Sets a field and records it."""
+        """Sets a field, and records that with the reason."""
         self.config = configuration.replace(self.config, {name: value})
         self.log.append(Choice(name, value, reason))
 
-    def default(self, name: str, found: tuple[Any, str]) -> None:
-        """Sets a field that nobody has set.
+    def default(self, name: str, value_and_reason: tuple[Any, str]) -> None:
+        """Sets a field, unless the user or an earlier decision has set it.
 
         Args:
-            name: of the field, dotted.
-            found: its value and the reason.
+            name: the dotted name of the field.
+            value_and_reason: the value, and the reason for it.
         """
         if configuration.to_flat(self.config)[name] is None:
-            self.set(name, *found)
+            self.set(name, *value_and_reason)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Facts:
-    """What rules about training go by.
+    """The facts that rules about training read.
 
     Attributes:
-        tokens: of the training texts.
-        texts: how many training texts there are, at least 1.
+        tokens: the number of tokens in the training texts.
+        texts: the number of training texts, at least 1.
         encoder: the architecture.
-        trained: whether a trained encoder is the start.
+        trained: whether training starts from a trained encoder.
         can_mask: whether the tokenizer has a mask token.
-        fitting_rows: rows of a step that fit into memory.
+        fitting_rows: the number of rows of a step that fit into memory.
         begun_at: the peak learning rate of the run whose optimizer moments are taken over; None if there is
             none.
     """
@@ -68,21 +69,21 @@ class Facts:
 
     @property
     def mean_tokens(self) -> float:
-        """Tokens of a training text, in the mean."""
+        """The mean number of tokens in a training text."""
         return self.tokens / self.texts
 
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluationFacts:
-    """What rules about evaluations go by.
+    """The facts that rules about evaluations read.
 
     Attributes:
-        steps_per_epoch: optimizer steps of a pass.
-        epochs: passes that are planned.
-        tokens_per_step: that a step reads.
-        trained: whether a trained encoder is the start.
-        training_tokens: of a pass.
-        validation_tokens: of an evaluation.
+        steps_per_epoch: the number of optimizer steps in an epoch.
+        epochs: the number of epochs that are planned.
+        tokens_per_step: the number of tokens that a step reads at most.
+        trained: whether training starts from a trained encoder.
+        training_tokens: the number of tokens that an epoch reads.
+        validation_tokens: the number of tokens that an evaluation reads.
     """
 
     steps_per_epoch: int

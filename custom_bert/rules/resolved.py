@@ -1,8 +1,9 @@
 """A configuration in which everything is decided.
 
-`TrainConfig` is what a user writes: None means "you decide". A `ResolvedConfig` has the same fields, and none
-of them waits for a decision. Where None is still allowed it is a value, which the field's text in `config.py`
-explains: no checkpoint to start from, no limit of time, no limit of a batch's examples.
+In a `TrainConfig`, which a user writes, None means "you decide". A `ResolvedConfig` has the same fields, and
+all of them are decided. The fields listed here can no longer be None. Where None is still allowed, it is a
+value that `config.py` explains: no trained encoder to start from, no time limit, no limit for the examples of
+a batch.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ from custom_bert.config import (
 
 @dataclass(frozen=True, kw_only=True)
 class ResolvedData(DataConfig):
-    """`DataConfig`, decided."""
+    """`DataConfig` in which every setting is decided."""
 
     max_length: int = field()
     val_fraction: float = field()
@@ -41,7 +42,7 @@ class ResolvedData(DataConfig):
 
 @dataclass(frozen=True, kw_only=True)
 class ResolvedModel(ModelConfig):
-    """`ModelConfig`, decided."""
+    """`ModelConfig` in which every setting is decided."""
 
     vocab_size: int = field()
     hidden_size: int = field()
@@ -63,7 +64,7 @@ class ResolvedModel(ModelConfig):
 
 @dataclass(frozen=True, kw_only=True)
 class ResolvedBatch(BatchConfig):
-    """`BatchConfig`, decided."""
+    """`BatchConfig` in which every setting is decided."""
 
     plan: Plan = field()
     token_budget: int = field()
@@ -71,7 +72,7 @@ class ResolvedBatch(BatchConfig):
 
 @dataclass(frozen=True, kw_only=True)
 class ResolvedOptim(OptimConfig):
-    """`OptimConfig`, decided."""
+    """`OptimConfig` in which every setting is decided."""
 
     lr: float = field()
     epochs: int = field()
@@ -88,7 +89,7 @@ class ResolvedOptim(OptimConfig):
 
 @dataclass(frozen=True, kw_only=True)
 class ResolvedRuntime(RuntimeConfig):
-    """`RuntimeConfig`, decided."""
+    """`RuntimeConfig` in which every setting is decided."""
 
     device: Literal["cpu", "cuda", "mps"] = field()
     precision: Precision = field()
@@ -99,7 +100,7 @@ class ResolvedRuntime(RuntimeConfig):
 
 @dataclass(frozen=True, kw_only=True)
 class ResolvedConfig(TrainConfig):
-    """`TrainConfig`, decided."""
+    """`TrainConfig` in which every setting is decided."""
 
     data: ResolvedData = field()
     model: ResolvedModel = field()
@@ -109,27 +110,28 @@ class ResolvedConfig(TrainConfig):
 
 
 def resolved(config: TrainConfig) -> ResolvedConfig:
-    """A configuration whose every setting has been decided.
+    """Returns a configuration as a `ResolvedConfig`.
 
     Raises:
-        AssertionError: naming those that have not; a fault of ours.
+        AssertionError: if a setting is not decided, which is a fault of this package.
     """
     kinds: dict[str, type[Any]] = {name: get_type_hints(ResolvedConfig)[name] for name in GROUPS}
     values = {item.name: getattr(config, item.name) for item in fields(TrainConfig)}
     groups = {name: kind(**vars(values[name])) for name, kind in kinds.items()}
-    found = ResolvedConfig(**{**values, **groups})
-    open_ = [name for name in decided() if configuration.to_flat(found)[name] is None]
+    result = ResolvedConfig(**{**values, **groups})
+    open_ = [name for name in decided() if configuration.to_flat(result)[name] is None]
     assert not open_, f"not decided: {', '.join(open_)}"
-    return found
+    return result
 
 
 def decided() -> list[str]:
-    """The settings that a user may leave open and a `ResolvedConfig` has decided, by dotted name."""
+    """Returns the dotted names of the settings that a user may leave open and that a `ResolvedConfig` has
+    decided."""
     asked = configuration.field_types()
-    found = []
+    names = []
     for group in GROUPS:
         for name, kind in get_type_hints(get_type_hints(ResolvedConfig)[group]).items():
             dotted = f"{group}.{name}"
             if type(None) in get_args(asked[dotted]) and type(None) not in get_args(kind):
-                found.append(dotted)
-    return found
+                names.append(dotted)
+    return names

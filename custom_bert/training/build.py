@@ -13,6 +13,7 @@ from custom_bert.precision import MixedPrecision
 from custom_bert.tasks.masked_lm import before_the_task
 from custom_bert.tasks.parts import EncoderModel
 from custom_bert.training import ranks as processes
+from custom_bert.training.clock import Clock
 from custom_bert.training.compile import compile_layers, compiler_fault, fusion_line
 from custom_bert.training.embedding_init import start_from_cooccurrences
 from custom_bert.training.log import Reporter
@@ -24,7 +25,12 @@ from custom_bert.training.tokens_in_use import train_tokens_in_use
 
 
 def build(plan: RunPlan, material: Material, ranks: Ranks, reporter: Reporter) -> State:
-    """Model, phases and precision. Sets torch's threads, its seed, and deterministic operations."""
+    """Makes the model, the phases and what computes in mixed precision.
+
+    Sets torch's number of threads, its seed, and whether its operations are deterministic; `train_model`
+    restores them for its caller.
+    """
+    clock = Clock()  # the time of a run includes that of its first token vectors, and of compiling
     config, device = plan.config, plan.device
     torch.set_num_threads(config.runtime.threads)
     torch.manual_seed(config.seed)
@@ -36,14 +42,16 @@ def build(plan: RunPlan, material: Material, ranks: Ranks, reporter: Reporter) -
     encoder.freeze(config.optim.freeze_layers)
     if config.optim.embedding_init == "ppmi":
         start_from_cooccurrences(encoder, material, config.seed)
-    if config.runtime.shard:  # all token vectors, of one process too: it may continue what several began
+    # a sharded run trains all token vectors, even with one process, which may continue what several began
+    if config.runtime.shard:
         if ranks.world > 1:
             processes.shard(model, encoder.layers, device)
     else:
         train_tokens_in_use(encoder, plan, material, reporter.detail)
     phases = _phases(model, plan, material, ranks)
-    state = State(model, phases, MixedPrecision(config.runtime.precision, device), ranks)
-    if ranks.rank:  # from here on every rank draws its own dropout
+    precision = MixedPrecision(config.runtime.precision, device)
+    state = State(model, phases, precision, ranks, clock=clock)
+    if ranks.rank:  # all ranks have drawn the same weights; from here on every rank draws its own dropout
         torch.manual_seed(config.seed + 1_000_003 * ranks.rank)
     if config.runtime.compile:
         _compile(state, plan, reporter)
@@ -51,11 +59,11 @@ def build(plan: RunPlan, material: Material, ranks: Ranks, reporter: Reporter) -
 
 
 def _model(plan: RunPlan, material: Material) -> EncoderModel:
-    """From scratch, or from trained tensors."""
+    """Makes the model, from random weights or from those of a trained encoder."""
     if material.pretrained is None:
         return cast(EncoderModel, plan.task.model(plan.encoder))
     tensors = dict(material.pretrained.state)
-    material.pretrained.state.clear()
+    material.pretrained.state.clear()  # the material lives as long as the run, and the tensors need not
     model = cast(EncoderModel, plan.task.model(plan.encoder, tensors))
     for name in material.pretrained.fixed:
         model.get_parameter(name).requires_grad_(False)
@@ -63,7 +71,8 @@ def _model(plan: RunPlan, material: Material) -> EncoderModel:
 
 
 def _phases(model: EncoderModel, plan: RunPlan, material: Material, ranks: Ranks) -> list[Phase]:
-    """The task's phase, and before it, if that is asked for, language modelling on the same texts."""
+    """Makes the task's phase and, if `optim.pretrain_epochs` asks for it, a phase of masked language
+    modelling on the same texts before it."""
     phases = []
     if plan.config.optim.pretrain_epochs:
         language_model: nn.Module = MaskedLanguageModel(model.encoder).to(plan.device).train()
@@ -75,7 +84,7 @@ def _phases(model: EncoderModel, plan: RunPlan, material: Material, ranks: Ranks
 
 
 def _compile(state: State, plan: RunPlan, reporter: Reporter) -> None:
-    """Fuses the layers' kernels, and says what that cost and whether it pays."""
+    """Compiles the layers, and reports what that cost and whether it pays."""
     fault = compiler_fault(plan.device)
     if fault:
         reporter.warn(f"training goes on without torch.compile: {fault}")

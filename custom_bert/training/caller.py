@@ -1,7 +1,7 @@
-"""What training changes in the process of its caller, restored when it ends.
+"""Keeps what training changes in the process of its caller, and restores it when training ends.
 
-`train_model` may be called from a notebook, a test suite or a search over settings. There its seed, its
-thread count and its switches are nobody else's.
+`train_model` may be called from a notebook, a test suite or a search over settings, whose random numbers,
+threads and switches must not depend on it.
 """
 
 from __future__ import annotations
@@ -15,16 +15,17 @@ import torch
 from custom_bert import torch_internals
 
 DEVICES = ("cpu", "cuda")
-"""For which torch has an autocast of its own."""
+"""The devices for which torch has a state of autocast each."""
 
 
 @contextmanager
 def caller_state_kept(device: str | None) -> Iterator[None]:
-    """Restores random generators, thread count, deterministic mode, the current GPU, filters of warnings, and
-    the compiler's limit, also if the block raises. Within, none of the caller's modes holds.
+    """Restores random generators, the number of threads, deterministic mode, the current GPU, filters of
+    warnings and the compiler's limit, also if the block raises. Within the block, none of the caller's modes
+    holds.
 
     Args:
-        device: as configured; where it is cpu, GPUs are left alone.
+        device: the device as configured; with cpu, the state of GPUs is neither read nor restored.
     """
     threads, random = torch.get_num_threads(), torch.get_rng_state()
     deterministic = torch.are_deterministic_algorithms_enabled()
@@ -48,10 +49,11 @@ def caller_state_kept(device: str | None) -> Iterator[None]:
 
 @contextmanager
 def _default_modes() -> Iterator[None]:
-    """Within, gradients are computed, types are those that training chooses, and tensors begin on the CPU,
-    whatever the caller has set: no_grad, inference_mode, autocast, a default type or device."""
+    """Within the block, gradients are computed, types are those that training chooses, and new tensors are on
+    the CPU, even if the caller has set no_grad, inference_mode, autocast, or a default type or device."""
     dtype, casts = torch.get_default_dtype(), {name: torch.is_autocast_enabled(name) for name in DEVICES}
-    # an autocast inside another one keeps the weights that it rounded, and training changes weights
+    # inside the caller's autocast, another one would keep the weights that it rounded, while training changes
+    # them
     depth = torch.autocast_increment_nesting()
     for _ in range(depth):
         torch.autocast_decrement_nesting()

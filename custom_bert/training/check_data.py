@@ -1,4 +1,5 @@
-"""`custom-bert check-data`: what `train` checks before its first step, and what a vocabulary lacks."""
+"""`custom-bert check-data`: the checks that `train` makes before its first step, and what a vocabulary
+lacks."""
 
 from __future__ import annotations
 
@@ -23,29 +24,30 @@ from custom_bert.rules.choices import vocab_size
 from custom_bert.tasks.registry import TASKS
 
 NO_SETTINGS: Mapping[str, Any] = MappingProxyType({})
-"""As the defaults are."""
+"""No changes to the default settings."""
 
 LINES = 4096
-"""Texts that are encoded at a time."""
+"""How many texts are encoded at a time."""
 
 MAX_LENGTH = 512
-"""Tokens of a text that are looked at."""
+"""How many tokens of a text are looked at."""
 
 
 def check_data(
     directory: str | Path, vocabulary: str | None = None, settings: Mapping[str, Any] = NO_SETTINGS
 ) -> Dataset:
-    """The checked data of a folder, with warnings.
+    """Returns the checked data of a folder, with warnings.
 
     Args:
-        directory: with the data files.
-        vocabulary: a tokenizer.json, a vocab.txt, a checkpoint or a run, for what it does not know of the
-            texts. None: the vocabulary that `train` would make of them.
-        settings: by dotted name, as the task and what separates its labels.
+        directory: the folder with the data files.
+        vocabulary: a tokenizer.json, a vocab.txt, a checkpoint or a run, whose vocabulary is compared with
+            the texts. None for the vocabulary that `train` would make of them.
+        settings: changes to the default settings by dotted name, such as the task and the separator of its
+            labels.
 
     Raises:
         DataError: for the first thing that cannot be used, with path and line.
-        RunError: if there is no such checkpoint.
+        RunError: if there is no such checkpoint or run.
     """
     config = configuration.replace(TrainConfig(), {**in_directory(directory), **settings})
     task = TASKS[config.task]
@@ -77,17 +79,17 @@ def _tokenizer(name: str) -> TextTokenizer:
 
 
 def unknown_of(file: LabelledFile, tokenizer: TextTokenizer) -> UnknownText:
-    """What a tokenizer does not know of a file's texts, of each up to its 512th token."""
-    found = UnknownText()
+    """Counts what a tokenizer does not know of a file's texts. Of each text it reads up to 512 tokens."""
+    unknown = UnknownText()
     for block in file.blocks():
         for start in range(0, len(block), LINES):
-            found.add(tokenizer.encode(block[start : start + LINES], MAX_LENGTH))
-    return found
+            unknown.add(tokenizer.encode(block[start : start + LINES], MAX_LENGTH))
+    return unknown
 
 
 def _unknown_to_a_new_one(files: list[LabelledFile]) -> list[UnknownText]:
-    """What a vocabulary trained on the first file would not know of each: the characters beyond its alphabet.
-    So no vocabulary has to be trained to tell."""
+    """Counts, for each file, what a vocabulary trained on the first file would not know: the characters
+    beyond its alphabet. The alphabet is known without training a vocabulary, which would take long."""
     normalizer = composing(lowercase=TrainConfig().data.lowercase)
     counts = [_characters(file.blocks()) for file in files]
     limit = largest_alphabet(vocab_size(files[0].characters)[0])
@@ -107,20 +109,21 @@ def _unknown_to_a_new_one(files: list[LabelledFile]) -> list[UnknownText]:
 
 
 def _characters(blocks: Iterable[list[str]]) -> np.ndarray:
-    """(0x110000,) how often each character stands in some lines, in composed form."""
-    found = np.zeros(CODE_POINTS, dtype=np.int64)
+    """Returns (0x110000,) how often each character occurs in some lines, in composed form."""
+    counts = np.zeros(CODE_POINTS, dtype=np.int64)
     for block in blocks:
-        count_characters(composed("".join(block)), found)
-    return found
+        count_characters(composed("".join(block)), counts)
+    return counts
 
 
 def _normalized(code: int, normalizer: Normalizer) -> str:
-    """What becomes of a character, without white space."""
+    """Returns what a normalizer makes of a character, without white space."""
     return "".join(normalizer.normalize_str(chr(code)).split())
 
 
 def _alphabet(counts: np.ndarray, normalized: dict[int, str], limit: int) -> set[str]:
-    """The most frequent characters of a normalised text, at most `limit`."""
+    """Returns the most frequent characters of a normalised text, at most `limit`; of equally frequent ones
+    those with the smaller code point."""
     frequency: dict[str, int] = {}
     for code, letters in normalized.items():
         for letter in letters:

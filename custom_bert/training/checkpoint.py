@@ -1,14 +1,14 @@
-"""Checkpoints of a run that is not finished: complete and verified, or not there.
+"""The checkpoints of an unfinished run. Each is complete and verified, or it does not exist.
 
     runs/x/checkpoints/000007-train-120/
-        state.json              where the run stands (`state.Progress`), and on which machine it got there
+        state.json              how far the run has come (`state.Progress`), and on which machine
         model.safetensors       weights, random generators, losses that are not logged yet
         optimizer.safetensors   AdamW's moments and step counts
         best.safetensors        the run's best weights so far, a copy, so that no two checkpoints share a file
         manifest.json           names, sizes and hashes of the others, written last
 
-What depends on (seed, epoch, example) alone, as the order of batches, masks and token dropout do, is not
-stored: continuing takes no time, and skips no data.
+The order of batches, masks and token dropout depend on (seed, epoch, example) alone, so that they need not be
+stored: a run continues at once, and skips no data.
 """
 
 from __future__ import annotations
@@ -48,25 +48,25 @@ FORMAT = "custom-bert-checkpoint/1"
 FOLDER = "checkpoints"
 STABLE = "stable"
 SHARE = 0.03
-"""Of the time, what saving may take by default."""
+"""The share of the time that saving may take by default."""
 
 DISK = 200e6
-"""Bytes a second that a disk is taken for, before the first checkpoint tells."""
+"""The bytes per second that a disk is assumed to write, until the first checkpoint was measured."""
 
 SECONDS = 15.0
-"""Between two checkpoints, at least, by default."""
+"""The fewest seconds between two checkpoints by default."""
 
 NAMES = re.compile(r"\d{6,}-(pretrain|train)-\d+")
-"""Of checkpoints: a number that rises from one to the next, the phase, its step."""
+"""The names of checkpoints: a number that rises from one to the next, the phase, and its step."""
 
 DOMAIN = (
     *("custom_bert", "source", "torch", "numpy"),
     *("processor", "cpu_capability", "device", "threads", "ranks"),
 )
-"""What has to be the same for the same bits."""
+"""What has to be the same so that a continued run computes the same bits."""
 
 NEWER = frozenset({"empty"})
-"""Fields of `Progress` that checkpoints of older versions do not have."""
+"""The fields of `Progress` that checkpoints of older versions may lack."""
 
 MODEL, OPTIMIZER, STATE, BEST = "model.safetensors", MOMENTS, "state.json", "best.safetensors"
 
@@ -76,10 +76,10 @@ class Saved:
     """A checkpoint that was read and verified.
 
     Attributes:
-        path: its directory.
-        progress: where the run stood.
-        machine: of `DOMAIN`.
-        entries: its manifest.
+        path: the directory of the checkpoint.
+        progress: the progress of the run when it was written.
+        machine: the values of `DOMAIN` in the process that wrote it.
+        entries: the size and hash of each of its files.
     """
 
     path: Path
@@ -89,46 +89,49 @@ class Saved:
 
 
 class Pace:
-    """When the next checkpoint is due.
+    """Decides when the next checkpoint is due.
 
     Args:
-        every: optimizer steps from one to the next; 0 for none, None for as often as `SHARE` of the time
-            allows, and `SECONDS` apart at least.
-        size: bytes of a checkpoint, from which the first one's cost is estimated.
+        every: the optimizer steps from one checkpoint to the next; 0 for no checkpoints. None for as many as
+            `SHARE` of the time allows, at least `SECONDS` apart.
+        size: the bytes of a checkpoint, from which the cost of the first one is estimated.
     """
 
     def __init__(self, every: int | None, size: int = 0) -> None:
         self._every, self._cost, self._last = every, size / DISK, time.perf_counter()
 
     def due(self, step: int) -> bool:
-        """Whether to save after this step of the phase."""
+        """Returns whether to save after this step of the phase."""
         if self._every is not None:
             return self._every > 0 and step % self._every == 0
         return time.perf_counter() - self._last >= max(SECONDS, self._cost / SHARE)
 
     def saved(self, seconds: float) -> None:
-        """Notes a checkpoint and what it cost."""
+        """Notes that a checkpoint was written, and the seconds that it took."""
         self._cost, self._last = seconds, time.perf_counter()
 
 
 def save(run: Path, state: State, identity: str, best: tuple[int, str] | None) -> None:
-    """Writes a checkpoint of the present moment and removes all but it and the last whole one before. Every
-    rank takes part, and rank 0 writes.
+    """Writes a checkpoint of the present moment. Of the earlier ones only the last whole one stays. Every
+    rank has to call this, and rank 0 writes.
 
     Args:
-        run: the run directory, which this process has to itself.
-        state: what to write.
-        identity: of the run.
-        best: size and sha256 of the best weights in the run directory, if there are any.
+        run: the run directory, which no other process writes to.
+        state: the state to write.
+        identity: the hash of the run's identity.
+        best: the size and sha256 of the best weights in the run directory; None if there are none.
 
     Raises:
-        WriteError: if the system refuses; checkpoints from before are as they were.
+        WriteError: if the system refuses to write; earlier checkpoints are as they were.
+        RunError: if the best weights in the run directory are not what was written.
     """
     weights, moments = _weights(state), _moments(state)
     if state.ranks.leads:
         _write(run, state, identity, best, weights, moments)
     state.saved = state.position
-    state.ranks.totals(0.0)  # nobody leaves while rank 0 writes: torchrun would end it
+    state.ranks.totals(
+        0.0
+    )  # all wait until rank 0 has written: if one ended before, torchrun would end rank 0
 
 
 def _write(
@@ -139,6 +142,7 @@ def _write(
     weights: Mapping[str, Tensor],
     moments: Mapping[str, Tensor],
 ) -> None:
+    """Writes a checkpoint of collected tensors; see `save`."""
     progress = state.progress
     before = _directories(run)
     number = 1 + _number(before[0]) if before else 1
@@ -168,19 +172,19 @@ def _write(
             if entries[BEST] != best:
                 raise RunError(f"{run / WEIGHTS}: damaged: its content is not what was written")
         manifest.write_manifest(folder, entries)
-    for old in before:
+    for old in before:  # the one that this process wrote or read last is known to be whole, and stays
         if old != state.saved_in:
             files.remove_directory(old)
     state.saved_in = target
 
 
 def save_stable(run: Path, state: State, plan: RunPlan, tokenizer: TextTokenizer) -> None:
-    """Writes the encoder as it stands before the learning rate falls, with AdamW's moments and the peak rate,
-    into `stable/`: where another decay, or more of the same, may begin (model.init_from). Every rank takes
-    part, and rank 0 writes.
+    """Writes the model from before the learning rate falls, AdamW's moments and the peak rate into `stable/`.
+    From there another run may go on with the same learning rate, or let it fall in another way
+    (model.init_from). Every rank has to call this, and rank 0 writes.
 
     Raises:
-        WriteError: if the system refuses.
+        WriteError: if the system refuses to write.
     """
     weights, moments = state.ranks.collected(state.model.state_dict()), _moments(state)
     if not state.ranks.leads:
@@ -197,10 +201,10 @@ def save_stable(run: Path, state: State, plan: RunPlan, tokenizer: TextTokenizer
 
 @torch.no_grad()
 def restore_moments(path: Path, state: State) -> None:
-    """AdamW's moments from a file of them; see `_moments`.
+    """Gives the optimizer AdamW's moments from a file, which holds what `_moments` returns.
 
     Raises:
-        RunError: if they are damaged, or of another model.
+        RunError: if the file is damaged, or belongs to another model.
     """
     stored, moments = _tensors(path), _moments(state, divided=True)
     _check(path, stored, moments)
@@ -211,12 +215,12 @@ def restore_moments(path: Path, state: State) -> None:
 
 
 def newest(run: Path, identity: str, warn: Callable[[str], None]) -> Saved | None:
-    """The newest checkpoint that is whole, or None where there is none.
+    """Returns the newest checkpoint that is whole, or None if the run has no checkpoint.
 
     Args:
         run: the run directory.
-        identity: of the run.
-        warn: told of each that is not.
+        identity: the hash of the run's identity.
+        warn: prints a warning about each newer checkpoint that is damaged.
 
     Raises:
         RunError: if there are checkpoints and none is whole.
@@ -235,16 +239,16 @@ def newest(run: Path, identity: str, warn: Callable[[str], None]) -> Saved | Non
 
 
 def named(run: Path, name: str, identity: str) -> Saved:
-    """One that another rank has chosen.
+    """Returns the checkpoint that another rank has chosen.
 
     Raises:
-        RunError: if it is not whole here.
+        RunError: if this rank does not find it whole.
     """
     return _read(run / FOLDER / name, identity)
 
 
 def exists(run: Path) -> bool:
-    """Whether there is a checkpoint, whole or not."""
+    """Returns whether a run has a checkpoint, whole or damaged."""
     return bool(_directories(run))
 
 
@@ -252,7 +256,7 @@ def discard(run: Path) -> None:
     """Removes all checkpoints, and what interrupted writes left of others.
 
     Raises:
-        WriteError: if the system refuses.
+        WriteError: if the system refuses to remove them.
     """
     for directory in _directories(run):
         files.remove_directory(directory)
@@ -262,10 +266,10 @@ def discard(run: Path) -> None:
 
 
 def restore(saved: Saved, run: Path, state: State) -> None:
-    """Brings a state as `build` makes it, and the run's best weights, to where the checkpoint was.
+    """Brings a state that `build` has made, and the run's best weights, to where the checkpoint was written.
 
     Raises:
-        RunError: if the checkpoint is of another model.
+        RunError: if the checkpoint belongs to another model.
     """
     progress = saved.progress
     if progress.phase >= len(state.phases):
@@ -273,15 +277,16 @@ def restore(saved: Saved, run: Path, state: State) -> None:
     state.progress = progress
     state.saved, state.saved_in = state.position, saved.path
     state.clock.set_run(progress.seconds)
-    found = _tensors(saved.path / MODEL)
-    random = {key: found.pop(key) for key in list(found) if key.startswith("random.")}
+    tensors = _tensors(saved.path / MODEL)
+    random = {key: tensors.pop(key) for key in list(tensors) if key.startswith("random.")}
     own = {name: f"{name}.{state.ranks.rank}" for name in random_state(state.device)}
-    # of another number of ranks or another device there may be no generator for this one, which keeps its own
-    if "losses" not in found or "random.cpu.0" not in random:
+    # after a change of the device or of the number of ranks, the checkpoint may have no generator for this
+    # rank, which then keeps the one that `build` seeded
+    if "losses" not in tensors or "random.cpu.0" not in random:
         raise RunError(f"{saved.path / MODEL}: the losses or the random generator are missing")
-    state.losses = list(found.pop("losses").to(state.device).unbind(0))
+    state.losses = list(tensors.pop("losses").to(state.device).unbind(0))
     restore_random({name: random[key] for name, key in own.items() if key in random})
-    _load(saved.path / MODEL, found, state)
+    _load(saved.path / MODEL, tensors, state)
     begin_moments(state.phase.model, state.phase.optimizer)
     restore_moments(saved.path / OPTIMIZER, state)
     scaler = state.precision.scaler
@@ -293,7 +298,7 @@ def restore(saved: Saved, run: Path, state: State) -> None:
 
 
 def domain(state: State) -> dict[str, Any]:
-    """What this process computes with, as far as bits depend on it."""
+    """Returns the values of `DOMAIN` in this process."""
     facts = {
         "custom_bert": __version__,
         "source": machine.source_digest(),
@@ -304,7 +309,7 @@ def domain(state: State) -> dict[str, Any]:
 
 
 def differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """What has changed, in words."""
+    """Returns what differs between two such domains, in words."""
     return [
         f"{name.replace('_', ' ')} was {then.get(name)}, is {now.get(name)}"
         for name in DOMAIN
@@ -313,24 +318,24 @@ def differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
 
 
 def random_state(device: torch.device) -> dict[str, Tensor]:
-    """Of the generators that dropout draws from, by name."""
-    found = {"random.cpu": torch.get_rng_state()}
+    """Returns the states of the generators that dropout draws from, by name."""
+    generators = {"random.cpu": torch.get_rng_state()}
     if device.type == "cuda":
-        found["random.cuda"] = torch.cuda.get_rng_state(device)
-    return found
+        generators["random.cuda"] = torch.cuda.get_rng_state(device)
+    return generators
 
 
-def restore_random(found: Mapping[str, Tensor]) -> None:
-    """The way back from `random_state`."""
-    if "random.cpu" in found:
-        torch.set_rng_state(found["random.cpu"])
-    if "random.cuda" in found and torch.cuda.is_available():
-        torch.cuda.set_rng_state(found["random.cuda"])
+def restore_random(generators: Mapping[str, Tensor]) -> None:
+    """Gives the generators the states that `random_state` returned."""
+    if "random.cpu" in generators:
+        torch.set_rng_state(generators["random.cpu"])
+    if "random.cuda" in generators and torch.cuda.is_available():
+        torch.cuda.set_rng_state(generators["random.cuda"])
 
 
 def begin_moments(model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
-    """Makes AdamW's moments, which it would make in its first step: so that running out of memory cannot
-    divide that step, and so that a checkpoint has somewhere to go."""
+    """Makes AdamW's moments, which it would otherwise make in its first step. So memory cannot run out in the
+    middle of that step, and a checkpoint's moments have tensors to be copied into."""
     for parameter in model.parameters():
         if parameter.requires_grad and parameter not in optimizer.state:
             optimizer.state[parameter] = {
@@ -341,10 +346,10 @@ def begin_moments(model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
 
 
 def _directories(run: Path) -> list[Path]:
-    """Newest first; what has another name is not ours."""
+    """Returns the checkpoints of a run, the newest first. Directories with other names are not ours."""
     folder = run / FOLDER
-    found = [path for path in folder.iterdir() if NAMES.fullmatch(path.name)] if folder.is_dir() else []
-    return sorted(found, key=_number, reverse=True)
+    directories = [path for path in folder.iterdir() if NAMES.fullmatch(path.name)] if folder.is_dir() else []
+    return sorted(directories, key=_number, reverse=True)
 
 
 def _number(directory: Path) -> int:
@@ -352,6 +357,7 @@ def _number(directory: Path) -> int:
 
 
 def _read(directory: Path, identity: str) -> Saved:
+    """Reads and verifies a checkpoint. Raises RunError if it is damaged or belongs to another run."""
     entries = manifest.verify(directory)
     path = directory / STATE
     if not {STATE, MODEL, OPTIMIZER} <= entries.keys() <= {STATE, MODEL, OPTIMIZER, BEST}:
@@ -374,7 +380,10 @@ def _read(directory: Path, identity: str) -> Saved:
 
 
 def _weights(state: State) -> dict[str, Tensor]:
-    """Of the model and of what the phase trains beside it, with what else is no plain number."""
+    """Returns all tensors of a state but the moments: weights, random generators, and losses not logged yet.
+
+    Every rank has to call this. Rank 0 gets the weights whole, and the generators of all ranks.
+    """
     losses = torch.stack(state.losses).float() if state.losses else torch.zeros(0)
     random = {
         f"{name}.{rank}": one
@@ -385,36 +394,40 @@ def _weights(state: State) -> dict[str, Tensor]:
 
 
 def _parameters(state: State) -> dict[str, Tensor]:
-    """Of several ranks perhaps divided among them."""
-    found = {f"model.{name}": tensor for name, tensor in state.model.state_dict().items()}
+    """Returns the weights of the model, and of what the phase trains beside it, such as the head that
+    predicts tokens. If the model is divided among ranks, so are these tensors."""
+    tensors = {f"model.{name}": tensor for name, tensor in state.model.state_dict().items()}
     if state.phase.model is not state.model:
         beside = state.phase.model.state_dict()
-        found |= {f"beside.{k}": tensor for k, tensor in beside.items() if not k.startswith("encoder.")}
-    return found
+        tensors |= {f"beside.{k}": tensor for k, tensor in beside.items() if not k.startswith("encoder.")}
+    return tensors
 
 
 def _trained(state: State) -> list[nn.Parameter]:
+    """Returns the parameters that the phase trains, in order."""
     return [parameter for parameter in state.phase.model.parameters() if parameter.requires_grad]
 
 
 def _moments(state: State, *, divided: bool = False) -> dict[str, Tensor]:
-    """AdamW's, by the parameter's name; `steps` are those of all parameters in order, a copy.
+    """Returns AdamW's moments by the parameter's name, and `steps`, a copy of the step counts of all
+    parameters in order.
 
     Args:
-        state: of the run.
-        divided: as each rank holds them, instead of whole.
+        state: the state of the run.
+        divided: whether to return the moments as this rank holds them, instead of whole at rank 0.
     """
-    found: dict[str, Tensor] = {}
+    tensors: dict[str, Tensor] = {}
     steps = []
     for name, parameter in state.phase.model.named_parameters():
         if parameter.requires_grad:
             moments = state.phase.optimizer.state[parameter]
-            found |= {f"{kind}.{name}": moments[kind] for kind in ("exp_avg", "exp_avg_sq")}
+            tensors |= {f"{kind}.{name}": moments[kind] for kind in ("exp_avg", "exp_avg_sq")}
             steps.append(moments["step"])
-    return {**(found if divided else state.ranks.collected(found)), "steps": torch.stack(steps)}
+    return {**(tensors if divided else state.ranks.collected(tensors)), "steps": torch.stack(steps)}
 
 
 def _tensors(path: Path) -> dict[str, Tensor]:
+    """Reads a file of tensors. Raises RunError if it is damaged."""
     try:
         with files.open_regular(path) as stream:
             return parse_tensors(path, stream.read())
@@ -422,20 +435,25 @@ def _tensors(path: Path) -> dict[str, Tensor]:
         raise RunError(f"{path}: cannot read: {error.strerror}") from error
 
 
-def _check(path: Path, found: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> None:
-    for name in sorted(wanted.keys() ^ found.keys()):
-        raise RunError(f"{path}: the tensor {name} is {'unknown' if name in found else 'missing'}")
+def _check(path: Path, stored: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> None:
+    """Raises RunError unless stored tensors have the names, shapes and types of others."""
+    for name in sorted(wanted.keys() ^ stored.keys()):
+        raise RunError(f"{path}: the tensor {name} is {'unknown' if name in stored else 'missing'}")
     for name, tensor in wanted.items():
-        if found[name].shape != tensor.shape or found[name].dtype != tensor.dtype:
-            raise RunError(f"{path}: {name} is {found[name].dtype} {tuple(found[name].shape)}")
+        if stored[name].shape != tensor.shape or stored[name].dtype != tensor.dtype:
+            ours, theirs = (f"{one.dtype} {tuple(one.shape)}" for one in (tensor, stored[name]))
+            raise RunError(f"{path}: the tensor {name} is {theirs}, and this model has {ours}")
 
 
-def _load(path: Path, found: dict[str, Tensor], state: State) -> None:
-    _check(path, found, _parameters(state))
+def _load(path: Path, stored: dict[str, Tensor], state: State) -> None:
+    """Gives the model, and what the phase trains beside it, the weights of a checkpoint."""
+    _check(path, stored, _parameters(state))
 
     def part(prefix: str) -> dict[str, Tensor]:
-        return {k.removeprefix(prefix): tensor for k, tensor in found.items() if k.startswith(prefix)}
+        return {k.removeprefix(prefix): tensor for k, tensor in stored.items() if k.startswith(prefix)}
 
     put_all(state.model, part("model."))
     if state.phase.model is not state.model:
-        put_all(state.phase.model, part("beside."))  # the names are checked
+        put_all(
+            state.phase.model, part("beside.")
+        )  # the encoder's weights are the model's, and are not in here

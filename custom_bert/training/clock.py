@@ -1,4 +1,4 @@
-"""The one clock of a run: its whole time, the time of a phase, and the time of training alone."""
+"""The clock of a run, which measures the time of the run, of its present phase, and of training alone."""
 
 from __future__ import annotations
 
@@ -11,15 +11,16 @@ T = TypeVar("T")
 
 
 class Clock:
-    """Seconds of a run, those of earlier processes included.
+    """Counts the seconds of a run. The run begins when the clock is made.
 
-    The whole run and the phase go on whatever happens. Training alone stands still while `stopped`: for
-    evaluations, checkpoints, and whatever else is no step.
+    The time of the run and of the phase goes on whatever happens, and includes what earlier processes took.
+    The time of training stands still while the clock is `stopped`: for evaluations, checkpoints and
+    everything that is no step.
 
     Attributes:
-        trained: seconds of training in the present phase, by this process, up to the last stop.
-        waited: of these, seconds spent waiting for batches.
-        tokens, rows: of the steps since they were last read.
+        trained: the seconds of training in the present phase, by this process, up to the last stop.
+        waited: how many of these seconds were spent waiting for batches.
+        tokens, rows: the tokens and rows of the steps since `read` was last called.
     """
 
     def __init__(self) -> None:
@@ -31,17 +32,18 @@ class Clock:
         self._trained_mark = self._waited_mark = 0.0
 
     def set_run(self, seconds: float) -> None:
-        """Says how long earlier processes took for the run."""
+        """Sets the time of the run to the seconds that earlier processes took for it."""
         self._run_begun = time.perf_counter() - seconds
 
     def begin_phase(
         self, seconds: float, *, tokens: int = 0, rows: int = 0, log_seconds: float = 0.0
     ) -> None:
-        """Begins a phase, or goes on with one.
+        """Begins a phase, or continues one.
 
         Args:
-            seconds: that earlier processes took for it.
-            tokens, rows, log_seconds: of the steps since the last record of metrics.jsonl, by these.
+            seconds: the seconds that earlier processes took for the phase.
+            tokens, rows, log_seconds: what earlier processes read and took since the last record of
+                metrics.jsonl.
         """
         self._phase_begun = time.perf_counter() - seconds
         self.trained = self.waited = self._waited_mark = 0.0
@@ -50,22 +52,22 @@ class Clock:
 
     @property
     def run_seconds(self) -> float:
-        """Of the run so far."""
+        """The seconds of the run so far."""
         return time.perf_counter() - self._run_begun
 
     @property
     def phase_seconds(self) -> float:
-        """Of the phase so far."""
+        """The seconds of the phase so far."""
         return time.perf_counter() - self._phase_begun
 
     @property
     def log_seconds(self) -> float:
-        """Of training since tokens and rows were last read, up to the last stop."""
+        """The seconds of training since `read` was last called, up to the last stop."""
         return self.trained - self._trained_mark
 
     @contextmanager
     def stopped(self) -> Iterator[None]:
-        """Within, training stands still."""
+        """Within the block, the time of training stands still. Blocks may be nested."""
         went_on = self._since is not None
         self._stop()
         try:
@@ -80,16 +82,16 @@ class Clock:
             self._since = None
 
     def end_phase(self) -> None:
-        """Ends the training of a phase."""
+        """Stops the time of training at the end of a phase."""
         self._stop()
 
     def count(self, tokens: int, rows: int) -> None:
-        """Counts a step."""
+        """Counts the tokens and rows of a step."""
         self.tokens += tokens
         self.rows += rows
 
     def waiting_for(self, items: Iterable[T]) -> Iterator[T]:
-        """The items, with the time that each took to come."""
+        """Yields the items, and counts the time that each took to come as waiting."""
         iterator = iter(items)
         while True:
             begun = time.perf_counter()
@@ -101,15 +103,15 @@ class Clock:
             yield item
 
     def read(self) -> dict[str, float]:
-        """Real tokens per second, and the shares of padding and of waiting for batches, since the last
-        call."""
+        """Returns, for the steps since the last call, the tokens per second (padding not counted), the share
+        of padding among the rows, and the share of the time that was spent waiting for batches."""
         with self.stopped():
             seconds = max(self.log_seconds, 1e-9)
-            found = {
+            rates = {
                 "tokens_per_second": self.tokens / seconds,
                 "padding": 1 - self.tokens / self.rows if self.rows else 0.0,
                 "data_wait": min(1.0, (self.waited - self._waited_mark) / seconds),
             }
         self._trained_mark, self._waited_mark = self.trained, self.waited
         self.tokens = self.rows = 0
-        return found
+        return rates

@@ -1,4 +1,5 @@
-"""What the user left open, decided: by the checkpoint, the task, the preset, and rules."""
+"""Decides what the user left open: by the trained encoder, the task, the preset, and by rules on data and
+machine."""
 
 from __future__ import annotations
 
@@ -27,18 +28,26 @@ from custom_bert.tasks.task import Task
 from custom_bert.training.compile import choose_compile
 
 HEAD_WIDTH = 64
-"""Of an attention head, for a rule that comes before the architecture."""
+"""The width of an attention head that is assumed to choose a kernel, before the architecture is known."""
 
 OPEN = ("init_from", "hidden_dropout", "attention_dropout", "pooling")
-"""Fields of ModelConfig that do not belong to a trained encoder's tensors."""
+"""Fields of ModelConfig that a user may set for a trained encoder, since no tensor depends on them."""
 
 
 def decide_start(todo: Decisions, task: type[Task], say: Callable[[str], None]) -> Pretrained | None:
-    """The trained encoder that the user names, and what follows from starting there; None from scratch.
+    """Reads the trained encoder that the user names, and checks the settings against it.
+
+    Args:
+        todo: the decisions.
+        task: the task, whose head is kept if the checkpoint has it.
+        say: prints a line about what was converted or left behind.
+
+    Returns:
+        The trained encoder; None if training starts from random weights.
 
     Raises:
-        ConfigError: for settings that a trained encoder has already, or that do not fit it.
-        RunError: if it cannot be read.
+        ConfigError: if settings contradict the encoder, or need one and there is none.
+        RunError: if the encoder cannot be read.
     """
     config = todo.asked
     if config.model.init_from is None:
@@ -58,8 +67,8 @@ def decide_start(todo: Decisions, task: type[Task], say: Callable[[str], None]) 
         if wanted != has:
             what = f"has {has}" if item.name != "size" else "has its own"
             faults.append(
-                f"config: model.{item.name} {wanted}: {pretrained.source} {what}, and renaming tensors "
-                f"cannot change a trained architecture; leave it out"
+                f"config: model.{item.name} {wanted}: {pretrained.source} {what}, and a trained architecture "
+                f"cannot be changed; leave it out"
             )
     if config.data.tokenizer:
         faults.append(f"config: data.tokenizer: {pretrained.source} brings its own; leave it out")
@@ -82,7 +91,7 @@ def decide_start(todo: Decisions, task: type[Task], say: Callable[[str], None]) 
 
 
 def decide_defaults(todo: Decisions, task: type[Task], pretrained: Pretrained | None) -> None:
-    """What the checkpoint, the task and the preset say, in this order."""
+    """Decides what the trained encoder, the task and the preset say, in this order: the first one counts."""
     if pretrained:
         why = "a trained encoder"
         todo.default("optim.embedding_init", ("checkpoint", why))
@@ -100,12 +109,19 @@ def decide_defaults(todo: Decisions, task: type[Task], pretrained: Pretrained | 
 
 
 def decide_machine(todo: Decisions) -> torch.device:
-    """Device, threads, precision, attention kernel, compilation."""
+    """Decides device, threads, precision, attention kernel and compilation, and returns the device.
+
+    Raises:
+        ConfigError: if the machine cannot do what the user asks for.
+    """
     device, reason = machine.choose_device(todo.config.runtime.device)
     todo.default("runtime.device", (device.type, reason))
     _decide_threads(todo)
     precision, why = choose_precision(todo.config.runtime.precision, device)
-    precision, fault = sound_precision(precision, device)
+    count = todo.config.runtime.threads
+    assert count is not None
+    with openmp.threads_set(count):  # the caller may have another number, with which the products are right
+        precision, fault = sound_precision(precision, device)
     if fault:
         todo.set("runtime.precision", precision, "bf16 products would be wrong in this process")
         todo.warnings.append(fault)
@@ -124,7 +140,7 @@ def decide_machine(todo: Decisions) -> torch.device:
             dropout=dropout > 0 and plan != "packed",
             flash=flash,
         )
-        # stays None in the model: evaluation in fp32 asks the same rule again
+        # the setting stays None, because an evaluation in fp32 may need another kernel by the same rule
         todo.log.append(Choice("runtime.attention", choice.kernel, choice.reason))
         kernel = choice.kernel
     if dropout and kernel not in KERNELS_WITH_DROPOUT:
@@ -148,10 +164,10 @@ def decide_machine(todo: Decisions) -> torch.device:
 
 
 def _decide_threads(todo: Decisions) -> None:
-    """As many threads as the process may use, within what OpenMP gives.
+    """Decides the number of threads: as many as the process may use.
 
     Raises:
-        ConfigError: if the user asks for more.
+        ConfigError: if the user asks for more threads than OpenMP gives.
     """
     if openmp.threads_are_lost():
         todo.set("runtime.threads", 1, "forked from a process that had computed")
@@ -166,7 +182,11 @@ def _decide_threads(todo: Decisions) -> None:
 def decide_model(
     todo: Decisions, tokenizer: TextTokenizer, train: BatchBuilder, pretrained: Pretrained | None
 ) -> EncoderConfig:
-    """The architecture: the checkpoint's, or of the preset, the user's wishes and the data."""
+    """Decides and returns the architecture: that of the trained encoder, or one by preset, settings and data.
+
+    Raises:
+        ConfigError: if settings do not fit together.
+    """
     config = todo.config
     if pretrained:
         encoder = dataclasses.replace(
@@ -217,8 +237,18 @@ def decide_training(
     *,
     begun_at: float | None = None,
 ) -> None:
-    """Batches, learning rate, passes, regularisation: by rules on the data; the learning rate of a run whose
-    moments are taken is the one that it began with, `begun_at`."""
+    """Decides batches, and has the task decide learning rate, epochs and regularisation, by rules on the
+    data.
+
+    Args:
+        todo: the decisions.
+        task: the task on its data.
+        train: what builds the training batches.
+        encoder: the architecture.
+        tokenizer: the tokenizer.
+        device: the device that trains.
+        begun_at: the peak learning rate of the run whose moments are taken over; None if none are.
+    """
     facts = Facts(
         tokens=int(train.lengths_N.sum()),
         texts=max(1, len(train.lengths_N)),
@@ -241,8 +271,8 @@ def decide_training(
 
 
 def filler(config: TrainConfig) -> list[str]:
-    """A warning about a token budget that does not suit the machine: batches end at a multiple of some
-    rows."""
+    """Returns a warning if the token budget is not a multiple of the number of rows to which batches are
+    filled up."""
     budget = config.batch.token_budget
     if budget is None or budget % ROW_MULTIPLE == 0:
         return []

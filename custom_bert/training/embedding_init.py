@@ -1,11 +1,12 @@
 """Token vectors that start from the texts' co-occurrences, instead of from noise.
 
-Factorised positive pointwise mutual information (Levy and Goldberg 2014, "Neural Word Embedding as Implicit
-Matrix Factorization"), with the context distribution smoothed and near words counted more (Levy, Goldberg
-and Dagan 2015, "Improving Distributional Similarity with Lessons Learned from Word Embeddings"). Seconds of
-work that give rare words a place from the first step on (docs/LOG.md).
+The vectors are factors of the positive pointwise mutual information (Levy and Goldberg 2014, "Neural Word
+Embedding as Implicit Matrix Factorization"). The context distribution is smoothed and near words count more
+(Levy, Goldberg and Dagan 2015, "Improving Distributional Similarity with Lessons Learned from Word
+Embeddings"). This takes seconds, and gives rare words a meaning from the first step on (docs/LOG.md).
 
-Shapes: V entries of the vocabulary, U of them used in the texts, K context tokens, D width of the vectors.
+Shapes: V entries of the vocabulary, U of them used in the texts, K context tokens, D width of the vectors, R
+rank of the factorisation.
 """
 
 from __future__ import annotations
@@ -20,30 +21,30 @@ from custom_bert.models.encoder import Encoder
 from custom_bert.training.plan import Material
 
 CONTEXT = 15
-"""Tokens on either side that count as context, at distance n with weight 1 / n. A far reach makes vectors
-topical: of a linear model on mean vectors AG News gains 0.7 points over a reach of 5, SST-2 nothing
-(docs/LOG.md)."""
+"""The number of tokens on either side that count as context, at distance n with weight 1 / n. A far reach
+makes vectors topical: with a linear model on mean vectors, AG News gains 0.7 points over a reach of 5, and
+SST-2 gains nothing (docs/LOG.md)."""
 CONTEXTS = 4096
-"""The most frequent tokens are the contexts: memory is U x K, not V x V."""
+"""How many of the most frequent tokens are contexts, so that the matrix is U x K and not V x V."""
 CELLS = 1 << 26
-"""Largest U x K; above it there are fewer contexts."""
+"""The largest U x K; with more tokens in use there are fewer contexts."""
 SMOOTHING = 0.75
-"""Power of the context counts."""
+"""The power to which context counts are raised, which makes rare contexts count less."""
 TOKENS = 5_000_000
-"""Tokens that are counted; of larger data every n-th text."""
+"""About how many tokens are counted; of larger data every n-th text is taken."""
 
 
 def cooccurrences(texts: Iterable[np.ndarray], row_of_V: np.ndarray, column_of_V: np.ndarray) -> Tensor:
-    """(U, K) float32: how often a token stands near a context token.
+    """Returns (U, K) float32: how often each token occurs near each context token, weighted by distance.
 
     Args:
-        texts: token ids of each text.
-        row_of_V: (V,) row of each token that occurs.
-        column_of_V: (V,) column of each token, -1 for those that are no context.
+        texts: the token ids of each text.
+        row_of_V: (V,) the row of each token that occurs; of others it is not read.
+        column_of_V: (V,) the column of each token, -1 for those that are no context.
     """
     num_rows, num_columns = int(row_of_V.max()) + 1, int(column_of_V.max()) + 1
     counts = torch.zeros(num_rows * num_columns)
-    gap = np.full(CONTEXT, -1)
+    gap = np.full(CONTEXT, -1)  # between two texts, so that no token has context in another text
     for chunk in _chunks(texts):
         ids = np.concatenate([part for text in chunk for part in (text, gap)])
         for distance in range(1, CONTEXT + 1):
@@ -56,6 +57,8 @@ def cooccurrences(texts: Iterable[np.ndarray], row_of_V: np.ndarray, column_of_V
 
 
 def _chunks(texts: Iterable[np.ndarray], tokens: int = 1 << 20) -> Iterator[list[np.ndarray]]:
+    """Yields lists of whole texts with about `tokens` tokens, to bound the memory of what is done with
+    them."""
     chunk: list[np.ndarray] = []
     held = 0
     for text in texts:
@@ -69,7 +72,8 @@ def _chunks(texts: Iterable[np.ndarray], tokens: int = 1 << 20) -> Iterator[list
 
 
 def positive_pmi_(counts_UK: Tensor) -> Tensor:
-    """Counts to max(0, log P(context | token) / P(context)), in place; rows without counts stay 0."""
+    """Turns counts, in place, into the positive pointwise mutual information, which is
+    max(0, log(P(context | token) / P(context))). Rows without counts stay 0."""
     smoothed_K = counts_UK.sum(0).pow(SMOOTHING)
     expected_K = smoothed_K / smoothed_K.sum().clamp(min=1e-12)
     counts_UK.div_(counts_UK.sum(1, keepdim=True).clamp(min=1e-12))
@@ -80,16 +84,16 @@ def positive_pmi_(counts_UK: Tensor) -> Tensor:
 def token_vectors(
     texts: Callable[[], Iterable[np.ndarray]], vocab_size: int, width: int, *, seed: int
 ) -> tuple[Tensor, Tensor]:
-    """Vectors of the tokens that stand near others, and which those are.
+    """Returns vectors of the tokens that occur near others.
 
     Args:
-        texts: gives the token ids of each text, without special tokens; called twice.
-        vocab_size: V.
-        width: D.
-        seed: of the factorisation's random projection and of the rotation.
+        texts: returns the token ids of each text, without special tokens; it is called twice.
+        vocab_size: V, the size of the vocabulary.
+        width: D, the width of the vectors.
+        seed: the seed of the factorisation's random projection and of the rotation.
 
-    Returns:
-        (V, D) float32 rows of norm 1 in no preferred direction, and (V,) bool whether a row is one.
+    Returns: (V, D) float32 vectors of norm 1 in no preferred direction, and (V,) bool whether a token has
+        such a vector.
     """
     frequency_V = np.zeros(vocab_size, dtype=np.int64)
     for chunk in _chunks(texts()):
@@ -111,6 +115,8 @@ def token_vectors(
     if not met_U.any():
         return vectors_VD, found_V
     found_UR = left_UR * strengths_R.sqrt()
+    # the mean is what all tokens share, and tells none of them apart; the rotation spreads the strongest
+    # factors, which come first, over all columns
     found_UD = (found_UR - found_UR[met_U].mean(0)) @ rotation_DD[:rank]
     norms_U = found_UD.norm(dim=1)
     met_U &= norms_U > 1e-6
@@ -121,7 +127,14 @@ def token_vectors(
 
 @torch.no_grad()
 def start_from_cooccurrences(encoder: Encoder, material: Material, seed: int) -> None:
-    """Gives the tokens of the training texts their vectors, at the size that random ones have."""
+    """Gives the tokens of the training texts vectors from their co-occurrences, as long as random vectors are
+    in the mean. Tokens without such a vector, and special tokens, keep their random ones.
+
+    Args:
+        encoder: the encoder, which is changed.
+        material: the training texts and the tokenizer.
+        seed: the seed of `token_vectors`.
+    """
     train, tokenizer = material.train, material.tokenizer
     ordinary_V = np.ones(tokenizer.vocab_size, dtype=bool)
     ordinary_V[list(tokenizer.special_ids)] = False

@@ -1,4 +1,4 @@
-"""Evaluations of a run: what is measured of any task, by all ranks together."""
+"""Evaluations of a run, in which all ranks take part."""
 
 from __future__ import annotations
 
@@ -22,18 +22,20 @@ from custom_bert.training.ranks import Ranks
 Autocast = Callable[[], AbstractContextManager[object]]
 
 
-def in_words(found: Measured) -> str:
-    """The numbers of an evaluation on a line."""
-    shown = [f"{measure.words} {value:.4f}" for measure, value in measured(found.numbers)]
-    return "  ".join([*shown, f"loss {found.loss:.4f}"])
+def in_words(evaluation: Measured) -> str:
+    """Returns the numbers of an evaluation as one line."""
+    shown = [f"{measure.words} {value:.4f}" for measure, value in measured(evaluation.numbers)]
+    return "  ".join([*shown, f"loss {evaluation.loss:.4f}"])
 
 
 def evaluation_batches(
     examples: BatchBuilder, plan: RunPlan, material: Material, ranks: Ranks
 ) -> Iterator[Batch]:
-    """This rank's share of some examples, longest first; where tokens are hidden, the same ones each time.
+    """Yields the batches of this rank's share of some examples, longest first. If the task hides tokens, the
+    same ones are hidden in every evaluation.
 
-    All ranks have as many batches: a divided model computes together.
+    All ranks get the same number of batches, because a model that is divided among them computes only if all
+    take part. A rank that has one less gets a stand-in, which counts for nothing.
     """
     most = texts_at_once(plan.task.num_outputs)
     batches = by_length(examples.lengths_N, EVALUATION_ROWS[plan.device.type], most)
@@ -55,7 +57,18 @@ def evaluation_batches(
 def measure(
     model: nn.Module, batches: Iterable[Batch], plan: RunPlan, ranks: Ranks, autocast: Autocast = nullcontext
 ) -> Measured:
-    """Evaluates validation batches; in fp32 without `autocast`."""
+    """Evaluates a model; every rank has to call this.
+
+    Args:
+        model: the model.
+        batches: this rank's batches.
+        plan: the plan of the run.
+        ranks: the processes that evaluate a share each.
+        autocast: makes the context of a forward pass; the default computes in fp32.
+
+    Returns:
+        The measures of all ranks' batches together, the same at every rank.
+    """
     scorer = plan.task.scorer(model)
     for outputs, targets in _answers(model, batches, plan, autocast):
         scorer.add(outputs, targets)
@@ -66,15 +79,16 @@ def measure(
 def choose(
     model: nn.Module, batches: Iterable[Batch], plan: RunPlan, ranks: Ranks, autocast: Autocast = nullcontext
 ) -> None:
-    """Has the task choose what the model needs beside its weights, by the examples set aside for that."""
+    """Has the task choose what the model needs beside its weights, such as thresholds, by examples that are
+    set aside for that. See `measure` for the arguments; every rank has to call this."""
     plan.task.choose(model, _answers(model, batches, plan, autocast), Gathering(ranks.total, ranks.joined))
 
 
 def _answers(
     model: nn.Module, batches: Iterable[Batch], plan: RunPlan, autocast: Autocast
 ) -> Iterator[tuple[Tensor, Targets]]:
-    """The model's outputs in fp32 and the targets of each batch that counts."""
+    """Yields the model's outputs in fp32 and the targets of each batch, but for stand-ins."""
     for batch, outputs in outputs_of(model, batches, device=plan.device, autocast=autocast):
-        if not batch.stands_in:
+        if not batch.stands_in:  # the model has computed it all the same, as the other ranks need
             assert batch.targets is not None, "an evaluation needs targets"
             yield outputs, batch.targets

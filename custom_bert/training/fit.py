@@ -1,4 +1,8 @@
-"""The loop of a phase: step, log, evaluate, save, until the schedule ends or the metric stops improving."""
+"""The loop of a phase: step, log, evaluate and save, until the schedule ends or the metric stops improving.
+
+Where several ranks train, each of them has to make the same collective calls in the same order. So whatever
+decides about a branch here is the same at all ranks: it comes from the plan, or from `Ranks.largest`.
+"""
 
 from __future__ import annotations
 
@@ -26,31 +30,31 @@ from custom_bert.training.state import State
 from custom_bert.training.step import StepResult
 
 MOMENTS = 12
-"""Bytes of a parameter in a checkpoint: its value and AdamW's two moments, in fp32."""
+"""The bytes that a parameter takes in a checkpoint: its value and AdamW's two moments, in fp32."""
 
 
 def fit_all(
     state: State, plan: RunPlan, material: Material, run: RunDirectory, reporter: Reporter, requests: Requests
 ) -> None:
-    """Trains all phases that are left. See `Fit.run`."""
+    """Trains the present phase and all phases after it; see `Fit.run` for what it raises."""
     for phase in range(state.progress.phase, len(state.phases)):
         if phase > state.progress.phase:
             state.progress.enter(phase)
-            state.saved = None  # the step counts anew
+            state.saved = None  # steps are counted anew, so that a position of the last phase may come again
         Fit(state, plan, material, run, reporter, requests).run()
         state.phase.optimizer.state.clear()  # moments make room for those of the next phase
 
 
 class Fit:
-    """The present phase of a run.
+    """Trains the present phase of a run.
 
     Args:
-        state: of the run.
-        plan: what is decided.
-        material: what is learned from.
-        run: the directory.
-        reporter: says how it goes.
-        requests: to end.
+        state: everything that changes while training.
+        plan: what was decided.
+        material: the data and the tokenizer.
+        run: the run directory.
+        reporter: prints the progress.
+        requests: the requests to end, from Ctrl-C or SIGTERM.
     """
 
     def __init__(
@@ -73,7 +77,8 @@ class Fit:
         config = plan.config
         self.total = total_steps(self.phase)
         self.limit = self._time_limit()
-        self.shown = self.total if self.limit == float("inf") else None  # the time ends it, not a number
+        # where the time ends the phase, its number of steps says nothing, and the bar counts in per cent
+        self.shown = self.total if self.limit == float("inf") else None
         self.log_every = config.runtime.log_every or choices.log_every(
             self.total, max_minutes=config.optim.max_minutes
         )
@@ -83,7 +88,7 @@ class Fit:
         self.board = Board(run.path) if config.runtime.tensorboard and self.ranks.leads else None
 
     def _time_limit(self) -> float:
-        """Seconds that the phase may take: its share, by epochs, of max_minutes."""
+        """Returns the seconds that the phase may take: its share of max_minutes, by epochs."""
         minutes = self.plan.config.optim.max_minutes
         if minutes is None:
             return float("inf")
@@ -93,8 +98,8 @@ class Fit:
         """Trains until the phase ends.
 
         Raises:
-            StopRequested: after a request to end, when a checkpoint of the last step is written.
-            UserError: if training diverges.
+            StopRequested: after a request to end, once a checkpoint of the last step is written.
+            DivergedError: if training diverges.
         """
         self._begin()
         self.reporter.start(self.phase.name, self.shown)
@@ -122,6 +127,7 @@ class Fit:
         self._say_how_it_was()
 
     def _begin(self) -> None:
+        """Gets the model, the optimizer's moments and the clock ready for the first step of this process."""
         phase, progress = self.phase, self.progress
         phase.begin()
         checkpoint.begin_moments(phase.model, phase.optimizer)
@@ -137,7 +143,8 @@ class Fit:
         )
 
     def _steps(self) -> Iterator[Step]:
-        """The steps that are left, until there is a request to end; all ranks end together."""
+        """Yields the steps that are left. After a request to end it raises StopRequested, at all ranks
+        together."""
         if self.progress.ended:
             return iter(())
         steps = steps_of(self.phase, self.progress.epochs_done, self.progress.steps_done)
@@ -145,14 +152,18 @@ class Fit:
         return self.clock.waiting_for(agreed)
 
     def _share_done(self, step: Step) -> float:
-        """The share of the phase that is done after a step, by the schedule or by the time."""
+        """Returns the share of the phase that is done after a step: by epochs or by the time, whichever is
+        larger."""
         (elapsed,) = self.ranks.largest(self.clock.phase_seconds)
         return min(1.0, max(step.progress, elapsed / self.limit))
 
     def _set_lr(self, done: float) -> float:
-        """Gives the optimizer the learning rate of the step; keeps the encoder from before it falls."""
+        """Sets and returns the learning rate of the step. Before wsd's rate begins to fall, saves the
+        encoder."""
         optim, task = self.plan.config.optim, self.plan.task
-        middle = max(0.0, done - 0.5 / self.total)
+        middle = max(
+            0.0, done - 0.5 / self.total
+        )  # of the step, so that neither end of the schedule is wasted
         keeps = optim.schedule == "wsd" and task.keeps_stable and not self.progress.falling
         if keeps and falls(middle, optim.warmup, optim.decay):
             with self.clock.stopped():
@@ -176,6 +187,7 @@ class Fit:
         )
 
     def _advance(self, step: Step, result: StepResult, done: float) -> None:
+        """Notes that a step is done, and whether the phase ends with it."""
         progress = self.progress
         progress.step, progress.epoch = progress.step + 1, step.epoch
         progress.epochs_done, progress.steps_done = step.epochs_done, step.steps_done
@@ -188,10 +200,11 @@ class Fit:
         self.clock.count(result.tokens, result.rows)
 
     def _log(self, lr: float, result: StepResult, done: float) -> None:
-        """Writes and shows a record where one is due."""
+        """Writes a record to metrics.jsonl and prints it, if one is due."""
         progress = self.progress
         due = progress.step % self.log_every == 0 or progress.ended
-        if due or self.plan.device.type == "cpu":  # elsewhere reading waits for the device
+        # reading makes the host wait for a GPU, so that it is done with a record only
+        if due or self.plan.device.type == "cpu":
             self.state.count_skips()
         if due:
             elapsed = self.clock.phase_seconds
@@ -205,7 +218,7 @@ class Fit:
         self.reporter.advance(progress.step if self.shown else round(100 * done))
 
     def _record(self, lr: float, grad_norm: float, elapsed: float) -> dict[str, Any]:
-        """What metrics.jsonl says of the steps since its last line of the phase."""
+        """Returns the line of metrics.jsonl about the steps since the phase's last line."""
         losses, progress = self.state.losses, self.progress
         return {
             "kind": self.phase.name,
@@ -222,13 +235,15 @@ class Fit:
         }
 
     def _evaluate_if_due(self, done: float) -> None:
+        """Evaluates after the steps that the plan names, and after the last one of the phase."""
         progress = self.progress
         due = self.when.due(progress.step, done, progress.epoch, progress.next_evaluation)
         if self.phase.evaluates and (due or progress.ended):
-            progress.evaluation_due = True
+            progress.evaluation_due = True  # an interrupted evaluation is made when the run is continued
             self._evaluate()
 
     def _evaluate(self) -> None:
+        """Evaluates, plans the next evaluation, and ends the phase if `optim.patience` is exhausted."""
         progress, optim = self.progress, self.plan.config.optim
         with self.clock.stopped():
             begun = self.clock.phase_seconds
@@ -254,11 +269,13 @@ class Fit:
             self._save()
 
     def _save(self) -> None:
+        """Writes a checkpoint, off the clock of training."""
         with self.clock.stopped():
             self.state.count_skips()
             self.pace.saved(self.run_directory.save(self.state))
 
     def _say_how_it_was(self) -> None:
+        """Prints, at the end of the phase, which steps were left out and how long training took."""
         for line in self.state.left_out():
             self.reporter.warn(line)
         self.clock.end_phase()
@@ -270,5 +287,6 @@ class Fit:
 
 
 def _or_none(value: float) -> float | None:
-    """JSON has no infinity; loss or gradient norm are not finite where the step was skipped."""
+    """Returns a number as JSON can hold it. JSON has no infinity, and the loss and the gradient norm of a
+    skipped step are not finite."""
     return value if np.isfinite(value) else None

@@ -1,4 +1,4 @@
-"""What makes a run this run and no other: its settings and the contents of its files; and how two differ."""
+"""The identity of a run: its settings and the contents of its files, and how two identities differ."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, cast
 
-import torch
-
 from custom_bert import config as configuration
+from custom_bert import openmp
 from custom_bert.config import Precision, TrainConfig
 from custom_bert.config_sources import PATHS
 from custom_bert.config_values import RANGES
@@ -22,7 +21,7 @@ from custom_bert.training.plan import Material
 from custom_bert.training.prepare import Draft
 
 Identity = dict[str, dict[str, Any]]
-"""`settings`, by dotted name, and `data`, hashes."""
+"""Two parts: `settings`, the values by dotted name, and `data`, the hashes of what was read by name."""
 
 ELSEWHERE = (
     *PATHS,
@@ -31,8 +30,8 @@ ELSEWHERE = (
     "runtime.tensorboard",
     "runtime.threads",
 )
-"""Fields that do not decide what is learned, beyond rounding; the files that paths lead to count by their
-content."""
+"""Settings that are no part of the identity, because they change what is learned by rounding at most. The
+files that paths lead to count by their content."""
 
 OF_THE_MACHINE = (
     "batch.token_budget",
@@ -41,25 +40,25 @@ OF_THE_MACHINE = (
     "runtime.device",
     "runtime.precision",
 )
-"""Fields that a rule takes from the machine, its memory included, where the user leaves them open: then they
-are no part of the identity, so that another machine finds the run and continues it."""
+"""Settings that a rule decides by the machine and its memory. Where the user leaves them open they are no
+part of the identity, so that another machine finds the run and continues it."""
 
 KEPT_WHEN_CONTINUED = ("batch.token_budget", "optim.eval_every")
-"""Of these, the ones that a run keeps when it is continued, since its place in the plan counts by them. It
-keeps its precision too, since other numbers would come of another."""
-
+"""Those settings of the machine that a run keeps when it is continued, because its place in the plan is
+counted by them. It also keeps its precision, because another one would give other numbers."""
 
 OTHER_TOKENIZER = "tokenizer changed"
-"""The one difference of two runs on the same texts and settings where vocabularies are made otherwise."""
+"""The only difference between two runs on the same texts and settings if another version trained the
+vocabulary."""
 
 
 def identity(asked: TrainConfig, config: TrainConfig, material: Material) -> Identity:
-    """Of a run: its settings, contents of the files, the tokenizer.
+    """Returns the identity of a run.
 
     Args:
         asked: the configuration as the user wrote it.
-        config: with what was decided.
-        material: what is learned from.
+        config: the configuration with what was decided.
+        material: the data, the tokenizer and the trained encoder.
     """
     settings, wished = configuration.to_flat(config), configuration.to_flat(asked)
     for name in ELSEWHERE:
@@ -72,21 +71,22 @@ def identity(asked: TrainConfig, config: TrainConfig, material: Material) -> Ide
     return {"settings": settings, "data": hashes}
 
 
-def digest(found: Mapping[str, Any]) -> str:
-    """12 hexadecimal digits of an identity."""
-    return hashlib.sha256(json.dumps(found, sort_keys=True).encode()).hexdigest()[:12]
+def digest(identity: Mapping[str, Any]) -> str:
+    """Returns 12 hexadecimal digits that name an identity."""
+    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def differences(record: Mapping[str, Any], ours: Identity, path: Path) -> list[str]:
-    """What sets a run apart from the one that a directory records, in words.
+    """Returns how a run differs from the one that a directory holds: at most six phrases, none if they are
+    the same.
 
     Args:
-        record: run.json.
-        ours: of the run that is asked for.
-        path: of run.json.
+        record: the content of run.json.
+        ours: the identity of the run that is asked for.
+        path: the path of run.json, for messages.
 
     Raises:
-        RunError: if it is not the record of a run.
+        RunError: if run.json is not the record of a run.
     """
     theirs, resolved = record.get("identity", {}), record.get("config", {})
     if (
@@ -95,37 +95,39 @@ def differences(record: Mapping[str, Any], ours: Identity, path: Path) -> list[s
         or not all(isinstance(theirs.get(part, {}), dict) for part in ours)
     ):
         raise RunError(f"{path}: damaged: not the record of a run; choose another --out")
-    found: list[str] = []
+    differing: list[str] = []
     for part in ours:
         old, new = theirs.get(part, {}), ours[part]
         old = of_today(theirs, ours) if part == "settings" else old
         for key in sorted(old.keys() | new.keys()):
             was, is_ = old.get(key), new.get(key)
             if part == "settings" and key in OF_THE_MACHINE and was != is_:
-                was = resolved.get(key)  # what it came to
+                # one of the two was left open: the value that it came to then is what counts
+                was = resolved.get(key)
                 if is_ is None or key not in new:
                     continue
             if was == is_:
                 continue
-            found.append(
+            differing.append(
                 f"{key} was {was}, is {is_}" if part == "settings" else f"{key.replace('_', ' ')} changed"
             )
-    return found[:5] + ([f"and {len(found) - 5} more"] if len(found) > 5 else [])
+    return differing[:5] + ([f"and {len(differing) - 5} more"] if len(differing) > 5 else [])
 
 
 GONE: dict[str, Any] = {"batch.warmup": 0.0, "batch.length_warmup": 0.0, "runtime.compile_mode": "default"}
-"""Settings that runs of earlier versions recorded, and the value that stands for what happens now."""
+"""Settings that earlier versions recorded and that no longer exist, with the value that means what happens
+now."""
 
 
 def of_today(record: Mapping[str, Any], ours: Identity) -> dict[str, Any]:
-    """The settings of a record, those of an earlier version under the names of today.
+    """Returns the settings of a recorded identity, under the names of today if an earlier version wrote it.
 
     Args:
         record: the identity in run.json.
-        ours: of the run that is asked for.
+        ours: the identity of the run that is asked for.
     """
     settings, data, now = dict(record.get("settings", {})), record.get("data", {}), ours["settings"]
-    if "objective" not in settings:
+    if "objective" not in settings:  # the name that `task` had in earlier versions
         return settings
     settings["task"] = settings.pop("objective")
     held_out = settings.pop("data.held_out", None)
@@ -138,7 +140,7 @@ def of_today(record: Mapping[str, Any], ours: Identity) -> dict[str, Any]:
     by_rule = (
         choices.pretrain_learning_rate(width, trained="init_from" in data) if type(width) is int else None
     )
-    if rate is None or (by_rule and rate == by_rule[0]):
+    if rate is None or (by_rule and rate == by_rule[0]):  # a rate of the user's own stays, as a difference
         settings.pop("optim.pretrain_lr", None)
     return {**{name: value for name, value in now.items() if name not in settings}, **settings}
 
@@ -148,20 +150,19 @@ def keep_as_begun(draft: Draft, record: Mapping[str, Any], warn: Callable[[str],
     would choose otherwise.
 
     Args:
-        draft: the plan on this machine.
-        record: run.json of the run that is continued.
-        warn: told of each difference.
+        draft: the plan on this machine, which is changed.
+        record: the content of run.json of the run that is continued.
+        warn: prints a warning about each difference.
 
     Raises:
-        RunError: if the record holds no such settings, its labels have another order, or this process cannot
-            compute in that precision.
+        RunError: if the record holds no such settings, or this process cannot compute in that precision.
     """
     here, begun, changes = configuration.to_flat(draft.todo.config), record.get("config", {}), {}
     for name in OF_THE_MACHINE:
         if begun.get(name, here[name]) in (here[name], None):
             continue
         if name == "runtime.precision":
-            changes[name] = _precision(begun[name], draft.device)
+            changes[name] = _precision(begun[name], draft)
         elif name in KEPT_WHEN_CONTINUED:
             low, high, _ = RANGES[name]
             if type(begun[name]) is not int or not low <= begun[name] <= high:
@@ -175,7 +176,12 @@ def keep_as_begun(draft: Draft, record: Mapping[str, Any], warn: Callable[[str],
 
 
 def check_labels(source: Source, record: Mapping[str, Any]) -> None:
-    """Raises RunError if a run that is continued has its classes in another order."""
+    """Raises RunError if the classes of a run that is continued are others, or in another order.
+
+    Args:
+        source: the data.
+        record: the content of run.json of the run.
+    """
     data = record.get("data")
     begun = data.get("labels") if isinstance(data, dict) else None
     if not source.labels or (isinstance(begun, dict) and tuple(begun) == source.labels):
@@ -188,15 +194,18 @@ def check_labels(source: Source, record: Mapping[str, Any]) -> None:
     )
 
 
-def _precision(begun: Any, device: torch.device) -> Precision:
-    """The precision that a run began with, if it can go on in it."""
+def _precision(begun: Any, draft: Draft) -> Precision:
+    """Returns the precision that a run began with. Raises RunError if this process cannot compute in it."""
+    device, count = draft.device, draft.todo.config.runtime.threads
+    assert count is not None
     if not isinstance(begun, str) or begun not in DTYPES:
         raise RunError(f"run.json: damaged: runtime.precision {shown(begun)}; choose another --out")
     try:
         precision, _ = choose_precision(cast(Precision, begun), device)
     except ConfigError as error:
         raise RunError(f"the run began with runtime.precision {begun}, and cannot go on: {error}") from error
-    _, fault = sound_precision(precision, device)
+    with openmp.threads_set(count):
+        _, fault = sound_precision(precision, device)
     if fault:
         raise RunError(
             f"the run began with runtime.precision {begun}, and cannot go on in this process: {fault}; mend "

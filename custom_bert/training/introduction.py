@@ -1,4 +1,4 @@
-"""What is said before the first step: a few lines for everybody, and every choice for who wants them."""
+"""What is printed before the first step: a few lines always, and every choice with `--verbose`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from custom_bert.training.plan import Material, RunPlan
 
 
 def short(plan: RunPlan, material: Material) -> list[str]:
-    """Data, model, device and precision, a line each."""
+    """Returns a line each about the data, the model, the device and the precision."""
     encoder, runtime = plan.encoder, plan.config.runtime
     start = plan.config.model.init_from or f"from scratch, preset {plan.config.preset}"
     parameters = encoder.num_parameters(plan.task.num_outputs) / 1e6
@@ -31,33 +31,32 @@ def short(plan: RunPlan, material: Material) -> list[str]:
 
 
 def details(plan: RunPlan, material: Material) -> list[str]:
-    """What was decided about the data, and every choice with its reason."""
+    """Returns how the data was read, and every choice with its reason. The preset's share one line."""
     lines = list(material.source.notes())
     if plan.config.data.long_texts == "windows":
         windows_N = material.train.windows_of_texts()
         several = windows_N[windows_N > 1]
         mean = f", {several.mean():.1f} each in the mean" if len(several) else ""
         lines.append(f"{len(several):,} training texts are longer and are read in windows{mean}")
-    if material.pretrained is not None:
-        lines += [f"{material.pretrained.source}: {note}" for note in material.pretrained.notes]
     by_preset = f"preset {plan.config.preset}"
     settled = [f"{c.name} {shown(c.value)}" for c in plan.choices if c.reason == by_preset]
-    lines += textwrap.wrap(f"{by_preset}: {', '.join(settled)}", 100, subsequent_indent="  ")
+    if settled:
+        lines += textwrap.wrap(f"{by_preset}: {', '.join(settled)}", 100, subsequent_indent="  ")
     chosen = [c for c in plan.choices if c.reason != by_preset]
-    width = max(len(choice.name) for choice in chosen)
-    value_width = max(len(shown(choice.value)) for choice in chosen)
+    width = max((len(choice.name) for choice in chosen), default=0)  # the user may have set everything
+    value_width = max((len(shown(choice.value)) for choice in chosen), default=0)
     lines += [f"  {c.name:<{width}}  {shown(c.value):<{value_width}}  {c.reason}" for c in chosen]
     return lines
 
 
 def work(phases: list[Phase], plan: RunPlan, expected: float, directory: Path) -> list[str]:
-    """Batches, time, and where the run goes, a line each.
+    """Returns a line each about the batches, the time and the run directory.
 
     Args:
-        phases: that are to come.
-        plan: of the run.
-        expected: seconds that they are estimated to take.
-        directory: of the run.
+        phases: the phases that are to come.
+        plan: the plan of the run.
+        expected: the seconds that the phases are estimated to take.
+        directory: the run directory.
     """
     batch, minutes = plan.config.batch, plan.config.optim.max_minutes
     size = f"{batch.token_budget:,} tokens"
@@ -83,7 +82,7 @@ def _line(name: str, text: str) -> str:
 
 
 def shown(value: Any) -> str:
-    """A setting's value as a person reads it."""
+    """Returns a setting's value as a person reads it: on or off, and large numbers with commas."""
     if isinstance(value, bool):
         return "on" if value else "off"
     if isinstance(value, int) and value >= 10_000:

@@ -1,4 +1,4 @@
-"""What a person sees while training: a bar in a terminal, plain lines in a file; and TensorBoard."""
+"""What a person sees while training: a progress bar in a terminal, plain lines in a file, and TensorBoard."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ if TYPE_CHECKING:
 
 
 LINE_EVERY = 5.0
-"""Seconds between progress lines in a file; metrics.jsonl has every record."""
+"""Seconds between progress lines in a file. metrics.jsonl has every record."""
 
 
 class Reporter:
-    """Says things on standard output, around a progress bar if that is a terminal.
+    """Prints lines on standard output, above a progress bar if that is a terminal.
 
     Args:
-        silent: say nothing at all.
-        verbose: say every choice and every note, too.
+        silent: whether to print nothing at all.
+        verbose: whether to print every choice and every note, too.
     """
 
     def __init__(self, *, silent: bool = False, verbose: bool = False) -> None:
@@ -42,12 +42,12 @@ class Reporter:
             terminal.say(line)
 
     def detail(self, line: str) -> None:
-        """Prints one line for those who want to know everything."""
+        """Prints one line if the reporter is verbose."""
         if self._verbose:
             self.say(line)
 
     def muted(self) -> Reporter:
-        """One that says nothing: of a process that does not lead its ranks."""
+        """Returns a reporter that prints nothing, for the processes other than rank 0."""
         return Reporter(silent=True)
 
     def warn(self, line: str) -> None:
@@ -55,7 +55,7 @@ class Reporter:
         self.say(f"warning: {line}")
 
     def start(self, phase: str, total_steps: int | None) -> None:
-        """Begins the progress of a phase; without a number of steps it counts in per cent."""
+        """Begins the progress bar of a phase. Without a number of steps it counts in per cent."""
         self._last_line = 0.0
         if self._silent or not terminal.is_terminal():
             return
@@ -63,7 +63,7 @@ class Reporter:
         from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
         from rich.table import Column
 
-        # rich cuts with an ellipsis of one character; what may stand in for it would not fit into the line
+        # rich shortens with an ellipsis of one character, for which three dots would be too long
         has_ellipsis = terminal.displayable(terminal.ELLIPSIS) == terminal.ELLIPSIS
         column = Column(no_wrap=True, overflow="ellipsis" if has_ellipsis else "crop")
         self._bar = Progress(
@@ -78,12 +78,18 @@ class Reporter:
         self._bar.start()
 
     def advance(self, completed: int) -> None:
-        """Moves the bar."""
+        """Moves the progress bar to a number of steps, or per cent, done."""
         if self._bar is not None:
             self._bar.update(self._task, completed=completed)
 
     def progress(self, record: dict[str, Any], total: int | None, remaining: float) -> None:
-        """Shows a training record of metrics.jsonl."""
+        """Shows a training record of metrics.jsonl.
+
+        Args:
+            record: the record.
+            total: the number of steps of the phase; None if the time ends it.
+            remaining: the seconds that the phase will still take.
+        """
         none = "not finite" if record.get("skipped") else "none"
         loss = none if record["loss"] is None else f"{record['loss']:.4f}"
         numbers = (
@@ -101,14 +107,14 @@ class Reporter:
             )
 
     def stop(self) -> None:
-        """Ends the bar; saying goes on."""
+        """Removes the progress bar, if there is one. Lines can still be printed."""
         if self._bar is not None:
             bar, self._bar = self._bar, None
             bar.stop()
 
 
 def duration(seconds: float) -> str:
-    """`45 s`, `3 min`, `2 h 05 min`."""
+    """Returns seconds as a person reads them: `45 s`, `3 min`, `2 h 05 min`."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)
@@ -124,7 +130,11 @@ def require_tensorboard() -> None:
 
 
 class Board:
-    """TensorBoard event files in a run directory."""
+    """Writes TensorBoard event files into a run directory.
+
+    Args:
+        directory: the run directory.
+    """
 
     def __init__(self, directory: Path) -> None:
         from torch.utils.tensorboard import SummaryWriter
@@ -138,5 +148,5 @@ class Board:
                 self._writer.add_scalar(f"{record['kind']}/{key}", value, record["step"])
 
     def close(self) -> None:
-        """Flushes and closes."""
+        """Writes what is left, and closes the files."""
         self._writer.close()

@@ -1,6 +1,7 @@
 """`train_model`, in four beats: resolve, build, fit, finish.
 
-No callbacks and no engine: what happens in a run stands here from top to bottom, and each beat is a module.
+There are no callbacks and there is no engine: this module says from top to bottom what happens in a run, and
+each beat is a module of its own.
 """
 
 from __future__ import annotations
@@ -54,19 +55,19 @@ def train_model(
     Args:
         config: a module with `get_config()` (`import config; train_model(config)`), a mapping, a
             `TrainConfig`, or the path of a config file.
-        fresh: train in a numbered sibling if the directory holds a run.
-        source: labelled texts in memory, from `custom_bert.in_memory`. None: the files that the settings
+        fresh: whether to train in a numbered sibling if the directory holds a run already.
+        source: labelled texts in memory, from `custom_bert.in_memory`. None for the files that the settings
             name.
-        reporter: says how it goes; `Reporter(silent=True)` says nothing. None for standard output.
+        reporter: prints the progress; `Reporter(silent=True)` prints nothing. None for standard output.
 
     Returns:
-        Measures of the kept weights and where they are. A finished run is not repeated; an unfinished one is
-        continued from its last checkpoint.
+        The measures of the kept weights, and the run directory. A finished run is not repeated, and an
+        unfinished one is continued from its last checkpoint.
 
     Raises:
-        UserError: for anything that the user has to mend; its text is one line a fault.
-        KeyboardInterrupt: after Ctrl-C, when a checkpoint is written.
-        SystemExit: after SIGTERM, likewise.
+        UserError: for anything that the user has to mend; its text is one line for each fault.
+        KeyboardInterrupt: after Ctrl-C, once a checkpoint is written.
+        SystemExit: after SIGTERM, once a checkpoint is written.
 
     The caller's random state, thread count and torch's switches are restored afterwards, also after an
     exception.
@@ -81,7 +82,7 @@ def train_model(
 def _train(
     config: TrainConfig, group: Ranks, reporter: Reporter, source: LabelledLines | None, *, fresh: bool
 ) -> TrainResult:
-    """Resolves: what is asked for becomes a plan, and finds its directory."""
+    """Resolves: what is asked for becomes a plan, and the plan gets a run directory."""
     if config.runtime.tensorboard:
         group.from_leader(require_tensorboard)
     if config.out:
@@ -98,7 +99,7 @@ def _train(
         record = group.from_leader(lambda: claim(directory, wanted, config))
         if record is not None and record.get("status") == "finished":
             if group.leads:
-                checkpoint.discard(directory)  # in case that was interrupted
+                checkpoint.discard(directory)  # in case the run was interrupted while it removed them
             return as_finished(directory, record, reporter)
         if record is not None:
             keep_as_begun(draft, record, reporter.warn)
@@ -107,10 +108,10 @@ def _train(
 
 
 def _follow_the_leader(draft: Draft, group: Ranks) -> None:
-    """Takes over the batches of rank 0, whose machine may have other memory.
+    """Takes over the batches of rank 0, because the memory of its machine may differ from that of this one.
 
     Raises:
-        RunError: if this rank's machine computes in another way.
+        RunError: if this rank's machine would compute on another device or in another precision.
     """
     flat = configuration.to_flat(draft.todo.config)
     own = {name: flat[name] for name in OF_THE_MACHINE}
@@ -132,7 +133,7 @@ def _train_in(
     reporter: Reporter,
     record: dict[str, Any] | None,
 ) -> TrainResult:
-    """Builds, fits, finishes."""
+    """Builds the model, fits it and finishes the run, or continues a run that `record` describes."""
     for line in introduction.short(plan, material):
         reporter.say(line)
     for line in introduction.details(plan, material):
@@ -157,7 +158,7 @@ def _train_in(
 
 
 def _refuse_halvings(state: State) -> None:
-    """Several ranks do not halve: each would have to halve alike."""
+    """Raises ConfigError if several ranks would have to halve batches, because they cannot agree on it."""
     if state.progress.halvings and state.ranks.world > 1:
         raise ConfigError(
             ["batch.token_budget: the largest batches do not fit into memory; lower it, or add processes"]
@@ -165,16 +166,16 @@ def _refuse_halvings(state: State) -> None:
 
 
 def _continue(state: State, run: RunDirectory, reporter: Reporter) -> bool:
-    """Takes an unfinished run up where its newest checkpoint stands; False if it has none."""
-    found = None
+    """Restores the newest checkpoint of an unfinished run. Returns False if the run has none."""
+    saved: checkpoint.Saved | None = None
 
     def newest() -> str | None:
-        nonlocal found
-        found = checkpoint.newest(run.path, run.identity, reporter.warn)
-        return found.path.name if found else None
+        nonlocal saved
+        saved = checkpoint.newest(run.path, run.identity, reporter.warn)
+        return saved.path.name if saved else None
 
+    # rank 0 chooses, so that all ranks restore the same checkpoint
     name = state.ranks.from_leader(newest)
-    saved = found
     if not state.ranks.leads and name is not None:
         saved = checkpoint.named(run.path, name, run.identity)
     if saved is None:
@@ -191,7 +192,7 @@ def _continue(state: State, run: RunDirectory, reporter: Reporter) -> bool:
 
 
 def _announce(state: State, plan: RunPlan, material: Material, directory: Path, reporter: Reporter) -> None:
-    """Says how many steps are to come and how long they will take, before the first."""
+    """Says how many steps are to come and how long they will take."""
     phases, parts = state.phases[state.progress.phase :], 2**state.progress.halvings
     expected = sum(estimate_seconds(phase, plan, material, state.precision, parts) for phase in phases)
     for line in introduction.work(phases, plan, expected, directory):

@@ -1,9 +1,10 @@
-"""What makes a directory of files whole: a list of their names, sizes and hashes, written last.
+"""A manifest lists the names, sizes and hashes of the files in a directory. It is written last, so that a
+directory with a manifest is whole.
 
     manifest.json   {"format": ..., "files": {NAME: {"sha256": ..., "size": ...}}}
 
-torch and safetensors take a flipped bit of a weight without a word; here every bit counts, those of the list
-itself too, which has exactly one spelling.
+torch and safetensors do not notice a flipped bit in a weight. Here every bit is verified, also those of the
+manifest itself, which has exactly one spelling.
 """
 
 from __future__ import annotations
@@ -19,28 +20,28 @@ from custom_bert.errors import RunError
 NAME = "manifest.json"
 FORMAT = "custom-bert-manifest/1"
 LARGEST = 1 << 20
-"""Bytes of a manifest that anybody would write."""
+"""The most bytes that are read of a manifest; ours have less than a thousand."""
 
 Entries = Mapping[str, tuple[int, str]]
-"""Size and sha256 of each file, by name."""
+"""The size and sha256 of each file, by name."""
 
 
 def write_manifest(directory: Path, entries: Entries) -> None:
-    """Lists the files of a directory that has no name yet.
+    """Writes the manifest of a directory that is being made; see `files.new_directory`.
 
     Raises:
-        WriteError: if the system refuses.
+        WriteError: if the system refuses to write.
     """
     with files.creating(directory / NAME) as sink:
         sink.write(_spelled(entries))
 
 
 def verify(directory: Path) -> Entries:
-    """Compares a directory with its manifest, and returns that.
+    """Compares a directory with its manifest, and returns the entries of that.
 
     Raises:
-        RunError: if a bit differs, or a file is missing, is there too many (hidden ones do not count), or is
-            no regular file.
+        RunError: if a bit differs, a file is missing, there is a file that is not listed (hidden ones do not
+            count), or one is no regular file.
     """
     path = directory / NAME
     try:
@@ -48,15 +49,15 @@ def verify(directory: Path) -> Entries:
         entries = _parsed(written)
         if entries is None or _spelled(entries) != written:
             raise RunError(f"{path}: damaged")
-        # systems leave hidden files of their own where somebody looked
+        # file managers leave hidden files of their own in folders that somebody opened
         names = {entry.name for entry in os.scandir(directory) if not entry.name.startswith(".")}
         for name in sorted(names ^ {NAME, *entries}):
             what = "is not part of it" if name in names else "is missing"
             raise RunError(f"{directory}: damaged: {name} {what}")
         for name, (size, digest) in entries.items():
             with files.open_regular(directory / name) as stream:
-                found = os.fstat(stream.fileno()).st_size
-                if found != size or files.sha256_of(stream) != digest:
+                true_size = os.fstat(stream.fileno()).st_size
+                if true_size != size or files.sha256_of(stream) != digest:
                     raise RunError(f"{directory / name}: damaged: its content is not what was written")
         return entries
     except OSError as error:
@@ -64,12 +65,13 @@ def verify(directory: Path) -> Entries:
 
 
 def _spelled(entries: Entries) -> bytes:
+    """Returns the one content that a manifest of these entries has."""
     listed = {name: {"sha256": digest, "size": size} for name, (size, digest) in sorted(entries.items())}
     return json.dumps({"files": listed, "format": FORMAT}, sort_keys=True, indent=1).encode() + b"\n"
 
 
 def _parsed(content: bytes) -> dict[str, tuple[int, str]] | None:
-    """None for what no manifest looks like."""
+    """Returns the entries of a manifest's content; None if it is not a manifest."""
     try:
         value = files.parse_json(content)
         listed = value["files"]

@@ -1,6 +1,9 @@
-"""Steps within the memory that there is: budgeted before the first one, because the system's own answer to
-too much is to kill the process; and where an allocator refuses all the same, batches are halved, with the
-same result but for dropout's draws, rounding, and that every part predicts one masked token at least."""
+"""Keeps steps within the memory that there is.
+
+The memory of a step is estimated before the first one, because a system that runs out of memory kills the
+process. If an allocator refuses all the same, batches are halved. The result is the same but for dropout's
+draws, for rounding, and because each part of a batch predicts at least one masked token.
+"""
 
 from __future__ import annotations
 
@@ -22,18 +25,18 @@ from custom_bert.training.state import State
 from custom_bert.training.step import StepResult, train_step
 
 SHARE = 0.9
-"""Of the memory, what a run may take by its own estimate."""
+"""The share of the memory that a run may take by its own estimate."""
 
 BYTES = 16
-"""Of a parameter: its value, its gradient and AdamW's two moments, in fp32."""
+"""The bytes that a parameter takes: its value, its gradient and AdamW's two moments, in fp32."""
 
 LOGIT_BYTES, R_DROP_BYTES = 16, 10
-"""Of a text's logit of one class in fp32, as measured: value, logarithmic softmax and their gradients,
-and what R-Drop adds to these."""
+"""The bytes that one logit of a text takes, as measured: value, logarithmic softmax and their gradients in
+fp32; and the bytes that R-Drop adds."""
 
 
 def halvings_needed(plan: RunPlan, material: Material, ranks: Ranks) -> int:
-    """How often batches have to be halved for the largest to fit into memory, by estimate.
+    """Returns how often batches have to be halved so that the largest fits into memory, by estimate.
 
     Raises:
         ConfigError: if the model alone does not fit.
@@ -79,22 +82,21 @@ def step_within_memory(
     clip_norm: float,
     warn: Callable[[str], None],
 ) -> StepResult:
-    """`train_step`; where memory runs out, once more from the same random state with halves of the batches,
-    and with such halves from then on.
+    """Runs `train_step`. If memory runs out, runs it again from the same random state with the batches
+    halved, and halves batches from then on.
 
     Args:
-        state: of the run; holds how often batches are halved.
-        phase: what is trained; its optimizer's moments are there, so that only forward and backward passes
-            allocate, which leave weights alone.
-        step: batches on the CPU.
-        model: the phase's, as `Ranks.parallel` gives it.
-        device: of the model.
-        clip_norm: largest gradient norm.
-        warn: told of a halving.
+        state: the state of the run, which holds how often batches are halved.
+        phase: the phase. Its optimizer has its moments already, so that memory can run out in forward and
+            backward passes only, which change no weights.
+        step: the step, with batches on the CPU.
+        model: the phase's model, as `Ranks.parallel` returned it.
+        device: the device of the model.
+        clip_norm: the largest gradient norm.
+        warn: prints a warning about a halving.
 
-    Raises:
-        UserError: if a single text does not fit, or if there are several ranks, which would have to halve
-            alike.
+    Raises: UserError: if a single text does not fit, or if there are several ranks, which cannot agree on
+        halving.
     """
     while True:
         batches = halved(phase, step, state.progress.halvings)
@@ -132,12 +134,14 @@ def step_within_memory(
 
 
 def halved(phase: Phase, step: Step, times: int) -> list[Batch]:
-    """The step's batches, each in up to 2 ** times parts."""
+    """Returns the step's batches, each divided into up to 2 ** `times` parts."""
     if not times:
         return step.microbatches
     parts = []
     for batch in step.microbatches:
-        _, first = np.unique(batch.indices, return_index=True)  # R-Drop has each example twice
+        # each example once, in the batch's order: with R-Drop a batch has each twice, and building makes the
+        # copies
+        _, first = np.unique(batch.indices, return_index=True)
         examples = batch.indices[np.sort(first)]
         count = min(len(examples), 2**times)
         parts += [phase.build(part, step.drawn_in) for part in np.array_split(examples, count)]

@@ -1,4 +1,4 @@
-"""AdamW with decay groups, every parameter in exactly one."""
+"""AdamW, with weight decay for matrices, and with learning rates that may differ by layer."""
 
 from __future__ import annotations
 
@@ -9,25 +9,26 @@ import torch
 from torch import nn
 
 BETAS = (0.9, 0.98)
-"""Liu et al. 2019 (RoBERTa, arXiv 1907.11692): 0.98 is steadier than 0.999 in short runs."""
+"""The decay rates of AdamW's moments, from RoBERTa (Liu et al. 2019, arXiv 1907.11692). In short runs 0.98 is
+steadier than the usual 0.999."""
 
 EPS = 1e-8
 
 
 def full_rate(name: str) -> float:
-    """The learning rate, for every parameter."""
+    """Returns 1 for every parameter name: all have the same learning rate."""
     return 1.0
 
 
 def parameter_groups(
     model: nn.Module, weight_decay: float, *, share: Callable[[str], float] = full_rate
 ) -> list[dict[str, Any]]:
-    """Parameter groups: matrices decay; embeddings, norms and biases do not.
+    """Returns the parameter groups of an optimizer. Matrices decay; embeddings, norms and biases do not.
 
     Args:
-        model: all of its parameters that require gradients are covered, which is asserted.
-        weight_decay: of the matrices.
-        share: name of a parameter -> its share of the learning rate.
+        model: the model. Every parameter that requires a gradient is in exactly one group, which is asserted.
+        weight_decay: the weight decay of matrices.
+        share: returns the share of the learning rate for the name of a parameter.
 
     Returns:
         Groups with `lr_factor`, by which `set_lr` multiplies the learning rate.
@@ -52,7 +53,8 @@ def parameter_groups(
 def make_optimizer(
     model: nn.Module, *, lr: float, weight_decay: float, share: Callable[[str], float] = full_rate
 ) -> torch.optim.AdamW:
-    """AdamW (Loshchilov and Hutter 2017, arXiv 1711.05101), the fused kernel. See `parameter_groups`."""
+    """Makes AdamW (Loshchilov and Hutter 2017, arXiv 1711.05101) with its fused kernel. See
+    `parameter_groups` for the arguments."""
     groups = parameter_groups(model, weight_decay, share=share)
     optimizer = torch.optim.AdamW(groups, lr=lr, betas=BETAS, eps=EPS, fused=True)
     set_lr(optimizer, lr)
@@ -60,12 +62,13 @@ def make_optimizer(
 
 
 def share_by_depth(layers: int, decay: float, embeddings: float) -> Callable[[str], float]:
-    """Shares of the learning rate that fall from the head down to the embeddings (Howard and Ruder 2018,
-    "Universal Language Model Fine-tuning", arXiv 1801.06146, discriminative fine-tuning).
+    """Returns a function from a parameter's name to its share of the learning rate, which falls from the head
+    down to the embeddings: discriminative fine-tuning (Howard and Ruder 2018, "Universal Language Model
+    Fine-tuning", arXiv 1801.06146).
 
     Args:
-        layers: of the encoder.
-        decay: factor from a layer to the one below; 1 for none.
+        layers: the number of layers of the encoder.
+        decay: the factor from a layer to the one below; 1 for the same rate everywhere.
         embeddings: a further factor for the token vectors.
     """
 

@@ -1,4 +1,4 @@
-"""Evaluations during a run, and its end: finished now, or finished before."""
+"""The evaluations during a run, and its result, whether it is finished now or was finished before."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ from custom_bert.training.state import State
 
 @dataclass(frozen=True)
 class TrainResult:
-    """What a run achieved.
+    """The result of a run.
 
     Attributes:
-        directory: of the run.
-        numbers: the measures of the kept weights on the validation rows by name, in fp32: accuracy and
-            macro_f1 of labels, as fractions; micro_f1, macro_f1 and exact_match of label sets; accuracy and
-            perplexity of masked tokens.
-        step: of the kept weights.
-        steps: optimizer steps of the last phase taken; 0 if the run had been finished before.
-        seconds: of training, evaluations included.
+        directory: the run directory.
+        numbers: the measures of the kept weights on the validation rows by name, computed in fp32. Of labels
+            they are accuracy and macro_f1, as fractions; of label sets micro_f1, macro_f1 and exact_match; of
+            masked tokens accuracy and perplexity.
+        step: the optimizer step after which the kept weights were saved.
+        steps: how many optimizer steps the last phase took; 0 if the run had been finished before.
+        seconds: the duration of the run in seconds, evaluations and checkpoints included.
         measured: everything that was measured; None if the run had been finished before.
     """
 
@@ -49,18 +49,18 @@ class TrainResult:
 
     @property
     def accuracy(self) -> float | None:
-        """The share of right answers; of label sets the share that is right as a whole."""
+        """The share of right predictions; for label sets, the share of texts whose labels are all right."""
         return self.numbers.get("accuracy", self.numbers.get("exact_match"))
 
     @property
     def scores(self) -> Any:
-        """`Scores` of a classifier, `LabelScores` of a multi-label classifier; None of an encoder, and where
+        """`Scores` of a classifier, or `LabelScores` of a multi-label classifier. None of an encoder, and if
         the run had been finished before."""
         return None if self.measured is None else self.measured.scores
 
     @property
     def macro_f1(self) -> float | None:
-        """The mean F1 of the classes; None where there are none."""
+        """The mean F1 of the classes; None if the task has no classes."""
         return self.numbers.get("macro_f1")
 
 
@@ -69,41 +69,47 @@ def evaluate_now(
 ) -> dict[str, Any]:
     """Evaluates in training precision, and keeps the weights if they are the best so far.
 
+    Returns:
+        The record that metrics.jsonl has of the evaluation.
+
     Raises:
         StopRequested: if there is a request to end meanwhile.
-        UserError: if the loss is not finite.
+        DivergedError: if the loss is not finite.
     """
     progress, autocast = state.progress, state.precision.autocast
     if material.choosing is not None:
         batches = _batches(material.choosing, plan, material, state.ranks, requests)
         choose(state.model, batches, plan, state.ranks, autocast)
     batches = _batches(material.val, plan, material, state.ranks, requests)
-    found = measure(state.model, batches, plan, state.ranks, autocast)
-    loss = state.finite(found.loss)  # before anything is kept
-    worth = plan.task.worth(found, plan.config)
+    evaluation = measure(state.model, batches, plan, state.ranks, autocast)
+    loss = state.finite(evaluation.loss)  # before anything is kept: weights that diverged are no best ones
+    worth = plan.task.worth(evaluation, plan.config)
     better = worth > progress.best_metric
     if better:
         run.keep_best(state.ranks.collected(state.model.state_dict()))
-        progress.best_metric, progress.best_step = worth, progress.step  # not before they are there
+        # not before the weights are written: a full disk must not leave a best step without its weights
+        progress.best_metric, progress.best_step = worth, progress.step
     record = {
         "kind": "eval",
         "step": progress.step,
         "epoch": round(progress.epoch, 4),
         "loss": loss,
-        **found.numbers,
+        **evaluation.numbers,
         "best": better,
         "run_seconds": round(state.clock.run_seconds, 3),
     }
     run.log.write(record)
-    reporter.say(f"epoch {progress.epoch:.2f}  validation: {in_words(found)}{'  (best)' if better else ''}")
+    reporter.say(
+        f"epoch {progress.epoch:.2f}  validation: {in_words(evaluation)}{'  (best)' if better else ''}"
+    )
     return record
 
 
 def _batches(
     examples: BatchBuilder, plan: RunPlan, material: Material, ranks: Ranks, requests: Requests
 ) -> Iterable[Batch]:
-    """Batches between which a request to end is obeyed; not of several ranks, which have to end together, and
-    do so at the next step."""
+    """Yields the batches of an evaluation. Between them a request to end is obeyed, but not if there are
+    several ranks: these have to end together, and agree on it at the next step."""
     batches = evaluation_batches(examples, plan, material, ranks)
     return batches if ranks.world > 1 else requests.between(batches)
 
@@ -117,13 +123,13 @@ def finish(
         StopRequested: if there is a request to end meanwhile.
     """
     progress, seconds = state.progress, state.clock.run_seconds
-    release_memory()  # moments are gone, and make room for what is read and evaluated
-    state.ranks.totals(0.0)  # rank 0 has written them
+    release_memory()  # the optimizer's moments are freed, and make room for what is read and evaluated
+    state.ranks.totals(0.0)  # the others wait here until rank 0 has written the weights
     put_all(state.model, read_run_weights(run.path, written=run.best))
     state.model.encoder.set_kernel(None)
     state.model.encoder.skip_unread = True
     batches = _batches(material.val, plan, material, state.ranks, requests)
-    found = measure(state.model, batches, plan, state.ranks)
+    evaluation = measure(state.model, batches, plan, state.ranks)
     run.log.close()
     run.update(
         "finished",
@@ -132,23 +138,23 @@ def finish(
         seconds=round(seconds, 2),
         saving_seconds=round(progress.saving_seconds, 2),
         **({"weights": dict(zip(("size", "sha256"), run.best, strict=True))} if run.best else {}),
-        validation={"loss": found.loss, **found.as_dict()},
+        validation={"loss": evaluation.loss, **evaluation.as_dict()},
     )
     if state.ranks.leads:
         checkpoint.discard(run.path)
     metric = words_of(plan.task.metric(plan.config))
     for line in (
         "",
-        *found.lines(),
+        *evaluation.lines(),
         "",
         f"{run.path}: weights of step {progress.best_step:,} (best {metric}), trained in {duration(seconds)}",
     ):
         reporter.say(line)
-    return TrainResult(run.path, found.numbers, progress.best_step, progress.step, seconds, found)
+    return TrainResult(run.path, evaluation.numbers, progress.best_step, progress.step, seconds, evaluation)
 
 
 def as_finished(directory: Path, record: dict[str, Any], reporter: Reporter) -> TrainResult:
-    """The result of a run that was finished before, from its record.
+    """Returns the result of a run that was finished before, from its record, and says that nothing is to do.
 
     Raises:
         RunError: if the record is not one of a finished run.

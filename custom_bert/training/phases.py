@@ -1,4 +1,5 @@
-"""A phase of a run: what is trained, on what, for how long. Pretraining and the task share one loop."""
+"""A phase of a run: what is trained, on which batches, and for how long. Pretraining and the task are phases
+of the same form, so that one loop trains both."""
 
 from __future__ import annotations
 
@@ -24,20 +25,20 @@ from custom_bert.training.ranks import Ranks
 
 @dataclass(frozen=True)
 class Phase:
-    """One pass of the loop.
+    """A part of a run with its own model, loss and plan.
 
     Attributes:
-        name: pretrain or train; the kind of its records in metrics.jsonl.
-        model: maps a batch to the objective's output.
-        optimizer: of the model's parameters.
+        name: pretrain or train; also the kind of its records in metrics.jsonl.
+        model: maps a batch to the output that the objective reads.
+        optimizer: the optimizer of the model's parameters.
         objective: the loss.
-        epochs: passes over the training split.
-        lr: peak learning rate.
+        epochs: the number of epochs.
+        lr: the peak learning rate.
         dropout: whether the encoder's dropout is on.
-        accumulation: batches of an optimizer step.
-        plan: epoch -> the example indices of each of its batches.
-        build: (example indices, epoch) -> the batch of this rank's share of them, called in the loader's
-            thread.
+        accumulation: the number of batches in an optimizer step.
+        plan: returns the batches of an epoch, each as example indices.
+        build: builds the batch of this rank's share of some example indices in an epoch; it is called in the
+            loader's thread.
         evaluates: whether evaluations during the phase choose the weights that the run keeps.
     """
 
@@ -54,7 +55,7 @@ class Phase:
     evaluates: bool
 
     def begin(self) -> None:
-        """Switches the encoder's dropout on or off, as the phase has it."""
+        """Switches the encoder's dropout on or off, as the phase wants it."""
         encoder = self.model.encoder
         assert isinstance(encoder, Encoder)
         config, on = encoder.config, float(self.dropout)
@@ -63,15 +64,15 @@ class Phase:
 
 @dataclass(frozen=True)
 class Step:
-    """One optimizer step's batches, and where in its phase it stands once it is done.
+    """The batches of one optimizer step, and how much of the phase is done after it.
 
     Attributes:
-        microbatches: on the CPU.
-        drawn_in: the pass that they belong to, from 0.
-        epochs_done, steps_done: whole passes of the phase, and steps of the pass after those.
-        progress: share of the phase.
-        epoch: passes over the data.
-        last: whether the phase ends with it.
+        microbatches: the batches, on the CPU.
+        drawn_in: the epoch that they belong to, from 0.
+        epochs_done, steps_done: the number of whole epochs, and of steps in the epoch after those.
+        progress: the share of the phase.
+        epoch: the number of epochs, with a fraction.
+        last: whether the phase ends with this step.
     """
 
     microbatches: list[Batch]
@@ -86,14 +87,14 @@ class Step:
 def make_phase(
     name: PhaseName, model: nn.Module, learning: Learning, plan: RunPlan, material: Material, ranks: Ranks
 ) -> Phase:
-    """A phase that trains a model.
+    """Makes a phase.
 
     Args:
-        name: of the phase.
-        model: that is trained.
-        learning: how.
-        plan: of the run.
-        material: what is learned from.
+        name: the name of the phase.
+        model: the model that is trained.
+        learning: how it learns: the loss, the learning rates, and what becomes of the examples.
+        plan: the plan of the run.
+        material: the data.
         ranks: the processes that train.
     """
     config, transform = plan.config, learning.transform
@@ -130,18 +131,18 @@ def make_phase(
 
 
 def total_steps(phase: Phase) -> int:
-    """Optimizer steps of the phase, if all passes have as many batches as the first; with token dropout or
-    packed batches another may have a few more or less."""
+    """Returns the number of optimizer steps of a phase, if all epochs have as many batches as the first. With
+    token dropout or packed batches, other epochs may have a few more or less."""
     return phase.epochs * -(-len(phase.plan(0)) // phase.accumulation)
 
 
 def steps_of(phase: Phase, epochs_done: int = 0, steps_done: int = 0) -> Iterator[Step]:
-    """The phase's optimizer steps in order; batches are prepared ahead by a thread.
+    """Yields the optimizer steps of a phase in order. A thread builds their batches ahead.
 
     Args:
-        phase: what is trained.
-        epochs_done, steps_done: whole passes, and steps of the pass after those, that are left out; that
-            takes no time.
+        phase: the phase.
+        epochs_done, steps_done: the number of whole epochs, and of steps in the epoch after those, to leave
+            out. That takes no time, because a plan says what is in each batch.
     """
     size = phase.accumulation
     for epoch in range(epochs_done, phase.epochs):
@@ -150,8 +151,7 @@ def steps_of(phase: Phase, epochs_done: int = 0, steps_done: int = 0) -> Iterato
         begin, steps_done = steps_done, 0
         batches = prefetch(plan[begin * size :], lambda indices, epoch=epoch: phase.build(indices, epoch))  # type: ignore[misc]
         for index in range(begin, count):
-            # as the batches of the pass are counted, of which the last step may have fewer
-            done = epoch + (index + 1) / count
+            done = epoch + (index + 1) / count  # in steps, of which the last one may have fewer batches
             ends = index == count - 1
             yield Step(
                 [next(batches) for _ in range(min(size, len(plan) - index * size))],
@@ -167,14 +167,18 @@ def steps_of(phase: Phase, epochs_done: int = 0, steps_done: int = 0) -> Iterato
 def estimate_seconds(
     phase: Phase, plan: RunPlan, material: Material, precision: MixedPrecision, parts: int = 1
 ) -> float:
-    """Expected time of a phase, from one batch's forward and backward pass; leaves no trace.
+    """Returns the seconds that a phase will take, from the time of one batch's forward and backward pass.
+    Model, optimizer and random generators stay as they are.
 
     Args:
-        phase: what is trained.
-        plan: of the run.
-        material: what is learned from.
-        precision: of the passes.
-        parts: in which a batch is computed.
+        phase: the phase.
+        plan: the plan of the run.
+        material: the data.
+        precision: the precision of the passes.
+        parts: the number of parts in which a batch is computed.
+
+    Raises:
+        UserError: if a single text does not fit into memory.
     """
     first_epoch, lengths_N = phase.plan(0), material.train.lengths_N
     # the padded plan costs by texts, the others by tokens
@@ -183,9 +187,8 @@ def estimate_seconds(
     batches = sum(costs) / costs[0]
     while True:
         try:
-            _, seconds = time_passes(
-                phase, plan.device, precision, 2, parts
-            )  # the first pays for allocations
+            # of two passes the second counts, since the first allocates memory
+            _, seconds = time_passes(phase, plan.device, precision, 2, parts)
             return seconds * parts * batches * phase.epochs * OVERHEAD
         except (MemoryError, RuntimeError) as error:
             if not machine.is_out_of_memory(error):
@@ -197,7 +200,7 @@ def estimate_seconds(
 
 
 def text_too_long(tokens: int) -> UserError:
-    """For a text that does not fit into memory by itself."""
+    """Makes the error for a text that does not fit into memory by itself."""
     return UserError(
         f"a text of {tokens:,} tokens does not fit into memory; lower data.max_length or model.size"
     )
@@ -206,14 +209,14 @@ def text_too_long(tokens: int) -> UserError:
 def time_passes(
     phase: Phase, device: torch.device, precision: MixedPrecision, count: int, parts: int = 1
 ) -> list[float]:
-    """Seconds of each of `count` forward and backward passes of a phase's first batch, or of the first of its
-    parts; leaves no trace."""
+    """Returns the seconds of each of `count` forward and backward passes of a phase's first batch, or of its
+    first part. Model, optimizer and random generators stay as they are."""
     phase.begin()
     indices = phase.plan(0)[0]
     batch = phase.build(indices[: -(-len(indices) // parts)], 0).to(device)
     assert batch.targets is not None
     on_gpu = [device] if device.type == "cuda" else []
-    found = []
+    seconds = []
     with torch.random.fork_rng(devices=on_gpu):
         for _ in range(count):
             begun = time.perf_counter()
@@ -222,10 +225,10 @@ def time_passes(
             phase.objective.loss_sum(output, batch.targets).backward()  # type: ignore[no-untyped-call]
             if on_gpu:
                 torch.cuda.synchronize()
-            found.append(time.perf_counter() - begun)
+            seconds.append(time.perf_counter() - begun)
     phase.optimizer.zero_grad(set_to_none=True)
-    return found
+    return seconds
 
 
 OVERHEAD = 1.2
-"""Optimizer and evaluations, on top of the passes that `estimate_seconds` times."""
+"""The time of a phase as a multiple of that of its passes: it includes the optimizer and evaluations."""

@@ -1,4 +1,4 @@
-"""What a run is before its first step: what is decided, and what there is to learn from.
+"""What is known of a run before its first step: the decisions, and the data and tokenizer to learn from.
 
 Shapes: N examples.
 """
@@ -28,15 +28,15 @@ from custom_bert.tasks.task import Task
 
 @dataclass(frozen=True)
 class RunPlan:
-    """What is decided.
+    """Everything that is decided about a run.
 
     Attributes:
         asked: the configuration as the user wrote it.
-        config: every setting.
+        config: the configuration in which every setting is decided.
         encoder: the architecture.
-        device: where to train.
-        task: what is learned.
-        choices: what was decided, in order.
+        device: the device that trains.
+        task: the task, which knows the names of the classes.
+        choices: the decisions that rules made, in order, with their reasons.
     """
 
     asked: TrainConfig
@@ -48,22 +48,24 @@ class RunPlan:
 
     @property
     def trained(self) -> bool:
-        """Whether a trained encoder is the start."""
+        """Whether training starts from a trained encoder."""
         return self.config.model.init_from is not None
 
 
 @dataclass(frozen=True)
 class Material:
-    """What there is to learn from.
+    """The data, the tokenizer and the trained encoder that a run learns from.
 
     Attributes:
         source: the checked data.
-        tokenizer: trained or loaded.
-        train, val: build batches of the two splits.
-        choosing: builds batches of the examples by which thresholds are chosen; None where there are none.
-        truncation: how many texts were cut, and by how much, by split.
-        pretrained: the trained encoder that is the start, if any; building the model empties its `state`.
-        warnings: what the user has to be told of the data and of the settings, one line each.
+        tokenizer: the tokenizer, trained or loaded.
+        train, val: what builds the batches of the two splits.
+        choosing: what builds the batches of the examples by which thresholds are chosen; None if the task
+            chooses none.
+        truncation: how many texts were cut, and by how much, for each split.
+        pretrained: the trained encoder to start from; None for random weights. Building the model empties its
+            `state`.
+        warnings: what the user should know of the data and of the settings, one line each.
     """
 
     source: Source
@@ -77,12 +79,12 @@ class Material:
 
     @property
     def validation_tokens(self) -> int:
-        """Tokens that an evaluation reads."""
+        """The number of tokens that an evaluation reads, those that choose thresholds included."""
         choosing = 0 if self.choosing is None else int(self.choosing.lengths_N.sum())
         return int(self.val.lengths_N.sum()) + choosing
 
     def description(self) -> dict[str, Any]:
-        """Sizes, hashes and label counts, for run.json."""
+        """Returns sizes, hashes and label counts, for run.json."""
         return {
             **self.source.description(),
             "train_tokens": int(self.train.lengths_N.sum()),
@@ -99,21 +101,21 @@ class Material:
 
 
 def token_dropout(rate: float | None, seed: int) -> TokenDropout | None:
-    """What learning the labels leaves out of the texts; None for nothing."""
+    """Returns what leaves tokens out of the training texts; None if the rate is 0 or not decided."""
     return TokenDropout(rate, seed) if rate else None
 
 
 def epoch_batches(
     train: BatchBuilder, config: TrainConfig, seed: int, epoch: int, dropout: TokenDropout | None
 ) -> list[np.ndarray]:
-    """The training batches of an epoch: indices into the training split.
+    """Returns the training batches of an epoch, each as indices into the training split.
 
     Args:
-        train: of the training split.
-        config: with the batching decided.
-        seed: of the order.
-        epoch: from 0.
-        dropout: leaves out tokens, so that more examples fit into a batch.
+        train: what builds the batches of the training split.
+        config: the configuration; its batching is decided.
+        seed: the seed of the batches' order.
+        epoch: the number of the epoch, from 0.
+        dropout: what leaves tokens out, so that more examples fit into a batch; None for nothing.
     """
     batch = config.batch
     assert batch.plan is not None and batch.token_budget is not None
@@ -128,7 +130,7 @@ def epoch_batches(
 
 
 def evaluations(config: TrainConfig, task: type[Task] | Task, material: Material) -> tuple[Evaluations, str]:
-    """When the phase whose weights are kept is evaluated, and why."""
+    """Returns when the phase whose weights are kept is evaluated, and the reason."""
     if config.optim.eval_every is not None or config.optim.max_minutes is None:
         return Evaluations(config.optim.eval_every), "by the number of steps"
     assert config.optim.epochs is not None

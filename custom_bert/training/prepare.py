@@ -1,4 +1,4 @@
-"""Before the first step: everything is decided, read and tokenised, each choice with its reason."""
+"""Before the first step, the data is read and tokenised, and every setting is decided, with its reason."""
 
 from __future__ import annotations
 
@@ -51,14 +51,14 @@ from custom_bert.training.vocabulary import decide_tokenizer
 
 @dataclass
 class Draft:
-    """A plan as this process would have it. Of several processes all follow the first, and a run that is
-    continued keeps what it began with.
+    """The plan of this process, before it agrees with others: of several processes all follow the first, and
+    a run that is continued keeps what it began with.
 
     Attributes:
         todo: the decisions.
         encoder: the architecture.
-        device: where to train.
-        task: what is learned.
+        device: the device that trains.
+        task: the task, which knows the names of the classes.
     """
 
     todo: Decisions
@@ -67,7 +67,12 @@ class Draft:
     task: Task
 
     def follow(self, changes: Mapping[str, Any], reason: str) -> None:
-        """Takes over settings that were decided elsewhere."""
+        """Takes over settings that another process or an earlier one decided.
+
+        Args:
+            changes: the settings by dotted name.
+            reason: what the log of choices says about each of them.
+        """
         self.todo.config = configuration.replace(self.todo.config, changes)
         self.todo.log = [
             Choice(one.name, changes[one.name], reason) if one.name in changes else one
@@ -75,7 +80,7 @@ class Draft:
         ]
 
     def final(self) -> RunPlan:
-        """The plan."""
+        """Returns the plan; afterwards no setting changes."""
         todo = self.todo
         config = resolved(todo.config)
         return RunPlan(todo.asked, config, self.encoder, self.device, self.task, tuple(todo.log))
@@ -84,12 +89,12 @@ class Draft:
 def prepare(
     config: TrainConfig, say: Callable[[str], None], lines: LabelledLines | None = None
 ) -> tuple[Draft, Material]:
-    """Reads the data and decides everything. Nothing in the process changes, but for files in the cache.
+    """Reads the data and decides everything. Nothing in the process changes; files in the cache do.
 
     Args:
-        config: checked, with None where a rule decides.
-        say: told what takes time.
-        lines: labelled texts in memory. None: the files that the settings name.
+        config: a checked configuration, with None where a rule decides.
+        say: prints a line about what takes time.
+        lines: labelled texts in memory. None for the files that the settings name.
 
     Raises:
         UserError: for anything that the user has to mend.
@@ -99,7 +104,7 @@ def prepare(
     if faults:
         raise ConfigError([f"config: {fault}" for fault in faults])
     todo = Decisions(config, config)
-    lost = about_to_compute()  # a checkpoint is checked by threads
+    lost = about_to_compute()  # comes first, because reading a trained encoder computes in threads
     todo.warnings += [lost] if lost else []
     pretrained = decide_start(todo, task, say)
     decide_defaults(todo, task, pretrained)
@@ -108,22 +113,29 @@ def prepare(
     cache = Cache.of(config.data.cache_dir, config.out, say)
     source: Source = task.read(todo.config, cache) if lines is None else task.read_lines(lines, todo.config)
     tokenizer = pretrained.tokenizer if pretrained else decide_tokenizer(todo, source.text(), cache, say)
-    found = source.tokenised(_tokenising(todo.config, tokenizer, cache, device, say))
-    encoder = decide_model(todo, tokenizer, found.train, pretrained)
+    tokenised = source.tokenised(_tokenising(todo.config, tokenizer, cache, device, say))
+    encoder = decide_model(todo, tokenizer, tokenised.train, pretrained)
     learned = task.from_source(source, config)
     begun_at = pretrained.lr if pretrained else None
-    decide_training(todo, learned, found.train, encoder, tokenizer, device, begun_at=begun_at)
-    material = _material(source, found, tokenizer, pretrained)
+    decide_training(todo, learned, tokenised.train, encoder, tokenizer, device, begun_at=begun_at)
+    material = _material(source, tokenised, tokenizer, pretrained)
     _decide_evaluations(todo, learned, material)
-    warnings = _warnings(todo, task, source, found, tokenizer, encoder, device)
+    warnings = _warnings(todo, task, source, tokenised, tokenizer, encoder, device)
     return Draft(todo, encoder, device, learned), dataclasses.replace(material, warnings=warnings)
 
 
 def _material(
-    source: Source, found: Tokenised, tokenizer: TextTokenizer, pretrained: Pretrained | None
+    source: Source, tokenised: Tokenised, tokenizer: TextTokenizer, pretrained: Pretrained | None
 ) -> Material:
     return Material(
-        source, tokenizer, found.train, found.val, found.choosing, found.truncation, pretrained, ()
+        source,
+        tokenizer,
+        tokenised.train,
+        tokenised.val,
+        tokenised.choosing,
+        tokenised.truncation,
+        pretrained,
+        (),
     )
 
 
@@ -152,10 +164,11 @@ def _tokenising(
 
 
 def _decide_evaluations(todo: Decisions, task: Task, material: Material) -> None:
+    """Decides `optim.eval_every`. Where the time ends the run it stays None, and the log says so."""
     config = todo.config
     if config.optim.eval_every is not None:
         return
-    if config.optim.max_minutes is not None:  # then it stays None
+    if config.optim.max_minutes is not None:
         _, reason = evaluations(config, task, material)
         todo.log.append(Choice("optim.eval_every", "by time", reason))
         return
@@ -177,23 +190,23 @@ def _warnings(
     todo: Decisions,
     task: type[Task],
     source: Source,
-    found: Tokenised,
+    tokenised: Tokenised,
     tokenizer: TextTokenizer,
     encoder: EncoderConfig,
     device: torch.device,
 ) -> tuple[str, ...]:
-    """What the user has to be told before training."""
+    """Returns what the user should know before training, one line each."""
     asked, config = todo.asked, todo.config
     assert config.runtime.precision is not None
     return (
         *source.warnings,
-        *found.warnings,
+        *tokenised.warnings,
         *todo.warnings,
         *doubts(config.runtime.precision, device),
         *_unfilled(asked, tokenizer),
         *filler(asked),
         *_not_exported(encoder, asked.data.long_texts),
-        *_too_long(config, encoder, found.train, device),
+        *_too_long(config, encoder, tokenised.train, device),
         *unread_settings(asked, config, task, source),
     )
 
@@ -201,7 +214,8 @@ def _warnings(
 def _too_long(
     config: TrainConfig, encoder: EncoderConfig, train: BatchBuilder, device: torch.device
 ) -> list[str]:
-    """A text with all of its windows shares a step, which no token budget bounds."""
+    """Returns a warning if the longest texts may not fit into memory. All windows of a text are in one step,
+    whatever the token budget."""
     if train.window is None or not len(train.rows_N):
         return []
     padded_texts = config.batch.batch_size if config.batch.plan == "padded" else None
@@ -218,7 +232,7 @@ def _too_long(
 
 
 def _unfilled(asked: TrainConfig, tokenizer: TextTokenizer) -> list[str]:
-    """A vocabulary is no larger than the words and pieces that the text has."""
+    """Returns a warning if the texts yield fewer vocabulary entries than the user asked for."""
     wanted = asked.model.vocab_size
     if wanted is None or wanted <= tokenizer.vocab_size:
         return []
@@ -226,5 +240,6 @@ def _unfilled(asked: TrainConfig, tokenizer: TextTokenizer) -> list[str]:
 
 
 def _not_exported(encoder: EncoderConfig, long_texts: LongTexts) -> list[str]:
+    """Returns a warning if no family of Hugging Face can express the model."""
     fault = inexpressible(encoder, long_texts)
     return [f"custom-bert export will refuse this run: {fault}"] if fault else []

@@ -1,10 +1,11 @@
-"""Several processes that train one model. torchrun starts them; what they have to agree on goes through here.
+"""Several processes that train one model together. torchrun starts them, and everything that they exchange is
+sent by this module.
 
     torchrun --nproc-per-node 2 -m custom_bert train data/ --out runs/x
 
-Every rank makes the same plan and takes its share of each batch, so that how many there are changes no step.
-Rank 0 alone writes. Control messages are plain numbers and JSON on the CPU (gloo), gradients go where they
-are.
+Every rank makes the same plan and takes its share of each batch, so that the number of ranks changes no step.
+Rank 0 alone writes files and prints. Control messages are plain numbers and JSON on the CPU (gloo). Gradients
+are exchanged on the device that computes them.
 """
 
 from __future__ import annotations
@@ -31,10 +32,11 @@ from custom_bert.errors import ConfigError, RunError, UserError, first_line
 T = TypeVar("T")
 
 PATIENCE = timedelta(minutes=30)
-"""How long a rank waits for the others; one that dies is noticed at once, since its connections close."""
+"""How long a rank waits for the others. If one of them ends, its connections close and the others notice at
+once."""
 
 LOST = ("gloo", "NCCL", "Connection closed", "Connection reset")
-"""What errors say that come of a process which is there no more."""
+"""Parts of the messages of errors that arise because another process has ended."""
 
 PREPARATION = timedelta(days=7)
 """How long the others wait while rank 0 reads and tokenises."""
@@ -44,10 +46,13 @@ PREPARATION = timedelta(days=7)
 class Ranks:
     """The processes of a run, seen from one of them.
 
+    Methods that exchange something have to be called by all ranks, in the same order.
+
     Attributes:
-        rank: of this process, from 0.
-        world: how many there are.
-        patient: the same processes, waiting as long as rank 0 may take to prepare.
+        rank: the number of this process, from 0.
+        world: the number of processes.
+        patient: a group of the same processes, in which the others wait as long as rank 0 may take to
+            prepare.
     """
 
     rank: int = 0
@@ -56,24 +61,27 @@ class Ranks:
 
     @property
     def leads(self) -> bool:
-        """Whether this process writes and speaks."""
+        """Whether this process is the one that writes files and prints."""
         return self.rank == 0
 
     def share(self, indices: np.ndarray) -> tuple[np.ndarray, bool]:
-        """Every `world`-th of some examples, which neighbours in length make even; and whether there are any.
-        Where there are fewer examples than ranks, one stands in, for a rank has to take part in every
-        step."""
+        """Returns every `world`-th of some examples, and whether they count.
+
+        The examples of a batch are neighbours in length, so that the shares are of almost equal size. If
+        there are fewer examples than ranks, a rank without any gets one that does not count, because all
+        ranks have to take part in every step.
+        """
         own = indices[self.rank :: self.world]
         return (own, True) if len(own) else (indices[:1], False)
 
     def totals(self, *numbers: float) -> list[float]:
-        """Sums over the ranks, in double precision."""
+        """Returns the sum of each number over the ranks, in double precision."""
         if self.world == 1:
             return list(numbers)
         return self._reduced(numbers, dist.ReduceOp.SUM)
 
     def largest(self, *numbers: float) -> list[float]:
-        """The largest of the ranks' numbers, each by itself."""
+        """Returns the largest value of each number over the ranks."""
         if self.world == 1:
             return list(numbers)
         return self._reduced(numbers, dist.ReduceOp.MAX)
@@ -82,27 +90,27 @@ class Ranks:
     def _reduced(numbers: Sequence[float], how: Any) -> list[float]:
         values = torch.tensor(numbers, dtype=torch.float64)
         dist.all_reduce(values, how)
-        found: list[float] = values.tolist()
-        return found
+        results: list[float] = values.tolist()
+        return results
 
     def total(self, tensor: Tensor) -> Tensor:
-        """The sum of the ranks' tensors, on their device."""
+        """Returns the sum of the ranks' tensors, on their device."""
         if self.world > 1:
             tensor = tensor.clone()
             dist.all_reduce(tensor)
         return tensor
 
     def gathered(self, tensor: Tensor) -> list[Tensor]:
-        """Every rank's tensor, of one shape, on the CPU."""
+        """Returns the tensors of all ranks in order. They are on the CPU and have one shape."""
         if self.world == 1:
             return [tensor]
-        found = [torch.empty_like(tensor) for _ in range(self.world)]
-        dist.all_gather(found, tensor)
-        return found
+        tensors = [torch.empty_like(tensor) for _ in range(self.world)]
+        dist.all_gather(tensors, tensor)
+        return tensors
 
     def joined(self, tensor: Tensor) -> Tensor:
-        """The rows of every rank's tensor, one rank after the other, on the CPU. The ranks may have different
-        numbers of rows, so they are filled up to the most that a rank has while they travel."""
+        """Returns the rows of every rank's tensor, one rank after the other, on the CPU. The ranks may have
+        different numbers of rows; for the exchange all are filled up to the largest number."""
         if self.world == 1:
             return tensor
         counts = [int(count) for count in self.gathered(torch.tensor([len(tensor)]))]
@@ -111,20 +119,21 @@ class Ranks:
         return torch.cat([rows[:n] for rows, n in zip(self.gathered(filled), counts, strict=True)])
 
     def collected(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """All of tensors that may be divided, at rank 0, one after the other; at the others nothing stays."""
-        found = {}
+        """Returns tensors, which may be divided among the ranks, whole at rank 0, and nothing at the others.
+        They come together one at a time, so that no rank but 0 needs memory for all of them."""
+        full_tensors = {}
         for name, tensor in tensors.items():
             full = whole(tensor)
             if self.leads:
-                found[name] = full if full is tensor else full.cpu()
-        return found
+                full_tensors[name] = full if full is tensor else full.cpu()
+        return full_tensors
 
     def from_leader(self, make: Callable[[], T]) -> T:
-        """What rank 0 makes, plain JSON, at every rank.
+        """Calls `make` at rank 0 and returns its result, which has to be plain JSON, at every rank.
 
         Raises:
-            UserError: what it raised at rank 0.
-            SystemExit: at the others then, silently.
+            UserError: at rank 0, if `make` raised it.
+            SystemExit: at the other ranks then, since rank 0 reports the error.
         """
         if self.world == 1:
             return make()
@@ -140,21 +149,23 @@ class Ranks:
         return value
 
     def one_after_the_other(self, make: Callable[[], T]) -> T:
-        """What each rank makes, rank 0 before the others, which then find its files.
+        """Calls `make` at rank 0, and afterwards at the others, which then find the files that rank 0 has
+        written.
 
         Raises:
-            UserError: what it raised at rank 0.
-            SystemExit: at the others then, silently.
+            UserError: at rank 0, if `make` raised it there.
+            SystemExit: at the other ranks then, since rank 0 reports the error.
         """
         if self.world == 1:
             return make()
         with self._leader_first() as turn:
-            found = make() if turn else None
-        return make() if found is None else found
+            made = make() if turn else None
+        return make() if made is None else made
 
     @contextmanager
     def _leader_first(self) -> Iterator[bool]:
-        """True at rank 0; the others wait until it is through, and end if it fails."""
+        """Yields whether this is rank 0. At the end of the block the others wait for rank 0, and end if it
+        raised UserError."""
         state = torch.tensor([1])
         if not self.leads:
             yield False
@@ -170,19 +181,26 @@ class Ranks:
         dist.broadcast(state, 0, group=self.patient)
 
     def parallel(self, model: nn.Module) -> nn.Module:
-        """The model, whose gradients are the mean over the ranks after a backward pass."""
+        """Returns the model such that its gradients are the mean over the ranks after a backward pass."""
         if self.world == 1 or _is_divided(model):
             return model
         return nn.parallel.DistributedDataParallel(model, gradient_as_bucket_view=True)
 
 
 def shard(model: nn.Module, layers: Iterable[nn.Module], device: torch.device) -> None:
-    """Divides weights, and with them gradients and moments, among the ranks (FSDP2; Zhao et al. 2023, arXiv
-    2304.11277): each holds its part, and a layer's weights come together while it computes."""
-    from torch.distributed.device_mesh import init_device_mesh
-    from torch.distributed.fsdp import fully_shard  # half a second of imports that one process does without
+    """Divides the weights, and with them gradients and moments, among the ranks (FSDP2; Zhao et al. 2023,
+    arXiv 2304.11277). Each rank holds a part, and a layer's weights come together while it computes.
 
-    # logits are a view of filled-up rows; nothing is done to them in place
+    Args:
+        model: the model, which is changed.
+        layers: its parts whose weights come together at once.
+        device: the device of the model.
+    """
+    from torch.distributed.device_mesh import init_device_mesh
+    from torch.distributed.fsdp import fully_shard  # imported here, because that takes half a second
+
+    # the warning is about in-place changes of the output, which is a view of filled-up rows; nobody changes
+    # it
     warnings.filterwarnings("ignore", message="FSDP2-wrapped module .* returned a view")
     mesh = init_device_mesh(device.type, (dist.get_world_size(),))
     for layer in layers:
@@ -191,19 +209,19 @@ def shard(model: nn.Module, layers: Iterable[nn.Module], device: torch.device) -
 
 
 def _is_divided(model: nn.Module) -> bool:
-    """Whether `shard` has divided it."""
+    """Returns whether `shard` has divided the model."""
     return hasattr(model, "set_requires_gradient_sync")
 
 
 def whole(tensor: Tensor) -> Tensor:
-    """All of a tensor that may be divided among the ranks, every one of which has to ask for it."""
+    """Returns a tensor, which may be divided among the ranks, whole. Every rank has to call this."""
     full: Callable[[], Tensor] | None = getattr(tensor, "full_tensor", None)
     return tensor if full is None else full()
 
 
 @torch.no_grad()
 def put(tensor: Tensor, value: Tensor) -> None:
-    """Gives a tensor that may be divided a value that is not."""
+    """Copies a whole value into a tensor that may be divided among the ranks."""
     if hasattr(tensor, "placements") and hasattr(tensor, "device_mesh"):
         from torch.distributed.tensor import distribute_tensor
 
@@ -213,10 +231,15 @@ def put(tensor: Tensor, value: Tensor) -> None:
 
 
 def put_all(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
-    """Gives each tensor of a model that may be divided its value. Names are those of its state dict; where
-    some are missing, another model holds these tensors."""
+    """Copies whole values into the tensors of a model that may be divided among the ranks.
+
+    Args:
+        model: the model.
+        tensors: the values by the names of the model's state dict. Tensors that have none stay as they are.
+    """
     if not _is_divided(model):
-        model.load_state_dict(tensors, strict=False)  # knows of tables whose rows in use are trained alone
+        # not one by one: the model's own hook takes care of token tables of which some rows alone are trained
+        model.load_state_dict(tensors, strict=False)
         return
     for name, tensor in model.state_dict().items():
         if name in tensors:
@@ -225,7 +248,8 @@ def put_all(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
 
 @contextmanager
 def without_exchange(model: nn.Module) -> Iterator[None]:
-    """Where gradients are summed up and not exchanged yet."""
+    """Within the block, a backward pass adds to the gradients of this rank without exchanging them: for all
+    microbatches of a step but the last."""
     if _is_divided(model):
         exchange: Any = model.set_requires_gradient_sync
         exchange(False)
@@ -239,15 +263,14 @@ def without_exchange(model: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def joined(device: str | None) -> Iterator[Ranks]:
-    """The ranks that torchrun started; this process alone if it did not.
+    """Yields the ranks that torchrun has started; this process alone if torchrun has not started it.
 
     Args:
-        device: cpu or cuda; None for cuda where there is one.
+        device: cpu or cuda, as configured; None for cuda if there is a GPU.
 
-    Raises:
-        ConfigError: for more processes than GPUs.
-        RunError: if the processes do not find each other; at rank 0, if another one has ended; the others end
-            silently, since whoever failed has told.
+    Raises: ConfigError: if there are more processes than GPUs. RunError: if the processes cannot connect to
+        each other; also, at rank 0, if another process has ended. SystemExit: at the other ranks, if a
+        process has ended, since rank 0 reports that.
     """
     world = int(os.environ.get("WORLD_SIZE", "1"))
     if world == 1 or "RANK" not in os.environ:
@@ -272,7 +295,7 @@ def joined(device: str | None) -> Iterator[Ranks]:
         if not any(words in str(error) for words in LOST):
             raise
         if dist.get_rank():
-            raise SystemExit(1) from None  # rank 0 tells
+            raise SystemExit(1) from None  # rank 0 reports it
         raise RunError(
             "another process of this run has ended or cannot be reached; the same command continues at the "
             f"newest checkpoint ({first_line(error)})"
@@ -283,7 +306,7 @@ def joined(device: str | None) -> Iterator[Ranks]:
 
 
 def _let_go(error: BaseException | None) -> None:
-    """Frees what the frames of an exception and of those before it hold, and what only cycles hold.
+    """Frees all objects that only reference cycles or the frames of an exception and its causes hold.
 
     A DistributedDataParallel that is freed after its process group waits in its destructor, with Python's
     lock held, for the group's threads, and they may wait for that lock: an interrupted rank never ends then.

@@ -29,12 +29,12 @@ Status = Literal["running", "interrupted", "finished"]
 
 
 def default_directory(identity: Identity) -> Path:
-    """`runs/` and the hash of settings and data."""
+    """Returns the directory of a run without `out`: `runs/` and the hash of its settings and data."""
     return Path("runs") / digest(identity)
 
 
 def sibling(directory: Path) -> Path:
-    """The first of `directory`, `directory-2`, `directory-3`, ... that does not exist or is empty."""
+    """Returns the first of `directory`, `directory-2`, `directory-3`, ... that does not exist or is empty."""
     directory = directory.absolute() if directory.name in ("", "..") else directory
     number, candidate = 1, directory
     while _holds_something(candidate):
@@ -51,10 +51,10 @@ def _holds_something(directory: Path) -> bool:
 
 
 def read_record(directory: Path) -> dict[str, Any] | None:
-    """run.json, or None if the directory does not exist or is empty.
+    """Returns the content of run.json, or None if the directory does not exist or is empty.
 
     Raises:
-        RunError: if the directory holds something else.
+        RunError: if the directory holds something that is no run.
     """
     if not _holds_something(directory):
         return None
@@ -72,12 +72,14 @@ def read_record(directory: Path) -> dict[str, Any] | None:
 
 @contextmanager
 def hold(directory: Path, warn: Callable[[str], None] = say) -> Iterator[None]:
-    """Makes a directory if there is none, and keeps other trainers out; it goes again if it stays empty.
+    """Within the block, no other process trains into a directory. It is made if it does not exist, and
+    removed again if it stays empty.
 
-    What interrupted writes left in it is removed, if it is a run's or holds nothing else.
+    Files that interrupted writes have left in it are removed, if the directory is a run's or holds only such
+    files.
 
     Raises:
-        RunError: if another process trains into it.
+        RunError: if another process trains into the directory.
         WriteError: if the system refuses.
     """
     created = not directory.exists()
@@ -96,31 +98,32 @@ def hold(directory: Path, warn: Callable[[str], None] = say) -> Iterator[None]:
 
 
 def claim(directory: Path, identity: Identity, asked: TrainConfig) -> dict[str, Any] | None:
-    """Decides what a training command may do with a directory that it holds.
+    """Decides what a training command may do with a directory that it holds; see `hold`.
 
     Args:
-        directory: of the run.
-        identity: of the run that is asked for.
-        asked: its configuration as the user wrote it.
+        directory: the run directory.
+        identity: the identity of the run that is asked for.
+        asked: the configuration as the user wrote it.
 
     Returns:
-        The record of a run of the same identity, finished or to be continued; None for an empty directory.
+        The record of a run with the same identity, which is finished or to be continued; None for an empty
+        directory.
 
     Raises:
-        RunError: if another run is there.
+        RunError: if the directory holds another run, or a finished one without its weights.
     """
     record = read_record(directory)
     if record is None:
         return None
-    found = differences(record, identity, directory / "run.json")
-    if found == [OTHER_TOKENIZER] and not asked.data.tokenizer and not asked.model.init_from:
+    differing = differences(record, identity, directory / "run.json")
+    if differing == [OTHER_TOKENIZER] and not asked.data.tokenizer and not asked.model.init_from:
         raise RunError(
             f"{directory}: holds this run with a vocabulary that an older version made, by other rules; "
             f"choose another --out, or --fresh for a numbered sibling"
         )
-    if found:
+    if differing:
         raise RunError(
-            f"{directory}: holds another run ({'; '.join(found)}); "
+            f"{directory}: holds another run ({'; '.join(differing)}); "
             f"choose another --out, or --fresh for a numbered sibling"
         )
     if record.get("status") == "finished" and not (directory / WEIGHTS).is_file():
@@ -132,21 +135,19 @@ def claim(directory: Path, identity: Identity, asked: TrainConfig) -> dict[str, 
 
 
 class RunDirectory:
-    """A directory that this process trains into.
+    """The directory that a run is trained into. Rank 0 alone writes; at other ranks all methods do nothing.
 
     Args:
-        path: held by this process.
-        identity: of the run that is asked for.
-        plan: what is decided.
-        material: what is learned from.
+        path: the directory, which this process holds.
+        identity: the identity of the run that is asked for.
+        plan: what was decided.
+        material: the data and the tokenizer.
         ranks: the processes that train.
-        record: of the run that is continued, if one is.
-
-    A process that does not lead its ranks writes nothing.
+        record: the record of the run that is continued; None for a new run.
 
     Attributes:
-        identity: hash of the run's identity, as it began.
-        best: size and sha256 of the best weights, if there are any.
+        identity: the hash of the run's identity, as it was when the run began.
+        best: the size and sha256 of the best weights, at rank 0; None if there are none.
     """
 
     def __init__(
@@ -181,13 +182,21 @@ class RunDirectory:
         }
         if not self._writes:
             return
-        self.update("running")  # first: by it a next start knows the directory as a run's
+        self.update(
+            "running"
+        )  # comes first, because without run.json the next start would refuse the directory
         data = plan.config.data
         described = Description(plan.encoder, plan.task, data.max_length, data.long_texts)
         write_description(path, described, material.tokenizer)
 
     def open_log(self, keep: int, warn: Callable[[str], None]) -> None:
-        """Opens metrics.jsonl, of which so many bytes are of steps before the present one."""
+        """Opens metrics.jsonl.
+
+        Args:
+            keep: how many of its bytes to keep. What follows is about steps after the checkpoint, which are
+                made again.
+            warn: prints a warning if the file is shorter than that.
+        """
         if not self._writes:
             self._log = _NoLog()
             return
@@ -198,7 +207,7 @@ class RunDirectory:
 
     @property
     def log(self) -> files.LineLog | _NoLog:
-        """metrics.jsonl."""
+        """The open metrics.jsonl."""
         assert self._log is not None, "open_log comes first"
         return self._log
 
@@ -208,19 +217,20 @@ class RunDirectory:
             self._log.close()
 
     def keep_best(self, weights: dict[str, Tensor]) -> None:
-        """Writes model.safetensors."""
+        """Writes the best weights so far to model.safetensors."""
         if not self._writes:
-            self.best = None  # rank 0 knows
+            self.best = None  # after continuing, those of the checkpoint; only rank 0 knows the new ones
             return
         self.best = write_weights(self.path, weights)
 
     def save(self, state: State) -> float:
-        """Writes a checkpoint of the present moment; returns the seconds that it took."""
+        """Writes a checkpoint of the present moment, and returns the seconds that it took. Every rank has to
+        call this."""
         progress, clock = state.progress, state.clock
         begun = clock.run_seconds
         progress.seconds, progress.phase_seconds = begun, clock.phase_seconds
         progress.tokens, progress.rows, progress.log_seconds = clock.tokens, clock.rows, clock.log_seconds
-        self.log.sync()
+        self.log.sync()  # a checkpoint must not speak of lines that a power cut could still lose
         progress.log_bytes = self.log.size
         checkpoint.save(self.path, state, self.identity, self.best)
         cost = clock.run_seconds - begun
@@ -228,8 +238,8 @@ class RunDirectory:
         return cost
 
     def update(self, status: Status, **results: Any) -> None:
-        """Writes run.json with a new status and whatever is known by now; a finished run stays finished."""
-        # a second time, say, after Ctrl-C while the result is printed
+        """Writes run.json with a new status and the results so far. A finished run stays finished, for
+        example if an error comes while its result is printed."""
         if self._record["status"] == "finished" or not self._writes:
             return
         self._record |= {"status": status, **results}
@@ -238,8 +248,8 @@ class RunDirectory:
         files.write_json(self.path / "run.json", self._record)
 
     def discard(self) -> None:
-        """Removes what this process wrote, when nothing of it is of use; other files stay, and so does all of
-        a run that was continued."""
+        """Removes what this process wrote, if nothing of it is of use. Files of others stay. Of a run that
+        was continued everything stays, and run.json says that it was interrupted."""
         self.close_log()
         if not self._writes:
             return
@@ -254,7 +264,7 @@ class RunDirectory:
 
 
 class _NoLog:
-    """The log of a process that does not lead."""
+    """The log of a process that is not rank 0, and writes nothing."""
 
     size = 0
 
@@ -269,6 +279,7 @@ class _NoLog:
 
 
 def _listed(value: Any) -> list[Any]:
+    """Returns a list as it is, and an empty one for anything that run.json should not hold."""
     return value if isinstance(value, list) else []
 
 

@@ -1,9 +1,9 @@
-"""Training in a run directory until it ends in one of four ways, each of which leaves the directory in order.
+"""Training in a run directory, which is left in order however training ends. There are four ways.
 
-- It is finished: the record says so, and the checkpoints are gone.
-- Somebody asked for an end: a checkpoint of the last step is there, and the same command goes on.
-- It failed before anything was worth keeping: the directory is free for another attempt.
-- It failed later: what was kept stays, and the record says "interrupted".
+- The run is finished: its record says so, and the checkpoints are removed.
+- Somebody asked for an end: a checkpoint of the last step is written, and the same command continues the run.
+- The run failed before anything was worth keeping: the directory is free for another attempt.
+- The run failed later: what was kept stays, and the record says "interrupted".
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from custom_bert.training.state import State
 
 @contextmanager
 def session(state: State, run: RunDirectory, reporter: Reporter) -> Iterator[Requests]:
-    """Within, requests to end are noted and obeyed where the run can be continued.
+    """Within the block, requests to end are noted, and obeyed where the run can be continued from.
 
     Raises:
         KeyboardInterrupt: after Ctrl-C.
@@ -35,22 +35,23 @@ def session(state: State, run: RunDirectory, reporter: Reporter) -> Iterator[Req
             except signals.StopRequested:
                 reporter.stop()
                 _keep_for_later(state, run, reporter)
-        if requests.number:  # perhaps when all was done
+        if requests.number:  # also where the request came so late that the run is finished
             requests.obey()
     except (KeyboardInterrupt, SystemExit):
-        raise
+        raise  # everything is in order already, or a second request wants an end at once
     except BaseException as error:
         reporter.stop()
-        with suppress(WriteError):  # the first fault is the one to tell
+        with suppress(WriteError):  # on a full disk this fails too, and the first error is the one to report
             _keep_after(error, state, run)
         raise
 
 
 def _keep_for_later(state: State, run: RunDirectory, reporter: Reporter) -> None:
-    """After a request to end: says what is kept, and how it goes on; nothing is, before the first step."""
+    """Leaves the directory so that the same command continues the run, and prints how. Before the first step
+    nothing is kept."""
     progress = state.progress
     if progress.ended and state.saved != state.position:
-        # all that is left is to evaluate the best weights, which takes no moments
+        # all that is left is to evaluate the best weights, which needs no moments, so that zeros will do
         checkpoint.begin_moments(state.phase.model, state.phase.optimizer)
         run.save(state)
     if not (progress.phase or progress.step):
@@ -70,6 +71,8 @@ def _keep_for_later(state: State, run: RunDirectory, reporter: Reporter) -> None
 
 
 def _keep_after(error: BaseException, state: State, run: RunDirectory) -> None:
+    """Keeps what a failed run has to show. If that is nothing and the user can mend the fault, the directory
+    becomes free again."""
     worthless = state.progress.best_step == 0 and not checkpoint.exists(run.path)
     if isinstance(error, UserError) and worthless:
         run.discard()

@@ -1,4 +1,4 @@
-"""What changes while a run trains, and what the run has to show for it at any moment."""
+"""The state of a run: everything that changes while it trains."""
 
 from __future__ import annotations
 
@@ -18,42 +18,45 @@ from custom_bert.training.phases import Phase
 from custom_bert.training.ranks import Ranks
 
 SKIPPED_IN_A_ROW = 3
-"""Steps that are not finite, one after the other, after which training has diverged."""
+"""Training has diverged after this many consecutive steps whose loss or gradient is not finite."""
 
 SKIPPED_WHILE_SCALING = 20
-"""The same in fp16, whose loss scale starts at 65,536 and is halved at each such step."""
+"""The same number in fp16, where such steps are normal at first: the loss scale starts at 65,536, and each of
+them halves it."""
 
 
 class DivergedError(UserError):
-    """Training that more steps would not bring back."""
+    """Training has diverged, and more steps would not bring it back."""
 
 
 @dataclass(kw_only=True)
 class Progress:
-    """Where a run stands: plain numbers, which a checkpoint holds as they are.
+    """How far a run has come, in plain numbers, which a checkpoint holds as they are.
 
     Attributes:
-        phase: index of the present phase.
-        epochs_done: whole passes of the phase.
-        steps_done: optimizer steps of the pass after those.
-        step: optimizer steps of the phase.
-        epoch: passes of the phase.
-        seconds: of all phases, up to the moment of writing.
-        phase_seconds: of the present phase.
-        saving_seconds: of all phases, spent on writing checkpoints.
-        best_metric, best_step: of the best evaluation so far, whose weights the run directory holds.
+        phase: the index of the present phase.
+        epochs_done: the number of whole epochs of the phase that are done.
+        steps_done: the number of optimizer steps that are done of the epoch after those.
+        step: the number of optimizer steps of the phase that are done.
+        epoch: the number of epochs of the phase that are done, with a fraction.
+        seconds: the duration of the run, when the checkpoint was written.
+        phase_seconds: the duration of the present phase then.
+        saving_seconds: the seconds that all phases spent on writing checkpoints.
+        best_metric, best_step: the worth and the step of the best evaluation so far, whose weights the run
+            directory holds.
         evaluation_due: whether the last step is still to be evaluated.
-        next_evaluation: share of the phase before which there is no other, where they go by the time.
+        next_evaluation: the share of the phase at which the next evaluation is due, if evaluations go by
+            time.
         ended: whether the phase ends with the last step.
         falling: whether the learning rate of wsd has begun to fall.
-        skipped: steps of the phase whose loss or gradient was not finite.
-        skipped_in_a_row: of these, the last ones.
-        empty: steps of the phase that held no target.
-        halvings: how often batches are halved, for memory.
-        tokens, rows: of the steps since the last record of metrics.jsonl.
-        log_seconds: that these steps took.
-        log_bytes: length of metrics.jsonl.
-        scale, scale_steps: fp16's loss scale and how many steps it has held; 0 for other types.
+        skipped: the number of steps of the phase whose loss or gradient was not finite.
+        skipped_in_a_row: how many of the last steps were such steps.
+        empty: the number of steps of the phase that held no target.
+        halvings: how often batches are halved to fit into memory.
+        tokens, rows: the tokens and rows of the steps since the last record of metrics.jsonl.
+        log_seconds: the seconds that these steps took.
+        log_bytes: the length of metrics.jsonl.
+        scale, scale_steps: fp16's loss scale, and the number of steps since it changed; 0 for other types.
     """
 
     phase: int = 0
@@ -82,7 +85,7 @@ class Progress:
     scale_steps: int = 0
 
     def enter(self, phase: int) -> None:
-        """Begins another phase; what belongs to the whole run stays."""
+        """Begins another phase: resets everything but the numbers that belong to the whole run."""
         kept = {name: getattr(self, name) for name in ("seconds", "saving_seconds", "log_bytes", "halvings")}
         self.__init__(phase=phase, **kept)  # type: ignore[misc]
 
@@ -92,17 +95,17 @@ class State:
     """Everything that changes while training.
 
     Attributes:
-        model: what the run leaves: an encoder with the task's head.
-        phases: what is trained, in order.
+        model: the model that the run leaves: an encoder with the task's head.
+        phases: the phases of the run, in order.
         precision: autocast and loss scaling.
         ranks: the processes that train.
-        progress: where the run stands.
-        losses: of the steps since the last record of metrics.jsonl.
-        skips: of the last steps, whether each was left out; on the device until `count_skips` reads them.
-        saved: `position` of the checkpoint that was written or read last.
-        saved_in: its directory.
+        progress: how far the run has come.
+        losses: the losses of the steps since the last record of metrics.jsonl.
+        skips: whether each of the last steps was left out, on the device until `count_skips` reads them.
+        saved: the `position` of the checkpoint that was written or read last; None if there is none.
+        saved_in: the directory of that checkpoint.
         fused: whether layers are compiled.
-        clock: of the run.
+        clock: the clock of the run.
     """
 
     model: EncoderModel
@@ -119,21 +122,22 @@ class State:
 
     @property
     def phase(self) -> Phase:
-        """The present one."""
+        """The present phase."""
         return self.phases[self.progress.phase]
 
     @property
     def position(self) -> tuple[int, bool]:
-        """The step of the phase, and whether its evaluation is due: what `saved` is compared with."""
+        """The step of the phase, and whether its evaluation is due. If `saved` is the same, a checkpoint of
+        this moment exists."""
         return self.progress.step, self.progress.evaluation_due
 
     @property
     def device(self) -> torch.device:
-        """Of the model."""
+        """The device that the model is on."""
         return next(self.model.parameters()).device
 
     def kept(self) -> dict[str, Any]:
-        """What an unfinished run holds, for run.json."""
+        """Returns what run.json says of an unfinished run."""
         progress = self.progress
         return {
             "steps": progress.step,
@@ -142,7 +146,7 @@ class State:
         }
 
     def count_skips(self) -> None:
-        """Reads `skips`.
+        """Counts the steps in `skips`, which the host may have to wait for, and empties it.
 
         Raises:
             DivergedError: if too many steps in a row were left out.
@@ -159,13 +163,13 @@ class State:
         self.skips.clear()
 
     def left_out(self) -> list[str]:
-        """Messages for the end of a phase about steps that made no update, with the reason."""
+        """Returns messages for the end of a phase about steps that made no update, with the reason."""
         progress, name, lines = self.progress, f"{self.phase.name}ing", []
         of = f"of {progress.step:,} steps of {name}"
         if progress.skipped and self.precision.scaler.is_enabled():
             lines.append(f"{progress.skipped:,} {of} were left out while fp16's loss scale found its size")
         elif progress.skipped:
-            lines.append(f"{progress.skipped:,} {of} were left out: loss or gradient were no finite numbers")
+            lines.append(f"{progress.skipped:,} {of} were left out: loss or gradient were not finite")
         if progress.empty:
             lines.append(
                 f"{progress.empty:,} {of} had nothing to learn from: their texts hold no token that could be "
@@ -174,16 +178,17 @@ class State:
         return lines
 
     def finite(self, loss: float) -> float:
-        """The loss of an evaluation.
+        """Returns the loss of an evaluation as it is.
 
         Raises:
-            DivergedError: if it is not finite; the message says what is kept.
+            DivergedError: if the loss is not finite; the message says what is kept.
         """
         if not np.isfinite(loss):
             raise self._diverged(f"the loss is {loss} at step {self.progress.step:,}")
         return loss
 
     def _diverged(self, what: str) -> DivergedError:
+        """Makes the error that says what happened, what to do and what is kept."""
         best = self.progress.best_step
         kept = f"; the weights of step {best:,} are kept" if best else ""
         if self.saved_in is not None:

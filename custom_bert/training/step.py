@@ -16,19 +16,20 @@ from custom_bert.torch_internals import scale_next_step
 from custom_bert.training.ranks import Ranks, whole, without_exchange
 
 ALONE = Ranks()
-"""One process."""
+"""The ranks of a run in one process."""
 
 
 @dataclass(frozen=True)
 class StepResult:
-    """What a step measured, still on the device so that nothing waits for it.
+    """The measures of a step. Tensors are still on the device, so that the host does not wait for them.
 
     Attributes:
-        loss: mean over the step's targets.
-        grad_norm: of all gradients together, before clipping.
-        skipped: 1 where loss or norm is not finite, so that the step left weights and moments alone; else 0.
-        tokens, rows: of the step's batches, of all ranks.
-        empty: whether no batch of any rank held a target; then nothing was computed, and the loss is nan.
+        loss: the mean loss of the step's targets.
+        grad_norm: the norm of all gradients together, before clipping.
+        skipped: 1 if loss or norm is not finite, so that the step left weights and moments as they were; 0
+            otherwise.
+        tokens, rows: the number of tokens and of rows in the step's batches, of all ranks.
+        empty: whether no batch of any rank held a target. Then nothing was computed, and the loss is nan.
     """
 
     loss: Tensor
@@ -49,21 +50,21 @@ def train_step(
     clip_norm: float,
     ranks: Ranks = ALONE,
 ) -> StepResult:
-    """Forward and backward over the microbatches, clipping, and the update.
+    """Runs forward and backward passes over the microbatches, clips the gradients, and updates the weights.
 
-    The loss of every microbatch is divided by the count of the whole step, so that how examples are
-    divided among microbatches and ranks changes nothing but memory. Where the loss or the norm is not finite,
-    the update does nothing; the device decides that by itself, so that the host never waits for it. Nor is
-    there an update where the step holds no target, as in pretraining on texts without an ordinary token.
+    The loss of every microbatch is divided by the count of the whole step, so that the way in which examples
+    are divided among microbatches and ranks changes nothing but memory. If the loss or the norm is not
+    finite, the update does nothing; the device decides that, so that the host never waits for it. There is no
+    update either if the step holds no target, as in pretraining on texts without an ordinary token.
 
     Args:
-        model: maps a `Batch` to what the objective wants; of several ranks, as `Ranks.parallel` gives it.
-        optimizer: a fused one, which takes what the gradients are to be divided by, and whether to skip, as
-            tensors; its gradients are cleared afterwards.
-        microbatches: with targets, on the model's device.
+        model: maps a `Batch` to what the objective reads; with several ranks, what `Ranks.parallel` returned.
+        optimizer: a fused optimizer, which takes the gradients' divisor, and whether to skip the update, as
+            tensors. The gradients are cleared afterwards.
+        microbatches: batches with targets, on the model's device.
         objective: the loss.
         precision: autocast and loss scaling.
-        clip_norm: largest gradient norm.
+        clip_norm: the largest gradient norm.
         ranks: the processes that take part.
     """
     own = [batch for batch in microbatches if not batch.stands_in]
@@ -72,7 +73,8 @@ def train_step(
     if ranks.world > 1:
         total, all_tokens, all_rows = ranks.totals(float(total), tokens, rows)
         tokens, rows = int(all_tokens), int(all_rows)
-    if isinstance(total, float) and total == 0:  # a mean over nothing is no number
+    # a mean over nothing is no number; a total on a device is not looked at, which would wait for the device
+    if isinstance(total, float) and total == 0:
         nothing = torch.zeros((), device=own[0].input_ids_T.device if own else None)
         return StepResult(nothing / 0, nothing, nothing, tokens, rows, empty=True)
     losses = []
@@ -83,7 +85,7 @@ def train_step(
             loss = objective.loss_sum(output, targets_of(batch)) / total
             if batch.stands_in:
                 loss = 0 * loss
-            # gradients become the mean over the ranks, and shall be the sum
+            # the exchange takes the mean of the ranks' gradients, and their sum is needed
             precision.scaler.scale(loss * ranks.world).backward()  # type: ignore[no-untyped-call]
         losses.append(loss.detach())
     loss = ranks.total(torch.stack(losses).sum())
@@ -99,6 +101,6 @@ def train_step(
 
 
 def targets_of(batch: Batch) -> Targets:
-    """What is to be predicted of a batch that trains."""
+    """Returns the targets of a batch for training, which has some."""
     assert batch.targets is not None, "training needs targets"
     return batch.targets

@@ -11,19 +11,21 @@ from custom_bert.models.encoder import Encoder
 from custom_bert.training.plan import Material, RunPlan
 
 WORTH = 0.9
-"""Share of the table from which on training the whole of it is simpler."""
+"""If more than this share of the table occurs, all of it is trained: leaving the rest out would save
+little."""
 
 TEXTS = 4096
-"""Texts that are looked through at a time."""
+"""How many texts are looked through at a time."""
 
 
 def train_tokens_in_use(
     encoder: Encoder, plan: RunPlan, material: Material, say: Callable[[str], None]
 ) -> None:
-    """Leaves the vectors of other tokens out of gradients and optimizer, where there are enough of them.
+    """Leaves the vectors of tokens that do not occur out of gradients and optimizer, if there are enough of
+    them.
 
-    They would not move: no text gives them a gradient, and token vectors do not decay. Predicting masked
-    tokens gives one to every vector, so that a run that does so trains all of them.
+    They would not move anyway: no text gives them a gradient, and token vectors do not decay. A run that
+    predicts masked tokens trains all vectors, because the prediction gives each of them a gradient.
     """
     table = encoder.embeddings.token
     masks = plan.config.optim.pretrain_epochs or plan.task.predicts_tokens
@@ -40,8 +42,8 @@ def train_tokens_in_use(
 
 
 def tokens_in_use(material: Material, vocab_size: int, most: int) -> np.ndarray | None:
-    """(U,) rising int64 ids of the tokens of the training texts, special tokens included; None if there are
-    more than `most`, which a look at the first texts mostly tells."""
+    """Returns (U,) rising int64 ids of the tokens that occur in the training texts, and of the special
+    tokens. Returns None if there are more than `most`, for which the first texts are mostly enough."""
     used_V = np.zeros(vocab_size, dtype=bool)
     used_V[[*material.tokenizer.special_ids, material.tokenizer.pad_id]] = True
     store, rows = material.train.store, material.train.rows_N.tolist()

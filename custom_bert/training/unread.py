@@ -1,4 +1,4 @@
-"""Settings that the user has made and that a run does not read."""
+"""Warnings about settings that the user has set and that have no effect in a run."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from custom_bert.tasks.task import Task
 
 
 def unread_settings(asked: TrainConfig, config: TrainConfig, task: type[Task], source: Source) -> list[str]:
-    """One line for each, with the reason.
+    """Returns one line for each setting without effect, with the reason.
 
     Args:
         asked: the configuration as the user wrote it.
-        config: with what was decided.
-        task: that is learned.
-        source: of the data.
+        config: the configuration with what was decided.
+        task: the task that is learned.
+        source: the data.
     """
     padded, model, given = config.batch.plan == "padded", config.model, configuration.to_flat(asked)
     local, rotary = bool(model.local_attention), model.position == "rope"
@@ -33,6 +33,7 @@ def unread_settings(asked: TrainConfig, config: TrainConfig, task: type[Task], s
         **source.unread_settings(),
         **dict.fromkeys(task.unread, f"task is {task.name}"),
     }
+    # a value that is the default may not be the user's, so that it is no reason to warn
     defaults = configuration.to_flat(TrainConfig())
     return [
         f"{name} {given[name]} has no effect: {reason}"
@@ -42,6 +43,7 @@ def unread_settings(asked: TrainConfig, config: TrainConfig, task: type[Task], s
 
 
 def _lowercase_elsewhere(config: TrainConfig) -> str:
+    """Returns why `data.lowercase` is not read; the empty string if it is."""
     if config.model.init_from:
-        return f"the tokenizer of {config.model.init_from} says so itself"
-    return "a tokenizer.json says so itself" if str(config.data.tokenizer or "").endswith(".json") else ""
+        return f"the tokenizer of {config.model.init_from} decides that"
+    return "a tokenizer.json decides that" if str(config.data.tokenizer or "").endswith(".json") else ""

@@ -1,4 +1,5 @@
-"""The vocabulary of a run: the checkpoint's, one that the user names, or one trained on the texts."""
+"""The vocabulary of a run that starts from random weights: one that the user names, or one trained on the
+texts."""
 
 from __future__ import annotations
 
@@ -21,7 +22,19 @@ from custom_bert.rules.decisions import Decisions
 def decide_tokenizer(
     todo: Decisions, text: VocabularyText, cache: Cache, say: Callable[[str], None]
 ) -> TextTokenizer:
-    """The tokenizer that the user names, an earlier run's of the same text, or a new one."""
+    """Returns the tokenizer that the user names; else one that is trained on the text, or was by an earlier
+    run. Decides `model.vocab_size`.
+
+    Args:
+        todo: the decisions.
+        text: the training text.
+        cache: keeps trained vocabularies between runs.
+        say: prints a line about what takes time.
+
+    Raises:
+        ConfigError: if the user's tokenizer has another size than `model.vocab_size`.
+        DataError: if the user's tokenizer cannot be read.
+    """
     data = todo.config.data
     if data.tokenizer:
         tokenizer = load_tokenizer(data.tokenizer, lowercase=data.lowercase)
@@ -42,7 +55,7 @@ def decide_tokenizer(
     identity = f"{RULES} {text.sha256} {wanted} {data.lowercase}"
     name = hashlib.sha256(identity.encode()).hexdigest()[:32] + ".json"
 
-    @functools.cache  # once, in however many places it cannot be kept
+    @functools.cache  # the cache asks again for each place where it cannot keep the result
     def trained() -> TextTokenizer:
         read = text.characters // sample_stride(text.characters)
         share = f"{read:,} of {text.characters:,} characters of the texts"
@@ -63,20 +76,23 @@ def decide_tokenizer(
 
 
 TOKENIZERS = "tokenizers"
-"""The cache's folder of trained vocabularies."""
+"""The name of the cache's folder of trained vocabularies."""
 
 
 def _kept(tokenizer: TextTokenizer, path: Path) -> TextTokenizer:
+    """Writes a tokenizer into the cache, and returns it."""
+    # the hash comes first: an interruption leaves a hash without a tokenizer, which counts as nothing
     files.write_text(path.with_suffix(".sha256"), tokenizer.sha256)
     files.write_text(path, tokenizer.to_json())
     return tokenizer
 
 
 def _cached(path: Path) -> TextTokenizer | None:
+    """Returns a tokenizer of the cache; None if there is none, or if it is damaged."""
     try:
         if not path.is_file():
             return None
-        found, written = load_tokenizer(path), path.with_suffix(".sha256").read_text(encoding="utf-8")
+        tokenizer, written = load_tokenizer(path), path.with_suffix(".sha256").read_text(encoding="utf-8")
     except (DataError, OSError, UnicodeDecodeError):
-        return None  # damaged; it is made again
-    return found if found.sha256 == written else None
+        return None  # damaged: it is trained again
+    return tokenizer if tokenizer.sha256 == written else None

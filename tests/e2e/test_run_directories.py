@@ -18,6 +18,7 @@ from custom_bert import Classifier, train_model
 from custom_bert.cli import main
 from custom_bert.errors import RunError, UserError, WriteError
 from custom_bert.model_files.native import write_weights
+from custom_bert.training.log import Reporter
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -95,6 +96,17 @@ def test_names_of_files_may_be_any_bytes(data: Path, tmp_path: Path) -> None:
     assert [one.code for one in said] == [0] * 5, said
     assert os.fsencode(run) + b": this run is finished" in said[1].out
     assert json.loads((run / "run.json").read_text())["config"]["out"] == str(run)
+
+
+def test_the_settings_that_a_record_holds_train_the_same_weights_again(run: Path, tmp_path: Path) -> None:
+    """Then nothing is left to decide, and nothing to say about it."""
+    record = json.loads((run / "run.json").read_text())
+    attention = next(one["value"] for one in record["choices"] if one["name"] == "runtime.attention")
+    given = {**record["config"], "runtime.attention": attention, "out": str(tmp_path / "again")}
+    train_model(given, reporter=Reporter(verbose=True))
+    assert json.loads((tmp_path / "again" / "run.json").read_text())["choices"] == []
+    again, first = ((path / "model.safetensors").read_bytes() for path in (tmp_path / "again", run))
+    assert again == first
 
 
 def test_metrics_say_what_is_promised(run: Path) -> None:

@@ -106,7 +106,7 @@ def test_positions_limit_the_length(data: Path, published: Path) -> None:
 @pytest.mark.parametrize(
     ("setting", "value", "told"),
     [
-        ("model.norm", "post", "model.norm post: .* has pre, and renaming tensors cannot change"),
+        ("model.norm", "post", "model.norm post: .* has pre, and a trained architecture cannot be changed"),
         ("model.hidden_size", 64, "model.hidden_size 64: .* has 32"),
         ("model.num_hidden_layers", 2, "model.num_hidden_layers 2: .* has 3"),
         ("model.hidden_act", "relu", "model.hidden_act relu: .* has gelu"),

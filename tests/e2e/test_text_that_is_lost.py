@@ -170,7 +170,7 @@ def test_steps_that_were_skipped_are_told_with_their_reason(
     monkeypatch.setattr(fit, "step_within_memory", step)
     train_model(settings(write_data(tmp_path / "data"), tmp_path / "run"))
     out = capsys.readouterr().out
-    assert "warning: 2 of " in out and "were left out: loss or gradient were no finite numbers" in out
+    assert "warning: 2 of " in out and "were left out: loss or gradient were not finite" in out
 
 
 def test_running_text_that_the_vocabulary_does_not_know_is_one_line(tmp_path: Path) -> None:

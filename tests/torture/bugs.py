@@ -51,8 +51,8 @@ BUGS = (
     Bug(
         "hashes are not compared",
         "training/manifest.py",
-        "if found != size or files.sha256_of(stream) != digest:",
-        "if found != size:",
+        "if true_size != size or files.sha256_of(stream) != digest:",
+        "if true_size != size:",
         f"{QUICK} -k A6",
     ),
     Bug(
@@ -65,7 +65,7 @@ BUGS = (
     Bug(
         "dropout begins anew",
         "training/checkpoint.py",
-        '    torch.set_rng_state(found["random.cpu"])\n',
+        '    torch.set_rng_state(generators["random.cpu"])\n',
         "    pass\n",
         f"{QUICK} -k A9",
     ),

@@ -46,6 +46,23 @@ def test_a_request_that_another_process_noted_comes_here_too(monkeypatch: pytest
         signal.signal(signal.SIGTERM, before)
 
 
+def test_a_request_that_comes_while_processes_agree_is_obeyed_before_the_next_item() -> None:
+    """Ranks wait for each other in the agreement, so that most requests come there."""
+    requests, asked = signals.Requests(), list[int]()
+
+    def agreed(number: int) -> int:
+        asked.append(number)
+        if len(asked) == 2:
+            requests.note(signal.SIGTERM)  # too late for this agreement, in which all ranks go on
+        return number
+
+    items = requests.between([1, 2, 3], agreed)
+    assert [next(items), next(items)] == [1, 2]
+    with pytest.raises(signals.StopRequested):
+        next(items)
+    assert asked == [0, 0, signal.SIGTERM] and requests.number == signal.SIGTERM
+
+
 def test_a_second_request_ends_at_once() -> None:
     code = (
         "import os, signal, time\n"

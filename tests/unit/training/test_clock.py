@@ -2,9 +2,12 @@
 
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+from training_runs import built, ready, settings, write_data
 
+from custom_bert.training import build
 from custom_bert.training.clock import Clock
 
 
@@ -61,3 +64,11 @@ def test_what_earlier_processes_took_counts() -> None:
     clock.set_run(100.0)
     clock.begin_phase(30.0)
     assert 100 <= clock.run_seconds < 101 and 30 <= clock.phase_seconds < 31 and clock.trained == 0
+
+
+def test_the_time_of_a_run_includes_its_first_token_vectors(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(build, "start_from_cooccurrences", lambda *_: time.sleep(0.3))
+    config = settings(write_data(tmp_path / "data"), None, **{"optim.embedding_init": "ppmi"})
+    assert built(ready(config)).clock.run_seconds >= 0.3
