@@ -213,7 +213,8 @@ class OptimConfig:
     """Share of the target's probability that is spread over all classes. Try 0.1 if some labels are wrong."""
     class_weights: Literal["none", "balanced"] = "none"
     """none: every example weighs the same. balanced: every class weighs the same, so that rare classes are
-    learned better. An example then weighs examples / (classes x examples of its class)."""
+    learned better. An example then weighs examples / (classes x examples of its class). In multi_label, the
+    texts that have a class weigh as much in all as those that do not have it."""
     metric: Metric | None = None
     """Measure on the validation data by which the best weights are chosen. classification has accuracy and,
     for classes of very different size, macro_f1. multi_label has micro_f1, macro_f1 and exact_match.

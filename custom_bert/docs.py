@@ -70,7 +70,7 @@ def _section(section: Section) -> list[str]:
     title = "Run" if section.title == "run" else f"`{section.title}`: {section.about}"
     lines = [f"## {title}", "", "| setting | type | default | meaning |", "|---|---|---|---|"]
     for option in section.options:
-        default = f"`{option.default}`" if option.default is not None else "None"
+        default = f"`{as_words(option.default)}`" if option.default is not None else "None"
         lines.append(_row(f"`{option.name}`", in_words(option.type), default, option.text))
     return [*lines, ""]
 

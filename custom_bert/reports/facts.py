@@ -23,9 +23,7 @@ def trained_on(record: dict[str, Any]) -> str:
 
 def kept_by(record: dict[str, Any]) -> str:
     """Returns what `best_metric` of the record measures, by which the kept weights were chosen."""
-    if "documents" in record.get("data", {}):  # the lower the perplexity, the better
-        return "1 / perplexity"
-    return str(record["config"]["optim.metric"])
+    return str(record.get("kept_by", "metric"))  # records of earlier versions do not name it
 
 
 def reasons(record: dict[str, Any]) -> dict[str, str]:

@@ -324,6 +324,10 @@ class MaskedLanguageModelling(Task):
 
     # Measuring
 
+    def kept_by(self, config: ResolvedConfig) -> str:
+        """Returns what `worth` is, in words."""
+        return "1 / perplexity"
+
     def worth(self, measured: Measured, config: ResolvedConfig) -> float:
         """Returns 1 / perplexity, since a low perplexity is good."""
         return 1 / measured.numbers["perplexity"]

@@ -183,7 +183,7 @@ class MultiLabel(LabelledTask):
     measures: ClassVar[tuple[str, ...]] = ("micro_f1", "macro_f1", "exact_match")
     model_class: ClassVar[type[SequenceClassifier]] = ThresholdClassifier
     choosing_share: ClassVar[float] = CHOOSING_SHARE
-    card_title: ClassVar[str] = "A text classifier that gives any number of labels"
+    card_title: ClassVar[str] = "A multi-label text classifier"
     problem_type: ClassVar[str] = "multi_label_classification"
 
     @classmethod

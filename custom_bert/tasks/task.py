@@ -214,8 +214,8 @@ class Task(ABC):
 
     # Measuring
 
-    def metric(self, config: ResolvedConfig) -> str:
-        """Returns the name of the measure by which the best weights are chosen, for people."""
+    def kept_by(self, config: ResolvedConfig) -> str:
+        """Returns what `worth` is, in words; run.json holds it."""
         return config.optim.metric
 
     @abstractmethod

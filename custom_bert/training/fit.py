@@ -259,7 +259,7 @@ class Fit:
         progress.evaluation_due = False
         stale = progress.step - progress.best_step
         if optim.patience and stale >= optim.patience and not progress.ended:
-            metric = words_of(self.plan.task.metric(self.plan.config))
+            metric = words_of(self.plan.config.optim.metric)
             self.reporter.say(f"stopped: {metric} has not improved for {stale:,} steps")
             progress.ended = True
 

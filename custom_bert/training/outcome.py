@@ -142,7 +142,7 @@ def finish(
     )
     if state.ranks.leads:
         checkpoint.discard(run.path)
-    metric = words_of(plan.task.metric(plan.config))
+    metric = words_of(plan.config.optim.metric)
     for line in (
         "",
         *evaluation.lines(),

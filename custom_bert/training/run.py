@@ -176,6 +176,7 @@ class RunDirectory:
             "identity": begun,
             "config": configuration.to_flat(plan.config),
             "choices": [asdict(choice) for choice in plan.choices],
+            "kept_by": plan.task.kept_by(plan.config),
             "data": material.description(),
             "encoder": asdict(plan.encoder),
             "machine": machine.description(plan.device) | {"ranks": ranks.world},

@@ -158,11 +158,6 @@ COMMAND_LINES: dict[str, tuple[str, int, str]] = {
         64,
         "unknown option --lr (did you mean --optim.lr?); see custom-bert train --help",
     ),
-    "an option by its older name": (
-        "train DIR --emb-dim 64",
-        64,
-        "unknown option --emb-dim (did you mean --model.hidden-size?); see custom-bert train --help",
-    ),
     "an option's choice that is none": (
         "train DIR --model.size=huge",
         64,
@@ -277,3 +272,9 @@ def test_an_older_name_is_told_before_a_fault(command: Command) -> None:
         "DIR/c.json: 'num_epochs' is read as 'optim.epochs'\n"
         "DIR/c.json: 'emb_dim' is read as 'model.hidden_size'\n"
     )
+
+
+def test_an_option_by_its_older_name_is_read_with_a_note(command: Command) -> None:
+    code, out, err = command("train DIR --emb-dim wide")
+    assert (code, faults(err)) == (64, ["--model.hidden-size: expected a whole number, got 'wide'"])
+    assert out == "--emb-dim is read as --model.hidden-size\n"

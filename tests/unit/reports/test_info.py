@@ -47,9 +47,8 @@ def test_a_finished_run_tells_every_measure_that_it_has(validation: dict[str, An
 
 
 @pytest.mark.parametrize(
-    ("data", "words"), [({"train_examples": 3}, "macro_f1"), ({"documents": 3}, "1 / perplexity")]
+    ("named", "words"), [({"kept_by": "1 / perplexity"}, "1 / perplexity"), ({}, "metric")]
 )
-def test_an_unfinished_run_tells_by_what_its_weights_were_kept(data: dict[str, int], words: str) -> None:
-    config = {"optim.metric": "macro_f1"}
-    lines = info_lines({**ENDED, "best_metric": 0.125, "config": config, "data": data})
+def test_an_unfinished_run_tells_by_what_its_weights_were_kept(named: dict[str, str], words: str) -> None:
+    lines = info_lines({**ENDED, "best_metric": 0.125, **named})
     assert f"kept        weights of step 30 of 52, {words} 0.1250" in lines
