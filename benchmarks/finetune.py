@@ -1,4 +1,4 @@
-"""How accurate, fast and large is fine-tuning a trained encoder, against Hugging Face's Trainer?
+"""How accurate, fast and large is fine-tuning a pretrained encoder, against Hugging Face's Trainer?
 
     python benchmarks/finetune.py --checkpoint DIR --data FOLDER --sets trec banking77 sst2:10000
 
@@ -30,7 +30,7 @@ from custom_bert.bench.measure import (
 )
 from custom_bert.bench.sets import lines, sample
 
-QUESTION = "Fine-tuning a trained encoder, against Hugging Face's Trainer at its best"
+QUESTION = "Fine-tuning a pretrained encoder, against Hugging Face's Trainer at its best"
 SIDES = ("ours", "hf")
 BATCH = 32
 

@@ -425,7 +425,7 @@ def six() -> list[str]:
         sides = learning.get(name, {}).values()
         accuracies = [f"{statistics.median(100 * one for one in side['accuracy']):.1f} %" for side in sides]
         bought = brought(f"AG News lengths: alone: {name}")
-        rows.append([name, setting, before, *bought, result or " against ".join(accuracies)])
+        rows.append([name, setting, before, *bought, result or f"accuracy {' against '.join(accuracies)}"])
         if name == "flash attention":
             bought = brought(f"8,192 tokens each: alone: {name}")
             rows.append(["flash attention, 8,192 tokens", "", "", *bought, "same gradients"])

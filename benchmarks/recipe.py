@@ -198,7 +198,7 @@ def main() -> None:
             "model.hidden_size": width,
             "model.num_hidden_layers": layers,
         }
-        rate, _ = pretrain_learning_rate(width, trained=False)
+        rate, _ = pretrain_learning_rate(width, pretrained=False)
         for seed in range(options.seeds):
             for side in sides:
                 about = dict(SIDES[side])

@@ -4,7 +4,7 @@ The rows of a batch are one long list of tokens, which its `Layout` (layout.py) 
 one description covers three ways of batching:
 
 - padded, the legacy way: one block, every slot max_length long;
-- near-equal lengths: a few blocks, next to no padding;
+- near-equal lengths (`uniform_length`): a few blocks of one length each, next to no padding;
 - packed: sequences in any order, mostly a block each, no padding.
 
 Shapes: T rows (tokens, padding, filler), N sequences.
@@ -55,7 +55,8 @@ class Targets:
     """What a model has to predict. Only the task knows what the values mean (`custom_bert.tasks`).
 
     Attributes:
-        values: (N, ...) for the texts, as the index of each text's class; or (M, ...) for single rows.
+        values: one for each text of the batch, as the index of its class; or (M, ...), one for each of M
+            rows.
         rows_M: (M,) int64, the rows that the values belong to; None if they belong to the texts.
     """
 

@@ -33,9 +33,6 @@ LongTexts = Literal["head", "head_tail", "windows"]
 TaskName = Literal["classification", "multi_label", "masked_lm"]
 Schedule = Literal["cosine", "linear", "wsd"]
 
-KERNELS_WITH_DROPOUT: tuple[Kernel, ...] = ("naive", "matmul", "dense")
-"""The attention kernels that can drop attention weights. The others have no such operation."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class DataConfig:
@@ -79,7 +76,8 @@ class DataConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig:
-    """The encoder. With `model.init_from`, what is left open here is as the pretrained encoder has it."""
+    """The encoder. With `model.init_from`, settings that are left open take the pretrained encoder's
+    values."""
 
     init_from: str | None = None
     """A pretrained encoder to start from: a directory in Hugging Face's layout (bert, roberta, distilbert,
@@ -144,11 +142,12 @@ class BatchConfig:
     packed puts texts of any length one after the other, without padding. padded pads random texts to
     `data.max_length`, as the original BERT does, and is slow. None takes the preset's value."""
     token_budget: int | None = None
-    """Largest number of tokens of a batch, padding included, for uniform_length and packed. A larger one
-    takes more memory and makes fewer steps. None goes by the amount of data and the memory."""
+    """For uniform_length and packed: the number of tokens, padding included, up to which a batch is filled. A
+    longer text has a batch of its own. A larger number takes more memory and makes fewer steps. None goes by
+    the amount of data and the memory."""
     batch_size: int | None = None
-    """For padded: the number of texts of a batch; None takes 32. For the other plans: the largest number of
-    texts of a batch; None sets no limit."""
+    """Largest number of texts of a batch. padded fills every batch to this number, and None takes 32. The
+    other plans fill by `batch.token_budget`, and None sets no limit."""
     accumulation: int = 1
     """Number of batches whose gradients are summed for one optimizer step. Raise it, and lower
     `batch.token_budget`, if a batch does not fit into memory."""
@@ -194,7 +193,7 @@ class OptimConfig:
     decay: float = 0.2
     """For wsd: the share of all steps during which the learning rate falls, as 1 - sqrt (Haegele et al. 2024,
     arXiv 2405.18392). masked_lm keeps the encoder from before the fall in stable/, with the optimizer's
-    moments. Training can go on from there, or fall again, by `model.init_from`."""
+    moments. A new run can continue from it by `model.init_from`."""
     weight_decay: float | None = None
     """AdamW's decoupled decay of matrices; biases, norms and embeddings have none. None takes the preset's
     value."""
@@ -220,10 +219,11 @@ class OptimConfig:
     for classes of very different size, macro_f1. multi_label has micro_f1, macro_f1 and exact_match.
     masked_lm has perplexity. None takes the first of these."""
     eval_every: int | None = None
-    """Number of optimizer steps between two evaluations. None evaluates once an epoch, but 10 to 20 times in
-    a run (4 to 20 times for a pretrained encoder). Where that would take more than a fifth of the time, it
-    evaluates less often, but at least four times. For masked_lm, evaluations take about a twentieth of the
-    time. With `optim.max_minutes`, evaluations are spread over the time instead of the steps."""
+    """Number of optimizer steps between two evaluations. None evaluates once an epoch, but at least 10
+    and at most 20 times in a run (from a pretrained encoder at least 4 times). If that took more than a fifth
+    of the time, it evaluates less often, but at least 4 times. For masked_lm, evaluations take about a
+    twentieth of the time. With `optim.max_minutes`, evaluations are spread over the time instead of the
+    steps."""
     patience: int | None = None
     """Stop when `optim.metric` has not improved for this many optimizer steps. None never stops early."""
     max_minutes: float | None = None
@@ -234,7 +234,8 @@ class OptimConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class RuntimeConfig:
-    """The machine. Nothing here changes what is learned, beyond rounding."""
+    """The machine. These settings change speed and memory, and results by rounding and the draws of
+    dropout."""
 
     device: Literal["cpu", "cuda", "mps"] | None = None
     """Where to train. None takes cuda if there is a CUDA device, else cpu. mps is refused, since it is not
@@ -245,12 +246,13 @@ class RuntimeConfig:
     machine computes in hardware. If bf16 would compute wrong numbers on a CPU, since OpenMP gives fewer
     threads than torch counts on, fp32 is taken, and a line says so."""
     attention: Kernel | None = None
-    """Kernel that computes attention. All kernels give the same result up to rounding, so set it only to
-    compare their speed. None takes the preset's value, or goes by batch layout, device and precision."""
+    """Kernel that computes attention. Without attention dropout all kernels give the same result up to
+    rounding, so set it only to compare their speed. None takes the preset's value, or goes by batch layout,
+    device and precision."""
     skip_unread: bool | None = None
     """Whether the last layer leaves out what only unread rows need. With cls pooling only the first token of
-    a text is read, and in language modelling only hidden tokens are. The result is the same with less work.
-    None takes the preset's value."""
+    a text is read, and in language modelling only hidden tokens are. That is less work, and without
+    dropout the result is the same. None takes the preset's value."""
     compile: bool | None = None
     """Whether torch.compile fuses operations. None takes False: it did not pay on CPUs, and on CUDA it is not
     measured. The first step takes longer with it."""

@@ -11,7 +11,8 @@ import types
 import typing
 from typing import Any, Literal, get_args, get_origin
 
-from custom_bert.config import KERNELS_WITH_DROPOUT, TrainConfig, field_types, to_flat
+from custom_bert.attention_kernels import KERNELS, with_dropout
+from custom_bert.config import TrainConfig, field_types, to_flat
 from custom_bert.errors import did_you_mean, shown
 
 
@@ -191,10 +192,10 @@ def check(config: TrainConfig) -> list[str]:
         )
     if model.size and (model.hidden_size or model.num_hidden_layers):
         faults.append("model.size and model.hidden_size / num_hidden_layers exclude each other")
-    if model.attention_dropout and runtime.attention and runtime.attention not in KERNELS_WITH_DROPOUT:
+    if model.attention_dropout and runtime.attention and not KERNELS[runtime.attention].drops_weights:
         faults.append(
             f"model.attention_dropout: the {runtime.attention} kernel has no dropout; "
-            f"set it to 0 or runtime.attention to naive, matmul or dense"
+            f"set it to 0 or runtime.attention to {with_dropout()}"
         )
     if model.attention_dropout and config.batch.plan == "packed" and runtime.attention is None:
         faults.append(
@@ -213,6 +214,6 @@ def check(config: TrainConfig) -> list[str]:
         )
     if runtime.precision == "fp16" and runtime.device == "cpu":
         faults.append("runtime.precision: fp16 is 10 x slower than fp32 on a CPU; use bf16 or fp32")
-    if runtime.attention == "varlen" and runtime.device == "cpu":
-        faults.append("runtime.attention: varlen needs a CUDA device; use grouped on a CPU")
+    if runtime.attention and KERNELS[runtime.attention].needs_flash and runtime.device == "cpu":
+        faults.append(f"runtime.attention: {runtime.attention} needs a CUDA device; use grouped on a CPU")
     return faults

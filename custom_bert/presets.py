@@ -31,7 +31,8 @@ class EncoderConfig:
     """The architecture of an encoder and the form of its classification head."""
 
     preset: Preset
-    """The preset that it came from, which names the Hugging Face family that it exports to."""
+    """The preset that it came from, or that is nearest to it. `model_files.families` says what it exports
+    to."""
     vocab_size: int
     hidden_size: int
     num_hidden_layers: int

@@ -85,7 +85,8 @@ def write_run(directory: Path, labels: Sequence[str] = ("bad", "good")) -> Path:
 
     from custom_bert.config import ModelConfig
     from custom_bert.data.tokenizer_files import from_vocab
-    from custom_bert.model_files.native import Description, write_description, write_weights
+    from custom_bert.model_files.description import Description, write_description
+    from custom_bert.model_files.native import write_weights
     from custom_bert.models.heads import SequenceClassifier
     from custom_bert.presets import encoder_config
     from custom_bert.tasks.classification import Classification

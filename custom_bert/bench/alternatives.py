@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from custom_bert import machine
+from custom_bert.attention_kernels import KERNELS, REFERENCE
+from custom_bert.config import Kernel
 
 
 @dataclass(frozen=True)
@@ -43,11 +45,10 @@ def alternatives(taken: Mapping[str, Any], device: str) -> list[Alternative]:
         device: "cpu" or "cuda".
     """
     on_gpu, budget, plan = device == "cuda", taken["batch.token_budget"], taken["batch.plan"]
-    flash = ("varlen",) if plan == "packed" else ()
     half = ("bf16",) if on_gpu or machine.has_cpu_bf16() else ()
     threads = taken["runtime.threads"]
     values: dict[str, Sequence[Any]] = {
-        "runtime.attention": ("dense", "grouped", *flash) if on_gpu else ("matmul", "dense", "grouped"),
+        "runtime.attention": _kernels(on_gpu=on_gpu, packed=plan == "packed"),
         "runtime.precision": (*half, "fp16") if on_gpu else (*half, "fp32"),
         "runtime.compile": (True, False),
         "runtime.threads": () if on_gpu or threads < 2 else (threads // 2,),
@@ -61,4 +62,15 @@ def alternatives(taken: Mapping[str, Any], device: str) -> list[Alternative]:
         for name, some in values.items()
         for value in some
         if value != taken[name]
+    ]
+
+
+def _kernels(*, on_gpu: bool, packed: bool) -> list[Kernel]:
+    """Returns the attention kernels that run on the device, without the reference."""
+    return [
+        name
+        for name, traits in KERNELS.items()
+        if name != REFERENCE
+        and not (on_gpu and traits.cpu_only)
+        and (not traits.needs_flash or (on_gpu and packed))
     ]

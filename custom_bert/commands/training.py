@@ -68,7 +68,7 @@ class Train(_Training):
 
 @dataclass(frozen=True, kw_only=True)
 class Pretrain(_Training):
-    """Pretrain an encoder on running text, or adapt a trained encoder to it."""
+    """Pretrain an encoder on running text, or adapt a pretrained encoder to it."""
 
     texts: Annotated[tuple[str, ...], Mark(word="TEXT", positional=True, path=True)] = ()
     """Files of UTF-8 text (.txt, .txt.gz, .txt.zst), or folders of such files. A line is a paragraph, and a

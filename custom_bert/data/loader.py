@@ -1,7 +1,7 @@
 """Builds batches by a plan, and prepares them ahead in one thread.
 
-It is a thread and never a process, because the user's script of three lines has no main guard, and a spawned
-process would run it again. An error in the thread is raised where the batch is asked for.
+It is a thread and never a process. A spawned process would import the user's script again, and a script of
+three lines has no `if __name__ == "__main__"`. An error in the thread is raised where the batch is asked for.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A trained encoder that turns texts into vectors.
+"""A pretrained encoder that turns texts into vectors.
 
 Shapes: N texts, D width of the encoder.
 """
@@ -59,7 +59,7 @@ def _ready(lists: Iterable[list[str]]) -> Iterator[list[str]]:
 
 
 class Embedder:
-    """A trained encoder that turns texts into vectors. It computes in fp32.
+    """A pretrained encoder that turns texts into vectors. It computes in fp32.
 
     Args:
         pretrained: the encoder; use `Embedder.load` for a directory.

@@ -25,14 +25,9 @@ from torch import Tensor
 from custom_bert.config_values import coerce
 from custom_bert.data.tokenizer import TextTokenizer
 from custom_bert.errors import RunError
+from custom_bert.model_files.description import FORMATS
 from custom_bert.model_files.families import FAMILIES
-from custom_bert.model_files.native import (
-    FORMATS,
-    MOMENTS,
-    MOMENTS_RATE,
-    check_size,
-    load_model,
-)
+from custom_bert.model_files.native import MOMENTS, MOMENTS_RATE, check_size, load_model
 from custom_bert.model_files.published_files import LARGEST_WEIGHTS, WEIGHTS, read, read_json, read_weights
 from custom_bert.model_files.published_tokenizer import read_tokenizer
 from custom_bert.model_files.tables import Family, Keys, correspondence, from_hugging_face
@@ -60,7 +55,7 @@ RESIZE = "in transformers, model.resize_token_embeddings(len(tokenizer)) gives i
 
 @dataclass(frozen=True)
 class Pretrained:
-    """A trained encoder, as the start of training.
+    """A pretrained encoder, as the start of training.
 
     Attributes:
         source: where it came from, for messages.

@@ -6,7 +6,7 @@ j only if |i - j| <= window. The output in rows of padding is undefined, and not
 | kernel | layout | what it is | memory grows with |
 |---|---|---|---|
 | naive | any | the formula spelled out, block by block, any dtype: the reference | the length's square |
-| matmul | any, on a CPU | few products of few shapes; windows of long texts as dense | the length's square |
+| matmul | any, on a CPU | few matrix products; with a window, long texts go to dense | the length's square |
 | dense | any | torch's scaled_dot_product_attention, block by block; windows in chunks | the length |
 | grouped | any | length-sorted groups, gathered, padded inside a group only | the length |
 | varlen | packed, CUDA, fp16 or bf16 | flash attention over cu_seqlens | the length |
@@ -17,10 +17,12 @@ Shapes: T rows, N sequences of a block, S slot length of a block, H heads, K hea
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import assert_never
 
 import torch
 from torch import Tensor
 
+from custom_bert.attention_kernels import KERNELS, with_dropout
 from custom_bert.config import Kernel
 from custom_bert.layout import Layout
 from custom_bert.ops import kernels
@@ -28,9 +30,6 @@ from custom_bert.ops.dropout import drop
 from custom_bert.ops.grouping import GROUP
 from custom_bert.ops.kernels import MATMUL_UP_TO
 from custom_bert.ops.matmul_attention import matmul_attention
-
-KERNELS_BY_BLOCK: tuple[Kernel, ...] = ("naive", "matmul", "dense")
-"""The kernels that compute a batch block by block."""
 
 FEW_BLOCKS = 8
 """Up to this number of blocks in a batch, gathering sequences into groups does not pay."""
@@ -63,7 +62,7 @@ def choose_kernel(
         device: "cpu" or "cuda".
         dtype: of queries, keys and values as the kernel sees them.
         padded: whether any slot holds padding.
-        dropout: whether attention weights are dropped; then only matmul and dense can be chosen.
+        dropout: whether attention weights are dropped; then the rule takes matmul or dense.
         window: the largest distance of a key that is read, if it confines attention; -1 if it does not.
         flash: whether flash attention over cu_seqlens runs on this GPU; see `kernels.has_flash`.
     """
@@ -111,7 +110,7 @@ def attention(
         layout: where the sequences lie.
         kernel: the kernel to take; None lets `choose_kernel` decide.
         window: token i attends to token j only if |i - j| <= window; -1 for no window.
-        dropout: probability of dropping an attention weight; only naive, matmul and dense can.
+        dropout: probability of dropping an attention weight; not every kernel can (`attention_kernels`).
 
     Returns:
         (T, H, K), undefined in rows of padding.
@@ -132,22 +131,25 @@ def attention(
             window=window,
             flash=kernels.has_flash(qkv_T3HK.device, qkv_T3HK.shape[-1]),
         ).kernel
+    if dropout and not KERNELS[kernel].drops_weights:
+        raise ValueError(f"the {kernel} kernel has no attention dropout; use {with_dropout()}")
     if kernel == "naive":
         return kernels.naive(qkv_T3HK, layout, window, dropout)
     if kernel == "matmul" and (window < 0 or kernels.square_pays(layout.max_seqlen, window)):
         return matmul_attention(qkv_T3HK, layout, window, dropout)
-    if kernel in ("matmul", "dense"):
+    if kernel == "matmul" or kernel == "dense":
         return kernels.dense(qkv_T3HK, layout, window, dropout)
-    if dropout:
-        raise ValueError(f"the {kernel} kernel has no attention dropout; use naive, matmul or dense")
     if kernel == "grouped":
         return kernels.grouped(qkv_T3HK, layout, window)
-    return kernels.varlen(qkv_T3HK, layout, window)
+    if kernel == "varlen":
+        return kernels.varlen(qkv_T3HK, layout, window)
+    assert_never(kernel)
 
 
 def can_attend_from_first(layout: Layout, kernel: Kernel | None) -> bool:
-    """Whether `first_token_attention` can be used: there are few blocks and no gathering kernel is set."""
-    return has_few_blocks(layout) and kernel in (None, *KERNELS_BY_BLOCK)
+    """Whether `first_token_attention` can be used: there are few blocks, and no kernel that gathers is
+    set."""
+    return has_few_blocks(layout) and (kernel is None or KERNELS[kernel].by_block)
 
 
 def first_token_attention(

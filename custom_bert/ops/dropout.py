@@ -1,4 +1,9 @@
-"""Dropout whose mask costs little on a CPU."""
+"""Dropout whose mask costs little on a CPU.
+
+It draws from torch's global generator, and is the only part of training that does. A checkpoint holds the
+generator's state, so that a continued run drops the same elements. Any other draw from it while training,
+such as one in the thread that builds batches, would change what is dropped after it.
+"""
 
 from __future__ import annotations
 
@@ -28,8 +33,8 @@ def drop(x: Tensor, rate: float) -> Tensor:
 
     On a CPU torch draws a uniform number for each element, in one thread. That took 9 % of a training step in
     fp32 and 16 % in bf16 (docs/LOG.md). Here eight elements share a draw of 64 bits. Four share one if eight
-    bits would change the rate by more than a fiftieth of it. The draws come from torch's generator and do not
-    depend on the number of threads. On other devices torch's own kernel is used.
+    bits would change the rate by more than a fiftieth of it. The draws come from torch's global generator and
+    do not depend on the number of threads. On other devices torch's own kernel is used.
 
     Args:
         x: a tensor of any shape and floating type.

@@ -154,59 +154,59 @@ def _training_tokens(tokens: int) -> str:
     return f"{tokens:,} training tokens"
 
 
-def learning_rate(hidden_size: int, *, pretrained: bool) -> tuple[float, str]:
+def learning_rate(hidden_size: int, *, after_pretraining: bool) -> tuple[float, str]:
     """Returns the peak learning rate for labels: smaller for wider models, and after pretraining."""
-    rate, start = (4e-4, "after pretraining") if pretrained else (5e-4, "from scratch")
+    rate, start = (4e-4, "after pretraining") if after_pretraining else (5e-4, "from scratch")
     return _by_width(rate, hidden_size), f"a width of {hidden_size}, {start}"
 
 
 def finetune_learning_rate(hidden_size: int) -> tuple[float, str]:
-    """Returns the peak learning rate for a trained encoder: 2e-4 at a width of 384 (measured, docs/LOG.md).
-    It falls with width ** 1.5, to 7e-5 at a width of 768, and is at most 4e-4."""
+    """Returns the peak learning rate for a pretrained encoder: 2e-4 at a width of 384 (measured,
+    docs/LOG.md). It falls with width ** 1.5, to 7e-5 at a width of 768, and is at most 4e-4."""
     rate = min(4e-4, 2e-4 * (384 / hidden_size) ** 1.5)
-    return round(rate, 6), f"a trained encoder of width {hidden_size}"
+    return round(rate, 6), f"a pretrained encoder of width {hidden_size}"
 
 
 def finetune_token_budget(mean_tokens: float, *, fitting: int = 1 << 30) -> tuple[int, str]:
-    """Returns the number of rows in a batch for a trained encoder: about 32 texts, a multiple of 64 from 256
-    to 8,192, and no more than fit into memory. With larger batches an epoch has fewer steps, and learns less
-    (docs/LOG.md)."""
+    """Returns the number of rows in a batch for a pretrained encoder: about 32 texts, a multiple of 64 from
+    256 to 8,192, and no more than fit into memory. With larger batches an epoch has fewer steps, and learns
+    less (docs/LOG.md)."""
     wanted = min(8192, max(256, 64 * round(FINETUNE_TEXTS * mean_tokens / 64)))
     reason = f"about {FINETUNE_TEXTS} texts of {mean_tokens:.0f} tokens in the mean"
     return _fitting(wanted, fitting, reason)
 
 
 FINETUNE_TEXTS = 32
-"""The number of texts in a batch when a trained encoder is fine-tuned (Devlin et al. 2018, appendix A.3: 16
-or 32)."""
+"""The number of texts in a batch when a pretrained encoder is fine-tuned (Devlin et al. 2018, appendix A.3:
+16 or 32)."""
 
 
 def finetune_epochs(tokens: int, *, texts: int) -> tuple[int, str]:
-    """Returns the number of epochs over labelled data for a trained encoder: 4, or 3 above a million tokens,
-    or 2 above 5 million. It is up to 20 if there would be fewer than 200 batches."""
+    """Returns the number of epochs over labelled data for a pretrained encoder: 4, or 3 above a million
+    tokens, or 2 above 5 million. It is up to 20 if there would be fewer than 200 batches."""
     by_tokens = 4 if tokens <= 1_000_000 else 3 if tokens <= 5_000_000 else 2
     by_steps = min(20, math.ceil(200 * FINETUNE_TEXTS / max(1, texts)))
     return max(by_tokens, by_steps), f"{texts:,} texts, {_training_tokens(tokens)}"
 
 
-def schedule(*, trained: bool) -> tuple[Schedule, str]:
+def schedule(*, pretrained: bool) -> tuple[Schedule, str]:
     """Returns the form in which the learning rate falls."""
-    if trained:
-        return "linear", "a trained encoder, as in Devlin et al. 2018"
+    if pretrained:
+        return "linear", "a pretrained encoder, as in Devlin et al. 2018"
     return "cosine", "from scratch"
 
 
-def layer_lr_decay(*, trained: bool) -> tuple[float, str]:
+def layer_lr_decay(*, pretrained: bool) -> tuple[float, str]:
     """Returns the factor of the learning rate from one layer to the one below."""
-    if trained:
-        return 0.95, "a trained encoder: what is near the words changes least"
+    if pretrained:
+        return 0.95, "a pretrained encoder: what is near the words changes least"
     return 1.0, "from scratch"
 
 
-def pretrain_learning_rate(hidden_size: int, *, trained: bool) -> tuple[float, str]:
-    """Returns the peak learning rate of pretraining: smaller for wider models, and for a trained encoder that
-    is trained further."""
-    if trained:
+def pretrain_learning_rate(hidden_size: int, *, pretrained: bool) -> tuple[float, str]:
+    """Returns the peak learning rate of pretraining: smaller for wider models, and for a pretrained encoder
+    that is trained further."""
+    if pretrained:
         return finetune_learning_rate(hidden_size)
     return _by_width(1e-3, hidden_size), f"a width of {hidden_size}"
 
@@ -216,23 +216,23 @@ def _by_width(rate: float, hidden_size: int) -> float:
 
 
 def eval_every(
-    steps_per_epoch: int, num_epochs: int, *, trained: bool, training_tokens: int, validation_tokens: int
+    steps_per_epoch: int, num_epochs: int, *, pretrained: bool, training_tokens: int, validation_tokens: int
 ) -> tuple[int, str]:
     """Returns the number of steps between two evaluations.
 
-    There is one evaluation in an epoch, but at least 10 and at most 20 in a run. A trained encoder learns
+    There is one evaluation in an epoch, but at least 10 and at most 20 in a run. A pretrained encoder learns
     evenly, so that 4 are enough. If they would take more than about a fifth of the time there are fewer, at
     least 4.
 
     Args:
         steps_per_epoch: the number of optimizer steps in an epoch.
         num_epochs: the number of epochs.
-        trained: whether training starts from a trained encoder.
+        pretrained: whether training starts from a pretrained encoder.
         training_tokens: the number of tokens in an epoch.
         validation_tokens: the number of tokens in an evaluation, which takes a third of the time that
             training on as many takes.
     """
-    total, wanted = steps_per_epoch * num_epochs, _evaluations(num_epochs, trained=trained)
+    total, wanted = steps_per_epoch * num_epochs, _evaluations(num_epochs, pretrained=pretrained)
     affordable = int(EVALUATION_SHARE * 3 * training_tokens * num_epochs / max(1, validation_tokens))
     if affordable >= wanted:
         return max(1, -(-total // wanted)), f"{total:,} steps in all"
@@ -249,26 +249,26 @@ def corpus_eval_every(tokens_per_step: int, validation_tokens: int) -> tuple[int
     return every, f"an evaluation reads {validation_tokens:,} tokens"
 
 
-def _evaluations(num_epochs: int, *, trained: bool) -> int:
+def _evaluations(num_epochs: int, *, pretrained: bool) -> int:
     """Returns how many evaluations a run should have, whatever they cost; see `eval_every`."""
-    return min(20, max(4 if trained else 10, num_epochs))
+    return min(20, max(4 if pretrained else 10, num_epochs))
 
 
 def evaluations_in_time(
-    num_epochs: int, *, trained: bool, training_tokens: int, validation_tokens: int, share: float
+    num_epochs: int, *, pretrained: bool, training_tokens: int, validation_tokens: int, share: float
 ) -> tuple[Evaluations, str]:
     """Returns when to evaluate if the time ends a run: as often as `eval_every` would, by shares of the time,
     and less often if evaluations would take more than `share` of it.
 
     Args:
         num_epochs: the number of planned epochs, for which the time may not be enough.
-        trained: whether training starts from a trained encoder.
+        pretrained: whether training starts from a pretrained encoder.
         training_tokens: the number of tokens in an epoch.
         validation_tokens: the number of tokens in an evaluation, which takes a third of the time that
             training on as many takes.
         share: the share of the time that evaluations may take.
     """
-    wanted, pause = _evaluations(num_epochs, trained=trained), 1 / share - 1
+    wanted, pause = _evaluations(num_epochs, pretrained=pretrained), 1 / share - 1
     when = Evaluations(None, 1 / wanted, pause, pause * validation_tokens / 3 / max(1, training_tokens))
     return when, f"up to {wanted} evaluations, which take up to {share:.0%} of the time"
 

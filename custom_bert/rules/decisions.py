@@ -52,20 +52,20 @@ class Facts:
         tokens: the number of tokens in the training texts.
         texts: the number of training texts, at least 1.
         encoder: the architecture.
-        trained: whether training starts from a trained encoder.
+        pretrained: whether training starts from a pretrained encoder.
         can_mask: whether the tokenizer has a mask token.
         fitting_rows: the number of rows of a step that fit into memory.
-        begun_at: the peak learning rate of the run whose optimizer moments are taken over; None if there is
+        earlier_lr: the peak learning rate of the run whose optimizer moments are taken over; None if there is
             none.
     """
 
     tokens: int
     texts: int
     encoder: EncoderConfig
-    trained: bool
+    pretrained: bool
     can_mask: bool
     fitting_rows: int
-    begun_at: float | None = None
+    earlier_lr: float | None = None
 
     @property
     def mean_tokens(self) -> float:
@@ -81,7 +81,7 @@ class EvaluationFacts:
         steps_per_epoch: the number of optimizer steps in an epoch.
         epochs: the number of epochs that are planned.
         tokens_per_step: the number of tokens that a step reads at most.
-        trained: whether training starts from a trained encoder.
+        pretrained: whether training starts from a pretrained encoder.
         training_tokens: the number of tokens that an epoch reads.
         validation_tokens: the number of tokens that an evaluation reads.
     """
@@ -89,6 +89,6 @@ class EvaluationFacts:
     steps_per_epoch: int
     epochs: int
     tokens_per_step: int
-    trained: bool
+    pretrained: bool
     training_tokens: int
     validation_tokens: int

@@ -2,8 +2,8 @@
 
 In a `TrainConfig`, which a user writes, None means "you decide". A `ResolvedConfig` has the same fields, and
 all of them are decided. The fields listed here can no longer be None. Where None is still allowed, it is a
-value that `config.py` explains: no trained encoder to start from, no time limit, no limit for the examples of
-a batch.
+value that `config.py` explains: no pretrained encoder to start from, no time limit, no limit for the examples
+of a batch.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ from custom_bert.ops.losses import balanced_weights, cross_entropy_sum, r_drop_s
 from custom_bert.reports.tables import score_lines
 from custom_bert.rules.resolved import ResolvedConfig
 from custom_bert.tasks.labelled import LabelledTask
-from custom_bert.tasks.parts import ALONE, Gathering, Objective, UnknownLabelError
+from custom_bert.tasks.parts import ONE_PROCESS, Gathering, Objective, UnknownLabelError
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ class ClassScorer:
         self._texts += len(targets)
         self._matrix.add(targets.values.cpu().numpy(), outputs.argmax(-1).cpu().numpy())
 
-    def measured(self, gathering: Gathering = ALONE) -> ClassMeasured:
+    def measured(self, gathering: Gathering = ONE_PROCESS) -> ClassMeasured:
         """Returns the result over the batches of all processes."""
         sums = torch.tensor([self._loss, self._texts], dtype=torch.float64)
         loss, texts = gathering.total(sums).tolist()

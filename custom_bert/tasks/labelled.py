@@ -149,7 +149,7 @@ class LabelledTask(Task):
 
     def token_budget(self, facts: Facts) -> tuple[int, str]:
         """Goes by the number of training tokens; from a pretrained encoder on, by the texts' mean length."""
-        if facts.trained:
+        if facts.pretrained:
             return choices.finetune_token_budget(facts.mean_tokens, fitting=facts.fitting_rows)
         return choices.token_budget(facts.tokens, fitting=facts.fitting_rows)
 
@@ -159,7 +159,7 @@ class LabelledTask(Task):
         The order matters: the number of epochs goes by the token dropout, and the learning rate by whether
         there is pretraining.
         """
-        tokens, trained, width = facts.tokens, facts.trained, facts.encoder.hidden_size
+        tokens, pretrained, width = facts.tokens, facts.pretrained, facts.encoder.hidden_size
         if todo.config.runtime.shard:
             todo.default("optim.pretrain_epochs", (0, "runtime.shard divides one model, not two"))
         if not facts.can_mask:
@@ -175,24 +175,24 @@ class LabelledTask(Task):
         todo.default(
             "optim.epochs",
             choices.finetune_epochs(tokens, texts=facts.texts)
-            if trained
+            if pretrained
             else choices.epochs(tokens, token_dropout=rate),
         )
-        todo.default("optim.layer_lr_decay", choices.layer_lr_decay(trained=trained))
-        todo.default("optim.schedule", choices.schedule(trained=trained))
+        todo.default("optim.layer_lr_decay", choices.layer_lr_decay(pretrained=pretrained))
+        todo.default("optim.schedule", choices.schedule(pretrained=pretrained))
         _decide_r_drop(todo, facts)
         todo.default("optim.pretrain_epochs", choices.pretrain_epochs(tokens))
-        pretrained = bool(todo.config.optim.pretrain_epochs)
-        if trained:
+        after_pretraining = bool(todo.config.optim.pretrain_epochs)
+        if pretrained:
             todo.default("optim.lr", choices.finetune_learning_rate(width))
-        todo.default("optim.lr", choices.learning_rate(width, pretrained=pretrained))
+        todo.default("optim.lr", choices.learning_rate(width, after_pretraining=after_pretraining))
 
     def eval_every(self, facts: EvaluationFacts) -> tuple[int, str]:
         """Evaluates once an epoch, within limits; see `choices.eval_every`."""
         return choices.eval_every(
             facts.steps_per_epoch,
             facts.epochs,
-            trained=facts.trained,
+            pretrained=facts.pretrained,
             training_tokens=facts.training_tokens,
             validation_tokens=facts.validation_tokens,
         )

@@ -38,7 +38,7 @@ from custom_bert.rules import choices
 from custom_bert.rules.decisions import Decisions, EvaluationFacts, Facts
 from custom_bert.rules.resolved import ResolvedConfig
 from custom_bert.tasks.parts import (
-    ALONE,
+    ONE_PROCESS,
     Card,
     CardFacts,
     Gathering,
@@ -140,7 +140,7 @@ class TokenScorer:
         self._right += float((outputs.argmax(-1) == targets.values).sum())
         self._targets += len(targets)
 
-    def measured(self, gathering: Gathering = ALONE) -> TokensMeasured:
+    def measured(self, gathering: Gathering = ONE_PROCESS) -> TokensMeasured:
         """Returns the result over the batches of all processes."""
         sums = torch.tensor([self._loss, self._right, self._targets], dtype=torch.float64)
         loss, right, targets = gathering.total(sums).tolist()
@@ -194,7 +194,7 @@ def before_the_task(config: ResolvedConfig, tokenizer: TextTokenizer) -> Learnin
         config,
         tokenizer,
         lr=choices.pretrain_learning_rate(
-            config.model.hidden_size, trained=config.model.init_from is not None
+            config.model.hidden_size, pretrained=config.model.init_from is not None
         )[0],
         epochs=config.optim.pretrain_epochs,
         seed=config.seed + PRETRAIN_SEED,
@@ -276,17 +276,17 @@ class MaskedLanguageModelling(Task):
     def decide(self, todo: Decisions, facts: Facts) -> None:
         """Decides the number of epochs and the learning rate.
 
-        A run that continues another one's pretraining (`facts.begun_at`) begins with that one's peak rate,
+        A run that continues another one's pretraining (`facts.earlier_lr`) begins with that one's peak rate,
         since AdamW's moments are taken over too.
         """
         if not facts.can_mask:
             raise ConfigError(["config: task masked_lm: the tokenizer has no [MASK] token"])
         minutes = todo.config.optim.max_minutes
         todo.default("optim.epochs", choices.corpus_epochs(facts.tokens, max_minutes=minutes))
-        if facts.begun_at is not None:
-            todo.default("optim.lr", (facts.begun_at, "of the run that goes on"))
+        if facts.earlier_lr is not None:
+            todo.default("optim.lr", (facts.earlier_lr, "of the run that goes on"))
         width = facts.encoder.hidden_size
-        todo.default("optim.lr", choices.pretrain_learning_rate(width, trained=facts.trained))
+        todo.default("optim.lr", choices.pretrain_learning_rate(width, pretrained=facts.pretrained))
 
     def eval_every(self, facts: EvaluationFacts) -> tuple[int, str]:
         """Lets evaluations take about a twentieth of the time."""

@@ -33,7 +33,7 @@ from custom_bert.reports.tables import TABLE_ROWS
 from custom_bert.rules.resolved import ResolvedConfig
 from custom_bert.tasks.classification import pairs_line
 from custom_bert.tasks.labelled import LabelledTask
-from custom_bert.tasks.parts import ALONE, Card, CardFacts, Gathering, Objective, UnknownLabelError
+from custom_bert.tasks.parts import ONE_PROCESS, Card, CardFacts, Gathering, Objective, UnknownLabelError
 
 CHOOSING_SHARE = 0.1
 """The share of the training lines that is set aside to choose thresholds by."""
@@ -129,7 +129,7 @@ class SetScorer:
         probabilities_NC = outputs.sigmoid().cpu().numpy()
         self._counts.add(targets.values.cpu().numpy() > 0, probabilities_NC >= self._thresholds_C)
 
-    def measured(self, gathering: Gathering = ALONE) -> SetsMeasured:
+    def measured(self, gathering: Gathering = ONE_PROCESS) -> SetsMeasured:
         """Returns the result over the batches of all processes."""
         loss = float(gathering.total(torch.tensor([self._loss], dtype=torch.float64)))
         counts = self._counts.with_array(gathering.total(torch.from_numpy(self._counts.array())).numpy())

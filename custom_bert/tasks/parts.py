@@ -31,7 +31,7 @@ class EncoderModel(nn.Module):
 
 
 class Objective(Protocol):
-    """The loss that a phase minimises.
+    """The loss that a phase minimises. The setting that had this name in earlier versions is `task` today.
 
     A step divides the sum of its batches' losses by the sum of their weights. So the gradient does not depend
     on how the examples are divided into microbatches and among ranks.
@@ -64,7 +64,7 @@ class Gathering:
     joined: Callable[[Tensor], Tensor] = lambda rows: rows
 
 
-ALONE = Gathering()
+ONE_PROCESS = Gathering()
 """For a single process."""
 
 
@@ -77,7 +77,8 @@ class Measured(Protocol):
 
     @property
     def numbers(self) -> dict[str, float]:
-        """The measures by name, as metrics.jsonl has them. People see those of `reports.measures`."""
+        """The measures by name, as metrics.jsonl has them. A terminal shows those that `reports.measures`
+        lists."""
 
     @property
     def scores(self) -> Any:
@@ -101,7 +102,7 @@ class Scorer(Protocol):
             targets: what it should predict.
         """
 
-    def measured(self, gathering: Gathering = ALONE) -> Measured:
+    def measured(self, gathering: Gathering = ONE_PROCESS) -> Measured:
         """Returns the result over the batches of all processes.
 
         Every process has to call this, since the processes wait for each other.

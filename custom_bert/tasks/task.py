@@ -2,8 +2,8 @@
 
 A `Task` supplies the parts (`tasks.parts`), and `custom_bert.training` and `custom_bert.inference` put them
 together without knowing which task it is. A new task is a file in this folder, a name in `config.TaskName`
-and a line in `tasks.registry`. A task whose targets are classes of texts inherits most of it from
-`tasks.labelled`.
+and in `tasks.registry`, and its measures in `config.Metric` and `reports.measures`. A task whose targets are
+classes of texts inherits most of it from `tasks.labelled`.
 
 The methods of `Task` stand in the order in which a run calls them: settings, data, rules, learning,
 measuring; then what a trained model predicts, and what is written to disk.
@@ -60,8 +60,8 @@ class Task(ABC):
         unread: the names of the settings that the task does not read. A run warns if one of them is set.
         keeps_stable: whether a run with the wsd schedule keeps the encoder from before the learning rate
             falls, so that training can continue from there.
-        predicts_tokens: whether the model predicts tokens. Then every row of the token table has a gradient,
-            and the settings of masking are read.
+        predicts_tokens: whether the model predicts tokens. Then all token vectors are trained, also those of
+            tokens that no text has, and `optim.mask_rate` is used.
         evaluation_share: the share of a run's time that evaluations may take.
     """
 
@@ -130,7 +130,8 @@ class Task(ABC):
     def blank(cls) -> Self:
         """Returns a task without data and with at most one output.
 
-        Its model has the same names of tensors as any other of this task. A checkpoint is compared with them.
+        Its model has the same names of tensors as any other of this task. A checkpoint that is read has to
+        have these names.
         """
 
     # Rules for what the user left open

@@ -59,7 +59,7 @@ def build(plan: RunPlan, material: Material, ranks: Ranks, reporter: Reporter) -
 
 
 def _model(plan: RunPlan, material: Material) -> EncoderModel:
-    """Makes the model, from random weights or from those of a trained encoder."""
+    """Makes the model, from random weights or from those of a pretrained encoder."""
     if material.pretrained is None:
         return cast(EncoderModel, plan.task.model(plan.encoder))
     tensors = dict(material.pretrained.state)

@@ -1,4 +1,4 @@
-"""The checkpoints of an unfinished run. Each is complete and verified, or it does not exist.
+"""The checkpoints of an unfinished run. Each is written whole or not at all, and is verified when it is read.
 
     runs/x/checkpoints/000007-train-120/
         state.json              how far the run has come (`state.Progress`), and on which machine
@@ -22,27 +22,30 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_type_hints
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from custom_bert import __version__, files, machine
 from custom_bert.config_values import coerce
 from custom_bert.data.tokenizer import TextTokenizer
 from custom_bert.errors import RunError
-from custom_bert.model_files.native import (
-    MOMENTS,
-    MOMENTS_RATE,
-    Description,
-    write_description,
-    write_weights,
-)
+from custom_bert.model_files.description import Description, write_description
+from custom_bert.model_files.native import MOMENTS, MOMENTS_RATE, write_weights
 from custom_bert.model_files.published_files import WEIGHTS
-from custom_bert.model_files.tensor_files import parse_tensors, write_tensors
+from custom_bert.model_files.tensor_files import write_tensors
 from custom_bert.torch_internals import loss_scale, set_loss_scale
 from custom_bert.training import manifest
 from custom_bert.training.plan import RunPlan
-from custom_bert.training.ranks import put, put_all
 from custom_bert.training.state import Progress, State
+from custom_bert.training.state_tensors import (
+    begin_moments,
+    moments_of,
+    put_weights,
+    random_state,
+    read_tensors,
+    restore_moments,
+    restore_random,
+    weights_of,
+)
 
 FORMAT = "custom-bert-checkpoint/1"
 FOLDER = "checkpoints"
@@ -59,7 +62,7 @@ SECONDS = 15.0
 NAMES = re.compile(r"\d{6,}-(pretrain|train)-\d+")
 """The names of checkpoints: a number that rises from one to the next, the phase, and its step."""
 
-DOMAIN = (
+SAME_BITS = (
     *("custom_bert", "source", "torch", "numpy"),
     *("processor", "cpu_capability", "device", "threads", "ranks"),
 )
@@ -78,7 +81,7 @@ class Saved:
     Attributes:
         path: the directory of the checkpoint.
         progress: the progress of the run when it was written.
-        machine: the values of `DOMAIN` in the process that wrote it.
+        machine: the values of `SAME_BITS` in the process that wrote it.
         entries: the size and hash of each of its files.
     """
 
@@ -112,8 +115,8 @@ class Pace:
 
 
 def save(run: Path, state: State, identity: str, best: tuple[int, str] | None) -> None:
-    """Writes a checkpoint of the present moment. Of the earlier ones only the last whole one stays. Every
-    rank has to call this, and rank 0 writes.
+    """Writes a checkpoint of the present moment. Of the earlier ones only the last that was written or
+    restored stays. Every rank has to call this, and rank 0 writes.
 
     Args:
         run: the run directory, which no other process writes to.
@@ -125,13 +128,12 @@ def save(run: Path, state: State, identity: str, best: tuple[int, str] | None) -
         WriteError: if the system refuses to write; earlier checkpoints are as they were.
         RunError: if the best weights in the run directory are not what was written.
     """
-    weights, moments = _weights(state), _moments(state)
+    weights, moments = weights_of(state), moments_of(state)
     if state.ranks.leads:
         _write(run, state, identity, best, weights, moments)
     state.saved = state.position
-    state.ranks.totals(
-        0.0
-    )  # all wait until rank 0 has written: if one ended before, torchrun would end rank 0
+    # a rank that ended before rank 0 has written would look like a failure, and torchrun would end rank 0
+    state.ranks.totals(0.0)
 
 
 def _write(
@@ -153,7 +155,7 @@ def _write(
     about = {
         "format": FORMAT,
         "identity": identity,
-        "machine": domain(state),
+        "machine": circumstances(state),
         "progress": dataclasses.asdict(progress),
     }
     with files.new_directory(target) as folder:
@@ -186,7 +188,7 @@ def save_stable(run: Path, state: State, plan: RunPlan, tokenizer: TextTokenizer
     Raises:
         WriteError: if the system refuses to write.
     """
-    weights, moments = state.ranks.collected(state.model.state_dict()), _moments(state)
+    weights, moments = state.ranks.collected(state.model.state_dict()), moments_of(state)
     if not state.ranks.leads:
         return
     files.remove_directory(run / STABLE)
@@ -197,21 +199,6 @@ def save_stable(run: Path, state: State, plan: RunPlan, tokenizer: TextTokenizer
         with files.creating(folder / OPTIMIZER) as sink:
             write_tensors(sink, moments)
         files.write_json(folder / MOMENTS_RATE, {"lr": plan.config.optim.lr})
-
-
-@torch.no_grad()
-def restore_moments(path: Path, state: State) -> None:
-    """Gives the optimizer AdamW's moments from a file, which holds what `_moments` returns.
-
-    Raises:
-        RunError: if the file is damaged, or belongs to another model.
-    """
-    stored, moments = _tensors(path), _moments(state, divided=True)
-    _check(path, stored, moments)
-    for name, tensor in moments.items():
-        put(tensor, stored[name])
-    for step, parameter in zip(stored["steps"], _trained(state), strict=True):
-        state.phase.optimizer.state[parameter]["step"].copy_(step)
 
 
 def newest(run: Path, identity: str, warn: Callable[[str], None]) -> Saved | None:
@@ -266,7 +253,7 @@ def discard(run: Path) -> None:
 
 
 def restore(saved: Saved, run: Path, state: State) -> None:
-    """Brings a state that `build` has made, and the run's best weights, to where the checkpoint was written.
+    """Brings a state that `build` has made, and the run's best weights, to the moment of the checkpoint.
 
     Raises:
         RunError: if the checkpoint belongs to another model.
@@ -277,7 +264,7 @@ def restore(saved: Saved, run: Path, state: State) -> None:
     state.progress = progress
     state.saved, state.saved_in = state.position, saved.path
     state.clock.set_run(progress.seconds)
-    tensors = _tensors(saved.path / MODEL)
+    tensors = read_tensors(saved.path / MODEL)
     random = {key: tensors.pop(key) for key in list(tensors) if key.startswith("random.")}
     own = {name: f"{name}.{state.ranks.rank}" for name in random_state(state.device)}
     # after a change of the device or of the number of ranks, the checkpoint may have no generator for this
@@ -286,7 +273,7 @@ def restore(saved: Saved, run: Path, state: State) -> None:
         raise RunError(f"{saved.path / MODEL}: the losses or the random generator are missing")
     state.losses = list(tensors.pop("losses").to(state.device).unbind(0))
     restore_random({name: random[key] for name, key in own.items() if key in random})
-    _load(saved.path / MODEL, tensors, state)
+    put_weights(saved.path / MODEL, tensors, state)
     begin_moments(state.phase.model, state.phase.optimizer)
     restore_moments(saved.path / OPTIMIZER, state)
     scaler = state.precision.scaler
@@ -297,52 +284,24 @@ def restore(saved: Saved, run: Path, state: State) -> None:
             files.copy_into(saved.path / BEST, sink)
 
 
-def domain(state: State) -> dict[str, Any]:
-    """Returns the values of `DOMAIN` in this process."""
+def circumstances(state: State) -> dict[str, Any]:
+    """Returns the values of `SAME_BITS` in this process."""
     facts = {
         "custom_bert": __version__,
         "source": machine.source_digest(),
         **machine.description(state.device),
         "ranks": state.ranks.world,
     }
-    return {name: facts[name] for name in DOMAIN}
+    return {name: facts[name] for name in SAME_BITS}
 
 
 def differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """Returns what differs between two such domains, in words."""
+    """Returns what differs between two results of `circumstances`, in words."""
     return [
         f"{name.replace('_', ' ')} was {then.get(name)}, is {now.get(name)}"
-        for name in DOMAIN
+        for name in SAME_BITS
         if then.get(name) != now.get(name)
     ]
-
-
-def random_state(device: torch.device) -> dict[str, Tensor]:
-    """Returns the states of the generators that dropout draws from, by name."""
-    generators = {"random.cpu": torch.get_rng_state()}
-    if device.type == "cuda":
-        generators["random.cuda"] = torch.cuda.get_rng_state(device)
-    return generators
-
-
-def restore_random(generators: Mapping[str, Tensor]) -> None:
-    """Gives the generators the states that `random_state` returned."""
-    if "random.cpu" in generators:
-        torch.set_rng_state(generators["random.cpu"])
-    if "random.cuda" in generators and torch.cuda.is_available():
-        torch.cuda.set_rng_state(generators["random.cuda"])
-
-
-def begin_moments(model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
-    """Makes AdamW's moments, which it would otherwise make in its first step. So memory cannot run out in the
-    middle of that step, and a checkpoint's moments have tensors to be copied into."""
-    for parameter in model.parameters():
-        if parameter.requires_grad and parameter not in optimizer.state:
-            optimizer.state[parameter] = {
-                "step": torch.zeros((), dtype=torch.float32, device=parameter.device),
-                "exp_avg": torch.zeros_like(parameter, memory_format=torch.preserve_format),
-                "exp_avg_sq": torch.zeros_like(parameter, memory_format=torch.preserve_format),
-            }
 
 
 def _directories(run: Path) -> list[Path]:
@@ -377,83 +336,3 @@ def _read(directory: Path, identity: str) -> Saved:
     if min(v for k, v in given.items() if k != "best_metric") < 0:
         raise RunError(f"{path}: damaged: a number is negative")
     return Saved(directory, progress, value["machine"], entries)
-
-
-def _weights(state: State) -> dict[str, Tensor]:
-    """Returns all tensors of a state but the moments: weights, random generators, and losses not logged yet.
-
-    Every rank has to call this. Rank 0 gets the weights whole, and the generators of all ranks.
-    """
-    losses = torch.stack(state.losses).float() if state.losses else torch.zeros(0)
-    random = {
-        f"{name}.{rank}": one
-        for name, own in random_state(state.device).items()
-        for rank, one in enumerate(state.ranks.gathered(own))
-    }
-    return {**state.ranks.collected(_parameters(state)), **random, "losses": losses}
-
-
-def _parameters(state: State) -> dict[str, Tensor]:
-    """Returns the weights of the model, and of what the phase trains beside it, such as the head that
-    predicts tokens. If the model is divided among ranks, so are these tensors."""
-    tensors = {f"model.{name}": tensor for name, tensor in state.model.state_dict().items()}
-    if state.phase.model is not state.model:
-        beside = state.phase.model.state_dict()
-        tensors |= {f"beside.{k}": tensor for k, tensor in beside.items() if not k.startswith("encoder.")}
-    return tensors
-
-
-def _trained(state: State) -> list[nn.Parameter]:
-    """Returns the parameters that the phase trains, in order."""
-    return [parameter for parameter in state.phase.model.parameters() if parameter.requires_grad]
-
-
-def _moments(state: State, *, divided: bool = False) -> dict[str, Tensor]:
-    """Returns AdamW's moments by the parameter's name, and `steps`, a copy of the step counts of all
-    parameters in order.
-
-    Args:
-        state: the state of the run.
-        divided: whether to return the moments as this rank holds them, instead of whole at rank 0.
-    """
-    tensors: dict[str, Tensor] = {}
-    steps = []
-    for name, parameter in state.phase.model.named_parameters():
-        if parameter.requires_grad:
-            moments = state.phase.optimizer.state[parameter]
-            tensors |= {f"{kind}.{name}": moments[kind] for kind in ("exp_avg", "exp_avg_sq")}
-            steps.append(moments["step"])
-    return {**(tensors if divided else state.ranks.collected(tensors)), "steps": torch.stack(steps)}
-
-
-def _tensors(path: Path) -> dict[str, Tensor]:
-    """Reads a file of tensors. Raises RunError if it is damaged."""
-    try:
-        with files.open_regular(path) as stream:
-            return parse_tensors(path, stream.read())
-    except OSError as error:
-        raise RunError(f"{path}: cannot read: {error.strerror}") from error
-
-
-def _check(path: Path, stored: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> None:
-    """Raises RunError unless stored tensors have the names, shapes and types of others."""
-    for name in sorted(wanted.keys() ^ stored.keys()):
-        raise RunError(f"{path}: the tensor {name} is {'unknown' if name in stored else 'missing'}")
-    for name, tensor in wanted.items():
-        if stored[name].shape != tensor.shape or stored[name].dtype != tensor.dtype:
-            ours, theirs = (f"{one.dtype} {tuple(one.shape)}" for one in (tensor, stored[name]))
-            raise RunError(f"{path}: the tensor {name} is {theirs}, and this model has {ours}")
-
-
-def _load(path: Path, stored: dict[str, Tensor], state: State) -> None:
-    """Gives the model, and what the phase trains beside it, the weights of a checkpoint."""
-    _check(path, stored, _parameters(state))
-
-    def part(prefix: str) -> dict[str, Tensor]:
-        return {k.removeprefix(prefix): tensor for k, tensor in stored.items() if k.startswith(prefix)}
-
-    put_all(state.model, part("model."))
-    if state.phase.model is not state.model:
-        put_all(
-            state.phase.model, part("beside.")
-        )  # the encoder's weights are the model's, and are not in here

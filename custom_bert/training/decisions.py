@@ -1,4 +1,4 @@
-"""Decides what the user left open: by the trained encoder, the task, the preset, and by rules on data and
+"""Decides what the user left open: by the pretrained encoder, the task, the preset, and by rules on data and
 machine."""
 
 from __future__ import annotations
@@ -9,8 +9,9 @@ from collections.abc import Callable
 import torch
 
 from custom_bert import machine, openmp, threads
+from custom_bert.attention_kernels import KERNELS
 from custom_bert.batch import round_up
-from custom_bert.config import KERNELS_WITH_DROPOUT, TrainConfig
+from custom_bert.config import TrainConfig
 from custom_bert.data.batching import ROW_MULTIPLE
 from custom_bert.data.loader import BatchBuilder
 from custom_bert.data.tokenizer import TextTokenizer
@@ -31,11 +32,11 @@ HEAD_WIDTH = 64
 """The width of an attention head that is assumed to choose a kernel, before the architecture is known."""
 
 OPEN = ("init_from", "hidden_dropout", "attention_dropout", "pooling")
-"""Fields of ModelConfig that a user may set for a trained encoder, since no tensor depends on them."""
+"""Fields of ModelConfig that a user may set for a pretrained encoder, since no tensor depends on them."""
 
 
 def decide_start(todo: Decisions, task: type[Task], say: Callable[[str], None]) -> Pretrained | None:
-    """Reads the trained encoder that the user names, and checks the settings against it.
+    """Reads the pretrained encoder that the user names, and checks the settings against it.
 
     Args:
         todo: the decisions.
@@ -43,7 +44,7 @@ def decide_start(todo: Decisions, task: type[Task], say: Callable[[str], None]) 
         say: prints a line about what was converted or left behind.
 
     Returns:
-        The trained encoder; None if training starts from random weights.
+        The pretrained encoder; None if training starts from random weights.
 
     Raises:
         ConfigError: if settings contradict the encoder, or need one and there is none.
@@ -91,9 +92,10 @@ def decide_start(todo: Decisions, task: type[Task], say: Callable[[str], None]) 
 
 
 def decide_defaults(todo: Decisions, task: type[Task], pretrained: Pretrained | None) -> None:
-    """Decides what the trained encoder, the task and the preset say, in this order: the first one counts."""
+    """Decides what the pretrained encoder, the task and the preset say, in this order: the first one
+    counts."""
     if pretrained:
-        why = "a trained encoder"
+        why = "a pretrained encoder"
         todo.default("optim.embedding_init", ("checkpoint", why))
         todo.default("optim.token_dropout", (0.0, why))
         todo.default("optim.r_drop", (0.0, why))
@@ -143,18 +145,19 @@ def decide_machine(todo: Decisions) -> torch.device:
         # the setting stays None, because an evaluation in fp32 may need another kernel by the same rule
         todo.log.append(Choice("runtime.attention", choice.kernel, choice.reason))
         kernel = choice.kernel
-    if dropout and kernel not in KERNELS_WITH_DROPOUT:
+    traits = KERNELS[kernel]
+    if dropout and not traits.drops_weights:
         raise ConfigError(
             [f"config: model.attention_dropout: the {kernel} kernel has no dropout; set it to 0"]
         )
-    if kernel == "matmul" and device.type != "cpu":
+    if traits.cpu_only and device.type != "cpu":
         raise ConfigError(
-            ["config: runtime.attention: matmul is made for a CPU; leave it out, or take dense"]
+            [f"config: runtime.attention: {kernel} is made for a CPU; leave it out, or take dense"]
         )
-    if kernel == "varlen" and (not flash or precision == "fp32" or plan != "packed"):
+    if traits.needs_flash and (not flash or precision == "fp32" or plan != "packed"):
         raise ConfigError(
             [
-                "config: runtime.attention: varlen needs CUDA on a GPU from Ampere on, bf16 or fp16, and "
+                f"config: runtime.attention: {kernel} needs CUDA on a GPU from Ampere on, bf16 or fp16, and "
                 "batch.plan packed"
             ]
         )
@@ -182,7 +185,8 @@ def _decide_threads(todo: Decisions) -> None:
 def decide_model(
     todo: Decisions, tokenizer: TextTokenizer, train: BatchBuilder, pretrained: Pretrained | None
 ) -> EncoderConfig:
-    """Decides and returns the architecture: that of the trained encoder, or one by preset, settings and data.
+    """Decides and returns the architecture: that of the pretrained encoder, or one by preset, settings and
+    data.
 
     Raises:
         ConfigError: if settings do not fit together.
@@ -235,7 +239,7 @@ def decide_training(
     tokenizer: TextTokenizer,
     device: torch.device,
     *,
-    begun_at: float | None = None,
+    earlier_lr: float | None = None,
 ) -> None:
     """Decides batches, and has the task decide learning rate, epochs and regularisation, by rules on the
     data.
@@ -247,16 +251,16 @@ def decide_training(
         encoder: the architecture.
         tokenizer: the tokenizer.
         device: the device that trains.
-        begun_at: the peak learning rate of the run whose moments are taken over; None if none are.
+        earlier_lr: the peak learning rate of the run whose moments are taken over; None if none are.
     """
     facts = Facts(
         tokens=int(train.lengths_N.sum()),
         texts=max(1, len(train.lengths_N)),
         encoder=encoder,
-        trained=todo.config.model.init_from is not None,
+        pretrained=todo.config.model.init_from is not None,
         can_mask=tokenizer.mask_id is not None,
         fitting_rows=choices.fitting_rows(encoder.bytes_per_row, machine.memory_of(device)),
-        begun_at=begun_at,
+        earlier_lr=earlier_lr,
     )
     if todo.config.batch.plan == "padded":
         todo.default("batch.batch_size", (32, "the padded plan's default"))

@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 from torch import Tensor, nn
 
+from custom_bert.attention_kernels import KERNELS
 from custom_bert.batch import Batch, Targets
 from custom_bert.data.batching import EVALUATION_PADDING, EVALUATION_ROWS, by_length, texts_at_once
 from custom_bert.data.loader import BatchBuilder, prefetch
@@ -41,7 +42,8 @@ def evaluation_batches(
     batches = by_length(examples.lengths_N, EVALUATION_ROWS[plan.device.type], most)
     own = [(indices, False) for indices in batches[ranks.rank :: ranks.world]]
     own += [(batches[0], True)] * (-(-len(batches) // ranks.world) - len(own))
-    padding = 0.0 if plan.config.runtime.attention == "varlen" else EVALUATION_PADDING
+    kernel = plan.config.runtime.attention
+    padding = 0.0 if kernel and KERNELS[kernel].needs_flash else EVALUATION_PADDING
     masker = plan.task.measuring(plan.config, material.tokenizer).masker
 
     def build(item: tuple[np.ndarray, bool]) -> Batch:

@@ -1,7 +1,8 @@
 """The loop of a phase: step, log, evaluate and save, until the schedule ends or the metric stops improving.
 
 Where several ranks train, each of them has to make the same collective calls in the same order. So whatever
-decides about a branch here is the same at all ranks: it comes from the plan, or from `Ranks.largest`.
+decides about a branch here is the same at all ranks: it comes from the plan, or from numbers that all ranks
+have exchanged.
 """
 
 from __future__ import annotations
@@ -27,9 +28,10 @@ from custom_bert.training.phases import Step, steps_of, total_steps
 from custom_bert.training.plan import Material, RunPlan, evaluations
 from custom_bert.training.run import RunDirectory
 from custom_bert.training.state import State
+from custom_bert.training.state_tensors import begin_moments, restore_moments
 from custom_bert.training.step import StepResult
 
-MOMENTS = 12
+SAVED_BYTES = 12
 """The bytes that a parameter takes in a checkpoint: its value and AdamW's two moments, in fp32."""
 
 
@@ -40,7 +42,7 @@ def fit_all(
     for phase in range(state.progress.phase, len(state.phases)):
         if phase > state.progress.phase:
             state.progress.enter(phase)
-            state.saved = None  # steps are counted anew, so that a position of the last phase may come again
+            state.saved = None  # steps are counted anew, so a position of the last phase may come again
         Fit(state, plan, material, run, reporter, requests).run()
         state.phase.optimizer.state.clear()  # moments make room for those of the next phase
 
@@ -83,7 +85,7 @@ class Fit:
             self.total, max_minutes=config.optim.max_minutes
         )
         self.when, _ = evaluations(config, plan.task, material)
-        size = MOMENTS * sum(parameter.numel() for parameter in self.phase.model.parameters())
+        size = SAVED_BYTES * sum(parameter.numel() for parameter in self.phase.model.parameters())
         self.pace = checkpoint.Pace(config.runtime.checkpoint_every, size)
         self.board = Board(run.path) if config.runtime.tensorboard and self.ranks.leads else None
 
@@ -130,10 +132,10 @@ class Fit:
         """Gets the model, the optimizer's moments and the clock ready for the first step of this process."""
         phase, progress = self.phase, self.progress
         phase.begin()
-        checkpoint.begin_moments(phase.model, phase.optimizer)
+        begin_moments(phase.model, phase.optimizer)
         pretrained = self.material.pretrained
         if pretrained and pretrained.moments and not progress.step:
-            checkpoint.restore_moments(pretrained.moments, self.state)
+            restore_moments(pretrained.moments, self.state)
         self.model = self.ranks.parallel(phase.model)
         self.clock.begin_phase(
             progress.phase_seconds,
@@ -203,7 +205,7 @@ class Fit:
         """Writes a record to metrics.jsonl and prints it, if one is due."""
         progress = self.progress
         due = progress.step % self.log_every == 0 or progress.ended
-        # reading makes the host wait for a GPU, so that it is done with a record only
+        # reading makes the host wait for a GPU, so it is done with a record only
         if due or self.plan.device.type == "cpu":
             self.state.count_skips()
         if due:

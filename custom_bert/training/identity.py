@@ -58,7 +58,7 @@ def identity(asked: TrainConfig, config: TrainConfig, material: Material) -> Ide
     Args:
         asked: the configuration as the user wrote it.
         config: the configuration with what was decided.
-        material: the data, the tokenizer and the trained encoder.
+        material: the data, the tokenizer and the pretrained encoder.
     """
     settings, wished = configuration.to_flat(config), configuration.to_flat(asked)
     for name in ELSEWHERE:
@@ -69,6 +69,26 @@ def identity(asked: TrainConfig, config: TrainConfig, material: Material) -> Ide
     if material.pretrained:
         hashes["init_from"] = material.pretrained.sha256
     return {"settings": settings, "data": hashes}
+
+
+BEFORE: dict[str, Any] = {}
+"""What runs did before a setting existed, for settings whose default does not say it because a rule decides
+them. Every other new setting has a default under which runs do what they did."""
+
+
+def _before(name: str) -> Any:
+    """Returns what a run did that does not know a setting, as a value of the setting."""
+    return BEFORE.get(name, configuration.to_flat(TrainConfig())[name])
+
+
+def short_name(identity: Identity) -> str:
+    """Returns the name of a run's directory where the user gives none: 12 hexadecimal digits.
+
+    Settings with the value that means what happened before they existed do not count. So a run is found again
+    by a version that has more settings.
+    """
+    settings = {name: value for name, value in identity["settings"].items() if value != _before(name)}
+    return digest({**identity, "settings": settings})
 
 
 def digest(identity: Mapping[str, Any]) -> str:
@@ -120,15 +140,16 @@ now."""
 
 
 def of_today(record: Mapping[str, Any], ours: Identity) -> dict[str, Any]:
-    """Returns the settings of a recorded identity, under the names of today if an earlier version wrote it.
+    """Returns the settings of a recorded identity under the names of today, and with all that exist today.
 
     Args:
         record: the identity in run.json.
         ours: the identity of the run that is asked for.
     """
     settings, data, now = dict(record.get("settings", {})), record.get("data", {}), ours["settings"]
+    unknown = {name: _before(name) for name in now if name not in settings}
     if "objective" not in settings:  # the name that `task` had in earlier versions
-        return settings
+        return unknown | settings
     settings["task"] = settings.pop("objective")
     held_out = settings.pop("data.held_out", None)
     if "corpus" in data:
@@ -138,11 +159,11 @@ def of_today(record: Mapping[str, Any], ours: Identity) -> dict[str, Any]:
             del settings[name]
     width, rate = settings.get("model.hidden_size"), settings.get("optim.pretrain_lr")
     by_rule = (
-        choices.pretrain_learning_rate(width, trained="init_from" in data) if type(width) is int else None
+        choices.pretrain_learning_rate(width, pretrained="init_from" in data) if type(width) is int else None
     )
     if rate is None or (by_rule and rate == by_rule[0]):  # a rate of the user's own stays, as a difference
         settings.pop("optim.pretrain_lr", None)
-    return {**{name: value for name, value in now.items() if name not in settings}, **settings}
+    return unknown | settings
 
 
 def keep_as_begun(draft: Draft, record: Mapping[str, Any], warn: Callable[[str], None]) -> None:

@@ -1,7 +1,7 @@
-"""`train_model`, in four beats: resolve, build, fit, finish.
+"""`train_model`, in four stages: resolve, build, fit, finish.
 
-There are no callbacks and there is no engine: this module says from top to bottom what happens in a run, and
-each beat is a module of its own.
+There are no callbacks and there is no engine. This module says from top to bottom what happens in a run, and
+each stage is a module of its own.
 """
 
 from __future__ import annotations
@@ -181,7 +181,7 @@ def _continue(state: State, run: RunDirectory, reporter: Reporter) -> bool:
     if saved is None:
         reporter.say(f"{run.path}: this run was not finished and has no checkpoint; it begins again")
         return False
-    for difference in checkpoint.differences(saved.machine, checkpoint.domain(state)):
+    for difference in checkpoint.differences(saved.machine, checkpoint.circumstances(state)):
         reporter.warn(f"since the checkpoint the {difference}: the result may not be the same bit for bit")
     checkpoint.restore(saved, run.path, state)
     run.best = saved.entries.get(checkpoint.BEST)

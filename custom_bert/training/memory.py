@@ -17,11 +17,11 @@ from torch import nn
 from custom_bert import machine
 from custom_bert.batch import Batch
 from custom_bert.errors import ConfigError, UserError
-from custom_bert.training.checkpoint import random_state, restore_random
 from custom_bert.training.phases import Phase, Step, text_too_long
 from custom_bert.training.plan import Material, RunPlan, epoch_batches
 from custom_bert.training.ranks import Ranks
 from custom_bert.training.state import State
+from custom_bert.training.state_tensors import random_state, restore_random
 from custom_bert.training.step import StepResult, train_step
 
 SHARE = 0.9

@@ -46,15 +46,10 @@ class RunPlan:
     task: Task
     choices: tuple[Choice, ...]
 
-    @property
-    def trained(self) -> bool:
-        """Whether training starts from a trained encoder."""
-        return self.config.model.init_from is not None
-
 
 @dataclass(frozen=True)
 class Material:
-    """The data, the tokenizer and the trained encoder that a run learns from.
+    """The data, the tokenizer and the pretrained encoder that a run learns from.
 
     Attributes:
         source: the checked data.
@@ -63,8 +58,8 @@ class Material:
         choosing: what builds the batches of the examples by which thresholds are chosen; None if the task
             chooses none.
         truncation: how many texts were cut, and by how much, for each split.
-        pretrained: the trained encoder to start from; None for random weights. Building the model empties its
-            `state`.
+        pretrained: the pretrained encoder to start from; None for random weights. Building the model empties
+            its `state`.
         warnings: what the user should know of the data and of the settings, one line each.
     """
 
@@ -137,7 +132,7 @@ def evaluations(config: TrainConfig, task: type[Task] | Task, material: Material
     dropout = token_dropout(config.optim.token_dropout, config.seed)
     return evaluations_in_time(
         config.optim.epochs,
-        trained=config.model.init_from is not None and not task.predicts_tokens,
+        pretrained=config.model.init_from is not None and not task.predicts_tokens,
         training_tokens=int(material.train.kept_lengths(dropout, 0).sum()),
         validation_tokens=material.validation_tokens,
         share=task.evaluation_share,

@@ -104,7 +104,7 @@ def prepare(
     if faults:
         raise ConfigError([f"config: {fault}" for fault in faults])
     todo = Decisions(config, config)
-    lost = about_to_compute()  # comes first, because reading a trained encoder computes in threads
+    lost = about_to_compute()  # comes first, because reading a pretrained encoder computes in threads
     todo.warnings += [lost] if lost else []
     pretrained = decide_start(todo, task, say)
     decide_defaults(todo, task, pretrained)
@@ -115,13 +115,13 @@ def prepare(
     tokenizer = pretrained.tokenizer if pretrained else decide_tokenizer(todo, source.text(), cache, say)
     tokenised = source.tokenised(_tokenising(todo.config, tokenizer, cache, device, say))
     encoder = decide_model(todo, tokenizer, tokenised.train, pretrained)
-    learned = task.from_source(source, config)
-    begun_at = pretrained.lr if pretrained else None
-    decide_training(todo, learned, tokenised.train, encoder, tokenizer, device, begun_at=begun_at)
+    on_data = task.from_source(source, config)
+    earlier_lr = pretrained.lr if pretrained else None
+    decide_training(todo, on_data, tokenised.train, encoder, tokenizer, device, earlier_lr=earlier_lr)
     material = _material(source, tokenised, tokenizer, pretrained)
-    _decide_evaluations(todo, learned, material)
+    _decide_evaluations(todo, on_data, material)
     warnings = _warnings(todo, task, source, tokenised, tokenizer, encoder, device)
-    return Draft(todo, encoder, device, learned), dataclasses.replace(material, warnings=warnings)
+    return Draft(todo, encoder, device, on_data), dataclasses.replace(material, warnings=warnings)
 
 
 def _material(
@@ -179,7 +179,7 @@ def _decide_evaluations(todo: Decisions, task: Task, material: Material) -> None
         steps_per_epoch=-(-batches // config.batch.accumulation),
         epochs=config.optim.epochs,
         tokens_per_step=config.batch.token_budget * config.batch.accumulation,
-        trained=material.pretrained is not None,
+        pretrained=material.pretrained is not None,
         training_tokens=int(material.train.kept_lengths(dropout, 0).sum()),
         validation_tokens=material.validation_tokens,
     )

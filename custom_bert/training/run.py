@@ -16,11 +16,12 @@ from custom_bert import __version__, files, machine
 from custom_bert import config as configuration
 from custom_bert.config import TrainConfig
 from custom_bert.errors import RunError, WriteError
-from custom_bert.model_files.native import Description, write_description, write_weights
+from custom_bert.model_files.description import Description, write_description
+from custom_bert.model_files.native import write_weights
 from custom_bert.model_files.published_files import WEIGHTS
 from custom_bert.terminal import say
 from custom_bert.training import checkpoint
-from custom_bert.training.identity import OTHER_TOKENIZER, Identity, differences, digest
+from custom_bert.training.identity import OTHER_TOKENIZER, Identity, differences, digest, short_name
 from custom_bert.training.plan import Material, RunPlan
 from custom_bert.training.ranks import Ranks
 from custom_bert.training.state import State
@@ -30,7 +31,7 @@ Status = Literal["running", "interrupted", "finished"]
 
 def default_directory(identity: Identity) -> Path:
     """Returns the directory of a run without `out`: `runs/` and the hash of its settings and data."""
-    return Path("runs") / digest(identity)
+    return Path("runs") / short_name(identity)
 
 
 def sibling(directory: Path) -> Path:

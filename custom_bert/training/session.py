@@ -18,6 +18,7 @@ from custom_bert.training import checkpoint
 from custom_bert.training.log import Reporter
 from custom_bert.training.run import RunDirectory
 from custom_bert.training.state import State
+from custom_bert.training.state_tensors import begin_moments
 
 
 @contextmanager
@@ -52,7 +53,7 @@ def _keep_for_later(state: State, run: RunDirectory, reporter: Reporter) -> None
     progress = state.progress
     if progress.ended and state.saved != state.position:
         # all that is left is to evaluate the best weights, which needs no moments, so that zeros will do
-        checkpoint.begin_moments(state.phase.model, state.phase.optimizer)
+        begin_moments(state.phase.model, state.phase.optimizer)
         run.save(state)
     if not (progress.phase or progress.step):
         run.discard()

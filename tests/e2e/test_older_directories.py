@@ -14,7 +14,8 @@ from training_runs import settings, write_lines
 
 from custom_bert import Classifier, train_model
 from custom_bert.cli import main
-from custom_bert.model_files.native import POSITIONS, load_model
+from custom_bert.model_files.description import POSITIONS
+from custom_bert.model_files.native import load_model
 
 SHAPE = ("model.hidden_size", "model.num_hidden_layers", "model.num_attention_heads")
 

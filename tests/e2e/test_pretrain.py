@@ -15,7 +15,8 @@ from custom_bert import Embedder, files, train_model
 from custom_bert.cli import main
 from custom_bert.config import ModelConfig
 from custom_bert.data.tokenizer_files import from_vocab
-from custom_bert.model_files.native import Description, load_model, write_description, write_weights
+from custom_bert.model_files.description import Description, write_description
+from custom_bert.model_files.native import load_model, write_weights
 from custom_bert.model_files.pretrained import load_pretrained
 from custom_bert.models.encoder import Encoder as EncoderModel
 from custom_bert.models.masked_lm import MaskedLanguageModel

@@ -18,6 +18,7 @@ from custom_bert import Classifier, train_model
 from custom_bert.cli import main
 from custom_bert.errors import RunError, UserError, WriteError
 from custom_bert.model_files.native import write_weights
+from custom_bert.training.identity import short_name
 from custom_bert.training.log import Reporter
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -48,6 +49,28 @@ def test_another_configuration_for_the_directory_is_refused_and_named(data: Path
     with pytest.raises(RunError, match=r"optim.epochs was 4, is 5"):
         train_model(settings(data, run, **{"optim.epochs": 5}))
     assert files_of(run) == before
+
+
+def test_a_setting_that_a_run_did_not_know_counts_as_its_default(
+    data: Path, run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    older = tmp_path / "older"
+    shutil.copytree(run, older)
+    record = json.loads((older / "run.json").read_text())
+    del record["identity"]["settings"]["optim.whole_words"]
+    (older / "run.json").write_text(json.dumps(record))
+    assert train_model(settings(data, older)).steps == 0
+    with pytest.raises(RunError, match=r"optim\.whole_words was False, is True"):
+        train_model(settings(data, older, **{"optim.whole_words": True}))
+
+
+def test_a_new_setting_leaves_the_names_of_runs_as_they_are() -> None:
+    known = {"settings": {"seed": 1}, "data": {"train_texts": "x"}}
+    name = short_name(known)
+    assert short_name({**known, "settings": {"seed": 1, "optim.whole_words": False}}) == name
+    assert short_name({**known, "settings": {"seed": 1, "optim.whole_words": True}}) != name
+    assert short_name({**known, "settings": {"seed": 2}}) != name
+    assert short_name({**known, "data": {"train_texts": "y"}}) != name
 
 
 def test_changed_data_for_the_directory_is_refused(data: Path, run: Path, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Training from a trained encoder: its weights are the start, its architecture stays, it exports again."""
+"""Training from a pretrained encoder: its weights are the start, its architecture stays, it exports again."""
 
 import errno
 import json

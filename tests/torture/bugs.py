@@ -64,7 +64,7 @@ BUGS = (
     ),
     Bug(
         "dropout begins anew",
-        "training/checkpoint.py",
+        "training/state_tensors.py",
         '    torch.set_rng_state(generators["random.cpu"])\n',
         "    pass\n",
         f"{QUICK} -k A9",
@@ -78,14 +78,14 @@ BUGS = (
     ),
     Bug(
         "moments begin anew",
-        "training/checkpoint.py",
+        "training/state_tensors.py",
         "        put(tensor, stored[name])\n",
         "        pass\n",
         f"{QUICK} -k A9",
     ),
     Bug(
         "AdamW's step count begins anew",
-        "training/checkpoint.py",
+        "training/state_tensors.py",
         '["step"].copy_(step)',
         '["step"].copy_(0 * step)',
         f"{QUICK} -k A9",

@@ -16,6 +16,7 @@ LAYERS = {
     "config": 0,
     "config_sources": 0,
     "config_values": 0,
+    "attention_kernels": 0,
     "files": 0,
     "places": 0,
     "signals": 0,
@@ -193,6 +194,24 @@ def test_importing_loads_no_torch(name: str) -> None:
         f"import sys, {name}; print([m for m in ('torch', 'numpy', 'tokenizers') if m in sys.modules])"
     )
     assert loaded.strip() == "[]"
+
+
+WITHOUT_TORCH = {
+    *(unit for unit, layer in LAYERS.items() if layer == 0),
+    *("options", "commands", "reports", "rules", "presets", "metrics", "label_metrics", "docs", "cli"),
+}
+"""Units whose modules load without torch. Commands import what needs it when they run."""
+
+
+def test_help_reports_and_rules_load_no_torch() -> None:
+    names = [dotted(module) for module in modules() if unit_of(module) in WITHOUT_TORCH]
+    names = [name for name in names if not name.endswith("__main__")]
+    assert len(names) > 50
+    code = (
+        f"import importlib, sys\nfor name in {names}:\n    importlib.import_module(name)\n"
+        "    if 'torch' in sys.modules:\n        print(name)\n        break"
+    )
+    assert run_python(code).strip() == ""
 
 
 @pytest.mark.parametrize("name", ["info", "page", "pictures", "tables"])

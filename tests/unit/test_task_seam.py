@@ -21,7 +21,7 @@ MODELS = {"SequenceClassifier", "ThresholdClassifier", "MaskedLanguageModel"}
 SPOKEN = {
     "__init__.py": {"LabelsPrediction"},  # a public name
     "config.py": NAMES,  # the setting's values
-    "model_files/native.py": {"classification", "masked_lm"},  # what directories of older formats hold
+    "model_files/description.py": {"classification", "masked_lm"},  # what directories of older formats hold
     "commands/training.py": {"masked_lm"},  # `pretrain` is `train` with this task
     "commands/starting.py": {"classification", "multi_label"},  # an option's values
 }

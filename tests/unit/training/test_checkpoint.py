@@ -15,7 +15,7 @@ from training_runs import settings, write_data, write_lines
 
 from custom_bert import files, machine, train_model
 from custom_bert.errors import RunError, UserError
-from custom_bert.training import checkpoint, fit, loop
+from custom_bert.training import checkpoint, fit, loop, state_tensors
 from custom_bert.training.checkpoint import Pace
 
 
@@ -147,7 +147,7 @@ def test_what_bits_depend_on_is_told_and_training_goes_on(
     )
     assert "continues after step 5 of training, from 000001-train-5" in out
     facts = machine.description(torch.device("cpu"))
-    assert set(checkpoint.DOMAIN) - {"custom_bert", "source", "ranks"} <= facts.keys()
+    assert set(checkpoint.SAME_BITS) - {"custom_bert", "source", "ranks"} <= facts.keys()
 
 
 def test_another_machine_finds_the_run_and_keeps_its_plan(
@@ -184,7 +184,7 @@ def test_another_device_has_generators_that_the_checkpoint_does_not_know(
 ) -> None:
     values = settings(data, tmp_path / "run")
     stopped(values, stop_at, 5)
-    real = checkpoint.random_state
+    real = state_tensors.random_state
     more = {"random.cuda": torch.zeros(16, dtype=torch.uint8)}
     monkeypatch.setattr(checkpoint, "random_state", lambda device: {**real(device), **more})
     assert train_model(values).steps > 5
@@ -247,13 +247,13 @@ def test_a_checkpoint_of_another_run_is_not_taken(
 def test_ctrl_c_before_the_first_step_leaves_nothing(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = checkpoint.begin_moments
+    real = state_tensors.begin_moments
 
     def begin(*arguments: Any) -> None:
         os.kill(os.getpid(), signal.SIGINT)
         real(*arguments)
 
-    monkeypatch.setattr(checkpoint, "begin_moments", begin)
+    monkeypatch.setattr(fit, "begin_moments", begin)
     with pytest.raises(KeyboardInterrupt):
         train_model(settings(data, tmp_path / "run"))
     assert not (tmp_path / "run").exists()

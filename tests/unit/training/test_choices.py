@@ -59,13 +59,18 @@ def test_every_rule_gives_its_reason(rule) -> None:  # type: ignore[no-untyped-d
 
 def test_wider_models_take_smaller_steps() -> None:
     for pretrained in (True, False):
-        rates = [choices.learning_rate(width, pretrained=pretrained)[0] for width in (128, 256, 768)]
+        rates = [choices.learning_rate(width, after_pretraining=pretrained)[0] for width in (128, 256, 768)]
         assert rates == sorted(rates, reverse=True) and len(set(rates)) == 3
-    assert choices.learning_rate(256, pretrained=True)[0] < choices.learning_rate(256, pretrained=False)[0]
-    for trained in (True, False):
-        narrow, wide = (choices.pretrain_learning_rate(width, trained=trained)[0] for width in (128, 768))
+    assert (
+        choices.learning_rate(256, after_pretraining=True)[0]
+        < choices.learning_rate(256, after_pretraining=False)[0]
+    )
+    for pretrained in (True, False):
+        narrow, wide = (
+            choices.pretrain_learning_rate(width, pretrained=pretrained)[0] for width in (128, 768)
+        )
         assert narrow > wide
-    assert choices.pretrain_learning_rate(256, trained=True)[0] == choices.finetune_learning_rate(256)[0]
+    assert choices.pretrain_learning_rate(256, pretrained=True)[0] == choices.finetune_learning_rate(256)[0]
 
 
 def test_huge_data_needs_no_pretraining() -> None:
@@ -101,16 +106,18 @@ def test_r_drop_is_for_small_data_and_needs_dropout() -> None:
 def test_evaluations_are_at_most_about_twenty() -> None:
     for steps, epochs in ((30, 30), (500, 12), (5000, 1), (1, 1), (40, 2)):
         every, _ = choices.eval_every(
-            steps, epochs, trained=False, training_tokens=1_000_000, validation_tokens=100
+            steps, epochs, pretrained=False, training_tokens=1_000_000, validation_tokens=100
         )
         assert every >= 1 and steps * epochs / every <= 21
-    fine_tuning, _ = choices.eval_every(100, 3, trained=True, training_tokens=10**6, validation_tokens=100)
+    fine_tuning, _ = choices.eval_every(100, 3, pretrained=True, training_tokens=10**6, validation_tokens=100)
     assert fine_tuning == 75  # four in a run
 
 
 def test_large_validation_sets_are_read_less_often() -> None:
     found = {
-        tokens: choices.eval_every(500, 2, trained=False, training_tokens=1_000_000, validation_tokens=tokens)
+        tokens: choices.eval_every(
+            500, 2, pretrained=False, training_tokens=1_000_000, validation_tokens=tokens
+        )
         for tokens in (0, 100_000, 200_000, 1_000_000)
     }
     assert [every for every, _ in found.values()] == [100, 100, 167, 250]
@@ -119,13 +126,13 @@ def test_large_validation_sets_are_read_less_often() -> None:
 
 def test_evaluations_by_time_are_as_many_and_wait_for_as_long_as_one_may_take() -> None:
     found, reason = choices.evaluations_in_time(
-        1000, trained=False, training_tokens=3_000, validation_tokens=9_000, share=0.2
+        1000, pretrained=False, training_tokens=3_000, validation_tokens=9_000, share=0.2
     )
     assert found.every is None and found.interval == 1 / 20
     # an evaluation costs as much as a pass, and may take a fifth of the time
     assert found.pause == pytest.approx(4) and found.passes == pytest.approx(4)
     assert "20 evaluations" in reason and "20%" in reason
     few, _ = choices.evaluations_in_time(
-        3, trained=True, training_tokens=3_000, validation_tokens=9, share=0.2
+        3, pretrained=True, training_tokens=3_000, validation_tokens=9, share=0.2
     )
     assert few.interval == 1 / 4
