@@ -292,6 +292,9 @@ class TrainConfig:
     seed: int = 0
     """Seed of all random numbers: initial weights, order of batches, dropout, and which lines are set aside.
     Train with several seeds to see how much results vary."""
+    floor: bool = True
+    """Whether a linear model on n-grams is fitted first. It is ready within seconds, and predicts until the
+    encoder is trained. Its scores are the floor that the encoder has to beat. masked_lm has none."""
     data: DataConfig = field(default_factory=DataConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
     batch: BatchConfig = field(default_factory=BatchConfig)

@@ -151,6 +151,7 @@ def settings(data: Path, out: Path | None, **changes: Any) -> dict[str, Any]:
         "optim.r_drop": 0.0,
         "runtime.precision": "fp32",
         "runtime.threads": 1,
+        "floor": False,
         "out": None if out is None else str(out),
         **changes,
     }

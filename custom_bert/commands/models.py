@@ -37,13 +37,13 @@ class Evaluate(Command):
         from custom_bert.inference.evaluate_run import evaluate_run
 
         warn_of_precision(self.precision, self.device)
-        measured = evaluate_run(
+        evaluated = evaluate_run(
             self.run_directory, self.data, split=self.split, device=self.device, precision=self.precision
         )
         if self.json:
-            print_json(measured.as_dict())
+            print_json(evaluated.as_dict())
         else:
-            say("\n".join(measured.lines()))
+            say("\n".join(evaluated.lines()))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from custom_bert.data.lines import Lines
+from custom_bert.data.lines import Lines, taken
 from custom_bert.data.targets import LineTargets
 
 
@@ -77,6 +77,17 @@ class Split:
     def targets(self) -> LineTargets:
         """The targets of the split's lines."""
         return self.file.targets.take(self.rows_N)
+
+    def texts(self, chosen_N: np.ndarray) -> Iterator[str]:
+        """Yields some of the split's texts.
+
+        Args:
+            chosen_N: (n,) their indices within the split, from 0, ascending.
+
+        Raises:
+            DataError: if the file has changed since it was checked.
+        """
+        return taken(self.file.blocks(), self.rows_N[chosen_N])
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
+import numpy as np
+
 BLOCK = 1 << 16
 """The number of lines of a list that are yielded at a time."""
 
@@ -38,6 +40,24 @@ class Lines(Protocol):
         Raises:
             DataError: after the last line, if the content has another hash now.
         """
+
+
+def taken(blocks: Iterator[list[str]], rows_N: np.ndarray | None) -> Iterator[str]:
+    """Yields some of the lines of a file.
+
+    Args:
+        blocks: lists of consecutive lines, from the first line on, which are read to the end.
+        rows_N: (N,) the indices of the lines, from 0, ascending; None for all lines.
+    """
+    start = 0
+    for block in blocks:
+        if rows_N is None:
+            yield from block
+            continue
+        low, high = np.searchsorted(rows_N, [start, start + len(block)])
+        for row in rows_N[low:high].tolist():
+            yield block[row - start]
+        start += len(block)
 
 
 class ListedLines:

@@ -7,7 +7,6 @@ Shapes: N texts, n texts of a chunk, K outputs of the model. Where there are cla
 
 from __future__ import annotations
 
-import copy
 import itertools
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -19,44 +18,46 @@ from torch import nn
 from custom_bert.batch import Targets
 from custom_bert.config import Precision
 from custom_bert.data.given import strings
-from custom_bert.data.unknown import OF_A_MODEL, UnknownText
+from custom_bert.data.unknown import UnknownText
 from custom_bert.errors import RunError, did_you_mean, shown, warn_caller
-from custom_bert.inference.in_order import chunks, compute, prepare_threads
+from custom_bert.floor.storage import has_floor
+from custom_bert.inference.scores import EncoderScores, FloorScores, ScoreModel
 from custom_bert.label_metrics import LabelScores
 from custom_bert.machine import choose_device
 from custom_bert.metrics import Scores
-from custom_bert.model_files.native import TrainedModel, load_model
+from custom_bert.model_files.description import read_description
+from custom_bert.model_files.native import has_weights, load_model
 from custom_bert.openmp import one_thread
-from custom_bert.precision import choose_precision, round_matrices, sound_precision
+from custom_bert.precision import choose_precision
 from custom_bert.tasks.parts import Measured, Prediction, UnknownLabelError
+from custom_bert.tasks.task import Task
 
 
 class Classifier:
     """A trained model that predicts for texts.
 
     Args:
-        trained: the model; use `Classifier.load` for a directory.
-        device: where to compute.
-        precision: the number format of matrix products. fp32 predicts as an exported model does. bf16 is
-            faster where the processor has it, and may change a label if two are almost equally probable.
+        task: what the model has learned.
+        scores: what computes the scores of texts. `Classifier.load` makes both from a directory.
+
+    Attributes:
+        labels: the names of the classes, in the order of the probabilities.
     """
 
-    def __init__(self, trained: TrainedModel, device: torch.device, precision: Precision = "fp32") -> None:
-        self.precision = precision
-        self.task = trained.task
-        self.labels = trained.task.output_names
-        self.max_length, self.long_texts = trained.described.max_length, trained.described.long_texts
-        self.tokenizer = trained.tokenizer
-        self.device = device
-        self.model = trained.model.to(device).eval()
-        self._models: dict[Precision, nn.Module] = {"fp32": self.model}
-        self._used, self._last_fault = False, ""
+    def __init__(self, task: Task, scores: ScoreModel) -> None:
+        self.task, self.labels = task, task.output_names
+        self._scores = scores
+
+    @property
+    def model(self) -> nn.Module:
+        """The module that computes: a classifier, or a floor."""
+        return self._scores.model
 
     @staticmethod
     def load(
         directory: str | Path, *, device: str | None = None, precision: Precision = "fp32"
     ) -> Classifier:
-        """Loads what `custom-bert train` wrote.
+        """Loads what `custom-bert train` wrote: the encoder or, before it has weights, the floor.
 
         No thread is started, so that a process may load a model and then fork. Do not fork a process that has
         already predicted.
@@ -64,7 +65,8 @@ class Classifier:
         Args:
             directory: the run directory.
             device: "cpu" or "cuda"; None takes cuda if there is a CUDA device.
-            precision: the number format of matrix products; see `Classifier`.
+            precision: the number format of matrix products. fp32 predicts as an exported model does. bf16 is
+                faster where the processor has it, and may change a label if two are almost equally probable.
 
         Raises:
             RunError: if the directory is missing, incomplete or damaged, or holds a pretrained encoder, which
@@ -73,11 +75,18 @@ class Classifier:
                 hardware computes in bf16, but slowly.
         """
         where = choose_device(device)[0]
+        if not has_weights(directory) and has_floor(directory):
+            warn_caller(
+                f"{directory}: the encoder has no weights yet; the floor predicts, a linear model on n-grams"
+            )
+            task = read_description(Path(directory)).task
+            return Classifier(task, FloorScores(task.read_floor(Path(directory))))
         with one_thread():
             trained = load_model(directory)
             if not trained.task.num_outputs:
                 raise RunError(f"{directory}: {trained.task.no_predictions.format(directory=directory)}")
-            return Classifier(trained, where, choose_precision(precision, where)[0])
+            scores = EncoderScores(trained, where, choose_precision(precision, where)[0])
+            return Classifier(trained.task, scores)
 
     def predict(self, texts: Iterable[str]) -> list[Prediction]:
         """Returns a prediction for each text, in input order.
@@ -157,7 +166,7 @@ class Classifier:
             if isinstance(texts, list):
                 _check_counts(len(texts), len(labels))
         scorer = self.task.scorer(self.model)
-        for outputs_NK in self._outputs(texts):
+        for outputs_NK in self._scores.of(texts):
             wanted = list(itertools.islice(values, len(outputs_NK)))
             _check_counts(len(outputs_NK), len(wanted))
             scorer.add(torch.from_numpy(outputs_NK), Targets(torch.from_numpy(np.stack(wanted))))
@@ -176,50 +185,8 @@ class Classifier:
 
     def _chunks(self, texts: Iterable[str], unknown: UnknownText | None = None) -> Iterator[np.ndarray]:
         """Yields (n, K) probabilities, a chunk of texts at a time."""
-        for outputs_NK in self._outputs(texts, unknown):
+        for outputs_NK in self._scores.of(texts, unknown):
             yield self.task.probabilities(outputs_NK)
-
-    def _outputs(self, texts: Iterable[str], unknown: UnknownText | None = None) -> Iterator[np.ndarray]:
-        """Yields (n, K) outputs of the model, a chunk of texts at a time."""
-        counts = UnknownText() if unknown is None else unknown
-        for chunk in chunks(texts, self.task.num_outputs):
-            # between two chunks the caller's code runs, which may have forked or set OpenMP's limits
-            model, precision = self._prepared()
-            outputs_NK = compute(
-                model,
-                self.tokenizer,
-                chunk,
-                max_length=self.max_length,
-                long_texts=self.long_texts,
-                device=self.device,
-                precision=precision,
-                unknown=counts,
-            )
-            yield outputs_NK
-        if unknown is None and counts.spoils_predictions:
-            warn_caller(f"{counts.message(lines=False)}: {OF_A_MODEL}")
-
-    def _prepared(self) -> tuple[nn.Module, Precision]:
-        """Returns the model for the precision that computes right at this moment, and that precision.
-
-        Whether bf16 computes right depends on the threads that OpenMP gives, and so on the thread that calls.
-        A model whose matrices are rounded to the precision is a copy: other threads may be computing with the
-        one that exists, so it is never changed. If the first prediction is in bf16, the weights in fp32 are
-        not kept, which halves the memory; fp32 later computes with the rounded weights.
-        """
-        prepare_threads()
-        precision, fault = sound_precision(self.precision, self.device)
-        if fault and fault != self._last_fault:
-            self._last_fault = fault
-            warn_caller(fault)
-        model = self._models.get(precision)
-        if model is None:
-            model = copy.deepcopy(self.model)
-            round_matrices(model, precision)
-            self._models = {**(self._models if self._used else {}), precision: model}
-            self.model = model
-        self._used = True
-        return model, precision
 
 
 def _check_counts(texts: int, labels: int) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -14,13 +15,40 @@ from custom_bert.config import Precision, TrainConfig
 from custom_bert.config_sources import from_mapping
 from custom_bert.data.columns import header_hint
 from custom_bert.data.labels import nearest_label, short_label
+from custom_bert.data.lines import taken
 from custom_bert.data.reading import check_aligned, data_files, in_directory
 from custom_bert.data.text import LineReader, status_of
 from custom_bert.errors import ConfigError, DataError, RunError
+from custom_bert.floor.storage import has_floor
 from custom_bert.inference.classifier import Classifier
+from custom_bert.inference.scores import FloorScores
+from custom_bert.model_files.native import has_weights
+from custom_bert.reports.facts import floor_line
 from custom_bert.tasks.parts import Measured, UnknownLabelError
 from custom_bert.tasks.registry import TASKS
 from custom_bert.tasks.task import Task
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """How good a run's model is on some texts, and how good its floor is on the same texts.
+
+    Attributes:
+        model: of the model.
+        floor: of the floor, the linear model on n-grams; None if the run has none.
+    """
+
+    model: Measured
+    floor: Measured | None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Returns the numbers of the model, for JSON, and with the key `floor` the measures of the floor."""
+        floor = {} if self.floor is None else {"floor": self.floor.numbers}
+        return {**self.model.as_dict(), **floor}
+
+    def lines(self) -> list[str]:
+        """Returns the table of the model, and a line about the floor, for a terminal."""
+        return [*self.model.lines(), *([] if self.floor is None else ["", floor_line(self.floor.numbers)])]
 
 
 def evaluate_run(
@@ -30,7 +58,7 @@ def evaluate_run(
     split: Literal["val", "train"],
     device: str | None = None,
     precision: Precision = "fp32",
-) -> Measured:
+) -> Evaluated:
     """Measures a run's model on a folder of data files.
 
     The split "val" is the folder's validation files. If there are none, it is the rows that the run had set
@@ -60,7 +88,13 @@ def evaluate_run(
     labels = paths.val_labels if from_val else paths.train_labels
     if rows is None:
         check_aligned(texts, labels)
-    return classifier.measure(_chosen(texts, rows), _known(labels, classifier, rows))
+    measured = classifier.measure(_chosen(texts, rows), _known(labels, classifier, rows))
+    floor = None
+    if has_weights(run) and has_floor(run):
+        scores = FloorScores(classifier.task.read_floor(Path(run)))
+        of_floor = Classifier(classifier.task, scores)
+        floor = of_floor.measure(_chosen(texts, rows), _chosen(labels, rows))
+    return Evaluated(measured, floor)
 
 
 DIVIDING = ("seed", "task", "data.val_fraction", "data.label_separator")
@@ -115,15 +149,7 @@ def _with_defaults(config: TrainConfig, task: type[Task]) -> TrainConfig:
 
 def _chosen(path: str, rows: np.ndarray | None) -> Iterator[str]:
     """Yields the lines of a file; with `rows`, rising indices from 0, only those."""
-    reader = LineReader(path)
-    for block in reader.blocks():
-        if rows is None:
-            yield from block
-            continue
-        start = reader.num_lines - len(block)
-        low, high = np.searchsorted(rows, [start, reader.num_lines])
-        for row in rows[low:high].tolist():
-            yield block[row - start]
+    return taken(LineReader(path).blocks(), rows)
 
 
 def _known(path: str, classifier: Classifier, rows: np.ndarray | None) -> Iterator[str]:

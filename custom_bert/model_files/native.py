@@ -69,6 +69,11 @@ def write_weights(directory: Path, state: dict[str, Tensor]) -> tuple[int, str]:
     return sink.size, sink.sha256
 
 
+def has_weights(directory: str | Path) -> bool:
+    """Returns whether a run directory has weights. It has none before its first evaluation."""
+    return (Path(directory) / WEIGHTS).exists()
+
+
 def read_run_weights(
     directory: Path, *, limit: int = 1 << 40, written: tuple[Any, Any] | None = None
 ) -> dict[str, Tensor]:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
+
+from custom_bert.reports.measures import in_words
 
 TRAINED_ON = {"documents": "{:,} documents", "train_examples": "{:,} texts", "train_tokens": "{:,} tokens"}
 """Amounts of training data by their names in records. Every amount that a record has is shown."""
@@ -24,6 +27,13 @@ def trained_on(record: dict[str, Any]) -> str:
 def kept_by(record: dict[str, Any]) -> str:
     """Returns what `best_metric` of the record measures, by which the kept weights were chosen."""
     return str(record.get("kept_by", "metric"))  # records of earlier versions do not name it
+
+
+def floor_line(floor: Mapping[str, Any]) -> str:
+    """Returns what training prints of the floor, from its record in run.json."""
+    drawn = floor.get("val_texts") != floor.get("val_of")
+    on = f" (on {floor['val_texts']:,} of {floor['val_of']:,} validation texts)" if drawn else ""
+    return f"{'floor':<10} {in_words(floor)}: a linear model on n-grams{on}"
 
 
 def reasons(record: dict[str, Any]) -> dict[str, str]:

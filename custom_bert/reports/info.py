@@ -18,6 +18,11 @@ def info_lines(record: dict[str, Any]) -> list[str]:
         f"status      {record.get('status')}, started {record.get('started')}",
         *([f"trained on  {about}"] if about else []),
         *([result] if result else []),
+        *(
+            [f"floor       {in_words(record['floor'])}: a linear model on n-grams"]
+            if "floor" in record
+            else []
+        ),
         "",
         "files (sha256)",
         *(f"  {sha[:16]}  {path}" for path, sha in data.get("files", {}).items()),

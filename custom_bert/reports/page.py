@@ -118,6 +118,7 @@ def _cards(record: dict[str, Any], validation: dict[str, Any], metrics: Sequence
     known = [speed for speed in speeds if speed is not None and math.isfinite(speed)]
     cards = [
         *((one.words, value, one.form) for one, value in measured(validation)),
+        *((f"{one.words} of the floor", value, one.form) for one, value in measured(record.get("floor", {}))),
         ("validation loss", validation.get("loss"), "{:.4f}"),
         ("weights of step", record.get("best_step"), "{:,}"),
         ("steps", record.get("steps"), "{:,}"),

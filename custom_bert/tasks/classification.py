@@ -15,8 +15,10 @@ from torch import Tensor, nn
 
 from custom_bert.batch import Targets
 from custom_bert.config import TrainConfig
+from custom_bert.data.dataset import Dataset
 from custom_bert.data.label_files import ClassReader, LabelReader
 from custom_bert.data.labels import LabelIds
+from custom_bert.floor.linear import Floor, fit_classes
 from custom_bert.metrics import ConfusionMatrix, Scores
 from custom_bert.ops.losses import balanced_weights, cross_entropy_sum, r_drop_sum, target_weight
 from custom_bert.reports.tables import score_lines
@@ -168,6 +170,12 @@ class Classification(LabelledTask):
         balanced = config.optim.class_weights == "balanced"
         weights_C = balanced_weights(counts_C) if balanced else None
         return CrossEntropy(weights_C, config.optim.label_smoothing, config.optim.r_drop)
+
+    def floor_of(self, data: Dataset, rows_N: np.ndarray, config: ResolvedConfig) -> Floor:
+        """Returns a support vector machine for each class against the others."""
+        texts, ids_N = list(data.train.texts(rows_N)), data.train.targets.values(rows_N)
+        balanced = config.optim.class_weights == "balanced"
+        return fit_classes(texts, ids_N, len(self.labels), seed=config.seed, balanced=balanced)
 
     def scorer(self, model: nn.Module) -> ClassScorer:
         """Returns a scorer that takes the most probable class of each text as predicted."""

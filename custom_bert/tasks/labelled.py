@@ -13,12 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from custom_bert import files
 from custom_bert.config import TrainConfig
 from custom_bert.data.cache import Cache
+from custom_bert.data.dataset import Dataset
 from custom_bert.data.label_files import LabelReader
 from custom_bert.data.labelled_texts import LabelledTexts
 from custom_bert.data.labels import is_label, labels_by_id, short_label
@@ -28,6 +30,8 @@ from custom_bert.data.source import Source
 from custom_bert.data.token_dropout import TokenDropout
 from custom_bert.data.tokenizer import TextTokenizer
 from custom_bert.errors import ConfigError, RunError, shown
+from custom_bert.floor.linear import Floor
+from custom_bert.floor.storage import read_floor
 from custom_bert.models.heads import SequenceClassifier
 from custom_bert.models.outline import from_tensors, outline
 from custom_bert.presets import EncoderConfig
@@ -35,6 +39,8 @@ from custom_bert.reports.tables import TABLE_ROWS
 from custom_bert.rules import choices
 from custom_bert.rules.decisions import Decisions, EvaluationFacts, Facts
 from custom_bert.rules.resolved import ResolvedConfig
+from custom_bert.tasks.floors import FittedFloor, FloorModel, drawn_for_measuring, drawn_for_training
+from custom_bert.tasks.floors import measure as measure_floor
 from custom_bert.tasks.parts import Card, CardFacts, HeadName, Learning, Measured, Objective, PhaseName
 from custom_bert.tasks.task import Task
 
@@ -63,6 +69,8 @@ class LabelledTask(Task):
     measures: ClassVar[tuple[str, ...]]
     model_class: ClassVar[type[SequenceClassifier]] = SequenceClassifier
     choosing_share: ClassVar[float] = 0.0
+    has_floor: ClassVar[bool] = True
+    floor_has_thresholds: ClassVar[bool] = False
     card_title: ClassVar[str]
     problem_type: ClassVar[str]
 
@@ -265,6 +273,31 @@ class LabelledTask(Task):
     def worth(self, measured: Measured, config: ResolvedConfig) -> float:
         """Returns the measure that `optim.metric` names."""
         return measured.numbers[config.optim.metric]
+
+    # The floor
+
+    def fit_floor(self, source: Source, config: ResolvedConfig) -> FittedFloor:
+        """Fits a linear model on n-grams; of very much text, on lines that are drawn at random."""
+        assert isinstance(source, LabelledTexts)
+        data = source.dataset
+        rows_N = drawn_for_training(data, config.seed)
+        floor = self.floor_of(data, rows_N, config)
+        val_N = drawn_for_measuring(data.val, config.seed)
+        measured = measure_floor(floor, data.val, val_N, self.scorer(FloorModel(floor)))
+        counts = {"texts": len(rows_N), "of": len(data.train)}
+        return FittedFloor(floor, measured, {**counts, "val_texts": len(val_N), "val_of": len(data.val)})
+
+    @abstractmethod
+    def floor_of(self, data: Dataset, rows_N: np.ndarray, config: ResolvedConfig) -> Floor:
+        """Returns a floor that is fitted on some training texts, by their indices within the split.
+
+        Raises:
+            NoFloorError: if the data allows none.
+        """
+
+    def read_floor(self, run: Path) -> FloorModel:
+        """Reads the floor of a run directory, which has to have as many classes as the task."""
+        return FloorModel(read_floor(run, len(self.labels), sets=self.floor_has_thresholds))
 
     # In other libraries
 

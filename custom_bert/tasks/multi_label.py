@@ -20,10 +20,12 @@ from torch import Tensor, nn
 
 from custom_bert.batch import Targets
 from custom_bert.config import TrainConfig
+from custom_bert.data.dataset import Dataset
 from custom_bert.data.label_files import LabelReader, SetReader, split_labels
 from custom_bert.data.labels import LabelIds
 from custom_bert.data.source import Source
 from custom_bert.errors import RunError, shown
+from custom_bert.floor.linear import Floor, fit_sets
 from custom_bert.label_metrics import LabelCounts, LabelScores, best_thresholds
 from custom_bert.models.heads import SequenceClassifier, ThresholdClassifier
 from custom_bert.ops.losses import balanced_binary_weights, binary_cross_entropy_sum, binary_r_drop_sum
@@ -32,6 +34,7 @@ from custom_bert.reports.label_tables import label_score_lines
 from custom_bert.reports.tables import TABLE_ROWS
 from custom_bert.rules.resolved import ResolvedConfig
 from custom_bert.tasks.classification import pairs_line
+from custom_bert.tasks.floors import drawn_for_measuring
 from custom_bert.tasks.labelled import LabelledTask
 from custom_bert.tasks.parts import ONE_PROCESS, Card, CardFacts, Gathering, Objective, UnknownLabelError
 
@@ -184,6 +187,7 @@ class MultiLabel(LabelledTask):
     model_class: ClassVar[type[SequenceClassifier]] = ThresholdClassifier
     choosing_share: ClassVar[float] = CHOOSING_SHARE
     card_title: ClassVar[str] = "A multi-label text classifier"
+    floor_has_thresholds: ClassVar[bool] = True
     problem_type: ClassVar[str] = "multi_label_classification"
 
     @classmethod
@@ -217,6 +221,20 @@ class MultiLabel(LabelledTask):
         balanced = config.optim.class_weights == "balanced"
         weights_2C = balanced_binary_weights(counts_C, examples) if balanced else None
         return BinaryCrossEntropy(weights_2C, config.optim.label_smoothing, config.optim.r_drop)
+
+    def floor_of(self, data: Dataset, rows_N: np.ndarray, config: ResolvedConfig) -> Floor:
+        """Returns a support vector machine for each class, with thresholds chosen on the choosing rows."""
+        assert data.choosing is not None
+        aside_N = drawn_for_measuring(data.choosing, config.seed)
+        hot_NC = data.choosing.targets.values(aside_N) > 0
+        floor, scores_NC = fit_sets(
+            list(data.train.texts(rows_N)),
+            data.train.targets.values(rows_N) > 0,
+            list(data.choosing.texts(aside_N)),
+            hot_NC,
+            balanced=config.optim.class_weights == "balanced",
+        )
+        return replace(floor, thresholds_C=best_thresholds(self.probabilities(scores_NC), hot_NC))
 
     def scorer(self, model: nn.Module) -> SetScorer:
         """Returns a scorer that predicts labels by the thresholds that the model has now."""

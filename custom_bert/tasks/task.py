@@ -30,10 +30,11 @@ from custom_bert.data.loader import Transform
 from custom_bert.data.reading import LabelledLines
 from custom_bert.data.source import Source
 from custom_bert.data.tokenizer import TextTokenizer
-from custom_bert.errors import ConfigError
+from custom_bert.errors import ConfigError, RunError
 from custom_bert.presets import EncoderConfig
 from custom_bert.rules.decisions import Decisions, EvaluationFacts, Facts
 from custom_bert.rules.resolved import ResolvedConfig
+from custom_bert.tasks.floors import FittedFloor, FloorModel
 from custom_bert.tasks.parts import (
     Card,
     CardFacts,
@@ -63,6 +64,7 @@ class Task(ABC):
         predicts_tokens: whether the model predicts tokens. Then all token vectors are trained, also those of
             tokens that no text has, and `optim.mask_rate` is used.
         evaluation_share: the share of a run's time that evaluations may take.
+        has_floor: whether a linear model on n-grams can do the task too (`fit_floor`).
     """
 
     name: ClassVar[str]
@@ -72,6 +74,7 @@ class Task(ABC):
     keeps_stable: ClassVar[bool] = False
     predicts_tokens: ClassVar[bool] = False
     evaluation_share: ClassVar[float]
+    has_floor: ClassVar[bool] = False
 
     # Settings, before the data is read
 
@@ -243,6 +246,26 @@ class Task(ABC):
             outputs: the model's outputs and the targets of these lines, batch by batch.
             gathering: brings the parts of several processes together.
         """
+
+    # The floor, a linear model on n-grams that is ready before the encoder
+
+    def fit_floor(self, source: Source, config: ResolvedConfig) -> FittedFloor:
+        """Fits a floor on the training texts, and measures it on the validation texts.
+
+        Only a task with `has_floor` is asked for one.
+
+        Raises:
+            NoFloorError: if the data allows none.
+        """
+        raise AssertionError(f"{self.name} has no floor")
+
+    def read_floor(self, run: Path) -> FloorModel:
+        """Reads the floor of a run directory.
+
+        Raises:
+            RunError: if there is none, or it is damaged or of another model.
+        """
+        raise RunError(f"{run}: task {self.name} has no floor")
 
     # What a trained model predicts
 

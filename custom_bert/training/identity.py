@@ -25,6 +25,7 @@ Identity = dict[str, dict[str, Any]]
 
 ELSEWHERE = (
     *PATHS,
+    "floor",
     "runtime.checkpoint_every",
     "runtime.log_every",
     "runtime.tensorboard",

@@ -23,6 +23,7 @@ from custom_bert.training import checkpoint, introduction, ranks
 from custom_bert.training.build import build
 from custom_bert.training.caller import caller_state_kept
 from custom_bert.training.fit import fit_all
+from custom_bert.training.floor import fit_floor
 from custom_bert.training.identity import (
     KEPT_WHEN_CONTINUED,
     OF_THE_MACHINE,
@@ -138,6 +139,7 @@ def _train_in(
         reporter.say(line)
     for line in introduction.details(plan, material):
         reporter.detail(line)
+    fitted = fit_floor(plan, material, record, reporter) if group.leads else None
     halvings = halvings_needed(plan, material, group)
     state = build(plan, material, group, reporter)
     state.progress.halvings = halvings
@@ -146,6 +148,8 @@ def _train_in(
         reporter.warn(f"the largest batches do not fit into memory; each is computed in {2**halvings} parts")
     run = RunDirectory(directory, wanted, plan, material, group, record)
     with session(state, run, reporter) as requests:
+        if fitted is not None:
+            run.keep_floor(fitted)
         if record is None or not _continue(state, run, reporter):
             run.open_log(0, reporter.warn)
         state.progress.halvings = max(halvings, state.progress.halvings)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from custom_bert.data.loader import BatchBuilder
 from custom_bert.errors import RunError
 from custom_bert.model_files.native import read_run_weights
 from custom_bert.process import release_memory
+from custom_bert.reports.facts import floor_line
 from custom_bert.reports.measures import in_words as in_one_line
 from custom_bert.reports.measures import measured, words_of
 from custom_bert.signals import Requests
@@ -146,11 +147,33 @@ def finish(
     for line in (
         "",
         *evaluation.lines(),
+        *_beside_the_floor(evaluation.numbers, run.floor, plan.config.optim.metric),
         "",
         f"{run.path}: weights of step {progress.best_step:,} (best {metric}), trained in {duration(seconds)}",
     ):
         reporter.say(line)
     return TrainResult(run.path, evaluation.numbers, progress.best_step, progress.step, seconds, evaluation)
+
+
+def _beside_the_floor(
+    numbers: Mapping[str, float], floor: Mapping[str, Any] | None, metric: str
+) -> list[str]:
+    """Returns a line with the measures of the floor, and a line of advice if the encoder is below it.
+
+    Args:
+        numbers: the measures of the encoder.
+        floor: the record of the floor.
+        metric: the key of the measure by which the weights were chosen.
+    """
+    if floor is None:
+        return []
+    lines = ["", floor_line(floor)]
+    if numbers[metric] < floor[metric]:
+        lines.append(
+            "the encoder does not reach its floor: a pretrained start (model.init_from) or more passes "
+            "(optim.epochs) may help"
+        )
+    return lines
 
 
 def as_finished(directory: Path, record: dict[str, Any], reporter: Reporter) -> TrainResult:

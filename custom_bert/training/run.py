@@ -16,9 +16,12 @@ from custom_bert import __version__, files, machine
 from custom_bert import config as configuration
 from custom_bert.config import TrainConfig
 from custom_bert.errors import RunError, WriteError
+from custom_bert.floor.storage import FOLDER as FLOOR
+from custom_bert.floor.storage import write_floor
 from custom_bert.model_files.description import Description, write_description
 from custom_bert.model_files.native import write_weights
 from custom_bert.model_files.published_files import WEIGHTS
+from custom_bert.tasks.floors import FittedFloor
 from custom_bert.terminal import say
 from custom_bert.training import checkpoint
 from custom_bert.training.identity import OTHER_TOKENIZER, Identity, differences, digest, short_name
@@ -181,6 +184,7 @@ class RunDirectory:
             "data": material.description(),
             "encoder": asdict(plan.encoder),
             "machine": machine.description(plan.device) | {"ranks": ranks.world},
+            **({"floor": before["floor"]} if "floor" in before else {}),
         }
         if not self._writes:
             return
@@ -217,6 +221,18 @@ class RunDirectory:
         """Closes metrics.jsonl, if it is open."""
         if self._log is not None:
             self._log.close()
+
+    @property
+    def floor(self) -> dict[str, Any] | None:
+        """What was measured of the linear model that predicts until the encoder is trained, if there is
+        one."""
+        return self._record.get("floor")
+
+    def keep_floor(self, fitted: FittedFloor) -> None:
+        """Writes a floor and what was measured of it."""
+        if self._writes:
+            write_floor(self.path, fitted.floor)
+            self.update("running", floor=fitted.record())
 
     def keep_best(self, weights: dict[str, Tensor]) -> None:
         """Writes the best weights so far to model.safetensors."""
@@ -259,7 +275,7 @@ class RunDirectory:
             self.update("interrupted")
             return
         checkpoint.discard(self.path)
-        for folder in ("tensorboard", checkpoint.STABLE):
+        for folder in ("tensorboard", checkpoint.STABLE, FLOOR):
             files.remove_directory(self.path / folder)
         for name in ("metrics.jsonl", "config.json", "tokenizer.json", "labels.json", WEIGHTS, "run.json"):
             files.remove_file(self.path / name)

@@ -2,6 +2,7 @@
 
 - The run is finished: its record says so, and the checkpoints are removed.
 - Somebody asked for an end: a checkpoint of the last step is written, and the same command continues the run.
+  Before the first step the floor is kept, if there is one.
 - The run failed before anything was worth keeping: the directory is free for another attempt.
 - The run failed later: what was kept stays, and the record says "interrupted".
 """
@@ -56,6 +57,14 @@ def _keep_for_later(state: State, run: RunDirectory, reporter: Reporter) -> None
         begin_moments(state.phase.model, state.phase.optimizer)
         run.save(state)
     if not (progress.phase or progress.step):
+        if run.floor is not None:
+            run.close_log()
+            run.update("interrupted")
+            reporter.say(
+                f"interrupted before the first step: {run.path} predicts with its floor, the linear model on "
+                f"n-grams; the same command trains the encoder"
+            )
+            return
         run.discard()
         reporter.say("interrupted before the first step: nothing is kept")
         return

@@ -222,7 +222,7 @@ def test_a_run_on_heads_and_tails_is_not_exported_and_predicts_by_them(data: Pat
     assert config["long_texts"] == "head_tail"
     del config["long_texts"]  # as runs before had it
     (tmp_path / "run" / "config.json").write_text(json.dumps(config))
-    assert Classifier.load(tmp_path / "run").long_texts == "head"
+    assert load_model(tmp_path / "run").described.long_texts == "head"
 
 
 def test_windows_find_what_the_head_does_not_hold(data: Path, tmp_path: Path) -> None:
@@ -239,7 +239,7 @@ def test_windows_find_what_the_head_does_not_hold(data: Path, tmp_path: Path) ->
     result = train_model(settings(late, tmp_path / "run", **both))
     assert head.accuracy < 0.5 and result.accuracy > 0.9
 
-    scores = evaluate_run(tmp_path / "run", late, split="val").numbers
+    scores = evaluate_run(tmp_path / "run", late, split="val").model.numbers
     assert scores["accuracy"] == result.accuracy
     with pytest.raises(RunError, match=r"data\.long_texts is windows, and its tokenizers keep the head"):
         export.export_hugging_face(tmp_path / "run", tmp_path / "out")

@@ -118,7 +118,7 @@ def test_matrices_rounded_once_predict_what_autocast_does_bit_for_bit(
     found = rounded.predict_proba(texts)  # the first use rounds
     assert rounded.model.head.projection.weight.dtype is torch.bfloat16
     assert rounded.model.encoder.embeddings.token.weight.dtype is torch.float32
-    monkeypatch.setattr("custom_bert.inference.classifier.round_matrices", lambda *_: None)
+    monkeypatch.setattr("custom_bert.inference.scores.round_matrices", lambda *_: None)
     each_time = Classifier.load(run, precision="bf16")
     assert (found == each_time.predict_proba(texts)).all()
     assert each_time.model.head.projection.weight.dtype is torch.float32

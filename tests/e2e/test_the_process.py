@@ -321,7 +321,7 @@ def test_bf16_is_asked_about_before_every_window(run: Path, monkeypatch: pytest.
         used.append(named["precision"])
         return real(*positional, **named)
 
-    monkeypatch.setattr("custom_bert.inference.classifier.compute", compute)
+    monkeypatch.setattr("custom_bert.inference.scores.compute", compute)
     classifier = Classifier.load(run, precision="bf16")
     stream = classifier.stream_proba(["a dog barks"] * 6)
     next(stream)

@@ -36,6 +36,7 @@ LAYERS = {
     "reports": 2,
     "rules": 2,
     "ops": 2,
+    "floor": 3,
     "models": 3,
     "data": 3,
     "tasks": 4,
@@ -50,7 +51,7 @@ LAYERS = {
     "__main__": 8,
 }
 SIBLINGS = {("models", "data"), ("data", "models"), ("training", "inference"), ("inference", "training")}
-EXTRAS = {"transformers", "accelerate", "sklearn", "scipy", "sentence_transformers", "tensorboard", "pytest"}
+EXTRAS = {"transformers", "accelerate", "sentence_transformers", "tensorboard", "pytest"}
 OPTIONAL = {("inference/exports/verify.py", "transformers")}
 """Imported where it is installed, and done without where it is not."""
 

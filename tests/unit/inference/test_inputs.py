@@ -172,7 +172,7 @@ def test_a_list_is_checked_whole_before_anything_is_computed(
     def fail(*arguments: object, **options: object) -> None:
         raise AssertionError("computed")
 
-    monkeypatch.setattr("custom_bert.inference.classifier.compute", fail)
+    monkeypatch.setattr("custom_bert.inference.scores.compute", fail)
     texts: list[Any] = ["a"] * (in_order.CHUNK + 10)
     texts[-1] = None
     for source in (texts, tuple(texts), np.array(texts, dtype=object), Column(*texts)):

@@ -1,0 +1,1 @@
+"""The floor: a linear model on n-grams, which is ready in seconds and which a trained encoder has to beat."""

@@ -1,0 +1,148 @@
+"""N-grams of words and of characters, weighted by tf-idf, as columns of a sparse matrix.
+
+scikit-learn and scipy take a second to import, so they are imported where they are used.
+
+Shapes: N texts, F features.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from custom_bert.floor.limits import LONG_TEXT, TEXT
+
+LONG_WORD = 15
+"""If the text between spaces has more characters than this on average, the script has no spaces between
+words, and only n-grams of characters are counted."""
+
+FEW = 2_000
+"""With more texts than this, n-grams of characters that are in one text only are left out."""
+
+FEATURES = 200_000
+"""The most features of each kind: the most frequent ones are kept."""
+
+WEIGHTS = 64_000_000
+"""The most features times classes, so that a floor of many classes takes at most a quarter of a gigabyte."""
+
+
+class NoFloorError(Exception):
+    """There is no floor for some data. The text says why, in a few words."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of n-grams.
+
+    Attributes:
+        analyzer: scikit-learn's name: word; char_wb for characters inside words; char for all characters.
+        shortest, longest: the range of n.
+    """
+
+    analyzer: str
+    shortest: int
+    longest: int
+
+    def vectorizer(self, **given: Any) -> Any:
+        """Returns a `TfidfVectorizer` that has learned nothing yet."""
+        from sklearn.feature_extraction.text import TfidfVectorizer
+
+        return TfidfVectorizer(
+            analyzer=self.analyzer,
+            ngram_range=(self.shortest, self.longest),
+            token_pattern=r"\w+|[^\w\s]" if self.analyzer == "word" else None,  # punctuation is a word too
+            sublinear_tf=True,
+            dtype=np.float32,
+            **given,
+        )
+
+
+KINDS = {
+    "words": Kind("word", 1, 2),
+    "characters": Kind("char_wb", 2, 5),
+    "characters without words": Kind("char", 1, 3),
+}
+"""All kinds, by the names under which a floor is stored."""
+
+
+def kinds_for(texts: Sequence[str]) -> tuple[str, ...]:
+    """Returns the names of the kinds of n-grams that fit some texts, by the rules above."""
+    characters = sum(map(len, texts))
+    words = sum(len(text.split()) for text in texts)
+    if characters > LONG_WORD * max(1, words):
+        return ("characters without words",)
+    return ("words",) if characters >= LONG_TEXT * len(texts) else ("words", "characters")
+
+
+@dataclass(frozen=True)
+class Columns:
+    """The columns that one kind of n-grams has in the matrix.
+
+    Attributes:
+        kind: the name of the kind.
+        terms: the n-grams, in the order of their columns.
+        idf_F: (F,) float32 the inverse document frequency of each.
+    """
+
+    kind: str
+    terms: tuple[str, ...]
+    idf_F: np.ndarray
+
+    @cached_property
+    def vectorizer(self) -> Any:
+        """Counts these n-grams."""
+        made = KINDS[self.kind].vectorizer(vocabulary={term: i for i, term in enumerate(self.terms)})
+        made.idf_ = self.idf_F
+        return made
+
+
+@dataclass(frozen=True)
+class NGrams:
+    """The n-grams that were found in the training texts.
+
+    Attributes:
+        parts: the columns of each kind, one kind after the other.
+    """
+
+    parts: tuple[Columns, ...]
+
+    @staticmethod
+    def learn(texts: Sequence[str], num_classes: int) -> tuple[NGrams, Any]:
+        """Finds the n-grams of training texts, and returns them with the sparse (N, F) matrix of these texts.
+
+        Raises:
+            NoFloorError: if there is no n-gram, as in texts of nothing but white space.
+        """
+        import scipy.sparse
+
+        texts = [text[:TEXT] for text in texts]
+        most = min(FEATURES, WEIGHTS // num_classes)
+        parts, matrices = [], []
+        for name in kinds_for(texts):
+            rare = 2 if name != "words" and len(texts) > FEW else 1
+            vectorizer = KINDS[name].vectorizer(min_df=rare, max_features=most)
+            try:
+                matrices.append(vectorizer.fit_transform(texts))
+            except ValueError:  # not one n-gram of this kind is frequent enough
+                continue
+            terms = tuple(vectorizer.get_feature_names_out().tolist())
+            parts.append(Columns(name, terms, vectorizer.idf_.astype(np.float32)))
+        if not parts:
+            raise NoFloorError("the texts have no n-gram")
+        return NGrams(tuple(parts)), scipy.sparse.hstack(matrices, format="csr")
+
+    @property
+    def num_features(self) -> int:
+        """F, the number of columns."""
+        return sum(len(part.terms) for part in self.parts)
+
+    def rows(self, texts: Sequence[str]) -> Any:
+        """Returns the sparse (N, F) matrix of some texts."""
+        import scipy.sparse
+
+        texts = [text[:TEXT] for text in texts]
+        return scipy.sparse.hstack([part.vectorizer.transform(texts) for part in self.parts], format="csr")

@@ -1,0 +1,116 @@
+"""What computes the scores of texts for a `Classifier`: a trained encoder, or the floor of a run.
+
+Shapes: N texts, n texts of a chunk, K scores of each text.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Iterator
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import nn
+
+from custom_bert.config import Precision
+from custom_bert.data.given import strings
+from custom_bert.data.unknown import OF_A_MODEL, UnknownText
+from custom_bert.errors import warn_caller
+from custom_bert.inference.in_order import chunks, compute, prepare_threads
+from custom_bert.model_files.native import TrainedModel
+from custom_bert.precision import round_matrices, sound_precision
+from custom_bert.tasks.floors import FloorModel
+
+
+class ScoreModel(Protocol):
+    """Computes the scores of texts."""
+
+    @property
+    def model(self) -> nn.Module:
+        """The module in which a task finds what it needs beside the scores, such as thresholds."""
+
+    def of(self, texts: Iterable[str], unknown: UnknownText | None = None) -> Iterator[np.ndarray]:
+        """Yields (n, K) fp32 scores, a chunk of texts at a time, in input order.
+
+        Args:
+            texts: any number of texts.
+            unknown: counts the text that the vocabulary does not know. With it, the caller warns of unknown
+                text; without it, this method does.
+        """
+
+
+class EncoderScores:
+    """The outputs of a trained model.
+
+    Args:
+        trained: the model.
+        device: where to compute.
+        precision: the number format of matrix products.
+    """
+
+    def __init__(self, trained: TrainedModel, device: torch.device, precision: Precision) -> None:
+        self.model: nn.Module = trained.model.to(device).eval()
+        self._trained, self._device, self._precision = trained, device, precision
+        self._models: dict[Precision, nn.Module] = {"fp32": self.model}
+        self._used, self._last_fault = False, ""
+
+    def of(self, texts: Iterable[str], unknown: UnknownText | None = None) -> Iterator[np.ndarray]:
+        """Yields (n, K) outputs of the model, a chunk of texts at a time."""
+        counts = UnknownText() if unknown is None else unknown
+        described = self._trained.described
+        for chunk in chunks(texts, described.task.num_outputs):
+            # between two chunks the caller's code runs, which may have forked or set OpenMP's limits
+            model, precision = self._prepared()
+            outputs_NK = compute(
+                model,
+                self._trained.tokenizer,
+                chunk,
+                max_length=described.max_length,
+                long_texts=described.long_texts,
+                device=self._device,
+                precision=precision,
+                unknown=counts,
+            )
+            yield outputs_NK
+        if unknown is None and counts.spoils_predictions:
+            warn_caller(f"{counts.message(lines=False)}: {OF_A_MODEL}")
+
+    def _prepared(self) -> tuple[nn.Module, Precision]:
+        """Returns the model for the precision that computes right at this moment, and that precision.
+
+        Whether bf16 computes right depends on the threads that OpenMP gives, and so on the thread that calls.
+        A model whose matrices are rounded to the precision is a copy: other threads may be computing with the
+        one that exists, so it is never changed. If the first prediction is in bf16, the weights in fp32 are
+        not kept, which halves the memory; fp32 later computes with the rounded weights.
+        """
+        prepare_threads()
+        precision, fault = sound_precision(self._precision, self._device)
+        if fault and fault != self._last_fault:
+            self._last_fault = fault
+            warn_caller(fault)
+        model = self._models.get(precision)
+        if model is None:
+            model = copy.deepcopy(self.model)
+            round_matrices(model, precision)
+            self._models = {**(self._models if self._used else {}), precision: model}
+            self.model = model
+        self._used = True
+        return model, precision
+
+
+class FloorScores:
+    """The scores of a run's floor, which predicts while its encoder has no weights.
+
+    Args:
+        floor: the floor.
+    """
+
+    def __init__(self, floor: FloorModel) -> None:
+        self.model: nn.Module = floor
+        self._floor = floor
+
+    def of(self, texts: Iterable[str], unknown: UnknownText | None = None) -> Iterator[np.ndarray]:
+        """Yields (n, K) scores, a chunk of texts at a time. The floor has no vocabulary, and counts
+        nothing."""
+        return self._floor.scored(strings(texts))

@@ -1,0 +1,105 @@
+"""The floor of a task with labels: fitted on its training texts, measured as its encoder is.
+
+Shapes: N texts, C classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from custom_bert.batch import Targets
+from custom_bert.data.dataset import Dataset, Split
+from custom_bert.floor.limits import measured_portion, training_portion
+from custom_bert.floor.linear import Floor
+from custom_bert.floor.ngrams import NoFloorError
+from custom_bert.tasks.parts import Measured, Scorer
+
+CHUNK = 4096
+"""The number of texts that are scored at a time."""
+
+
+class FloorModel(nn.Module):
+    """A floor in the place of a model: a task finds its thresholds here, as in a model of its own.
+
+    Args:
+        floor: the floor.
+    """
+
+    def __init__(self, floor: Floor) -> None:
+        super().__init__()
+        self.floor = floor
+        if floor.thresholds_C is not None:
+            self.register_buffer("thresholds_C", torch.from_numpy(floor.thresholds_C))
+
+    def scored(self, texts: Iterable[str]) -> Iterator[np.ndarray]:
+        """Yields (n, C) float32 scores of `CHUNK` texts at a time, to be read like logits."""
+        iterator = iter(texts)
+        while chunk := list(islice(iterator, CHUNK)):
+            yield self.floor.scores(chunk)
+
+
+@dataclass(frozen=True)
+class FittedFloor:
+    """A floor, and how good it is on the validation texts.
+
+    Attributes:
+        floor: the floor.
+        measured: what was measured of it.
+        counts: the numbers of texts that it learned from and was measured on, and of how many, for run.json.
+    """
+
+    floor: Floor
+    measured: Measured
+    counts: dict[str, int]
+
+    def record(self) -> dict[str, Any]:
+        """Returns the measures and the numbers of texts, for run.json."""
+        return {**self.measured.numbers, **self.counts}
+
+
+def drawn_for_training(data: Dataset, seed: int) -> np.ndarray:
+    """Returns the indices, within the training split, of the texts that the floor learns from.
+
+    Raises:
+        NoFloorError: if there are too many classes.
+    """
+    targets, num_classes = data.train.targets, len(data.labels)
+    occurring = np.flatnonzero(targets.counts(num_classes))
+    firsts = np.array([targets.first_line(int(index)) - 1 for index in occurring], dtype=np.int64)
+    portion = training_portion(len(data.train), _mean_characters(data.train), firsts, num_classes, seed)
+    if portion is None:
+        raise NoFloorError(f"{num_classes:,} classes are too many for its {len(data.train):,} texts")
+    return portion.rows_N
+
+
+def drawn_for_measuring(split: Split, seed: int) -> np.ndarray:
+    """Returns the indices, within a split, of the texts that a floor is measured on."""
+    return measured_portion(len(split), _mean_characters(split), seed).rows_N
+
+
+def measure(floor: Floor, split: Split, rows_N: np.ndarray, scorer: Scorer) -> Measured:
+    """Measures a floor on some texts of a split.
+
+    Args:
+        floor: the floor.
+        split: the split.
+        rows_N: (N,) the indices of the texts within the split, ascending.
+        scorer: counts what is right.
+    """
+    targets, start = split.targets, 0
+    for scores_NC in FloorModel(floor).scored(split.texts(rows_N)):
+        values = targets.values(rows_N[start : start + len(scores_NC)])
+        scorer.add(torch.from_numpy(scores_NC), Targets(torch.from_numpy(values)))
+        start += len(scores_NC)
+    return scorer.measured()
+
+
+def _mean_characters(split: Split) -> float:
+    return split.file.characters / max(1, len(split.file))

@@ -1,0 +1,47 @@
+"""The floor of a run: fitted before the encoder trains, and kept in the run directory.
+
+From then on the run predicts, however training ends. Rank 0 fits it, while other ranks build the model.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from custom_bert.floor.ngrams import NoFloorError
+from custom_bert.reports.facts import floor_line
+from custom_bert.tasks.floors import FittedFloor
+from custom_bert.training.log import Reporter
+from custom_bert.training.plan import Material, RunPlan
+
+
+def fit_floor(
+    plan: RunPlan, material: Material, record: Mapping[str, Any] | None, reporter: Reporter
+) -> FittedFloor | None:
+    """Fits the floor of a run, if it has none yet, and prints how good it is.
+
+    Args:
+        plan: what was decided.
+        material: the data.
+        record: the content of run.json of the run that is continued; None for a new run.
+        reporter: prints a line.
+
+    Returns:
+        The floor, which the run directory does not hold yet. None if there is nothing to keep: the settings
+        or the data allow no floor, or the run has one already.
+    """
+    if not plan.config.floor or not plan.task.has_floor:
+        return None
+    if record is not None and isinstance(record.get("floor"), dict):
+        reporter.say(floor_line(record["floor"]))
+        return None
+    begun = time.perf_counter()
+    try:
+        fitted = plan.task.fit_floor(material.source, plan.config)
+    except NoFloorError as error:
+        reporter.say(f"{'floor':<10} none: {error}")
+        return None
+    reporter.say(floor_line(fitted.record()))
+    reporter.detail(f"the floor took {time.perf_counter() - begun:.1f} s")
+    return fitted

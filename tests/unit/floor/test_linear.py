@@ -1,0 +1,134 @@
+"""The floor learns what scikit-learn learns, from a bounded part of the texts, with calibrated scores."""
+
+import numpy as np
+import pytest
+from scipy.special import expit, softmax
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.svm import LinearSVC
+from training_runs import examples
+
+from custom_bert.floor import limits
+from custom_bert.floor.linear import fit_classes, fit_sets
+from custom_bert.floor.ngrams import NGrams, NoFloorError, kinds_for
+
+
+def numbered(labels: list[str]) -> tuple[np.ndarray, int]:
+    names = sorted(set(labels))
+    return np.array([names.index(label) for label in labels]), len(names)
+
+
+def test_margins_are_scikit_learns() -> None:
+    texts, labels = examples(300)
+    ids_N, num_classes = numbered(labels)
+    floor = fit_classes(texts, ids_N, num_classes, seed=0)
+    words = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, token_pattern=r"\w+|[^\w\s]")
+    characters = TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 5), sublinear_tf=True)
+    rows = np.hstack([one.fit_transform(texts).toarray() for one in (words, characters)])
+    machine = LinearSVC(C=0.3, random_state=0).fit(rows, ids_N)
+    np.testing.assert_allclose(floor.margins(texts), machine.decision_function(rows), atol=1e-3)
+
+
+def test_two_classes_have_a_column_each() -> None:
+    texts, labels = examples(120)
+    kept = [(text, label) for text, label in zip(texts, labels, strict=True) if label != "weather"]
+    texts, labels = [text for text, _ in kept], [label for _, label in kept]
+    ids_N, num_classes = numbered(labels)
+    scores_NC = fit_classes(texts, ids_N, num_classes, seed=0).scores(texts)
+    assert scores_NC.shape == (len(texts), 2)
+    np.testing.assert_allclose(scores_NC[:, 0], -scores_NC[:, 1], atol=1e-5)
+    assert (scores_NC.argmax(1) == ids_N).mean() == 1
+
+
+def test_confidence_is_as_large_as_accuracy_on_texts_that_were_not_learned() -> None:
+    texts, labels = examples(900)
+    ids_N, num_classes = numbered(labels)
+    drawn = np.random.default_rng(0)
+    wrong_N = drawn.random(900) < 0.3  # three labels in ten are drawn anew: nobody can be right more often
+    ids_N = np.where(wrong_N, drawn.integers(num_classes, size=900), ids_N)
+    floor = fit_classes(texts[:600], ids_N[:600], num_classes, seed=0)
+    probabilities_NC = softmax(floor.scores(texts[600:]), axis=1)
+    accuracy = (probabilities_NC.argmax(1) == ids_N[600:]).mean()
+    assert probabilities_NC.max(1).mean() == pytest.approx(accuracy, abs=0.1)
+    assert floor.scale != 1.0
+
+
+def test_a_seed_gives_the_same_floor() -> None:
+    texts, labels = examples(200)
+    ids_N, num_classes = numbered(labels)
+    one, other = (fit_classes(texts, ids_N, num_classes, seed=3) for _ in range(2))
+    assert np.array_equal(one.scores(texts), other.scores(texts))
+
+
+def test_a_class_that_is_only_among_the_held_out_texts_does_no_harm() -> None:
+    texts, labels = examples(60)
+    labels[7] = "rare"
+    ids_N, num_classes = numbered(labels)
+    for seed in range(8):  # in some of them the only text is held out
+        assert np.isfinite(fit_classes(texts, ids_N, num_classes, seed=seed).scores(texts)).all()
+
+
+def test_sets_have_probabilities_of_their_own() -> None:
+    texts, labels = examples(400)
+    ids_N, num_classes = numbered(labels)
+    hot_NC = np.eye(num_classes)[ids_N] > 0
+    hot_NC[:, 1] |= np.array(["night" in text for text in texts])
+    floor, scores_NC = fit_sets(texts[:300], hot_NC[:300], texts[300:], hot_NC[300:])
+    np.testing.assert_allclose(scores_NC, floor.scores(texts[300:]), atol=1e-5)
+    assert ((expit(scores_NC) > 0.5) == hot_NC[300:]).mean() > 0.95
+
+
+def test_a_class_that_every_text_has_or_none_is_given_so() -> None:
+    texts, labels = examples(80)
+    ids_N, num_classes = numbered(labels)
+    hot_NC = np.hstack([np.eye(num_classes)[ids_N] > 0, np.ones((80, 1)) > 0, np.zeros((80, 1)) > 0])
+    floor, _ = fit_sets(texts[:60], hot_NC[:60], texts[60:], hot_NC[60:])
+    assert (floor.margins(texts)[:, -2:] == [1, -1]).all()
+
+
+@pytest.mark.parametrize(
+    ("texts", "kinds"),
+    [
+        (["the cat sleeps", "a dog barks"], ("words", "characters")),
+        (
+            ["酒店很好房间也很干净下次还会来这里", "服务太差不会再来了房间里没有热水"],
+            ("characters without words",),
+        ),
+        (["ภาษาไทยไม่มีช่องว่างระหว่างคำ"], ("characters without words",)),
+        (["the cat sleeps " * 100] * 2, ("words",)),
+    ],
+)
+def test_the_kinds_of_ngrams_go_by_the_texts(texts: list[str], kinds: tuple[str, ...]) -> None:
+    assert kinds_for(texts) == kinds
+    assert tuple(part.kind for part in NGrams.learn(texts, 2)[0].parts) == kinds
+
+
+@pytest.mark.parametrize("texts", [["", "  "], []])
+def test_texts_without_ngrams_have_no_floor(texts: list[str]) -> None:
+    with pytest.raises(NoFloorError, match="no n-gram"):
+        NGrams.learn(texts, 2)
+
+
+def test_few_texts_are_all_read() -> None:
+    portion = limits.training_portion(1000, 60, np.array([0, 5]), 2, seed=0)
+    assert portion is not None and portion.is_whole
+
+
+@pytest.mark.parametrize(("mean", "classes"), [(100, 4), (2_000, 4), (100, 1_000), (50_000, 20)])
+def test_the_characters_that_are_read_are_bounded(mean: float, classes: int) -> None:
+    firsts = np.arange(classes)
+    portion = limits.training_portion(5_000_000, mean, firsts, classes, seed=0)
+    assert portion is not None and not portion.is_whole
+    read = len(portion.rows_N) * min(mean, limits.TEXT)
+    assert read <= limits.CHARACTERS_OF_LONG_TEXTS + classes * mean
+    assert read * classes <= 1.2 * limits.WORK
+    assert set(firsts.tolist()) <= set(portion.rows_N.tolist())
+    assert (np.diff(portion.rows_N) > 0).all()
+
+
+def test_too_many_classes_have_no_floor() -> None:
+    assert limits.training_portion(1_000_000, 100, np.arange(20_000), 20_000, seed=0) is None
+
+
+def test_validation_is_bounded_too() -> None:
+    assert len(limits.measured_portion(3_000_000, 100, seed=0).rows_N) == limits.MEASURED // 100
+    assert limits.measured_portion(100, 100, seed=0).is_whole
