@@ -46,6 +46,7 @@ def classification(folder: Path, out: Path, **changes: Any) -> dict[str, Any]:
         "batch.token_budget": 128,
         "batch.accumulation": 2,
         "runtime.log_every": 1,
+        "floor": True,
     }
     return settings(folder / "data", out, **{**options, **changes})
 
@@ -58,7 +59,7 @@ def label_sets(folder: Path, out: Path, **changes: Any) -> dict[str, Any]:
             path = data / f"{name}_labels.txt"
             lines = [f"{x}\tnamed" if i % 2 else x for i, x in enumerate(path.read_text().splitlines())]
             path.write_text("".join(f"{line}\n" for line in lines))
-    return settings(data, out, **{"task": "multi_label", **SETS, **changes})
+    return settings(data, out, **{"task": "multi_label", "floor": True, **SETS, **changes})
 
 
 SETS = {"optim.epochs": 6, "model.hidden_dropout": 0.0, "batch.token_budget": 128, "batch.accumulation": 2}
