@@ -11,6 +11,10 @@ from custom_bert.training.phases import Phase, total_steps
 from custom_bert.training.plan import Material, RunPlan
 
 
+LONG = 30
+"""If training is expected to take more than this number of minutes, a line says how to limit it."""
+
+
 def short(plan: RunPlan, material: Material) -> list[str]:
     """Returns a line each about the data, the model, the device and the precision."""
     encoder, runtime = plan.encoder, plan.config.runtime
@@ -58,7 +62,7 @@ def work(phases: list[Phase], plan: RunPlan, expected: float, directory: Path) -
         expected: the seconds that the phases are estimated to take.
         directory: the run directory.
     """
-    batch, minutes = plan.config.batch, plan.config.optim.max_minutes
+    batch = plan.config.batch
     size = f"{batch.token_budget:,} tokens"
     if batch.plan == "padded":
         size = f"{batch.batch_size:,} texts of {plan.config.data.max_length:,} tokens"
@@ -67,14 +71,25 @@ def work(phases: list[Phase], plan: RunPlan, expected: float, directory: Path) -
         f"{'epoch' if phase.epochs == 1 else 'epochs'}, {total_steps(phase):,} steps"
         for phase in phases
     )
-    time = f"about {duration(expected)}"
-    if minutes is not None and expected > 60 * minutes:
-        time = f"{minutes:g} min in all, of the {duration(expected)} that all epochs would take"
     return [
         _line("batches", f"{batch.plan}, {size} each; {steps}"),
-        _line("time", time),
+        _line("time", time_in_words(expected, plan.config.optim.max_minutes)),
         _line("run", str(directory)),
     ]
+
+
+def time_in_words(expected: float, max_minutes: float | None) -> str:
+    """Returns how long training will take, and what a limit does or would do.
+
+    Args:
+        expected: the seconds that all epochs are estimated to take.
+        max_minutes: the limit that the user sets; None for none.
+    """
+    if max_minutes is None and expected > 60 * LONG:
+        return f"about {duration(expected)}; --max-minutes {LONG} would do fewer steps in {LONG} min"
+    if max_minutes is not None and expected > 60 * max_minutes:
+        return f"{max_minutes:g} min in all, of the {duration(expected)} that all epochs would take"
+    return f"about {duration(expected)}"
 
 
 def _line(name: str, text: str) -> str:
