@@ -10,7 +10,6 @@ from custom_bert.training.log import duration
 from custom_bert.training.phases import Phase, total_steps
 from custom_bert.training.plan import Material, RunPlan
 
-
 LONG = 30
 """If training is expected to take more than this number of minutes, a line says how to limit it."""
 
