@@ -33,6 +33,9 @@ LongTexts = Literal["head", "head_tail", "windows"]
 TaskName = Literal["classification", "multi_label", "masked_lm"]
 Schedule = Literal["cosine", "linear", "wsd"]
 
+SCRATCH = "scratch"
+"""The value of `model.init_from` that means random weights."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class DataConfig:
@@ -81,8 +84,11 @@ class ModelConfig:
 
     init_from: str | None = None
     """A pretrained encoder to start from: a directory in Hugging Face's layout (bert, roberta, distilbert,
-    roberta-prelayernorm, modernbert), an id on the Hub, or a run directory. It brings its architecture and
-    its tokenizer. It usually helps most where there is little data. None trains from scratch."""
+    roberta-prelayernorm, modernbert), a run directory, a name that `custom-bert fetch` lists, or an id on the
+    Hub; after a name or an id, @REVISION. It brings its architecture and its tokenizer. scratch trains from
+    random weights. None takes minilm, an English encoder, if it is on this machine, the texts read as English
+    and no setting asks for another architecture; else scratch. masked_lm takes scratch unless one is
+    named."""
     size: Size | None = None
     """Width and depth by name: tiny 128x2, mini 256x4, small 512x4, medium 512x8, base 768x12 (Turc et al.
     2019, arXiv 1908.08962). None goes by the number of training tokens, from 256x2 up to 512x4."""
@@ -131,6 +137,11 @@ class ModelConfig:
     local_rope_theta: float | None = None
     """With rope and local attention: base of the rotary frequencies in local layers. None takes the preset's
     value."""
+
+    @property
+    def is_pretrained(self) -> bool:
+        """Whether training starts from a pretrained encoder. As long as `init_from` is None it does not."""
+        return self.init_from not in (None, SCRATCH)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -28,6 +28,7 @@ from custom_bert.errors import RunError
 from custom_bert.model_files.description import FORMATS
 from custom_bert.model_files.families import FAMILIES
 from custom_bert.model_files.native import MOMENTS, MOMENTS_RATE, check_size, load_model
+from custom_bert.model_files.origin import UNKNOWN, Origin
 from custom_bert.model_files.published_files import LARGEST_WEIGHTS, WEIGHTS, read, read_json, read_weights
 from custom_bert.model_files.published_tokenizer import read_tokenizer
 from custom_bert.model_files.tables import Family, Keys, correspondence, from_hugging_face
@@ -67,6 +68,7 @@ class Pretrained:
         moments: the file of AdamW's moments of a pretraining run that may go on; None if there is none.
         lr: the peak learning rate of that run.
         fixed: names of tensors that training leaves as they are, because the run never trained them.
+        origin: where it came from, for the record of the run.
     """
 
     source: str
@@ -78,10 +80,19 @@ class Pretrained:
     moments: Path | None = None
     lr: float | None = None
     fixed: frozenset[str] = frozenset()
+    origin: Origin = UNKNOWN
+
+    def record(self) -> dict[str, str]:
+        """Returns where the weights came from and their hash, for run.json."""
+        return {**self.origin.as_dict(), "sha256": self.sha256}
 
 
 def load_pretrained(
-    directory: Path, task: type[Task] = Classification, *, source: str | None = None
+    directory: Path,
+    task: type[Task] = Classification,
+    *,
+    source: str | None = None,
+    origin: Origin | None = None,
 ) -> Pretrained:
     """Reads a checkpoint directory.
 
@@ -89,16 +100,18 @@ def load_pretrained(
         directory: of the checkpoint.
         task: the task that is trained. If the checkpoint has the form of its head, that is kept.
         source: the name of the checkpoint for messages; None for the directory's path.
+        origin: where it came from; None for the directory.
 
     Raises:
         RunError: if something is missing, damaged or left over, or if we do not compute the architecture.
     """
     source = source or str(directory)
+    origin = origin or Origin(name=source, place=str(directory.absolute()))
     if not directory.is_dir():
         raise RunError(f"{directory}: no such directory")
     values = read_json(directory, "config.json")
     if values.get("format") in FORMATS:
-        return _own(directory, source, task)
+        return _own(directory, source, task, origin)
     if values.get("auto_map"):
         raise RunError(
             f"{directory / 'config.json'}: auto_map names code that comes with the checkpoint and computes "
@@ -129,10 +142,10 @@ def load_pretrained(
             f"{encoder.vocab_size:,}; {RESIZE}"
         )
     notes += (f"tokenizer: {note}" for note in tokenizer.notes)
-    return Pretrained(source, encoder, state, tokenizer, tuple(notes), digest)
+    return Pretrained(source, encoder, state, tokenizer, tuple(notes), digest, origin=origin)
 
 
-def _own(directory: Path, source: str, task: type[Task]) -> Pretrained:
+def _own(directory: Path, source: str, task: type[Task], origin: Origin) -> Pretrained:
     """Reads a run of ours. Of its head it keeps the tensors that the task's head has too, but not those that
     belong to its labels."""
     trained = load_model(directory)
@@ -150,7 +163,8 @@ def _own(directory: Path, source: str, task: type[Task]) -> Pretrained:
     if fixed:
         notes += ("its positions are sinusoidal; they become a table, which is not trained",)
     digest = hashlib.sha256(read(directory, WEIGHTS, LARGEST_WEIGHTS)).hexdigest()
-    start = Pretrained(source, encoder, state, trained.tokenizer, notes, digest, fixed=fixed)
+    origin = origin.with_that_of(directory)
+    start = Pretrained(source, encoder, state, trained.tokenizer, notes, digest, fixed=fixed, origin=origin)
     if not task.keeps_stable or not (directory / MOMENTS).is_file():
         return start
     lr = read_json(directory, MOMENTS_RATE).get("lr")

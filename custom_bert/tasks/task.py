@@ -63,6 +63,8 @@ class Task(ABC):
         predicts_tokens: whether the model predicts tokens. Then all token vectors are trained, also those of
             tokens that no text has, and `optim.mask_rate` is used.
         evaluation_share: the share of a run's time that evaluations may take.
+        pretrained_by_default: whether training starts from the default checkpoint, if that is at hand and the
+            user leaves the start open.
     """
 
     name: ClassVar[str]
@@ -72,6 +74,7 @@ class Task(ABC):
     keeps_stable: ClassVar[bool] = False
     predicts_tokens: ClassVar[bool] = False
     evaluation_share: ClassVar[float]
+    pretrained_by_default: ClassVar[bool] = False
 
     # Settings, before the data is read
 

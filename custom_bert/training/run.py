@@ -17,7 +17,7 @@ from custom_bert import config as configuration
 from custom_bert.config import TrainConfig
 from custom_bert.errors import RunError, WriteError
 from custom_bert.model_files.description import Description, write_description
-from custom_bert.model_files.native import write_weights
+from custom_bert.model_files.native import STABLE, write_weights
 from custom_bert.model_files.published_files import WEIGHTS
 from custom_bert.terminal import say
 from custom_bert.training import checkpoint
@@ -117,7 +117,7 @@ def claim(directory: Path, identity: Identity, asked: TrainConfig) -> dict[str, 
     if record is None:
         return None
     differing = differences(record, identity, directory / "run.json")
-    if differing == [OTHER_TOKENIZER] and not asked.data.tokenizer and not asked.model.init_from:
+    if differing == [OTHER_TOKENIZER] and not asked.data.tokenizer and not asked.model.is_pretrained:
         raise RunError(
             f"{directory}: holds this run with a vocabulary that an older version made, by other rules; "
             f"choose another --out, or --fresh for a numbered sibling"
@@ -179,6 +179,7 @@ class RunDirectory:
             "choices": [asdict(choice) for choice in plan.choices],
             "kept_by": plan.task.kept_by(plan.config),
             "data": material.description(),
+            "pretrained": material.pretrained.record() if material.pretrained else None,
             "encoder": asdict(plan.encoder),
             "machine": machine.description(plan.device) | {"ranks": ranks.world},
         }
@@ -259,7 +260,7 @@ class RunDirectory:
             self.update("interrupted")
             return
         checkpoint.discard(self.path)
-        for folder in ("tensorboard", checkpoint.STABLE):
+        for folder in ("tensorboard", STABLE):
             files.remove_directory(self.path / folder)
         for name in ("metrics.jsonl", "config.json", "tokenizer.json", "labels.json", WEIGHTS, "run.json"):
             files.remove_file(self.path / name)

@@ -31,14 +31,39 @@ def model_card(trained: TrainedModel, model: str, run: Path, name: str) -> str:
         *_measured(trained, run),
         "\n".join(["```python", *parts.example, "```"]),
     ]
+    start = _start(run)
+    paragraphs[-1:-1] = _licence(start)
+    base = start.get("repository", "")
     head = [
         "---",
         "library_name: transformers",
+        *([f"base_model: {base}"] if base else []),
         f"pipeline_tag: {parts.pipeline}",
         "tags: [custom-bert]",
         "---",
     ]
     return "\n".join([*head, "", "\n\n".join(paragraphs), ""])
+
+
+def _start(run: Path) -> dict[str, str]:
+    """Returns what run.json says of the pretrained encoder that training started from; empty if of none."""
+    if not (run / "run.json").is_file():
+        return {}
+    start = files.read_run_json(run, "run.json").get("pretrained") or {}
+    if not isinstance(start, dict) or not all(isinstance(value, str) for value in start.values()):
+        raise RunError(f"{run / 'run.json'}: damaged: not the record of a run")
+    return start
+
+
+def _licence(start: dict[str, str]) -> list[str]:
+    """Returns which pretrained weights the model was made from, and on what terms they are published."""
+    if not start:
+        return []
+    revision = f" (revision `{start['revision']}`)" if start.get("revision") else ""
+    name = start.get("repository") or start.get("name", "")
+    terms = start.get("license")
+    about = f"licensed under {terms}, whose terms hold for this model too" if terms else "see its licence"
+    return [f"Fine-tuned from `{name}`{revision}: {about}. SHA-256 of its weights: `{start.get('sha256')}`."]
 
 
 def _measured(trained: TrainedModel, run: Path) -> list[str]:
