@@ -62,8 +62,10 @@ def _licence(start: dict[str, str]) -> list[str]:
     revision = f" (revision `{start['revision']}`)" if start.get("revision") else ""
     name = start.get("repository") or start.get("name", "")
     terms = start.get("license")
-    about = f"licensed under {terms}, whose terms hold for this model too" if terms else "see its licence"
-    return [f"Fine-tuned from `{name}`{revision}: {about}. SHA-256 of its weights: `{start.get('sha256')}`."]
+    about = f"licensed under {terms}" if terms else "see its licence"
+    return [
+        f"Training started from `{name}`{revision}: {about}. SHA-256 of its weights: `{start.get('sha256')}`."
+    ]
 
 
 def _measured(trained: TrainedModel, run: Path) -> list[str]:
