@@ -68,7 +68,8 @@ class DataConfig:
     keeps a quarter from the beginning and the rest from the end (Sun et al. 2019, arXiv 1905.05583). windows
     reads all of it, in up to 16 windows whose logits are averaged, which takes more time."""
     tokenizer: str | None = None
-    """A vocab.txt or tokenizer.json to use. None trains a WordPiece vocabulary on the training texts."""
+    """A vocab.txt or tokenizer.json to use. None takes that of the pretrained encoder, or else trains a
+    WordPiece vocabulary on the training texts."""
     lowercase: bool = True
     """Whether the tokenizer turns capitals into small letters, for a trained vocabulary or a vocab.txt. Set
     it to False if capitals matter for your labels. A tokenizer.json says so itself."""
@@ -79,8 +80,7 @@ class DataConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig:
-    """The encoder. With `model.init_from`, settings that are left open take the pretrained encoder's
-    values."""
+    """The encoder. From a pretrained encoder on, settings that are left open take its values."""
 
     init_from: str | None = None
     """A pretrained encoder to start from: a directory in Hugging Face's layout (bert, roberta, distilbert,
@@ -293,7 +293,8 @@ class TrainConfig:
     preset: Preset = "custom"
     """A set of defaults. custom is fast: pre-norm, fast kernels, batches of near-equal lengths. modern adds
     rotary positions, a gated MLP and local attention, for longer texts. legacy is the original BERT, with
-    every optimisation off, to compare with."""
+    every optimisation off, to compare with. A pretrained encoder keeps its architecture, and the preset says
+    how it is trained; legacy and modern start from scratch unless `model.init_from` names one."""
     task: TaskName = "classification"
     """What is learned. classification: each text has one label. multi_label: each text has any number of
     labels. masked_lm: an encoder is pretrained on running text, `data.corpus`."""
