@@ -30,6 +30,7 @@ from custom_bert.model_files.families import FAMILIES
 from custom_bert.model_files.native import MOMENTS, MOMENTS_RATE, check_size, load_model
 from custom_bert.model_files.origin import UNKNOWN, Origin
 from custom_bert.model_files.published_files import LARGEST_WEIGHTS, WEIGHTS, read, read_json, read_weights
+from custom_bert.model_files.published_tensors import check_values, is_fresh, named
 from custom_bert.model_files.published_tokenizer import read_tokenizer
 from custom_bert.model_files.tables import Family, Keys, correspondence, from_hugging_face
 from custom_bert.models.heads import SequenceClassifier
@@ -192,15 +193,15 @@ def _classifier(
     shapes = {name: tensor.shape for name, tensor in model.state_dict().items()}
     table = correspondence(family, shapes)
     places = {theirs for names in table.values() for theirs in names}
-    tensors = _named(directory, family, tensors, places, notes)
+    tensors = named(directory, family, tensors, places, notes)
 
     left_out = {name for name in tensors if any(fnmatch.fnmatchcase(name, p) for p in family.dropped)}
     left_out |= {name for name in tensors if name.startswith("classifier.")} - places
-    fresh = [our for our, names in table.items() if _is_fresh(our, names, tensors)]
+    fresh = [our for our, names in table.items() if is_fresh(our, names, tensors)]
     left_out |= tensors.keys() & {name for our in fresh for name in table[our]}
     if left_out:
         notes.append(f"not needed for new labels: {', '.join(sorted(left_out))}")
-    _check_values(directory, {name: tensor for name, tensor in tensors.items() if name in places}, notes)
+    check_values(directory, {name: tensor for name, tensor in tensors.items() if name in places}, notes)
     notes.append(f"newly initialised: {', '.join(fresh)}")
     kept = {name: tensor for name, tensor in tensors.items() if name not in left_out}
     try:
@@ -223,7 +224,7 @@ def _language_model(
     )
     places = {theirs for names in table.values() for theirs in names} | set(head.values())
     others = {theirs for names in classifier.values() for theirs in names} - places
-    tensors = _named(directory, family, tensors, places | others, notes)
+    tensors = named(directory, family, tensors, places | others, notes)
 
     tied = {name for name in family.masked.tied if name in tensors}
     for name in tied:
@@ -242,7 +243,7 @@ def _language_model(
         )
     if left_out - tied:
         notes.append(f"not needed to predict tokens: {', '.join(sorted(left_out - tied))}")
-    _check_values(directory, {name: tensor for name, tensor in tensors.items() if name in places}, notes)
+    check_values(directory, {name: tensor for name, tensor in tensors.items() if name in places}, notes)
     if fresh:
         notes.append(f"newly initialised: {', '.join(fresh)}")
     kept = {name: t for name, t in tensors.items() if name not in left_out and name not in head.values()}
@@ -267,48 +268,3 @@ READERS: dict[HeadName, Reader] = {
     "masked_language_model": _language_model,
 }
 """The function that reads a published checkpoint for each form of head."""
-
-
-def _check_values(directory: Path, tensors: dict[str, Tensor], notes: list[str]) -> None:
-    """Refuses values that are not finite numbers, and notes types other than fp32."""
-    for name, tensor in tensors.items():
-        if not (tensor.is_floating_point() and bool(tensor.isfinite().all())):
-            raise RunError(f"{directory}: {name} holds values that are not finite numbers")
-    kinds = sorted({str(t.dtype).removeprefix("torch.") for t in tensors.values()})
-    if kinds != ["float32"]:
-        notes.append(f"weights in {', '.join(kinds)}, converted to float32")
-
-
-def _is_fresh(our: str, names: tuple[str, ...], tensors: dict[str, Tensor]) -> bool:
-    """Whether our tensor is drawn anew: the last projection, and what is missing of the head."""
-    if our.startswith("head.projection"):
-        return True
-    return our.startswith("head.") and any(name not in tensors for name in names)
-
-
-def _named(
-    directory: Path, family: Family, tensors: dict[str, Tensor], places: set[str], notes: list[str]
-) -> dict[str, Tensor]:
-    """Returns the tensors under the names that the table has, and notes what was renamed.
-
-    Old checkpoints call the tensors of norms gamma and beta. A bare encoder has no prefix.
-    """
-    named: dict[str, Tensor] = {}
-    renamed = prefixed = 0
-    for theirs, tensor in tensors.items():
-        name = theirs
-        for old, new in ((".gamma", ".weight"), (".beta", ".bias")):
-            if name.endswith(old):
-                name, renamed = name.removesuffix(old) + new, renamed + 1
-        full = f"{family.prefix}.{name}"
-        bare = full in places or any(fnmatch.fnmatchcase(full, pattern) for pattern in family.dropped)
-        if name not in places and bare:
-            name, prefixed = full, prefixed + 1
-        if name in named:
-            raise RunError(f"{directory}: {theirs} means {name}, which stands there too")
-        named[name] = tensor
-    if renamed:
-        notes.append(f"{renamed} tensors named gamma and beta, now weight and bias")
-    if prefixed:
-        notes.append(f"{prefixed} tensors without the prefix {family.prefix}")
-    return named

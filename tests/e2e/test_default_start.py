@@ -94,7 +94,10 @@ def test_an_export_and_what_is_trained_from_the_run_name_the_licence(
     export_hugging_face(run, tmp_path / "out")
     card = (tmp_path / "out" / "README.md").read_text()
     assert "base_model: some/tiny\n" in card
-    assert "Training started from `some/tiny`: licensed under Apache-2.0. SHA-256 of its weights: `" in card
+    assert (
+        "Training started from `some/tiny`, which is licensed under Apache-2.0. SHA-256 of the weights: `"
+        in card
+    )
     assert (
         f"began from  minilm, some/tiny, Apache-2.0, {'package tiny-checkpoint'}; SHA-256 "
         in command(f"info {run}").out
@@ -102,6 +105,14 @@ def test_an_export_and_what_is_trained_from_the_run_name_the_licence(
     more = train_model(given(data, tmp_path / "more", **{"model.init_from": str(run)}), reporter=QUIET)
     record = json.loads((more.directory / "run.json").read_text())["pretrained"]
     assert (record["name"], record["license"]) == (str(run), "Apache-2.0")
+
+
+def test_a_card_names_no_directory_of_this_machine(run: Path, data: Path, tmp_path: Path) -> None:
+    more = train_model(given(data, tmp_path / "more", **{"model.init_from": str(run)}), reporter=QUIET)
+    export_hugging_face(more.directory, tmp_path / "out")
+    card = (tmp_path / "out" / "README.md").read_text()
+    assert "started from pretrained weights, whose licence the run does not know. SHA-256 " in card
+    assert str(run.parent) not in card and "base_model" not in card
 
 
 def test_a_card_of_a_start_from_scratch_names_none(data: Path, run: Path, tmp_path: Path) -> None:
