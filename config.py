@@ -21,7 +21,7 @@ def get_config():
             # "max_length": 256,  # tokens that are kept of a text
         },
         "model": {
-            # "init_from": "sentence-transformers/all-MiniLM-L6-v2",  # a pretrained encoder to start from
+            # "init_from": "scratch",  # or a pretrained encoder; None: minilm if it is here, for English
             # "size": "mini",  # tiny 128x2 | mini 256x4 | small 512x4 | medium 512x8 | base 768x12
             # "hidden_dropout": 0.1,
             # --- some of the improvements over legacy BERT; each can be switched off ---

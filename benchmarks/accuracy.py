@@ -177,7 +177,8 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="train one epoch, to see that it works")
     parser.add_argument("--tflop", type=float, help="operations that limit the time of each set, in TFLOP")
     options = parser.parse_args()
-    settings: dict[str, Any] = {"optim.epochs": 1, "optim.pretrain_epochs": 0} if options.quick else {}
+    settings: dict[str, Any] = {"model.init_from": "scratch"}
+    settings |= {"optim.epochs": 1, "optim.pretrain_epochs": 0} if options.quick else {}
     question = QUESTION
     if options.tflop:
         reached = in_child([__file__], "rate", {"rows": 2048, "width": 256})

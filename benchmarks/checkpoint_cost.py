@@ -37,6 +37,7 @@ def train(arguments: dict[str, Any]) -> dict[str, Any]:
         out = Path(folder) / "run"
         settings = {
             **in_directory(arguments["folder"]),
+            "model.init_from": "scratch",
             "out": str(out),
             "data.cache_dir": arguments["cache"],
         }

@@ -89,7 +89,8 @@ def prepare_all(arguments: dict[str, Any]) -> dict[str, Any]:
     """Does everything that precedes the first step: checks, the vocabulary, the token store."""
     from custom_bert.data.reading import in_directory
 
-    settings = {**in_directory(arguments["folder"]), "data.cache_dir": arguments["cache"]}
+    settings = {**in_directory(arguments["folder"]), "model.init_from": "scratch"}
+    settings["data.cache_dir"] = arguments["cache"]
     begun = time.perf_counter()
     _, material = prepared(settings)
     return {"seconds": time.perf_counter() - begun, "tokens": int(material.train.lengths_N.sum())}
@@ -114,6 +115,7 @@ def train(arguments: dict[str, Any]) -> dict[str, Any]:
         train_model(
             {
                 **in_directory(arguments["folder"]),
+                "model.init_from": "scratch",
                 "data.cache_dir": arguments["cache"],
                 "out": f"{out}/run",
                 "optim.epochs": 1,

@@ -121,7 +121,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     options = parser.parse_args()
     common = {"folder": str(options.data.resolve()), "separator": options.separator}
-    sides = {"linear": ("linear", {}), "scratch": ("ours", {})}
+    sides = {"linear": ("linear", {}), "scratch": ("ours", {"model.init_from": "scratch"})}
     if options.checkpoint:
         sides["checkpoint"] = ("ours", {"model.init_from": str(Path(options.checkpoint).resolve())})
     cells: dict[str, list[dict[str, Any]]] = {name: [] for name in sides}

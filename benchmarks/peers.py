@@ -72,6 +72,7 @@ def ours(arguments: dict[str, Any]) -> dict[str, Any]:
 
     settings: dict[str, Any] = {
         **in_directory(arguments["folder"]),
+        "model.init_from": "scratch",
         "runtime.device": "cpu",
         "preset": arguments["preset"],
         "model.hidden_size": arguments["width"],
@@ -110,7 +111,7 @@ def hf(arguments: dict[str, Any]) -> dict[str, Any]:
 
     settings = {**in_directory(arguments["folder"]), "model.vocab_size": VOCABULARY}
     settings |= {"data.max_length": MAX_LENGTH, "data.cache_dir": arguments["cache"]}
-    settings["runtime.device"] = "cpu"
+    settings |= {"model.init_from": "scratch", "runtime.device": "cpu"}
     _, material = prepared(settings)
     torch.set_num_threads(thread_count())
     train = material.train

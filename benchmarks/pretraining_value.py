@@ -95,6 +95,7 @@ def scratch(options: argparse.Namespace, work: Path) -> dict[str, list[dict[str,
     for seed in range(options.seeds):
         tuned = {"model.init_from": str(work / "encoder"), "optim.max_minutes": options.fine_tune}
         plain = {**shape, "optim.max_minutes": options.minutes + options.fine_tune, "optim.epochs": 1000}
+        plain["model.init_from"] = "scratch"
         for side, more in (("pretrained", tuned), ("from scratch", plain)):
             if side == "from scratch" and seed >= options.scratch_seeds:
                 continue

@@ -67,6 +67,7 @@ def main() -> None:
     options = parser.parse_args()
     width, layers = map(int, options.size.split("x"))
     settings: dict[str, Any] = {
+        "model.init_from": "scratch",
         "model.hidden_size": width,
         "model.num_hidden_layers": layers,
         "model.hidden_dropout": 0.0,

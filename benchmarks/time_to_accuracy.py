@@ -55,7 +55,7 @@ def ours(arguments: dict[str, Any]) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "run"
         settings = {**in_directory(arguments["folder"]), "seed": arguments["seed"], "out": str(out)}
-        settings |= {"runtime.device": "cpu", **arguments.get("settings", {})}
+        settings |= {"model.init_from": "scratch", "runtime.device": "cpu", **arguments.get("settings", {})}
         over = threading.Event()
         watch = threading.Thread(target=_end_in_time, args=(out, arguments, over), daemon=True)
         watch.start()
@@ -104,7 +104,7 @@ def hf(arguments: dict[str, Any]) -> dict[str, Any]:
     from custom_bert.threads import thread_count
 
     settings = {**in_directory(arguments["folder"]), "data.cache_dir": arguments["cache"]}
-    settings["runtime.device"] = "cpu"
+    settings |= {"model.init_from": "scratch", "runtime.device": "cpu"}
     plan, material = prepared(settings)
     torch.set_num_threads(thread_count())
     tuned, batch, seed = arguments["tuned"], arguments["batch"], arguments["seed"]

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from custom_bert import __version__
 from custom_bert.bench.commands import BENCH
+from custom_bert.commands.checkpoints import Fetch
 from custom_bert.commands.models import Evaluate, Export, Predict, ProbeEncoder
 from custom_bert.commands.runs import Info, Report
 from custom_bert.commands.starting import CheckData, Init, SampleData
@@ -22,6 +23,7 @@ COMMANDS: dict[str, type[Command] | Group] = {
     "pretrain": Pretrain,
     "evaluate": Evaluate,
     "predict": Predict,
+    "fetch": Fetch,
     "check-data": CheckData,
     "sample-data": SampleData,
     "info": Info,

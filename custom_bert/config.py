@@ -33,6 +33,9 @@ LongTexts = Literal["head", "head_tail", "windows"]
 TaskName = Literal["classification", "multi_label", "masked_lm"]
 Schedule = Literal["cosine", "linear", "wsd"]
 
+SCRATCH = "scratch"
+"""The value of `model.init_from` that means random weights."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class DataConfig:
@@ -65,7 +68,8 @@ class DataConfig:
     keeps a quarter from the beginning and the rest from the end (Sun et al. 2019, arXiv 1905.05583). windows
     reads all of it, in up to 16 windows whose logits are averaged, which takes more time."""
     tokenizer: str | None = None
-    """A vocab.txt or tokenizer.json to use. None trains a WordPiece vocabulary on the training texts."""
+    """A vocab.txt or tokenizer.json to use. None takes that of the pretrained encoder, or else trains a
+    WordPiece vocabulary on the training texts."""
     lowercase: bool = True
     """Whether the tokenizer turns capitals into small letters, for a trained vocabulary or a vocab.txt. Set
     it to False if capitals matter for your labels. A tokenizer.json says so itself."""
@@ -76,13 +80,15 @@ class DataConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig:
-    """The encoder. With `model.init_from`, settings that are left open take the pretrained encoder's
-    values."""
+    """The encoder. From a pretrained encoder on, settings that are left open take its values."""
 
     init_from: str | None = None
     """A pretrained encoder to start from: a directory in Hugging Face's layout (bert, roberta, distilbert,
-    roberta-prelayernorm, modernbert), an id on the Hub, or a run directory. It brings its architecture and
-    its tokenizer. It usually helps most where there is little data. None trains from scratch."""
+    roberta-prelayernorm, modernbert), a run directory, a name that `custom-bert fetch` lists, or an id on the
+    Hub; after a name or an id, @REVISION. It brings its architecture and its tokenizer. scratch trains from
+    random weights. None takes minilm, an English encoder, if it is on this machine, the texts read as English
+    and no setting asks for another architecture; else scratch. masked_lm takes scratch unless one is
+    named."""
     size: Size | None = None
     """Width and depth by name: tiny 128x2, mini 256x4, small 512x4, medium 512x8, base 768x12 (Turc et al.
     2019, arXiv 1908.08962). None goes by the number of training tokens, from 256x2 up to 512x4."""
@@ -131,6 +137,11 @@ class ModelConfig:
     local_rope_theta: float | None = None
     """With rope and local attention: base of the rotary frequencies in local layers. None takes the preset's
     value."""
+
+    @property
+    def is_pretrained(self) -> bool:
+        """Whether training starts from a pretrained encoder. As long as `init_from` is None it does not."""
+        return self.init_from not in (None, SCRATCH)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -282,7 +293,8 @@ class TrainConfig:
     preset: Preset = "custom"
     """A set of defaults. custom is fast: pre-norm, fast kernels, batches of near-equal lengths. modern adds
     rotary positions, a gated MLP and local attention, for longer texts. legacy is the original BERT, with
-    every optimisation off, to compare with."""
+    every optimisation off, to compare with. A pretrained encoder keeps its architecture, and the preset says
+    how it is trained; legacy and modern start from scratch unless `model.init_from` names one."""
     task: TaskName = "classification"
     """What is learned. classification: each text has one label. multi_label: each text has any number of
     labels. masked_lm: an encoder is pretrained on running text, `data.corpus`."""

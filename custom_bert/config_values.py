@@ -12,7 +12,7 @@ import typing
 from typing import Any, Literal, get_args, get_origin
 
 from custom_bert.attention_kernels import KERNELS, with_dropout
-from custom_bert.config import TrainConfig, field_types, to_flat
+from custom_bert.config import SCRATCH, TrainConfig, field_types, to_flat
 from custom_bert.errors import did_you_mean, shown
 
 
@@ -206,8 +206,8 @@ def check(config: TrainConfig) -> list[str]:
         faults.append("data.label_separator: expected a character that stands between labels, not a line end")
     if runtime.shard and config.optim.pretrain_epochs:
         faults.append("runtime.shard: one model is divided, not two; set optim.pretrain_epochs to 0")
-    if config.optim.freeze_layers and not model.init_from:
-        faults.append("optim.freeze_layers: nothing is trained yet; set model.init_from, or leave it out")
+    if config.optim.freeze_layers and model.init_from == SCRATCH:
+        faults.append("optim.freeze_layers: nothing is trained yet; name a model.init_from, or leave it out")
     if config.optim.r_drop and model.hidden_dropout == 0 and not model.attention_dropout:
         faults.append(
             "optim.r_drop compares two passes under dropout; raise model.hidden_dropout or set it to 0"

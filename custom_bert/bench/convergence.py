@@ -17,6 +17,7 @@ from typing import Any
 from custom_bert.bench.measure import in_child, shown
 from custom_bert.bench.speed import PROGRAM
 from custom_bert.bench.switches import Improvement
+from custom_bert.config import SCRATCH
 
 RATES = (5e-4, 1e-3, 2e-3, 4e-3, 8e-3, 1.6e-2)
 """The learning rates among which the largest that still trains is looked for."""
@@ -75,6 +76,7 @@ def compare(
         common = {
             **in_directory(str(data)),
             "data.cache_dir": f"{folder}/cache",
+            "model.init_from": SCRATCH,
             "model.size": "tiny",
             "optim.epochs": epochs,
             # without pretraining and R-Drop, whose defaults depend on the data, only the switch differs

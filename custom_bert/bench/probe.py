@@ -21,6 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from custom_bert import terminal
+from custom_bert.config import SCRATCH
 from custom_bert.config_sources import from_mapping
 from custom_bert.data.batching import texts_at_once
 from custom_bert.data.dataset import Dataset, Split
@@ -124,6 +125,7 @@ def _measure(
                     **common,
                     # legacy trains so poorly from scratch that any pretrained start would look like a gain
                     "preset": "custom" if shape.preset == "legacy" else shape.preset,
+                    "model.init_from": SCRATCH,
                     **{f"model.{name}": getattr(shape, name) for name in ARCHITECTURE},
                     "out": f"{scratch}/plain",
                 }

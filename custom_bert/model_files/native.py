@@ -31,6 +31,9 @@ from custom_bert.presets import EncoderConfig
 from custom_bert.tasks.parts import EncoderModel
 from custom_bert.tasks.task import Task
 
+STABLE = "stable"
+"""The directory in a run directory that keeps the encoder from before the learning rate fell."""
+
 MOMENTS, MOMENTS_RATE = "optimizer.safetensors", "optimizer.json"
 """The files of AdamW's moments and of the peak learning rate, where training may go on from it."""
 

@@ -28,7 +28,9 @@ from custom_bert.errors import RunError
 from custom_bert.model_files.description import FORMATS
 from custom_bert.model_files.families import FAMILIES
 from custom_bert.model_files.native import MOMENTS, MOMENTS_RATE, check_size, load_model
+from custom_bert.model_files.origin import UNKNOWN, Origin
 from custom_bert.model_files.published_files import LARGEST_WEIGHTS, WEIGHTS, read, read_json, read_weights
+from custom_bert.model_files.published_tensors import check_values, is_fresh, named
 from custom_bert.model_files.published_tokenizer import read_tokenizer
 from custom_bert.model_files.tables import Family, Keys, correspondence, from_hugging_face
 from custom_bert.models.heads import SequenceClassifier
@@ -67,6 +69,7 @@ class Pretrained:
         moments: the file of AdamW's moments of a pretraining run that may go on; None if there is none.
         lr: the peak learning rate of that run.
         fixed: names of tensors that training leaves as they are, because the run never trained them.
+        origin: where it came from, for the record of the run.
     """
 
     source: str
@@ -78,10 +81,19 @@ class Pretrained:
     moments: Path | None = None
     lr: float | None = None
     fixed: frozenset[str] = frozenset()
+    origin: Origin = UNKNOWN
+
+    def record(self) -> dict[str, str]:
+        """Returns where the weights came from and their hash, for run.json."""
+        return {**self.origin.as_dict(), "sha256": self.sha256}
 
 
 def load_pretrained(
-    directory: Path, task: type[Task] = Classification, *, source: str | None = None
+    directory: Path,
+    task: type[Task] = Classification,
+    *,
+    source: str | None = None,
+    origin: Origin | None = None,
 ) -> Pretrained:
     """Reads a checkpoint directory.
 
@@ -89,16 +101,18 @@ def load_pretrained(
         directory: of the checkpoint.
         task: the task that is trained. If the checkpoint has the form of its head, that is kept.
         source: the name of the checkpoint for messages; None for the directory's path.
+        origin: where it came from; None for the directory.
 
     Raises:
         RunError: if something is missing, damaged or left over, or if we do not compute the architecture.
     """
     source = source or str(directory)
+    origin = origin or Origin(name=source, place=str(directory.absolute()))
     if not directory.is_dir():
         raise RunError(f"{directory}: no such directory")
     values = read_json(directory, "config.json")
     if values.get("format") in FORMATS:
-        return _own(directory, source, task)
+        return _own(directory, source, task, origin)
     if values.get("auto_map"):
         raise RunError(
             f"{directory / 'config.json'}: auto_map names code that comes with the checkpoint and computes "
@@ -129,10 +143,10 @@ def load_pretrained(
             f"{encoder.vocab_size:,}; {RESIZE}"
         )
     notes += (f"tokenizer: {note}" for note in tokenizer.notes)
-    return Pretrained(source, encoder, state, tokenizer, tuple(notes), digest)
+    return Pretrained(source, encoder, state, tokenizer, tuple(notes), digest, origin=origin)
 
 
-def _own(directory: Path, source: str, task: type[Task]) -> Pretrained:
+def _own(directory: Path, source: str, task: type[Task], origin: Origin) -> Pretrained:
     """Reads a run of ours. Of its head it keeps the tensors that the task's head has too, but not those that
     belong to its labels."""
     trained = load_model(directory)
@@ -150,7 +164,8 @@ def _own(directory: Path, source: str, task: type[Task]) -> Pretrained:
     if fixed:
         notes += ("its positions are sinusoidal; they become a table, which is not trained",)
     digest = hashlib.sha256(read(directory, WEIGHTS, LARGEST_WEIGHTS)).hexdigest()
-    start = Pretrained(source, encoder, state, trained.tokenizer, notes, digest, fixed=fixed)
+    origin = origin.with_that_of(directory)
+    start = Pretrained(source, encoder, state, trained.tokenizer, notes, digest, fixed=fixed, origin=origin)
     if not task.keeps_stable or not (directory / MOMENTS).is_file():
         return start
     lr = read_json(directory, MOMENTS_RATE).get("lr")
@@ -178,15 +193,15 @@ def _classifier(
     shapes = {name: tensor.shape for name, tensor in model.state_dict().items()}
     table = correspondence(family, shapes)
     places = {theirs for names in table.values() for theirs in names}
-    tensors = _named(directory, family, tensors, places, notes)
+    tensors = named(directory, family, tensors, places, notes)
 
     left_out = {name for name in tensors if any(fnmatch.fnmatchcase(name, p) for p in family.dropped)}
     left_out |= {name for name in tensors if name.startswith("classifier.")} - places
-    fresh = [our for our, names in table.items() if _is_fresh(our, names, tensors)]
+    fresh = [our for our, names in table.items() if is_fresh(our, names, tensors)]
     left_out |= tensors.keys() & {name for our in fresh for name in table[our]}
     if left_out:
         notes.append(f"not needed for new labels: {', '.join(sorted(left_out))}")
-    _check_values(directory, {name: tensor for name, tensor in tensors.items() if name in places}, notes)
+    check_values(directory, {name: tensor for name, tensor in tensors.items() if name in places}, notes)
     notes.append(f"newly initialised: {', '.join(fresh)}")
     kept = {name: tensor for name, tensor in tensors.items() if name not in left_out}
     try:
@@ -209,7 +224,7 @@ def _language_model(
     )
     places = {theirs for names in table.values() for theirs in names} | set(head.values())
     others = {theirs for names in classifier.values() for theirs in names} - places
-    tensors = _named(directory, family, tensors, places | others, notes)
+    tensors = named(directory, family, tensors, places | others, notes)
 
     tied = {name for name in family.masked.tied if name in tensors}
     for name in tied:
@@ -228,7 +243,7 @@ def _language_model(
         )
     if left_out - tied:
         notes.append(f"not needed to predict tokens: {', '.join(sorted(left_out - tied))}")
-    _check_values(directory, {name: tensor for name, tensor in tensors.items() if name in places}, notes)
+    check_values(directory, {name: tensor for name, tensor in tensors.items() if name in places}, notes)
     if fresh:
         notes.append(f"newly initialised: {', '.join(fresh)}")
     kept = {name: t for name, t in tensors.items() if name not in left_out and name not in head.values()}
@@ -253,48 +268,3 @@ READERS: dict[HeadName, Reader] = {
     "masked_language_model": _language_model,
 }
 """The function that reads a published checkpoint for each form of head."""
-
-
-def _check_values(directory: Path, tensors: dict[str, Tensor], notes: list[str]) -> None:
-    """Refuses values that are not finite numbers, and notes types other than fp32."""
-    for name, tensor in tensors.items():
-        if not (tensor.is_floating_point() and bool(tensor.isfinite().all())):
-            raise RunError(f"{directory}: {name} holds values that are not finite numbers")
-    kinds = sorted({str(t.dtype).removeprefix("torch.") for t in tensors.values()})
-    if kinds != ["float32"]:
-        notes.append(f"weights in {', '.join(kinds)}, converted to float32")
-
-
-def _is_fresh(our: str, names: tuple[str, ...], tensors: dict[str, Tensor]) -> bool:
-    """Whether our tensor is drawn anew: the last projection, and what is missing of the head."""
-    if our.startswith("head.projection"):
-        return True
-    return our.startswith("head.") and any(name not in tensors for name in names)
-
-
-def _named(
-    directory: Path, family: Family, tensors: dict[str, Tensor], places: set[str], notes: list[str]
-) -> dict[str, Tensor]:
-    """Returns the tensors under the names that the table has, and notes what was renamed.
-
-    Old checkpoints call the tensors of norms gamma and beta. A bare encoder has no prefix.
-    """
-    named: dict[str, Tensor] = {}
-    renamed = prefixed = 0
-    for theirs, tensor in tensors.items():
-        name = theirs
-        for old, new in ((".gamma", ".weight"), (".beta", ".bias")):
-            if name.endswith(old):
-                name, renamed = name.removesuffix(old) + new, renamed + 1
-        full = f"{family.prefix}.{name}"
-        bare = full in places or any(fnmatch.fnmatchcase(full, pattern) for pattern in family.dropped)
-        if name not in places and bare:
-            name, prefixed = full, prefixed + 1
-        if name in named:
-            raise RunError(f"{directory}: {theirs} means {name}, which stands there too")
-        named[name] = tensor
-    if renamed:
-        notes.append(f"{renamed} tensors named gamma and beta, now weight and bias")
-    if prefixed:
-        notes.append(f"{prefixed} tensors without the prefix {family.prefix}")
-    return named

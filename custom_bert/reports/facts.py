@@ -24,6 +24,17 @@ def trained_on(record: dict[str, Any]) -> str:
     return "; ".join(part for part in (", ".join(trained), *held_out[:1]) if part)
 
 
+def started_from(record: dict[str, Any]) -> str:
+    """Returns the pretrained encoder that training started from, with its place, licence and hash; empty if
+    there was none."""
+    start = record.get("pretrained")
+    if not start:
+        return ""
+    parts = [start["name"], start["repository"], start["revision"], start["license"], start["place"]]
+    parts = [part for i, part in enumerate(parts) if part and part not in parts[:i]]
+    return f"{', '.join(parts)}; SHA-256 {start['sha256'][:16]}"
+
+
 def kept_by(record: dict[str, Any]) -> str:
     """Returns what `best_metric` of the record measures, by which the kept weights were chosen."""
     return str(record.get("kept_by", "metric"))  # records of earlier versions do not name it

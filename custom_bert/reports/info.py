@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from custom_bert.reports.facts import kept_by, reasons, trained_on
+from custom_bert.reports.facts import kept_by, reasons, started_from, trained_on
 from custom_bert.reports.labels import most_frequent, printable
 from custom_bert.reports.measures import in_words
 from custom_bert.reports.tables import TABLE_ROWS
@@ -13,10 +13,12 @@ from custom_bert.reports.tables import TABLE_ROWS
 def info_lines(record: dict[str, Any]) -> list[str]:
     """Returns status, data, result, files, labels, settings with their reasons, and warnings."""
     data = record.get("data", {})
-    about, result, warnings = trained_on(record), _result(record), data.get("warnings", [])
+    about, start, warnings = trained_on(record), started_from(record), data.get("warnings", [])
+    result = _result(record)
     return [
         f"status      {record.get('status')}, started {record.get('started')}",
         *([f"trained on  {about}"] if about else []),
+        *([f"began from  {start}"] if start else []),
         *([result] if result else []),
         *(
             [f"floor       {in_words(record['floor'])}: a linear model on n-grams"]

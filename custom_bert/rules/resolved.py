@@ -2,8 +2,7 @@
 
 In a `TrainConfig`, which a user writes, None means "you decide". A `ResolvedConfig` has the same fields, and
 all of them are decided. The fields listed here can no longer be None. Where None is still allowed, it is a
-value that `config.py` explains: no pretrained encoder to start from, no time limit, no limit for the examples
-of a batch.
+value that `config.py` explains: no time limit, no limit for the examples of a batch.
 """
 
 from __future__ import annotations
@@ -44,6 +43,7 @@ class ResolvedData(DataConfig):
 class ResolvedModel(ModelConfig):
     """`ModelConfig` in which every setting is decided."""
 
+    init_from: str = field()
     vocab_size: int = field()
     hidden_size: int = field()
     num_hidden_layers: int = field()

@@ -66,6 +66,7 @@ class LabelledTask(Task):
     phase: ClassVar[PhaseName] = "train"
     head: ClassVar[HeadName] = "sequence_classification"
     evaluation_share: ClassVar[float] = choices.EVALUATION_SHARE
+    pretrained_by_default: ClassVar[bool] = True
     measures: ClassVar[tuple[str, ...]]
     model_class: ClassVar[type[SequenceClassifier]] = SequenceClassifier
     choosing_share: ClassVar[float] = 0.0

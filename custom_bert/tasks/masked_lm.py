@@ -193,9 +193,7 @@ def before_the_task(config: ResolvedConfig, tokenizer: TextTokenizer) -> Learnin
     return predicting_tokens(
         config,
         tokenizer,
-        lr=choices.pretrain_learning_rate(
-            config.model.hidden_size, pretrained=config.model.init_from is not None
-        )[0],
+        lr=choices.pretrain_learning_rate(config.model.hidden_size, pretrained=config.model.is_pretrained)[0],
         epochs=config.optim.pretrain_epochs,
         seed=config.seed + PRETRAIN_SEED,
         evaluates=False,

@@ -65,6 +65,8 @@ class Task(ABC):
             tokens that no text has, and `optim.mask_rate` is used.
         evaluation_share: the share of a run's time that evaluations may take.
         has_floor: whether a linear model on n-grams can do the task too (`fit_floor`).
+        pretrained_by_default: whether training starts from the default checkpoint, if that is at hand and the
+            user leaves the start open.
     """
 
     name: ClassVar[str]
@@ -75,6 +77,7 @@ class Task(ABC):
     predicts_tokens: ClassVar[bool] = False
     evaluation_share: ClassVar[float]
     has_floor: ClassVar[bool] = False
+    pretrained_by_default: ClassVar[bool] = False
 
     # Settings, before the data is read
 

@@ -29,7 +29,7 @@ from custom_bert.config_values import coerce
 from custom_bert.data.tokenizer import TextTokenizer
 from custom_bert.errors import RunError
 from custom_bert.model_files.description import Description, write_description
-from custom_bert.model_files.native import MOMENTS, MOMENTS_RATE, write_weights
+from custom_bert.model_files.native import MOMENTS, MOMENTS_RATE, STABLE, write_weights
 from custom_bert.model_files.published_files import WEIGHTS
 from custom_bert.model_files.tensor_files import write_tensors
 from custom_bert.torch_internals import loss_scale, set_loss_scale
@@ -49,7 +49,6 @@ from custom_bert.training.state_tensors import (
 
 FORMAT = "custom-bert-checkpoint/1"
 FOLDER = "checkpoints"
-STABLE = "stable"
 SHARE = 0.03
 """The share of the time that saving may take by default."""
 

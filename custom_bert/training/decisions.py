@@ -4,7 +4,6 @@ machine."""
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
 
 import torch
 
@@ -16,8 +15,7 @@ from custom_bert.data.batching import ROW_MULTIPLE
 from custom_bert.data.loader import BatchBuilder
 from custom_bert.data.tokenizer import TextTokenizer
 from custom_bert.errors import ConfigError
-from custom_bert.model_files.hub import locate
-from custom_bert.model_files.pretrained import Pretrained, load_pretrained
+from custom_bert.model_files.pretrained import Pretrained
 from custom_bert.ops.attention import choose_kernel
 from custom_bert.ops.kernels import has_flash
 from custom_bert.precision import DTYPES, choose_precision, sound_precision
@@ -27,68 +25,10 @@ from custom_bert.rules.choices import Choice
 from custom_bert.rules.decisions import Decisions, Facts
 from custom_bert.tasks.task import Task
 from custom_bert.training.compile import choose_compile
+from custom_bert.training.start import OPEN
 
 HEAD_WIDTH = 64
 """The width of an attention head that is assumed to choose a kernel, before the architecture is known."""
-
-OPEN = ("init_from", "hidden_dropout", "attention_dropout", "pooling")
-"""Fields of ModelConfig that a user may set for a pretrained encoder, since no tensor depends on them."""
-
-
-def decide_start(todo: Decisions, task: type[Task], say: Callable[[str], None]) -> Pretrained | None:
-    """Reads the pretrained encoder that the user names, and checks the settings against it.
-
-    Args:
-        todo: the decisions.
-        task: the task, whose head is kept if the checkpoint has it.
-        say: prints a line about what was converted or left behind.
-
-    Returns:
-        The pretrained encoder; None if training starts from random weights.
-
-    Raises:
-        ConfigError: if settings contradict the encoder, or need one and there is none.
-        RunError: if the encoder cannot be read.
-    """
-    config = todo.asked
-    if config.model.init_from is None:
-        if config.optim.embedding_init == "checkpoint":
-            raise ConfigError(["config: optim.embedding_init: checkpoint needs model.init_from"])
-        return None
-    directory = locate(config.model.init_from, say)
-    pretrained = load_pretrained(directory, task, source=config.model.init_from)
-    for note in pretrained.notes:
-        say(f"{pretrained.source}: {note}")
-    encoder, faults = pretrained.encoder, []
-    for item in dataclasses.fields(config.model):
-        wanted = getattr(config.model, item.name)
-        if wanted is None or item.name in OPEN:
-            continue
-        has = getattr(encoder, item.name, None)
-        if wanted != has:
-            what = f"has {has}" if item.name != "size" else "has its own"
-            faults.append(
-                f"config: model.{item.name} {wanted}: {pretrained.source} {what}, and a trained architecture "
-                f"cannot be changed; leave it out"
-            )
-    if config.data.tokenizer:
-        faults.append(f"config: data.tokenizer: {pretrained.source} brings its own; leave it out")
-    if config.optim.embedding_init not in (None, "checkpoint"):
-        faults.append("config: optim.embedding_init: model.init_from brings token vectors; leave it out")
-    length, limit = config.data.max_length, encoder.max_position_embeddings
-    if length is not None and length > limit:
-        faults.append(
-            f"config: data.max_length {length}: {pretrained.source} has {limit} positions; lower it, or take "
-            f"a checkpoint with more"
-        )
-    if config.optim.freeze_layers > encoder.num_hidden_layers:
-        faults.append(
-            f"config: optim.freeze_layers {config.optim.freeze_layers}: {pretrained.source} has "
-            f"{encoder.num_hidden_layers} layers"
-        )
-    if faults:
-        raise ConfigError(faults)
-    return pretrained
 
 
 def decide_defaults(todo: Decisions, task: type[Task], pretrained: Pretrained | None) -> None:
@@ -257,7 +197,7 @@ def decide_training(
         tokens=int(train.lengths_N.sum()),
         texts=max(1, len(train.lengths_N)),
         encoder=encoder,
-        pretrained=todo.config.model.init_from is not None,
+        pretrained=todo.config.model.is_pretrained,
         can_mask=tokenizer.mask_id is not None,
         fitting_rows=choices.fitting_rows(encoder.bytes_per_row, machine.memory_of(device)),
         earlier_lr=earlier_lr,

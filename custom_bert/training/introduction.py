@@ -17,7 +17,6 @@ LONG = 30
 def short(plan: RunPlan, material: Material) -> list[str]:
     """Returns a line each about the data, the model, the device and the precision."""
     encoder, runtime = plan.encoder, plan.config.runtime
-    start = plan.config.model.init_from or f"from scratch, preset {plan.config.preset}"
     parameters = encoder.num_parameters(plan.task.num_outputs) / 1e6
     threads = f", {runtime.threads} {'thread' if runtime.threads == 1 else 'threads'}"
     mixed = "" if runtime.precision == "fp32" else " (automatic mixed precision)"
@@ -26,16 +25,29 @@ def short(plan: RunPlan, material: Material) -> list[str]:
         _line(
             "model",
             f"{encoder.num_hidden_layers} layers, {encoder.hidden_size} wide, {parameters:.1f} M parameters; "
-            f"{start}",
+            f"{_start(plan)}",
         ),
         _line("device", f"{runtime.device}{threads if plan.device.type == 'cpu' else ''}"),
         _line("precision", f"{runtime.precision}{mixed}"),
     ]
 
 
+def _start(plan: RunPlan) -> str:
+    """Returns what training starts from and, if a rule decided it, the reason."""
+    config = plan.config
+    reason = next((f": {choice.reason}" for choice in plan.choices if choice.name == "model.init_from"), "")
+    if not config.model.is_pretrained:
+        return f"from scratch, preset {config.preset}{reason}"
+    return f"from {config.model.init_from}, whose architecture it is{reason}"
+
+
 def details(plan: RunPlan, material: Material) -> list[str]:
     """Returns how the data was read, and every choice with its reason. The preset's share one line."""
     lines = list(material.source.notes())
+    if plan.asked.model.init_from is None and material.pretrained:  # of a named start they are always told
+        start = material.pretrained
+        found = f"{start.origin.place}, {start.origin.license}, SHA-256 {start.sha256}"
+        lines += (f"{start.source}: {note}" for note in (found, *start.notes))
     if plan.config.data.long_texts == "windows":
         windows_N = material.train.windows_of_texts()
         several = windows_N[windows_N > 1]

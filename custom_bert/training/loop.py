@@ -15,11 +15,11 @@ from typing import Any
 
 from custom_bert import config as configuration
 from custom_bert import files
-from custom_bert.config import TrainConfig
+from custom_bert.config import SCRATCH, TrainConfig
 from custom_bert.config_sources import load as load_config
 from custom_bert.data.reading import LabelledLines
 from custom_bert.errors import ConfigError, RunError
-from custom_bert.training import checkpoint, introduction, ranks
+from custom_bert.training import checkpoint, introduction, ranks, start
 from custom_bert.training.build import build
 from custom_bert.training.caller import caller_state_kept
 from custom_bert.training.fit import fit_all
@@ -88,8 +88,11 @@ def _train(
         group.from_leader(require_tensorboard)
     if config.out:
         group.from_leader(partial(files.check_writable, Path(config.out)))
-    draft, material = group.one_after_the_other(lambda: prepare(config, reporter.say, source))
-    _follow_the_leader(draft, group)
+    begun = None
+    if config.out and config.model.init_from is None and not fresh:
+        begun = group.from_leader(partial(start.begun, Path(config.out)))
+    draft, material = group.one_after_the_other(lambda: prepare(config, reporter.say, source, begun))
+    _follow_the_leader(draft, material, group)
     for warning in material.warnings:
         reporter.warn(warning)
     wanted = identity(config, draft.todo.config, material)
@@ -108,14 +111,17 @@ def _train(
         return _train_in(directory, draft.final(), wanted, material, group, reporter, record)
 
 
-def _follow_the_leader(draft: Draft, group: Ranks) -> None:
+def _follow_the_leader(draft: Draft, material: Material, group: Ranks) -> None:
     """Takes over the batches of rank 0, because the memory of its machine may differ from that of this one.
 
     Raises:
-        RunError: if this rank's machine would compute on another device or in another precision.
+        RunError: if this rank's machine would compute on another device or in another precision, or has
+            another start.
     """
     flat = configuration.to_flat(draft.todo.config)
     own = {name: flat[name] for name in OF_THE_MACHINE}
+    # one name may lead to different weights on different machines
+    own["model.init_from"] = material.pretrained.sha256 if material.pretrained else SCRATCH
     theirs = group.from_leader(lambda: own)
     for name in sorted(own.keys() - set(KEPT_WHEN_CONTINUED)):
         if own[name] != theirs[name]:

@@ -132,7 +132,7 @@ def evaluations(config: TrainConfig, task: type[Task] | Task, material: Material
     dropout = token_dropout(config.optim.token_dropout, config.seed)
     return evaluations_in_time(
         config.optim.epochs,
-        pretrained=config.model.init_from is not None and not task.predicts_tokens,
+        pretrained=config.model.is_pretrained and not task.predicts_tokens,
         training_tokens=int(material.train.kept_lengths(dropout, 0).sum()),
         validation_tokens=material.validation_tokens,
         share=task.evaluation_share,

@@ -40,11 +40,11 @@ from custom_bert.training.decisions import (
     decide_defaults,
     decide_machine,
     decide_model,
-    decide_start,
     decide_training,
     filler,
 )
 from custom_bert.training.plan import Material, RunPlan, epoch_batches, evaluations, token_dropout
+from custom_bert.training.start import Begun, default_start, named_start
 from custom_bert.training.unread import unread_settings
 from custom_bert.training.vocabulary import decide_tokenizer
 
@@ -87,7 +87,10 @@ class Draft:
 
 
 def prepare(
-    config: TrainConfig, say: Callable[[str], None], lines: LabelledLines | None = None
+    config: TrainConfig,
+    say: Callable[[str], None],
+    lines: LabelledLines | None = None,
+    begun: Begun | None = None,
 ) -> tuple[Draft, Material]:
     """Reads the data and decides everything. Nothing in the process changes; files in the cache do.
 
@@ -95,6 +98,7 @@ def prepare(
         config: a checked configuration, with None where a rule decides.
         say: prints a line about what takes time.
         lines: labelled texts in memory. None for the files that the settings name.
+        begun: what the run began from, if it is continued and the settings leave that open.
 
     Raises:
         UserError: for anything that the user has to mend.
@@ -106,12 +110,13 @@ def prepare(
     todo = Decisions(config, config)
     lost = about_to_compute()  # comes first, because reading a pretrained encoder computes in threads
     todo.warnings += [lost] if lost else []
-    pretrained = decide_start(todo, task, say)
+    pretrained = named_start(todo, task, say)
+    cache = Cache.of(config.data.cache_dir, config.out, say)
+    source = _read(task, config, cache, lines)
+    if config.model.init_from is None:
+        pretrained = default_start(todo, task, source, begun, say)
     decide_defaults(todo, task, pretrained)
     device = decide_machine(todo)
-
-    cache = Cache.of(config.data.cache_dir, config.out, say)
-    source: Source = task.read(todo.config, cache) if lines is None else task.read_lines(lines, todo.config)
     tokenizer = pretrained.tokenizer if pretrained else decide_tokenizer(todo, source.text(), cache, say)
     tokenised = source.tokenised(_tokenising(todo.config, tokenizer, cache, device, say))
     encoder = decide_model(todo, tokenizer, tokenised.train, pretrained)
@@ -122,6 +127,13 @@ def prepare(
     _decide_evaluations(todo, on_data, material)
     warnings = _warnings(todo, task, source, tokenised, tokenizer, encoder, device)
     return Draft(todo, encoder, device, on_data), dataclasses.replace(material, warnings=warnings)
+
+
+def _read(task: type[Task], config: TrainConfig, cache: Cache, lines: LabelledLines | None) -> Source:
+    """Reads the data. Of what is open in the settings, only the task decides how data is read."""
+    open_ = {name for name, value in configuration.to_flat(config).items() if value is None}
+    config = configuration.replace(config, {k: v for k, v in task.defaults().items() if k in open_})
+    return task.read(config, cache) if lines is None else task.read_lines(lines, config)
 
 
 def _material(
@@ -148,7 +160,7 @@ def _tokenising(
 ) -> Tokenising:
     assert config.data.max_length is not None
     ways_out = WaysOut(OF_TRAINING_TEXTS, OF_OTHER_TEXTS)
-    if config.model.init_from:
+    if config.model.is_pretrained:
         ways_out = WaysOut(OF_A_CHECKPOINT, OF_A_CHECKPOINT)
     elif config.data.tokenizer:
         ways_out = WaysOut(OF_A_GIVEN_VOCABULARY, OF_A_GIVEN_VOCABULARY)

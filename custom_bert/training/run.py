@@ -19,7 +19,7 @@ from custom_bert.errors import RunError, WriteError
 from custom_bert.floor.storage import FOLDER as FLOOR
 from custom_bert.floor.storage import write_floor
 from custom_bert.model_files.description import Description, write_description
-from custom_bert.model_files.native import write_weights
+from custom_bert.model_files.native import STABLE, write_weights
 from custom_bert.model_files.published_files import WEIGHTS
 from custom_bert.tasks.floors import FittedFloor
 from custom_bert.terminal import say
@@ -120,7 +120,7 @@ def claim(directory: Path, identity: Identity, asked: TrainConfig) -> dict[str, 
     if record is None:
         return None
     differing = differences(record, identity, directory / "run.json")
-    if differing == [OTHER_TOKENIZER] and not asked.data.tokenizer and not asked.model.init_from:
+    if differing == [OTHER_TOKENIZER] and not asked.data.tokenizer and not asked.model.is_pretrained:
         raise RunError(
             f"{directory}: holds this run with a vocabulary that an older version made, by other rules; "
             f"choose another --out, or --fresh for a numbered sibling"
@@ -182,6 +182,7 @@ class RunDirectory:
             "choices": [asdict(choice) for choice in plan.choices],
             "kept_by": plan.task.kept_by(plan.config),
             "data": material.description(),
+            "pretrained": material.pretrained.record() if material.pretrained else None,
             "encoder": asdict(plan.encoder),
             "machine": machine.description(plan.device) | {"ranks": ranks.world},
             **({"floor": before["floor"]} if "floor" in before else {}),
@@ -275,7 +276,7 @@ class RunDirectory:
             self.update("interrupted")
             return
         checkpoint.discard(self.path)
-        for folder in ("tensorboard", checkpoint.STABLE, FLOOR):
+        for folder in ("tensorboard", STABLE, FLOOR):
             files.remove_directory(self.path / folder)
         for name in ("metrics.jsonl", "config.json", "tokenizer.json", "labels.json", WEIGHTS, "run.json"):
             files.remove_file(self.path / name)

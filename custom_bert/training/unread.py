@@ -44,6 +44,6 @@ def unread_settings(asked: TrainConfig, config: TrainConfig, task: type[Task], s
 
 def _lowercase_elsewhere(config: TrainConfig) -> str:
     """Returns why `data.lowercase` is not read; the empty string if it is."""
-    if config.model.init_from:
+    if config.model.is_pretrained:
         return f"the tokenizer of {config.model.init_from} decides that"
     return "a tokenizer.json decides that" if str(config.data.tokenizer or "").endswith(".json") else ""

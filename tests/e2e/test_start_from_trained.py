@@ -162,8 +162,11 @@ def test_r_drop_needs_dropout(data: Path, published: Path) -> None:
 
 
 def test_freezing_needs_something_trained(data: Path) -> None:
+    given = {**settings(data, None), "optim.freeze_layers": 1}
     with pytest.raises(ConfigError, match=r"optim\.freeze_layers: nothing is trained yet"):
-        from_mapping({**settings(data, None), "optim.freeze_layers": 1})
+        from_mapping({**given, "model.init_from": "scratch"})
+    with pytest.raises(ConfigError, match=r"nothing is trained yet \(model\.hidden_size 32 is asked for\)"):
+        ready(given)
 
 
 def test_the_checkpoints_weights_are_not_kept_twice(data: Path, published: Path) -> None:

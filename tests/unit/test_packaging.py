@@ -41,7 +41,7 @@ def test_the_public_names_are_these_and_can_be_had() -> None:
     assert dir(custom_bert) == sorted(custom_bert.__all__)
 
 
-KINDS = (".py", ".css")
+KINDS = (".py", ".css", ".json")
 """Endings of the files that make the package."""
 
 

@@ -31,14 +31,45 @@ def model_card(trained: TrainedModel, model: str, run: Path, name: str) -> str:
         *_measured(trained, run),
         "\n".join(["```python", *parts.example, "```"]),
     ]
+    start = _start(run)
+    paragraphs[-1:-1] = _licence(start)
+    base = start.get("repository", "")
     head = [
         "---",
         "library_name: transformers",
+        *([f"base_model: {base}"] if base else []),
         f"pipeline_tag: {parts.pipeline}",
         "tags: [custom-bert]",
         "---",
     ]
     return "\n".join([*head, "", "\n\n".join(paragraphs), ""])
+
+
+def _start(run: Path) -> dict[str, str]:
+    """Returns what run.json says of the pretrained encoder that training started from; empty if of none."""
+    if not (run / "run.json").is_file():
+        return {}
+    record = files.read_run_json(run, "run.json")
+    start = record.get("pretrained") if isinstance(record, dict) else None
+    if start is None:  # a run from scratch, or of a version that did not say
+        return {}
+    if not isinstance(start, dict) or not all(isinstance(value, str) for value in start.values()):
+        raise RunError(f"{run / 'run.json'}: damaged: not the record of a run")
+    return start
+
+
+def _licence(start: dict[str, str]) -> list[str]:
+    """Returns which pretrained weights the model was made from, and their licence.
+
+    Weights from a directory are not named, since its path is nobody else's business.
+    """
+    if not start:
+        return []
+    name, revision = start.get("repository"), start.get("revision")
+    weights = f"`{name}`{f' (revision `{revision}`)' if revision else ''}" if name else "pretrained weights"
+    terms = start.get("license")
+    licence = f"which is licensed under {terms}" if terms else "whose licence the run does not know"
+    return [f"Training started from {weights}, {licence}. SHA-256 of the weights: `{start.get('sha256')}`."]
 
 
 def _measured(trained: TrainedModel, run: Path) -> list[str]:

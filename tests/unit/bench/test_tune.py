@@ -65,7 +65,13 @@ def pretend(monkeypatch: pytest.MonkeyPatch, speeds: dict[str, list[Any]]) -> li
         if isinstance(value, str):
             return {"refused": value}
         timed = {"in_steps": value, "tokens_per_step": 900.0, "wall_seconds": 5.0}
-        return {"tokens_per_second": value, "peak_mb": 500 + len(changes), "taken": TAKEN, **timed}
+        return {
+            "tokens_per_second": value,
+            "peak_mb": 500 + len(changes),
+            "taken": TAKEN,
+            "start": "scratch",
+            **timed,
+        }
 
     monkeypatch.setattr(tune, "measure", measure)
     return asked
@@ -185,7 +191,9 @@ def test_compiling_counts_as_it_would_in_the_whole_run() -> None:
 def test_what_comes_before_the_steps_is_left_out_as_the_settings_allow() -> None:
     trained = replace(TrainConfig(), {"model.init_from": "somewhere"})
     assert "optim.embedding_init" not in steps_alone(trained)  # which init_from refuses
-    assert steps_alone(TrainConfig())["optim.embedding_init"] == "random"
+    scratch = replace(TrainConfig(), {"model.init_from": "scratch"})
+    assert steps_alone(scratch)["optim.embedding_init"] == "random"
+    assert "optim.embedding_init" not in steps_alone(TrainConfig())  # the start is not decided yet
     masked = replace(TrainConfig(), {"task": "masked_lm"})
     assert steps_alone(masked) == {}
 

@@ -21,7 +21,6 @@ VALUES = {
     "out": "a directory named by settings and data",
     "data.tokenizer": "a vocabulary is trained",
     "data.cache_dir": "the usual place",
-    "model.init_from": "from scratch",
     "model.size": "width and depth are given",
     "batch.batch_size": "no limit",
     "optim.eval_every": "by shares of the time",
@@ -44,12 +43,21 @@ def test_what_is_not_decided_is_a_fault_that_names_it() -> None:
         resolved(TrainConfig())
 
 
-@pytest.mark.parametrize("changes", [{}, {"preset": "legacy"}, {"task": "masked_lm"}, {"preset": "modern"}])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"model.init_from": "scratch"},
+        {"preset": "legacy"},
+        {"task": "masked_lm"},
+        {"preset": "modern"},
+        {},  # starts from the default checkpoint where that is installed
+    ],
+)
 def test_every_run_has_a_resolved_configuration(tmp_path: Path, changes: dict[str, str]) -> None:
     data = write_data(tmp_path / "data", train=800, val=20)
     corpus = {"data.corpus": [str(data / "train_dataset.txt")]} if "task" in changes else {}
     small = settings(data, None, **changes, **corpus)
-    plain = {k: v for k, v in small.items() if k.startswith(("data.", "task", "preset"))}
+    plain = {k: v for k, v in small.items() if k.startswith(("data.", "task", "preset", "model.init"))}
     flat = to_flat(ready(plain).config)
     assert not [name for name in decided() if flat[name] is None]
 
