@@ -175,7 +175,7 @@ def test_what_is_trained_from_scratch_for_comparison_trains_by_the_best_recipe(
     monkeypatch.setattr(probe, "train_model", train)
     probe.probe(str(tmp_path / "bert"), folder / "data", from_scratch=True)
     tuned, plain = asked
-    assert tuned["model.init_from"] == str(tmp_path / "bert") and "model.init_from" not in plain
+    assert (tuned["model.init_from"], plain["model.init_from"]) == (str(tmp_path / "bert"), "scratch")
     assert (plain["preset"], plain["model.norm"]) == ("custom", "post")
 
 

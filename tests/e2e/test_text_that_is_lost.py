@@ -14,6 +14,7 @@ from training_runs import break_off, examples, settings, write_data
 from custom_bert import Classifier, train_model
 from custom_bert.cli import main
 from custom_bert.errors import CustomBertWarning, DataError, RunError
+from custom_bert.model_files.native import load_model
 from custom_bert.training import fit
 from custom_bert.training.log import Reporter
 
@@ -128,7 +129,7 @@ def test_an_exported_tokenizer_composes_and_cuts_too(vietnamese: Path, tmp_path:
     transformers = pytest.importorskip("transformers")
     assert main(["export", str(vietnamese / "run"), str(tmp_path / "out")]) == 0
     theirs = transformers.AutoTokenizer.from_pretrained(str(tmp_path / "out"))
-    ours = Classifier.load(vietnamese / "run").tokenizer
+    ours = load_model(vietnamese / "run").tokenizer
     texts = (vietnamese / "NFD" / "val_dataset.txt").read_text().splitlines()
     texts += ["phòng" * 60, "tốt\U0001fae0tệ", "", *reviews(4)[0]]
     for text, ids in zip(texts, ours.encode(texts, 512).sequences, strict=True):

@@ -125,7 +125,7 @@ def test_predictions_in_bf16_are_right_where_threads_are_withheld(
 
 
 def test_loading_computes_nothing(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("custom_bert.inference.classifier.sound_precision", lambda *_: pytest.fail("asked"))
+    monkeypatch.setattr("custom_bert.inference.scores.sound_precision", lambda *_: pytest.fail("asked"))
     Classifier.load(run, precision="bf16")
 
 
@@ -311,7 +311,7 @@ def test_bf16_is_asked_about_before_every_window(run: Path, monkeypatch: pytest.
     monkeypatch.setattr("custom_bert.inference.in_order.CHUNK", 2)
     fault: list[str] = []
     monkeypatch.setattr(
-        "custom_bert.inference.classifier.sound_precision",
+        "custom_bert.inference.scores.sound_precision",
         lambda wanted, device: ("fp32", fault[0]) if fault else (wanted, None),
     )
     used: list[str] = []
@@ -337,7 +337,7 @@ def test_threads_that_are_given_other_precisions_do_not_disturb_each_other(
     """OpenMP's settings belong to a thread: one may have bf16 while another has fp32."""
     withheld = threading.local()
     monkeypatch.setattr(
-        "custom_bert.inference.classifier.sound_precision",
+        "custom_bert.inference.scores.sound_precision",
         lambda wanted, device: ("fp32", None) if getattr(withheld, "now", False) else (wanted, None),
     )
     classifier, texts = Classifier.load(run, precision="bf16"), ["a dog barks in the yard"] * 8
