@@ -38,6 +38,7 @@ def train(arguments: dict[str, Any]) -> dict[str, Any]:
         settings = {
             **in_directory(arguments["folder"]),
             "model.init_from": "scratch",
+            "floor": False,
             "out": str(out),
             "data.cache_dir": arguments["cache"],
         }

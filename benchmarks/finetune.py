@@ -44,7 +44,7 @@ def ours(arguments: dict[str, Any]) -> dict[str, Any]:
         out = Path(folder) / "run"
         settings = {**in_directory(arguments["folder"]), "model.init_from": arguments["checkpoint"]}
         settings |= {"seed": arguments["seed"], "data.cache_dir": f"{folder}/cache", "out": str(out)}
-        settings["runtime.device"] = "cpu"  # as the peer
+        settings |= {"floor": False, "runtime.device": "cpu"}  # as the peer
         result = train_model(settings)
         record = json.loads((out / "run.json").read_text(encoding="utf-8"))
         metrics = [

@@ -116,6 +116,7 @@ def train(arguments: dict[str, Any]) -> dict[str, Any]:
             {
                 **in_directory(arguments["folder"]),
                 "model.init_from": "scratch",
+                "floor": False,
                 "data.cache_dir": arguments["cache"],
                 "out": f"{out}/run",
                 "optim.epochs": 1,

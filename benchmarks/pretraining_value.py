@@ -32,7 +32,7 @@ def train(arguments: dict[str, Any]) -> dict[str, Any]:
     """Trains once, and returns the accuracy of the weights that are kept."""
     from custom_bert import train_model
 
-    result = train_model(arguments["settings"])
+    result = train_model({**arguments["settings"], "floor": False})
     return {
         "accuracy": result.accuracy,
         "step": result.step,

@@ -63,7 +63,7 @@ def main() -> None:
     parser.add_argument("--comparisons", nargs="+", default=list(COMPARISONS), choices=list(COMPARISONS))
     options = parser.parse_args()
     common = {"optim.pretrain_epochs": 0, "optim.r_drop": 0.0, "model.size": options.size}
-    common |= {"model.init_from": "scratch", "optim.epochs": options.epochs}
+    common |= {"model.init_from": "scratch", "floor": False, "optim.epochs": options.epochs}
     common |= {"batch.plan": "uniform_length", "runtime.device": "cpu"}
     common["runtime.precision"] = choose_precision(None, torch.device("cpu"))[0]
     raw: dict[str, list[list[float]]] = {name: [[], []] for name in options.comparisons}

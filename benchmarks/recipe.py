@@ -159,7 +159,7 @@ def learn(arguments: dict[str, Any]) -> dict[str, Any]:
 
     phases.make_optimizer = make  # type: ignore[assignment]
     with tempfile.TemporaryDirectory() as folder:
-        settings = {**arguments["settings"], "out": f"{folder}/run"}
+        settings = {**arguments["settings"], "floor": False, "out": f"{folder}/run"}
         result = train_model(settings)
         lines = [
             json.loads(x)

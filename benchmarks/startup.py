@@ -44,7 +44,8 @@ def first_step(arguments: dict[str, Any]) -> dict[str, Any]:
 
     fit.step_within_memory = step
     with tempfile.TemporaryDirectory() as folder:
-        settings = {**in_directory(arguments["folder"]), "model.init_from": "scratch", "out": f"{folder}/run"}
+        settings = {**in_directory(arguments["folder"]), "model.init_from": "scratch", "floor": False}
+        settings["out"] = f"{folder}/run"
         begun = time.perf_counter()
         try:
             train_model({**settings, "data.cache_dir": arguments["cache"]})

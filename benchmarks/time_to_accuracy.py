@@ -55,7 +55,8 @@ def ours(arguments: dict[str, Any]) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "run"
         settings = {**in_directory(arguments["folder"]), "seed": arguments["seed"], "out": str(out)}
-        settings |= {"model.init_from": "scratch", "runtime.device": "cpu", **arguments.get("settings", {})}
+        settings |= {"model.init_from": "scratch", "floor": False, "runtime.device": "cpu"}
+        settings |= arguments.get("settings", {})
         over = threading.Event()
         watch = threading.Thread(target=_end_in_time, args=(out, arguments, over), daemon=True)
         watch.start()

@@ -32,7 +32,7 @@ def train_once(arguments: dict[str, Any]) -> dict[str, Any]:
     from custom_bert.training.loop import train_model
 
     try:
-        result = train_model(arguments["settings"])
+        result = train_model({**arguments["settings"], "floor": False})
     except UserError as error:
         if "diverged" in str(error):
             return {"accuracy": 0.0, "loss": None, "diverged": True}

@@ -115,7 +115,12 @@ def _measure(
     shape = loaded.model.config
     with tempfile.TemporaryDirectory() as scratch:
         say("fine-tuning")
-        common = {**folder, "seed": seed, "data.max_length": min(256, shape.max_position_embeddings)}
+        common = {
+            **folder,
+            "floor": False,
+            "seed": seed,
+            "data.max_length": min(256, shape.max_position_embeddings),
+        }
         tuned = train_model({**common, "model.init_from": encoder, "out": f"{scratch}/tuned"})
         plain = None
         if from_scratch:
