@@ -32,13 +32,20 @@ class Evaluate(Command):
     precision: Precision = "fp32"
     """Number format of matrix products. fp32 computes as an exported model does. bf16 and fp16 are for
     devices that compute in them."""
+    encoder_only: bool = False
+    """Measure the encoder without its floor, as an exported model predicts."""
 
     def run(self) -> None:
         from custom_bert.inference.evaluate_run import evaluate_run
 
         warn_of_precision(self.precision, self.device)
         evaluated = evaluate_run(
-            self.run_directory, self.data, split=self.split, device=self.device, precision=self.precision
+            self.run_directory,
+            self.data,
+            split=self.split,
+            device=self.device,
+            precision=self.precision,
+            encoder_only=self.encoder_only,
         )
         if self.json:
             print_json(evaluated.as_dict())
@@ -69,6 +76,9 @@ class Predict(Command):
     precision: Precision = "fp32"
     """Number format of matrix products. fp32 computes as an exported model does. bf16 and fp16 are for
     devices that compute in them."""
+    encoder_only: bool = False
+    """Predict with the encoder alone, as an exported model does. Otherwise encoder and floor predict
+    together, if the run has fitted weights for that."""
 
     def run(self) -> None:
         from custom_bert.data.text import STANDARD_INPUT, LineReader
@@ -76,7 +86,12 @@ class Predict(Command):
         from custom_bert.inference.classifier import Classifier
 
         reader = LineReader(STANDARD_INPUT if self.texts == "-" else self.texts)
-        classifier = Classifier.load(self.run_directory, device=self.device, precision=self.precision)
+        classifier = Classifier.load(
+            self.run_directory,
+            device=self.device,
+            precision=self.precision,
+            encoder_only=self.encoder_only,
+        )
         warn_of_precision(self.precision, self.device)
         output, unknown, warned_at = DataOutput(), UnknownText(), 0
 

@@ -32,10 +32,12 @@ class LabelledTexts:
     Attributes:
         dataset: the data set, read and checked.
         seed: the seed by which validation lines were set aside.
+        chooses: what is chosen on the lines that are set aside for it, in a few words.
     """
 
     dataset: Dataset
     seed: int
+    chooses: str = ""
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -122,7 +124,7 @@ class LabelledTexts:
                 f"aside, stratified by label, seed {self.seed}"
             )
         if data.choosing is not None:
-            lines.append(f"{len(data.choosing):,} training lines are set aside to choose thresholds by")
+            lines.append(f"{len(data.choosing):,} training lines are set aside to choose {self.chooses} by")
         return [*lines, labels_by_id(data.labels)]
 
     def hashes(self) -> dict[str, str]:

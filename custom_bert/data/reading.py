@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,7 +27,7 @@ from custom_bert.errors import DataError
 from custom_bert.phrases import at_lines, counted
 
 CHOOSING_SEED = 2
-"""It is added to the seed when training lines are set aside to choose thresholds on, so that this draw and
+"""It is added to the seed when training lines are set aside to choose values on, so that this draw and
 the one for validation are independent."""
 
 
@@ -78,12 +79,31 @@ def data_files(data: DataConfig, *, set_aside: bool = False) -> LabelledLines:
     return LabelledLines(train, val, f"{data.val_texts} and {data.val_labels}")
 
 
+@dataclass(frozen=True)
+class Aside:
+    """Which training lines are set aside to choose values on that are not learned.
+
+    Attributes:
+        share: returns the share of a number of training lines; 0 for none.
+        chooses: what is chosen on them, in a few words.
+        purpose: why there have to be such lines, and what to do if there are none, for an error. Empty if a
+            run can do without; then rare labels keep all of their lines.
+    """
+
+    share: Callable[[int], float]
+    chooses: str = ""
+    purpose: str = ""
+
+
+NOTHING_ASIDE = Aside(lambda texts: 0.0)
+
+
 def read_dataset(
     files: LabelledLines,
     reader: LabelReader,
     *,
     val_fraction: float,
-    choosing: float = 0.0,
+    aside: Aside = NOTHING_ASIDE,
     seed: int = 0,
 ) -> Dataset:
     """Reads, checks and divides the data.
@@ -93,7 +113,7 @@ def read_dataset(
         reader: reads the labels.
         val_fraction: the share of the training lines that is set aside if there are no validation files; 0 to
             set none aside.
-        choosing: the share of the remaining lines that is set aside to choose thresholds on.
+        aside: which of the remaining lines are set aside to choose values on.
         seed: the seed of the division.
 
     Raises:
@@ -120,10 +140,12 @@ def read_dataset(
         val_rows = _set_aside(train, rows, val_fraction, seed, f"validation; add texts, or write {names}")
         rows = np.setdiff1d(rows, val_rows, assume_unique=True)
     choosing_split = None
-    if choosing:
-        purpose = "choosing thresholds; add texts"
-        choosing_split = Split(train, _set_aside(train, rows, choosing, seed + CHOOSING_SEED, purpose))
-        rows = np.setdiff1d(rows, choosing_split.rows_N, assume_unique=True)
+    if share := aside.share(len(rows)):
+        candidates = rows if aside.purpose else _frequent(train, rows, share)
+        chosen = _set_aside(train, candidates, share, seed + CHOOSING_SEED, aside.purpose)
+        if len(chosen):
+            choosing_split = Split(train, chosen)
+            rows = np.setdiff1d(rows, chosen, assume_unique=True)
     splits = Split(train, rows), Split(val, val_rows), choosing_split
     return Dataset(reader.ordered(), *splits, tuple(warnings))
 
@@ -137,16 +159,24 @@ def _set_aside(file: LabelledFile, rows: np.ndarray, fraction: float, seed: int,
     """Chooses a stratified share of some rows.
 
     Raises:
-        DataError: if no row can be chosen.
+        DataError: if no row can be chosen, and there is a purpose for which that has to be.
     """
     targets = file.targets.take(rows)
     chosen: np.ndarray = rows[divide(targets.strata_N, file.hashes_N[rows], fraction, seed)]
-    if not len(chosen):
+    if purpose and not len(chosen):
         raise DataError(
             file.texts_path,
             f"no label has two different texts, so none can be set aside for {purpose}",
         )
     return chosen
+
+
+def _frequent(file: LabelledFile, rows: np.ndarray, share: float) -> np.ndarray:
+    """Returns the rows of strata that are so large that a share of them is at least one row. The others would
+    lose one row each, which with many rare labels would be most of what there is."""
+    strata_N = file.targets.take(rows).strata_N
+    frequent: np.ndarray = rows[np.bincount(strata_N)[strata_N] >= 1 / share]
+    return frequent
 
 
 def _has_validation(data: DataConfig) -> bool:

@@ -70,7 +70,8 @@ class Tokenised:
 
     Attributes:
         train, val: build batches of the training and of the validation examples.
-        choosing: builds batches of the examples on which thresholds are chosen; None where there are none.
+        choosing: builds batches of the examples on which values are chosen, such as thresholds; None where
+            there are none.
         truncation: the description of each split's token store, which says how many tokens were cut off.
         warnings: what a user should know of the tokenised texts, one line each.
     """

@@ -8,7 +8,7 @@ Shapes: N texts, n texts of a chunk, K outputs of the model. Where there are cla
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -20,8 +20,9 @@ from custom_bert.config import Precision
 from custom_bert.data.given import strings
 from custom_bert.data.unknown import UnknownText
 from custom_bert.errors import RunError, did_you_mean, shown, warn_caller
+from custom_bert.floor.ensemble import has_ensemble, read_ensemble
 from custom_bert.floor.storage import has_floor
-from custom_bert.inference.scores import EncoderScores, FloorScores, ScoreModel
+from custom_bert.inference.scores import WHOLE, BothScores, EncoderScores, FloorScores, Parts, ScoreModel
 from custom_bert.label_metrics import LabelScores
 from custom_bert.machine import choose_device
 from custom_bert.metrics import Scores
@@ -51,13 +52,18 @@ class Classifier:
     @property
     def model(self) -> nn.Module:
         """The module that computes: a classifier, or a floor."""
-        return self._scores.model
+        return self._scores.models[WHOLE]
 
     @staticmethod
     def load(
-        directory: str | Path, *, device: str | None = None, precision: Precision = "fp32"
+        directory: str | Path,
+        *,
+        device: str | None = None,
+        precision: Precision = "fp32",
+        encoder_only: bool = False,
     ) -> Classifier:
-        """Loads what `custom-bert train` wrote: the encoder or, before it has weights, the floor.
+        """Loads what `custom-bert train` wrote: encoder and floor, if they predict together, else the
+        encoder; before that has weights, the floor.
 
         No thread is started, so that a process may load a model and then fork. Do not fork a process that has
         already predicted.
@@ -67,6 +73,7 @@ class Classifier:
             device: "cpu" or "cuda"; None takes cuda if there is a CUDA device.
             precision: the number format of matrix products. fp32 predicts as an exported model does. bf16 is
                 faster where the processor has it, and may change a label if two are almost equally probable.
+            encoder_only: whether the encoder predicts alone, as an exported model does.
 
         Raises:
             RunError: if the directory is missing, incomplete or damaged, or holds a pretrained encoder, which
@@ -74,19 +81,22 @@ class Classifier:
             ConfigError: if the device is not there, or does not compute in the precision. A CPU without bf16
                 hardware computes in bf16, but slowly.
         """
-        where = choose_device(device)[0]
-        if not has_weights(directory) and has_floor(directory):
-            warn_caller(
-                f"{directory}: the encoder has no weights yet; the floor predicts, a linear model on n-grams"
-            )
-            task = read_description(Path(directory)).task
-            return Classifier(task, FloorScores(task.read_floor(Path(directory))))
-        with one_thread():
-            trained = load_model(directory)
-            if not trained.task.num_outputs:
-                raise RunError(f"{directory}: {trained.task.no_predictions.format(directory=directory)}")
-            scores = EncoderScores(trained, where, choose_precision(precision, where)[0])
-            return Classifier(trained.task, scores)
+        together = has_ensemble(directory) and not encoder_only
+        return _loaded(Path(directory), device, precision, floor=together, encoder_only=encoder_only)
+
+    @staticmethod
+    def load_to_measure(
+        directory: str | Path,
+        *,
+        device: str | None = None,
+        precision: Precision = "fp32",
+        encoder_only: bool = False,
+    ) -> Classifier:
+        """Loads what `load` loads, and the floor if there is one, so that `measure_parts` measures that too.
+        For the arguments and what is raised see `load`."""
+        return _loaded(
+            Path(directory), device, precision, floor=has_floor(directory), encoder_only=encoder_only
+        )
 
     def predict(self, texts: Iterable[str]) -> list[Prediction]:
         """Returns a prediction for each text, in input order.
@@ -159,19 +169,41 @@ class Classifier:
             TypeError: if `texts` or `labels` is not a collection of strings.
             ValueError: if there are not as many labels as texts, or the model does not know a label.
         """
+
+        def whole(some: Iterable[str]) -> Iterator[Parts]:
+            return ({WHOLE: scores_NK} for scores_NK in self._scores.of(some))
+
+        return self._measured(texts, labels, whole)[WHOLE]
+
+    def measure_parts(self, texts: Iterable[str], labels: Iterable[str]) -> dict[str, Measured]:
+        """Returns what `measure` returns under the name "whole". Where encoder and floor are loaded, it also
+        measures each alone, under these names.
+
+        For the arguments and what is raised see `measure`.
+        """
+        return self._measured(texts, labels, self._scores.parts)
+
+    def _measured(
+        self, texts: Iterable[str], labels: Iterable[str], parts: Callable[[Iterable[str]], Iterator[Parts]]
+    ) -> dict[str, Measured]:
+        """Returns what is measured of each part of the scores, by its name."""
         texts, labels = strings(texts), strings(labels, "label")
         values = self._values(labels)
         if isinstance(labels, list):  # a list can be checked before anything is computed
             values = iter(list(values))
             if isinstance(texts, list):
                 _check_counts(len(texts), len(labels))
-        scorer = self.task.scorer(self.model)
-        for outputs_NK in self._scores.of(texts):
-            wanted = list(itertools.islice(values, len(outputs_NK)))
-            _check_counts(len(outputs_NK), len(wanted))
-            scorer.add(torch.from_numpy(outputs_NK), Targets(torch.from_numpy(np.stack(wanted))))
+        scorers = {WHOLE: self.task.scorer(self.model)}
+        for outputs in parts(texts):
+            wanted = list(itertools.islice(values, len(outputs[WHOLE])))
+            _check_counts(len(outputs[WHOLE]), len(wanted))
+            targets = Targets(torch.from_numpy(np.stack(wanted)))
+            for name, outputs_NK in outputs.items():
+                if name not in scorers:
+                    scorers[name] = self.task.scorer(self._scores.models[name])
+                scorers[name].add(torch.from_numpy(outputs_NK), targets)
         _check_counts(0, sum(1 for _ in itertools.islice(values, 1)))
-        return scorer.measured()
+        return {name: scorer.measured() for name, scorer in scorers.items()}
 
     def _values(self, labels: Iterable[str]) -> Iterator[np.ndarray]:
         """Yields the target of each text, as `batch.Targets.values` holds it."""
@@ -187,6 +219,30 @@ class Classifier:
         """Yields (n, K) probabilities, a chunk of texts at a time."""
         for outputs_NK in self._scores.of(texts, unknown):
             yield self.task.probabilities(outputs_NK)
+
+
+def _loaded(
+    directory: Path, device: str | None, precision: Precision, *, floor: bool, encoder_only: bool
+) -> Classifier:
+    """Loads a classifier, with the floor beside the encoder if that is asked for."""
+    where = choose_device(device)[0]
+    if not has_weights(directory) and has_floor(directory) and not encoder_only:
+        warn_caller(
+            f"{directory}: the encoder has no weights yet; the floor predicts, a linear model on n-grams"
+        )
+        task = read_description(directory).task
+        return Classifier(task, FloorScores(task.read_floor(directory)))
+    with one_thread():
+        trained = load_model(directory)
+    task = trained.task
+    if not task.num_outputs:
+        raise RunError(f"{directory}: {task.no_predictions.format(directory=directory)}")
+    encoder = EncoderScores(trained, where, choose_precision(precision, where)[0])
+    if not floor:
+        return Classifier(task, encoder)
+    together = not encoder_only and has_ensemble(directory)
+    ensemble = read_ensemble(directory) if together else None
+    return Classifier(task, BothScores(encoder, FloorScores(task.read_floor(directory)), ensemble))
 
 
 def _check_counts(texts: int, labels: int) -> None:

@@ -19,11 +19,9 @@ from custom_bert.data.lines import taken
 from custom_bert.data.reading import check_aligned, data_files, in_directory
 from custom_bert.data.text import LineReader, status_of
 from custom_bert.errors import ConfigError, DataError, RunError
-from custom_bert.floor.storage import has_floor
 from custom_bert.inference.classifier import Classifier
-from custom_bert.inference.scores import FloorScores
-from custom_bert.model_files.native import has_weights
-from custom_bert.reports.facts import floor_line
+from custom_bert.inference.scores import ENCODER, FLOOR, WHOLE
+from custom_bert.reports.facts import encoder_line, floor_line, together_line
 from custom_bert.tasks.parts import Measured, UnknownLabelError
 from custom_bert.tasks.registry import TASKS
 from custom_bert.tasks.task import Task
@@ -31,24 +29,30 @@ from custom_bert.tasks.task import Task
 
 @dataclass(frozen=True)
 class Evaluated:
-    """How good a run's model is on some texts, and how good its floor is on the same texts.
+    """How good a run's model is on some texts, and how good encoder and floor are alone on the same texts.
 
     Attributes:
-        model: of the model.
+        model: of what predicts.
         floor: of the floor, the linear model on n-grams; None if the run has none.
+        encoder: of the encoder alone; None if it does predict alone.
     """
 
     model: Measured
     floor: Measured | None
+    encoder: Measured | None
 
     def as_dict(self) -> dict[str, Any]:
-        """Returns the numbers of the model, for JSON, and with the key `floor` the measures of the floor."""
-        floor = {} if self.floor is None else {"floor": self.floor.numbers}
-        return {**self.model.as_dict(), **floor}
+        """Returns the numbers of what predicts, for JSON, and with the keys `floor` and `encoder` the
+        measures of each alone."""
+        sides = {"floor": self.floor, "encoder": self.encoder}
+        return {**self.model.as_dict(), **{name: one.numbers for name, one in sides.items() if one}}
 
     def lines(self) -> list[str]:
-        """Returns the table of the model, and a line about the floor, for a terminal."""
-        return [*self.model.lines(), *([] if self.floor is None else ["", floor_line(self.floor.numbers)])]
+        """Returns the table of what predicts, and a line about each side alone, for a terminal."""
+        lines = [] if self.floor is None else ["", floor_line(self.floor.numbers)]
+        if self.encoder is not None:
+            lines += [encoder_line(self.encoder.numbers), together_line(self.model.numbers)]
+        return [*self.model.lines(), *lines]
 
 
 def evaluate_run(
@@ -58,6 +62,7 @@ def evaluate_run(
     split: Literal["val", "train"],
     device: str | None = None,
     precision: Precision = "fp32",
+    encoder_only: bool = False,
 ) -> Evaluated:
     """Measures a run's model on a folder of data files.
 
@@ -71,13 +76,16 @@ def evaluate_run(
         split: "val" or "train".
         device: see `Classifier.load`.
         precision: see `Classifier.load`.
+        encoder_only: see `Classifier.load`.
 
     Raises:
         RunError: if the run cannot be loaded, or the rows that it had set aside cannot be found again.
         DataError: if the data cannot be used, holds a label that the model does not know, has no validation
             rows, or is not the data that the run was trained on where rows are to be found again.
     """
-    classifier = Classifier.load(run, device=device, precision=precision)
+    classifier = Classifier.load_to_measure(
+        run, device=device, precision=precision, encoder_only=encoder_only
+    )
     if status_of(Path(data)) is None:
         raise DataError(str(data), "no such folder; expected one with the data files")
     paths = configuration.replace(TrainConfig(), in_directory(data)).data
@@ -88,16 +96,11 @@ def evaluate_run(
     labels = paths.val_labels if from_val else paths.train_labels
     if rows is None:
         check_aligned(texts, labels)
-    measured = classifier.measure(_chosen(texts, rows), _known(labels, classifier, rows))
-    floor = None
-    if has_weights(run) and has_floor(run):
-        scores = FloorScores(classifier.task.read_floor(Path(run)))
-        of_floor = Classifier(classifier.task, scores)
-        floor = of_floor.measure(_chosen(texts, rows), _chosen(labels, rows))
-    return Evaluated(measured, floor)
+    parts = classifier.measure_parts(_chosen(texts, rows), _known(labels, classifier, rows))
+    return Evaluated(parts[WHOLE], parts.get(FLOOR), parts.get(ENCODER))
 
 
-DIVIDING = ("seed", "task", "data.val_fraction", "data.label_separator")
+DIVIDING = ("seed", "task", "data.val_fraction", "data.label_separator", "floor", "ensemble")
 """The settings by which a run divided its lines. The record of an older version may lack some of them."""
 
 
@@ -107,13 +110,14 @@ def _divided_rows(run: Path, data: str | Path, split: str) -> np.ndarray | None:
         record = json.loads((run / "run.json").read_text(encoding="utf-8"))
         divided = bool(record["data"]["val_set_aside_from_train"])
         settings = {name: record["config"][name] for name in DIVIDING if name in record["config"]}
+        settings.setdefault("ensemble", False)  # runs of versions that had none set no lines aside for it
         config = from_mapping({**settings, **in_directory(data)})
         hashes = [record["identity"]["data"][name] for name in ("train_texts", "train_labels")]
         count = record["data"]["val_examples"]
     except (OSError, ValueError, KeyError, TypeError, ConfigError) as error:
         raise RunError(f"{run / 'run.json'}: does not say which rows were held out") from error
     if not divided and split == "train":
-        # a multi-label run has set lines aside to choose thresholds by, even with validation files
+        # even with validation files, lines may have been set aside to choose values on, such as thresholds
         if "choosing_examples" not in record["data"]:
             return None
     elif not divided:

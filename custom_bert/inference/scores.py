@@ -1,4 +1,4 @@
-"""What computes the scores of texts for a `Classifier`: a trained encoder, or the floor of a run.
+"""What computes the scores of texts for a `Classifier`: a trained encoder, the floor of a run, or both.
 
 Shapes: N texts, n texts of a chunk, K scores of each text.
 """
@@ -6,7 +6,7 @@ Shapes: N texts, n texts of a chunk, K scores of each text.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Protocol
 
 import numpy as np
@@ -17,18 +17,26 @@ from custom_bert.config import Precision
 from custom_bert.data.given import strings
 from custom_bert.data.unknown import OF_A_MODEL, UnknownText
 from custom_bert.errors import warn_caller
+from custom_bert.floor.ensemble import Ensemble
 from custom_bert.inference.in_order import chunks, compute, prepare_threads
 from custom_bert.model_files.native import TrainedModel
 from custom_bert.precision import round_matrices, sound_precision
 from custom_bert.tasks.floors import FloorModel
+
+Parts = dict[str, np.ndarray]
+"""(n, K) fp32 scores of some texts by the name of what computed them."""
+
+WHOLE, ENCODER, FLOOR = "whole", "encoder", "floor"
+"""The names among `Parts`: of the scores that predict and, if the floor is loaded too, of each side alone."""
 
 
 class ScoreModel(Protocol):
     """Computes the scores of texts."""
 
     @property
-    def model(self) -> nn.Module:
-        """The module in which a task finds what it needs beside the scores, such as thresholds."""
+    def models(self) -> Mapping[str, nn.Module]:
+        """The modules in which a task finds what it needs beside the scores, such as thresholds: one for each
+        name of `parts`."""
 
     def of(self, texts: Iterable[str], unknown: UnknownText | None = None) -> Iterator[np.ndarray]:
         """Yields (n, K) fp32 scores, a chunk of texts at a time, in input order.
@@ -38,6 +46,9 @@ class ScoreModel(Protocol):
             unknown: counts the text that the vocabulary does not know. With it, the caller warns of unknown
                 text; without it, this method does.
         """
+
+    def parts(self, texts: Iterable[str]) -> Iterator[Parts]:
+        """Yields what `of` yields under the name `WHOLE`, and what it is made of under other names."""
 
 
 class EncoderScores:
@@ -50,10 +61,15 @@ class EncoderScores:
     """
 
     def __init__(self, trained: TrainedModel, device: torch.device, precision: Precision) -> None:
-        self.model: nn.Module = trained.model.to(device).eval()
+        self._model: nn.Module = trained.model.to(device).eval()
         self._trained, self._device, self._precision = trained, device, precision
-        self._models: dict[Precision, nn.Module] = {"fp32": self.model}
+        self._models: dict[Precision, nn.Module] = {"fp32": self._model}
         self._used, self._last_fault = False, ""
+
+    @property
+    def models(self) -> Mapping[str, nn.Module]:
+        """The model."""
+        return {WHOLE: self._model}
 
     def of(self, texts: Iterable[str], unknown: UnknownText | None = None) -> Iterator[np.ndarray]:
         """Yields (n, K) outputs of the model, a chunk of texts at a time."""
@@ -76,6 +92,10 @@ class EncoderScores:
         if unknown is None and counts.spoils_predictions:
             warn_caller(f"{counts.message(lines=False)}: {OF_A_MODEL}")
 
+    def parts(self, texts: Iterable[str]) -> Iterator[Parts]:
+        """Yields the outputs of the model; they have no parts."""
+        return ({WHOLE: outputs_NK} for outputs_NK in self.of(texts))
+
     def _prepared(self) -> tuple[nn.Module, Precision]:
         """Returns the model for the precision that computes right at this moment, and that precision.
 
@@ -91,10 +111,10 @@ class EncoderScores:
             warn_caller(fault)
         model = self._models.get(precision)
         if model is None:
-            model = copy.deepcopy(self.model)
+            model = copy.deepcopy(self._model)
             round_matrices(model, precision)
             self._models = {**(self._models if self._used else {}), precision: model}
-            self.model = model
+            self._model = model
         self._used = True
         return model, precision
 
@@ -107,10 +127,67 @@ class FloorScores:
     """
 
     def __init__(self, floor: FloorModel) -> None:
-        self.model: nn.Module = floor
         self._floor = floor
+
+    @property
+    def models(self) -> Mapping[str, nn.Module]:
+        """The floor."""
+        return {WHOLE: self._floor}
 
     def of(self, texts: Iterable[str], unknown: UnknownText | None = None) -> Iterator[np.ndarray]:
         """Yields (n, K) scores, a chunk of texts at a time. The floor has no vocabulary, and counts
         nothing."""
         return self._floor.scored(strings(texts))
+
+    def parts(self, texts: Iterable[str]) -> Iterator[Parts]:
+        """Yields the scores of the floor; they have no parts."""
+        return ({WHOLE: scores_NK} for scores_NK in self.of(texts))
+
+
+class BothScores:
+    """The scores of a trained encoder beside those of its floor, for the same texts.
+
+    Args:
+        encoder: the encoder.
+        floor: the floor.
+        ensemble: the weights with which both predict. None if the encoder predicts alone; then the floor is
+            only computed for `parts`.
+    """
+
+    def __init__(self, encoder: EncoderScores, floor: FloorScores, ensemble: Ensemble | None) -> None:
+        self._encoder, self._floor, self._ensemble = encoder, floor, ensemble
+
+    @property
+    def models(self) -> Mapping[str, nn.Module]:
+        """The encoder's model, also for the ensemble, and the floor."""
+        encoder, floor = self._encoder.models[WHOLE], self._floor.models[WHOLE]
+        return {WHOLE: encoder, ENCODER: encoder, FLOOR: floor}
+
+    def of(self, texts: Iterable[str], unknown: UnknownText | None = None) -> Iterator[np.ndarray]:
+        """Yields (n, K) scores, a chunk of texts at a time."""
+        if self._ensemble is None:
+            return self._encoder.of(texts, unknown)
+        return (parts[WHOLE] for parts in self._parts(texts, unknown))
+
+    def parts(self, texts: Iterable[str]) -> Iterator[Parts]:
+        """Yields the scores of both sides and, if they predict together, of the ensemble."""
+        return self._parts(texts, None)
+
+    def _parts(self, texts: Iterable[str], unknown: UnknownText | None) -> Iterator[Parts]:
+        # the encoder reads a chunk of texts and yields their scores; the floor scores the texts that it read
+        read: list[str] = []
+        for encoder_NK in self._encoder.of(_noted(strings(texts), read), unknown):
+            floor_NK = np.concatenate(list(self._floor.of(read)))
+            read.clear()
+            if self._ensemble is None:
+                yield {WHOLE: encoder_NK, FLOOR: floor_NK}
+            else:
+                whole_NK = self._ensemble.scores(encoder_NK, floor_NK)
+                yield {WHOLE: whole_NK, ENCODER: encoder_NK, FLOOR: floor_NK}
+
+
+def _noted(texts: Iterable[str], read: list[str]) -> Iterator[str]:
+    """Yields the texts, and notes each in a list."""
+    for text in texts:
+        read.append(text)
+        yield text

@@ -47,6 +47,30 @@ def floor_line(floor: Mapping[str, Any]) -> str:
     return f"{'floor':<10} {in_words(floor)}: a linear model on n-grams{on}"
 
 
+def ensemble_lines(record: Mapping[str, Any] | None, together: Mapping[str, Any]) -> list[str]:
+    """Returns what training prints of an ensemble: a line for the encoder alone, and one for both together.
+
+    Args:
+        record: the record of the ensemble in run.json; None if there is none.
+        together: the measures of both together.
+    """
+    if record is None:
+        return []
+    weights = record["weights"]
+    how = f", {weights['encoder']:.2f} x encoder + {weights['floor']:.2f} x floor"
+    return [encoder_line(record["encoder_alone"]), f"{together_line(together)}{how}"]
+
+
+def encoder_line(measures: Mapping[str, Any]) -> str:
+    """Returns what is printed of an encoder that has an ensemble with its floor."""
+    return f"{'encoder':<10} {in_words(measures)}: alone, as an export predicts"
+
+
+def together_line(measures: Mapping[str, Any]) -> str:
+    """Returns what is printed of encoder and floor together."""
+    return f"{'together':<10} {in_words(measures)}: what predicts"
+
+
 def reasons(record: dict[str, Any]) -> dict[str, str]:
     """Returns the reasons of the settings that a rule decided, by dotted name."""
     return {choice["name"]: choice["reason"] for choice in record.get("choices", [])}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from custom_bert.reports.facts import kept_by, reasons, started_from, trained_on
+from custom_bert.reports.facts import ensemble_lines, kept_by, reasons, started_from, trained_on
 from custom_bert.reports.labels import most_frequent, printable
 from custom_bert.reports.measures import in_words
 from custom_bert.reports.tables import TABLE_ROWS
@@ -25,6 +25,7 @@ def info_lines(record: dict[str, Any]) -> list[str]:
             if "floor" in record
             else []
         ),
+        *(f"{line[:10]}  {line[11:]}" for line in _together(record)),
         "",
         "files (sha256)",
         *(f"  {sha[:16]}  {path}" for path, sha in data.get("files", {}).items()),
@@ -35,6 +36,11 @@ def info_lines(record: dict[str, Any]) -> list[str]:
         *([""] if warnings else []),
         *(f"warning: {line}" for line in warnings),
     ]
+
+
+def _together(record: dict[str, Any]) -> list[str]:
+    """Returns the scores of the encoder alone and of encoder and floor together, if there are both."""
+    return ensemble_lines(record.get("ensemble"), record.get("validation") or {})
 
 
 def _result(record: dict[str, Any]) -> str:

@@ -116,9 +116,11 @@ def _cards(record: dict[str, Any], validation: dict[str, Any], metrics: Sequence
     """Returns boxes with the measures of the kept weights, and with steps, time and speed."""
     speeds = [line.get("tokens_per_second") for line in metrics if line["kind"] in TRAINING]
     known = [speed for speed in speeds if speed is not None and math.isfinite(speed)]
+    alone = record.get("ensemble", {}).get("encoder_alone", {})
     cards = [
         *((one.words, value, one.form) for one, value in measured(validation)),
         *((f"{one.words} of the floor", value, one.form) for one, value in measured(record.get("floor", {}))),
+        *((f"{one.words} of the encoder alone", value, one.form) for one, value in measured(alone)),
         ("validation loss", validation.get("loss"), "{:.4f}"),
         ("weights of step", record.get("best_step"), "{:,}"),
         ("steps", record.get("steps"), "{:,}"),

@@ -1,11 +1,12 @@
-"""The floor of a task with labels: fitted on its training texts, measured as its encoder is.
+"""The floor of a task with labels: fitted on its training texts, measured as its encoder is, alone and in an
+ensemble with the encoder.
 
 Shapes: N texts, C classes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -16,6 +17,7 @@ from torch import nn
 
 from custom_bert.batch import Targets
 from custom_bert.data.dataset import Dataset, Split
+from custom_bert.floor.ensemble import Ensemble
 from custom_bert.floor.limits import measured_portion, training_portion
 from custom_bert.floor.linear import Floor
 from custom_bert.floor.ngrams import NoFloorError
@@ -64,6 +66,25 @@ class FittedFloor:
         return {**self.measured.numbers, **self.counts}
 
 
+@dataclass(frozen=True)
+class Combined:
+    """An ensemble of encoder and floor, and how good it is on the validation texts.
+
+    Attributes:
+        ensemble: the weights.
+        measured: what was measured of it.
+        texts: the number of texts that the weights were fitted on.
+    """
+
+    ensemble: Ensemble
+    measured: Measured
+    texts: int
+
+    def record(self) -> dict[str, Any]:
+        """Returns the weights and the number of texts, for run.json."""
+        return {"weights": self.ensemble.record(), "fitted_on": self.texts}
+
+
 def drawn_for_training(data: Dataset, seed: int) -> np.ndarray:
     """Returns the indices, within the training split, of the texts that the floor learns from.
 
@@ -99,6 +120,37 @@ def measure(floor: Floor, split: Split, rows_N: np.ndarray, scorer: Scorer) -> M
         scorer.add(torch.from_numpy(scores_NC), Targets(torch.from_numpy(values)))
         start += len(scores_NC)
     return scorer.measured()
+
+
+def combine(
+    fit: Callable[[np.ndarray, np.ndarray, np.ndarray], Ensemble],
+    data: Dataset,
+    floor: FloorModel,
+    scorer: Scorer,
+    chosen_NC: np.ndarray,
+    val_NC: np.ndarray,
+) -> Combined:
+    """Fits an ensemble on the lines that are set aside for it, and measures it on the validation texts.
+
+    Args:
+        fit: returns the ensemble for scores of the encoder, scores of the floor, and targets.
+        data: the data.
+        floor: the floor.
+        scorer: counts what is right.
+        chosen_NC: the scores of the encoder for the lines that are set aside.
+        val_NC: those for the validation texts.
+    """
+    chosen, val = data.choosing, data.val
+    assert chosen is not None
+    rows_N = np.arange(len(chosen))
+    floor_NC = np.concatenate(list(floor.scored(chosen.texts(rows_N))))
+    ensemble, start = fit(chosen_NC, floor_NC, chosen.targets.values(rows_N)), 0
+    for of_floor_nC in floor.scored(val.texts(np.arange(len(val)))):
+        rows_n = np.arange(start, start + len(of_floor_nC))
+        scores_nC = ensemble.scores(val_NC[rows_n], of_floor_nC)
+        scorer.add(torch.from_numpy(scores_nC), Targets(torch.from_numpy(val.targets.values(rows_n))))
+        start += len(rows_n)
+    return Combined(ensemble, scorer.measured(), len(chosen))
 
 
 def _mean_characters(split: Split) -> float:

@@ -25,7 +25,7 @@ from custom_bert.data.label_files import LabelReader
 from custom_bert.data.labelled_texts import LabelledTexts
 from custom_bert.data.labels import is_label, labels_by_id, short_label
 from custom_bert.data.loader import Transform
-from custom_bert.data.reading import LabelledLines, data_files, read_dataset
+from custom_bert.data.reading import NOTHING_ASIDE, Aside, LabelledLines, data_files, read_dataset
 from custom_bert.data.source import Source
 from custom_bert.data.token_dropout import TokenDropout
 from custom_bert.data.tokenizer import TextTokenizer
@@ -56,7 +56,6 @@ class LabelledTask(Task):
         labels: the names of the C classes, in the order of the model's outputs.
         measures: the names of the measures that `optim.metric` may choose; the first is the default.
         model_class: the class of the model.
-        choosing_share: the share of the training lines that is set aside for `choose`; 0 for none.
         card_title: what the model is, for its model card.
         problem_type: the value of Hugging Face's key `problem_type`, by which transformers picks the loss.
     """
@@ -69,7 +68,6 @@ class LabelledTask(Task):
     pretrained_by_default: ClassVar[bool] = True
     measures: ClassVar[tuple[str, ...]]
     model_class: ClassVar[type[SequenceClassifier]] = SequenceClassifier
-    choosing_share: ClassVar[float] = 0.0
     has_floor: ClassVar[bool] = True
     floor_has_thresholds: ClassVar[bool] = False
     card_title: ClassVar[str]
@@ -102,14 +100,22 @@ class LabelledTask(Task):
     def read_lines(cls, lines: LabelledLines, config: TrainConfig, *, divide: bool = True) -> LabelledTexts:
         """Reads and divides labelled lines; see `Task.read_lines`.
 
-        Lines for `choose` are set aside even without `divide`, since they do not train either.
+        Lines to choose values on are set aside even without `divide`, since they do not train either.
         """
         fraction = config.data.val_fraction if divide else 0.0
         assert fraction is not None
+        aside = cls.aside(config)
         dataset = read_dataset(
-            lines, cls.reader(config), val_fraction=fraction, choosing=cls.choosing_share, seed=config.seed
+            lines, cls.reader(config), val_fraction=fraction, aside=aside, seed=config.seed
         )
-        return LabelledTexts(dataset, config.seed)
+        return LabelledTexts(dataset, config.seed, aside.chooses)
+
+    @classmethod
+    def aside(cls, config: TrainConfig) -> Aside:
+        """Returns which training lines are set aside to choose values on, such as thresholds."""
+        if cls.combines and config.floor and config.ensemble:
+            return Aside(choices.ensemble_share, "the weights of encoder and floor")
+        return NOTHING_ASIDE
 
     @classmethod
     def from_source(cls, source: Source, config: TrainConfig) -> Self:

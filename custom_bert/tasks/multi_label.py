@@ -23,6 +23,7 @@ from custom_bert.config import TrainConfig
 from custom_bert.data.dataset import Dataset
 from custom_bert.data.label_files import LabelReader, SetReader, split_labels
 from custom_bert.data.labels import LabelIds
+from custom_bert.data.reading import Aside
 from custom_bert.data.source import Source
 from custom_bert.errors import RunError, shown
 from custom_bert.floor.linear import Floor, fit_sets
@@ -182,10 +183,10 @@ class MultiLabel(LabelledTask):
     separator: str = "\t"
 
     name: ClassVar[str] = "multi_label"
-    unread: ClassVar[tuple[str, ...]] = ("data.corpus",)
+    unread: ClassVar[tuple[str, ...]] = ("data.corpus", "ensemble")
     measures: ClassVar[tuple[str, ...]] = ("micro_f1", "macro_f1", "exact_match")
     model_class: ClassVar[type[SequenceClassifier]] = ThresholdClassifier
-    choosing_share: ClassVar[float] = CHOOSING_SHARE
+    chooses: ClassVar[bool] = True
     card_title: ClassVar[str] = "A multi-label text classifier"
     floor_has_thresholds: ClassVar[bool] = True
     problem_type: ClassVar[str] = "multi_label_classification"
@@ -194,6 +195,11 @@ class MultiLabel(LabelledTask):
     def reader(cls, config: TrainConfig) -> LabelReader:
         """Returns a reader of label files whose lines hold labels with a separator between them."""
         return SetReader(config.data.label_separator)
+
+    @classmethod
+    def aside(cls, config: TrainConfig) -> Aside:
+        """A tenth of the lines is set aside, on which thresholds are chosen."""
+        return Aside(lambda texts: CHOOSING_SHARE, "thresholds", "choosing thresholds; add texts")
 
     @classmethod
     def from_source(cls, source: Source, config: TrainConfig) -> Self:

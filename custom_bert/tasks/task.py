@@ -34,7 +34,7 @@ from custom_bert.errors import ConfigError, RunError
 from custom_bert.presets import EncoderConfig
 from custom_bert.rules.decisions import Decisions, EvaluationFacts, Facts
 from custom_bert.rules.resolved import ResolvedConfig
-from custom_bert.tasks.floors import FittedFloor, FloorModel
+from custom_bert.tasks.floors import Combined, FittedFloor, FloorModel
 from custom_bert.tasks.parts import (
     Card,
     CardFacts,
@@ -65,6 +65,8 @@ class Task(ABC):
             tokens that no text has, and `optim.mask_rate` is used.
         evaluation_share: the share of a run's time that evaluations may take.
         has_floor: whether a linear model on n-grams can do the task too (`fit_floor`).
+        combines: whether encoder and floor can predict together (`combine`).
+        chooses: whether the model has something that is chosen before each evaluation (`choose`).
         pretrained_by_default: whether training starts from the default checkpoint, if that is at hand and the
             user leaves the start open.
     """
@@ -77,6 +79,8 @@ class Task(ABC):
     predicts_tokens: ClassVar[bool] = False
     evaluation_share: ClassVar[float]
     has_floor: ClassVar[bool] = False
+    combines: ClassVar[bool] = False
+    chooses: ClassVar[bool] = False
     pretrained_by_default: ClassVar[bool] = False
 
     # Settings, before the data is read
@@ -241,8 +245,8 @@ class Task(ABC):
     ) -> None:
         """Chooses what the model needs beside its weights, such as thresholds, before each evaluation.
 
-        It is called only if the data set has lines that were set aside for it (`Dataset.choosing`). The
-        choice is kept in a buffer of the model, so that it is saved with the weights.
+        Only a task that `chooses` is asked to, on lines that were set aside for it (`Dataset.choosing`).
+        The choice is kept in a buffer of the model, so that it is saved with the weights.
 
         Args:
             model: the model, which is changed.
@@ -269,6 +273,22 @@ class Task(ABC):
             RunError: if there is none, or it is damaged or of another model.
         """
         raise RunError(f"{run}: task {self.name} has no floor")
+
+    def combine(
+        self, source: Source, floor: FloorModel, model: nn.Module, chosen_NK: np.ndarray, val_NK: np.ndarray
+    ) -> Combined:
+        """Fits an ensemble of encoder and floor, and measures it on the validation texts.
+
+        Only a task that `combines` is asked to.
+
+        Args:
+            source: the data, with lines that were set aside for it (`Dataset.choosing`).
+            floor: the floor.
+            model: the model, for `scorer`.
+            chosen_NK: the outputs of the encoder for these lines.
+            val_NK: those for the validation texts.
+        """
+        raise AssertionError(f"{self.name} has no ensemble")
 
     # What a trained model predicts
 

@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 
 from custom_bert.attention_kernels import KERNELS
@@ -75,6 +76,36 @@ def measure(
     for outputs, targets in _answers(model, batches, plan, autocast):
         scorer.add(outputs, targets)
     return scorer.measured(Gathering(ranks.total, ranks.joined))
+
+
+@casts_kept()
+def measure_and_keep(
+    model: nn.Module, batches: Iterable[Batch], plan: RunPlan, ranks: Ranks, count: int
+) -> tuple[Measured, np.ndarray]:
+    """Evaluates a model in fp32 as `measure` does, and keeps its outputs; every rank has to call this.
+
+    Args:
+        model: the model.
+        batches: this rank's batches.
+        plan: the plan of the run.
+        ranks: the processes that evaluate a share each.
+        count: the number of examples.
+
+    Returns:
+        The measures, and (count, K) fp32 the outputs in the order of the examples.
+    """
+    scorer = plan.task.scorer(model)
+    indices, outputs = [torch.empty(0, dtype=torch.int64)], [torch.empty(0, plan.task.num_outputs)]
+    for batch, outputs_nK in outputs_of(model, batches, device=plan.device):
+        if not batch.stands_in:
+            assert batch.targets is not None, "an evaluation needs targets"
+            scorer.add(outputs_nK, batch.targets)
+            indices.append(torch.from_numpy(batch.indices))
+            outputs.append(outputs_nK.cpu())
+    measured = scorer.measured(Gathering(ranks.total, ranks.joined))
+    in_order_NK = torch.empty(count, plan.task.num_outputs)
+    in_order_NK[ranks.joined(torch.cat(indices))] = ranks.joined(torch.cat(outputs))
+    return measured, in_order_NK.numpy()
 
 
 @casts_kept()

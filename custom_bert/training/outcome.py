@@ -12,12 +12,13 @@ from custom_bert.data.loader import BatchBuilder
 from custom_bert.errors import RunError
 from custom_bert.model_files.native import read_run_weights
 from custom_bert.process import release_memory
-from custom_bert.reports.facts import floor_line
+from custom_bert.reports.facts import ensemble_lines, floor_line
 from custom_bert.reports.measures import in_words as in_one_line
 from custom_bert.reports.measures import measured, words_of
 from custom_bert.signals import Requests
 from custom_bert.tasks.parts import Measured
 from custom_bert.training import checkpoint
+from custom_bert.training.ensemble import LastEvaluation, evaluate_finally
 from custom_bert.training.evaluation import choose, evaluation_batches, in_words, measure
 from custom_bert.training.log import Reporter, duration
 from custom_bert.training.plan import Material, RunPlan
@@ -32,7 +33,8 @@ class TrainResult:
 
     Attributes:
         directory: the run directory.
-        numbers: the measures of the kept weights on the validation rows by name, computed in fp32. Of labels
+        numbers: the measures on the validation rows by name, computed in fp32, of what predicts: the kept
+            weights, or their ensemble with the floor. Of labels
             they are accuracy and macro_f1, as fractions; of label sets micro_f1, macro_f1 and exact_match; of
             masked tokens accuracy and perplexity.
         step: the optimizer step after which the kept weights were saved.
@@ -78,7 +80,7 @@ def evaluate_now(
         DivergedError: if the loss is not finite.
     """
     progress, autocast = state.progress, state.precision.autocast
-    if material.choosing is not None:
+    if plan.task.chooses and material.choosing is not None:
         batches = _batches(material.choosing, plan, material, state.ranks, requests)
         choose(state.model, batches, plan, state.ranks, autocast)
     batches = _batches(material.val, plan, material, state.ranks, requests)
@@ -129,8 +131,11 @@ def finish(
     put_all(state.model, read_run_weights(run.path, written=run.best))
     state.model.encoder.set_kernel(None)
     state.model.encoder.skip_unread = True
-    batches = _batches(material.val, plan, material, state.ranks, requests)
-    evaluation = measure(state.model, batches, plan, state.ranks)
+    last = evaluate_finally(
+        state, plan, material, run, lambda some: _batches(some, plan, material, state.ranks, requests)
+    )
+    evaluation = last.predicts
+    numbers = state.ranks.from_leader(lambda: evaluation.numbers)
     run.log.close()
     run.update(
         "finished",
@@ -140,6 +145,7 @@ def finish(
         saving_seconds=round(progress.saving_seconds, 2),
         **({"weights": dict(zip(("size", "sha256"), run.best, strict=True))} if run.best else {}),
         validation={"loss": evaluation.loss, **evaluation.as_dict()},
+        **last.record(),
     )
     if state.ranks.leads:
         checkpoint.discard(run.path)
@@ -147,28 +153,28 @@ def finish(
     for line in (
         "",
         *evaluation.lines(),
-        *_beside_the_floor(evaluation.numbers, run.floor, plan.config.optim.metric),
+        *_sides(last, run.floor, plan.config.optim.metric),
         "",
         f"{run.path}: weights of step {progress.best_step:,} (best {metric}), trained in {duration(seconds)}",
     ):
         reporter.say(line)
-    return TrainResult(run.path, evaluation.numbers, progress.best_step, progress.step, seconds, evaluation)
+    whole = evaluation if state.ranks.leads or last.combined is None else None
+    return TrainResult(run.path, numbers, progress.best_step, progress.step, seconds, whole)
 
 
-def _beside_the_floor(
-    numbers: Mapping[str, float], floor: Mapping[str, Any] | None, metric: str
-) -> list[str]:
-    """Returns a line with the measures of the floor, and a line of advice if the encoder is below it.
+def _sides(last: LastEvaluation, floor: Mapping[str, Any] | None, metric: str) -> list[str]:
+    """Returns lines with the measures of floor and encoder, alone and together, and a line of advice if the
+    encoder is below its floor.
 
     Args:
-        numbers: the measures of the encoder.
-        floor: the record of the floor.
+        last: the evaluation of the weights that are kept.
+        floor: the record of the floor; None if there is none.
         metric: the key of the measure by which the weights were chosen.
     """
     if floor is None:
         return []
-    lines = ["", floor_line(floor)]
-    if numbers[metric] < floor[metric]:
+    lines = ["", floor_line(floor), *ensemble_lines(last.record().get("ensemble"), last.predicts.numbers)]
+    if last.encoder.numbers[metric] < floor[metric]:
         lines.append(
             "the encoder does not reach its floor: a pretrained start (model.init_from) or more passes "
             "(optim.epochs) may help"

@@ -55,8 +55,8 @@ class Material:
         source: the checked data.
         tokenizer: the tokenizer, trained or loaded.
         train, val: what builds the batches of the two splits.
-        choosing: what builds the batches of the examples by which thresholds are chosen; None if the task
-            chooses none.
+        choosing: what builds the batches of the examples on which thresholds or the weights of an ensemble
+            are chosen; None if nothing is chosen.
         truncation: how many texts were cut, and by how much, for each split.
         pretrained: the pretrained encoder to start from; None for random weights. Building the model empties
             its `state`.
@@ -72,10 +72,9 @@ class Material:
     pretrained: Pretrained | None
     warnings: tuple[str, ...]
 
-    @property
-    def validation_tokens(self) -> int:
-        """The number of tokens that an evaluation reads, those that choose thresholds included."""
-        choosing = 0 if self.choosing is None else int(self.choosing.lengths_N.sum())
+    def validation_tokens(self, task: type[Task] | Task) -> int:
+        """Returns the number of tokens that an evaluation reads, those on which the task chooses included."""
+        choosing = int(self.choosing.lengths_N.sum()) if task.chooses and self.choosing else 0
         return int(self.val.lengths_N.sum()) + choosing
 
     def description(self) -> dict[str, Any]:
@@ -134,6 +133,6 @@ def evaluations(config: TrainConfig, task: type[Task] | Task, material: Material
         config.optim.epochs,
         pretrained=config.model.is_pretrained and not task.predicts_tokens,
         training_tokens=int(material.train.kept_lengths(dropout, 0).sum()),
-        validation_tokens=material.validation_tokens,
+        validation_tokens=material.validation_tokens(task),
         share=task.evaluation_share,
     )

@@ -119,6 +119,7 @@ def prepare(
     device = decide_machine(todo)
     tokenizer = pretrained.tokenizer if pretrained else decide_tokenizer(todo, source.text(), cache, say)
     tokenised = source.tokenised(_tokenising(todo.config, tokenizer, cache, device, say))
+    _decide_ensemble(todo, task, tokenised)
     encoder = decide_model(todo, tokenizer, tokenised.train, pretrained)
     on_data = task.from_source(source, config)
     earlier_lr = pretrained.lr if pretrained else None
@@ -134,6 +135,18 @@ def _read(task: type[Task], config: TrainConfig, cache: Cache, lines: LabelledLi
     open_ = {name for name, value in configuration.to_flat(config).items() if value is None}
     config = configuration.replace(config, {k: v for k, v in task.defaults().items() if k in open_})
     return task.read(config, cache) if lines is None else task.read_lines(lines, config)
+
+
+def _decide_ensemble(todo: Decisions, task: type[Task], tokenised: Tokenised) -> None:
+    """Turns `ensemble` off where encoder and floor cannot predict together."""
+    if not todo.config.ensemble:
+        return
+    if not task.combines:
+        todo.set("ensemble", False, f"task {task.name} has none")
+    elif not todo.config.floor:
+        todo.set("ensemble", False, "floor is off")
+    elif tokenised.choosing is None:
+        todo.set("ensemble", False, "too few training lines to fit its weights")
 
 
 def _material(
@@ -193,7 +206,7 @@ def _decide_evaluations(todo: Decisions, task: Task, material: Material) -> None
         tokens_per_step=config.batch.token_budget * config.batch.accumulation,
         pretrained=material.pretrained is not None,
         training_tokens=int(material.train.kept_lengths(dropout, 0).sum()),
-        validation_tokens=material.validation_tokens,
+        validation_tokens=material.validation_tokens(task),
     )
     todo.default("optim.eval_every", task.eval_every(facts))
 

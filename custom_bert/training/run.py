@@ -16,6 +16,8 @@ from custom_bert import __version__, files, machine
 from custom_bert import config as configuration
 from custom_bert.config import TrainConfig
 from custom_bert.errors import RunError, WriteError
+from custom_bert.floor.ensemble import NAME as ENSEMBLE
+from custom_bert.floor.ensemble import Ensemble, write_ensemble
 from custom_bert.floor.storage import FOLDER as FLOOR
 from custom_bert.floor.storage import write_floor
 from custom_bert.model_files.description import Description, write_description
@@ -192,6 +194,7 @@ class RunDirectory:
         self.update(
             "running"
         )  # comes first, because without run.json the next start would refuse the directory
+        files.remove_file(path / ENSEMBLE)  # one that was fitted before the run was broken off
         data = plan.config.data
         described = Description(plan.encoder, plan.task, data.max_length, data.long_texts)
         write_description(path, described, material.tokenizer)
@@ -234,6 +237,11 @@ class RunDirectory:
         if self._writes:
             write_floor(self.path, fitted.floor)
             self.update("running", floor=fitted.record())
+
+    def keep_ensemble(self, ensemble: Ensemble) -> None:
+        """Writes the weights with which encoder and floor predict together."""
+        if self._writes:
+            write_ensemble(self.path, ensemble)
 
     def keep_best(self, weights: dict[str, Tensor]) -> None:
         """Writes the best weights so far to model.safetensors."""
@@ -278,7 +286,8 @@ class RunDirectory:
         checkpoint.discard(self.path)
         for folder in ("tensorboard", STABLE, FLOOR):
             files.remove_directory(self.path / folder)
-        for name in ("metrics.jsonl", "config.json", "tokenizer.json", "labels.json", WEIGHTS, "run.json"):
+        written = ("metrics.jsonl", "config.json", "tokenizer.json", "labels.json", ENSEMBLE, WEIGHTS)
+        for name in (*written, "run.json"):
             files.remove_file(self.path / name)
 
 

@@ -256,3 +256,21 @@ def test_what_is_wrong_with_the_arguments_is_told_once_a_machine(
     assert main(["train", "--optim.lr", "-1"]) == 64
     said = capsys.readouterr().err
     assert said.count("error: ") == (rank == 0) and ("optim.lr" in said) == (rank == 0)
+
+
+def test_ranks_fit_the_weights_of_an_ensemble_as_one_process_does(folder: Path, tmp_path: Path) -> None:
+    data = write_data(tmp_path / "data", train=2_100, val=61)
+    for path in (data / "train_labels.txt", data / "val_labels.txt"):
+        labels = path.read_text().splitlines()
+        labels[::8] = labels[1::8] + labels[: len(labels[::8]) - len(labels[1::8])]
+        path.write_text("".join(f"{label}\n" for label in labels))
+    options = {"optim.epochs": 1, "optim.lr": 3e-4, "model.hidden_dropout": 0.0, "floor": True}
+    found = []
+    for ranks in (1, 2):
+        config = settings(data, tmp_path / f"of {ranks}", **options)
+        assert trained(config, ranks)[0] == 0
+        record = json.loads((tmp_path / f"of {ranks}" / "run.json").read_text())
+        found.append((record["ensemble"], record["validation"]["loss"], record["validation"]["accuracy"]))
+    (one, one_loss, one_accuracy), (two, two_loss, two_accuracy) = found
+    assert one["weights"]["encoder"] > 0 and one["weights"] == pytest.approx(two["weights"], rel=1e-3)
+    assert one_loss == pytest.approx(two_loss, abs=1e-4) and one_accuracy == pytest.approx(two_accuracy)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from custom_bert import __version__, files
 from custom_bert.errors import RunError
+from custom_bert.floor.ensemble import has_ensemble
 from custom_bert.model_files.native import TrainedModel
+from custom_bert.reports.measures import in_words
 from custom_bert.tasks.parts import CardFacts
 
 
@@ -81,6 +84,34 @@ def _measured(trained: TrainedModel, run: Path) -> list[str]:
         amounts = trained.task.amounts(record)
         if record["status"] != "finished":
             return [f"Training on {amounts} was {record['status']}; these are the best weights until then."]
-        return [f"Trained on {amounts}. {trained.task.results(record)}"]
+        alone = _encoder_alone(record)
+        results = trained.task.results({**record, "validation": {**record["validation"], **alone}})
+        more = (
+            ["Its run predicts with a linear model on n-grams too, which is not part of it."] if alone else []
+        )
+        return [" ".join([f"Trained on {amounts}. {results}", *more])]
     except (KeyError, TypeError, ValueError) as error:
         raise RunError(f"{run / 'run.json'}: damaged: not the record of a run") from error
+
+
+def _encoder_alone(record: dict[str, Any]) -> dict[str, float]:
+    """Returns the measures of the encoder alone, if the run predicts with its floor too; else nothing."""
+    alone: dict[str, float] = record.get("ensemble", {}).get("encoder_alone", {})
+    return alone
+
+
+def ensemble_left_out(run: Path) -> list[str]:
+    """Returns a line that says by how much the encoder alone differs from what the run predicts with, if it
+    predicts with its floor too.
+
+    Raises:
+        RunError: if the run's record is damaged.
+    """
+    if not has_ensemble(run):
+        return []
+    record = files.read_run_json(run, "run.json")
+    try:
+        together, alone = in_words(record["validation"]), in_words(_encoder_alone(record))
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise RunError(f"{run / 'run.json'}: damaged: not the record of a run") from error
+    return [f"the encoder alone, as exported: {alone} on the validation texts; with its floor: {together}"]

@@ -21,7 +21,7 @@ from torch import Tensor
 from custom_bert import files
 from custom_bert.data.tokenizer import TextTokenizer
 from custom_bert.errors import RunError, WriteError
-from custom_bert.inference.exports.card import model_card
+from custom_bert.inference.exports.card import ensemble_left_out, model_card
 from custom_bert.inference.exports.verify import verify
 from custom_bert.model_files.families import family_of, inexpressible
 from custom_bert.model_files.native import TrainedModel, load_model
@@ -39,7 +39,8 @@ def export_hugging_face(run: str | Path, out: str | Path) -> list[str]:
         out: a directory that does not exist yet, or is empty.
 
     Returns:
-        A line about what was written, and a line about what was verified.
+        A line about what was written, and a line about what was verified; a third one where the run predicts
+        with its floor too, which the export does not have.
 
     Raises:
         RunError: if the run is damaged, no family of Hugging Face expresses the model, or transformers
@@ -61,7 +62,7 @@ def export_hugging_face(run: str | Path, out: str | Path) -> list[str]:
         _write(folder, trained, family, head, config, run, out.name)
         verdict = verify(folder, trained, head.auto, head.model(family))
     about = ", ".join(filter(None, (head.model(family), task.summary())))
-    return [f"{out}: {about}", verdict]
+    return [f"{out}: {about}", verdict, *ensemble_left_out(run)]
 
 
 @dataclass(frozen=True)

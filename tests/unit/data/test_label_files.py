@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from data_files import data_config, write_set
 
 from custom_bert.data.dataset import Dataset
 from custom_bert.data.label_files import SetReader
-from custom_bert.data.reading import data_files, read_dataset
+from custom_bert.data.reading import Aside, data_files, read_dataset
 from custom_bert.errors import DataError
 
 TEXTS = ["fine film", "dull film", "fine cast", "dull cast", "fine end", "dull end"]
 LABELS = ["good\tshort", "bad", "good", "", "bad\tshort", "good"]
 
+TENTH = Aside(lambda texts: 0.1, "thresholds", "choosing thresholds; add texts")
 
-def read(directory: Path, separator: str = "\t", **options: float) -> Dataset:
+
+def read(directory: Path, separator: str = "\t", **options: Any) -> Dataset:
     return read_dataset(
         data_files(data_config(directory)), SetReader(separator), **{"val_fraction": 0.3, **options}
     )
@@ -93,13 +96,28 @@ def test_doubts_about_the_form_are_told_with_the_way_out(tmp_path: Path) -> None
 def test_lines_that_choose_thresholds_are_neither_trained_on_nor_reported(tmp_path: Path) -> None:
     texts = [f"text {i}" for i in range(200)]
     labels = ["a", "b", "a\tb", ""] * 50
-    found = read(write_set(tmp_path / "a", texts, labels), choosing=0.1)
+    found = read(write_set(tmp_path / "a", texts, labels), aside=TENTH)
     assert found.choosing is not None
     rows = [found.train.rows_N, found.val.rows_N, found.choosing.rows_N]
     assert sorted(row for part in rows for row in part.tolist()) == list(range(200))
     assert (len(rows[1]), len(rows[2])) == (60, 16)
     kinds = [tuple(found.choosing.targets.classes_of(i)) for i in range(16)]
     assert len(set(kinds)) == 4
-    beside = read(write_set(tmp_path / "b", texts, labels, ["x", "y"], ["a", "b"]), choosing=0.1)
+    beside = read(write_set(tmp_path / "b", texts, labels, ["x", "y"], ["a", "b"]), aside=TENTH)
     assert beside.choosing is not None and len(beside.choosing) == 20 and len(beside.val) == 2
     assert set(beside.choosing.rows_N) & set(beside.train.rows_N) == set()
+
+
+def test_lines_that_a_run_can_do_without_are_set_aside_of_frequent_labels_only(tmp_path: Path) -> None:
+    texts = [f"text {i}" for i in range(300)]
+    labels = ["a"] * 150 + ["b"] * 140 + ["c", "d"] * 5
+    aside = Aside(lambda count: 0.05 if count > 100 else 0.0)
+    folder = write_set(tmp_path / "a", texts, labels, ["x", "y"], ["a", "b"])
+    found = read(folder, aside=aside)
+    assert found.choosing is not None and len(found.choosing) == 15
+    assert found.choosing.targets.counts(4).tolist() == [8, 7, 0, 0]
+    assert set(found.choosing.rows_N) & set(found.train.rows_N) == set()
+    few = write_set(tmp_path / "b", texts[-90:], labels[-90:], ["x", "y"], ["b", "b"])
+    assert read(few, aside=aside).choosing is None
+    rare = write_set(tmp_path / "c", texts, [f"label {i % 30}" for i in range(300)], ["x"], ["label 1"])
+    assert read(rare, aside=aside).choosing is None

@@ -1,0 +1,207 @@
+"""Encoder and floor predict together: fitted on lines that neither learned from, told, kept, and left out on
+request."""
+
+import json
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from training_runs import arguments, break_off, examples, settings, write_lines
+
+from custom_bert import Classifier, train_model
+from custom_bert.cli import main
+from custom_bert.errors import RunError
+from custom_bert.floor.ensemble import NAME, read_ensemble
+from custom_bert.inference.evaluate_run import evaluate_run
+
+LINES = 2_100
+"""As many training lines as an ensemble needs, and a few more."""
+
+
+def noisy_data(folder: Path, lines: int = LINES) -> Path:
+    """Data of which every eighth label is another one, so that no model is right everywhere."""
+    folder.mkdir(parents=True)
+    for split, count, seed in (("train", lines, 0), ("val", 200, 1)):
+        texts, labels = examples(count, seed)
+        for i in range(0, count, 8):
+            labels[i] = labels[(i + 1) % count]
+        write_lines(folder / f"{split}_dataset.txt", texts)
+        write_lines(folder / f"{split}_labels.txt", labels)
+    return folder
+
+
+def config(data: Path, out: Path, **changes: Any) -> dict[str, Any]:
+    return settings(data, out, **{"floor": True, "optim.epochs": 1, "optim.lr": 3e-4, **changes})
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    folder = tmp_path_factory.mktemp("ensemble")
+    data = noisy_data(folder / "data")
+    train_model(config(data, folder / "run"))
+    return data, folder / "run"
+
+
+def val_of(data: Path) -> tuple[list[str], list[str]]:
+    texts, labels = ((data / name).read_text().splitlines() for name in ("val_dataset.txt", "val_labels.txt"))
+    return texts, labels
+
+
+def test_scores_are_the_weighted_sum_of_both_sides(trained: tuple[Path, Path]) -> None:
+    data, run = trained
+    texts, _ = val_of(data)
+    ensemble = read_ensemble(run)
+    classifier = Classifier.load(run)
+    floor = classifier.task.read_floor(run).floor
+    alone = np.log(Classifier.load(run, encoder_only=True).predict_proba(texts))
+    whole = ensemble.encoder * alone + ensemble.floor * floor.scores(texts)
+    expected = np.exp(whole - whole.max(1, keepdims=True))
+    expected /= expected.sum(1, keepdims=True)
+    assert np.allclose(classifier.predict_proba(texts), expected, atol=1e-5)
+    assert not np.allclose(classifier.predict_proba(texts), np.exp(alone), atol=1e-3)
+
+
+def test_predictions_do_not_depend_on_how_texts_are_chunked(
+    trained: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data, run = trained
+    texts, _ = val_of(data)
+    whole = Classifier.load(run).predict_proba(texts)
+    monkeypatch.setattr("custom_bert.inference.in_order.CHUNK", 7)
+    monkeypatch.setattr("custom_bert.tasks.floors.CHUNK", 3)
+    in_parts = np.concatenate([row[None] for row in Classifier.load(run).stream_proba(iter(texts))])
+    assert np.allclose(in_parts, whole, atol=1e-5)
+
+
+def test_its_weights_are_fitted_on_lines_that_neither_side_learned_from(trained: tuple[Path, Path]) -> None:
+    _, run = trained
+    record = json.loads((run / "run.json").read_text())
+    aside = record["data"]["choosing_examples"]
+    assert aside == record["ensemble"]["fitted_on"] == pytest.approx(0.05 * LINES, abs=3)
+    assert record["data"]["train_examples"] == record["floor"]["texts"] == LINES - aside
+    weights = read_ensemble(run)
+    assert record["ensemble"]["weights"] == {"encoder": weights.encoder, "floor": weights.floor}
+
+
+def test_what_each_side_scores_alone_and_together_is_told(
+    trained: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data, run = trained
+    record = json.loads((run / "run.json").read_text())
+    told = {
+        "floor": record["floor"]["accuracy"],
+        "encoder": record["ensemble"]["encoder_alone"]["accuracy"],
+        "together": record["validation"]["accuracy"],
+    }
+    assert main(["train", *arguments(config(data, tmp_path / "run"))]) == 0
+    said = capsys.readouterr().out
+    last = said.splitlines()[-6:]
+    for name, accuracy in told.items():
+        assert any(line.startswith(f"{name:<10} accuracy {accuracy:.4f}") for line in last), (name, last)
+    assert main(["evaluate", str(run), str(data), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["accuracy"] == pytest.approx(told["together"])
+    assert found["encoder"]["accuracy"] == pytest.approx(told["encoder"])
+    assert found["floor"]["accuracy"] == pytest.approx(told["floor"])
+    assert main(["evaluate", str(run), str(data)]) == 0
+    said = capsys.readouterr().out
+    assert main(["info", str(run)]) == 0
+    said += capsys.readouterr().out
+    for name in ("encoder", "together"):
+        assert len(re.findall(rf"{name} +accuracy {told[name]:.4f}", said)) == 2
+    assert main(["report", str(run), str(tmp_path / "page.html")]) == 0
+    assert "accuracy of the encoder alone" in (tmp_path / "page.html").read_text()
+
+
+def test_the_encoder_alone_is_what_an_export_is(
+    trained: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data, run = trained
+    record = json.loads((run / "run.json").read_text())
+    alone, together = record["ensemble"]["encoder_alone"]["accuracy"], record["validation"]["accuracy"]
+    assert main(["export", str(run), str(tmp_path / "out")]) == 0
+    said = capsys.readouterr().out.splitlines()[-1]
+    assert said.startswith(f"the encoder alone, as exported: accuracy {alone:.4f}")
+    assert f"with its floor: accuracy {together:.4f}" in said
+    card = (tmp_path / "out" / "README.md").read_text()
+    assert f"accuracy {alone:.4f}" in card and "a linear model on n-grams too, which is not part" in card
+    transformers = pytest.importorskip("transformers")
+    texts = val_of(data)[0][:50]
+    pipe = transformers.pipeline("text-classification", str(tmp_path / "out"), top_k=None, truncation=True)
+    theirs = [{one["label"]: one["score"] for one in row} for row in pipe(texts)]
+    classifier = Classifier.load(run, encoder_only=True)
+    for row, scores in zip(classifier.predict_proba(texts), theirs, strict=True):
+        assert row.tolist() == pytest.approx([scores[label] for label in classifier.labels], abs=1e-5)
+    assert main(["predict", str(run), str(data / "val_dataset.txt"), "--encoder-only"]) == 0
+    alone_lines = capsys.readouterr().out.splitlines()
+    assert [line.split("\t")[0] for line in alone_lines[:50]] == [max(one, key=one.get) for one in theirs]
+    assert main(["evaluate", str(run), str(data), "--encoder-only", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["accuracy"] == pytest.approx(alone) and "encoder" not in found and "floor" in found
+
+
+@pytest.mark.parametrize(
+    ("lines", "changes", "reason"),
+    [
+        (1_900, {}, "too few training lines to fit its weights"),
+        (LINES, {"floor": False}, "floor is off"),
+        (LINES, {"ensemble": False}, None),
+        (LINES, {"task": "multi_label"}, "task multi_label has none"),
+    ],
+)
+def test_where_there_is_none_the_encoder_learns_from_all_lines_and_predicts_alone(
+    tmp_path: Path, lines: int, changes: dict[str, Any], reason: str | None
+) -> None:
+    data = noisy_data(tmp_path / "data", lines)
+    train_model(config(data, tmp_path / "run", **changes))
+    record = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert not (tmp_path / "run" / NAME).exists() and "ensemble" not in record
+    assert record["config"]["ensemble"] is False
+    reasons = [one["reason"] for one in record["choices"] if one["name"] == "ensemble"]
+    assert reasons == ([] if reason is None else [reason])
+    aside = record["data"].get("choosing_examples", 0)
+    assert record["data"]["train_examples"] + aside == lines
+    assert bool(aside) == (changes.get("task") == "multi_label")
+
+
+def test_the_rows_that_a_run_held_out_are_found_again(tmp_path: Path) -> None:
+    data = noisy_data(tmp_path / "data", 2_400)  # of which a tenth is held out
+    for name in ("val_dataset.txt", "val_labels.txt"):
+        (data / name).unlink()
+    train_model(config(data, tmp_path / "run"))
+    record = json.loads((tmp_path / "run" / "run.json").read_text())
+    found = evaluate_run(tmp_path / "run", data, split="val")
+    for name in ("accuracy", "macro_f1"):
+        assert found.model.numbers[name] == pytest.approx(record["validation"][name])
+    trained_on = evaluate_run(tmp_path / "run", data, split="train")
+    assert trained_on.model.scores.examples == record["data"]["train_examples"]
+
+
+def test_a_run_that_was_broken_off_ends_with_the_same(trained: tuple[Path, Path], tmp_path: Path) -> None:
+    data, whole = trained
+    broken = config(data, tmp_path / "run", **{"runtime.checkpoint_every": 5})
+    break_off(broken, step=20)
+    assert not (tmp_path / "run" / NAME).exists()
+    (tmp_path / "run" / NAME).write_text("of an attempt that was broken off later")
+    train_model(broken)
+    assert (tmp_path / "run" / NAME).read_bytes() == (whole / NAME).read_bytes()
+
+
+def test_without_its_parts_it_is_one_line(
+    trained: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data, run = trained
+    shutil.copytree(run, tmp_path / "run")
+    (tmp_path / "run" / NAME).write_text("{")
+    texts = str(data / "val_dataset.txt")
+    assert main(["predict", str(tmp_path / "run"), texts]) == RunError.exit_code
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1 and "ensemble.json: damaged" in said and "--encoder-only" in said
+    assert main(["predict", str(tmp_path / "run"), texts, "--encoder-only"]) == 0
+    shutil.copy(run / NAME, tmp_path / "run" / NAME)
+    shutil.rmtree(tmp_path / "run" / "floor")
+    assert main(["predict", str(tmp_path / "run"), texts]) == RunError.exit_code
+    assert "floor.json: no such file" in capsys.readouterr().err

@@ -1,0 +1,104 @@
+"""The weights of an ensemble: the best pair there is, zero where one side is of no use, and safe on disk."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.special import log_softmax
+
+from custom_bert.errors import RunError
+from custom_bert.floor.ensemble import (
+    NAME,
+    Ensemble,
+    fit_ensemble,
+    has_ensemble,
+    read_ensemble,
+    write_ensemble,
+)
+
+ROWS = np.random.Generator(np.random.PCG64(0))
+IDS = ROWS.integers(0, 5, 600)
+
+
+def scores(signal: float, noise: float) -> np.ndarray:
+    """Returns (600, 5) scores in which the right class has `signal` more than the others, in the mean."""
+    return signal * np.eye(5)[IDS] + noise * ROWS.standard_normal((600, 5))
+
+
+def loss(ensemble: Ensemble, one: np.ndarray, other: np.ndarray) -> float:
+    whole = ensemble.scores(one, other).astype(np.float64)
+    return -float(log_softmax(whole, axis=1)[np.arange(600), IDS].mean())
+
+
+def test_no_other_pair_has_a_lower_cross_entropy() -> None:
+    one, other = scores(2.0, 1.0), scores(1.0, 2.0)
+    found = fit_ensemble(one, other, IDS)
+    lowest = loss(found, one, other)
+    assert found.encoder > found.floor > 0
+    for encoder in np.linspace(0, 4, 21):
+        for floor in np.linspace(0, 4, 21):
+            assert lowest <= loss(Ensemble(encoder, floor), one, other) + 1e-6
+
+
+def test_together_they_are_better_than_either() -> None:
+    one, other = scores(2.0, 1.0), scores(2.0, 1.0)
+    found = fit_ensemble(one, other, IDS)
+    right = [(each.argmax(1) == IDS).mean() for each in (one, other, found.scores(one, other))]
+    assert right[2] > max(right[:2]) + 0.02
+
+
+def test_scores_that_are_too_sure_are_toned_down() -> None:
+    one = scores(2.0, 1.0)
+    modest, loud = fit_ensemble(one, scores(0.0, 1.0), IDS), fit_ensemble(10 * one, scores(0.0, 1.0), IDS)
+    assert modest.encoder == pytest.approx(10 * loud.encoder, rel=0.1)
+
+
+@pytest.mark.parametrize("useless_first", [True, False])
+def test_a_side_that_points_the_wrong_way_has_no_weight(useless_first: bool) -> None:
+    good, bad = scores(2.0, 1.0), -scores(1.0, 1.0)
+    found = fit_ensemble(bad, good, IDS) if useless_first else fit_ensemble(good, bad, IDS)
+    assert (found.encoder, found.floor)[not useless_first] == 0
+    assert (found.encoder, found.floor)[useless_first] > 0
+
+
+def test_where_both_point_the_wrong_way_the_encoder_stays() -> None:
+    assert fit_ensemble(-scores(2.0, 1.0), -scores(2.0, 1.0), IDS) == Ensemble(1.0, 0.0)
+
+
+def test_scores_without_a_mistake_give_finite_weights() -> None:
+    found = fit_ensemble(scores(5.0, 0.0), scores(5.0, 0.0), IDS)
+    assert 0 < found.encoder <= 1e3 and 0 < found.floor <= 1e3
+
+
+def test_they_are_read_as_they_were_written(tmp_path: Path) -> None:
+    assert not has_ensemble(tmp_path)
+    write_ensemble(tmp_path, Ensemble(0.1, 2.5))
+    assert has_ensemble(tmp_path) and read_ensemble(tmp_path) == Ensemble(0.1, 2.5)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"encoder": -1.0},
+        {"encoder": True},
+        {"encoder": "1"},
+        {"encoder": None},
+        {"encoder": 0.0, "floor": 0.0},
+        {"more": 1},
+        {"format": "custom-bert-ensemble/2"},
+    ],
+)
+def test_a_damaged_file_is_one_line_that_says_what_to_do(tmp_path: Path, changes: dict[str, object]) -> None:
+    write_ensemble(tmp_path, Ensemble(0.1, 2.5))
+    path = tmp_path / NAME
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+    with pytest.raises(RunError, match=r"ensemble\.json: damaged: .*; --encoder-only predicts without it"):
+        read_ensemble(tmp_path)
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'"x"', b"\xff", b'{"encoder": 1}'])
+def test_anything_else_is_one_line_too(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / NAME).write_bytes(content)
+    with pytest.raises(RunError, match=r"ensemble\.json: damaged"):
+        read_ensemble(tmp_path)
