@@ -24,7 +24,8 @@ Norm = Literal["pre", "post"]
 Position = Literal["learned", "rope"]
 Activation = Literal["gelu", "gelu_tanh", "relu"]
 Mlp = Literal["plain", "gated"]
-Pooling = Literal["cls", "mean"]
+Pooling = Literal["cls", "mean", "mean_layer"]
+HeadInit = Literal["random", "probe"]
 Plan = Literal["padded", "uniform_length", "packed"]
 Kernel = Literal["naive", "matmul", "dense", "grouped", "varlen"]
 Precision = Literal["fp32", "bf16", "fp16"]
@@ -119,8 +120,10 @@ class ModelConfig:
     bias: bool | None = None
     """Whether linear layers and norms of the encoder have biases. None takes the preset's value."""
     pooling: Pooling | None = None
-    """What represents a text for the classification head: cls, the vector of the first token, or mean, the
-    mean of all tokens. None takes the preset's value."""
+    """What represents a text for the classification head. cls: the vector of the first token. mean: the mean
+    of all tokens. mean_layer: the mean as one more layer of BERT computes it, so that an export can hold it
+    as such a layer. None takes the preset's value, and with optim.head_init probe what the checkpoint was
+    made for."""
     hidden_dropout: float | None = None
     """Dropout rate of embeddings, sublayer outputs and the classification head. Raise it if the model
     overfits. None takes the preset's value."""
@@ -214,6 +217,10 @@ class OptimConfig:
     """Share of the tokens that are left out of each training text, other ones in every epoch. This makes the
     model more robust and an epoch shorter. 0 leaves out none. None takes the preset's value, 0 for a
     pretrained encoder, or a share from 0.1 for short texts to 0.5 for long ones."""
+    head_init: HeadInit | None = None
+    """How the classification head begins. random: with random numbers. probe: as a linear classifier that was
+    fitted on the vectors of the pretrained encoder. None takes probe where labels have few examples each and
+    the checkpoint was made for mean vectors, and random elsewhere."""
     r_drop: float | None = None
     """Weight of R-Drop (Liang et al. 2021, arXiv 2106.14448): each text passes twice under different dropout,
     and the two predictions are drawn together. It helps where there is little data, and takes twice the time.

@@ -276,6 +276,8 @@ def check_encoder(config: EncoderConfig) -> list[str]:
             f"model.hidden_size {config.hidden_size} is not divisible by "
             f"model.num_attention_heads {config.num_attention_heads}"
         )
+    elif config.pooling == "mean_layer" and config.norm != "post":
+        faults.append("model.pooling mean_layer needs model.norm post, of whose layers it is one")
     elif config.position == "rope" and config.head_dim % 2:
         faults.append(f"model.position rope needs an even head width, got {config.head_dim}")
     return faults

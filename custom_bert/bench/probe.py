@@ -29,6 +29,7 @@ from custom_bert.data.label_files import ClassReader
 from custom_bert.data.reading import data_files, in_directory, read_dataset
 from custom_bert.inference.embeddings import Embedder
 from custom_bert.metrics import ConfusionMatrix, Scores
+from custom_bert.ops.linear_probe import fit_linear
 from custom_bert.training.loop import train_model
 
 VAL_FRACTION = 0.1
@@ -155,20 +156,18 @@ def linear_probe(encoder: Embedder, dataset: Dataset, *, seed: int = 0) -> Score
     count = len(dataset.labels)
 
     def accuracy(strength: float) -> float:
-        model = fit_linear(train_ND[inner], labels_N[inner], count, strength)
+        model = fit_classes(train_ND[inner], labels_N[inner], count, strength)
         return float((predicted(model, train_ND[outer]) == labels_N[outer]).float().mean())
 
     best = max(STRENGTHS, key=accuracy) if len(outer) else STRENGTHS[1]
-    predicted_N = predicted(fit_linear(train_ND, labels_N, count, best), val_ND)
+    predicted_N = predicted(fit_classes(train_ND, labels_N, count, best), val_ND)
     matrix = ConfusionMatrix(count)
     matrix.add(_classes(dataset.val), predicted_N.numpy())
     return matrix.scores()
 
 
-def fit_linear(x_ND: Tensor, labels_N: Tensor, count: int, strength: float) -> nn.Linear:
-    """Fits multinomial logistic regression with weight decay, by L-BFGS from zero, so without randomness.
-
-    The logits are computed for some texts at a time, since all of them may not fit with many classes.
+def fit_classes(x_ND: Tensor, labels_N: Tensor, count: int, strength: float) -> nn.Linear:
+    """Fits multinomial logistic regression with weight decay.
 
     Args:
         x_ND: (N, D) fp32 vectors.
@@ -176,24 +175,11 @@ def fit_linear(x_ND: Tensor, labels_N: Tensor, count: int, strength: float) -> n
         count: C.
         strength: the factor of the sum of squared weights, which is added to the mean cross-entropy.
     """
-    model = nn.Linear(x_ND.shape[1], count)
-    nn.init.zeros_(model.weight)
-    nn.init.zeros_(model.bias)
-    size = texts_at_once(count)
-    optimizer = torch.optim.LBFGS(model.parameters(), max_iter=200, line_search_fn="strong_wolfe")
 
-    def loss() -> Tensor:
-        optimizer.zero_grad()
-        total = strength * model.weight.square().sum()
-        total.backward()  # type: ignore[no-untyped-call]
-        for rows_ND, labels in zip(torch.split(x_ND, size), torch.split(labels_N, size), strict=True):
-            part = F.cross_entropy(model(rows_ND), labels) * (len(labels) / len(labels_N))
-            part.backward()  # type: ignore[no-untyped-call]
-            total = total.detach() + part.detach()
-        return total
+    def loss(logits_nC: Tensor, rows: slice) -> Tensor:
+        return F.cross_entropy(logits_nC, labels_N[rows], reduction="sum") / len(labels_N)
 
-    optimizer.step(loss)  # type: ignore[no-untyped-call]
-    return model.requires_grad_(False)
+    return fit_linear(x_ND, count, loss, strength, portion=texts_at_once(count))
 
 
 def predicted(model: nn.Linear, x_ND: Tensor) -> Tensor:

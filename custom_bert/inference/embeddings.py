@@ -8,14 +8,13 @@ from __future__ import annotations
 import operator
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import get_args
+from typing import Literal, get_args
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from custom_bert.batch import Batch
-from custom_bert.config import Pooling
 from custom_bert.data.unknown import OF_VECTORS, UnknownText
 from custom_bert.errors import shown, warn_caller
 from custom_bert.inference.in_order import chunks, compute, prepare_threads
@@ -29,11 +28,14 @@ from custom_bert.openmp import one_thread
 PREFIX = "encoder."
 """The names of the encoder's tensors begin with this in the state dict of a whole model."""
 
+VectorPooling = Literal["cls", "mean"]
+"""What of a text's tokens makes its vector."""
+
 
 class _Pooled(nn.Module):
     """An encoder whose output is one vector for each text."""
 
-    def __init__(self, encoder: Encoder, pooling: Pooling) -> None:
+    def __init__(self, encoder: Encoder, pooling: VectorPooling) -> None:
         super().__init__()
         self.encoder, self.pooling = encoder, pooling
 
@@ -107,7 +109,9 @@ class Embedder:
             limit = pretrained.encoder.max_position_embeddings
             return Embedder(pretrained, choose_device(device)[0], min(max_length, limit))
 
-    def embed(self, texts: Iterable[str], *, pooling: Pooling = "mean", normalize: bool = True) -> np.ndarray:
+    def embed(
+        self, texts: Iterable[str], *, pooling: VectorPooling = "mean", normalize: bool = True
+    ) -> np.ndarray:
         """Returns (N, D) fp32 vectors, in input order.
 
         Args:
@@ -120,8 +124,8 @@ class Embedder:
             TypeError: if `texts` is not a collection of strings; it names the first item that is not one.
             ValueError: if `pooling` is neither mean nor cls.
         """
-        if pooling not in get_args(Pooling):
-            raise ValueError(f"pooling must be {' or '.join(get_args(Pooling))}, got {pooling!r}")
+        if pooling not in get_args(VectorPooling):
+            raise ValueError(f"pooling must be {' or '.join(get_args(VectorPooling))}, got {pooling!r}")
         # a new module is in training mode, and would put the encoder back into it after computing
         pooled = _Pooled(self.model, pooling).eval()
         unknown = UnknownText()

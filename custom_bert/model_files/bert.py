@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
+import torch
+from torch import Tensor
+
 from custom_bert.model_files.tables import ACTIVATIONS, Family, Keys, MaskedHead, Row, require
+from custom_bert.models.heads import MEAN_WEIGHT
 from custom_bert.presets import EncoderConfig
 
 
@@ -103,6 +108,37 @@ LEARNED_POSITIONS: dict[str, Any] = {
 """Fields of `EncoderConfig` that are equal in BERT, RoBERTa and DistilBERT."""
 
 
+def mean_layer(prefix: str, config: EncoderConfig) -> dict[str, Tensor]:
+    """Returns the tensors of the layer that computes the pooling `mean_layer`, under BERT's and RoBERTa's
+    names. It follows the encoder's own layers.
+
+    Queries and keys are zero, so that the attention gives every token the same weight. Values and the output
+    are the identity, times `MEAN_WEIGHT`. The MLP is zero, and both norms leave their input as it is but for
+    its mean and size; so the second one changes nothing.
+    """
+    d, f = config.hidden_size, config.intermediate_size
+    one, layer = torch.eye(d), f"{prefix}.encoder.layer.{config.num_hidden_layers}"
+    matrices = {
+        "attention.self.query": torch.zeros(d, d),
+        "attention.self.key": torch.zeros(d, d),
+        "attention.self.value": one,
+        "attention.output.dense": MEAN_WEIGHT * one,
+        "intermediate.dense": torch.zeros(f, d),
+        "output.dense": torch.zeros(d, f),
+    }
+    tensors = {f"{layer}.{name}.weight": matrix for name, matrix in matrices.items()}
+    tensors |= {f"{layer}.{name}.bias": torch.zeros(len(matrix)) for name, matrix in matrices.items()}
+    for name in ("attention.output.LayerNorm", "output.LayerNorm"):
+        tensors |= {f"{layer}.{name}.weight": torch.ones(d), f"{layer}.{name}.bias": torch.zeros(d)}
+    return tensors
+
+
+def pooled_config(config: EncoderConfig, keys: dict[str, Any]) -> dict[str, Any]:
+    """Returns keys of config.json with one more layer, if that computes the pooling; see `mean_layer`."""
+    more = config.pooling == "mean_layer"
+    return {**keys, "num_hidden_layers": keys["num_hidden_layers"] + more}
+
+
 def _read(keys: Keys) -> dict[str, Any]:
     return read_common(keys, pad_token_id=0, offset=False) | {
         "preset": "legacy",
@@ -113,10 +149,10 @@ def _read(keys: Keys) -> dict[str, Any]:
 
 def _config(config: EncoderConfig, num_labels: int) -> dict[str, Any]:
     require(
-        config, "bert", norm="post", position="learned", mlp="plain", bias=True, head="bert", pooling="cls",
-        local_attention=0, position_offset=0,
+        config, "bert", norm="post", position="learned", mlp="plain", bias=True, head="bert",
+        pooling=("cls", "mean_layer"), local_attention=0, position_offset=0,
     )  # fmt: skip
-    return {"model_type": "bert", **common_config(config, num_labels)}
+    return {"model_type": "bert", **pooled_config(config, common_config(config, num_labels))}
 
 
 FAMILY = Family(
@@ -132,6 +168,7 @@ FAMILY = Family(
     ),
     config=_config,
     read=_read,
+    pooling_layer=partial(mean_layer, "bert"),
     dropped=("bert.embeddings.position_ids", "cls.*", "qa_outputs.*"),
     masked=MaskedHead(
         "BertForMaskedLM",

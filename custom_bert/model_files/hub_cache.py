@@ -24,6 +24,7 @@ FILES = (
     "vocab.txt",
     "vocab.json",
     "merges.txt",
+    "1_Pooling/config.json",
 )
 """The only files that are fetched. None of them holds code or a pickle."""
 

@@ -70,6 +70,7 @@ class Pretrained:
         lr: the peak learning rate of that run.
         fixed: names of tensors that training leaves as they are, because the run never trained them.
         origin: where it came from, for the record of the run.
+        for_means: whether it was made so that the mean of a text's vectors stands for the text.
     """
 
     source: str
@@ -82,6 +83,7 @@ class Pretrained:
     lr: float | None = None
     fixed: frozenset[str] = frozenset()
     origin: Origin = UNKNOWN
+    for_means: bool = False
 
     def record(self) -> dict[str, str]:
         """Returns where the weights came from and their hash, for run.json."""
@@ -143,7 +145,31 @@ def load_pretrained(
             f"{encoder.vocab_size:,}; {RESIZE}"
         )
     notes += (f"tokenizer: {note}" for note in tokenizer.notes)
-    return Pretrained(source, encoder, state, tokenizer, tuple(notes), digest, origin=origin)
+    return Pretrained(
+        source,
+        encoder,
+        state,
+        tokenizer,
+        tuple(notes),
+        digest,
+        origin=origin,
+        for_means=family.pooling_layer is not None and _is_for_means(directory),
+    )
+
+
+def _is_for_means(directory: Path) -> bool:
+    """Returns whether sentence-transformers takes the mean of all tokens as the vector of a text, and nothing
+    else; False if the directory does not say it.
+
+    Raises:
+        RunError: if the file that says it is damaged.
+    """
+    folder = directory / "1_Pooling"
+    if not folder.is_dir():
+        return False
+    says = read_json(folder, "config.json")
+    modes = {key for key, value in says.items() if key.startswith("pooling_mode_") and value is True}
+    return modes == {"pooling_mode_mean_tokens"} or says.get("pooling_mode") == "mean"
 
 
 def _own(directory: Path, source: str, task: type[Task], origin: Origin) -> Pretrained:

@@ -3,12 +3,15 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from custom_bert.model_files.bert import (
     common_config,
     embedding_rows,
     layer_rows,
+    mean_layer,
+    pooled_config,
     post_norm_rows,
     read_common,
 )
@@ -19,9 +22,9 @@ from custom_bert.presets import EncoderConfig
 def _config(config: EncoderConfig, num_labels: int) -> dict[str, Any]:
     require(
         config, "roberta", norm="post", position="learned", mlp="plain", bias=True, head="roberta",
-        pooling="cls", local_attention=0, position_offset=config.pad_token_id + 1,
+        pooling=("cls", "mean_layer"), local_attention=0, position_offset=config.pad_token_id + 1,
     )  # fmt: skip
-    return {"model_type": "roberta", **common_config(config, num_labels)}
+    return {"model_type": "roberta", **pooled_config(config, common_config(config, num_labels))}
 
 
 def _read(keys: Keys) -> dict[str, Any]:
@@ -54,6 +57,7 @@ FAMILY = Family(
     ),
     config=_config,
     read=_read,
+    pooling_layer=partial(mean_layer, "roberta"),
     dropped=("roberta.embeddings.position_ids", "roberta.pooler.*", "lm_head.*", "qa_outputs.*"),
     masked=MASKED,
 )

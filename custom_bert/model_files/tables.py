@@ -143,6 +143,8 @@ class Family:
             raises ValueError for what we do not compute.
         dropped: patterns of names of tensors that published checkpoints hold and our classifiers do not need.
         masked: the head of its masked language model.
+        pooling_layer: returns the tensors of the layer that computes the pooling `mean_layer`; None if the
+            family cannot hold one.
     """
 
     model_type: str
@@ -153,6 +155,7 @@ class Family:
     read: Callable[[Keys], dict[str, Any]]
     dropped: tuple[str, ...]
     masked: MaskedHead
+    pooling_layer: Callable[[EncoderConfig], dict[str, Tensor]] | None = None
 
 
 def correspondence(family: Family, our_keys: Iterable[str]) -> dict[str, tuple[str, ...]]:
@@ -238,12 +241,16 @@ def from_hugging_face(
 def require(config: EncoderConfig, model_type: str, **wanted: object) -> None:
     """Raises ValueError naming the fields of `config` whose values are not the wanted ones."""
     wrong = [
-        f"{name} is {getattr(config, name)!r}, not {value!r}"
+        f"{name} is {getattr(config, name)!r}, not {_either(value)}"
         for name, value in wanted.items()
-        if getattr(config, name) != value
+        if getattr(config, name) not in (value if isinstance(value, tuple) else (value,))
     ]
     if wrong:
         raise ValueError(f"{model_type} cannot express this model: {'; '.join(wrong)}")
+
+
+def _either(value: object) -> str:
+    return " or ".join(map(repr, value)) if isinstance(value, tuple) else repr(value)
 
 
 def _some(names: list[str]) -> str:

@@ -34,6 +34,28 @@ def mean_pool(hidden_TD: Tensor, layout: Layout) -> Tensor:
     return means_ND
 
 
+MEAN_WEIGHT = 8.0
+"""The weight of the mean beside the vector of the first token, in `mean_layer_pool`."""
+
+
+def mean_layer_pool(hidden_TD: Tensor, layout: Layout, eps: float) -> Tensor:
+    """Returns (N, D), the mean of the vectors of each sequence's tokens, as one more post-norm layer computes
+    it for the first token.
+
+    The layer's attention gives every token the same weight, its values are the vectors times `MEAN_WEIGHT`,
+    and its MLP is zero. What is left of it is the residual connection and the norm. So an export can hold the
+    mean as such a layer, though classes of transformers read the first token only
+    (`model_files.bert.mean_layer`).
+
+    Args:
+        hidden_TD: the hidden vectors.
+        layout: where the sequences lie.
+        eps: the epsilon of the encoder's norms.
+    """
+    mixed_ND = hidden_TD[layout.first_N] + MEAN_WEIGHT * mean_pool(hidden_TD, layout)
+    return F.layer_norm(mixed_ND.float(), mixed_ND.shape[-1:], eps=eps)
+
+
 HEAD_ACTIVATIONS: dict[Head, Callable[[Tensor], Tensor]] = {
     "bert": torch.tanh,
     "roberta": torch.tanh,
@@ -71,12 +93,17 @@ class ClassificationHead(nn.Module):
 
     def forward(self, pooled_ND: Tensor) -> Tensor:
         """Returns the (N, C) logits of (N, D) pooled vectors."""
+        logits_NC: Tensor = self.projection(self.features(pooled_ND))
+        return logits_NC
+
+    def features(self, pooled_ND: Tensor) -> Tensor:
+        """Returns (N, D), what the projection reads."""
         if self.form == "roberta":
             pooled_ND = self.dropout(pooled_ND)
         dense_ND = self.dense(pooled_ND)
         dense_ND = HEAD_ACTIVATIONS[self.form](dense_ND)
-        logits_NC: Tensor = self.projection(self.dropout(self.norm(dense_ND)))
-        return logits_NC
+        features_ND: Tensor = self.dropout(self.norm(dense_ND))
+        return features_ND
 
 
 class SequenceClassifier(nn.Module):
@@ -96,13 +123,26 @@ class SequenceClassifier(nn.Module):
 
     def forward(self, batch: Batch) -> Tensor:
         """Returns logits, (N, C). If the sequences are windows, it returns the mean logits of each text."""
-        if self.config.pooling == "cls":
-            pooled_ND = self.encoder(batch, "first")
-        else:
-            pooled_ND = mean_pool(self.encoder(batch), batch.layout)
+        pooled_ND = self._pooled(batch)
         # with a round number of rows, so that the products have few shapes
         logits_NC: Tensor = self.head(filled_up(pooled_ND))[: len(pooled_ND)]
         return logits_NC if batch.windows is None else batch.windows.mean(logits_NC)
+
+    def features(self, batch: Batch) -> Tensor:
+        """Returns (N, D), what the head's projection reads; if the sequences are windows, the mean of each
+        text, with which the projection gives the mean logits."""
+        features_ND = self.head.features(self._pooled(batch))
+        return features_ND if batch.windows is None else batch.windows.mean(features_ND)
+
+    def _pooled(self, batch: Batch) -> Tensor:
+        """Returns (N, D), the vector of each sequence that the head reads."""
+        if self.config.pooling == "cls":
+            first_ND: Tensor = self.encoder(batch, "first")
+            return first_ND
+        hidden_TD = self.encoder(batch)
+        if self.config.pooling == "mean":
+            return mean_pool(hidden_TD, batch.layout)
+        return mean_layer_pool(hidden_TD, batch.layout, self.config.norm_eps)
 
 
 FIRST_THRESHOLD = 0.5

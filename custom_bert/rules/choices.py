@@ -11,7 +11,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from custom_bert.config import Schedule
+from custom_bert.config import HeadInit, Schedule
 from custom_bert.rules.schedule import Evaluations
 
 
@@ -187,6 +187,19 @@ def finetune_epochs(tokens: int, *, texts: int) -> tuple[int, str]:
     by_tokens = 4 if tokens <= 1_000_000 else 3 if tokens <= 5_000_000 else 2
     by_steps = min(20, math.ceil(200 * FINETUNE_TEXTS / max(1, texts)))
     return max(by_tokens, by_steps), f"{texts:,} texts, {_training_tokens(tokens)}"
+
+
+def head_init(texts: int, classes: int) -> tuple[HeadInit, str]:
+    """Returns how the head of a classifier begins, whose encoder was pretrained for mean vectors: from a
+    probe
+    where the labels have few examples each, since a head that begins at random is then learned too slowly
+    (docs/LOG.md)."""
+    each = texts / max(1, classes)
+    return ("probe" if each < PROBE_BELOW else "random"), f"{each:,.0f} training texts a label"
+
+
+PROBE_BELOW = 200
+"""The number of training texts a label below which the head starts from a probe."""
 
 
 def ensemble_share(texts: int) -> float:

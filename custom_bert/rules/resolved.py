@@ -16,6 +16,7 @@ from custom_bert.config import (
     Activation,
     BatchConfig,
     DataConfig,
+    HeadInit,
     Metric,
     Mlp,
     ModelConfig,
@@ -83,6 +84,7 @@ class ResolvedOptim(OptimConfig):
     schedule: Schedule = field()
     weight_decay: float = field()
     token_dropout: float = field()
+    head_init: HeadInit = field()
     r_drop: float = field()
     metric: Metric = field()
 

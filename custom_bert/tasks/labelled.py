@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -69,6 +69,7 @@ class LabelledTask(Task):
     measures: ClassVar[tuple[str, ...]]
     model_class: ClassVar[type[SequenceClassifier]] = SequenceClassifier
     has_floor: ClassVar[bool] = True
+    probes: ClassVar[bool] = True
     floor_has_thresholds: ClassVar[bool] = False
     card_title: ClassVar[str]
     problem_type: ClassVar[str]
@@ -276,6 +277,13 @@ class LabelledTask(Task):
             layer_lr_decay=optim.layer_lr_decay,
             embedding_lr_factor=optim.embedding_lr_factor,
         )
+
+    def probe_objective(self, config: ResolvedConfig, source: Source) -> Objective:
+        """Returns the loss of the labels without R-Drop, which compares two passes of a text."""
+        assert isinstance(source, LabelledTexts)
+        train = source.dataset.train
+        plain = replace(config, optim=replace(config.optim, r_drop=0.0))
+        return self.objective(plain, torch.from_numpy(train.targets.counts(len(self.labels))), len(train))
 
     def worth(self, measured: Measured, config: ResolvedConfig) -> float:
         """Returns the measure that `optim.metric` names."""

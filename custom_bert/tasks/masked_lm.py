@@ -218,7 +218,13 @@ class MaskedLanguageModelling(Task):
         *("data.train_texts", "data.train_labels", "data.val_texts", "data.val_labels"),
         *("data.label_separator", "data.long_texts", "ensemble"),
         *("optim.label_smoothing", "optim.class_weights", "optim.pretrain_epochs"),
-        *("optim.r_drop", "optim.token_dropout", "optim.layer_lr_decay", "optim.embedding_lr_factor"),
+        *(
+            "optim.head_init",
+            "optim.r_drop",
+            "optim.token_dropout",
+            "optim.layer_lr_decay",
+            "optim.embedding_lr_factor",
+        ),
     )
 
     @classmethod

@@ -42,6 +42,7 @@ from custom_bert.tasks.parts import (
     HeadName,
     Learning,
     Measured,
+    Objective,
     PhaseName,
     Prediction,
     Scorer,
@@ -66,6 +67,7 @@ class Task(ABC):
         evaluation_share: the share of a run's time that evaluations may take.
         has_floor: whether a linear model on n-grams can do the task too (`fit_floor`).
         combines: whether encoder and floor can predict together (`combine`).
+        probes: whether the head of the model may start from a linear probe (`probe_objective`).
         chooses: whether the model has something that is chosen before each evaluation (`choose`).
         pretrained_by_default: whether training starts from the default checkpoint, if that is at hand and the
             user leaves the start open.
@@ -80,6 +82,7 @@ class Task(ABC):
     evaluation_share: ClassVar[float]
     has_floor: ClassVar[bool] = False
     combines: ClassVar[bool] = False
+    probes: ClassVar[bool] = False
     chooses: ClassVar[bool] = False
     pretrained_by_default: ClassVar[bool] = False
 
@@ -218,6 +221,10 @@ class Task(ABC):
             tokenizer: the tokenizer of the texts.
             device: the device that trains, where tensors of the objective have to be.
         """
+
+    def probe_objective(self, config: ResolvedConfig, source: Source) -> Objective:
+        """Returns the loss of a linear probe, from which the head of the model may start (`probes`)."""
+        raise AssertionError(f"{self.name} has no probe")
 
     def measuring(self, config: ResolvedConfig, tokenizer: TextTokenizer) -> Transform:
         """Returns how examples change before they form a batch of an evaluation; only its masker is used."""

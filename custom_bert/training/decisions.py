@@ -122,6 +122,33 @@ def _decide_threads(todo: Decisions) -> None:
         )
 
 
+def decide_head(todo: Decisions, task: Task, texts: int, pretrained: Pretrained | None) -> None:
+    """Decides how the head begins and, for one that begins from a probe, what represents a text.
+
+    Raises:
+        ConfigError: if the user asks for a probe, and there is no pretrained encoder.
+    """
+    asked = todo.config.optim.head_init
+    if not task.probes:
+        todo.default("optim.head_init", ("random", f"task {task.name} has no probe"))
+    elif pretrained is None:
+        if asked == "probe":
+            raise ConfigError(
+                ["config: optim.head_init: a probe needs a pretrained encoder; name a model.init_from"]
+            )
+        todo.default("optim.head_init", ("random", "from scratch"))
+    elif todo.config.runtime.shard:
+        if asked == "probe":
+            raise ConfigError(["config: optim.head_init: probe does not go with runtime.shard"])
+        todo.default("optim.head_init", ("random", "runtime.shard divides the head"))
+    elif not pretrained.for_means:
+        todo.default("optim.head_init", ("random", f"{pretrained.source} was not made for mean vectors"))
+    else:
+        todo.default("optim.head_init", choices.head_init(texts, task.num_outputs))
+    if pretrained and pretrained.for_means and todo.config.optim.head_init == "probe":
+        todo.default("model.pooling", ("mean_layer", f"{pretrained.source} was made for mean vectors"))
+
+
 def decide_model(
     todo: Decisions, tokenizer: TextTokenizer, train: BatchBuilder, pretrained: Pretrained | None
 ) -> EncoderConfig:

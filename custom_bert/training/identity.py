@@ -72,7 +72,7 @@ def identity(asked: TrainConfig, config: TrainConfig, material: Material) -> Ide
     return {"settings": settings, "data": hashes}
 
 
-BEFORE: dict[str, Any] = {"ensemble": False}
+BEFORE: dict[str, Any] = {"ensemble": False, "optim.head_init": "random"}
 """What runs did before a setting existed, for settings whose default does not say it because a rule decides
 them. Every other new setting has a default under which runs do what they did."""
 

@@ -6,6 +6,7 @@ each stage is a module of its own.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from contextlib import nullcontext
 from functools import partial
@@ -24,6 +25,7 @@ from custom_bert.training.build import build
 from custom_bert.training.caller import caller_state_kept
 from custom_bert.training.fit import fit_all
 from custom_bert.training.floor import fit_floor
+from custom_bert.training.head_start import start_head
 from custom_bert.training.identity import (
     KEPT_WHEN_CONTINUED,
     OF_THE_MACHINE,
@@ -158,6 +160,7 @@ def _train_in(
             run.keep_floor(fitted)
         if record is None or not _continue(state, run, reporter):
             run.open_log(0, reporter.warn)
+            _start_head(state, plan, material, reporter)
         state.progress.halvings = max(halvings, state.progress.halvings)
         _refuse_halvings(state)
         _announce(state, plan, material, directory, reporter)
@@ -165,6 +168,15 @@ def _train_in(
         reporter.stop()
         result = finish(state, plan, material, run, reporter, requests)
     return result
+
+
+def _start_head(state: State, plan: RunPlan, material: Material, reporter: Reporter) -> None:
+    """Has the head of a new run begin from a probe, if that is decided."""
+    if plan.config.optim.head_init == "probe":
+        begun = time.perf_counter()
+        texts = start_head(state, plan, material)
+        seconds = time.perf_counter() - begun
+        reporter.detail(f"the head starts from a linear probe on {texts:,} texts, which took {seconds:.1f} s")
 
 
 def _refuse_halvings(state: State) -> None:

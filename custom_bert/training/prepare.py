@@ -38,6 +38,7 @@ from custom_bert.tasks.registry import TASKS
 from custom_bert.tasks.task import Task
 from custom_bert.training.decisions import (
     decide_defaults,
+    decide_head,
     decide_machine,
     decide_model,
     decide_training,
@@ -120,8 +121,9 @@ def prepare(
     tokenizer = pretrained.tokenizer if pretrained else decide_tokenizer(todo, source.text(), cache, say)
     tokenised = source.tokenised(_tokenising(todo.config, tokenizer, cache, device, say))
     _decide_ensemble(todo, task, tokenised)
-    encoder = decide_model(todo, tokenizer, tokenised.train, pretrained)
     on_data = task.from_source(source, config)
+    decide_head(todo, on_data, len(tokenised.train.rows_N), pretrained)
+    encoder = decide_model(todo, tokenizer, tokenised.train, pretrained)
     earlier_lr = pretrained.lr if pretrained else None
     decide_training(todo, on_data, tokenised.train, encoder, tokenizer, device, earlier_lr=earlier_lr)
     material = _material(source, tokenised, tokenizer, pretrained)

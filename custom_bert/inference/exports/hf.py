@@ -9,6 +9,7 @@ then does the directory get its name.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,10 +55,11 @@ def export_hugging_face(run: str | Path, out: str | Path) -> list[str]:
     fault = inexpressible(described.encoder, described.long_texts)
     if fault:
         raise RunError(f"{run}: {fault}; the defaults of every preset can be exported")
-    config = family.config(described.encoder, task.num_outputs)
+    head = HEADS[task.head]
+    encoder = described.encoder if head.pools else dataclasses.replace(described.encoder, pooling="cls")
+    config = family.config(encoder, task.num_outputs)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise WriteError(f"{out}: exists already and is not overwritten")
-    head = HEADS[task.head]
     with files.new_directory(out) as folder:
         _write(folder, trained, family, head, config, run, out.name)
         verdict = verify(folder, trained, head.auto, head.model(family))
@@ -73,19 +75,21 @@ class PublishedHead:
         auto: the name of the class that opens a model of any family with this head.
         model: returns the name of a family's own class with this head.
         tensors: returns our tensors by that class's names.
+        pools: whether it reads one vector for a text, for which the encoder may need a layer more.
     """
 
     auto: str
     model: Callable[[Family], str]
     tensors: Callable[[Family, Mapping[str, Tensor]], dict[str, Tensor]]
+    pools: bool
 
 
 HEADS: dict[HeadName, PublishedHead] = {
     "sequence_classification": PublishedHead(
-        "AutoModelForSequenceClassification", lambda family: family.classifier, to_hugging_face
+        "AutoModelForSequenceClassification", lambda family: family.classifier, to_hugging_face, True
     ),
     "masked_language_model": PublishedHead(
-        "AutoModelForMaskedLM", lambda family: family.masked.model, masked_to_hugging_face
+        "AutoModelForMaskedLM", lambda family: family.masked.model, masked_to_hugging_face, False
     ),
 }
 
@@ -113,8 +117,12 @@ def _write(
         "dtype": "float32",
     }
     files.write_json(folder / "config.json", content)
+    tensors = head.tensors(family, state)
+    if head.pools and trained.described.encoder.pooling == "mean_layer":
+        assert family.pooling_layer is not None, "its config refuses this pooling"
+        tensors |= family.pooling_layer(trained.described.encoder)
     with files.creating(folder / WEIGHTS) as sink:
-        write_tensors(sink, head.tensors(family, state), metadata={"format": "pt"})
+        write_tensors(sink, tensors, metadata={"format": "pt"})
     files.write_text(folder / "tokenizer.json", _tokenizer_json(tokenizer))
     files.write_json(
         folder / "tokenizer_config.json",
