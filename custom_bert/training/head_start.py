@@ -11,6 +11,7 @@ Shapes: N texts, D width of the encoder, C classes.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import cast
 
 import numpy as np
 import torch
@@ -55,8 +56,7 @@ def start_head(state: State, plan: RunPlan, material: Material) -> int:
     Returns:
         The number of texts that the probe was fitted on.
     """
-    model = state.model
-    assert isinstance(model, SequenceClassifier)
+    model = cast(SequenceClassifier, state.model)
     dense, projection = model.head.dense, model.head.projection
     with torch.no_grad():
         dense.weight.copy_(torch.eye(len(dense.weight)))
@@ -89,7 +89,7 @@ def _features(state: State, plan: RunPlan, material: Material) -> tuple[Tensor, 
     chosen_N = np.arange(0, len(train.rows_N), max(1, -(-len(train.rows_N) // MOST)))
     batches = by_length(train.lengths_N[chosen_N], EVALUATION_ROWS[plan.device.type])
     features, values = [], []
-    model = _Features(state.model)  # type: ignore[arg-type]
+    model = _Features(cast(SequenceClassifier, state.model))
     built: Iterator[Batch] = prefetch(batches, lambda indices: train.build_for_evaluation(chosen_N[indices]))
     for batch, features_nD in outputs_of(model, built, device=plan.device, autocast=state.precision.autocast):
         assert batch.targets is not None
