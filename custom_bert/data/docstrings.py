@@ -60,7 +60,9 @@ def _parsed(path: Path) -> ast.Module:
         return ast.Module([], [])
 
 
-def _docstrings(node: ast.AST, names: tuple[str, ...], above: str) -> Iterator[tuple[tuple[str, ...], str, str]]:
+def _docstrings(
+    node: ast.AST, names: tuple[str, ...], above: str
+) -> Iterator[tuple[tuple[str, ...], str, str]]:
     """Yields each docstring of a node and of what it contains, with the names of the classes and functions
     down to it, and with the heading of the class around it."""
     if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
@@ -75,7 +77,7 @@ def _docstrings(node: ast.AST, names: tuple[str, ...], above: str) -> Iterator[t
 
 def _heading(docstring: str) -> str:
     """Returns the first line of a docstring, with a full stop; nothing if it is no prose."""
-    line = docstring.split("\n", 1)[0].strip()
+    line = " ".join(docstring.split("\n", 1)[0].split())
     if not line or _NOT_PROSE.search(line):
         return ""
     return line if line[-1] in ".!?:;," else f"{line}."
