@@ -9,12 +9,17 @@ import ast
 import re
 import sysconfig
 import warnings
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 
 SKIPPED = {"test", "tests", "idle_test", "__pycache__", "site-packages", "lib2to3"}
 """Folders that are not read: tests, installed packages, and code without documentation."""
+
+ALIKE = 3
+"""Classes of one file that document this many methods of the same names are taken for one: their docstrings
+say nearly the same."""
 
 _NOT_PROSE = re.compile(r"^\s*(>>>|\.\.\.|:\w|@\w|\.\. |[-*=+|#]{2,}|[-*] |\d+[.)] )|::\s*$|\|")
 
@@ -25,7 +30,8 @@ class Paragraph:
 
     Attributes:
         module: the top-level module or package that it belongs to.
-        owner: the source file and the outermost class or function in it. All of a class has one owner.
+        owner: the source file and the outermost class or function in it. Classes that are alike have one
+            owner.
         headings: the first line of the docstring of the class around, and the first line of its own
             docstring. Each is left out where there is none, and where the paragraph itself begins with it.
         text: the paragraph, in one line.
@@ -44,8 +50,10 @@ def read_paragraphs(modules: Collection[str]) -> Iterator[Paragraph]:
         place = path.relative_to(root)
         module = place.parts[0].removesuffix(".py")
         if module in modules and not SKIPPED & set(place.parts):
-            for names, above, docstring in _docstrings(_parsed(path), (), ""):
-                owner = f"{place.as_posix()}:{names[0] if names else ''}"
+            found = list(_docstrings(_parsed(path), (), ""))
+            owner_of = _owners(names for names, _, _ in found)
+            for names, above, docstring in found:
+                owner = f"{place.as_posix()}:{owner_of.get(names[0], names[0]) if names else ''}"
                 for headings, text in _paragraphs(docstring):
                     yield Paragraph(module, owner, tuple(filter(None, (above, *headings))), text)
 
@@ -73,6 +81,20 @@ def _docstrings(
     for child in ast.iter_child_nodes(node):
         named = isinstance(child, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
         yield from _docstrings(child, (*names, child.name) if named else names, above)
+
+
+def _owners(documented: Iterable[tuple[str, ...]]) -> dict[str, str]:
+    """Returns for each outermost class of a file the first of the classes that are alike, itself included."""
+    methods: dict[str, set[str]] = {}
+    for names in documented:
+        if len(names) > 1:
+            methods.setdefault(names[0], set()).add(names[-1])
+    owner_of = {name: name for name in methods}
+    for first, second in combinations(methods, 2):
+        if len(methods[first] & methods[second]) >= ALIKE:
+            kept, given_up = owner_of[first], owner_of[second]
+            owner_of = {name: kept if owner == given_up else owner for name, owner in owner_of.items()}
+    return owner_of
 
 
 def _heading(docstring: str) -> str:
