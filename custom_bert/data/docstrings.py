@@ -22,6 +22,7 @@ ALIKE = 3
 say nearly the same."""
 
 _NOT_PROSE = re.compile(r"^\s*(>>>|\.\.\.|:\w|@\w|\.\. |[-*=+|#]{2,}|[-*] |\d+[.)] )|::\s*$|\|")
+_SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=[A-Z])")
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class Paragraph:
         module: the top-level module or package that it belongs to.
         owner: the source file and the outermost class or function in it. Classes that are alike have one
             owner.
-        headings: the first line of the docstring of the class around, and the first line of its own
+        headings: the first sentence of the docstring of the class around, and the first sentence of its own
             docstring. Each is left out where there is none, and where the paragraph itself begins with it.
         text: the paragraph, in one line.
     """
@@ -98,11 +99,12 @@ def _owners(documented: Iterable[tuple[str, ...]]) -> dict[str, str]:
 
 
 def _heading(docstring: str) -> str:
-    """Returns the first line of a docstring, with a full stop; nothing if it is no prose."""
-    line = " ".join(docstring.split("\n", 1)[0].split())
-    if not line or _NOT_PROSE.search(line):
+    """Returns the first sentence of a docstring, with a full stop; nothing if it is no prose."""
+    lines = docstring.split("\n\n", 1)[0].split("\n")
+    if any(_NOT_PROSE.search(line) for line in lines):
         return ""
-    return line if line[-1] in ".!?:;," else f"{line}."
+    sentence = _SENTENCE_END.split(" ".join(" ".join(lines).split()), maxsplit=1)[0]
+    return sentence if sentence[-1:] in ".!?:;," else f"{sentence}."
 
 
 def _paragraphs(docstring: str) -> Iterator[tuple[tuple[str, ...], str]]:
