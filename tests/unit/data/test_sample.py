@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from collections import Counter
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -44,15 +45,17 @@ def lines(path: Path) -> list[str]:
 
 def test_there_are_thousands_of_texts_in_seven_balanced_areas(examples: list[Example]) -> None:
     counts = Counter(one.area for one in examples)
-    assert 3000 <= len(examples) <= 3640 and set(counts) == set(AREAS) and len(counts) == 7
-    # some distributions package tkinter and idlelib, which half of an area comes from, apart from Python
-    assert max(counts.values()) <= 2.5 * min(counts.values())
+    # some distributions package tkinter and idlelib, which most of one area comes from, apart from Python
+    whole = find_spec("tkinter") and find_spec("idlelib")
+    assert (3000 if whole else 2700) <= len(examples) <= 3600
+    assert set(counts) == set(AREAS) and len(counts) == 7
+    assert max(counts.values()) <= (2.2 if whole else 3) * min(counts.values())
     assert not NOT_IN_EVERY_PYTHON & MODULES
 
 
 def test_texts_are_paragraphs_and_not_words(examples: list[Example]) -> None:
     lengths = [len(one.text.split()) for one in examples]
-    assert min(lengths) >= 10 and max(lengths) <= 90 and 20 <= np.mean(lengths) <= 40
+    assert min(lengths) >= 14 and max(lengths) <= 90 and 20 <= np.mean(lengths) <= 40
     assert all(one.text == " ".join(one.text.split()) and not one.text[0].islower() for one in examples)
 
 
@@ -66,7 +69,7 @@ def test_files_are_aligned_and_complete(written: Path, examples: list[Example]) 
 
 
 def test_no_name_of_a_module_or_of_an_area_and_no_code_gives_an_area_away(examples: list[Example]) -> None:
-    stems = ("concurren", "format", "graphic", "internet", "math", "storage", "storing", "stored", "test")
+    stems = ("calculat", "concurren", "graphic", "internet", "markup", "storage", "storing", "stored", "test")
     for one in examples:
         words = set(re.findall(r"\w+", one.text.lower()))
         assert not words & (MODULES | set(AREAS)), one.text
@@ -74,14 +77,16 @@ def test_no_name_of_a_module_or_of_an_area_and_no_code_gives_an_area_away(exampl
         assert not re.search(r"\w\.\w+\.\w|\w\(\)|[a-z]_[a-z]|[a-z][A-Z][a-z]", one.text), one.text
 
 
-def test_no_class_and_no_docstring_is_in_both_splits(examples: list[Example]) -> None:
+def test_no_class_no_docstring_and_no_two_classes_that_are_alike_are_in_both_splits(
+    examples: list[Example],
+) -> None:
     train, val = divide(examples)
     assert not {one.owner for one in train} & {one.owner for one in val}
     assert sorted([*train, *val], key=repr) == sorted(examples, key=repr)
     all_of, of_val = Counter(one.area for one in examples), Counter(one.area for one in val)
     owners = {area: {one.owner for one in val if one.area == area} for area in AREAS}
     for area in AREAS:
-        assert 0.15 <= of_val[area] / all_of[area] <= 0.21
+        assert 0.22 <= of_val[area] / all_of[area] <= 0.26
         assert len(owners[area]) >= 5  # an area is not measured on one class
 
 
