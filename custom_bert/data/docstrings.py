@@ -80,8 +80,10 @@ def _docstrings(
             yield names, above, docstring
         above = _heading(docstring or "") if isinstance(node, ast.ClassDef) else ""
     for child in ast.iter_child_nodes(node):
-        named = isinstance(child, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
-        yield from _docstrings(child, (*names, child.name) if named else names, above)
+        if isinstance(child, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            yield from _docstrings(child, (*names, child.name), above)
+        else:
+            yield from _docstrings(child, names, above)
 
 
 def _owners(documented: Iterable[tuple[str, ...]]) -> dict[str, str]:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -158,7 +158,7 @@ def divide(examples: Sequence[Example]) -> tuple[list[Example], list[Example]]:
     return train, [row for row in examples if row.owner in val_owners]
 
 
-def _mask(modules: Sequence[str]) -> re.Pattern[str]:
+def _mask(modules: Iterable[str]) -> re.Pattern[str]:
     """Returns a pattern that matches the names of areas and of modules as words."""
     names = {name for module in modules for name in (module, module.strip("_"))}
     return re.compile(rf"\b(?:{GIVE_AWAYS}|{'|'.join(sorted(names))})\b", re.IGNORECASE)
