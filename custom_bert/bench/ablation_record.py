@@ -121,7 +121,7 @@ def _learning_table(learned: dict[str, Any]) -> list[str]:
         "",
         "## What changes learning",
         "",
-        "Sample data (sentences of Python's documentation, 12 areas), `tiny` encoder, accuracy and loss "
+        "Sample data (paragraphs of Python's documentation, 7 areas), `tiny` encoder, accuracy and loss "
         "on its validation rows over the seeds; the largest learning rate whose accuracy is at least "
         "half of the best one's.",
         "",

@@ -1,7 +1,7 @@
 """How the switches that change learning change it: accuracy over several seeds on real text, and the largest
 learning rate that still trains.
 
-The text is the sample data (`custom_bert.data.sample`), sentences from the documentation that every Python
+The text is the sample data (`custom_bert.data.sample`), paragraphs from the documentation that every Python
 brings. Each run is `train_model` in a process of its own. The default recipe is compared with the same recipe
 and one switch off.
 """

@@ -46,7 +46,7 @@ class CheckData(Command):
 class SampleData(Command):
     """Write sample data to try the other commands on.
 
-    The texts are sentences of the documentation of Python's standard library. Their labels are its areas."""
+    The texts are paragraphs of the documentation of Python's standard library. Their labels are its areas."""
 
     directory: DataDirectory
     """Folder for the four files. Existing files are never overwritten."""
@@ -56,7 +56,7 @@ class SampleData(Command):
 
         report = write_sample_data(Path(self.directory))
         say(
-            f"{self.directory}: {report.train:,} training and {report.val:,} validation sentences, "
+            f"{self.directory}: {report.train:,} training and {report.val:,} validation texts, "
             f"{len(report.labels)} labels"
         )
 

@@ -1,76 +1,83 @@
-"""Sample data that every Python contains: sentences from the docstrings of the standard library.
+"""Sample data that every Python contains: paragraphs from the docstrings of the standard library.
 
-The label of a sentence is the area that its module belongs to. Sources are read with `ast` and never
-imported. Words that would give the label away become `NAME`, so that a classifier has to read the prose:
-names of modules, and anything with an underscore, an inner dot, inner capitals or parentheses. The result
-depends only on the version of Python.
+The label of a paragraph is the area that its module belongs to. A paragraph follows the headings that stand
+above it in its source, so that a reader can tell the area. Words that would give it away become `NAME`:
+the names of the areas and of their modules, and code. All paragraphs of a class are in the same split, so
+that validation is on classes and functions that training has not seen. The result depends only on the
+version of Python.
 """
 
 from __future__ import annotations
 
-import ast
 import hashlib
 import re
-import sysconfig
-import warnings
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from custom_bert import files
+from custom_bert.data.docstrings import read_paragraphs
 from custom_bert.errors import WriteError
 
 AREAS: dict[str, str] = {
-    "networking": "socket socketserver ssl http urllib ftplib telnetlib nntplib xmlrpc ipaddress webbrowser "
-    "wsgiref selectors cgi asyncore asynchat uuid",
-    "email": "email smtplib smtpd imaplib poplib mailbox mimetypes mailcap",
-    "concurrency": "asyncio threading multiprocessing concurrent queue sched subprocess _threading_local",
-    "numbers": "_pydecimal fractions numbers statistics random colorsys calendar datetime _pydatetime "
-    "zoneinfo _strptime",
-    "files": "os posixpath ntpath genericpath pathlib shutil glob fnmatch tempfile fileinput filecmp "
-    "stat _pyio zipfile tarfile gzip bz2 lzma dbm wave aifc sunau",
-    "windows": "tkinter turtle curses",
-    "editor": "idlelib rlcompleter",
-    "markup": "xml html json csv configparser plistlib tomllib pickle pickletools shelve base64",
-    "testing": "unittest doctest pdb bdb trace cProfile profile pstats timeit traceback warnings",
-    "language": "ast inspect dis importlib tokenize typing types enum dataclasses functools "
-    "contextlib abc symtable py_compile compileall code codeop pkgutil modulefinder runpy "
-    "pydoc ctypes weakref",
-    "programs": "logging argparse optparse getopt cmd distutils venv site zipapp platform sysconfig "
-    "ensurepip getpass shlex",
-    "text": "difflib re textwrap string codecs encodings locale gettext reprlib pprint collections "
-    "_collections_abc heapq bisect copy operator",
+    "calculation": "decimal _pydecimal fractions numbers statistics random colorsys calendar datetime "
+    "_pydatetime zoneinfo _strptime",
+    "concurrency": "asyncio threading _threading_local multiprocessing concurrent queue sched subprocess",
+    "graphics": "tkinter turtle turtledemo idlelib curses",
+    "internet": "socket ssl http urllib ftplib xmlrpc ipaddress webbrowser wsgiref "
+    "email smtplib imaplib poplib mailbox mimetypes",
+    "markup": "xml html",
+    "storage": "os posixpath ntpath genericpath pathlib shutil glob fnmatch tempfile fileinput filecmp stat "
+    "zipfile tarfile gzip bz2 lzma dbm",
+    "testing": "unittest doctest trace cProfile profile pstats timeit traceback tracemalloc",
 }
-"""Area -> its top-level modules and packages."""
+"""Area -> its top-level modules and packages. Modules that newer versions of Python lack are left out."""
 
-SKIPPED = {"test", "tests", "idle_test", "__pycache__", "site-packages", "lib2to3", "turtledemo"}
-"""Folders that are not read: tests, installed packages, and code without documentation."""
+GIVE_AWAYS = (
+    r"calculat\w*|concurren\w*|graphic\w*|internet\w*|mark-?ups?|stor(?:age|ed?|es|ing)|(?:un)?test\w*|idle"
+)
+"""Matches the names of the areas in every inflection, and the name of the program that idlelib is."""
 
-WORDS = (6, 60)
-"""The smallest and the largest number of words of a sentence."""
+WORDS = (14, 90)
+"""The smallest and the largest number of words of a text."""
 
-LARGEST = 450
-"""The largest number of sentences of an area, so that no area outweighs the others."""
+LARGEST = 540
+"""The largest number of texts of an area, so that no area outweighs the others."""
 
-VAL_SHARE = 0.15
+VAL_SHARE = 0.25
+
 SAME_START = 8
-"""Sentences that agree in this many first words count as duplicates; shorter ones if they agree in all
+"""Paragraphs that agree in this many first words count as duplicates; shorter ones if they agree in all
 words."""
 
-_NAME = re.compile(
+_CODE = re.compile(
     r"""
     ``?[^`]+``?                     # quoted code
     | [\w.]*\w\([^()\s]*\)          # calls
     | \w*_\w*                       # snake_case and dunders
     | \w+(?:\.\w+)+                 # dotted names
-    | [a-z]*[A-Z][a-z]+[A-Z]\w*     # CamelCase
-    | [A-Z]{3,}\w*                  # CONSTANTS
+    | [a-z]+[A-Z]\w*                # camelCase
+    | [A-Z][a-z]+[A-Z]\w*           # CamelCase
     | ['"][^'"\s]+['"]              # 'quoted' words
     """,
     re.VERBOSE,
 )
-_NOT_PROSE = re.compile(r"^\s*(>>>|\.\.\.|:\w|@\w|\.\. |[-*=+|#]{2,}|[-*] |\d+[.)] )|::\s*$|\|")
-_SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=[A-Z])")
+
+
+@dataclass(frozen=True)
+class Example:
+    """One line of the data files.
+
+    Attributes:
+        text: what the line of the texts says.
+        area: its label.
+        owner: the class or function of the standard library that the text documents.
+    """
+
+    text: str
+    area: str
+    owner: str
 
 
 @dataclass(frozen=True)
@@ -104,126 +111,77 @@ def write_sample_data(directory: Path) -> SampleReport:
                 f"{directory / name}: exists already and is not overwritten; choose another directory"
             )
     examples = make_examples()
-    train, val = _divide(examples)
+    train, val = divide(examples)
     files.make_directory(directory)
     for split, rows in (("train", train), ("val", val)):
-        for kind, column in (("dataset", 0), ("labels", 1)):
-            lines = "".join(f"{row[column]}\n" for row in rows)
+        for kind, column in (("dataset", [row.text for row in rows]), ("labels", [row.area for row in rows])):
+            lines = "".join(f"{line}\n" for line in column)
             files.write_text(directory / f"{split}_{kind}.txt", lines, replace=False)
-    counts = {area: sum(label == area for _, label in examples) for area in sorted(AREAS)}
+    counts = {area: sum(row.area == area for row in examples) for area in sorted(AREAS)}
     return SampleReport(len(train), len(val), counts)
 
 
-def make_examples() -> list[tuple[str, str]]:
-    """Returns (sentence, area) pairs without near-duplicates, in an order that mixes the areas."""
+def make_examples() -> list[Example]:
+    """Returns examples without near-duplicates, in an order that mixes the areas."""
     area_of = {module: area for area, modules in AREAS.items() for module in modules.split()}
-    masks = {word for module in area_of for word in (module, module.strip("_")) if len(word) > 2} - ORDINARY
+    masked = _mask(area_of)
     seen: set[str] = set()
-    by_area: dict[str, list[str]] = {area: [] for area in AREAS}
-    for path, module in _sources(area_of):
-        for docstring in _docstrings(path):
-            for sentence in _sentences(docstring):
-                text = _masked(sentence, masks)
-                key = _start(text)
-                if key not in seen and _is_prose(text):
-                    seen.add(key)
-                    by_area[area_of[module]].append(text)
-    pairs = [
-        (text, area) for area, texts in by_area.items() for text in sorted(texts, key=_shuffle_key)[:LARGEST]
-    ]
-    return sorted(pairs, key=lambda pair: _shuffle_key(pair[0]))
+    by_area: dict[str, list[Example]] = {area: [] for area in AREAS}
+    for paragraph in read_paragraphs(area_of):
+        text = _masked(" ".join([*paragraph.headings, paragraph.text]), masked)
+        key = _start(_masked(paragraph.text, masked))
+        if key not in seen and _is_prose(text):
+            seen.add(key)
+            area = area_of[paragraph.module]
+            by_area[area].append(Example(text, area, paragraph.owner))
+    chosen = [row for rows in by_area.values() for row in sorted(rows, key=_by_text)[:LARGEST]]
+    return sorted(chosen, key=_by_text)
 
 
-ORDINARY = frozenset(
-    [
-        "email",
-        "queue",
-        "types",
-        "numbers",
-        "string",
-        "code",
-        "platform",
-        "site",
-        "copy",
-        "trace",
-        "profile",
-        "test",
-        "locale",
-        "calendar",
-        "random",
-        "statistics",
-        "fractions",
-        "operator",
-        "collections",
-        "warnings",
-        "wave",
-        "stat",
-        "glob",
-        "html",
-        "http",
-        "json",
-        "csv",
-        "xml",
-    ]
-)
-"""Names of modules that are ordinary words of documentation. They are not replaced, because a reader would go
-by them too."""
+def divide(examples: Sequence[Example]) -> tuple[list[Example], list[Example]]:
+    """Returns training and validation examples.
+
+    What has one owner is on one side. About the same share of every area becomes validation examples, from
+    several owners each.
+    """
+    val_owners: set[str] = set()
+    for area in AREAS:
+        by_owner: dict[str, int] = defaultdict(int)
+        for row in examples:
+            by_owner[row.owner] += row.area == area
+        left = wanted = round(VAL_SHARE * sum(by_owner.values()))
+        for owner in sorted(by_owner, key=_shuffled):
+            if 0 < by_owner[owner] <= min(left, wanted // 3):
+                left -= by_owner[owner]
+                val_owners.add(owner)
+    train = [row for row in examples if row.owner not in val_owners]
+    return train, [row for row in examples if row.owner in val_owners]
 
 
-def _sources(area_of: dict[str, str]) -> Iterator[tuple[Path, str]]:
-    """Yields the source files of the areas' modules, each with the name of its module."""
-    root = Path(sysconfig.get_path("stdlib"))
-    for path in sorted(root.rglob("*.py")):
-        parts = path.relative_to(root).parts
-        module = parts[0].removesuffix(".py")
-        if module in area_of and not SKIPPED & set(parts):
-            yield path, module
+def _mask(modules: Iterable[str]) -> re.Pattern[str]:
+    """Returns a pattern that matches the names of areas and of modules as words."""
+    names = {name for module in modules for name in (module, module.strip("_"))}
+    return re.compile(rf"\b(?:{GIVE_AWAYS}|{'|'.join(sorted(names))})\b", re.IGNORECASE)
 
 
-def _docstrings(path: Path) -> Iterator[str]:
-    """Yields the docstrings of a source file; none if it cannot be parsed, as some templates cannot."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # old modules have invalid escapes, which warn
-            tree = ast.parse(path.read_bytes())
-    except (SyntaxError, ValueError, OSError):
-        return
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-            docstring = ast.get_docstring(node)
-            if docstring:
-                yield docstring
-
-
-def _sentences(docstring: str) -> Iterator[str]:
-    """Yields the sentences of paragraphs of prose: not indented, and no doctest, table, list or directive."""
-    for paragraph in re.split(r"\n\s*\n", docstring):
-        lines = paragraph.split("\n")
-        if any(line.startswith((" ", "\t")) or _NOT_PROSE.search(line) for line in lines):
-            continue
-        text = " ".join(" ".join(lines).split())
-        yield from _SENTENCE_END.split(text)
-
-
-def _masked(sentence: str, masks: set[str]) -> str:
-    """Returns a sentence with NAME in the place of code and of the words in `masks`."""
-    text = _NAME.sub("NAME", sentence)
-    text = re.sub(r"\w+", lambda word: "NAME" if word[0].lower() in masks else word[0], text)
-    return re.sub(r"NAME(?:\W+NAME)+", "NAME", text)  # a list of names becomes one
+def _masked(text: str, mask: re.Pattern[str]) -> str:
+    """Returns a text with NAME in the place of code and of what the mask matches. It begins with a capital
+    letter."""
+    text = mask.sub("NAME", _CODE.sub("NAME", text))
+    text = re.sub(r"NAME(?:\W+NAME)+", "NAME", text)  # a list of names becomes one
+    return text[:1].upper() + text[1:]
 
 
 def _is_prose(text: str) -> bool:
-    """Returns whether a text looks like a sentence: its length, few symbols and names, capital and full
-    stop."""
+    """Returns whether a text can be read: by its length, and with few symbols and names."""
     words = text.split()
-    plain = sum(word.strip(".,;:!?()'\"").isalpha() for word in words)
-    masked = sum("NAME" in word for word in words)
+    plain = sum(word.strip(".,;:!?()'\"*").isalpha() for word in words)
+    names = sum("NAME" in word for word in words)
     return (
         WORDS[0] <= len(words) <= WORDS[1]
-        and plain >= 0.8 * len(words)
-        and masked <= 0.3 * len(words)
-        and text[0].isupper()
-        and text[-1] in ".!?"
+        and plain >= 0.75 * len(words)
+        and names <= 0.3 * len(words)
+        and text[0].isalpha()
     )
 
 
@@ -232,20 +190,10 @@ def _start(text: str) -> str:
     return " ".join(re.sub(r"[^a-z ]", "", text.lower()).split()[:SAME_START])
 
 
-def _shuffle_key(text: str) -> bytes:
+def _shuffled(text: str) -> bytes:
     """Returns a sort key that mixes texts, in the same order on every machine."""
     return hashlib.sha256(text.encode()).digest()
 
 
-def _divide(examples: list[tuple[str, str]]) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
-    """Returns training and validation examples; the same share of every area becomes validation examples."""
-    train: list[tuple[str, str]] = []
-    val: list[tuple[str, str]] = []
-    wanted = {area: round(VAL_SHARE * sum(label == area for _, label in examples)) for area in AREAS}
-    for text, area in examples:
-        if wanted[area]:
-            wanted[area] -= 1
-            val.append((text, area))
-        else:
-            train.append((text, area))
-    return train, val
+def _by_text(example: Example) -> bytes:
+    return _shuffled(example.text)
