@@ -219,8 +219,8 @@ class OptimConfig:
     pretrained encoder, or a share from 0.1 for short texts to 0.5 for long ones."""
     head_init: HeadInit | None = None
     """How the classification head begins. random: with random numbers. probe: as a linear classifier that was
-    fitted on the vectors of the pretrained encoder. None takes probe where labels have few examples each and
-    the checkpoint was made for mean vectors, and random elsewhere."""
+    fitted on the vectors of the pretrained encoder. None takes probe where there are few steps for each label
+    and the checkpoint was made for mean vectors, and random elsewhere."""
     r_drop: float | None = None
     """Weight of R-Drop (Liang et al. 2021, arXiv 2106.14448): each text passes twice under different dropout,
     and the two predictions are drawn together. It helps where there is little data, and takes twice the time.

@@ -189,17 +189,24 @@ def finetune_epochs(tokens: int, *, texts: int) -> tuple[int, str]:
     return max(by_tokens, by_steps), f"{texts:,} texts, {_training_tokens(tokens)}"
 
 
-def head_init(texts: int, classes: int) -> tuple[HeadInit, str]:
+def head_init(texts: int, *, epochs: int, classes: int) -> tuple[HeadInit, str]:
     """Returns how the head of a classifier begins, whose encoder was pretrained for mean vectors: from a
     probe
-    where the labels have few examples each, since a head that begins at random is then learned too slowly
-    (docs/LOG.md)."""
-    each = texts / max(1, classes)
-    return ("probe" if each < PROBE_BELOW else "random"), f"{each:,.0f} training texts a label"
+    where there are few steps for each label, since a head that begins at random is then not learned. Where
+    there are enough, a random one is better: it does not hold the encoder where it was (docs/LOG.md).
+
+    Args:
+        texts: the number of training texts.
+        epochs: the number of epochs.
+        classes: the number of labels.
+    """
+    steps = texts * epochs / FINETUNE_TEXTS
+    reason = f"about {steps:,.0f} steps for {classes:,} labels"
+    return ("probe" if steps < PROBE_STEPS * classes else "random"), reason
 
 
-PROBE_BELOW = 200
-"""The number of training texts a label below which the head starts from a probe."""
+PROBE_STEPS = 20
+"""The number of steps a label below which the head starts from a probe."""
 
 
 def ensemble_share(texts: int) -> float:

@@ -122,7 +122,7 @@ def _decide_threads(todo: Decisions) -> None:
         )
 
 
-def decide_head(todo: Decisions, task: Task, texts: int, pretrained: Pretrained | None) -> None:
+def decide_head(todo: Decisions, task: Task, train: BatchBuilder, pretrained: Pretrained | None) -> None:
     """Decides how the head begins and, for one that begins from a probe, what represents a text.
 
     Raises:
@@ -144,7 +144,10 @@ def decide_head(todo: Decisions, task: Task, texts: int, pretrained: Pretrained 
     elif not pretrained.for_means:
         todo.default("optim.head_init", ("random", f"{pretrained.source} was not made for mean vectors"))
     else:
-        todo.default("optim.head_init", choices.head_init(texts, task.num_outputs))
+        texts, tokens = max(1, len(train.lengths_N)), int(train.lengths_N.sum())
+        epochs = todo.config.optim.epochs or choices.finetune_epochs(tokens, texts=texts)[0]
+        rule = choices.head_init(texts, epochs=epochs, classes=task.num_outputs)
+        todo.default("optim.head_init", rule)
     if pretrained and pretrained.for_means and todo.config.optim.head_init == "probe":
         todo.default("model.pooling", ("mean_layer", f"{pretrained.source} was made for mean vectors"))
 

@@ -122,7 +122,7 @@ def prepare(
     tokenised = source.tokenised(_tokenising(todo.config, tokenizer, cache, device, say))
     _decide_ensemble(todo, task, tokenised)
     on_data = task.from_source(source, config)
-    decide_head(todo, on_data, len(tokenised.train.rows_N), pretrained)
+    decide_head(todo, on_data, tokenised.train, pretrained)
     encoder = decide_model(todo, tokenizer, tokenised.train, pretrained)
     earlier_lr = pretrained.lr if pretrained else None
     decide_training(todo, on_data, tokenised.train, encoder, tokenizer, device, earlier_lr=earlier_lr)

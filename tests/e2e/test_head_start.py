@@ -57,11 +57,11 @@ def trained(published: Path) -> tuple[Path, Path]:
     return data, folder / "run"
 
 
-def test_with_few_examples_a_label_the_head_starts_from_a_probe_on_means(trained: tuple[Path, Path]) -> None:
+def test_with_few_steps_a_label_the_head_starts_from_a_probe_on_means(trained: tuple[Path, Path]) -> None:
     record = json.loads((trained[1] / "run.json").read_text())
     config, reasons = record["config"], {one["name"]: one["reason"] for one in record["choices"]}
     assert (config["optim.head_init"], config["model.pooling"]) == ("probe", "mean_layer")
-    assert reasons["optim.head_init"] == "80 training texts a label"
+    assert reasons["optim.head_init"] == "about 8 steps for 3 labels"
     assert reasons["model.pooling"].endswith("was made for mean vectors")
 
 
@@ -83,9 +83,12 @@ def test_each_part_is_a_switch(
     assert (found.optim.head_init, found.model.pooling) == expected
 
 
-def test_many_examples_a_label_need_no_probe(tmp_path: Path, published: Path) -> None:
-    data = write_data(tmp_path / "data", train=660)
-    assert ready(from_published(data, None, published)).plan.config.optim.head_init == "random"
+@pytest.mark.parametrize(("epochs", "expected"), [(7, "probe"), (8, "random")])
+def test_many_steps_a_label_need_no_probe(
+    trained: tuple[Path, Path], published: Path, epochs: int, expected: str
+) -> None:
+    config = from_published(trained[0], None, published, **{"optim.epochs": epochs})
+    assert ready(config).plan.config.optim.head_init == expected
 
 
 @pytest.mark.parametrize(

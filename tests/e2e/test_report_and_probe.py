@@ -14,7 +14,7 @@ from training_runs import settings, write_data, write_lines
 
 from custom_bert import train_model
 from custom_bert.bench import probe
-from custom_bert.bench.probe import fit_linear
+from custom_bert.bench.probe import fit_classes
 from custom_bert.cli import main
 from custom_bert.data import batching
 
@@ -129,7 +129,7 @@ def test_a_linear_classifier_is_the_one_that_scikit_learn_finds(monkeypatch: pyt
     x_ND = generator.normal(size=(300, 6)).astype(np.float32)
     labels_N = (x_ND[:, 0] + 0.5 * x_ND[:, 1] > 0).astype(int) + (x_ND[:, 2] > 0.5)
     strength = 1e-2
-    ours = fit_linear(torch.from_numpy(x_ND), torch.from_numpy(labels_N), 3, strength)
+    ours = fit_classes(torch.from_numpy(x_ND), torch.from_numpy(labels_N), 3, strength)
     theirs = linear_model.LogisticRegression(C=1 / (2 * strength * len(x_ND)), tol=1e-8, max_iter=1000)
     theirs.fit(x_ND, labels_N)
     ours_NC = ours(torch.from_numpy(x_ND)).softmax(-1).numpy()
@@ -137,7 +137,7 @@ def test_a_linear_classifier_is_the_one_that_scikit_learn_finds(monkeypatch: pyt
     monkeypatch.setattr(
         batching, "EVALUATION_OUTPUTS", 3 * 7
     )  # as many classes have it: a few texts at a time
-    parts = fit_linear(torch.from_numpy(x_ND), torch.from_numpy(labels_N), 3, strength)
+    parts = fit_classes(torch.from_numpy(x_ND), torch.from_numpy(labels_N), 3, strength)
     assert torch.allclose(parts.weight, ours.weight, atol=1e-3)
     assert probe.predicted(parts, torch.from_numpy(x_ND)).tolist() == ours_NC.argmax(1).tolist()
 
