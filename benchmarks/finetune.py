@@ -63,7 +63,8 @@ def ours(arguments: dict[str, Any]) -> dict[str, Any]:
 
 
 def hf(arguments: dict[str, Any]) -> dict[str, Any]:
-    """Trains with transformers' Trainer from the same checkpoint."""
+    """Trains with transformers' Trainer from the same checkpoint. If the arguments name a folder `test`, the
+    best weights are measured on its rows too."""
     import torch
     import transformers
 
@@ -76,7 +77,7 @@ def hf(arguments: dict[str, Any]) -> dict[str, Any]:
     labels = sorted(set(lines(folder, "train_labels")))
     ids = {label: i for i, label in enumerate(labels)}
 
-    def examples(split: str) -> list[dict[str, Any]]:
+    def examples(split: str, folder: Path = folder) -> list[dict[str, Any]]:
         texts = lines(folder, f"{split}_dataset")
         encoded = tokenizer(texts, truncation=True, max_length=arguments["max_length"])["input_ids"]
         known = zip(encoded, lines(folder, f"{split}_labels"), strict=True)
@@ -105,6 +106,7 @@ def hf(arguments: dict[str, Any]) -> dict[str, Any]:
                 eval_strategy="epoch",
                 metric_for_best_model="accuracy",
                 save_total_limit=1,
+                load_best_model_at_end="test" in arguments,
             ),
             train_dataset=examples("train"),
             eval_dataset=examples("val"),
@@ -114,10 +116,12 @@ def hf(arguments: dict[str, Any]) -> dict[str, Any]:
         begun = time.perf_counter()
         trainer.train()
         seconds = time.perf_counter() - begun
+        tested = trainer.predict(examples("test", Path(arguments["test"]))) if "test" in arguments else None
     accuracies = [log["eval_accuracy"] for log in trainer.state.log_history if "eval_accuracy" in log]
     return {
         "accuracy": max(accuracies),
         "last_accuracy": accuracies[-1],
+        **({} if tested is None else {"test_accuracy": accuracy(tested)["accuracy"]}),
         "seconds": seconds,
         "epochs": arguments["epochs"],
         "lr": arguments["lr"],
