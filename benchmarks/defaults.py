@@ -4,16 +4,17 @@
 
 FOLDER holds one folder for each set, with the four data files. SET:N takes N training lines, drawn once. A
 tenth of the training lines, drawn by the seed, is what each side chooses by. The rows that are reported are
-those of test_dataset.txt or, where a set has none, of val_dataset.txt; they are read once, by the chosen
+those of test_dataset.txt or, where a set has none, of val_dataset.txt. They are read once, by the chosen
 model.
 
 The sides are:
 
     default   the default command, which starts from MiniLM where that is on the machine
     scratch   the same with model.init_from scratch
-    hf        transformers' Trainer from --checkpoint, with fused AdamW, lengths grouped, and bf16 where the
-    CPU
-              has it; 4 epochs at each of three rates, of which the best epoch at the best rate is taken
+    hf        transformers' Trainer from --checkpoint: fused AdamW, lengths grouped, bf16 where the CPU has
+    it,
+              4 epochs; of three rates the best, which is searched with the first seed only, and of each run
+              the best epoch
 
 Of ours the encoder alone, the floor, and both together are reported. Where the record exists, what it has is
 not measured again, so that a table may be filled in several sittings.
@@ -58,7 +59,7 @@ def ours(arguments: dict[str, Any]) -> dict[str, Any]:
     return {
         "accuracy": {PARTS[name]: measured.numbers["accuracy"] for name, measured in parts.items()},
         "macro_f1": {PARTS[name]: measured.numbers["macro_f1"] for name, measured in parts.items()},
-        "weights": record.get("ensemble", {}).get("weights"),
+        "factors": record.get("ensemble", {}).get("factors"),
         "seconds": result.seconds,
         "init_from": config["model.init_from"],
         "head_init": config["optim.head_init"],

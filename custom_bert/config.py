@@ -121,9 +121,9 @@ class ModelConfig:
     """Whether linear layers and norms of the encoder have biases. None takes the preset's value."""
     pooling: Pooling | None = None
     """What represents a text for the classification head. cls: the vector of the first token. mean: the mean
-    of all tokens. mean_layer: the mean as one more layer of BERT computes it, so that an export can hold it
-    as such a layer. None takes the preset's value, and with optim.head_init probe what the checkpoint was
-    made for."""
+    of all tokens. mean_layer: the mean of all tokens with a little of the first, normalised; exports to
+    BERT and RoBERTa hold it as one more layer, and it needs model.norm post. None takes the preset's value.
+    With optim.head_init probe it takes mean_layer, if the checkpoint was made for mean vectors."""
     hidden_dropout: float | None = None
     """Dropout rate of embeddings, sublayer outputs and the classification head. Raise it if the model
     overfits. None takes the preset's value."""
@@ -313,11 +313,13 @@ class TrainConfig:
     Train with several seeds to see how much results vary."""
     floor: bool = True
     """Whether a linear model on n-grams is fitted first. It is ready within seconds, and predicts until the
-    encoder is trained. Its scores are the floor that the encoder has to beat. masked_lm has none."""
+    encoder is trained; afterwards both may predict together (`ensemble`). Its scores are the floor that the
+    encoder has to beat. masked_lm has none."""
     ensemble: bool = True
-    """Whether encoder and floor predict together, by a weighted sum of their scores. The weights are fitted
-    on training lines that are set aside for it: a twentieth, at most 400. With fewer than 2,000 training
-    lines, without a floor, and in other tasks than classification the encoder predicts alone."""
+    """Whether encoder and floor predict together, by a weighted sum of their scores. Its two factors are
+    fitted
+    on training lines that are set aside for it: a twentieth, about 400 at most. With fewer than 2,000
+    training lines, without a floor, and in other tasks than classification the encoder predicts alone."""
     data: DataConfig = field(default_factory=DataConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
     batch: BatchConfig = field(default_factory=BatchConfig)

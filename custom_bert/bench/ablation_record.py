@@ -121,9 +121,8 @@ def _learning_table(learned: dict[str, Any]) -> list[str]:
         "",
         "## What changes learning",
         "",
-        "Sample data (paragraphs of Python's documentation, 7 areas), `tiny` encoder, accuracy and loss "
-        "on its validation rows over the seeds; the largest learning rate whose accuracy is at least "
-        "half of the best one's.",
+        "Sample data, `tiny` encoder, accuracy and loss on its validation rows over the seeds; the largest "
+        "learning rate whose accuracy is at least half of the best one's.",
         "",
         *markdown(
             ["improvement", "value", "accuracy in %", "loss", "largest rate that trains"],

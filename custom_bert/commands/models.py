@@ -78,7 +78,7 @@ class Predict(Command):
     devices that compute in them."""
     encoder_only: bool = False
     """Predict with the encoder alone, as an exported model does. Otherwise encoder and floor predict
-    together, if the run has fitted weights for that."""
+    together, if the run has an ensemble."""
 
     def run(self) -> None:
         from custom_bert.data.text import STANDARD_INPUT, LineReader

@@ -100,7 +100,7 @@ class Dataset:
         train, val: the training and validation splits. They share one file where validation lines were set
             aside from the training lines.
         choosing: training lines that are set aside so that values can be chosen on them, such as thresholds
-            or the weights of an ensemble; None where there is nothing to choose.
+            or the factors of an ensemble; None where there is nothing to choose.
         warnings: what a user should know of the data, one line each.
     """
 

@@ -124,7 +124,7 @@ class LabelledTexts:
                 f"aside, stratified by label, seed {self.seed}"
             )
         if data.choosing is not None:
-            lines.append(f"{len(data.choosing):,} training lines are set aside to choose {self.chooses} by")
+            lines.append(f"{len(data.choosing):,} training lines are set aside to choose {self.chooses} on")
         return [*lines, labels_by_id(data.labels)]
 
     def hashes(self) -> dict[str, str]:

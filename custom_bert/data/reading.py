@@ -86,12 +86,14 @@ class Aside:
     Attributes:
         share: returns the share of a number of training lines; 0 for none.
         chooses: what is chosen on them, in a few words.
+        fewest: the number of lines below which none is set aside.
         purpose: why there have to be such lines, and what to do if there are none, for an error. Empty if a
             run can do without; then rare labels keep all of their lines.
     """
 
     share: Callable[[int], float]
     chooses: str = ""
+    fewest: int = 1
     purpose: str = ""
 
 
@@ -141,9 +143,9 @@ def read_dataset(
         rows = np.setdiff1d(rows, val_rows, assume_unique=True)
     choosing_split = None
     if share := aside.share(len(rows)):
-        candidates = rows if aside.purpose else _frequent(train, rows, share)
+        candidates = rows if aside.purpose else _frequent(train, rows)
         chosen = _set_aside(train, candidates, share, seed + CHOOSING_SEED, aside.purpose)
-        if len(chosen):
+        if len(chosen) >= aside.fewest:
             choosing_split = Split(train, chosen)
             rows = np.setdiff1d(rows, chosen, assume_unique=True)
     splits = Split(train, rows), Split(val, val_rows), choosing_split
@@ -171,11 +173,15 @@ def _set_aside(file: LabelledFile, rows: np.ndarray, fraction: float, seed: int,
     return chosen
 
 
-def _frequent(file: LabelledFile, rows: np.ndarray, share: float) -> np.ndarray:
-    """Returns the rows of strata that are so large that a share of them is at least one row. The others would
-    lose one row each, which with many rare labels would be most of what there is."""
+FREQUENT = 20
+"""The number of lines from which on a label can spare one where a run can do without."""
+
+
+def _frequent(file: LabelledFile, rows: np.ndarray) -> np.ndarray:
+    """Returns the rows of strata with `FREQUENT` rows or more. The others would lose one row each, which with
+    many rare labels would be most of what there is."""
     strata_N = file.targets.take(rows).strata_N
-    frequent: np.ndarray = rows[np.bincount(strata_N)[strata_N] >= 1 / share]
+    frequent: np.ndarray = rows[np.bincount(strata_N)[strata_N] >= FREQUENT]
     return frequent
 
 

@@ -1,10 +1,11 @@
 """The ensemble of a run: its encoder and its floor predict together, by a weighted sum of their scores.
 
-What the floor sees, single words and pieces of words, complements what the encoder sees. The two weights are
-fitted on texts that neither of them learned from. The cross-entropy is convex in them, so that there is one
-best pair. A weight of 0 is possible: then one of the two predicts alone.
+What the floor sees, single words and pieces of words, complements what the encoder sees. The scores of each
+are multiplied by a factor, and added. The two factors are fitted on texts that neither side learned from. The
+cross-entropy is convex in them, so that there is one best pair. A factor of 0 is possible: then one side
+predicts alone.
 
-ensemble.json   the two weights, in a run directory
+ensemble.json   the two factors, in a run directory
 
 Shapes: N texts, C classes.
 """
@@ -29,17 +30,17 @@ FORMAT = "custom-bert-ensemble/1"
 LARGEST = 1 << 16
 """The most bytes that ensemble.json may have."""
 
-LARGEST_WEIGHT = 1e3
-"""No weight is larger. With few texts that both predict without a mistake, the best weights are infinite."""
+LARGEST_FACTOR = 1e3
+"""No factor is larger. With few texts that both predict without a mistake, the best factors are infinite."""
 
 
 @dataclass(frozen=True)
 class Ensemble:
-    """The weights of the two sides.
+    """How much each side counts.
 
     Attributes:
-        encoder: the weight of the encoder's scores.
-        floor: the weight of the floor's scores.
+        encoder: the factor of the encoder's scores.
+        floor: the factor of the floor's scores.
     """
 
     encoder: float
@@ -50,12 +51,12 @@ class Ensemble:
         return np.asarray(self.encoder * encoder_NC + self.floor * floor_NC, dtype=np.float32)
 
     def record(self) -> dict[str, float]:
-        """Returns the weights, for run.json."""
+        """Returns the factors, for run.json."""
         return {"encoder": self.encoder, "floor": self.floor}
 
 
 def fit_ensemble(encoder_NC: np.ndarray, floor_NC: np.ndarray, ids_N: np.ndarray) -> Ensemble:
-    """Returns the weights at which the cross-entropy of the classes is lowest.
+    """Returns the factors at which the cross-entropy of the classes is lowest.
 
     Args:
         encoder_NC: the scores of the encoder for texts that it has not learned from.
@@ -69,21 +70,21 @@ def fit_ensemble(encoder_NC: np.ndarray, floor_NC: np.ndarray, ids_N: np.ndarray
     rows = np.arange(len(ids_N))
     right_2N = both_2NC[:, rows, ids_N]
 
-    def loss(weights_2: np.ndarray) -> tuple[float, np.ndarray]:
+    def loss(factors_2: np.ndarray) -> tuple[float, np.ndarray]:
         """Returns the mean cross-entropy and its gradient."""
-        log_NC = log_softmax(np.tensordot(weights_2, both_2NC, 1), axis=1)
+        log_NC = log_softmax(np.tensordot(factors_2, both_2NC, 1), axis=1)
         expected_2N = (np.exp(log_NC) * both_2NC).sum(-1)
         return -float(log_NC[rows, ids_N].mean()), (expected_2N - right_2N).mean(-1)
 
-    found = minimize(loss, np.ones(2), jac=True, method="L-BFGS-B", bounds=[(0.0, LARGEST_WEIGHT)] * 2)
-    encoder, floor = (float(weight) for weight in found.x)
+    found = minimize(loss, np.ones(2), jac=True, method="L-BFGS-B", bounds=[(0.0, LARGEST_FACTOR)] * 2)
+    encoder, floor = (float(factor) for factor in found.x)
     if not encoder and not floor:  # both are worse than chance on these texts: the encoder stays as it is
         encoder = 1.0
     return Ensemble(encoder, floor)
 
 
 def write_ensemble(run: Path, ensemble: Ensemble) -> None:
-    """Writes the weights into a run directory.
+    """Writes the factors into a run directory.
 
     Raises:
         WriteError: if the system refuses.
@@ -97,7 +98,7 @@ def has_ensemble(run: str | Path) -> bool:
 
 
 def read_ensemble(run: Path) -> Ensemble:
-    """Reads the weights of a run directory.
+    """Reads the factors of a run directory.
 
     Raises:
         RunError: if the file is missing or damaged.
@@ -115,9 +116,9 @@ def _ensemble_of(read: Any) -> Ensemble:
     """Checks everything that was read. Raises ValueError, KeyError or TypeError if it is not an ensemble."""
     if read["format"] != FORMAT or read.keys() != {"format", "encoder", "floor"}:
         raise ValueError(f"not of the format {FORMAT}")
-    weights = [read[name] for name in ("encoder", "floor")]
-    if not all(type(one) in (int, float) and math.isfinite(one) and one >= 0 for one in weights):
-        raise ValueError("a weight is not a number from 0 on")
-    if not any(weights):
-        raise ValueError("both weights are 0")
-    return Ensemble(float(weights[0]), float(weights[1]))
+    factors = [read[name] for name in ("encoder", "floor")]
+    if not all(type(one) in (int, float) and math.isfinite(one) and one >= 0 for one in factors):
+        raise ValueError("a factor is not a number from 0 on")
+    if not any(factors):
+        raise ValueError("both factors are 0")
+    return Ensemble(float(factors[0]), float(factors[1]))

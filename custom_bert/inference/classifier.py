@@ -94,9 +94,8 @@ class Classifier:
     ) -> Classifier:
         """Loads what `load` loads, and the floor if there is one, so that `measure_parts` measures that too.
         For the arguments and what is raised see `load`."""
-        return _loaded(
-            Path(directory), device, precision, floor=has_floor(directory), encoder_only=encoder_only
-        )
+        floor = has_floor(directory) and not encoder_only
+        return _loaded(Path(directory), device, precision, floor=floor, encoder_only=encoder_only)
 
     def predict(self, texts: Iterable[str]) -> list[Prediction]:
         """Returns a prediction for each text, in input order.

@@ -34,7 +34,7 @@ class Evaluated:
     Attributes:
         model: of what predicts.
         floor: of the floor, the linear model on n-grams; None if the run has none.
-        encoder: of the encoder alone; None if it does predict alone.
+        encoder: of the encoder alone; None if nothing else predicts.
     """
 
     model: Measured

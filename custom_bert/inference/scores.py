@@ -150,7 +150,7 @@ class BothScores:
     Args:
         encoder: the encoder.
         floor: the floor.
-        ensemble: the weights with which both predict. None if the encoder predicts alone; then the floor is
+        ensemble: the factors with which both predict. None if the encoder predicts alone; then the floor is
             only computed for `parts`.
     """
 

@@ -53,9 +53,10 @@ def _is_kept_for(folder: Path, real: Path) -> bool:
     """
     if real.parent == folder:
         return True
-    if folder.parent.name != "snapshots":
+    snapshot = folder if folder.parent.name == "snapshots" else folder.parent  # or a folder inside of it
+    if snapshot.parent.name != "snapshots":
         return False
-    repository = folder.parent.parent
+    repository = snapshot.parent.parent
     return real.parent == repository / "blobs" or real.parent.parent == repository.parent / "blobs"
 
 

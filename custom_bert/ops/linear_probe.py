@@ -11,9 +11,8 @@ import torch
 from torch import Tensor, nn
 
 RowLoss = Callable[[Tensor, slice], Tensor]
-"""Returns the loss of some texts, as their share of the mean over all texts, from their (n, C) logits and
-from
-their place among all texts."""
+"""Returns the loss of some texts, as their share of the mean over all texts. It is given their (n, C) logits
+and their place among all texts."""
 
 
 def fit_linear(x_ND: Tensor, outputs: int, loss: RowLoss, strength: float, *, portion: int) -> nn.Linear:
@@ -32,7 +31,9 @@ def fit_linear(x_ND: Tensor, outputs: int, loss: RowLoss, strength: float, *, po
     model = nn.Linear(x_ND.shape[1], outputs)
     nn.init.zeros_(model.weight)
     nn.init.zeros_(model.bias)
-    optimizer = torch.optim.LBFGS(model.parameters(), max_iter=200, line_search_fn="strong_wolfe")
+    optimizer = torch.optim.LBFGS(
+        model.parameters(), max_iter=200, history_size=10, line_search_fn="strong_wolfe"
+    )
 
     def closure() -> Tensor:
         optimizer.zero_grad()

@@ -56,19 +56,19 @@ def ensemble_lines(record: Mapping[str, Any] | None, together: Mapping[str, Any]
     """
     if record is None:
         return []
-    weights = record["weights"]
-    how = f", {weights['encoder']:.2f} x encoder + {weights['floor']:.2f} x floor"
+    factors = record["factors"]
+    how = f", {factors['encoder']:.2f} x encoder + {factors['floor']:.2f} x floor"
     return [encoder_line(record["encoder_alone"]), f"{together_line(together)}{how}"]
 
 
 def encoder_line(measures: Mapping[str, Any]) -> str:
     """Returns what is printed of an encoder that has an ensemble with its floor."""
-    return f"{'encoder':<10} {in_words(measures)}: alone, as an export predicts"
+    return f"{'encoder':<10} {in_words(measures)}: alone, as in an export"
 
 
 def together_line(measures: Mapping[str, Any]) -> str:
     """Returns what is printed of encoder and floor together."""
-    return f"{'together':<10} {in_words(measures)}: what predicts"
+    return f"{'together':<10} {in_words(measures)}: as predict does"
 
 
 def reasons(record: dict[str, Any]) -> dict[str, str]:

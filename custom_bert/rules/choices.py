@@ -190,20 +190,26 @@ def finetune_epochs(tokens: int, *, texts: int) -> tuple[int, str]:
 
 
 def head_init(texts: int, *, epochs: int, classes: int) -> tuple[HeadInit, str]:
-    """Returns how the head of a classifier begins, whose encoder was pretrained for mean vectors: from a
-    probe
-    where there are few steps for each label, since a head that begins at random is then not learned. Where
-    there are enough, a random one is better: it does not hold the encoder where it was (docs/LOG.md).
+    """Returns how the head of a classifier begins, whose encoder was pretrained for mean vectors.
+
+    It begins from a probe where there are few steps for each label, since a random head does not learn enough
+    in so few. Where there are enough, a random head is better: it does not hold the encoder where it was
+    (docs/LOG.md).
 
     Args:
         texts: the number of training texts.
         epochs: the number of epochs.
         classes: the number of labels.
     """
+    if min(texts, PROBE_TEXTS) < 2 * classes:
+        return "random", f"{classes:,} labels are too many for a probe on {min(texts, PROBE_TEXTS):,} texts"
     steps = texts * epochs / FINETUNE_TEXTS
     reason = f"about {steps:,.0f} steps for {classes:,} labels"
     return ("probe" if steps < PROBE_STEPS * classes else "random"), reason
 
+
+PROBE_TEXTS = 10_000
+"""The largest number of training texts that a probe is fitted on."""
 
 PROBE_STEPS = 20
 """The number of steps a label below which the head starts from a probe."""
@@ -211,7 +217,7 @@ PROBE_STEPS = 20
 
 def ensemble_share(texts: int) -> float:
     """Returns the share of the training texts that is set aside to fit the weights of an ensemble: a
-    twentieth, at most 400 texts. It is 0 with fewer than 2,000 texts, of which the encoder needs every one.
+    twentieth, about 400 texts at most. It is 0 with fewer than 2,000, of which the encoder needs every one.
 
     100 texts are enough to find weights whose accuracy is within 0.1 points of what 800 give (docs/LOG.md).
     """

@@ -185,7 +185,7 @@ class Classification(LabelledTask):
     def combine(
         self, source: Source, floor: FloorModel, model: nn.Module, chosen_NK: np.ndarray, val_NK: np.ndarray
     ) -> Combined:
-        """Fits the two weights at which the cross-entropy of the classes is lowest."""
+        """Fits the two factors at which the cross-entropy of the classes is lowest."""
         assert isinstance(source, LabelledTexts)
         return combine(fit_ensemble, source.dataset, floor, self.scorer(model), chosen_NK, val_NK)
 

@@ -71,9 +71,9 @@ class Combined:
     """An ensemble of encoder and floor, and how good it is on the validation texts.
 
     Attributes:
-        ensemble: the weights.
+        ensemble: their factors.
         measured: what was measured of it.
-        texts: the number of texts that the weights were fitted on.
+        texts: the number of texts that the factors were fitted on.
     """
 
     ensemble: Ensemble
@@ -81,8 +81,8 @@ class Combined:
     texts: int
 
     def record(self) -> dict[str, Any]:
-        """Returns the weights and the number of texts, for run.json."""
-        return {"weights": self.ensemble.record(), "fitted_on": self.texts}
+        """Returns the factors and the number of texts, for run.json."""
+        return {"factors": self.ensemble.record(), "fitted_on": self.texts}
 
 
 def drawn_for_training(data: Dataset, seed: int) -> np.ndarray:
@@ -144,11 +144,11 @@ def combine(
     assert chosen is not None
     rows_N = np.arange(len(chosen))
     floor_NC = np.concatenate(list(floor.scored(chosen.texts(rows_N))))
-    ensemble, start = fit(chosen_NC, floor_NC, chosen.targets.values(rows_N)), 0
+    ensemble, targets, start = fit(chosen_NC, floor_NC, chosen.targets.values(rows_N)), val.targets, 0
     for of_floor_nC in floor.scored(val.texts(np.arange(len(val)))):
         rows_n = np.arange(start, start + len(of_floor_nC))
         scores_nC = ensemble.scores(val_NC[rows_n], of_floor_nC)
-        scorer.add(torch.from_numpy(scores_nC), Targets(torch.from_numpy(val.targets.values(rows_n))))
+        scorer.add(torch.from_numpy(scores_nC), Targets(torch.from_numpy(targets.values(rows_n))))
         start += len(rows_n)
     return Combined(ensemble, scorer.measured(), len(chosen))
 

@@ -44,6 +44,10 @@ from custom_bert.tasks.floors import measure as measure_floor
 from custom_bert.tasks.parts import Card, CardFacts, HeadName, Learning, Measured, Objective, PhaseName
 from custom_bert.tasks.task import Task
 
+ENSEMBLE_LINES = 50
+"""The smallest number of lines that an ensemble is fitted on. With fewer it could be worse than the encoder.
+"""
+
 MOST_LABELS = 1 << 24
 """The largest number of labels that is believed in a config.json; a damaged one may name any number."""
 
@@ -115,7 +119,7 @@ class LabelledTask(Task):
     def aside(cls, config: TrainConfig) -> Aside:
         """Returns which training lines are set aside to choose values on, such as thresholds."""
         if cls.combines and config.floor and config.ensemble:
-            return Aside(choices.ensemble_share, "the weights of encoder and floor")
+            return Aside(choices.ensemble_share, "how much encoder and floor count", ENSEMBLE_LINES)
         return NOTHING_ASIDE
 
     @classmethod

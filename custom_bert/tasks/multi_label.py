@@ -199,7 +199,7 @@ class MultiLabel(LabelledTask):
     @classmethod
     def aside(cls, config: TrainConfig) -> Aside:
         """A tenth of the lines is set aside, on which thresholds are chosen."""
-        return Aside(lambda texts: CHOOSING_SHARE, "thresholds", "choosing thresholds; add texts")
+        return Aside(lambda texts: CHOOSING_SHARE, "thresholds", purpose="choosing thresholds; add texts")
 
     @classmethod
     def from_source(cls, source: Source, config: TrainConfig) -> Self:

@@ -126,7 +126,8 @@ def decide_head(todo: Decisions, task: Task, train: BatchBuilder, pretrained: Pr
     """Decides how the head begins and, for one that begins from a probe, what represents a text.
 
     Raises:
-        ConfigError: if the user asks for a probe, and there is no pretrained encoder.
+        ConfigError: if the user asks for a probe that cannot be: there is no pretrained encoder, or it is
+            divided among processes or changed before the labels are learned.
     """
     asked = todo.config.optim.head_init
     if not task.probes:
@@ -141,8 +142,13 @@ def decide_head(todo: Decisions, task: Task, train: BatchBuilder, pretrained: Pr
         if asked == "probe":
             raise ConfigError(["config: optim.head_init: probe does not go with runtime.shard"])
         todo.default("optim.head_init", ("random", "runtime.shard divides the head"))
+    elif todo.asked.optim.pretrain_epochs:
+        if asked == "probe":
+            raise ConfigError(["config: optim.head_init: a probe is of no use before optim.pretrain_epochs"])
+        todo.default("optim.head_init", ("random", "masked language modelling comes first"))
     elif not pretrained.for_means:
-        todo.default("optim.head_init", ("random", f"{pretrained.source} was not made for mean vectors"))
+        why = f"{pretrained.source} does not say that it was made for mean vectors"
+        todo.default("optim.head_init", ("random", why))
     else:
         texts, tokens = max(1, len(train.lengths_N)), int(train.lengths_N.sum())
         epochs = todo.config.optim.epochs or choices.finetune_epochs(tokens, texts=texts)[0]

@@ -8,6 +8,7 @@ from typing import Any
 
 from custom_bert.batch import Batch
 from custom_bert.data.loader import BatchBuilder
+from custom_bert.errors import DataError, RunError
 from custom_bert.tasks.floors import Combined
 from custom_bert.tasks.parts import Measured
 from custom_bert.training.evaluation import measure, measure_and_keep
@@ -44,7 +45,12 @@ class LastEvaluation:
 
 
 def evaluate_finally(
-    state: State, plan: RunPlan, material: Material, run: RunDirectory, batches: Batches
+    state: State,
+    plan: RunPlan,
+    material: Material,
+    run: RunDirectory,
+    batches: Batches,
+    warn: Callable[[str], None],
 ) -> LastEvaluation:
     """Evaluates the weights that a run keeps and, if the run has an ensemble, fits and writes that.
 
@@ -56,6 +62,7 @@ def evaluate_finally(
         material: the data.
         run: the run directory, which has the floor.
         batches: makes the batches of this rank's share of some examples.
+        warn: prints a line if floor or texts cannot be read any more; then the encoder predicts alone.
     """
     model, ranks = state.model, state.ranks
     if not plan.config.ensemble or material.choosing is None or not _has_floor(state, run):
@@ -65,8 +72,12 @@ def evaluate_finally(
     _, chosen_NK = measure_and_keep(model, batches(chosen), plan, ranks, len(chosen.rows_N))
     if not ranks.leads:
         return LastEvaluation(measured, None)
-    floor = plan.task.read_floor(run.path)
-    combined = plan.task.combine(material.source, floor, model, chosen_NK, val_NK)
+    try:
+        floor = plan.task.read_floor(run.path)
+        combined = plan.task.combine(material.source, floor, model, chosen_NK, val_NK)
+    except (RunError, DataError) as error:  # a trained encoder is worth more than what is added to it
+        warn(f"the encoder predicts alone: {error}")
+        return LastEvaluation(measured, None)
     run.keep_ensemble(combined.ensemble)
     return LastEvaluation(measured, combined)
 

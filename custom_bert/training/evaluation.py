@@ -95,17 +95,14 @@ def measure_and_keep(
         The measures, and (count, K) fp32 the outputs in the order of the examples.
     """
     scorer = plan.task.scorer(model)
-    indices, outputs = [torch.empty(0, dtype=torch.int64)], [torch.empty(0, plan.task.num_outputs)]
+    outputs_NK = torch.zeros(count, plan.task.num_outputs)
     for batch, outputs_nK in outputs_of(model, batches, device=plan.device):
         if not batch.stands_in:
             assert batch.targets is not None, "an evaluation needs targets"
             scorer.add(outputs_nK, batch.targets)
-            indices.append(torch.from_numpy(batch.indices))
-            outputs.append(outputs_nK.cpu())
+            outputs_NK[batch.indices] = outputs_nK.cpu()
     measured = scorer.measured(Gathering(ranks.total, ranks.joined))
-    in_order_NK = torch.empty(count, plan.task.num_outputs)
-    in_order_NK[ranks.joined(torch.cat(indices))] = ranks.joined(torch.cat(outputs))
-    return measured, in_order_NK.numpy()
+    return measured, ranks.total(outputs_NK).numpy()  # each row is of one rank, and zero at the others
 
 
 @casts_kept()

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
+from custom_bert.errors import RunError
 from custom_bert.floor.ngrams import NoFloorError
 from custom_bert.reports.facts import floor_line
 from custom_bert.tasks.floors import FittedFloor
@@ -17,11 +19,12 @@ from custom_bert.training.plan import Material, RunPlan
 
 
 def fit_floor(
-    plan: RunPlan, material: Material, record: Mapping[str, Any] | None, reporter: Reporter
+    directory: Path, plan: RunPlan, material: Material, record: Mapping[str, Any] | None, reporter: Reporter
 ) -> FittedFloor | None:
     """Fits the floor of a run, if it has none yet, and prints how good it is.
 
     Args:
+        directory: the run directory.
         plan: what was decided.
         material: the data.
         record: the content of run.json of the run that is continued; None for a new run.
@@ -33,15 +36,24 @@ def fit_floor(
     """
     if not plan.config.floor or not plan.task.has_floor:
         return None
-    if record is not None and isinstance(record.get("floor"), dict):
+    if record is not None and isinstance(record.get("floor"), dict) and _is_whole(directory, plan):
         reporter.say(floor_line(record["floor"]))
         return None
     begun = time.perf_counter()
     try:
         fitted = plan.task.fit_floor(material.source, plan.config)
     except NoFloorError as error:
-        reporter.say(f"{'floor':<10} none: {error}")
+        reporter.say(f"{'floor':<10} none: {error}; the encoder predicts alone")
         return None
     reporter.say(floor_line(fitted.record()))
     reporter.detail(f"the floor took {time.perf_counter() - begun:.1f} s")
     return fitted
+
+
+def _is_whole(directory: Path, plan: RunPlan) -> bool:
+    """Returns whether the floor in the run directory can be read; otherwise it is fitted again."""
+    try:
+        plan.task.read_floor(directory)
+    except RunError:
+        return False
+    return True

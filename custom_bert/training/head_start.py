@@ -24,16 +24,13 @@ from custom_bert.models.heads import SequenceClassifier
 from custom_bert.models.outputs import outputs_of
 from custom_bert.ops.linear_probe import fit_linear
 from custom_bert.precision import casts_kept
+from custom_bert.rules.choices import PROBE_TEXTS
 from custom_bert.training.plan import Material, RunPlan
 from custom_bert.training.state import State
 
-MOST = 10_000
-"""The largest number of training texts that the probe is fitted on. Of more texts it takes every n-th."""
-
 STRENGTH = 3e-3
 """The weight decay of the probe, on vectors that are standardised. From 1e-3 to 1e-2 the accuracy was the
-same
-within a point, with 10 and 50 texts a class and with all (docs/LOG.md)."""
+same within a point, with 10 and 50 texts a label and with all (docs/LOG.md)."""
 
 
 class _Features(nn.Module):
@@ -51,7 +48,8 @@ class _Features(nn.Module):
 def start_head(state: State, plan: RunPlan, material: Material) -> int:
     """Makes the dense layer of the head the identity, and its projection a linear probe.
 
-    The probe is fitted with the loss of the task. All ranks compute the same.
+    The probe is fitted with the loss of the task. Every rank fits one; what counts is that of rank 0, whose
+    weights all ranks get when the phase begins (`Ranks.parallel`).
 
     Returns:
         The number of texts that the probe was fitted on.
@@ -86,7 +84,8 @@ def _features(state: State, plan: RunPlan, material: Material) -> tuple[Tensor, 
     """Returns (N, D) fp32 features and the targets of the training texts that the probe is fitted on, on the
     CPU."""
     train = material.train
-    chosen_N = np.arange(0, len(train.rows_N), max(1, -(-len(train.rows_N) // MOST)))
+    count = len(train.rows_N)
+    chosen_N = np.linspace(0, count - 1, min(count, PROBE_TEXTS)).astype(np.int64)  # spread evenly
     batches = by_length(train.lengths_N[chosen_N], EVALUATION_ROWS[plan.device.type])
     features, values = [], []
     model = _Features(cast(SequenceClassifier, state.model))

@@ -32,7 +32,7 @@ ELSEWHERE = (
     "runtime.threads",
 )
 """Settings that are no part of the identity, because they change what is learned by rounding at most. The
-files that paths lead to count by their content."""
+files that paths lead to count by their content. `floor` counts by `ensemble`, which is off without it."""
 
 OF_THE_MACHINE = (
     "batch.token_budget",

@@ -123,6 +123,7 @@ def _follow_the_leader(draft: Draft, material: Material, group: Ranks) -> None:
     flat = configuration.to_flat(draft.todo.config)
     own = {name: flat[name] for name in OF_THE_MACHINE}
     # one name may lead to different weights on different machines
+    own |= {name: flat[name] for name in ("optim.head_init", "model.pooling")}
     own["model.init_from"] = material.pretrained.sha256 if material.pretrained else SCRATCH
     theirs = group.from_leader(lambda: own)
     for name in sorted(own.keys() - set(KEPT_WHEN_CONTINUED)):
@@ -147,7 +148,7 @@ def _train_in(
         reporter.say(line)
     for line in introduction.details(plan, material):
         reporter.detail(line)
-    fitted = fit_floor(plan, material, record, reporter) if group.leads else None
+    fitted = fit_floor(directory, plan, material, record, reporter) if group.leads else None
     halvings = halvings_needed(plan, material, group)
     state = build(plan, material, group, reporter)
     state.progress.halvings = halvings
@@ -173,10 +174,11 @@ def _train_in(
 def _start_head(state: State, plan: RunPlan, material: Material, reporter: Reporter) -> None:
     """Has the head of a new run begin from a probe, if that is decided."""
     if plan.config.optim.head_init == "probe":
+        reporter.say(f"{'head':<10} begins as a linear classifier on the vectors of the encoder")
         begun = time.perf_counter()
         texts = start_head(state, plan, material)
         seconds = time.perf_counter() - begun
-        reporter.detail(f"the head starts from a linear probe on {texts:,} texts, which took {seconds:.1f} s")
+        reporter.detail(f"it was fitted on {texts:,} texts in {seconds:.1f} s")
 
 
 def _refuse_halvings(state: State) -> None:

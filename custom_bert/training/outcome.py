@@ -34,13 +34,13 @@ class TrainResult:
     Attributes:
         directory: the run directory.
         numbers: the measures on the validation rows by name, computed in fp32, of what predicts: the kept
-            weights, or their ensemble with the floor. Of labels
-            they are accuracy and macro_f1, as fractions; of label sets micro_f1, macro_f1 and exact_match; of
-            masked tokens accuracy and perplexity.
+            weights, or their ensemble with the floor. Of labels they are accuracy and macro_f1, as fractions;
+            of label sets micro_f1, macro_f1 and exact_match; of masked tokens accuracy and perplexity.
         step: the optimizer step after which the kept weights were saved.
         steps: how many optimizer steps the last phase took; 0 if the run had been finished before.
         seconds: the duration of the run in seconds, evaluations and checkpoints included.
-        measured: everything that was measured; None if the run had been finished before.
+        measured: everything that was measured; None if the run had been finished before, and at ranks other
+            than 0 if encoder and floor predict together.
     """
 
     directory: Path
@@ -132,7 +132,12 @@ def finish(
     state.model.encoder.set_kernel(None)
     state.model.encoder.skip_unread = True
     last = evaluate_finally(
-        state, plan, material, run, lambda some: _batches(some, plan, material, state.ranks, requests)
+        state,
+        plan,
+        material,
+        run,
+        lambda some: _batches(some, plan, material, state.ranks, requests),
+        reporter.warn,
     )
     evaluation = last.predicts
     numbers = state.ranks.from_leader(lambda: evaluation.numbers)
@@ -158,7 +163,8 @@ def finish(
         f"{run.path}: weights of step {progress.best_step:,} (best {metric}), trained in {duration(seconds)}",
     ):
         reporter.say(line)
-    whole = evaluation if state.ranks.leads or last.combined is None else None
+    together = state.ranks.from_leader(lambda: last.combined is not None)
+    whole = evaluation if state.ranks.leads or not together else None
     return TrainResult(run.path, numbers, progress.best_step, progress.step, seconds, whole)
 
 

@@ -55,7 +55,7 @@ class Material:
         source: the checked data.
         tokenizer: the tokenizer, trained or loaded.
         train, val: what builds the batches of the two splits.
-        choosing: what builds the batches of the examples on which thresholds or the weights of an ensemble
+        choosing: what builds the batches of the examples on which thresholds or the factors of an ensemble
             are chosen; None if nothing is chosen.
         truncation: how many texts were cut, and by how much, for each split.
         pretrained: the pretrained encoder to start from; None for random weights. Building the model empties

@@ -148,7 +148,7 @@ def _decide_ensemble(todo: Decisions, task: type[Task], tokenised: Tokenised) ->
     elif not todo.config.floor:
         todo.set("ensemble", False, "floor is off")
     elif tokenised.choosing is None:
-        todo.set("ensemble", False, "too few training lines to fit its weights")
+        todo.set("ensemble", False, "too few training lines, or too few of each label, to fit it on")
 
 
 def _material(

@@ -239,7 +239,7 @@ class RunDirectory:
             self.update("running", floor=fitted.record())
 
     def keep_ensemble(self, ensemble: Ensemble) -> None:
-        """Writes the weights with which encoder and floor predict together."""
+        """Writes the factors with which encoder and floor predict together."""
         if self._writes:
             write_ensemble(self.path, ensemble)
 

@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 from training_runs import arguments, break_off, examples, settings, write_lines
 
-from custom_bert import Classifier, train_model
+from custom_bert import Classifier, in_memory, train_model
 from custom_bert.cli import main
 from custom_bert.errors import RunError
 from custom_bert.floor.ensemble import NAME, read_ensemble
 from custom_bert.inference.evaluate_run import evaluate_run
+from custom_bert.training import outcome
 
 LINES = 2_100
 """As many training lines as an ensemble needs, and a few more."""
@@ -82,8 +83,8 @@ def test_its_weights_are_fitted_on_lines_that_neither_side_learned_from(trained:
     aside = record["data"]["choosing_examples"]
     assert aside == record["ensemble"]["fitted_on"] == pytest.approx(0.05 * LINES, abs=3)
     assert record["data"]["train_examples"] == record["floor"]["texts"] == LINES - aside
-    weights = read_ensemble(run)
-    assert record["ensemble"]["weights"] == {"encoder": weights.encoder, "floor": weights.floor}
+    factors = read_ensemble(run)
+    assert record["ensemble"]["factors"] == {"encoder": factors.encoder, "floor": factors.floor}
 
 
 def test_what_each_side_scores_alone_and_together_is_told(
@@ -140,13 +141,13 @@ def test_the_encoder_alone_is_what_an_export_is(
     assert [line.split("\t")[0] for line in alone_lines[:50]] == [max(one, key=one.get) for one in theirs]
     assert main(["evaluate", str(run), str(data), "--encoder-only", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
-    assert found["accuracy"] == pytest.approx(alone) and "encoder" not in found and "floor" in found
+    assert found["accuracy"] == pytest.approx(alone) and found.keys().isdisjoint(("encoder", "floor"))
 
 
 @pytest.mark.parametrize(
     ("lines", "changes", "reason"),
     [
-        (1_900, {}, "too few training lines to fit its weights"),
+        (1_900, {}, "too few training lines, or too few of each label, to fit it on"),
         (LINES, {"floor": False}, "floor is off"),
         (LINES, {"ensemble": False}, None),
         (LINES, {"task": "multi_label"}, "task multi_label has none"),
@@ -186,6 +187,8 @@ def test_a_run_that_was_broken_off_ends_with_the_same(trained: tuple[Path, Path]
     break_off(broken, step=20)
     assert not (tmp_path / "run" / NAME).exists()
     (tmp_path / "run" / NAME).write_text("of an attempt that was broken off later")
+    break_off(broken, step=40)
+    assert not (tmp_path / "run" / NAME).exists()
     train_model(broken)
     assert (tmp_path / "run" / NAME).read_bytes() == (whole / NAME).read_bytes()
 
@@ -205,3 +208,63 @@ def test_without_its_parts_it_is_one_line(
     shutil.rmtree(tmp_path / "run" / "floor")
     assert main(["predict", str(tmp_path / "run"), texts]) == RunError.exit_code
     assert "floor.json: no such file" in capsys.readouterr().err
+
+
+def test_a_floor_that_is_gone_is_fitted_again(trained: tuple[Path, Path], tmp_path: Path) -> None:
+    data, whole = trained
+    broken = config(data, tmp_path / "run", **{"runtime.checkpoint_every": 5})
+    break_off(broken, step=20)
+    shutil.rmtree(tmp_path / "run" / "floor")
+    train_model(broken)
+    assert (tmp_path / "run" / NAME).read_bytes() == (whole / NAME).read_bytes()
+
+
+def test_texts_that_change_while_the_encoder_learns_cost_the_ensemble_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = noisy_data(tmp_path / "data")
+    real = outcome.evaluate_finally
+
+    def changed(*positional: Any, **named: Any) -> Any:
+        write_lines(data / "val_dataset.txt", ["another text"] * 200)
+        return real(*positional, **named)
+
+    monkeypatch.setattr(outcome, "evaluate_finally", changed)
+    train_model(config(data, tmp_path / "run"))
+    assert "the encoder predicts alone: " in capsys.readouterr().out
+    record = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert record["status"] == "finished" and "ensemble" not in record
+    assert not (tmp_path / "run" / NAME).exists()
+
+
+def test_a_run_of_a_version_without_ensembles_is_measured_on_the_rows_that_it_held_out(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = noisy_data(tmp_path / "data", 2_400)
+    for name in ("val_dataset.txt", "val_labels.txt"):
+        (data / name).unlink()
+    train_model(config(data, tmp_path / "run", ensemble=False))
+    path = tmp_path / "run" / "run.json"
+    record = json.loads(path.read_text())
+    del record["config"]["ensemble"]
+    del record["identity"]["settings"]["ensemble"]
+    path.write_text(json.dumps(record))
+    found = evaluate_run(tmp_path / "run", data, split="train")
+    assert found.model.scores.examples == record["data"]["train_examples"] == 2_160
+    assert train_model(config(data, tmp_path / "run", ensemble=False)).steps == 0
+    with pytest.raises(RunError, match="ensemble was False, is True"):
+        train_model(config(data, tmp_path / "run"))
+
+
+@pytest.mark.parametrize("changes", [{"optim.max_minutes": 0.02}, {"data.long_texts": "windows"}])
+def test_any_way_of_training_ends_with_one(tmp_path: Path, changes: dict[str, Any]) -> None:
+    data = noisy_data(tmp_path / "data")
+    train_model(config(data, tmp_path / "run", **changes))
+    read_ensemble(tmp_path / "run")
+
+
+def test_texts_in_memory_have_one(tmp_path: Path) -> None:
+    texts, labels = examples(2_600)
+    given = {name: value for name, value in config(tmp_path, tmp_path / "run").items() if "data." not in name}
+    train_model({**given, "data.cache_dir": str(tmp_path / "cache")}, source=in_memory(texts, labels))
+    read_ensemble(tmp_path / "run")

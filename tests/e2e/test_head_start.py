@@ -21,6 +21,8 @@ from custom_bert.inference.embeddings import Embedder
 from custom_bert.model_files.native import load_model
 from custom_bert.model_files.pretrained import load_pretrained
 from custom_bert.models.heads import MEAN_WEIGHT
+from custom_bert.rules import choices
+from custom_bert.training import head_start
 from custom_bert.training.head_start import STRENGTH, start_head
 
 MEANS = {
@@ -74,6 +76,7 @@ def test_with_few_steps_a_label_the_head_starts_from_a_probe_on_means(trained: t
         ({"model.init_from": "scratch"}, ("random", "cls")),
         ({"task": "multi_label"}, ("probe", "mean_layer")),
         ({"runtime.shard": True}, ("random", "cls")),
+        ({"optim.pretrain_epochs": 1}, ("random", "cls")),
     ],
 )
 def test_each_part_is_a_switch(
@@ -114,6 +117,26 @@ def test_what_a_checkpoint_was_made_for_is_read(
     assert load_pretrained(tmp_path).for_means == means
 
 
+def test_in_the_hubs_cache_the_file_about_pooling_is_a_link_to_a_blob(
+    tmp_path: Path, published: Path
+) -> None:
+    repository = tmp_path / "models--some--model"
+    snapshot, blobs = repository / "snapshots" / "abc", repository / "blobs"
+    blobs.mkdir(parents=True)
+    (snapshot / "1_Pooling").mkdir(parents=True)
+    for i, file in enumerate(path for path in sorted(published.rglob("*")) if path.is_file()):
+        name = file.relative_to(published)
+        (blobs / str(i)).write_bytes(file.read_bytes())
+        (snapshot / name).symlink_to("../" * (len(name.parts) + 1) + f"blobs/{i}")
+    found = load_pretrained(snapshot)
+    assert found.state and found.for_means
+    (tmp_path / "elsewhere").write_text(json.dumps(MEANS))
+    (snapshot / "1_Pooling" / "config.json").unlink()
+    (snapshot / "1_Pooling" / "config.json").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(RunError, match="leads out of the directory"):
+        load_pretrained(snapshot)
+
+
 def test_a_damaged_file_about_pooling_is_one_line(tmp_path: Path, published: Path) -> None:
     for path in published.iterdir():
         if path.is_file():
@@ -129,6 +152,7 @@ def test_a_damaged_file_about_pooling_is_one_line(tmp_path: Path, published: Pat
     [
         ({"model.init_from": "scratch"}, "a probe needs a pretrained encoder; name a model.init_from"),
         ({"runtime.shard": True}, "probe does not go with runtime.shard"),
+        ({"optim.pretrain_epochs": 1}, "a probe is of no use before optim.pretrain_epochs"),
     ],
 )
 def test_a_probe_that_cannot_be_is_one_line(
@@ -230,3 +254,38 @@ def test_an_encoder_that_goes_on_to_predict_tokens_has_no_layer_more(
 def test_a_pre_norm_encoder_has_no_such_layer(trained: tuple[Path, Path]) -> None:
     with pytest.raises(ConfigError, match=r"pooling mean_layer needs model\.norm post"):
         ready(settings(trained[0], None, **{"model.pooling": "mean_layer", "model.init_from": "scratch"}))
+
+
+def test_of_many_texts_the_probe_takes_as_many_as_it_may_spread_evenly(
+    trained: tuple[Path, Path], published: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepared = ready(from_published(trained[0], None, published))
+    monkeypatch.setattr(head_start, "PROBE_TEXTS", 230)
+    assert start_head(built(prepared), prepared.plan, prepared.material) == 230
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"optim.class_weights": "balanced", "optim.label_smoothing": 0.1, "optim.r_drop": 1.0},
+        {"data.long_texts": "windows", "data.max_length": 5},
+        {"optim.freeze_layers": 1},
+    ],
+)
+def test_a_probe_goes_with_every_way_of_training(
+    trained: tuple[Path, Path], published: Path, changes: dict[str, Any]
+) -> None:
+    prepared = ready(from_published(trained[0], None, published, **changes))
+    assert prepared.plan.config.optim.head_init == "probe"
+    state = built(prepared)
+    start_head(state, prepared.plan, prepared.material)
+    model, batch = state.model.eval(), prepared.material.train.build_for_evaluation(np.arange(240))
+    with torch.no_grad():
+        assert (model(batch).argmax(1) == batch.targets.values).float().mean() > 0.8
+
+
+def test_more_labels_than_a_probe_has_texts_for_have_a_random_head() -> None:
+    assert choices.head_init(300, epochs=4, classes=150)[0] == "probe"
+    value, reason = choices.head_init(300, epochs=4, classes=151)
+    assert value == "random" and reason == "151 labels are too many for a probe on 300 texts"
+    assert choices.head_init(1_000_000, epochs=1, classes=5_001)[0] == "random"

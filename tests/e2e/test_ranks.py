@@ -272,5 +272,5 @@ def test_ranks_fit_the_weights_of_an_ensemble_as_one_process_does(folder: Path, 
         record = json.loads((tmp_path / f"of {ranks}" / "run.json").read_text())
         found.append((record["ensemble"], record["validation"]["loss"], record["validation"]["accuracy"]))
     (one, one_loss, one_accuracy), (two, two_loss, two_accuracy) = found
-    assert one["weights"]["encoder"] > 0 and one["weights"] == pytest.approx(two["weights"], rel=1e-3)
+    assert one["factors"]["encoder"] > 0 and one["factors"] == pytest.approx(two["factors"], rel=1e-3)
     assert one_loss == pytest.approx(two_loss, abs=1e-4) and one_accuracy == pytest.approx(two_accuracy)

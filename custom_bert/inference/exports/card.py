@@ -96,8 +96,8 @@ def _measured(trained: TrainedModel, run: Path) -> list[str]:
 
 def _encoder_alone(record: dict[str, Any]) -> dict[str, float]:
     """Returns the measures of the encoder alone, if the run predicts with its floor too; else nothing."""
-    alone: dict[str, float] = record.get("ensemble", {}).get("encoder_alone", {})
-    return alone
+    ensemble = record.get("ensemble")
+    return ensemble["encoder_alone"] if ensemble else {}
 
 
 def ensemble_left_out(run: Path) -> list[str]:
@@ -107,9 +107,9 @@ def ensemble_left_out(run: Path) -> list[str]:
     Raises:
         RunError: if the run's record is damaged.
     """
-    if not has_ensemble(run):
+    record = files.read_run_json(run, "run.json") if has_ensemble(run) else {}
+    if not record.get("ensemble"):  # none, or one whose run was broken off before it said so
         return []
-    record = files.read_run_json(run, "run.json")
     try:
         together, alone = in_words(record["validation"]), in_words(_encoder_alone(record))
     except (KeyError, TypeError, ValueError, AttributeError) as error:

@@ -16,7 +16,7 @@ from custom_bert.errors import DataError
 TEXTS = ["fine film", "dull film", "fine cast", "dull cast", "fine end", "dull end"]
 LABELS = ["good\tshort", "bad", "good", "", "bad\tshort", "good"]
 
-TENTH = Aside(lambda texts: 0.1, "thresholds", "choosing thresholds; add texts")
+TENTH = Aside(lambda texts: 0.1, "thresholds", purpose="choosing thresholds; add texts")
 
 
 def read(directory: Path, separator: str = "\t", **options: Any) -> Dataset:
@@ -119,5 +119,11 @@ def test_lines_that_a_run_can_do_without_are_set_aside_of_frequent_labels_only(t
     assert set(found.choosing.rows_N) & set(found.train.rows_N) == set()
     few = write_set(tmp_path / "b", texts[-90:], labels[-90:], ["x", "y"], ["b", "b"])
     assert read(few, aside=aside).choosing is None
+    just = write_set(
+        tmp_path / "d", texts, ["a"] * 20 + [f"label {i % 30}" for i in range(280)], ["x"], ["a"]
+    )
+    for fewest, expected in ((1, 1), (2, None)):
+        one = read(just, aside=Aside(lambda count: 0.05, fewest=fewest)).choosing
+        assert (None if one is None else len(one)) == expected
     rare = write_set(tmp_path / "c", texts, [f"label {i % 30}" for i in range(300)], ["x"], ["label 1"])
     assert read(rare, aside=aside).choosing is None
