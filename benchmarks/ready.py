@@ -11,7 +11,9 @@ it has a floor, `predict` works."""
 from __future__ import annotations
 
 import json
+import os
 import re
+import signal
 import tempfile
 import threading
 import time
@@ -59,6 +61,8 @@ def run(arguments: dict[str, Any]) -> dict[str, Any]:
         while not floor.is_file():
             time.sleep(0.02)
         ready.append(time.perf_counter() - begun)
+        if arguments["ready_only"]:
+            os.kill(os.getpid(), signal.SIGINT)
 
     said: list[str] = []
 
@@ -70,39 +74,47 @@ def run(arguments: dict[str, Any]) -> dict[str, Any]:
         out = Path(folder) / "run"
         threading.Thread(target=watch, args=(out / "floor" / "floor.json",), daemon=True).start()
         settings = {**in_directory(arguments["folder"]), "out": str(out), "data.cache_dir": f"{folder}/cache"}
-        train_model({**settings, "optim.max_minutes": arguments["minutes"]}, reporter=Listening(silent=True))
+        settings["optim.max_minutes"] = arguments["minutes"]
+        with contextlib.suppress(KeyboardInterrupt):
+            train_model(settings, reporter=Listening(silent=True))
+        seconds = time.perf_counter() - begun
         record = json.loads((out / "run.json").read_text(encoding="utf-8"))
     return {
         "ready_seconds": ready[0],
-        "done_seconds": time.perf_counter() - begun,
+        "done_seconds": None if arguments["ready_only"] else seconds,
         "told": next((line for line in said if line.startswith("time ")), ""),
-        "accuracy": record["validation"]["accuracy"],
+        "accuracy": record.get("validation", {}).get("accuracy"),
         "floor": record["floor"]["accuracy"],
         "floor_texts": record["floor"]["texts"],
         "start": record["config"]["model.init_from"],
     }
 
 
+def _seconds(values: list[float]) -> str:
+    found = spread(values)
+    return f"{found['median']:.0f} s ({found['min']:.0f} to {found['max']:.0f})"
+
+
 def table_of(raw: dict[str, list[dict[str, Any]]]) -> list[str]:
     """A row for each number of lines, with medians."""
     rows = []
     for name, cells in raw.items():
-        ready, done, memory = (
-            spread([one[key] for one in cells]) for key in ("ready_seconds", "done_seconds", "peak_mb")
-        )
+        whole = [one for one in cells if one["done_seconds"] is not None]
         rows.append(
             [
                 name,
                 len(cells),
-                f"{ready['median']:.0f} s ({ready['min']:.0f} to {ready['max']:.0f})",
-                f"{done['median']:.0f} s ({done['min']:.0f} to {done['max']:.0f})",
-                cells[0]["told"].removeprefix("time").strip(),
-                f"{memory['median']:,.0f} MB",
+                _seconds([one["ready_seconds"] for one in cells]),
+                len(whole),
+                _seconds([one["done_seconds"] for one in whole]) if whole else "",
+                whole[0]["told"].removeprefix("time").strip() if whole else "",
+                f"{max(one['peak_mb'] for one in cells):,.0f} MB",
                 f"{100 * cells[0]['floor']:.1f}",
-                f"{100 * cells[0]['accuracy']:.1f}",
+                f"{100 * whole[0]['accuracy']:.1f}" if whole else "",
             ]
         )
-    head = ["lines", "repeats", "until it predicts", "until it is done", "told before", "peak memory"]
+    head = ["lines", "repeats", "until it predicts", "repeats", "until it is done", "told before"]
+    head.append("peak memory")
     return markdown([*head, "floor, %", "done, %"], rows)
 
 
@@ -112,18 +124,20 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--lines", type=int, nargs="+", required=True)
     parser.add_argument("--minutes", type=float, help="optim.max_minutes; default: none")
+    parser.add_argument("--ready-only", action="store_true", help="stop when the run predicts")
     parser.add_argument("--repeats", type=int, default=5)
     options = parser.parse_args()
     raw: dict[str, list[dict[str, Any]]] = {}
     if options.out.exists():
         raw = json.loads(options.out.read_text(encoding="utf-8"))["raw"]
     limit = f", {options.minutes:g} minutes" if options.minutes else ""
+    asked = {"minutes": options.minutes, "ready_only": options.ready_only}
     for count in options.lines:
         cells = raw.setdefault(f"{count:,}{limit}", [])
         with tempfile.TemporaryDirectory() as folder:
             make(options.data, Path(folder), count)
             while len(cells) < options.repeats:
-                found = in_child([__file__], "run", {"folder": folder, "minutes": options.minutes})
+                found = in_child([__file__], "run", {**asked, "folder": folder})
                 cells.append(found)
                 print(f"{count:,}: {found}", flush=True)
                 results = [
