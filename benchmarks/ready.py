@@ -10,6 +10,7 @@ it has a floor, `predict` works."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
