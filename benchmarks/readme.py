@@ -130,6 +130,70 @@ def value(record: dict[str, Any]) -> list[str]:
     return table(["side", "accuracy, %", "seeds"], rows)
 
 
+def _mean(cells: dict[str, Any], part: str) -> str:
+    """The mean of an accuracy over the seeds, in per cent, with the smallest and the largest."""
+    values = [100 * one["accuracy"][part] for one in cells.values() if part in one["accuracy"]]
+    if not values:
+        return ""
+    mean = f"{sum(values) / len(values):.1f}"
+    return mean if len(values) == 1 else f"{mean} ({min(values):.1f} to {max(values):.1f})"
+
+
+def defaults(record: dict[str, Any]) -> list[str]:
+    """A row for each set: the floor, the default command, and the same from scratch."""
+    rows = []
+    for name, sides in record["raw"].items():
+        ours, scratch = sides.get("default", {}), sides.get("scratch", {})
+        seeds = f"{len(ours)}" if len(ours) == len(scratch) or not scratch else f"{len(ours)}, {len(scratch)}"
+        rows.append([name, _mean(ours, "floor"), _mean(ours, "together"), _mean(scratch, "together"), seeds])
+    return table(["test accuracy, %", "floor", "default", "from scratch", "seeds"], rows)
+
+
+def ensembles(record: dict[str, Any]) -> list[str]:
+    """A row for each set and start: each side alone, both together, and what that brought."""
+    rows = []
+    for name, sides in record["raw"].items():
+        for side, cells in sides.items():
+            gains = [
+                100 * (found["together"] - max(found["encoder"], found["floor"]))
+                for found in (one["accuracy"] for one in cells.values())
+                if "together" in found and "encoder" in found
+            ]
+            if gains:
+                parts = [_mean(cells, part) for part in ("encoder", "floor", "together")]
+                brought = f"{sum(gains) / len(gains):+.2f} ({min(gains):+.2f} to {max(gains):+.2f})"
+                rows.append([name, side, *parts, brought])
+    head = ["set", "start", "encoder alone", "floor alone", "together", "over the better of the two"]
+    return table(head, rows)
+
+
+def multi_label(record: dict[str, Any]) -> list[str]:
+    """A row for each side of a multi-label comparison."""
+    rows = [
+        [
+            one["id"].split()[-1],
+            *(f"{100 * measure['mean']:.1f}" for measure in one["test"].values()),
+            str(len(one["cells"])),
+        ]
+        for one in record["results"]
+    ]
+    return table(["side", "micro-F1, %", "macro-F1, %", "exact match, %", "seeds"], rows)
+
+
+def ready(record: dict[str, Any]) -> list[str]:
+    """A row for each number of lines: seconds until the run predicts, and until it is done."""
+    rows = []
+    for name, cells in record["raw"].items():
+        whole = [one for one in cells if one["done_seconds"] is not None]
+        until = [spread([one["ready_seconds"] for one in cells], 0)]
+        until.append(spread([one["done_seconds"] for one in whole], 0) if whole else "")
+        memory = f"{max(one['peak_mb'] for one in cells):,} MB"
+        rows.append([name, until[0], str(len(cells)), until[1], str(len(whole)), memory])
+    return table(
+        ["lines", "s until it predicts", "repeats", "s until it is done", "repeats", "peak memory"], rows
+    )
+
+
 NO_TOKEN_LEFT_OUT = ("ladder", "+ unread rows skipped")
 """The step of the ladder before token dropout, in the records of an ablation: all of `custom` with every
 token computed. With token dropout, the speed would count tokens that were left out."""
@@ -456,6 +520,10 @@ TABLES: dict[str, Callable[[], list[str]]] = {
     "accuracy_240tflop": of("accuracy_240tflop_cpu2zen4_202611.json", accuracy),
     "accuracy_240tflop_others": of("accuracy_240tflop_others_cpu2zen4_202611.json", accuracy),
     "ablation": of("ablation_cpu2amx_202611.json", ablation),
+    "defaults": of("defaults_cpu2zen4_202611.json", defaults),
+    "ensembles": of("defaults_cpu2zen4_202611.json", ensembles),
+    "multi_label": of("multi_label_goemotions_cpu2zen4_202611.json", multi_label),
+    "ready": of("ready_cpu2zen4_202611.json", ready),
     "peers": of("peers_256x4_cpu2avx2_202611.json", comparisons),
     "peers_bf16": of("peers_256x4_cpu2_202611.json", comparisons),
     "peers_amx": of("peers_256x4_cpu2amx_202611.json", comparisons),
