@@ -13,9 +13,12 @@ from training_runs import arguments, break_off, examples, settings, write_lines
 
 from custom_bert import Classifier, in_memory, train_model
 from custom_bert.cli import main
+from custom_bert.config_sources import from_mapping
+from custom_bert.data.reading import data_files
 from custom_bert.errors import RunError
-from custom_bert.floor.ensemble import NAME, read_ensemble
+from custom_bert.floor.ensemble import NAME, fit_ensemble, read_ensemble
 from custom_bert.inference.evaluate_run import evaluate_run
+from custom_bert.tasks.classification import Classification
 from custom_bert.training import outcome
 
 LINES = 2_100
@@ -63,6 +66,20 @@ def test_scores_are_the_weighted_sum_of_both_sides(trained: tuple[Path, Path]) -
     expected /= expected.sum(1, keepdims=True)
     assert np.allclose(classifier.predict_proba(texts), expected, atol=1e-5)
     assert not np.allclose(classifier.predict_proba(texts), np.exp(alone), atol=1e-3)
+
+
+def test_its_factors_are_the_best_on_the_lines_that_were_set_aside(trained: tuple[Path, Path]) -> None:
+    data, run = trained
+    asked = from_mapping({**config(data, run), "data.val_fraction": 0.1})
+    aside = Classification.read_lines(data_files(asked.data), asked).dataset.choosing
+    assert aside is not None
+    rows = np.arange(len(aside))
+    texts, ids = list(aside.texts(rows)), aside.targets.values(rows)
+    encoder = np.log(Classifier.load(run, encoder_only=True).predict_proba(texts))
+    floor = Classifier.load(run).task.read_floor(run).floor.scores(texts)
+    expected, found = fit_ensemble(encoder, floor, ids), read_ensemble(run)
+    assert found.encoder == pytest.approx(expected.encoder, rel=0.01)
+    assert found.floor == pytest.approx(expected.floor, rel=0.01)
 
 
 def test_predictions_do_not_depend_on_how_texts_are_chunked(

@@ -185,6 +185,15 @@ def test_the_probe_is_scikit_learns_logistic_regression(trained: tuple[Path, Pat
     assert np.allclose(found, expected, rtol=0.01, atol=1e-4)
 
 
+@pytest.mark.parametrize(("begins", "right"), [("probe", True), ("random", False)])
+def test_a_run_begins_with_it(
+    trained: tuple[Path, Path], tmp_path: Path, published: Path, begins: str, right: bool
+) -> None:
+    changes = {"optim.head_init": begins, "optim.lr": 1e-9, "model.pooling": "mean_layer"}
+    result = train_model(from_published(trained[0], tmp_path / "run", published, **changes))
+    assert result.accuracy is not None and (result.accuracy > 0.8) == right
+
+
 def test_label_sets_have_a_probe_with_their_own_loss(tmp_path: Path, published: Path) -> None:
     data = write_data(tmp_path / "data")
     labels = (data / "train_labels.txt").read_text().splitlines()
