@@ -150,6 +150,9 @@ def test_the_quickstart_runs_from_its_first_command_to_its_last(tmp_path: Path) 
         printed[command.split()[1]] = run(shown, tmp_path)
     assert len(printed["predict"].splitlines()) == 2
     assert "accuracy" in printed["evaluate"]
+    for line in ("floor      ", "encoder    ", "together   "):  # as in the output that the page shows
+        assert f"\n{line}" in printed["train"] and f"\n{line}" in printed["evaluate"]
+    assert "the encoder alone, as exported" in printed["export"]
     assert (tmp_path / "my-classifier" / "model.safetensors").is_file()
 
 
