@@ -195,14 +195,4 @@ def _classes(split: Split) -> np.ndarray:
 
 def _vectors(encoder: Embedder, split: Split) -> np.ndarray:
     """(N, D) mean vectors of the lines, not scaled to length 1."""
-    wanted = set(split.rows_N.tolist())
-
-    def texts() -> Any:
-        number = 0
-        for block in split.file.blocks():
-            for text in block:
-                if number in wanted:
-                    yield text
-                number += 1
-
-    return encoder.embed(texts(), normalize=False)
+    return encoder.embed(split.texts(np.arange(len(split))), normalize=False)

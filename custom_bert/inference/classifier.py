@@ -239,8 +239,7 @@ def _loaded(
     encoder = EncoderScores(trained, where, choose_precision(precision, where)[0])
     if not floor:
         return Classifier(task, encoder)
-    together = not encoder_only and has_ensemble(directory)
-    ensemble = read_ensemble(directory) if together else None
+    ensemble = read_ensemble(directory) if has_ensemble(directory) else None
     return Classifier(task, BothScores(encoder, FloorScores(task.read_floor(directory)), ensemble))
 
 

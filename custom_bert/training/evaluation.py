@@ -58,7 +58,13 @@ def evaluation_batches(
 
 @casts_kept()
 def measure(
-    model: nn.Module, batches: Iterable[Batch], plan: RunPlan, ranks: Ranks, autocast: Autocast = nullcontext
+    model: nn.Module,
+    batches: Iterable[Batch],
+    plan: RunPlan,
+    ranks: Ranks,
+    autocast: Autocast = nullcontext,
+    *,
+    kept_NK: Tensor | None = None,
 ) -> Measured:
     """Evaluates a model; every rank has to call this.
 
@@ -68,41 +74,32 @@ def measure(
         plan: the plan of the run.
         ranks: the processes that evaluate a share each.
         autocast: makes the context of a forward pass; the default computes in fp32.
+        kept_NK: (N, K) on the CPU, whose row of each of this rank's examples becomes the model's output; None
+            to keep no outputs.
 
     Returns:
         The measures of all ranks' batches together, the same at every rank.
     """
     scorer = plan.task.scorer(model)
-    for outputs, targets in _answers(model, batches, plan, autocast):
+    for indices, outputs, targets in _answers(model, batches, plan, autocast):
         scorer.add(outputs, targets)
+        if kept_NK is not None:
+            kept_NK[indices] = outputs.cpu()
     return scorer.measured(Gathering(ranks.total, ranks.joined))
 
 
-@casts_kept()
 def measure_and_keep(
     model: nn.Module, batches: Iterable[Batch], plan: RunPlan, ranks: Ranks, count: int
 ) -> tuple[Measured, np.ndarray]:
-    """Evaluates a model in fp32 as `measure` does, and keeps its outputs; every rank has to call this.
-
-    Args:
-        model: the model.
-        batches: this rank's batches.
-        plan: the plan of the run.
-        ranks: the processes that evaluate a share each.
-        count: the number of examples.
+    """Evaluates a model in fp32, and keeps its outputs; every rank has to call this.
 
     Returns:
-        The measures, and (count, K) fp32 the outputs in the order of the examples.
+        What `measure` returns, and (count, K) fp32 the outputs in the order of the examples, of which there
+        are `count`.
     """
-    scorer = plan.task.scorer(model)
-    outputs_NK = torch.zeros(count, plan.task.num_outputs)
-    for batch, outputs_nK in outputs_of(model, batches, device=plan.device):
-        if not batch.stands_in:
-            assert batch.targets is not None, "an evaluation needs targets"
-            scorer.add(outputs_nK, batch.targets)
-            outputs_NK[batch.indices] = outputs_nK.cpu()
-    measured = scorer.measured(Gathering(ranks.total, ranks.joined))
-    return measured, ranks.total(outputs_NK).numpy()  # each row is of one rank, and zero at the others
+    kept_NK = torch.zeros(count, plan.task.num_outputs)
+    measured = measure(model, batches, plan, ranks, kept_NK=kept_NK)
+    return measured, ranks.total(kept_NK).numpy()  # each row is of one rank, and zero at the others
 
 
 @casts_kept()
@@ -111,14 +108,16 @@ def choose(
 ) -> None:
     """Has the task choose what the model needs beside its weights, such as thresholds, by examples that are
     set aside for that. See `measure` for the arguments; every rank has to call this."""
-    plan.task.choose(model, _answers(model, batches, plan, autocast), Gathering(ranks.total, ranks.joined))
+    answers = ((outputs, targets) for _, outputs, targets in _answers(model, batches, plan, autocast))
+    plan.task.choose(model, answers, Gathering(ranks.total, ranks.joined))
 
 
 def _answers(
     model: nn.Module, batches: Iterable[Batch], plan: RunPlan, autocast: Autocast
-) -> Iterator[tuple[Tensor, Targets]]:
-    """Yields the model's outputs in fp32 and the targets of each batch, but for stand-ins."""
+) -> Iterator[tuple[np.ndarray, Tensor, Targets]]:
+    """Yields the indices of the examples of each batch, the model's outputs in fp32 and the targets, but for
+    stand-ins."""
     for batch, outputs in outputs_of(model, batches, device=plan.device, autocast=autocast):
         if not batch.stands_in:  # the model has computed it all the same, as the other ranks need
             assert batch.targets is not None, "an evaluation needs targets"
-            yield outputs, batch.targets
+            yield batch.indices, outputs, batch.targets
