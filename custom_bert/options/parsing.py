@@ -14,7 +14,8 @@ from custom_bert.options.option import Command, Given, Option, all_options, elem
 DASHED = "\0"
 """Is put before a word such as -5 while argparse sorts. No command line can hold this character.
 
-Our options begin with two dashes. argparse takes words with one dash for options too, except some numbers."""
+Our options begin with two dashes. argparse takes words with one dash for options too, except some numbers.
+Some of its versions also drop the value of --option=--, so such a value is marked as well."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,6 +113,9 @@ def _parser(command: type[Command]) -> argparse.ArgumentParser:
 
 
 def _marked(word: str) -> str:
+    name, equals, value = word.partition("=")
+    if equals and value == "--" and name.startswith("--"):
+        return f"{name}={DASHED}--"
     one_dash = word.startswith("-") and not word.startswith("--") and word not in ("-", "-h")
     return DASHED + word if one_dash else word
 

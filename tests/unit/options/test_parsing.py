@@ -203,6 +203,7 @@ def test_any_words_are_a_command_or_one_line(words: list[str]) -> None:
 @example("-h")
 @example("- x")
 @example("--out")
+@example("--")
 @example("--out=x --seed")
 def test_any_text_is_a_value_after_an_equals_sign(value: str) -> None:
     assert given_settings(f"--data.train-texts={value}", "--seed", "1") == {
