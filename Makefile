@@ -1,4 +1,4 @@
-# setup train test check bench torture sbom docs: each makes .venv if it is not there.
+# setup train test check search bench torture sbom docs: each makes .venv if it is not there.
 #
 #   make setup TORCH_INDEX=https://download.pytorch.org/whl/cpu   another build of torch
 #   make setup PYTHON=python3.12                                  another Python
@@ -14,7 +14,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: setup train test check bench torture lock sbom docs format gpu clean
+.PHONY: setup train test check search bench torture lock sbom docs format gpu clean
 
 setup: $(READY)
 
@@ -50,6 +50,10 @@ check: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest tests/unit/test_architecture.py
+
+# the property tests with new random values; `make test` takes the same values every time
+search: $(READY)
+	$(BIN)/python -m pytest -m hypothesis --hypothesis-profile search tests
 
 format: $(READY)
 	$(BIN)/ruff format .
