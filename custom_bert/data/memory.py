@@ -59,11 +59,12 @@ def checked_weights(weights: Iterable[float], count: int) -> np.ndarray:
 
     Raises:
         TypeError: if they are not numbers.
-        ValueError: if a weight is negative or not finite, all are 0, or there are not as many as texts.
+        ValueError: if a weight is negative or not finite, all are zero, or there are not as many as texts.
     """
-    if isinstance(weights, str | bytes) or not isinstance(weights, Iterable):
+    is_array = hasattr(weights, "__array__")
+    if isinstance(weights, str | bytes) or not (is_array or isinstance(weights, Iterable)):
         raise TypeError(f"weights: expected a number for each text, got {shown(weights)}")
-    listed = weights if hasattr(weights, "__array__") else list(weights)
+    listed = weights if is_array else list(weights)
     try:
         weights_N = np.asarray(listed, dtype=np.float64)
     except (TypeError, ValueError):
@@ -77,7 +78,7 @@ def checked_weights(weights: Iterable[float], count: int) -> np.ndarray:
         value = weights_N[wrong[0]].item()
         raise ValueError(f"weight {wrong[0]}: expected a finite number from 0 on, got {value}")
     if not weights_N.any():
-        raise ValueError("weights: all are 0, so that there is nothing to learn")
+        raise ValueError("weights: all are zero, so that there is nothing to learn")
     relative_N: np.ndarray = weights_N / weights_N.max()
     relative_N[relative_N < SMALLEST] = 0.0
     return relative_N

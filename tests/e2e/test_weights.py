@@ -244,7 +244,7 @@ def test_the_best_weights_are_chosen_by_weight_and_shown_measures_count_each_tex
         ([1.0] * 29 + [-1], r"^weight 29: expected a finite number from 0 on, got -1\.0$"),
         ([float("nan")] + [1.0] * 29, r"^weight 0: expected a finite number from 0 on, got nan$"),
         ([float("inf")] + [1.0] * 29, r"^weight 0: .* got inf$"),
-        ([0] * 30, r"^weights: all are 0, so that there is nothing to learn$"),
+        ([0] * 30, r"^weights: all are zero, so that there is nothing to learn$"),
         ([1] * 29, r"^weights: expected 30 numbers, one for each text, got the shape \(29,\)$"),
         (["much"] * 30, r"^weights: expected a number for each text, got \['much', .*$"),
         (3.0, r"^weights: expected a number for each text, got 3\.0$"),
