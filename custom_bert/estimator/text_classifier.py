@@ -13,10 +13,9 @@ import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import NotFittedError
 from sklearn.utils import Tags
-from sklearn.utils.class_weight import compute_sample_weight
 
 from custom_bert.data.memory import checked_weights
-from custom_bert.errors import ConfigError, RunError, WriteError
+from custom_bert.errors import ConfigError, RunError, WriteError, shown
 from custom_bert.estimator.description import described, read_description
 from custom_bert.estimator.fitting import fitted_run
 from custom_bert.estimator.given import counts_agree, texts_of
@@ -146,12 +145,8 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             raise ValueError(
                 "class_weight: a mapping is for one label a text; take 'balanced', or sample_weight"
             )
-        of_classes_N = compute_sample_weight(dict(self.class_weight), self._classes_of(given))
+        of_classes_N = _weights_of_classes(self.class_weight, given)
         return checked_weights(of_classes_N if weights_N is None else weights_N * of_classes_N, len(given))
-
-    @staticmethod
-    def _classes_of(given: Given) -> np.ndarray:
-        return np.asarray(given.labels.classes[[row[0] for row in given.rows]])
 
     def _keep(self, stored: StoredRun, labels: Labels) -> None:
         self._run, self._labels, self.classes_ = stored, labels, labels.classes
@@ -276,3 +271,17 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         tags.classifier_tags.multi_label = True
         tags.non_deterministic = self.max_minutes is not None  # the number of steps is by the clock
         return tags
+
+
+def _weights_of_classes(class_weight: Mapping[Any, float], given: Given) -> np.ndarray:
+    """Returns (N,) the weight of each text's class; 1 for a class that the mapping lacks.
+
+    Raises:
+        ValueError: if the mapping has a class that no text has.
+    """
+    classes = given.labels.classes.tolist()
+    for label in class_weight:
+        if label not in classes:
+            raise ValueError(f"class_weight: {shown(label)} is not one of the labels")
+    weights_C = checked_weights([class_weight.get(label, 1.0) for label in classes], len(classes))
+    return np.asarray(weights_C[[row[0] for row in given.rows]])
