@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from custom_bert.config import TrainConfig as TrainConfig
     from custom_bert.data.memory import in_memory as in_memory
+    from custom_bert.estimator.text_classifier import TextClassifier as TextClassifier
     from custom_bert.inference.classifier import Classifier as Classifier
     from custom_bert.inference.embeddings import Embedder as Embedder
     from custom_bert.label_metrics import LabelScores as LabelScores
@@ -28,6 +29,7 @@ __all__ = [
     "Prediction",
     "Reporter",
     "Scores",
+    "TextClassifier",
     "TrainConfig",
     "TrainResult",
     "__version__",
@@ -44,6 +46,7 @@ _HOME = {
     "Prediction": "custom_bert.tasks.classification",
     "Reporter": "custom_bert.training.log",
     "Scores": "custom_bert.metrics",
+    "TextClassifier": "custom_bert.estimator.text_classifier",
     "TrainConfig": "custom_bert.config",
     "TrainResult": "custom_bert.training.outcome",
     "in_memory": "custom_bert.data.memory",

@@ -58,18 +58,37 @@ class Targets:
         values: one for each text of the batch, as the index of its class; or (M, ...), one for each of M
             rows.
         rows_M: (M,) int64, the rows that the values belong to; None if they belong to the texts.
+        weights_N: (N,) fp32, how much each text counts; None if all count the same.
     """
 
     values: Tensor
     rows_M: Tensor | None = None
+    weights_N: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.values)
 
+    def __getitem__(self, chosen: slice) -> Targets:
+        """Returns the targets of some of the texts."""
+        assert self.rows_M is None, "targets of rows are not taken apart"
+        return Targets(self.values[chosen], None, None if self.weights_N is None else self.weights_N[chosen])
+
+    @staticmethod
+    def joined(parts: Sequence[Targets]) -> Targets:
+        """Returns the targets of texts, one part after the other. Either all parts have weights, or none."""
+        weights = [part.weights_N for part in parts if part.weights_N is not None]
+        return Targets(
+            torch.cat([part.values for part in parts]), None, torch.cat(weights) if weights else None
+        )
+
     def to(self, device: torch.device) -> Targets:
         """Returns the same targets on `device`."""
-        rows_M = None if self.rows_M is None else self.rows_M.to(device, non_blocking=True)
-        return Targets(self.values.to(device, non_blocking=True), rows_M)
+        values, *others = (
+            None if tensor is None else tensor.to(device, non_blocking=True)
+            for tensor in (self.values, self.rows_M, self.weights_N)
+        )
+        assert values is not None
+        return Targets(values, *others)
 
 
 @dataclass(frozen=True)
@@ -139,6 +158,7 @@ class Batch:
         rows: int | None = None,
         pad_token_id: int = 0,
         targets: np.ndarray | None = None,
+        weights: np.ndarray | None = None,
         indices: np.ndarray | None = None,
         texts: tuple[np.ndarray, np.ndarray] | None = None,
         pin_memory: bool = False,
@@ -153,6 +173,7 @@ class Batch:
             rows: T; filler follows the last slot. None ends the batch with the last slot.
             pad_token_id: the id in rows of padding and filler.
             targets: (N, ...) values of the texts' targets.
+            weights: (N,) how much each text counts; None if all count the same.
             indices: the indices of the examples. If sequences are windows, those of their texts.
             texts: the arrays `Windows.text_N` and `Windows.start_N`; None if each sequence is a text.
             pin_memory: whether to allocate page-locked memory, for asynchronous copies to a GPU.
@@ -183,7 +204,9 @@ class Batch:
             input_ids_T=tensor(ids_T),
             positions_T=tensor(steps_T),
             layout=Layout(tensor(cu_seqlens), tensor(lengths), blocks_of(lengths, cu_seqlens), rows),
-            targets=None if targets is None else Targets(tensor(targets)),
+            targets=None
+            if targets is None
+            else Targets(tensor(targets), None, None if weights is None else tensor(weights)),
             num_tokens=int(lengths.sum()),
             indices=np.empty(0, dtype=np.int64) if indices is None else indices,
             windows=None if texts is None else Windows(tensor(texts[0]), texts[1], int(texts[0].max()) + 1),

@@ -14,6 +14,7 @@ Only the standard library is imported, so that `custom-bert --help` and editors 
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_type_hints
@@ -331,8 +332,8 @@ GROUPS = ("data", "model", "batch", "optim", "runtime")
 """The fields of `TrainConfig` that hold groups of settings. A dotted name begins with one of them."""
 
 
-def field_types() -> dict[str, Any]:
-    """Returns the type of every setting by dotted name: `{"seed": int, "model.bias": bool | None, ...}`."""
+@functools.cache
+def _field_types() -> dict[str, Any]:
     types_by_name: dict[str, Any] = {}
     for name, annotation in get_type_hints(TrainConfig).items():
         if name in GROUPS:
@@ -341,6 +342,11 @@ def field_types() -> dict[str, Any]:
         else:
             types_by_name[name] = annotation
     return types_by_name
+
+
+def field_types() -> dict[str, Any]:
+    """Returns the type of every setting by dotted name: `{"seed": int, "model.bias": bool | None, ...}`."""
+    return dict(_field_types())
 
 
 def to_flat(config: TrainConfig) -> dict[str, Any]:

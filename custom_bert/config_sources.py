@@ -278,6 +278,11 @@ def _flatten(mapping: Mapping[str, Any]) -> Iterable[tuple[str, Any]]:
             yield str(key), value
 
 
+def named_in(mapping: Mapping[str, Any]) -> set[str]:
+    """Returns the dotted names of all settings that a mapping gives."""
+    return {name for given, _ in _flatten(mapping) for name in meant(given)}
+
+
 def meant(given: str) -> list[str]:
     """Returns the settings that a dotted, older or plain name can mean: one, none, or several of one name."""
     names = field_types()

@@ -23,6 +23,7 @@ class LabelCounts:
 
     Args:
         num_labels: C, the number of classes.
+        weighted: whether it adds up weights of texts, which are float64, in the place of counts.
 
     Attributes:
         counts_3C: (3, C) int64: for each label the number of texts where it is both predicted and true, where
@@ -31,20 +32,23 @@ class LabelCounts:
         right: the number of texts whose labels are all predicted right.
     """
 
-    def __init__(self, num_labels: int) -> None:
-        self.counts_3C = np.zeros((3, num_labels), dtype=np.int64)
-        self.texts = self.right = 0
+    def __init__(self, num_labels: int, *, weighted: bool = False) -> None:
+        self.counts_3C = np.zeros((3, num_labels), dtype=np.float64 if weighted else np.int64)
+        self.texts = self.right = self.counts_3C.sum().item()
 
-    def add(self, true_NC: np.ndarray, predicted_NC: np.ndarray) -> None:
+    def add(self, true_NC: np.ndarray, predicted_NC: np.ndarray, weights_N: np.ndarray | None = None) -> None:
         """Counts texts.
 
         Args:
             true_NC: (N, C) bool, whether each text has each label.
             predicted_NC: (N, C) bool, whether it is predicted to have it.
+            weights_N: (N,) the weight of each text; None for 1.
         """
-        self.counts_3C += [(true_NC & predicted_NC).sum(0), predicted_NC.sum(0), true_NC.sum(0)]
-        self.right += int((true_NC == predicted_NC).all(axis=1).sum())
-        self.texts += len(true_NC)
+        times_N = np.ones(len(true_NC), dtype=np.int64) if weights_N is None else weights_N
+        right_N = (true_NC == predicted_NC).all(axis=1)
+        self.counts_3C += [times_N @ (true_NC & predicted_NC), times_N @ predicted_NC, times_N @ true_NC]
+        self.right += (times_N @ right_N).item()
+        self.texts += times_N.sum().item()
 
     def array(self) -> np.ndarray:
         """Returns all counts in one int64 array. The sum of such arrays has the counts of all their texts."""
@@ -53,8 +57,8 @@ class LabelCounts:
     def with_array(self, array: np.ndarray) -> LabelCounts:
         """Returns the counts that are in an array of the form that `array` returns."""
         counts = LabelCounts(self.counts_3C.shape[1])
-        counts.counts_3C = array[:-2].reshape(3, -1).astype(np.int64)
-        counts.texts, counts.right = (int(count) for count in array[-2:])
+        counts.counts_3C = array[:-2].reshape(3, -1).astype(self.counts_3C.dtype)
+        counts.texts, counts.right = array[-2:].tolist()
         return counts
 
     def scores(self) -> LabelScores:
@@ -62,7 +66,7 @@ class LabelCounts:
         both_C, predicted_C, true_C = self.counts_3C
         precision_C, recall_C = ratio(both_C, predicted_C), ratio(both_C, true_C)
         f1_C = ratio(2 * both_C, predicted_C + true_C)
-        both, predicted, true = (int(count) for count in self.counts_3C.sum(1))
+        both, predicted, true = self.counts_3C.sum(1).tolist()
         return LabelScores(
             micro_precision=both / predicted if predicted else 0.0,
             micro_recall=both / true if true else 0.0,
@@ -120,7 +124,9 @@ class LabelScores:
         }
 
 
-def best_thresholds(probabilities_NC: np.ndarray, true_NC: np.ndarray) -> np.ndarray:
+def best_thresholds(
+    probabilities_NC: np.ndarray, true_NC: np.ndarray, weights_N: np.ndarray | None = None
+) -> np.ndarray:
     """Returns (C,) fp32: for each class the threshold with the highest F1 on some texts.
 
     Classes with fewer than `FEWEST` true texts share the threshold with the highest micro-F1 of all classes.
@@ -128,15 +134,18 @@ def best_thresholds(probabilities_NC: np.ndarray, true_NC: np.ndarray) -> np.nda
     Args:
         probabilities_NC: (N, C) fp32. A label is predicted if its probability is at least its threshold.
         true_NC: (N, C) bool, whether each text has each label.
+        weights_N: (N,) how much each text counts in F1, above 0; None for 1. `FEWEST` counts texts all the
+            same: a weight does not make one text more reliable.
     """
-    common = _best(probabilities_NC.ravel(), true_NC.ravel())
+    weights_N = np.ones(len(true_NC)) if weights_N is None else weights_N.astype(np.float64)
+    common = _best(probabilities_NC.ravel(), true_NC.ravel(), np.repeat(weights_N, true_NC.shape[1]))
     thresholds_C = np.full(true_NC.shape[1], common, dtype=np.float32)
     for index in np.flatnonzero(true_NC.sum(0) >= FEWEST).tolist():
-        thresholds_C[index] = _best(probabilities_NC[:, index], true_NC[:, index])
+        thresholds_C[index] = _best(probabilities_NC[:, index], true_NC[:, index], weights_N)
     return thresholds_C
 
 
-def _best(probabilities_N: np.ndarray, true_N: np.ndarray) -> np.float32:
+def _best(probabilities_N: np.ndarray, true_N: np.ndarray, weights_N: np.ndarray) -> np.float32:
     """Returns the threshold with the highest F1, half way to the next lower probability; 0.5 if none is true.
 
     All thresholds are tried in one pass over falling probabilities: with the first n examples predicted, F1
@@ -146,8 +155,8 @@ def _best(probabilities_N: np.ndarray, true_N: np.ndarray) -> np.float32:
         return np.float32(0.5)
     order = np.argsort(-probabilities_N, kind="stable")
     sorted_N = probabilities_N[order].astype(np.float32)
-    right_N = np.cumsum(true_N[order])
-    f1_N = 2 * right_N / (np.arange(1, len(order) + 1) + right_N[-1])
+    right_N = np.cumsum(true_N[order] * weights_N[order])
+    f1_N = 2 * right_N / (np.cumsum(weights_N[order]) + right_N[-1])
     below_N = np.append(sorted_N[1:], np.float32(-1))  # nothing is below the last
     f1_N[sorted_N == below_N] = -1  # no threshold is between two equal probabilities
     last = int(f1_N.argmax())

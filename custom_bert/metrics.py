@@ -30,13 +30,15 @@ class ConfusionMatrix:
 
     Args:
         num_labels: C, the number of classes.
+        weighted: whether it adds up weights of examples, which are float64, in the place of counts.
     """
 
-    def __init__(self, num_labels: int) -> None:
+    def __init__(self, num_labels: int, *, weighted: bool = False) -> None:
         self.num_labels = num_labels
+        self._type: type = np.float64 if weighted else np.int64
         self._codes_P = np.empty(0, dtype=np.int64)
         """true * C + predicted of each distinct pair, ascending."""
-        self._counts_P = np.empty(0, dtype=np.int64)
+        self._counts_P = np.empty(0, dtype=self._type)
         self._waiting: list[tuple[np.ndarray, np.ndarray]] = []
         self._num_waiting = 0
 
@@ -46,7 +48,7 @@ class ConfusionMatrix:
         Args:
             true_N: (N,) indices of the true classes.
             predicted_N: (N,) indices of the predicted classes.
-            times_N: (N,) how often each example counts; None for once.
+            times_N: (N,) how often each example counts, or its weight; None for once.
         """
         classes_2N = np.stack([true_N, predicted_N]).astype(np.int64)
         assert not classes_2N.size or 0 <= classes_2N.min() <= classes_2N.max() < self.num_labels
@@ -60,17 +62,24 @@ class ConfusionMatrix:
     def _merge(self) -> None:
         codes, counts = zip((self._codes_P, self._counts_P), *self._waiting, strict=True)
         self._codes_P, pair_N = np.unique(np.concatenate(codes), return_inverse=True)
-        self._counts_P = np.zeros_like(self._codes_P)
+        self._counts_P = np.zeros(len(self._codes_P), dtype=self._type)
         np.add.at(self._counts_P, pair_N, np.concatenate(counts))
         self._waiting, self._num_waiting = [], 0
 
     def pairs(self) -> np.ndarray:
-        """Returns (P, 3) int64: true class, predicted class and count of every pair that occurs.
+        """Returns (P, 3) int64, or float64 with weights: true class, predicted class and count of every pair
+        that occurs.
 
         The pairs are in the order of true class, then predicted class.
         """
         self._merge()
         return np.stack([*np.divmod(self._codes_P, self.num_labels), self._counts_P], axis=1)
+
+    def with_pairs(self, pairs_P3: np.ndarray) -> ConfusionMatrix:
+        """Returns a matrix of the same kind with other pairs, of which one may occur several times."""
+        matrix = ConfusionMatrix(self.num_labels, weighted=self._type is np.float64)
+        matrix.add(*pairs_P3.T)
+        return matrix
 
     def scores(self) -> Scores:
         """Returns the metrics of everything that was counted so far."""
@@ -130,12 +139,13 @@ class Scores:
 
         Args:
             pairs_P3: (P, 3) int64: true class, predicted class and count of different pairs, in the order of
-                true class, then predicted class.
+                true class, then predicted class. Weights in the place of counts are float64.
             num_labels: C, the number of classes.
         """
-        true_P, predicted_P, counts_P = pairs_P3.T
+        true_P, predicted_P = pairs_P3[:, :2].T.astype(np.int64)
+        counts_P = pairs_P3[:, 2]
         right_P = true_P == predicted_P
-        hits_C, true_C, predicted_C = (np.zeros(num_labels, dtype=np.int64) for _ in range(3))
+        hits_C, true_C, predicted_C = (np.zeros(num_labels, dtype=counts_P.dtype) for _ in range(3))
         hits_C[true_P[right_P]] = counts_P[right_P]
         np.add.at(true_C, true_P, counts_P)
         np.add.at(predicted_C, predicted_P, counts_P)
@@ -143,7 +153,7 @@ class Scores:
         recall_C = ratio(hits_C, true_C)
         f1_C = ratio(2 * hits_C, true_C + predicted_C)
         occurs_C = (true_C + predicted_C) > 0
-        examples = int(counts_P.sum())
+        examples = counts_P.sum().item()
         return Scores(
             accuracy=float(hits_C.sum() / examples) if examples else 0.0,
             macro_f1=float(f1_C[occurs_C].mean()) if examples else 0.0,

@@ -131,6 +131,21 @@ def write_data(directory: Path, *, train: int = 240, val: int | None = 60) -> Pa
     return directory
 
 
+TINY: dict[str, Any] = {
+    "model.hidden_size": 32,
+    "model.num_hidden_layers": 1,
+    "model.num_attention_heads": 2,
+    "batch.token_budget": 256,
+    "optim.pretrain_epochs": 0,
+    "optim.embedding_lr_factor": 1.0,
+    "optim.token_dropout": 0.0,
+    "optim.r_drop": 0.0,
+    "runtime.precision": "fp32",
+    "runtime.threads": 1,
+}
+"""Settings that train in a second or two."""
+
+
 def settings(data: Path, out: Path | None, **changes: Any) -> dict[str, Any]:
     """A configuration that trains in a second or two."""
     names = ("train_texts", "train_labels", "val_texts", "val_labels")
@@ -139,18 +154,9 @@ def settings(data: Path, out: Path | None, **changes: Any) -> dict[str, Any]:
         **{f"data.{name}": str(data / file) for name, file in zip(names, files, strict=True)},
         "data.cache_dir": str(data.parent / "cache"),
         "data.max_length": 32,
-        "model.hidden_size": 32,
-        "model.num_hidden_layers": 1,
-        "model.num_attention_heads": 2,
-        "batch.token_budget": 256,
+        **TINY,
         "optim.epochs": 4,
         "optim.lr": 3e-3,
-        "optim.pretrain_epochs": 0,
-        "optim.embedding_lr_factor": 1.0,
-        "optim.token_dropout": 0.0,
-        "optim.r_drop": 0.0,
-        "runtime.precision": "fp32",
-        "runtime.threads": 1,
         "floor": False,
         "out": None if out is None else str(out),
         **changes,

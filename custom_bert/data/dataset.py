@@ -7,6 +7,7 @@ sets from files.
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -131,7 +132,10 @@ class Dataset:
 
     def hashes(self) -> dict[str, str]:
         """Returns the hashes by which a run recognises its data when it continues."""
+        weights_N = self.train.file.targets.weights_N
+        weights = {} if weights_N is None else {"weights": hashlib.sha256(weights_N.tobytes()).hexdigest()}
         return {
+            **weights,
             "train_texts": self.train.file.texts_sha256,
             "train_labels": self.train.file.labels_sha256,
             "val_texts": self.val.file.texts_sha256,

@@ -90,10 +90,15 @@ def _check_container(items: object, what: str) -> None:
         raise TypeError(f"expected a list of {what}s, got {got}")
 
 
+def is_missing(item: object) -> bool:
+    """Returns whether an item only says that a value is missing: None, not a number, and their like."""
+    # not a number is the one value that differs from itself
+    return type(item).__name__ in MISSING or (isinstance(item, numbers.Real) and item != item)
+
+
 def _way_out(item: object, what: str) -> str:
     """Returns what the caller can do about an item that is not a string."""
-    # not a number is the one value that differs from itself
-    if type(item).__name__ in MISSING or (isinstance(item, numbers.Real) and item != item):
+    if is_missing(item):
         others = "leave it out, or write ''" if what == "text" else "leave it and its text out"
         return f"it stands for a missing value: {others}"
     if isinstance(item, bytes | bytearray):

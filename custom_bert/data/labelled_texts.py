@@ -125,6 +125,8 @@ class LabelledTexts:
             )
         if data.choosing is not None:
             lines.append(f"{len(data.choosing):,} training lines are set aside to choose {self.chooses} on")
+        if data.train.file.targets.weights_N is not None:
+            lines.append("texts have weights: the best step is chosen by them; measures count each text once")
         return [*lines, labels_by_id(data.labels)]
 
     def hashes(self) -> dict[str, str]:

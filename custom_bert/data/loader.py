@@ -171,6 +171,7 @@ class BatchBuilder:
             rows=rows,
             pad_token_id=self.pad_token_id,
             targets=None if self.targets is None else self.targets.values(indices),
+            weights=None if self.targets is None else self.targets.weights(indices),
             indices=indices,
             texts=None if len(sequences) == len(texts) else (cut.text_W, cut.start_W),
             pin_memory=self.pin_memory,

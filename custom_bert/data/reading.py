@@ -39,11 +39,13 @@ class LabelledLines:
         train: the texts and labels to train on.
         val: the texts and labels to measure with; None to set some of the training lines aside.
         val_names: how validation data can be given, for messages.
+        weights_N: (N,) float32 how much each training line counts, above 0; None if all count the same.
     """
 
     train: tuple[Lines, Lines]
     val: tuple[Lines, Lines] | None
     val_names: str
+    weights_N: np.ndarray | None = None
 
 
 def in_directory(directory: str | Path) -> dict[str, str]:
@@ -124,6 +126,7 @@ def read_dataset(
     warnings: list[str] = []
     train = _read_pair(*files.train, reader, None, warnings)
     reader.check(train.labels_path, train.targets)
+    train = dataclasses.replace(train, targets=train.targets.weighted(files.weights_N))
     warn_label_spelling(train, reader.labels.names, warnings)
     warn_rare(train, reader.labels.names, warnings)
     warn_conflicts(train, warnings)

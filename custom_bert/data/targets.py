@@ -2,17 +2,18 @@
 
 There are two forms: the index of one class for each line, and a set of classes for each line. The code that
 reads and divides a data set and builds batches uses only `LineTargets`, so another form is only an addition
-here.
+here. In both forms the lines may have weights.
 
 Shapes: N lines, C classes.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Protocol
+from typing import Protocol, Self
 
 import numpy as np
 
@@ -25,6 +26,19 @@ class LineTargets(Protocol):
     """The targets of N lines, in any form."""
 
     def __len__(self) -> int: ...
+
+    @property
+    def weights_N(self) -> np.ndarray | None:
+        """(N,) float32 how much each line counts, above 0; None if all count the same."""
+
+    def weighted(self, weights_N: np.ndarray | None) -> Self:
+        """Returns the same targets with weights."""
+
+    def weights(self, rows_N: np.ndarray) -> np.ndarray | None:
+        """Returns (n,) the weights of n lines, by their indices from 0; None if all count the same."""
+
+    def masses(self, num_classes: int) -> np.ndarray:
+        """Returns (C,) the sum of the weights of the lines of each class; without weights their number."""
 
     @property
     def distinct_ids_N(self) -> np.ndarray:
@@ -58,7 +72,26 @@ class LineTargets(Protocol):
 
 
 @dataclass(frozen=True)
-class ClassIds:
+class _Weights:
+    """The part that both forms share.
+
+    Attributes:
+        weights_N: (N,) float32 how much each line counts; None if all count the same.
+    """
+
+    weights_N: np.ndarray | None = dataclasses.field(default=None, kw_only=True)
+
+    def weighted(self, weights_N: np.ndarray | None) -> Self:
+        """Returns the same targets with weights."""
+        return dataclasses.replace(self, weights_N=weights_N)
+
+    def weights(self, rows_N: np.ndarray) -> np.ndarray | None:
+        """Returns (n,) the weights of n lines, by their indices from 0; None if all count the same."""
+        return None if self.weights_N is None else np.asarray(self.weights_N[rows_N])
+
+
+@dataclass(frozen=True)
+class ClassIds(_Weights):
     """Targets with one class for each line.
 
     Attributes:
@@ -82,7 +115,7 @@ class ClassIds:
 
     def take(self, rows_N: np.ndarray) -> ClassIds:
         """Returns the targets of some lines, by their indices from 0."""
-        return ClassIds(np.asarray(self.ids_N[rows_N]))
+        return ClassIds(np.asarray(self.ids_N[rows_N]), weights_N=self.weights(rows_N))
 
     def values(self, rows_N: np.ndarray) -> np.ndarray:
         """Returns (n,) int64 the indices of the classes of n lines."""
@@ -91,6 +124,10 @@ class ClassIds:
     def counts(self, num_classes: int) -> np.ndarray:
         """Returns (C,) int64 the number of lines of each class."""
         return np.bincount(self.ids_N, minlength=num_classes)
+
+    def masses(self, num_classes: int) -> np.ndarray:
+        """Returns (C,) the sum of the weights of the lines of each class; without weights their number."""
+        return np.bincount(self.ids_N, weights=self.weights_N, minlength=num_classes)
 
     def first_line(self, index: int) -> int:
         """Returns the number of the first line, from 1, of a class. The class has to occur."""
@@ -102,11 +139,11 @@ class ClassIds:
 
     def renumbered(self, new_ids_C: np.ndarray) -> ClassIds:
         """Returns the same targets with the new indices `new_ids_C` of the classes."""
-        return ClassIds(new_ids_C[self.ids_N])
+        return ClassIds(new_ids_C[self.ids_N], weights_N=self.weights_N)
 
 
 @dataclass(frozen=True)
-class ClassSets:
+class ClassSets(_Weights):
     """Targets with any number of different classes for each line, as a sparse matrix in CSR form.
 
     Attributes:
@@ -165,7 +202,7 @@ class ClassSets:
         sizes_N = np.diff(self.starts_N)[rows_N]
         starts_N = np.concatenate([[0], np.cumsum(sizes_N)])
         places = np.arange(starts_N[-1]) + np.repeat(self.starts_N[:-1][rows_N] - starts_N[:-1], sizes_N)
-        return ClassSets(starts_N, self.ids[places], self.num_classes)
+        return ClassSets(starts_N, self.ids[places], self.num_classes, weights_N=self.weights(rows_N))
 
     def values(self, rows_N: np.ndarray) -> np.ndarray:
         """Returns (n, C) float32: 1 for each class of a line, and 0 for the others."""
@@ -177,6 +214,13 @@ class ClassSets:
     def counts(self, num_classes: int) -> np.ndarray:
         """Returns (C,) int64 the number of lines of each class."""
         return np.bincount(self.ids, minlength=num_classes)
+
+    def masses(self, num_classes: int) -> np.ndarray:
+        """Returns (C,) the sum of the weights of the lines of each class; without weights their number."""
+        if self.weights_N is None:
+            return self.counts(num_classes)
+        each = np.repeat(self.weights_N, np.diff(self.starts_N))
+        return np.bincount(self.ids, weights=each, minlength=num_classes)
 
     def first_line(self, index: int) -> int:
         """Returns the number of the first line, from 1, of a class. The class has to occur."""
@@ -193,4 +237,4 @@ class ClassSets:
         line_of = np.repeat(np.arange(len(self)), np.diff(self.starts_N))
         ids = new_ids_C[self.ids].astype(np.int32)
         order = np.lexsort((ids, line_of))
-        return ClassSets(self.starts_N, ids[order], len(new_ids_C))
+        return ClassSets(self.starts_N, ids[order], len(new_ids_C), weights_N=self.weights_N)

@@ -55,13 +55,16 @@ class Ensemble:
         return {"encoder": self.encoder, "floor": self.floor}
 
 
-def fit_ensemble(encoder_NC: np.ndarray, floor_NC: np.ndarray, ids_N: np.ndarray) -> Ensemble:
+def fit_ensemble(
+    encoder_NC: np.ndarray, floor_NC: np.ndarray, ids_N: np.ndarray, weights_N: np.ndarray | None = None
+) -> Ensemble:
     """Returns the factors at which the cross-entropy of the classes is lowest.
 
     Args:
         encoder_NC: the scores of the encoder for texts that it has not learned from.
         floor_NC: the scores of the floor, which has not learned from these texts either.
         ids_N: (N,) the class of each text. There has to be a text.
+        weights_N: (N,) how much each text counts; None for the same.
     """
     from scipy.optimize import minimize
     from scipy.special import log_softmax
@@ -74,7 +77,8 @@ def fit_ensemble(encoder_NC: np.ndarray, floor_NC: np.ndarray, ids_N: np.ndarray
         """Returns the mean cross-entropy and its gradient."""
         log_NC = log_softmax(np.tensordot(factors_2, both_2NC, 1), axis=1)
         expected_2N = (np.exp(log_NC) * both_2NC).sum(-1)
-        return -float(log_NC[rows, ids_N].mean()), (expected_2N - right_2N).mean(-1)
+        mean = np.average(log_NC[rows, ids_N], weights=weights_N)
+        return -float(mean), np.average(expected_2N - right_2N, axis=-1, weights=weights_N)
 
     found = minimize(loss, np.ones(2), jac=True, method="L-BFGS-B", bounds=[(0.0, LARGEST_FACTOR)] * 2)
     encoder, floor = (float(factor) for factor in found.x)

@@ -65,7 +65,13 @@ class Floor:
 
 
 def fit_classes(
-    texts: Sequence[str], ids_N: np.ndarray, num_classes: int, *, seed: int, balanced: bool = False
+    texts: Sequence[str],
+    ids_N: np.ndarray,
+    num_classes: int,
+    *,
+    seed: int,
+    balanced: bool = False,
+    weights_N: np.ndarray | None = None,
 ) -> Floor:
     """Fits a floor for texts that have one class each.
 
@@ -75,22 +81,35 @@ def fit_classes(
         num_classes: C.
         seed: decides which texts are held out to fit the scale.
         balanced: whether every class weighs the same.
+        weights_N: (N,) how much each text counts; None for 1. They have no part in which n-grams there are,
+            nor in how rare these are: those count texts.
 
     Raises:
         NoFloorError: if the texts have no n-gram.
     """
     ngrams, matrix = NGrams.learn(texts, num_classes)
     strength = _strength(ngrams)
-    weights_FC, bias_C = _machines(matrix, ids_N, num_classes, strength, balanced=balanced)
+    weights_FC, bias_C = _machines(matrix, ids_N, num_classes, strength, weights_N, balanced=balanced)
     scale = 1.0
     if len(texts) >= FEW:
         order = np.random.Generator(np.random.PCG64(seed)).permutation(len(texts))
         count = min(MOST_HELD_OUT, int(HELD_OUT * len(texts)))
         out, others = np.sort(order[:count]), np.sort(order[count:])
         if len(np.unique(ids_N[others])) > 1:
-            w_FC, b_C = _machines(matrix[others], ids_N[others], num_classes, strength, balanced=balanced)
-            scale = _scale_of_classes(np.asarray(matrix[out] @ w_FC + b_C), ids_N[out])
+            w_FC, b_C = _machines(
+                matrix[others],
+                ids_N[others],
+                num_classes,
+                strength,
+                _of(weights_N, others),
+                balanced=balanced,
+            )
+            scale = _scale_of_classes(np.asarray(matrix[out] @ w_FC + b_C), ids_N[out], _of(weights_N, out))
     return Floor(ngrams, weights_FC, bias_C, scale)
+
+
+def _of(weights_N: np.ndarray | None, rows: np.ndarray) -> np.ndarray | None:
+    return None if weights_N is None else np.asarray(weights_N[rows])
 
 
 def _strength(ngrams: NGrams) -> float:
@@ -98,13 +117,19 @@ def _strength(ngrams: NGrams) -> float:
 
 
 def _machines(
-    matrix: Any, ids_N: np.ndarray, num_classes: int, strength: float, *, balanced: bool
+    matrix: Any,
+    ids_N: np.ndarray,
+    num_classes: int,
+    strength: float,
+    weights_N: np.ndarray | None,
+    *,
+    balanced: bool,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Returns (F, C) weights and (C,) biases of one machine for each class against the others.
 
     A class that does not occur has no weights and the margin -1.
     """
-    machine = _fitted(matrix, ids_N, strength, balanced=balanced)
+    machine = _fitted(matrix, ids_N, strength, weights_N, balanced=balanced)
     coef, intercept = machine.coef_, machine.intercept_
     if len(machine.classes_) == 2:  # one machine decides between two classes
         coef, intercept = np.concatenate([-coef, coef]), np.concatenate([-intercept, intercept])
@@ -114,17 +139,19 @@ def _machines(
     return weights_FC, bias_C
 
 
-def _fitted(matrix: Any, ids_N: np.ndarray, strength: float, *, balanced: bool) -> Any:
+def _fitted(
+    matrix: Any, ids_N: np.ndarray, strength: float, weights_N: np.ndarray | None, *, balanced: bool
+) -> Any:
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.svm import LinearSVC
 
     machine = LinearSVC(C=strength, random_state=0, class_weight="balanced" if balanced else None)
     with warnings.catch_warnings():  # one that has not converged is a floor as well
         warnings.simplefilter("ignore", ConvergenceWarning)
-        return machine.fit(matrix, ids_N)
+        return machine.fit(matrix, ids_N, weights_N)
 
 
-def _scale_of_classes(margins_NC: np.ndarray, ids_N: np.ndarray) -> float:
+def _scale_of_classes(margins_NC: np.ndarray, ids_N: np.ndarray, weights_N: np.ndarray | None) -> float:
     """Returns the scale at which the cross-entropy of the classes is lowest."""
     from scipy.optimize import minimize_scalar
     from scipy.special import log_softmax
@@ -132,7 +159,8 @@ def _scale_of_classes(margins_NC: np.ndarray, ids_N: np.ndarray) -> float:
     rows = np.arange(len(ids_N))
 
     def loss(exponent: float) -> float:
-        return -float(log_softmax(np.exp(exponent) * margins_NC, axis=1)[rows, ids_N].mean())
+        log_NC = log_softmax(np.exp(exponent) * margins_NC, axis=1)
+        return -float(np.average(log_NC[rows, ids_N], weights=weights_N))
 
     return float(np.exp(minimize_scalar(loss, bounds=(-2.0, 4.0), method="bounded").x))
 
@@ -144,6 +172,8 @@ def fit_sets(
     held_out_hot_NC: np.ndarray,
     *,
     balanced: bool = False,
+    weights_N: np.ndarray | None = None,
+    held_out_weights_N: np.ndarray | None = None,
 ) -> tuple[Floor, np.ndarray]:
     """Fits a floor for texts that have any number of classes. Its thresholds are left to the caller.
 
@@ -153,6 +183,8 @@ def fit_sets(
         held_out: texts that are not among the training texts, to fit scale and offset.
         held_out_hot_NC: their classes.
         balanced: whether the presence and the absence of a class weigh the same.
+        weights_N: how much each training text counts; None for 1.
+        held_out_weights_N: how much each of the held-out texts counts; None for 1.
 
     Returns:
         The floor, and the (N, C) float32 scores of the held-out texts.
@@ -170,24 +202,27 @@ def fit_sets(
         if present_N.all() or not present_N.any():  # nothing to learn: always, or never
             bias_C[i] = 1.0 if present_N.any() else -1.0
             continue
-        machine = _fitted(matrix, present_N, strength, balanced=balanced)
+        machine = _fitted(matrix, present_N, strength, weights_N, balanced=balanced)
         weights_FC[:, i], bias_C[i] = machine.coef_[0], machine.intercept_[0]
     floor = Floor(ngrams, weights_FC, bias_C)
     margins_NC = floor.margins(held_out)
-    scale, offset = _scale_of_sets(margins_NC, held_out_hot_NC)
+    scale, offset = _scale_of_sets(margins_NC, held_out_hot_NC, held_out_weights_N)
     fitted = Floor(ngrams, weights_FC, bias_C, scale, offset)
     return fitted, np.asarray(scale * margins_NC + offset, dtype=np.float32)
 
 
-def _scale_of_sets(margins_NC: np.ndarray, hot_NC: np.ndarray) -> tuple[float, float]:
+def _scale_of_sets(
+    margins_NC: np.ndarray, hot_NC: np.ndarray, weights_N: np.ndarray | None
+) -> tuple[float, float]:
     """Returns the scale and the offset at which the binary cross-entropy of all classes is lowest (Platt)."""
     from scipy.optimize import minimize
 
     signs_NC = np.where(hot_NC, 1.0, -1.0)
+    weights_NC = None if weights_N is None else np.broadcast_to(weights_N[:, None], hot_NC.shape)
 
     def loss(parameters: np.ndarray) -> float:
         scores_NC = np.exp(parameters[0]) * margins_NC + parameters[1]
-        return float(np.logaddexp(0.0, -signs_NC * scores_NC).mean())
+        return float(np.average(np.logaddexp(0.0, -signs_NC * scores_NC), weights=weights_NC))
 
     exponent, offset = minimize(loss, np.zeros(2), method="Nelder-Mead").x
     return float(np.exp(exponent)), float(offset)

@@ -7,6 +7,7 @@ Shapes: N examples, C classes; M rows, D hidden, V vocabulary.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -23,25 +24,23 @@ def cross_entropy_sum(
     logits_NC: Tensor,
     labels_N: Tensor,
     *,
-    class_weights_C: Tensor | None = None,
+    weights_N: Tensor | None = None,
     label_smoothing: float = 0.0,
 ) -> Tensor:
     """Returns the weighted sum of the examples' cross-entropies, in fp32 or better.
 
-    Divide by `target_weight` of *all* examples of the optimizer step (every microbatch, every rank). Then
-    accumulation changes nothing.
+    Divide by the number of examples, or by the sum of their weights, of *all* examples of the optimizer step
+    (every microbatch, every rank). Then accumulation changes nothing.
 
     Args:
         logits_NC: (N, C).
         labels_N: (N,) class indices.
-        class_weights_C: (C,) weight of each class; None for 1.
+        weights_N: (N,) weight of each example; None for 1.
         label_smoothing: mass spread evenly over all classes (Szegedy et al. 2015, arXiv 1512.00567).
     """
     logits = logits_NC if logits_NC.dtype is torch.float64 else logits_NC.float()
     losses_N = F.cross_entropy(logits, labels_N, label_smoothing=label_smoothing, reduction="none")
-    if class_weights_C is not None:
-        losses_N = losses_N * class_weights_C[labels_N]
-    return losses_N.sum()
+    return (losses_N if weights_N is None else losses_N * weights_N).sum()
 
 
 CHUNK = 1 << 24
@@ -117,7 +116,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
         return grad_MD * grad, grad_VD * grad, grad_V * grad, None
 
 
-def r_drop_sum(logits_NC: Tensor, labels_N: Tensor, *, class_weights_C: Tensor | None = None) -> Tensor:
+def r_drop_sum(logits_NC: Tensor, *, weights_N: Tensor | None = None) -> Tensor:
     """Returns the sum over texts of R-Drop's divergence of their two predictions, KL(p, q) + KL(q, p).
 
     The two passes of a text differ only by their dropout. So minimising the divergence makes predictions
@@ -125,33 +124,26 @@ def r_drop_sum(logits_NC: Tensor, labels_N: Tensor, *, class_weights_C: Tensor |
 
     Args:
         logits_NC: (N, C); rows 2i and 2i + 1 are two passes of one text.
-        labels_N: (N,) class indices, the same for both passes.
-        class_weights_C: (C,) weight of each class's texts; None for 1.
+        weights_N: (N,) weight of each text, the same for both passes; None for 1.
     """
     logits = logits_NC if logits_NC.dtype is torch.float64 else logits_NC.float()
     first_NC, second_NC = F.log_softmax(logits, dim=-1).view(-1, 2, logits.shape[-1]).unbind(1)
     # KL(p, q) + KL(q, p) = sum of (p - q) (log p - log q)
     apart_N = ((first_NC.exp() - second_NC.exp()) * (first_NC - second_NC)).sum(-1)
-    if class_weights_C is not None:
-        apart_N = apart_N * class_weights_C[labels_N[::2]]
-    return apart_N.sum()
+    return (apart_N if weights_N is None else apart_N * weights_N[::2]).sum()
 
 
-def target_weight(labels_N: Tensor, class_weights_C: Tensor | None = None) -> Tensor | float:
-    """Returns the divisor of `cross_entropy_sum`: the number of examples, or the sum of their weights.
-
-    The sum stays on its device, so that the host does not wait for it.
-    """
-    if class_weights_C is None:
-        return float(len(labels_N))
-    return class_weights_C[labels_N].sum()
+def combined_weights(*factors: Tensor | None) -> Tensor | None:
+    """Returns the product of weights of one shape; None, which means 1, if all of them are None."""
+    given = [factor for factor in factors if factor is not None]
+    return functools.reduce(torch.mul, given) if given else None
 
 
 def balanced_weights(counts_C: Tensor) -> Tensor:
     """Returns (C,) fp32 weights: examples / (classes x examples of the class), as scikit-learn's "balanced".
 
     Args:
-        counts_C: the number of training examples of each class, none of them 0.
+        counts_C: the number of training examples of each class, or the sum of their weights; none is 0.
     """
     return (counts_C.sum() / (len(counts_C) * counts_C)).to(torch.float32)
 
@@ -190,13 +182,14 @@ def binary_r_drop_sum(logits_NC: Tensor, *, weights_NC: Tensor | None = None) ->
     return (apart_NC if weights_NC is None else apart_NC * weights_NC[::2]).sum()
 
 
-def balanced_binary_weights(counts_C: Tensor, examples: int) -> Tensor:
+def balanced_binary_weights(counts_C: Tensor, examples: float) -> Tensor:
     """Returns (2, C) fp32 weights of each class's absence and presence: examples / (2 x examples with the
     answer). That is scikit-learn's "balanced" for each class by itself.
 
     Args:
-        counts_C: the number of training examples of each class. An answer without examples counts as one.
-        examples: the number of all training examples.
+        counts_C: the number of training examples of each class, or the sum of their weights. An answer with
+            less than one counts as one.
+        examples: the number of all training examples, or the sum of their weights.
     """
     answers_2C = torch.stack([examples - counts_C, counts_C]).clamp(min=1)
     return (examples / (2 * answers_2C)).to(torch.float32)

@@ -23,7 +23,7 @@ from custom_bert.data.source import Source
 from custom_bert.floor.ensemble import fit_ensemble
 from custom_bert.floor.linear import Floor, fit_classes
 from custom_bert.metrics import ConfusionMatrix, Scores
-from custom_bert.ops.losses import balanced_weights, cross_entropy_sum, r_drop_sum, target_weight
+from custom_bert.ops.losses import balanced_weights, combined_weights, cross_entropy_sum, r_drop_sum
 from custom_bert.reports.tables import score_lines
 from custom_bert.rules.resolved import ResolvedConfig
 from custom_bert.tasks.floors import Combined, FloorModel, combine
@@ -33,7 +33,7 @@ from custom_bert.tasks.parts import ONE_PROCESS, Gathering, Objective, UnknownLa
 
 @dataclass(frozen=True)
 class CrossEntropy:
-    """Cross-entropy of the class of each text.
+    """Cross-entropy of the class of each text. A text's weight is the product of its own and its class's.
 
     Attributes:
         class_weights_C: the weight of the texts of each class; None weights every text with 1.
@@ -48,21 +48,26 @@ class CrossEntropy:
 
     def loss_sum(self, output: Tensor, targets: Targets) -> Tensor:
         """Returns the sum over texts; `output` is (N, C) logits, and the targets are (N,) classes."""
+        weights_N = self._weights(targets)
         loss = cross_entropy_sum(
-            output,
-            targets.values,
-            class_weights_C=self.class_weights_C,
-            label_smoothing=self.label_smoothing,
+            output, targets.values, weights_N=weights_N, label_smoothing=self.label_smoothing
         )
         if self.r_drop:
             # half, because the paper's divergence is the mean of both directions
-            apart = r_drop_sum(output, targets.values, class_weights_C=self.class_weights_C)
-            loss = loss + self.r_drop / 2 * apart
+            loss = loss + self.r_drop / 2 * r_drop_sum(output, weights_N=weights_N)
         return loss
 
     def weight(self, targets: Targets) -> Tensor | float:
-        """Returns the number of texts, or the sum of their classes' weights."""
-        return target_weight(targets.values, self.class_weights_C)
+        """Returns the number of texts, or the sum of their weights.
+
+        The sum stays on its device, so that the host does not wait for it.
+        """
+        weights_N = self._weights(targets)
+        return float(len(targets)) if weights_N is None else weights_N.sum()
+
+    def _weights(self, targets: Targets) -> Tensor | None:
+        of_classes = None if self.class_weights_C is None else self.class_weights_C[targets.values]
+        return combined_weights(of_classes, targets.weights_N)
 
 
 @dataclass(frozen=True)
@@ -70,19 +75,26 @@ class ClassMeasured:
     """The result of evaluating a classifier.
 
     Attributes:
-        loss: the mean cross-entropy of a text, without class weights and label smoothing.
-        scores: how well the classes were predicted.
+        loss: the mean cross-entropy of a text, without weights and label smoothing.
+        scores: how well the classes were predicted, every text counted once.
         labels: the names of the classes.
+        by_weight: the same with each text counted by its weight; None if the texts have no weights.
     """
 
     loss: float
     scores: Scores
     labels: tuple[str, ...]
+    by_weight: Scores | None = None
 
     @property
     def numbers(self) -> dict[str, float]:
         """Accuracy and macro-F1, as fractions."""
-        return {"accuracy": self.scores.accuracy, "macro_f1": self.scores.macro_f1}
+        return _numbers(self.scores)
+
+    @property
+    def weighted_numbers(self) -> dict[str, float]:
+        """The numbers with each text counted by its weight."""
+        return self.numbers if self.by_weight is None else _numbers(self.by_weight)
 
     def as_dict(self) -> dict[str, Any]:
         """Returns the scores with the names of the classes; see `Scores.as_dict` for the keys."""
@@ -93,8 +105,12 @@ class ClassMeasured:
         return score_lines(self.scores, list(self.labels))
 
 
+def _numbers(scores: Scores) -> dict[str, float]:
+    return {"accuracy": scores.accuracy, "macro_f1": scores.macro_f1}
+
+
 class ClassScorer:
-    """Counts the pairs of true and predicted classes.
+    """Counts the pairs of true and predicted classes, and where texts have weights also adds these up.
 
     Args:
         labels: the names of the classes, in the order of the logits.
@@ -102,22 +118,29 @@ class ClassScorer:
 
     def __init__(self, labels: tuple[str, ...]) -> None:
         self._labels, self._matrix = labels, ConfusionMatrix(len(labels))
+        self._by_weight = ConfusionMatrix(len(labels), weighted=True)
         self._loss, self._texts = 0.0, 0
 
     def add(self, outputs: Tensor, targets: Targets) -> None:
         """Counts a batch of (N, C) logits and (N,) true classes."""
         self._loss += float(cross_entropy_sum(outputs, targets.values))
         self._texts += len(targets)
-        self._matrix.add(targets.values.cpu().numpy(), outputs.argmax(-1).cpu().numpy())
+        true_N, predicted_N = targets.values.cpu().numpy(), outputs.argmax(-1).cpu().numpy()
+        self._matrix.add(true_N, predicted_N)
+        if targets.weights_N is not None:
+            self._by_weight.add(true_N, predicted_N, targets.weights_N.cpu().double().numpy())
 
     def measured(self, gathering: Gathering = ONE_PROCESS) -> ClassMeasured:
         """Returns the result over the batches of all processes."""
         sums = torch.tensor([self._loss, self._texts], dtype=torch.float64)
         loss, texts = gathering.total(sums).tolist()
         # pairs that occur, and not the matrix: with many classes that would be too large to add up
-        of_all = ConfusionMatrix(len(self._labels))
-        of_all.add(*gathering.joined(torch.from_numpy(self._matrix.pairs())).numpy().T)
-        return ClassMeasured(loss / max(texts, 1), of_all.scores(), self._labels)
+        of_all, by_weight = (
+            matrix.with_pairs(gathering.joined(torch.from_numpy(matrix.pairs())).numpy())
+            for matrix in (self._matrix, self._by_weight)
+        )
+        weighted = by_weight.scores() if len(by_weight.pairs()) else None
+        return ClassMeasured(loss / max(texts, 1), of_all.scores(), self._labels, weighted)
 
 
 @dataclass(frozen=True)
@@ -170,7 +193,7 @@ class Classification(LabelledTask):
         """Returns a reader of label files with one label a line."""
         return ClassReader()
 
-    def objective(self, config: ResolvedConfig, counts_C: Tensor, examples: int) -> Objective:
+    def objective(self, config: ResolvedConfig, counts_C: Tensor, examples: float) -> Objective:
         """Returns the cross-entropy of the classes, weighted and smoothed as the settings say."""
         balanced = config.optim.class_weights == "balanced"
         weights_C = balanced_weights(counts_C) if balanced else None
@@ -178,9 +201,15 @@ class Classification(LabelledTask):
 
     def floor_of(self, data: Dataset, rows_N: np.ndarray, config: ResolvedConfig) -> Floor:
         """Returns a support vector machine for each class against the others."""
-        texts, ids_N = list(data.train.texts(rows_N)), data.train.targets.values(rows_N)
-        balanced = config.optim.class_weights == "balanced"
-        return fit_classes(texts, ids_N, len(self.labels), seed=config.seed, balanced=balanced)
+        targets = data.train.targets
+        return fit_classes(
+            list(data.train.texts(rows_N)),
+            targets.values(rows_N),
+            len(self.labels),
+            seed=config.seed,
+            balanced=config.optim.class_weights == "balanced",
+            weights_N=targets.weights(rows_N),
+        )
 
     def combine(
         self, source: Source, floor: FloorModel, model: nn.Module, chosen_NK: np.ndarray, val_NK: np.ndarray

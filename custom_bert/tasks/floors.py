@@ -123,7 +123,7 @@ def measure(floor: Floor, split: Split, rows_N: np.ndarray, scorer: Scorer) -> M
 
 
 def combine(
-    fit: Callable[[np.ndarray, np.ndarray, np.ndarray], Ensemble],
+    fit: Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray | None], Ensemble],
     data: Dataset,
     floor: FloorModel,
     scorer: Scorer,
@@ -133,7 +133,7 @@ def combine(
     """Fits an ensemble on the lines that are set aside for it, and measures it on the validation texts.
 
     Args:
-        fit: returns the ensemble for scores of the encoder, scores of the floor, and targets.
+        fit: returns the ensemble for scores of the encoder, scores of the floor, targets, and weights.
         data: the data.
         floor: the floor.
         scorer: counts what is right.
@@ -144,7 +144,9 @@ def combine(
     assert chosen is not None
     rows_N = np.arange(len(chosen))
     floor_NC = np.concatenate(list(floor.scored(chosen.texts(rows_N))))
-    ensemble, targets, start = fit(chosen_NC, floor_NC, chosen.targets.values(rows_N)), val.targets, 0
+    wanted = chosen.targets
+    ensemble = fit(chosen_NC, floor_NC, wanted.values(rows_N), wanted.weights(rows_N))
+    targets, start = val.targets, 0
     for of_floor_nC in floor.scored(val.texts(np.arange(len(val)))):
         rows_n = np.arange(start, start + len(of_floor_nC))
         scores_nC = ensemble.scores(val_NC[rows_n], of_floor_nC)

@@ -249,26 +249,33 @@ class LabelledTask(Task):
         return name.startswith("head.") and not name.startswith("head.projection")
 
     @abstractmethod
-    def objective(self, config: ResolvedConfig, counts_C: Tensor, examples: int) -> Objective:
+    def objective(self, config: ResolvedConfig, counts_C: Tensor, examples: float) -> Objective:
         """Returns the loss.
 
         Args:
             config: the settings.
-            counts_C: (C,) the number of training examples of each class, on the device that trains.
-            examples: the number of all training examples.
+            counts_C: (C,) the number of training examples of each class, or the sum of their weights, on the
+                device that trains.
+            examples: the number of all training examples, or the sum of their weights.
         """
+
+    def _objective(self, config: ResolvedConfig, source: Source, device: torch.device) -> Objective:
+        """Returns the loss on the training split. Classes are balanced by the weights of their texts, as in
+        scikit-learn: here too, a text with the weight 2 is as two texts."""
+        assert isinstance(source, LabelledTexts)
+        train = source.dataset.train.targets
+        masses_C = torch.from_numpy(train.masses(len(self.labels)))
+        examples = len(train) if train.weights_N is None else float(train.weights_N.sum(dtype=np.float64))
+        return self.objective(config, masses_C.to(device), examples)
 
     def learning(
         self, config: ResolvedConfig, source: Source, tokenizer: TextTokenizer, device: torch.device
     ) -> Learning:
         """Learns the labels, with token dropout and R-Drop where the settings have them."""
         optim = config.optim
-        assert isinstance(source, LabelledTexts)
-        train = source.dataset.train
-        counts_C = torch.from_numpy(train.targets.counts(len(self.labels)))
         rate = optim.token_dropout
         return Learning(
-            objective=self.objective(config, counts_C.to(device), len(train)),
+            objective=self._objective(config, source, device),
             transform=Transform(
                 # R-Drop compares two passes of a text, which stand side by side in the batch
                 copies=2 if optim.r_drop else 1,
@@ -284,14 +291,13 @@ class LabelledTask(Task):
 
     def probe_objective(self, config: ResolvedConfig, source: Source) -> Objective:
         """Returns the loss of the labels without R-Drop, which compares two passes of a text."""
-        assert isinstance(source, LabelledTexts)
-        train = source.dataset.train
         plain = replace(config, optim=replace(config.optim, r_drop=0.0))
-        return self.objective(plain, torch.from_numpy(train.targets.counts(len(self.labels))), len(train))
+        return self._objective(plain, source, torch.device("cpu"))
 
     def worth(self, measured: Measured, config: ResolvedConfig) -> float:
-        """Returns the measure that `optim.metric` names."""
-        return measured.numbers[config.optim.metric]
+        """Returns the measure that `optim.metric` names. Where texts have weights, it counts them by weight,
+        so that the kept weights are the best by what the user calls important."""
+        return measured.weighted_numbers[config.optim.metric]
 
     # The floor
 

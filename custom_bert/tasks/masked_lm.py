@@ -118,6 +118,11 @@ class TokensMeasured:
         """Accuracy as a fraction, and perplexity."""
         return {"accuracy": self.accuracy, "perplexity": self.perplexity}
 
+    @property
+    def weighted_numbers(self) -> dict[str, float]:
+        """The same numbers, since tokens have no weights."""
+        return self.numbers
+
     def as_dict(self) -> dict[str, Any]:
         """Returns `numbers`, since there is nothing for each class."""
         return dict(self.numbers)

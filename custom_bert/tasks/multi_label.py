@@ -29,7 +29,12 @@ from custom_bert.errors import RunError, shown
 from custom_bert.floor.linear import Floor, fit_sets
 from custom_bert.label_metrics import LabelCounts, LabelScores, best_thresholds
 from custom_bert.models.heads import SequenceClassifier, ThresholdClassifier
-from custom_bert.ops.losses import balanced_binary_weights, binary_cross_entropy_sum, binary_r_drop_sum
+from custom_bert.ops.losses import (
+    balanced_binary_weights,
+    binary_cross_entropy_sum,
+    binary_r_drop_sum,
+    combined_weights,
+)
 from custom_bert.presets import EncoderConfig
 from custom_bert.reports.label_tables import label_score_lines
 from custom_bert.reports.tables import TABLE_ROWS
@@ -45,7 +50,7 @@ CHOOSING_SHARE = 0.1
 
 @dataclass(frozen=True)
 class BinaryCrossEntropy:
-    """Binary cross-entropy of each class of each text.
+    """Binary cross-entropy of each class of each text, multiplied by the text's weight.
 
     A step divides by texts times classes, as transformers does for multi-label models.
 
@@ -63,7 +68,7 @@ class BinaryCrossEntropy:
 
     def loss_sum(self, output: Tensor, targets: Targets) -> Tensor:
         """Returns the sum over texts and classes; `output` is (N, C) logits, the targets zeros and ones."""
-        weights_NC = self._weights(targets.values)
+        weights_NC = self._weights(targets)
         loss = binary_cross_entropy_sum(
             output, targets.values, weights_NC=weights_NC, label_smoothing=self.label_smoothing
         )
@@ -73,14 +78,17 @@ class BinaryCrossEntropy:
 
     def weight(self, targets: Targets) -> Tensor | float:
         """Returns the number of texts times the number of classes, or the sum of their weights."""
-        weights_NC = self._weights(targets.values)
+        weights_NC = self._weights(targets)
         return float(targets.values.numel()) if weights_NC is None else weights_NC.sum()
 
-    def _weights(self, hot_NC: Tensor) -> Tensor | None:
-        if self.class_weights_2C is None:
-            return None
-        absent_C, present_C = self.class_weights_2C
-        return torch.where(hot_NC > 0, present_C, absent_C)
+    def _weights(self, targets: Targets) -> Tensor | None:
+        of_classes = of_texts = None
+        if self.class_weights_2C is not None:
+            absent_C, present_C = self.class_weights_2C
+            of_classes = torch.where(targets.values > 0, present_C, absent_C)
+        if targets.weights_N is not None:
+            of_texts = targets.weights_N[:, None].expand_as(targets.values)
+        return combined_weights(of_classes, of_texts)
 
 
 @dataclass(frozen=True)
@@ -88,22 +96,28 @@ class SetsMeasured:
     """The result of evaluating a multi-label classifier.
 
     Attributes:
-        loss: the mean cross-entropy of a class of a text, without class weights and label smoothing.
-        scores: how well the sets of labels were predicted.
+        loss: the mean cross-entropy of a class of a text, without weights and label smoothing.
+        scores: how well the sets of labels were predicted, every text counted once.
         labels: the names of the classes.
         thresholds: the threshold of each class.
+        by_weight: the scores with each text counted by its weight; None if the texts have no weights.
     """
 
     loss: float
     scores: LabelScores
     labels: tuple[str, ...]
     thresholds: tuple[float, ...]
+    by_weight: LabelScores | None = None
 
     @property
     def numbers(self) -> dict[str, float]:
         """Micro- and macro-F1, and the share of texts whose labels are all right."""
-        scores = self.scores
-        return {"micro_f1": scores.micro_f1, "macro_f1": scores.macro_f1, "exact_match": scores.exact_match}
+        return _numbers(self.scores)
+
+    @property
+    def weighted_numbers(self) -> dict[str, float]:
+        """The numbers with each text counted by its weight."""
+        return self.numbers if self.by_weight is None else _numbers(self.by_weight)
 
     def as_dict(self) -> dict[str, Any]:
         """Returns the scores with names and thresholds; see `LabelScores.as_dict` for the keys."""
@@ -114,8 +128,12 @@ class SetsMeasured:
         return label_score_lines(self.scores, self.labels, self.thresholds)
 
 
+def _numbers(scores: LabelScores) -> dict[str, float]:
+    return {"micro_f1": scores.micro_f1, "macro_f1": scores.macro_f1, "exact_match": scores.exact_match}
+
+
 class SetScorer:
-    """Counts predicted and true labels.
+    """Counts predicted and true labels, and where texts have weights also adds these up.
 
     Args:
         labels: the names of the classes, in the order of the logits.
@@ -125,21 +143,29 @@ class SetScorer:
     def __init__(self, labels: tuple[str, ...], thresholds_C: Tensor) -> None:
         self._labels, self._thresholds_C = labels, thresholds_C.detach().float().cpu().numpy()
         self._counts = LabelCounts(len(labels))
+        self._by_weight = LabelCounts(len(labels), weighted=True)
         self._loss = 0.0
 
     def add(self, outputs: Tensor, targets: Targets) -> None:
         """Counts a batch of (N, C) logits and (N, C) zeros and ones."""
         self._loss += float(binary_cross_entropy_sum(outputs, targets.values))
-        probabilities_NC = outputs.sigmoid().cpu().numpy()
-        self._counts.add(targets.values.cpu().numpy() > 0, probabilities_NC >= self._thresholds_C)
+        true_NC = targets.values.cpu().numpy() > 0
+        predicted_NC = outputs.sigmoid().cpu().numpy() >= self._thresholds_C
+        self._counts.add(true_NC, predicted_NC)
+        if targets.weights_N is not None:
+            self._by_weight.add(true_NC, predicted_NC, targets.weights_N.cpu().double().numpy())
 
     def measured(self, gathering: Gathering = ONE_PROCESS) -> SetsMeasured:
         """Returns the result over the batches of all processes."""
         loss = float(gathering.total(torch.tensor([self._loss], dtype=torch.float64)))
-        counts = self._counts.with_array(gathering.total(torch.from_numpy(self._counts.array())).numpy())
+        counts, by_weight = (
+            some.with_array(gathering.total(torch.from_numpy(some.array())).numpy())
+            for some in (self._counts, self._by_weight)
+        )
         cells = max(1, counts.texts * len(self._labels))
         thresholds = tuple(float(value) for value in self._thresholds_C)
-        return SetsMeasured(loss / cells, counts.scores(), self._labels, thresholds)
+        weighted = by_weight.scores() if by_weight.texts else None
+        return SetsMeasured(loss / cells, counts.scores(), self._labels, thresholds, weighted)
 
 
 @dataclass(frozen=True)
@@ -222,7 +248,7 @@ class MultiLabel(LabelledTask):
         """Returns the number of labels and the separator, by which label files can be read again."""
         return {**super().stored(), "label_separator": self.separator}
 
-    def objective(self, config: ResolvedConfig, counts_C: Tensor, examples: int) -> Objective:
+    def objective(self, config: ResolvedConfig, counts_C: Tensor, examples: float) -> Objective:
         """Returns the binary cross-entropy of the classes, weighted and smoothed as the settings say."""
         balanced = config.optim.class_weights == "balanced"
         weights_2C = balanced_binary_weights(counts_C, examples) if balanced else None
@@ -232,15 +258,19 @@ class MultiLabel(LabelledTask):
         """Returns a support vector machine for each class, with thresholds chosen on the choosing rows."""
         assert data.choosing is not None
         aside_N = drawn_for_measuring(data.choosing, config.seed)
-        hot_NC = data.choosing.targets.values(aside_N) > 0
+        train, aside = data.train.targets, data.choosing.targets
+        hot_NC, weights_N = aside.values(aside_N) > 0, aside.weights(aside_N)
         floor, scores_NC = fit_sets(
             list(data.train.texts(rows_N)),
-            data.train.targets.values(rows_N) > 0,
+            train.values(rows_N) > 0,
             list(data.choosing.texts(aside_N)),
             hot_NC,
             balanced=config.optim.class_weights == "balanced",
+            weights_N=train.weights(rows_N),
+            held_out_weights_N=weights_N,
         )
-        return replace(floor, thresholds_C=best_thresholds(self.probabilities(scores_NC), hot_NC))
+        thresholds_C = best_thresholds(self.probabilities(scores_NC), hot_NC, weights_N)
+        return replace(floor, thresholds_C=thresholds_C)
 
     def scorer(self, model: nn.Module) -> SetScorer:
         """Returns a scorer that predicts labels by the thresholds that the model has now."""
@@ -251,11 +281,16 @@ class MultiLabel(LabelledTask):
     ) -> None:
         """Chooses the threshold of each class and writes it into the model; see `best_thresholds`."""
         width = len(self.labels)
-        parts = [(logits.sigmoid().float().cpu(), targets.values.cpu()) for logits, targets in outputs]
+        parts = []
+        for logits, targets in outputs:
+            weights_N = torch.ones(len(targets)) if targets.weights_N is None else targets.weights_N.cpu()
+            parts.append((logits.sigmoid().float().cpu(), targets.values.cpu(), weights_N))
         # one of several processes may have no batch, and there is nothing to concatenate then
-        parts.append((torch.empty(0, width), torch.empty(0, width)))
-        probabilities_NC, hot_NC = (gathering.joined(torch.cat(part)) for part in zip(*parts, strict=True))
-        thresholds_C = best_thresholds(probabilities_NC.numpy(), hot_NC.numpy() > 0)
+        parts.append((torch.empty(0, width), torch.empty(0, width), torch.empty(0)))
+        probabilities_NC, hot_NC, weights_N = (
+            gathering.joined(torch.cat(part)) for part in zip(*parts, strict=True)
+        )
+        thresholds_C = best_thresholds(probabilities_NC.numpy(), hot_NC.numpy() > 0, weights_N.numpy())
         _thresholds_of(model).copy_(torch.from_numpy(thresholds_C))
 
     def probabilities(self, outputs_NK: np.ndarray) -> np.ndarray:

@@ -73,12 +73,17 @@ class Measured(Protocol):
 
     @property
     def loss(self) -> float:
-        """The mean loss of a target, without class weights and label smoothing."""
+        """The mean loss of a target, without weights and label smoothing."""
 
     @property
     def numbers(self) -> dict[str, float]:
         """The measures by name, as metrics.jsonl has them. A terminal shows those that `reports.measures`
         lists."""
+
+    @property
+    def weighted_numbers(self) -> dict[str, float]:
+        """The measures by name, with each text counted by its weight. By these the best weights are chosen;
+        what people and records are shown is `numbers`, which can be compared with other runs."""
 
     @property
     def scores(self) -> Any:

@@ -60,13 +60,13 @@ def start_head(state: State, plan: RunPlan, material: Material) -> int:
         dense.weight.copy_(torch.eye(len(dense.weight)))
         if dense.bias is not None:
             dense.bias.zero_()
-    features_ND, values = _features(state, plan, material)
+    features_ND, targets = _features(state, plan, material)
     objective = plan.task.probe_objective(plan.config, material.source)
     mean_D, size_D = features_ND.mean(0), features_ND.std(0).clamp(min=1e-6)
-    weight = float(objective.weight(Targets(values)))
+    weight = float(objective.weight(targets))
 
     def loss(logits_nC: Tensor, rows: slice) -> Tensor:
-        return objective.loss_sum(logits_nC, Targets(values[rows])) / weight
+        return objective.loss_sum(logits_nC, targets[rows]) / weight
 
     outputs = plan.task.num_outputs
     probe = fit_linear(
@@ -80,18 +80,18 @@ def start_head(state: State, plan: RunPlan, material: Material) -> int:
 
 
 @casts_kept()
-def _features(state: State, plan: RunPlan, material: Material) -> tuple[Tensor, Tensor]:
+def _features(state: State, plan: RunPlan, material: Material) -> tuple[Tensor, Targets]:
     """Returns (N, D) fp32 features and the targets of the training texts that the probe is fitted on, on the
     CPU."""
     train = material.train
     count = len(train.rows_N)
     chosen_N = np.linspace(0, count - 1, min(count, PROBE_TEXTS)).astype(np.int64)  # spread evenly
     batches = by_length(train.lengths_N[chosen_N], EVALUATION_ROWS[plan.device.type])
-    features, values = [], []
+    features, targets = [], []
     model = _Features(cast(SequenceClassifier, state.model))
     built: Iterator[Batch] = prefetch(batches, lambda indices: train.build_for_evaluation(chosen_N[indices]))
     for batch, features_nD in outputs_of(model, built, device=plan.device, autocast=state.precision.autocast):
         assert batch.targets is not None
         features.append(features_nD.cpu())
-        values.append(batch.targets.values.cpu())
-    return torch.cat(features), torch.cat(values)
+        targets.append(batch.targets.to(torch.device("cpu")))
+    return torch.cat(features), Targets.joined(targets)

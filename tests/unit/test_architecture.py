@@ -44,6 +44,7 @@ LAYERS = {
     "training": 6,
     "inference": 6,
     "bench": 7,
+    "estimator": 7,
     "templates": 7,
     "docs": 8,
     "commands": 8,

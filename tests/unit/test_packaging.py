@@ -30,6 +30,7 @@ def test_the_public_names_are_these_and_can_be_had() -> None:
         "Prediction",
         "Reporter",
         "Scores",
+        "TextClassifier",
         "TrainConfig",
         "TrainResult",
         "__version__",

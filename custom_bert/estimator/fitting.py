@@ -1,0 +1,87 @@
+"""Trains a run in a directory that is gone afterwards, and returns its files as bytes."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from custom_bert import config as configuration
+from custom_bert.config import TrainConfig
+from custom_bert.data.memory import in_memory
+from custom_bert.errors import ConfigError, DataError, warn_caller
+from custom_bert.estimator.stored_run import IN_TURN, StoredRun
+from custom_bert.training.log import Reporter
+from custom_bert.training.loop import train_model
+
+
+class FitReporter(Reporter):
+    """Prints what concerns a caller who sees no run directory.
+
+    Args:
+        verbose: 0 prints nothing and keeps warnings, 1 prints progress, 2 every choice too.
+        directory: the temporary directory, whose path no line shows.
+
+    Attributes:
+        warnings: the warnings that were not printed.
+    """
+
+    def __init__(self, verbose: int, directory: Path) -> None:
+        super().__init__(silent=verbose < 1, verbose=verbose > 1)
+        self.warnings: list[str] = []
+        self._quiet, self._directory = verbose < 1, str(directory)
+
+    def say(self, line: str) -> None:
+        """Prints one line, without the path. A line about what to do with the directory is left out."""
+        line = line.removeprefix(f"{self._directory}: ")
+        if self._directory not in line:
+            super().say(line)
+
+    def warn(self, line: str) -> None:
+        """Prints or keeps one warning."""
+        if self._quiet:
+            self.warnings.append(line)
+        else:
+            super().warn(line)
+
+
+def fitted_run(
+    config: TrainConfig, texts: list[str], labels: list[str], weights: np.ndarray | None, verbose: int
+) -> StoredRun:
+    """Trains a model on texts in memory.
+
+    The run directory and the cache are in a temporary directory, which is removed also after an error or
+    Ctrl-C. Fits in several threads take turns, because training uses states of the whole process.
+
+    Args:
+        config: the settings.
+        texts: N texts.
+        labels: the line of a label file for each.
+        weights: (N,) how much each text counts, above 0; None for the same.
+        verbose: see `FitReporter`.
+
+    Raises:
+        ValueError: for settings or data that cannot be used, with the text of the `UserError`.
+        UserError: for anything else that the user has to mend.
+    """
+    with IN_TURN, tempfile.TemporaryDirectory(prefix="custom-bert-") as folder:
+        run = Path(folder) / "run"
+        inside = {"out": str(run)}
+        if config.data.cache_dir is None:
+            inside["data.cache_dir"] = str(Path(folder) / "cache")
+        reporter = FitReporter(verbose, run)
+        try:
+            train_model(
+                configuration.replace(config, inside),
+                source=in_memory(texts, labels, weights=weights),
+                reporter=reporter,
+            )
+        except (ConfigError, DataError) as error:
+            raise ValueError(str(error)) from error
+        stored = StoredRun.read(run)
+    record = stored.json("run.json")
+    record["config"] |= dict.fromkeys(inside)  # these directories are gone
+    for line in reporter.warnings:
+        warn_caller(line)
+    return stored.with_json("run.json", record)

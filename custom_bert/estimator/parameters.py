@@ -1,0 +1,115 @@
+"""The parameters of the estimator as settings of a run."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from sklearn.utils import check_random_state
+
+from custom_bert import config as configuration
+from custom_bert.config import TrainConfig
+from custom_bert.config_sources import load, named_in
+from custom_bert.errors import ConfigError, shown
+
+SETTING_OF = {
+    "init_from": "model.init_from",
+    "max_minutes": "optim.max_minutes",
+    "epochs": "optim.epochs",
+    "lr": "optim.lr",
+    "max_length": "data.max_length",
+    "class_weight": "optim.class_weights",
+    "floor": "floor",
+    "ensemble": "ensemble",
+    "validation_fraction": "data.val_fraction",
+    "device": "runtime.device",
+    "random_state": "seed",
+    "task": "task",
+}
+"""The parameters that are settings, and the dotted names of these."""
+
+ELSEWHERE = {
+    "out": "nothing is written while fitting; save(directory) writes the run",
+    "data.corpus": "fit is given the texts",
+    "data.train_texts": "fit is given the texts",
+    "data.train_labels": "fit is given the labels",
+    "data.val_texts": "fit is given the texts, and validation_fraction of them is set aside",
+    "data.val_labels": "fit is given the labels",
+    "data.label_separator": "fit is given the labels of a text as a set",
+}
+"""Settings that the estimator does not take, with what to do instead."""
+
+
+def config_of(parameters: Mapping[str, Any], task: str) -> TrainConfig:
+    """Returns the settings of a run.
+
+    Args:
+        parameters: the values of the estimator's parameters by name.
+        task: what the labels make of it: classification or multi_label.
+
+    Raises:
+        ConfigError: for every parameter or setting that is wrong.
+    """
+    others = parameters["settings"]
+    if others is None:
+        others = {}
+    if not isinstance(others, Mapping):
+        raise ConfigError([f"settings: expected a mapping of settings, got {shown(others)}"])
+    config, named = load(dict(others)), named_in(others)
+    faults = [f"settings: {name} is the parameter {own}" for own, name in SETTING_OF.items() if name in named]
+    faults += [f"settings: {name}: {instead}" for name, instead in ELSEWHERE.items() if name in named]
+    if parameters["task"] not in (None, task):
+        faults.append(f"task: {shown(parameters['task'])}, but these are labels of {task}")
+    if faults:
+        raise ConfigError(faults)
+    own = {SETTING_OF[name]: _plain(parameters[name]) for name in SETTING_OF}
+    own |= {"task": task, "seed": seed_of(parameters["random_state"])}
+    own["optim.class_weights"] = "balanced" if _is_balanced(parameters["class_weight"]) else "none"
+    if config.runtime.checkpoint_every is None:
+        own["runtime.checkpoint_every"] = 0  # nobody could continue from one
+    return load(configuration.replace(config, own))
+
+
+def _is_balanced(class_weight: Any) -> bool:
+    """Returns whether class_weight is "balanced". A mapping becomes weights of texts elsewhere.
+
+    Raises:
+        ConfigError: if it is anything else than this, a mapping or None.
+    """
+    if class_weight is None or isinstance(class_weight, Mapping) or class_weight == "balanced":
+        return not isinstance(class_weight, Mapping | None)
+    raise ConfigError([f"class_weight: expected None, 'balanced' or a dict, got {shown(class_weight)}"])
+
+
+def _plain(value: Any) -> Any:
+    """Returns the Python number that a numpy number is, as searches draw them, and a path as a string."""
+    if isinstance(value, np.generic):
+        return value.item()
+    return os.fspath(value) if isinstance(value, os.PathLike) else value
+
+
+def seed_of(random_state: Any) -> int:
+    """Returns the seed of a run: a whole number itself, or one that is drawn.
+
+    Args:
+        random_state: None draws from numpy's global generator, as scikit-learn does. A RandomState or a
+            Generator is drawn from, too.
+
+    Raises:
+        ConfigError: if it is nothing of these.
+    """
+    if isinstance(random_state, int | np.integer) and not isinstance(random_state, bool):
+        return int(random_state)
+    if isinstance(random_state, np.random.Generator):
+        return int(random_state.integers(1 << 31))
+    try:
+        return int(check_random_state(random_state).randint(np.iinfo(np.int32).max))
+    except ValueError:
+        raise ConfigError(
+            [
+                f"random_state: expected None, a whole number, a RandomState or a Generator, got "
+                f"{shown(random_state)}"
+            ]
+        ) from None

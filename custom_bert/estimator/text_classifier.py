@@ -1,0 +1,287 @@
+"""`TextClassifier`: the whole package behind fit and predict, for scikit-learn's pipelines and searches.
+
+Shapes: N texts, C classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Literal, cast
+
+import numpy as np
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.exceptions import NotFittedError
+from sklearn.utils import Tags
+
+from custom_bert.data.memory import checked_weights
+from custom_bert.errors import ConfigError, RunError, WriteError, shown
+from custom_bert.estimator.description import described, read_description
+from custom_bert.estimator.fitting import fitted_run
+from custom_bert.estimator.given import counts_agree, texts_of
+from custom_bert.estimator.labels import Given, Labels, read_labels
+from custom_bert.estimator.parameters import config_of
+from custom_bert.estimator.stored_run import ESTIMATOR, StoredRun
+from custom_bert.inference.classifier import Classifier
+from custom_bert.tasks.multi_label import LabelsPrediction
+
+
+class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+    """A text classifier for scikit-learn: it learns from texts and labels in memory, and predicts labels.
+
+    A label is a string, a whole number or a bool, one for each text. For several labels of a text, labels are
+    a list of sets, or a matrix of zeros and ones with a column for each class, dense or sparse. Predictions
+    have the form and the type of the labels.
+
+    A fitted estimator holds the bytes of its run's files, and can be copied, pickled and saved. Nothing is
+    written unless it is saved.
+
+    Args:
+        task: classification or multi_label. None goes by the labels; a value refuses labels of the other.
+        init_from: a pretrained encoder to start from, or the directory of an earlier `save`; see
+            `model.init_from`. None takes minilm, if it is on this machine and the texts read as English.
+        max_minutes: the most minutes that training takes. A second fit then gives slightly different weights.
+        epochs: the number of passes over the texts. None goes by the amount of text.
+        lr: the peak learning rate. None goes by the model.
+        max_length: the largest number of tokens that are read of a text.
+        class_weight: None; balanced, so that every class weighs the same; or, for one label a text, a mapping
+            of classes to weights, which are multiplied with those of the texts.
+        floor: whether a linear model on n-grams is fitted, too.
+        ensemble: whether encoder and floor predict together, where there are 2,000 texts or more.
+        validation_fraction: the share of the texts that chooses the best weights and does not train them.
+            None takes 0.1.
+        device: cpu or cuda. None takes cuda if there is a CUDA device.
+        random_state: a whole number repeats a fit bit for bit on one machine. None draws a seed from numpy's
+            global generator; a RandomState or a Generator is drawn from.
+        verbose: 0 prints nothing; what is doubtful about the texts is then a `CustomBertWarning`. 1 prints
+            the progress, and 2 every choice with its reason.
+        settings: further settings by dotted name, such as `{"optim.r_drop": 1.0}`; docs/configuration.md has
+            them all.
+
+    Attributes:
+        classes_: (C,) the classes in the order of the columns of `predict_proba`, as scikit-learn sorts them.
+    """
+
+    classes_: np.ndarray
+
+    def __init__(
+        self,
+        *,
+        task: Literal["classification", "multi_label"] | None = None,
+        init_from: str | Path | None = None,
+        max_minutes: float | None = None,
+        epochs: int | None = None,
+        lr: float | None = None,
+        max_length: int | None = None,
+        class_weight: Literal["balanced"] | Mapping[Any, float] | None = None,
+        floor: bool = True,
+        ensemble: bool = True,
+        validation_fraction: float | None = None,
+        device: Literal["cpu", "cuda"] | None = None,
+        random_state: int | np.random.RandomState | np.random.Generator | None = None,
+        verbose: int = 0,
+        settings: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.task = task
+        self.init_from = init_from
+        self.max_minutes = max_minutes
+        self.epochs = epochs
+        self.lr = lr
+        self.max_length = max_length
+        self.class_weight = class_weight
+        self.floor = floor
+        self.ensemble = ensemble
+        self.validation_fraction = validation_fraction
+        self.device = device
+        self.random_state = random_state
+        self.verbose = verbose
+        self.settings = settings
+
+    def fit(self, X: Any, y: Any, sample_weight: Iterable[float] | None = None) -> TextClassifier:
+        """Trains a model, and returns the estimator itself. An earlier fit is forgotten.
+
+        Args:
+            X: N texts: a list, an array, the column of a table, or a table of one column.
+            y: the labels of each text: one, a set of them, or a row of zeros and ones.
+            sample_weight: (N,) how much each text counts, from 0 on. A text with the weight 2 counts as two
+                of its kind, one with 0 is left out.
+
+        Raises:
+            TypeError, ValueError: for texts, labels, weights or parameters that cannot be used, in one line
+                that says where.
+            RunError: if the encoder of `init_from` is not there or is damaged.
+            KeyboardInterrupt: after Ctrl-C; nothing is left behind.
+        """
+        texts, given = self._texts(X), read_labels(y)
+        counts_agree(len(texts), len(given))
+        weights_N = self._weights(y, given, sample_weight)
+        if weights_N is not None:
+            kept = np.flatnonzero(weights_N)
+            texts, given, weights_N = [texts[i] for i in kept.tolist()], given.some(kept), weights_N[kept]
+        labels = given.labels
+        if len(labels.classes) < 2 and not labels.are_sets:
+            only = labels.names[0]
+            raise ValueError(f"labels: there is one class, {only!r}, and at least two are needed")
+        try:
+            config = config_of(
+                self.get_params(deep=False), "multi_label" if labels.are_sets else "classification"
+            )
+        except ConfigError as error:
+            raise ValueError(str(error)) from None
+        stored = fitted_run(config, texts, labels.lines(given), weights_N, self.verbose)
+        self._keep(stored, labels)
+        return self
+
+    def _texts(self, X: Any) -> list[str]:
+        """Returns the texts that a caller gives, for fit and for predictions."""
+        return texts_of(X)
+
+    def _weights(self, y: Any, given: Given, sample_weight: Iterable[float] | None) -> np.ndarray | None:
+        """Returns the weights of texts, those of their classes multiplied in; None if all count the same."""
+        weights_N = None if sample_weight is None else checked_weights(sample_weight, len(given))
+        if not isinstance(self.class_weight, Mapping):
+            return weights_N
+        if given.labels.are_sets:
+            raise ValueError(
+                "class_weight: a mapping is for one label a text; take 'balanced', or sample_weight"
+            )
+        of_classes_N = _weights_of_classes(self.class_weight, given)
+        return checked_weights(of_classes_N if weights_N is None else weights_N * of_classes_N, len(given))
+
+    def _keep(self, stored: StoredRun, labels: Labels) -> None:
+        self._run, self._labels, self.classes_ = stored, labels, labels.classes
+
+    def predict(self, X: Any) -> Any:
+        """Returns the labels of texts, in the form and the type of the labels that `fit` was given.
+
+        For one label a text that is an (N,) array with the most probable class. For several it is a list of
+        sets, or an (N, C) matrix of zeros and ones, with the labels whose probabilities reach their
+        thresholds.
+
+        Raises:
+            TypeError: if a text is no string.
+            NotFittedError: before `fit`.
+        """
+        model, places_K = self._model()
+        texts = self._texts(X)
+        if self._labels.are_sets:
+            index_of = {name: i for i, name in enumerate(self._labels.names)}
+            found = (cast(LabelsPrediction, one).labels for one in model.stream(texts))
+            rows: Any = [sorted(map(index_of.__getitem__, names)) for names in found]
+        else:
+            rows = places_K[model.predict_proba(texts).argmax(axis=1)][:, None].tolist()
+        return self._labels.answers(rows, len(texts))
+
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """Returns (N, C) fp32 probabilities, with the columns in the order of `classes_`.
+
+        For one label a text they add up to 1. For several each is the probability that a text has the label.
+
+        Raises:
+            TypeError: if a text is no string.
+            NotFittedError: before `fit`.
+        """
+        model, places_K = self._model()
+        found_NK = model.predict_proba(self._texts(X))
+        probabilities_NC = np.zeros((len(found_NK), len(self.classes_)), dtype=np.float32)
+        probabilities_NC[:, places_K] = found_NK
+        return probabilities_NC
+
+    def score(self, X: Any, y: Any, sample_weight: Iterable[float] | None = None) -> float:
+        """Returns the share of the texts whose labels are all predicted right, each counted by its weight.
+
+        Args:
+            X: N texts.
+            y: their labels, in the form that `fit` was given.
+            sample_weight: (N,) how much each text counts; None for the same.
+
+        Raises:
+            TypeError, ValueError: for texts, labels or weights that cannot be used.
+            NotFittedError: before `fit`.
+        """
+        predicted, given = read_labels(self.predict(X)), read_labels(y)
+        counts_agree(len(predicted), len(given))
+        weights_N = None if sample_weight is None else checked_weights(sample_weight, len(given))
+        if predicted.width != given.width:
+            raise ValueError(f"labels: expected the form that fit was given: {self._labels.form}")
+        right_N = [mine == theirs for mine, theirs in zip(predicted.values(), given.values(), strict=True)]
+        return float(np.average(right_N, weights=weights_N))
+
+    def _model(self) -> tuple[Classifier, np.ndarray]:
+        """Returns the model, and which class each of its outputs stands for."""
+        self._check_is_fitted()
+        model = self._run.classifier(self.device)
+        return model, self._labels.places(model.labels)
+
+    def _check_is_fitted(self) -> None:
+        if not self.__sklearn_is_fitted__():
+            raise NotFittedError(
+                "this TextClassifier is not fitted yet; call fit, or take TextClassifier.load"
+            )
+
+    def save(self, directory: str | Path) -> None:
+        """Writes a run directory, which all commands accept and `init_from` can start from.
+
+        Args:
+            directory: a directory that does not exist yet, or is empty.
+
+        Raises:
+            WriteError: if there is something already, or the system refuses.
+            NotFittedError: before `fit`.
+        """
+        self._check_is_fitted()
+        path = Path(directory)
+        if path.exists() and not (path.is_dir() and not any(path.iterdir())):
+            raise WriteError(f"{path}: exists already and is not overwritten; choose another directory")
+        described_now = described(self.get_params(deep=False), self._labels)
+        self._run.with_json(ESTIMATOR, described_now).write(path)
+
+    @classmethod
+    def load(cls, directory: str | Path) -> TextClassifier:
+        """Returns a fitted estimator from a run directory: one of `save`, or one of a run with labels that
+        the command line or `train_model` trained.
+
+        Labels and parameters are those that were saved. A run that is no estimator's has strings as labels,
+        and the parameters are at their defaults.
+
+        Raises:
+            RunError: if the directory is missing, incomplete or damaged, or holds no classifier.
+        """
+        model = Classifier.load(directory)
+        stored = StoredRun.read(Path(directory))
+        stored.loaded = (None, model)
+        try:
+            parameters, labels = read_description(stored)
+        except RunError as error:
+            raise RunError(f"{directory}: {error}") from error
+        if not set(model.labels) <= set(labels.names):
+            raise RunError(f"{directory}: damaged: estimator.json lacks labels of the model")
+        known = cls().get_params(deep=False).keys()
+        estimator = cls(**{name: value for name, value in parameters.items() if name in known})
+        estimator._keep(stored, labels)
+        return estimator
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "_run")
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.string = tags.input_tags.one_d_array = True
+        tags.input_tags.two_d_array = False
+        tags.classifier_tags.multi_label = True
+        tags.non_deterministic = self.max_minutes is not None  # the number of steps is by the clock
+        return tags
+
+
+def _weights_of_classes(class_weight: Mapping[Any, float], given: Given) -> np.ndarray:
+    """Returns (N,) the weight of each text's class; 1 for a class that the mapping lacks.
+
+    Raises:
+        ValueError: if the mapping has a class that no text has.
+    """
+    classes = given.labels.classes.tolist()
+    for label in class_weight:
+        if label not in classes:
+            raise ValueError(f"class_weight: {shown(label)} is not one of the labels")
+    weights_C = checked_weights([class_weight.get(label, 1.0) for label in classes], len(classes))
+    return np.asarray(weights_C[[row[0] for row in given.rows]])
