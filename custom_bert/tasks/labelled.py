@@ -118,7 +118,7 @@ class LabelledTask(Task):
     @classmethod
     def aside(cls, config: TrainConfig) -> Aside:
         """Returns which training lines are set aside to choose values on, such as thresholds."""
-        if cls.combines and config.floor and config.ensemble:
+        if cls.combines and config.floor and config.ensemble is not False:
             return Aside(choices.ensemble_share, "how much encoder and floor count", ENSEMBLE_LINES)
         return NOTHING_ASIDE
 
