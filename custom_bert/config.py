@@ -54,6 +54,11 @@ class DataConfig:
     `data.val_fraction` of the training lines is set aside instead."""
     val_labels: str = "data/val_labels.txt"
     """File of validation labels. Line i belongs to line i of the validation texts."""
+    test_texts: str = "data/test_dataset.txt"
+    """File of test texts. They decide nothing: the finished model is measured on them once. There need be
+    none."""
+    test_labels: str = "data/test_labels.txt"
+    """File of test labels. Line i belongs to line i of the test texts."""
     val_fraction: float | None = None
     """Share of the data that is set aside to measure the model and does not train it. Where there are no
     validation files, it is a share of the training lines, drawn by `seed` so that every label keeps its

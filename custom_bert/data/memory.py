@@ -1,4 +1,4 @@
-"""Labelled texts in memory, in the place of the four files: for notebooks, folds and searches."""
+"""Labelled texts in memory, in the place of the data files: for notebooks, folds and searches."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ def in_memory(
     *,
     val_texts: Iterable[str] | None = None,
     val_labels: Iterable[str] | None = None,
+    test_texts: Iterable[str] | None = None,
+    test_labels: Iterable[str] | None = None,
 ) -> LabelledLines:
     """Texts and labels for `train_model(config, source=...)`.
 
@@ -23,18 +25,27 @@ def in_memory(
         labels: one for each text, as it would be written into a label file: several labels of a text are one
             string with the separator between them.
         val_texts, val_labels: that measure. Without them a share of the training texts is set aside.
+        test_texts, test_labels: that decide nothing. The finished model is measured on them once.
 
     Raises:
         TypeError: if something is no string; names the first.
-        ValueError: if there are validation texts without labels, or the other way round.
+        ValueError: if there are validation or test texts without labels, or the other way round.
     """
-    if (val_texts is None) != (val_labels is None):
-        raise ValueError("val_texts and val_labels belong together: give both, or neither")
-    val = None
-    if val_texts is not None and val_labels is not None:
-        val = _listed("val_texts", val_texts, "text"), _listed("val_labels", val_labels, "label")
+    val = _optional("val", val_texts, val_labels)
+    test = _optional("test", test_texts, test_labels)
     train = _listed("texts", texts, "text"), _listed("labels", labels, "label")
-    return LabelledLines(train, val, "val_texts and val_labels")
+    return LabelledLines(train, val, "val_texts and val_labels", test)
+
+
+def _optional(
+    split: str, texts: Iterable[str] | None, labels: Iterable[str] | None
+) -> tuple[ListedLines, ListedLines] | None:
+    """Returns the texts and labels of a split that there need not be."""
+    if texts is not None and labels is not None:
+        return _listed(f"{split}_texts", texts, "text"), _listed(f"{split}_labels", labels, "label")
+    if texts is not None or labels is not None:
+        raise ValueError(f"{split}_texts and {split}_labels belong together: give both, or neither")
+    return None
 
 
 def _listed(name: str, items: Iterable[str], what: str) -> ListedLines:

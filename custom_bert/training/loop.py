@@ -44,6 +44,7 @@ from custom_bert.training.ranks import Ranks
 from custom_bert.training.run import RunDirectory, claim, default_directory, hold, sibling
 from custom_bert.training.session import session
 from custom_bert.training.state import State
+from custom_bert.training.final_test import changes_told
 
 
 def train_model(
@@ -106,10 +107,12 @@ def _train(
         if record is not None and record.get("status") == "finished":
             if group.leads:
                 checkpoint.discard(directory)  # in case the run was interrupted while it removed them
-            return as_finished(directory, record, reporter)
+            return as_finished(directory, record, material, reporter)
         if record is not None:
             keep_as_begun(draft, record, reporter.warn)
             check_labels(material.source, record)
+            if told := changes_told(record, material, directory):
+                reporter.say(told)
         return _train_in(directory, draft.final(), wanted, material, group, reporter, record)
 
 

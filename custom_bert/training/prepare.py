@@ -174,6 +174,7 @@ def _material(
         tokenised.train,
         tokenised.val,
         tokenised.choosing,
+        tokenised.test,
         tokenised.truncation,
         pretrained,
         (),
