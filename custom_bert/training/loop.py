@@ -23,6 +23,7 @@ from custom_bert.errors import ConfigError, RunError
 from custom_bert.training import checkpoint, introduction, ranks, start
 from custom_bert.training.build import build
 from custom_bert.training.caller import caller_state_kept
+from custom_bert.training.final_test import changes_told
 from custom_bert.training.fit import fit_all
 from custom_bert.training.floor import fit_floor
 from custom_bert.training.head_start import start_head
@@ -44,7 +45,6 @@ from custom_bert.training.ranks import Ranks
 from custom_bert.training.run import RunDirectory, claim, default_directory, hold, sibling
 from custom_bert.training.session import session
 from custom_bert.training.state import State
-from custom_bert.training.final_test import changes_told
 
 
 def train_model(

@@ -219,7 +219,8 @@ def test_texts_that_change_while_the_encoder_learns_cost_the_test_only(
     [
         (
             {"test_dataset.txt": lines(["fine"]), "test_labels.txt": lines(["goood"])},
-            "DIR/test_labels.txt:1: label 'goood' never occurs in DIR/train_labels.txt (did you mean 'good'?)",
+            "DIR/test_labels.txt:1: label 'goood' never occurs in DIR/train_labels.txt "
+            "(did you mean 'good'?)",
         ),
         (
             {"test_dataset.txt": lines(["fine", "dull"]), "test_labels.txt": lines(["good"])},
