@@ -9,6 +9,9 @@ if TYPE_CHECKING:
     from custom_bert.data.memory import in_memory as in_memory
     from custom_bert.inference.classifier import Classifier as Classifier
     from custom_bert.inference.embeddings import Embedder as Embedder
+    from custom_bert.inference.explanation import Explanation as Explanation
+    from custom_bert.inference.explanation import LabelExplanation as LabelExplanation
+    from custom_bert.inference.explanation import WordEffect as WordEffect
     from custom_bert.label_metrics import LabelScores as LabelScores
     from custom_bert.metrics import ClassScores as ClassScores
     from custom_bert.metrics import Scores as Scores
@@ -23,6 +26,8 @@ __all__ = [
     "ClassScores",
     "Classifier",
     "Embedder",
+    "Explanation",
+    "LabelExplanation",
     "LabelScores",
     "LabelsPrediction",
     "Prediction",
@@ -30,6 +35,7 @@ __all__ = [
     "Scores",
     "TrainConfig",
     "TrainResult",
+    "WordEffect",
     "__version__",
     "in_memory",
     "train_model",
@@ -39,6 +45,8 @@ _HOME = {
     "ClassScores": "custom_bert.metrics",
     "Classifier": "custom_bert.inference.classifier",
     "Embedder": "custom_bert.inference.embeddings",
+    "Explanation": "custom_bert.inference.explanation",
+    "LabelExplanation": "custom_bert.inference.explanation",
     "LabelScores": "custom_bert.label_metrics",
     "LabelsPrediction": "custom_bert.tasks.multi_label",
     "Prediction": "custom_bert.tasks.classification",
@@ -46,6 +54,7 @@ _HOME = {
     "Scores": "custom_bert.metrics",
     "TrainConfig": "custom_bert.config",
     "TrainResult": "custom_bert.training.outcome",
+    "WordEffect": "custom_bert.inference.explanation",
     "in_memory": "custom_bert.data.memory",
     "train_model": "custom_bert.training.loop",
 }

@@ -335,6 +335,22 @@ class Task(ABC):
         values, and `Classifier.predict_proba` hands them out under this name.
         """
 
+    def log_probabilities(self, outputs_NK: np.ndarray) -> np.ndarray:
+        """Returns (N, K): the natural logarithms of the classes' probabilities, for a task with classes.
+
+        They are computed in fp64, so that they tell probabilities apart that round to 1 in fp32.
+        """
+        raise AssertionError(f"{self.name} has no classes")
+
+    def given(self, probabilities_K: np.ndarray, model: nn.Module) -> list[int]:
+        """Returns the indices of the classes that a text is predicted to have, for a task with classes.
+
+        Args:
+            probabilities_K: a row of what `probabilities` returned.
+            model: the model, whose buffers hold what `choose` has chosen.
+        """
+        raise AssertionError(f"{self.name} has no classes")
+
     @abstractmethod
     def predictions(
         self, probabilities_NK: np.ndarray, model: nn.Module, *, every: bool

@@ -23,7 +23,7 @@ from custom_bert.errors import ConfigError, RunError
 from custom_bert.training import checkpoint, introduction, ranks, start
 from custom_bert.training.build import build
 from custom_bert.training.caller import caller_state_kept
-from custom_bert.training.final_test import changes_told
+from custom_bert.training.final_evaluation import changes_told
 from custom_bert.training.fit import fit_all
 from custom_bert.training.floor import fit_floor
 from custom_bert.training.head_start import start_head

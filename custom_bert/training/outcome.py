@@ -20,7 +20,7 @@ from custom_bert.tasks.parts import Measured
 from custom_bert.training import checkpoint
 from custom_bert.training.ensemble import LastEvaluation, evaluate_finally
 from custom_bert.training.evaluation import choose, evaluation_batches, in_words, measure
-from custom_bert.training.final_test import changes_told, evaluate_on_test
+from custom_bert.training.final_evaluation import changes_told, evaluate_on_test
 from custom_bert.training.log import Reporter, duration
 from custom_bert.training.plan import Material, RunPlan
 from custom_bert.training.ranks import Ranks, put_all

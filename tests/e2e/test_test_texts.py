@@ -18,7 +18,7 @@ from custom_bert import Classifier, Reporter, in_memory, train_model
 from custom_bert.cli import main
 from custom_bert.errors import DataError
 from custom_bert.inference.evaluate_run import evaluate_run
-from custom_bert.training import final_test, outcome
+from custom_bert.training import final_evaluation, outcome
 
 QUIET = Reporter(silent=True)
 FAST: dict[str, Any] = {"optim.epochs": 1, "floor": True}
@@ -111,7 +111,7 @@ def test_it_is_measured_once_and_not_before_training_has_ended(
 ) -> None:
     data = write_test(write_data(tmp_path / "data"))
     seen: list[str] = []
-    real, real_measure = outcome.evaluate_now, final_test.measure
+    real, real_measure = outcome.evaluate_now, final_evaluation.measure
 
     def evaluated(*positional: Any, **named: Any) -> Any:
         seen.append("validation")
@@ -122,7 +122,7 @@ def test_it_is_measured_once_and_not_before_training_has_ended(
         return real_measure(*positional, **named)
 
     monkeypatch.setattr("custom_bert.training.fit.evaluate_now", evaluated)
-    monkeypatch.setattr(final_test, "measure", measured)
+    monkeypatch.setattr(final_evaluation, "measure", measured)
     train_model(with_test(data, tmp_path / "run", **FAST), reporter=QUIET)
     assert seen.count("test") == 1 and seen[-1] == "test" and "validation" in seen
 
