@@ -10,6 +10,9 @@ if TYPE_CHECKING:
     from custom_bert.estimator.text_classifier import TextClassifier as TextClassifier
     from custom_bert.inference.classifier import Classifier as Classifier
     from custom_bert.inference.embeddings import Embedder as Embedder
+    from custom_bert.inference.explanation import Explanation as Explanation
+    from custom_bert.inference.explanation import LabelExplanation as LabelExplanation
+    from custom_bert.inference.explanation import WordEffect as WordEffect
     from custom_bert.label_metrics import LabelScores as LabelScores
     from custom_bert.metrics import ClassScores as ClassScores
     from custom_bert.metrics import Scores as Scores
@@ -24,6 +27,8 @@ __all__ = [
     "ClassScores",
     "Classifier",
     "Embedder",
+    "Explanation",
+    "LabelExplanation",
     "LabelScores",
     "LabelsPrediction",
     "Prediction",
@@ -32,6 +37,7 @@ __all__ = [
     "TextClassifier",
     "TrainConfig",
     "TrainResult",
+    "WordEffect",
     "__version__",
     "in_memory",
     "train_model",
@@ -41,6 +47,8 @@ _HOME = {
     "ClassScores": "custom_bert.metrics",
     "Classifier": "custom_bert.inference.classifier",
     "Embedder": "custom_bert.inference.embeddings",
+    "Explanation": "custom_bert.inference.explanation",
+    "LabelExplanation": "custom_bert.inference.explanation",
     "LabelScores": "custom_bert.label_metrics",
     "LabelsPrediction": "custom_bert.tasks.multi_label",
     "Prediction": "custom_bert.tasks.classification",
@@ -49,6 +57,7 @@ _HOME = {
     "TextClassifier": "custom_bert.estimator.text_classifier",
     "TrainConfig": "custom_bert.config",
     "TrainResult": "custom_bert.training.outcome",
+    "WordEffect": "custom_bert.inference.explanation",
     "in_memory": "custom_bert.data.memory",
     "train_model": "custom_bert.training.loop",
 }

@@ -55,6 +55,11 @@ class DataConfig:
     `data.val_fraction` of the training lines is set aside instead."""
     val_labels: str = "data/val_labels.txt"
     """File of validation labels. Line i belongs to line i of the validation texts."""
+    test_texts: str = "data/test_dataset.txt"
+    """File of test texts. They decide nothing: the finished model is measured on them once. There need be
+    none."""
+    test_labels: str = "data/test_labels.txt"
+    """File of test labels. Line i belongs to line i of the test texts."""
     val_fraction: float | None = None
     """Share of the data that is set aside to measure the model and does not train it. Where there are no
     validation files, it is a share of the training lines, drawn by `seed` so that every label keeps its
@@ -316,11 +321,11 @@ class TrainConfig:
     """Whether a linear model on n-grams is fitted first. It is ready within seconds, and predicts until the
     encoder is trained; afterwards both may predict together (`ensemble`). Its scores are the floor that the
     encoder has to beat. masked_lm has none."""
-    ensemble: bool = True
+    ensemble: bool | None = None
     """Whether encoder and floor predict together, by a weighted sum of their scores. Its two factors are
-    fitted
-    on training lines that are set aside for it: a twentieth, about 400 at most. With fewer than 2,000
-    training lines, without a floor, and in other tasks than classification the encoder predicts alone."""
+    fitted on training lines that are set aside for it: a twentieth, about 400 at most. None takes True where
+    that is possible: for classification, with a floor and at least 2,000 training lines. True is refused
+    where it is not possible."""
     data: DataConfig = field(default_factory=DataConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
     batch: BatchConfig = field(default_factory=BatchConfig)

@@ -64,6 +64,8 @@ PATHS = (
     "data.train_labels",
     "data.val_texts",
     "data.val_labels",
+    "data.test_texts",
+    "data.test_labels",
     "data.tokenizer",
     "data.cache_dir",
     "model.init_from",

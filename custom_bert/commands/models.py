@@ -22,9 +22,10 @@ class Evaluate(Command):
     """The run directory that train wrote."""
     data: DataDirectory
     """Folder with the data files."""
-    split: Literal["val", "train"] = "val"
+    split: Literal["val", "train", "test"] = "val"
     """Rows to measure on. val takes val_dataset.txt and val_labels.txt or, if there are none, the rows that
-    the run had set aside. train takes the rows that trained the model."""
+    the run had set aside. train takes the rows that trained the model. test takes test_dataset.txt and
+    test_labels.txt."""
     json: bool = False
     """Print one JSON object instead of tables."""
     device: Device | None = None

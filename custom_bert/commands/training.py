@@ -56,8 +56,8 @@ class Train(_Training):
     """Train a text classifier on texts and their labels."""
 
     directory: Annotated[str | None, Mark(word="DATA", positional=True, path=True)] = None
-    """Folder with train_dataset.txt, train_labels.txt, val_dataset.txt and val_labels.txt. Without it, the
-    data settings say where the files are."""
+    """Folder with train_dataset.txt, train_labels.txt and, if there are any, val_dataset.txt, val_labels.txt,
+    test_dataset.txt and test_labels.txt. Without it, the data settings say where the files are."""
 
     def run(self) -> None:
         from custom_bert.data.reading import in_directory

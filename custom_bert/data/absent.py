@@ -12,8 +12,10 @@ from pathlib import Path
 
 from custom_bert.errors import did_you_mean, shown
 
-DATA_FILES = ("train_dataset.txt", "train_labels.txt", "val_dataset.txt", "val_labels.txt")
-"""The names of the files in a folder of data. The two validation files may be missing."""
+DATA_FILES = tuple(
+    f"{split}_{kind}.txt" for split in ("train", "val", "test") for kind in ("dataset", "labels")
+)
+"""The names of the files in a folder of data. Those for validation and for the test may be missing."""
 
 TABLES = (".csv", ".tsv", ".jsonl", ".json", ".ndjson", ".parquet", ".xlsx", ".xls", ".arrow", ".feather")
 """Endings of files that hold texts and labels side by side."""

@@ -1,4 +1,4 @@
-"""A checked data set: two splits of labelled lines, and what is known about them.
+"""A checked data set: two or three splits of labelled lines, and what is known about them.
 
 The texts are not kept in memory. They are streamed again when they are tokenised. `data.reading` makes data
 sets from files.
@@ -103,6 +103,7 @@ class Dataset:
         choosing: training lines that are set aside so that values can be chosen on them, such as thresholds
             or the factors of an ensemble; None where there is nothing to choose.
         warnings: what a user should know of the data, one line each.
+        test: the lines that the finished model is measured on, once; None if there are none.
     """
 
     labels: tuple[str, ...]
@@ -110,6 +111,7 @@ class Dataset:
     val: Split
     choosing: Split | None = None
     warnings: tuple[str, ...] = field(default=())
+    test: Split | None = None
 
     def with_warnings(self, *warnings: str) -> Dataset:
         """Returns the same data set with more warnings."""
@@ -121,9 +123,11 @@ class Dataset:
         return self.val.file is self.train.file
 
     @property
-    def files(self) -> tuple[LabelledFile, ...]:
-        """The training file, and the validation file if it is another one."""
-        return (self.train.file,) if self.was_divided else (self.train.file, self.val.file)
+    def files(self) -> dict[str, LabelledFile]:
+        """The files by the names of their splits: the training file, the validation file if it is another
+        one, and the test file if there is one."""
+        val = {} if self.was_divided else {"val": self.val.file}
+        return {"train": self.train.file, **val, **({} if self.test is None else {"test": self.test.file})}
 
     def label_counts(self) -> dict[str, int]:
         """Returns the number of training examples of each label, in the order of the labels."""
@@ -131,7 +135,10 @@ class Dataset:
         return dict(zip(self.labels, counts, strict=True))
 
     def hashes(self) -> dict[str, str]:
-        """Returns the hashes by which a run recognises its data when it continues."""
+        """Returns the hashes by which a run recognises its data when it continues.
+
+        Those of the test files are not among them, since these decide nothing about the run.
+        """
         weights_N = self.train.file.targets.weights_N
         weights = {} if weights_N is None else {"weights": hashlib.sha256(weights_N.tobytes()).hexdigest()}
         return {
@@ -145,14 +152,19 @@ class Dataset:
     def description(self) -> dict[str, Any]:
         """Returns sizes, hashes and label counts, for run.json."""
         choosing = {} if self.choosing is None else {"choosing_examples": len(self.choosing)}
+        test: dict[str, Any] = {}
+        if self.test is not None:
+            of_file = {"texts": self.test.file.texts_sha256, "labels": self.test.file.labels_sha256}
+            test = {"test_examples": len(self.test), "test_hashes": of_file}
         return {
             "train_examples": len(self.train),
             "val_examples": len(self.val),
             **choosing,
+            **test,
             "val_set_aside_from_train": self.was_divided,
             "files": {
                 path: sha
-                for file in (self.train.file, self.val.file)
+                for file in self.files.values()
                 for path, sha in (
                     (file.texts_path, file.texts_sha256),
                     (file.labels_path, file.labels_sha256),

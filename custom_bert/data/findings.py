@@ -84,13 +84,15 @@ def warn_conflicts(file: LabelledFile, warnings: list[str]) -> None:
         )
 
 
-def warn_leaks(train: LabelledFile, val: LabelledFile, warnings: list[str]) -> None:
-    """Warns about validation texts that are among the training texts."""
-    lines = leaks(train, val)[:, 0]
+def warn_leaks(
+    train: LabelledFile, other: LabelledFile, warnings: list[str], split: str = "validation"
+) -> None:
+    """Warns about validation or test texts that are among the training texts."""
+    lines = leaks(train, other)[:, 0]
     if len(lines):
         warnings.append(
-            f"{val.texts_path}: {counted(len(lines), 'text')} also in {train.texts_path}"
-            f"{at_lines(lines)}; the validation scores are too high because of these texts"
+            f"{other.texts_path}: {counted(len(lines), 'text')} also in {train.texts_path}"
+            f"{at_lines(lines)}; the {split} scores are too high because of these texts"
         )
 
 
@@ -105,6 +107,9 @@ def describe(dataset: Dataset) -> list[str]:
         lines.append(f"no validation files: {len(dataset.val):,} lines would be set aside from these")
     else:
         lines.append(f"{val.texts_path}: {len(val):,} lines, {val.characters:,} characters")
+    if dataset.test is not None:
+        test = dataset.test.file
+        lines.append(f"{test.texts_path}: {len(test):,} lines, {test.characters:,} characters")
     largest = sorted(dataset.label_counts().items(), key=lambda item: (-item[1], item[0]))
     shown = ", ".join(f"{shown_label(label)} {count:,}" for label, count in largest[:10])
     lines.append(f"training examples by label: {shown}{', ...' if len(largest) > 10 else ''}")
@@ -121,22 +126,24 @@ def as_json(dataset: Dataset) -> dict[str, Any]:
 
     `divided` says whether validation lines are set aside from the training lines.
     """
-    files: dict[str, Any] = {}
-    for split, file in (("train", dataset.train.file), ("val", dataset.val.file)):
-        if split == "train" or not dataset.was_divided:
-            files[split] = {
-                "texts": file.texts_path,
-                "labels": file.labels_path,
-                "lines": len(file),
-                "characters": file.characters,
-                "empty_texts": file.empty_lines,
-                "duplicates": duplicates(file).tolist(),
-                "conflicts": conflicts(file).tolist(),
-            }
+    train, test = dataset.train.file, dataset.test
+    files = {
+        split: {
+            "texts": file.texts_path,
+            "labels": file.labels_path,
+            "lines": len(file),
+            "characters": file.characters,
+            "empty_texts": file.empty_lines,
+            "duplicates": duplicates(file).tolist(),
+            "conflicts": conflicts(file).tolist(),
+        }
+        for split, file in dataset.files.items()
+    }
     return {
         "files": files,
         "divided": dataset.was_divided,
         "labels": dataset.label_counts(),
-        "leaks": [] if dataset.was_divided else leaks(dataset.train.file, dataset.val.file).tolist(),
+        "leaks": [] if dataset.was_divided else leaks(train, dataset.val.file).tolist(),
+        **({} if test is None else {"test_leaks": leaks(train, test.file).tolist()}),
         "warnings": list(dataset.warnings),
     }

@@ -61,10 +61,10 @@ class LabelledTexts:
             DataError: if a file has changed since it was checked.
         """
         data = self.dataset
-        stores = {id(file): _store(file, how) for file in data.files}
+        stores = {id(file): _store(file, how) for file in data.files.values()}
         # two splits of one file share its store
         window = how.max_length if how.long_texts == "windows" else None
-        train, val, choosing = (
+        train, val, choosing, test = (
             None
             if split is None
             else BatchBuilder(
@@ -75,22 +75,20 @@ class LabelledTexts:
                 how.pin_memory,
                 window,
             )
-            for split in (data.train, data.val, data.choosing)
+            for split in (data.train, data.val, data.choosing, data.test)
         )
         assert train is not None and val is not None
-        truncation = {
-            name: stores[id(file)].info for name, file in zip(("train", "val"), data.files, strict=False)
-        }
-        return Tokenised(train, val, choosing, truncation, tuple(self._warnings(truncation, how)))
+        truncation = {name: stores[id(file)].info for name, file in data.files.items()}
+        return Tokenised(train, val, choosing, truncation, tuple(self._warnings(truncation, how)), test)
 
     def _warnings(self, truncation: dict[str, StoreInfo], how: Tokenising) -> list[str]:
         """Returns warnings about texts that were cut, unknown characters, and classes of very unequal
         size."""
         warnings = []
         kept = KEPT[how.long_texts].format(max_length=how.max_length)
-        ways_out = (how.ways_out.training, how.ways_out.other)
-        for file, info, way_out in zip(self.dataset.files, truncation.values(), ways_out, strict=False):
-            path = file.texts_path
+        for name, file in self.dataset.files.items():
+            path, info = file.texts_path, truncation[name]
+            way_out = how.ways_out.training if name == "train" else how.ways_out.other
             if info.truncated:
                 share = info.lost_tokens / (info.tokens + info.lost_tokens)
                 warnings.append(
@@ -110,8 +108,9 @@ class LabelledTexts:
     def sizes(self, train: BatchBuilder, val: BatchBuilder) -> str:
         """Returns the numbers of texts and labels, in a few words."""
         set_aside = " (set aside from the training lines)" if self.dataset.was_divided else ""
+        test = "" if self.dataset.test is None else f", {len(self.dataset.test):,} test texts"
         return (
-            f"{len(train.rows_N):,} training and {len(val.rows_N):,} validation texts{set_aside}, "
+            f"{len(train.rows_N):,} training and {len(val.rows_N):,} validation texts{set_aside}{test}, "
             f"{len(self.labels):,} labels"
         )
 
@@ -127,6 +126,8 @@ class LabelledTexts:
             lines.append(f"{len(data.choosing):,} training lines are set aside to choose {self.chooses} on")
         if data.train.file.targets.weights_N is not None:
             lines.append("texts have weights: the best step is chosen by them; measures count each text once")
+        if data.test is not None:
+            lines.append(f"{len(data.test):,} test texts decide nothing; they are measured once, at the end")
         return [*lines, labels_by_id(data.labels)]
 
     def hashes(self) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Labelled texts in memory, in the place of the four files: for notebooks, folds and searches."""
+"""Labelled texts in memory, in the place of the data files: for notebooks, folds and searches."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ def in_memory(
     weights: Iterable[float] | None = None,
     val_texts: Iterable[str] | None = None,
     val_labels: Iterable[str] | None = None,
+    test_texts: Iterable[str] | None = None,
+    test_labels: Iterable[str] | None = None,
 ) -> LabelledLines:
     """Texts and labels for `train_model(config, source=...)`.
 
@@ -29,29 +31,24 @@ def in_memory(
         weights: how much each training text counts, from 0 on, up to a common factor. A text with the weight
             2 counts as two of its kind, one with 0 is left out. None lets all count the same.
         val_texts, val_labels: that measure. Without them a share of the training texts is set aside.
+        test_texts, test_labels: that decide nothing. The finished model is measured on them once.
 
     Raises:
         TypeError: if something is no string, or the weights are no numbers; names the first.
-        ValueError: if there are validation texts without labels, or the other way round; if a weight is
-            negative or not finite, all are 0, or there are not as many as texts.
+        ValueError: if there are validation or test texts without labels, or the other way round; if a weight
+            is negative or not finite, all are 0, or there are not as many as texts.
     """
-    if (val_texts is None) != (val_labels is None):
-        raise ValueError("val_texts and val_labels belong together: give both, or neither")
-    val = None
-    if val_texts is not None and val_labels is not None:
-        val = _listed("val_texts", val_texts, "text"), _listed("val_labels", val_labels, "label")
-    names = "val_texts and val_labels"
-    if weights is None:
-        return LabelledLines(
-            (_listed("texts", texts, "text"), _listed("labels", labels, "label")), val, names
-        )
-    rows = list(strings(texts, "text")), list(strings(labels, "label"))
-    weights_N = checked_weights(weights, len(rows[0]))
-    if len(rows[1]) == len(weights_N):  # otherwise reading says which of them lacks its partner
-        kept = np.flatnonzero(weights_N).tolist()
-        rows, weights_N = ([rows[0][i] for i in kept], [rows[1][i] for i in kept]), weights_N[kept]
+    val = _optional("val", val_texts, val_labels)
+    test = _optional("test", test_texts, test_labels)
+    rows, kept_N = (list(strings(texts, "text")), list(strings(labels, "label"))), None
+    if weights is not None:
+        weights_N = checked_weights(weights, len(rows[0]))
+        if len(rows[1]) == len(weights_N):  # otherwise reading says which of them lacks its partner
+            kept = np.flatnonzero(weights_N).tolist()
+            rows, weights_N = ([rows[0][i] for i in kept], [rows[1][i] for i in kept]), weights_N[kept]
+        kept_N = as_relative(weights_N)
     train = ListedLines("texts", rows[0]), ListedLines("labels", rows[1])
-    return LabelledLines(train, val, names, as_relative(weights_N))
+    return LabelledLines(train, val, "val_texts and val_labels", test, kept_N)
 
 
 def checked_weights(weights: Iterable[float], count: int) -> np.ndarray:
@@ -96,6 +93,17 @@ def as_relative(weights_N: np.ndarray) -> np.ndarray | None:
     if not len(weights_N) or (weights_N == weights_N[0]).all():
         return None
     return np.asarray(weights_N / weights_N.mean(), dtype=np.float32)
+
+
+def _optional(
+    split: str, texts: Iterable[str] | None, labels: Iterable[str] | None
+) -> tuple[ListedLines, ListedLines] | None:
+    """Returns the texts and labels of a split that there need not be."""
+    if texts is not None and labels is not None:
+        return _listed(f"{split}_texts", texts, "text"), _listed(f"{split}_labels", labels, "label")
+    if texts is not None or labels is not None:
+        raise ValueError(f"{split}_texts and {split}_labels belong together: give both, or neither")
+    return None
 
 
 def _listed(name: str, items: Iterable[str], what: str) -> ListedLines:

@@ -39,24 +39,26 @@ class LabelledLines:
         train: the texts and labels to train on.
         val: the texts and labels to measure with; None to set some of the training lines aside.
         val_names: how validation data can be given, for messages.
+        test: the texts and labels to measure the finished model with, once; None for none.
         weights_N: (N,) float32 how much each training line counts, above 0; None if all count the same.
     """
 
     train: tuple[Lines, Lines]
     val: tuple[Lines, Lines] | None
     val_names: str
+    test: tuple[Lines, Lines] | None = None
     weights_N: np.ndarray | None = None
 
 
 def in_directory(directory: str | Path) -> dict[str, str]:
-    """Returns the paths of the four default files in a directory, as changes to a configuration.
+    """Returns the paths of the six default files in a directory, as changes to a configuration.
 
     Raises:
         DataError: if the path is that of a file.
     """
     if os.path.exists(directory) and not os.path.isdir(directory):
         raise DataError(str(directory), not_a_folder_hint(str(directory)))
-    names = ("train_texts", "train_labels", "val_texts", "val_labels")
+    names = [f"{split}_{kind}" for split in ("train", "val", "test") for kind in ("texts", "labels")]
     defaults = DataConfig()
     return {f"data.{name}": str(Path(directory) / Path(str(getattr(defaults, name))).name) for name in names}
 
@@ -66,7 +68,7 @@ def data_files(data: DataConfig, *, set_aside: bool = False) -> LabelledLines:
 
     Args:
         data: the section of the configuration with the paths.
-        set_aside: whether to ignore validation files, and to set training lines aside instead.
+        set_aside: whether to ignore validation and test files, and to set training lines aside instead.
 
     Raises:
         DataError: if a file is missing or cannot be read.
@@ -75,10 +77,8 @@ def data_files(data: DataConfig, *, set_aside: bool = False) -> LabelledLines:
         if status_of(Path(path)) is None:
             raise DataError(path, f"no such file{missing_data_hint(Path(path), labels=labelled)}")
     train = LineReader(data.train_texts), LineReader(data.train_labels)
-    if set_aside or not _has_validation(data):
-        return LabelledLines(train, None, f"{data.val_texts} and {data.val_labels}")
-    val = LineReader(data.val_texts), LineReader(data.val_labels)
-    return LabelledLines(train, val, f"{data.val_texts} and {data.val_labels}")
+    val, test = (None if set_aside else _optional_pair(data, split) for split in OPTIONAL)
+    return LabelledLines(train, val, f"{data.val_texts} and {data.val_labels}", test)
 
 
 @dataclass(frozen=True)
@@ -135,6 +135,11 @@ def read_dataset(
         val = _read_pair(*files.val, reader, train.labels_path, warnings)
         warn_conflicts(val, warnings)
         warn_leaks(train, val, warnings)
+    test = None
+    if files.test is not None:
+        test = _read_pair(*files.test, reader, train.labels_path, warnings)
+        warn_conflicts(test, warnings)
+        warn_leaks(train, test, warnings, "test")
     was_divided, names = val is train, files.val_names
     train = _sorted(train, reader)
     val = train if was_divided else _sorted(val, reader)
@@ -152,7 +157,14 @@ def read_dataset(
             choosing_split = Split(train, chosen)
             rows = np.setdiff1d(rows, chosen, assume_unique=True)
     splits = Split(train, rows), Split(val, val_rows), choosing_split
-    return Dataset(reader.ordered(), *splits, tuple(warnings))
+    return Dataset(
+        reader.ordered(), *splits, tuple(warnings), None if test is None else _whole(_sorted(test, reader))
+    )
+
+
+def _whole(file: LabelledFile) -> Split:
+    """Returns all lines of a file."""
+    return Split(file, np.arange(len(file), dtype=np.int64))
 
 
 def _sorted(file: LabelledFile, reader: LabelReader) -> LabelledFile:
@@ -188,31 +200,34 @@ def _frequent(file: LabelledFile, rows: np.ndarray) -> np.ndarray:
     return frequent
 
 
-def _has_validation(data: DataConfig) -> bool:
-    """Returns whether there are validation files.
+OPTIONAL = {"val": ("validation", "to have lines set aside"), "test": ("test", "to go without a test")}
+"""The splits that may have no files: what they are called, and why one would leave the files out."""
+
+
+def _optional_pair(data: DataConfig, split: str) -> tuple[Lines, Lines] | None:
+    """Opens the files of a split that may have none.
 
     Raises:
         DataError: if there is only one of the two, or one that the user named is missing.
     """
-    paths = [Path(data.val_texts), Path(data.val_labels)]
+    names, (called, purpose) = (f"{split}_texts", f"{split}_labels"), OPTIONAL[split]
+    paths, defaults = ([Path(getattr(one, name)) for name in names] for one in (data, DataConfig()))
     there = [status_of(path) is not None or path.is_symlink() for path in paths]
     if any(there) and not all(there):
         missing, other = paths if there[1] else reversed(paths)
         raise DataError(
             str(missing),
-            f"no such file, but there is {other}; write both, or neither to have lines set aside",
+            f"no such file, but there is {other}; write both, or neither {purpose}",
         )
+    if all(there):
+        return LineReader(paths[0]), LineReader(paths[1])
     # the default names may be missing, in the working directory and beside the training texts; a name of the
     # user's own may not
-    defaults = DataConfig()
-    beside = {
-        str(Path(data.train_texts).parent / Path(name).name)
-        for name in (defaults.val_texts, defaults.val_labels)
-    }
-    for path in (data.val_texts, data.val_labels):
-        if not any(there) and str(Path(path)) not in {*beside, defaults.val_texts, defaults.val_labels}:
-            raise DataError(path, "no such file; leave the validation files out to have lines set aside")
-    return all(there)
+    beside = [Path(data.train_texts).parent / path.name for path in defaults]
+    for path in paths:
+        if path not in (*beside, *defaults):
+            raise DataError(str(path), f"no such file; leave the {called} files out {purpose}")
+    return None
 
 
 def _read_pair(

@@ -74,6 +74,7 @@ class Tokenised:
             there are none.
         truncation: the description of each split's token store, which says how many tokens were cut off.
         warnings: what a user should know of the tokenised texts, one line each.
+        test: builds batches of the test examples; None where there are none.
     """
 
     train: BatchBuilder
@@ -81,6 +82,7 @@ class Tokenised:
     choosing: BatchBuilder | None
     truncation: dict[str, StoreInfo]
     warnings: tuple[str, ...]
+    test: BatchBuilder | None = None
 
 
 class Source(Protocol):

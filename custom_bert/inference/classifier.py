@@ -22,6 +22,7 @@ from custom_bert.data.unknown import UnknownText
 from custom_bert.errors import RunError, did_you_mean, shown, warn_caller
 from custom_bert.floor.ensemble import has_ensemble, read_ensemble
 from custom_bert.floor.storage import has_floor
+from custom_bert.inference.explanation import Explanation, explained
 from custom_bert.inference.scores import WHOLE, BothScores, EncoderScores, FloorScores, Parts, ScoreModel
 from custom_bert.label_metrics import LabelScores
 from custom_bert.machine import choose_device
@@ -142,6 +143,24 @@ class Classifier:
         """
         for probabilities_NC in self._chunks(texts, unknown):
             yield from probabilities_NC
+
+    def explain(self, text: str, *, label: str | None = None, most: int = 10) -> Explanation:
+        """Returns which words of a text count most for its label, as the model predicts it.
+
+        The text is predicted again without each of its words, all of these texts together. At most the first
+        256 words are left out, and of a text with more than 16,384 characters fewer.
+
+        Args:
+            text: the text.
+            label: the label to explain. None for the predicted one, or for every label that a multi-label
+                model predicts.
+            most: the largest number of words for each label.
+
+        Raises:
+            TypeError: if `text` is not a string.
+            ValueError: if the model does not know the label, or `most` is not a whole number from 0 on.
+        """
+        return explained(text, self.task, self.model, self._scores, label=label, most=most)
 
     def evaluate(self, texts: Iterable[str], labels: Iterable[str]) -> Scores | LabelScores:
         """Returns the scores on labelled texts: `Scores`, or for a multi-label model `LabelScores`.

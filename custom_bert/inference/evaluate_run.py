@@ -1,12 +1,11 @@
-"""Measures a run's model on data files: on the rows that validated it, or on those that trained it."""
+"""Measures a run's model on data files: on the rows that validated it, those that trained it, or a test."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
@@ -21,45 +20,17 @@ from custom_bert.data.text import LineReader, status_of
 from custom_bert.errors import ConfigError, DataError, RunError
 from custom_bert.inference.classifier import Classifier
 from custom_bert.inference.scores import ENCODER, FLOOR, WHOLE
-from custom_bert.reports.facts import encoder_line, floor_line, together_line
-from custom_bert.tasks.parts import Measured, UnknownLabelError
+from custom_bert.tasks.evaluated import Evaluated
+from custom_bert.tasks.parts import UnknownLabelError
 from custom_bert.tasks.registry import TASKS
 from custom_bert.tasks.task import Task
-
-
-@dataclass(frozen=True)
-class Evaluated:
-    """How good a run's model is on some texts, and how good encoder and floor are alone on the same texts.
-
-    Attributes:
-        model: of what predicts.
-        floor: of the floor, the linear model on n-grams; None if the run has none.
-        encoder: of the encoder alone; None if nothing else predicts.
-    """
-
-    model: Measured
-    floor: Measured | None
-    encoder: Measured | None
-
-    def as_dict(self) -> dict[str, Any]:
-        """Returns the numbers of what predicts, for JSON, and with the keys `floor` and `encoder` the
-        measures of each alone."""
-        sides = {"floor": self.floor, "encoder": self.encoder}
-        return {**self.model.as_dict(), **{name: one.numbers for name, one in sides.items() if one}}
-
-    def lines(self) -> list[str]:
-        """Returns the table of what predicts, and a line about each side alone, for a terminal."""
-        lines = [] if self.floor is None else ["", floor_line(self.floor.numbers)]
-        if self.encoder is not None:
-            lines += [encoder_line(self.encoder.numbers), together_line(self.model.numbers)]
-        return [*self.model.lines(), *lines]
 
 
 def evaluate_run(
     run: str | Path,
     data: str | Path,
     *,
-    split: Literal["val", "train"],
+    split: Literal["val", "train", "test"],
     device: str | None = None,
     precision: Precision = "fp32",
     encoder_only: bool = False,
@@ -68,12 +39,12 @@ def evaluate_run(
 
     The split "val" is the folder's validation files. If there are none, it is the rows that the run had set
     aside; these are found by dividing the training files again, which have to be the same files. The split
-    "train" is the rows that trained the model.
+    "train" is the rows that trained the model, and "test" the folder's test files.
 
     Args:
         run: the run directory.
         data: the folder with the data files.
-        split: "val" or "train".
+        split: "val", "train" or "test".
         device: see `Classifier.load`.
         precision: see `Classifier.load`.
         encoder_only: see `Classifier.load`.
@@ -89,11 +60,16 @@ def evaluate_run(
     if status_of(Path(data)) is None:
         raise DataError(str(data), "no such folder; expected one with the data files")
     paths = configuration.replace(TrainConfig(), in_directory(data)).data
-    has_val = any(status_of(Path(path)) is not None for path in (paths.val_texts, paths.val_labels))
-    from_val = has_val and split == "val"
-    rows = None if from_val else _divided_rows(Path(run), data, split)
-    texts = paths.val_texts if from_val else paths.train_texts
-    labels = paths.val_labels if from_val else paths.train_labels
+    of_split = {
+        "train": (paths.train_texts, paths.train_labels),
+        "val": (paths.val_texts, paths.val_labels),
+        "test": (paths.test_texts, paths.test_labels),
+    }
+    own = split == "test" or (
+        split == "val" and any(status_of(Path(path)) is not None for path in of_split[split])
+    )
+    rows = None if own else _divided_rows(Path(run), data, split)
+    texts, labels = of_split[split if own else "train"]
     if rows is None:
         check_aligned(texts, labels)
     parts = classifier.measure_parts(_chosen(texts, rows), _known(labels, classifier, rows))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from custom_bert.phrases import counted
 from custom_bert.reports.measures import in_words
 
 TRAINED_ON = {"documents": "{:,} documents", "train_examples": "{:,} texts", "train_tokens": "{:,} tokens"}
@@ -59,6 +60,22 @@ def ensemble_lines(record: Mapping[str, Any] | None, together: Mapping[str, Any]
     factors = record["factors"]
     how = f", {factors['encoder']:.2f} x encoder + {factors['floor']:.2f} x floor"
     return [encoder_line(record["encoder_alone"]), f"{together_line(together)}{how}"]
+
+
+def lines_of_test(record: Mapping[str, Any]) -> list[str]:
+    """Returns what training and `info` print of the test texts: nothing, or an empty line, a line for what
+    predicts and one for each side alone.
+
+    Args:
+        record: the content of run.json.
+    """
+    test = record.get("test")
+    if test is None:
+        return []
+    lines = ["", f"{'test':<10} {in_words(test)}: {counted(test['examples'], 'text')} that decided nothing"]
+    return lines + [
+        f"{'  ' + side:<10} {in_words(test[side])}: alone" for side in ("floor", "encoder") if side in test
+    ]
 
 
 def encoder_line(measures: Mapping[str, Any]) -> str:

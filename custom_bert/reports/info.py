@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from custom_bert.reports.facts import ensemble_lines, kept_by, reasons, started_from, trained_on
+from custom_bert.reports.facts import (
+    ensemble_lines,
+    kept_by,
+    lines_of_test,
+    reasons,
+    started_from,
+    trained_on,
+)
 from custom_bert.reports.labels import most_frequent, printable
 from custom_bert.reports.measures import in_words
 from custom_bert.reports.tables import TABLE_ROWS
@@ -26,6 +33,7 @@ def info_lines(record: dict[str, Any]) -> list[str]:
             else []
         ),
         *(f"{line[:10]}  {line[11:]}" for line in _together(record)),
+        *(f"{line[:10]}  {line[11:]}" for line in lines_of_test(record)[1:]),
         "",
         "files (sha256)",
         *(f"  {sha[:16]}  {path}" for path, sha in data.get("files", {}).items()),

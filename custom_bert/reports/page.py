@@ -84,6 +84,7 @@ def report_page(name: str, record: dict[str, Any], metrics: Sequence[dict[str, A
         if charts
         else "<p>metrics.jsonl holds no step and no evaluation.</p>",
         *score_sections(validation),
+        *score_sections(record.get("test") or {}, " of the test texts"),
         "<h2>Settings</h2>",
         _settings(record),
     ]
@@ -116,11 +117,21 @@ def _cards(record: dict[str, Any], validation: dict[str, Any], metrics: Sequence
     """Returns boxes with the measures of the kept weights, and with steps, time and speed."""
     speeds = [line.get("tokens_per_second") for line in metrics if line["kind"] in TRAINING]
     known = [speed for speed in speeds if speed is not None and math.isfinite(speed)]
-    alone = record.get("ensemble", {}).get("encoder_alone", {})
+    alone, test = record.get("ensemble", {}).get("encoder_alone", {}), record.get("test") or {}
     cards = [
         *((one.words, value, one.form) for one, value in measured(validation)),
         *((f"{one.words} of the floor", value, one.form) for one, value in measured(record.get("floor", {}))),
         *((f"{one.words} of the encoder alone", value, one.form) for one, value in measured(alone)),
+        *((f"{one.words} on test texts", value, one.form) for one, value in measured(test)),
+        *(
+            (
+                f"{one.words} of the {side}{' alone' if side == 'encoder' else ''} on test texts",
+                value,
+                one.form,
+            )
+            for side in ("floor", "encoder")
+            for one, value in measured(test.get(side, {}))
+        ),
         ("validation loss", validation.get("loss"), "{:.4f}"),
         ("weights of step", record.get("best_step"), "{:,}"),
         ("steps", record.get("steps"), "{:,}"),

@@ -66,10 +66,17 @@ CLASS_COLUMNS = (
 )
 
 
-def score_sections(validation: dict[str, Any]) -> list[str]:
-    """Returns the HTML sections for what the record of an evaluation has besides its measures."""
+def score_sections(evaluation: dict[str, Any], of: str = "") -> list[str]:
+    """Returns the HTML sections for what the record of an evaluation has besides its measures.
+
+    Args:
+        evaluation: the record.
+        of: what a heading says after its title; nothing for the validation texts.
+    """
     return [
-        f"<h2>{escape(one.title)}</h2>{one.draw(validation)}" for one in SECTIONS if one.key in validation
+        f"<h2>{escape(one.title + of)}</h2>{one.draw(evaluation)}"
+        for one in SECTIONS
+        if one.key in evaluation
     ]
 
 

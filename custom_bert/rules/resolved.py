@@ -104,6 +104,7 @@ class ResolvedRuntime(RuntimeConfig):
 class ResolvedConfig(TrainConfig):
     """`TrainConfig` in which every setting is decided."""
 
+    ensemble: bool = field()
     data: ResolvedData = field()
     model: ResolvedModel = field()
     batch: ResolvedBatch = field()
@@ -129,11 +130,11 @@ def resolved(config: TrainConfig) -> ResolvedConfig:
 def decided() -> list[str]:
     """Returns the dotted names of the settings that a user may leave open and that a `ResolvedConfig` has
     decided."""
-    asked = configuration.field_types()
-    names = []
+    asked, kinds = configuration.field_types(), get_type_hints(ResolvedConfig)
     for group in GROUPS:
-        for name, kind in get_type_hints(get_type_hints(ResolvedConfig)[group]).items():
-            dotted = f"{group}.{name}"
-            if type(None) in get_args(asked[dotted]) and type(None) not in get_args(kind):
-                names.append(dotted)
-    return names
+        kinds |= {f"{group}.{name}": kind for name, kind in get_type_hints(kinds[group]).items()}
+    return [
+        name
+        for name, kind in asked.items()
+        if type(None) in get_args(kind) and type(None) not in get_args(kinds[name])
+    ]

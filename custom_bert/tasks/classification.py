@@ -226,6 +226,14 @@ class Classification(LabelledTask):
         """Returns (N, C), the softmax of the logits."""
         return torch.from_numpy(outputs_NK).softmax(-1).numpy()
 
+    def log_probabilities(self, outputs_NK: np.ndarray) -> np.ndarray:
+        """Returns (N, C) fp64, the logarithms of the softmax of the logits."""
+        return torch.from_numpy(outputs_NK).double().log_softmax(-1).numpy()
+
+    def given(self, probabilities_K: np.ndarray, model: nn.Module) -> list[int]:
+        """Returns the most probable class."""
+        return [int(probabilities_K.argmax())]
+
     def predictions(
         self, probabilities_NK: np.ndarray, model: nn.Module, *, every: bool
     ) -> Iterator[Prediction]:

@@ -146,13 +146,46 @@ def combine(
     floor_NC = np.concatenate(list(floor.scored(chosen.texts(rows_N))))
     wanted = chosen.targets
     ensemble = fit(chosen_NC, floor_NC, wanted.values(rows_N), wanted.weights(rows_N))
-    targets, start = val.targets, 0
-    for of_floor_nC in floor.scored(val.texts(np.arange(len(val)))):
-        rows_n = np.arange(start, start + len(of_floor_nC))
-        scores_nC = ensemble.scores(val_NC[rows_n], of_floor_nC)
-        scorer.add(torch.from_numpy(scores_nC), Targets(torch.from_numpy(targets.values(rows_n))))
-        start += len(rows_n)
+    for rows_n, of_floor_nC, targets in _scored(floor, val):
+        scorer.add(torch.from_numpy(ensemble.scores(val_NC[rows_n], of_floor_nC)), targets)
     return Combined(ensemble, scorer.measured(), len(chosen))
+
+
+def measure_on_test(
+    floor: FloorModel,
+    test: Split,
+    scorers: tuple[Scorer, Scorer],
+    ensemble: Ensemble | None,
+    encoder_NC: np.ndarray | None,
+) -> tuple[Measured, Measured | None]:
+    """Measures a floor on test texts, alone and together with the encoder.
+
+    Args:
+        floor: the floor.
+        test: the test texts.
+        scorers: count what is right, of the floor alone and of both together.
+        ensemble: the factors with which both predict; None if the encoder predicts alone.
+        encoder_NC: the scores of the encoder for these texts, if there is an ensemble.
+
+    Returns:
+        What was measured of the floor and, with an ensemble, of both together.
+    """
+    alone, together = scorers
+    for rows_n, of_floor_nC, targets in _scored(floor, test):
+        alone.add(torch.from_numpy(of_floor_nC), targets)
+        if ensemble is not None and encoder_NC is not None:
+            together.add(torch.from_numpy(ensemble.scores(encoder_NC[rows_n], of_floor_nC)), targets)
+    return alone.measured(), None if ensemble is None else together.measured()
+
+
+def _scored(floor: FloorModel, split: Split) -> Iterator[tuple[np.ndarray, np.ndarray, Targets]]:
+    """Yields (n,) the indices of some texts of a split, (n, C) the floor's scores of them, and their targets,
+    until all texts have come."""
+    targets, start = split.targets, 0
+    for scores_nC in floor.scored(split.texts(np.arange(len(split)))):
+        rows_n = np.arange(start, start + len(scores_nC))
+        yield rows_n, scores_nC, Targets(torch.from_numpy(targets.values(rows_n)))
+        start += len(rows_n)
 
 
 def _mean_characters(split: Split) -> float:

@@ -30,6 +30,7 @@ from custom_bert.data.source import Source
 from custom_bert.data.token_dropout import TokenDropout
 from custom_bert.data.tokenizer import TextTokenizer
 from custom_bert.errors import ConfigError, RunError, shown
+from custom_bert.floor.ensemble import Ensemble
 from custom_bert.floor.linear import Floor
 from custom_bert.floor.storage import read_floor
 from custom_bert.models.heads import SequenceClassifier
@@ -39,7 +40,13 @@ from custom_bert.reports.tables import TABLE_ROWS
 from custom_bert.rules import choices
 from custom_bert.rules.decisions import Decisions, EvaluationFacts, Facts
 from custom_bert.rules.resolved import ResolvedConfig
-from custom_bert.tasks.floors import FittedFloor, FloorModel, drawn_for_measuring, drawn_for_training
+from custom_bert.tasks.floors import (
+    FittedFloor,
+    FloorModel,
+    drawn_for_measuring,
+    drawn_for_training,
+    measure_on_test,
+)
 from custom_bert.tasks.floors import measure as measure_floor
 from custom_bert.tasks.parts import Card, CardFacts, HeadName, Learning, Measured, Objective, PhaseName
 from custom_bert.tasks.task import Task
@@ -118,7 +125,7 @@ class LabelledTask(Task):
     @classmethod
     def aside(cls, config: TrainConfig) -> Aside:
         """Returns which training lines are set aside to choose values on, such as thresholds."""
-        if cls.combines and config.floor and config.ensemble:
+        if cls.combines and config.floor and config.ensemble is not False:
             return Aside(choices.ensemble_share, "how much encoder and floor count", ENSEMBLE_LINES)
         return NOTHING_ASIDE
 
@@ -319,6 +326,19 @@ class LabelledTask(Task):
         Raises:
             NoFloorError: if the data allows none.
         """
+
+    def floor_on_test(
+        self,
+        source: Source,
+        floor: FloorModel,
+        model: nn.Module,
+        ensemble: Ensemble | None,
+        outputs_NK: np.ndarray | None,
+    ) -> tuple[Measured, Measured | None]:
+        """Measures the floor on all test texts and, with an ensemble, encoder and floor together."""
+        assert isinstance(source, LabelledTexts) and source.dataset.test is not None
+        scorers = self.scorer(floor), self.scorer(model)
+        return measure_on_test(floor, source.dataset.test, scorers, ensemble, outputs_NK)
 
     def read_floor(self, run: Path) -> FloorModel:
         """Reads the floor of a run directory, which has to have as many classes as the task."""

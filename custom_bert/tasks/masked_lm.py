@@ -221,6 +221,7 @@ class MaskedLanguageModelling(Task):
     )
     unread: ClassVar[tuple[str, ...]] = (
         *("data.train_texts", "data.train_labels", "data.val_texts", "data.val_labels"),
+        *("data.test_texts", "data.test_labels"),
         *("data.label_separator", "data.long_texts", "ensemble"),
         *("optim.label_smoothing", "optim.class_weights", "optim.pretrain_epochs"),
         *(

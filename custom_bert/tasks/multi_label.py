@@ -17,6 +17,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import logsigmoid
 
 from custom_bert.batch import Targets
 from custom_bert.config import TrainConfig
@@ -296,6 +297,14 @@ class MultiLabel(LabelledTask):
     def probabilities(self, outputs_NK: np.ndarray) -> np.ndarray:
         """Returns (N, C), the sigmoids of the logits."""
         return torch.from_numpy(outputs_NK).sigmoid().numpy()
+
+    def log_probabilities(self, outputs_NK: np.ndarray) -> np.ndarray:
+        """Returns (N, C) fp64, the logarithms of the sigmoids of the logits."""
+        return logsigmoid(torch.from_numpy(outputs_NK).double()).numpy()
+
+    def given(self, probabilities_K: np.ndarray, model: nn.Module) -> list[int]:
+        """Returns the classes whose probabilities reach their thresholds."""
+        return np.flatnonzero(probabilities_K >= _thresholds_of(model).cpu().numpy()).tolist()
 
     def predictions(
         self, probabilities_NK: np.ndarray, model: nn.Module, *, every: bool

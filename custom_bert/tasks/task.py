@@ -31,6 +31,7 @@ from custom_bert.data.reading import LabelledLines
 from custom_bert.data.source import Source
 from custom_bert.data.tokenizer import TextTokenizer
 from custom_bert.errors import ConfigError, RunError
+from custom_bert.floor.ensemble import Ensemble
 from custom_bert.presets import EncoderConfig
 from custom_bert.rules.decisions import Decisions, EvaluationFacts, Facts
 from custom_bert.rules.resolved import ResolvedConfig
@@ -297,6 +298,33 @@ class Task(ABC):
         """
         raise AssertionError(f"{self.name} has no ensemble")
 
+    def floor_on_test(
+        self,
+        source: Source,
+        floor: FloorModel,
+        model: nn.Module,
+        ensemble: Ensemble | None,
+        outputs_NK: np.ndarray | None,
+    ) -> tuple[Measured, Measured | None]:
+        """Measures a floor on the test texts, alone and together with the encoder.
+
+        Only a task with `has_floor` is asked to.
+
+        Args:
+            source: the data, with test texts.
+            floor: the floor.
+            model: the model, for `scorer`.
+            ensemble: the factors with which both predict; None if the encoder predicts alone.
+            outputs_NK: the outputs of the encoder for the test texts, if there is an ensemble.
+
+        Returns:
+            What was measured of the floor and, with an ensemble, of both together.
+
+        Raises:
+            DataError: if the file of the texts has changed since it was checked.
+        """
+        raise AssertionError(f"{self.name} has no floor")
+
     # What a trained model predicts
 
     @abstractmethod
@@ -306,6 +334,22 @@ class Task(ABC):
         For classes these are probabilities. A task with other outputs, such as a regression, returns its
         values, and `Classifier.predict_proba` hands them out under this name.
         """
+
+    def log_probabilities(self, outputs_NK: np.ndarray) -> np.ndarray:
+        """Returns (N, K): the natural logarithms of the classes' probabilities, for a task with classes.
+
+        They are computed in fp64, so that they tell probabilities apart that round to 1 in fp32.
+        """
+        raise AssertionError(f"{self.name} has no classes")
+
+    def given(self, probabilities_K: np.ndarray, model: nn.Module) -> list[int]:
+        """Returns the indices of the classes that a text is predicted to have, for a task with classes.
+
+        Args:
+            probabilities_K: a row of what `probabilities` returned.
+            model: the model, whose buffers hold what `choose` has chosen.
+        """
+        raise AssertionError(f"{self.name} has no classes")
 
     @abstractmethod
     def predictions(

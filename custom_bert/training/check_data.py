@@ -53,14 +53,17 @@ def check_data(
     task = TASKS[config.task]
     config = configuration.replace(config, {"data.val_fraction": task.defaults()["data.val_fraction"]})
     dataset = task.read_lines(data_files(config.data), config).dataset
-    files = list(dataset.files)
+    files = list(dataset.files.values())
     if vocabulary is None:
         counts = _unknown_to_a_new_one(files)
-        whose, ways_out = "to the vocabulary that train would make", (OF_TRAINING_TEXTS, OF_OTHER_TEXTS)
+        whose, ways_out = (
+            "to the vocabulary that train would make",
+            (OF_TRAINING_TEXTS, *(OF_OTHER_TEXTS,) * 2),
+        )
     else:
         tokenizer = _tokenizer(vocabulary)
         counts = [unknown_of(file, tokenizer) for file in files]
-        whose, ways_out = f"to the vocabulary of {vocabulary}", (OF_A_GIVEN_VOCABULARY,) * 2
+        whose, ways_out = f"to the vocabulary of {vocabulary}", (OF_A_GIVEN_VOCABULARY,) * 3
     warnings = [
         f"{file.texts_path}: {count.message(whose)}: {way_out}"
         for file, count, way_out in zip(files, counts, ways_out, strict=False)

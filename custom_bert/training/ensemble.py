@@ -65,7 +65,7 @@ def evaluate_finally(
         warn: prints a line if floor or texts cannot be read any more; then the encoder predicts alone.
     """
     model, ranks = state.model, state.ranks
-    if not plan.config.ensemble or material.choosing is None or not _has_floor(state, run):
+    if not plan.config.ensemble or material.choosing is None or not has_floor(state, run):
         return LastEvaluation(measure(model, batches(material.val), plan, ranks), None)
     val, chosen = material.val, material.choosing
     measured, val_NK = measure_and_keep(model, batches(val), plan, ranks, len(val.rows_N))
@@ -82,6 +82,6 @@ def evaluate_finally(
     return LastEvaluation(measured, combined)
 
 
-def _has_floor(state: State, run: RunDirectory) -> bool:
+def has_floor(state: State, run: RunDirectory) -> bool:
     """Returns whether rank 0 has a floor: some data allow none."""
     return state.ranks.from_leader(lambda: run.floor is not None)

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from custom_bert.errors import RunError
+from custom_bert.errors import ConfigError, RunError
 from custom_bert.floor.ngrams import NoFloorError
 from custom_bert.reports.facts import floor_line
 from custom_bert.tasks.floors import FittedFloor
@@ -33,6 +33,9 @@ def fit_floor(
     Returns:
         The floor, which the run directory does not hold yet. None if there is nothing to keep: the settings
         or the data allow no floor, or the run has one already.
+
+    Raises:
+        ConfigError: if the data allow no floor, and the user asks for an ensemble with it.
     """
     if not plan.config.floor or not plan.task.has_floor:
         return None
@@ -43,6 +46,8 @@ def fit_floor(
     try:
         fitted = plan.task.fit_floor(material.source, plan.config)
     except NoFloorError as error:
+        if plan.asked.ensemble:
+            raise ConfigError([f"config: ensemble True: there is no floor: {error}; leave it out"]) from error
         reporter.say(f"{'floor':<10} none: {error}; the encoder predicts alone")
         return None
     reporter.say(floor_line(fitted.record()))

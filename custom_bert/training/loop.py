@@ -23,6 +23,7 @@ from custom_bert.errors import ConfigError, RunError
 from custom_bert.training import checkpoint, introduction, ranks, start
 from custom_bert.training.build import build
 from custom_bert.training.caller import caller_state_kept
+from custom_bert.training.final_evaluation import changes_told
 from custom_bert.training.fit import fit_all
 from custom_bert.training.floor import fit_floor
 from custom_bert.training.head_start import start_head
@@ -106,10 +107,12 @@ def _train(
         if record is not None and record.get("status") == "finished":
             if group.leads:
                 checkpoint.discard(directory)  # in case the run was interrupted while it removed them
-            return as_finished(directory, record, reporter)
+            return as_finished(directory, record, material, reporter)
         if record is not None:
             keep_as_begun(draft, record, reporter.warn)
             check_labels(material.source, record)
+            if told := changes_told(record, material, directory):
+                reporter.say(told)
         return _train_in(directory, draft.final(), wanted, material, group, reporter, record)
 
 

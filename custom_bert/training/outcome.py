@@ -12,7 +12,7 @@ from custom_bert.data.loader import BatchBuilder
 from custom_bert.errors import RunError
 from custom_bert.model_files.native import read_run_weights
 from custom_bert.process import release_memory
-from custom_bert.reports.facts import ensemble_lines, floor_line
+from custom_bert.reports.facts import ensemble_lines, floor_line, lines_of_test
 from custom_bert.reports.measures import in_words as in_one_line
 from custom_bert.reports.measures import measured, words_of
 from custom_bert.signals import Requests
@@ -20,6 +20,7 @@ from custom_bert.tasks.parts import Measured
 from custom_bert.training import checkpoint
 from custom_bert.training.ensemble import LastEvaluation, evaluate_finally
 from custom_bert.training.evaluation import choose, evaluation_batches, in_words, measure
+from custom_bert.training.final_evaluation import changes_told, evaluate_on_test
 from custom_bert.training.log import Reporter, duration
 from custom_bert.training.plan import Material, RunPlan
 from custom_bert.training.ranks import Ranks, put_all
@@ -39,8 +40,9 @@ class TrainResult:
         step: the optimizer step after which the kept weights were saved.
         steps: how many optimizer steps the last phase took; 0 if the run had been finished before.
         seconds: the duration of the run in seconds, evaluations and checkpoints included.
-        measured: everything that was measured; None if the run had been finished before, and at ranks other
-            than 0 if encoder and floor predict together.
+        test: the measures on the test rows by name, of what predicts; None if there are no test rows.
+        measured: everything that was measured on the validation rows; None if the run had been finished
+            before, and at ranks other than 0 if encoder and floor predict together.
     """
 
     directory: Path
@@ -49,6 +51,7 @@ class TrainResult:
     steps: int
     seconds: float
     measured: Measured | None = None
+    test: dict[str, float] | None = None
 
     @property
     def accuracy(self) -> float | None:
@@ -131,16 +134,17 @@ def finish(
     put_all(state.model, read_run_weights(run.path, written=run.best))
     state.model.encoder.set_kernel(None)
     state.model.encoder.skip_unread = True
-    last = evaluate_finally(
-        state,
-        plan,
-        material,
-        run,
-        lambda some: _batches(some, plan, material, state.ranks, requests),
-        reporter.warn,
-    )
+
+    def batches(some: BatchBuilder) -> Iterable[Batch]:
+        return _batches(some, plan, material, state.ranks, requests)
+
+    last = evaluate_finally(state, plan, material, run, batches, reporter.warn)
+    ensemble = None if last.combined is None else last.combined.ensemble
+    tested = evaluate_on_test(state, plan, material, run, batches, ensemble, reporter.warn)
     evaluation = last.predicts
     numbers = state.ranks.from_leader(lambda: evaluation.numbers)
+    test = state.ranks.from_leader(lambda: None if tested is None else tested.model.numbers)
+    test_record = {} if tested is None else {"test": {"loss": tested.model.loss, **tested.as_dict()}}
     run.log.close()
     run.update(
         "finished",
@@ -151,6 +155,7 @@ def finish(
         **({"weights": dict(zip(("size", "sha256"), run.best, strict=True))} if run.best else {}),
         validation={"loss": evaluation.loss, **evaluation.as_dict()},
         **last.record(),
+        **test_record,
     )
     if state.ranks.leads:
         checkpoint.discard(run.path)
@@ -159,13 +164,14 @@ def finish(
         "",
         *evaluation.lines(),
         *_sides(last, run.floor, plan.config.optim.metric),
+        *lines_of_test(test_record),
         "",
         f"{run.path}: weights of step {progress.best_step:,} (best {metric}), trained in {duration(seconds)}",
     ):
         reporter.say(line)
     together = state.ranks.from_leader(lambda: last.combined is not None)
     whole = evaluation if state.ranks.leads or not together else None
-    return TrainResult(run.path, numbers, progress.best_step, progress.step, seconds, whole)
+    return TrainResult(run.path, numbers, progress.best_step, progress.step, seconds, whole, test)
 
 
 def _sides(last: LastEvaluation, floor: Mapping[str, Any] | None, metric: str) -> list[str]:
@@ -188,8 +194,16 @@ def _sides(last: LastEvaluation, floor: Mapping[str, Any] | None, metric: str) -
     return lines
 
 
-def as_finished(directory: Path, record: dict[str, Any], reporter: Reporter) -> TrainResult:
+def as_finished(
+    directory: Path, record: dict[str, Any], material: Material, reporter: Reporter
+) -> TrainResult:
     """Returns the result of a run that was finished before, from its record, and says that nothing is to do.
+
+    Args:
+        directory: the run directory.
+        record: the content of its run.json.
+        material: the data as it is now; its test texts may be others than the run was measured on.
+        reporter: prints lines.
 
     Raises:
         RunError: if the record is not one of a finished run.
@@ -197,13 +211,19 @@ def as_finished(directory: Path, record: dict[str, Any], reporter: Reporter) -> 
     try:
         validation = record["validation"]
         numbers = {one.key: float(value) for one, value in measured(validation)}
-        result = TrainResult(directory, numbers, int(record["best_step"]), 0, float(record["seconds"]))
+        of_test = record.get("test")
+        test = None if of_test is None else {one.key: float(value) for one, value in measured(of_test)}
+        result = TrainResult(
+            directory, numbers, int(record["best_step"]), 0, float(record["seconds"]), test=test
+        )
         if not numbers:
             raise ValueError("no measures")
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise RunError(f"{directory / 'run.json'}: damaged: not the record of a finished run") from error
     reporter.say(
         f"{directory}: this run is finished ({in_one_line(numbers)}); nothing to do. --fresh trains again in "
         f"a numbered sibling"
     )
+    if told := changes_told(record, material, directory):
+        reporter.say(told)
     return result

@@ -57,6 +57,7 @@ class Material:
         train, val: what builds the batches of the two splits.
         choosing: what builds the batches of the examples on which thresholds or the factors of an ensemble
             are chosen; None if nothing is chosen.
+        test: what builds the batches of the test examples, which decide nothing; None if there are none.
         truncation: how many texts were cut, and by how much, for each split.
         pretrained: the pretrained encoder to start from; None for random weights. Building the model empties
             its `state`.
@@ -68,6 +69,7 @@ class Material:
     train: BatchBuilder
     val: BatchBuilder
     choosing: BatchBuilder | None
+    test: BatchBuilder | None
     truncation: dict[str, StoreInfo]
     pretrained: Pretrained | None
     warnings: tuple[str, ...]
@@ -83,6 +85,7 @@ class Material:
             **self.source.description(),
             "train_tokens": int(self.train.lengths_N.sum()),
             "val_tokens": int(self.val.lengths_N.sum()),
+            **({} if self.test is None else {"test_tokens": int(self.test.lengths_N.sum())}),
             "truncation": {
                 split: {
                     "texts": info.truncated,

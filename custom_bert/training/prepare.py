@@ -106,6 +106,8 @@ def prepare(
     """
     task = TASKS[config.task]
     faults = task.faults(config)
+    if config.ensemble and (reason := _no_ensemble(config, task)):
+        faults.append(f"ensemble True: {reason}; leave it out")
     if faults:
         raise ConfigError([f"config: {fault}" for fault in faults])
     todo = Decisions(config, config)
@@ -140,15 +142,27 @@ def _read(task: type[Task], config: TrainConfig, cache: Cache, lines: LabelledLi
 
 
 def _decide_ensemble(todo: Decisions, task: type[Task], tokenised: Tokenised) -> None:
-    """Turns `ensemble` off where encoder and floor cannot predict together."""
-    if not todo.config.ensemble:
-        return
+    """Decides `ensemble`: encoder and floor predict together where they can.
+
+    Raises:
+        ConfigError: if the user asks for it, and there are too few lines to fit it on.
+    """
+    reason = _no_ensemble(todo.config, task)
+    if not reason and tokenised.choosing is None:
+        reason = "too few training lines, or too few of each label, to fit it on"
+    if reason and todo.asked.ensemble:
+        raise ConfigError([f"config: ensemble True: {reason}; leave it out"])
+    if reason:
+        todo.default("ensemble", (False, reason))
+    elif tokenised.choosing is not None:
+        todo.default("ensemble", (True, f"{len(tokenised.choosing.rows_N):,} training lines to fit it on"))
+
+
+def _no_ensemble(config: TrainConfig, task: type[Task]) -> str:
+    """Returns why the settings allow no ensemble; empty if they do."""
     if not task.combines:
-        todo.set("ensemble", False, f"task {task.name} has none")
-    elif not todo.config.floor:
-        todo.set("ensemble", False, "floor is off")
-    elif tokenised.choosing is None:
-        todo.set("ensemble", False, "too few training lines, or too few of each label, to fit it on")
+        return f"task {task.name} has none"
+    return "" if config.floor else "floor is off"
 
 
 def _material(
@@ -160,6 +174,7 @@ def _material(
         tokenised.train,
         tokenised.val,
         tokenised.choosing,
+        tokenised.test,
         tokenised.truncation,
         pretrained,
         (),

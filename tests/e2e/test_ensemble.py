@@ -11,12 +11,13 @@ import numpy as np
 import pytest
 from training_runs import arguments, break_off, examples, settings, write_lines
 
-from custom_bert import Classifier, in_memory, train_model
+from custom_bert import Classifier, Reporter, in_memory, train_model
 from custom_bert.cli import main
 from custom_bert.config_sources import from_mapping
 from custom_bert.data.reading import data_files
-from custom_bert.errors import RunError
+from custom_bert.errors import ConfigError, RunError
 from custom_bert.floor.ensemble import NAME, fit_ensemble, read_ensemble
+from custom_bert.floor.ngrams import NoFloorError
 from custom_bert.inference.evaluate_run import evaluate_run
 from custom_bert.tasks.classification import Classification
 from custom_bert.training import outcome
@@ -183,6 +184,59 @@ def test_where_there_is_none_the_encoder_learns_from_all_lines_and_predicts_alon
     aside = record["data"].get("choosing_examples", 0)
     assert record["data"]["train_examples"] + aside == lines
     assert bool(aside) == (changes.get("task") == "multi_label")
+
+
+def test_where_there_is_one_the_choice_and_its_reason_are_kept(trained: tuple[Path, Path]) -> None:
+    record = json.loads((trained[1] / "run.json").read_text())
+    assert record["config"]["ensemble"] is True
+    (reason,) = [one["reason"] for one in record["choices"] if one["name"] == "ensemble"]
+    assert reason == f"{record['data']['choosing_examples']} training lines to fit it on"
+
+
+@pytest.mark.parametrize(
+    ("lines", "changes", "reason"),
+    [
+        (60, {}, "too few training lines, or too few of each label, to fit it on"),
+        (60, {"floor": False}, "floor is off"),
+        (60, {"task": "multi_label"}, "task multi_label has none"),
+    ],
+)
+def test_one_that_is_asked_for_and_cannot_be_had_is_refused_in_a_line(
+    tmp_path: Path, lines: int, changes: dict[str, Any], reason: str
+) -> None:
+    data = noisy_data(tmp_path / "data", lines)
+    with pytest.raises(ConfigError) as refused:
+        train_model(config(data, tmp_path / "run", ensemble=True, **changes), reporter=Reporter(silent=True))
+    assert str(refused.value) == f"config: ensemble True: {reason}; leave it out"
+    assert not (tmp_path / "run").exists()
+
+
+def test_one_that_is_asked_for_is_refused_where_the_data_allow_no_floor(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none(*positional: Any, **named: Any) -> Any:
+        raise NoFloorError("3 classes are too many")
+
+    data = noisy_data(tmp_path / "data")
+    monkeypatch.setattr("custom_bert.tasks.labelled.drawn_for_training", none)
+    with pytest.raises(ConfigError, match="ensemble True: there is no floor: 3 classes are too many"):
+        train_model(config(data, tmp_path / "run", ensemble=True), reporter=Reporter(silent=True))
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_of_the_time_when_it_was_on_by_default_goes_on(
+    trained: tuple[Path, Path], tmp_path: Path
+) -> None:
+    data, whole = trained
+    broken = config(data, tmp_path / "run", **{"runtime.checkpoint_every": 5})
+    break_off(broken, step=20)
+    path = tmp_path / "run" / "run.json"
+    record = json.loads(path.read_text())
+    record["choices"] = [one for one in record["choices"] if one["name"] != "ensemble"]
+    path.write_text(json.dumps(record))
+    for asked in ({"ensemble": True}, {}):  # it was the default, and may stand in their config file
+        train_model({**broken, **asked}, reporter=Reporter(silent=True))
+    assert (tmp_path / "run" / NAME).read_bytes() == (whole / NAME).read_bytes()
 
 
 def test_the_rows_that_a_run_held_out_are_found_again(tmp_path: Path) -> None:

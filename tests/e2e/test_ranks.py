@@ -265,12 +265,17 @@ def test_ranks_fit_the_weights_of_an_ensemble_as_one_process_does(folder: Path, 
         labels[::8] = labels[1::8] + labels[: len(labels[::8]) - len(labels[1::8])]
         path.write_text("".join(f"{label}\n" for label in labels))
     options = {"optim.epochs": 1, "optim.lr": 3e-4, "model.hidden_dropout": 0.0, "floor": True}
+    options |= {"data.test_texts": str(data / "val_dataset.txt")}  # so that both have to score the same
+    options |= {"data.test_labels": str(data / "val_labels.txt")}
     found = []
     for ranks in (1, 2):
         config = settings(data, tmp_path / f"of {ranks}", **options)
         assert trained(config, ranks)[0] == 0
         record = json.loads((tmp_path / f"of {ranks}" / "run.json").read_text())
         found.append((record["ensemble"], record["validation"]["loss"], record["validation"]["accuracy"]))
+        assert record["test"]["loss"] == pytest.approx(record["validation"]["loss"], abs=1e-5)
+        assert record["test"]["accuracy"] == record["validation"]["accuracy"]
+        assert record["test"]["encoder"] == record["ensemble"]["encoder_alone"]
     (one, one_loss, one_accuracy), (two, two_loss, two_accuracy) = found
     assert one["factors"]["encoder"] > 0 and one["factors"] == pytest.approx(two["factors"], rel=1e-3)
     assert one_loss == pytest.approx(two_loss, abs=1e-4) and one_accuracy == pytest.approx(two_accuracy)

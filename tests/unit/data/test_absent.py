@@ -178,4 +178,5 @@ def test_odd_names_stay_on_one_line_and_unreadable_folders_are_no_traceback(tmp_
 def test_the_names_are_those_of_the_configuration(tmp_path: Path) -> None:
     config = data_config(tmp_path)
     paths = (config.train_texts, config.train_labels, config.val_texts, config.val_labels)
+    paths += (config.test_texts, config.test_labels)
     assert tuple(Path(path).name for path in paths) == DATA_FILES

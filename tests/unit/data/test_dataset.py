@@ -145,12 +145,14 @@ def test_counts_and_lines_read_as_prose() -> None:
     assert at_lines(np.arange(1, 9)) == " (lines 1, 2, 3, 4, 5, ...)"
 
 
-def test_a_directory_gives_the_four_names() -> None:
+def test_a_directory_gives_the_six_names() -> None:
     assert in_directory("x") == {
         "data.train_texts": "x/train_dataset.txt",
         "data.train_labels": "x/train_labels.txt",
         "data.val_texts": "x/val_dataset.txt",
         "data.val_labels": "x/val_labels.txt",
+        "data.test_texts": "x/test_dataset.txt",
+        "data.test_labels": "x/test_labels.txt",
     }
 
 

@@ -121,7 +121,7 @@ REFUSED = {
     ),
     "train --optim.lr -1": "config: optim.lr must be above 0 and at most 10, got -1.0",
     "train --config=": "--config: expected a path, got ''",
-    "evaluate a b --split vla": "--split: expected one of val, train (did you mean 'val'?), got 'vla'",
+    "evaluate a b --split vla": "--split: expected one of val, train, test (did you mean 'val'?), got 'vla'",
     "probe a b --seed 1.5": "--seed: expected a whole number, got '1.5'",
     "evaluate": "RUN is missing (the run directory that train wrote); see custom-bert evaluate --help",
     "evaluate a": "DATA is missing (folder with the data files); see custom-bert evaluate --help",
