@@ -225,8 +225,8 @@ class OptimConfig:
     pretrained encoder, or a share from 0.1 for short texts to 0.5 for long ones."""
     head_init: HeadInit | None = None
     """How the classification head begins. random: with random numbers. probe: as a linear classifier that was
-    fitted on the vectors of the pretrained encoder. None takes probe where there are few steps for each label
-    and the checkpoint was made for mean vectors, and random elsewhere."""
+    fitted on the vectors of the pretrained encoder. None takes probe if the checkpoint was made for mean
+    vectors and there are few steps for each label, or a text may have several; and random elsewhere."""
     r_drop: float | None = None
     """Weight of R-Drop (Liang et al. 2021, arXiv 2106.14448): each text passes twice under different dropout,
     and the two predictions are drawn together. It helps where there is little data, and takes twice the time.
@@ -323,9 +323,9 @@ class TrainConfig:
     encoder has to beat. masked_lm has none."""
     ensemble: bool | None = None
     """Whether encoder and floor predict together, by a weighted sum of their scores. Its two factors are
-    fitted on training lines that are set aside for it: a twentieth, about 400 at most. None takes True where
-    that is possible: for classification, with a floor and at least 2,000 training lines. True is refused
-    where it is not possible."""
+    fitted on training lines that are set aside for it: a twentieth, about 400 at most, or in multi_label
+    those that choose the thresholds. None takes True where that is possible: with a floor, and with 2,000
+    training lines, or 500 in multi_label. True is refused where it is not possible."""
     data: DataConfig = field(default_factory=DataConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
     batch: BatchConfig = field(default_factory=BatchConfig)

@@ -20,7 +20,7 @@ from custom_bert.config import Precision
 from custom_bert.data.given import strings
 from custom_bert.data.unknown import UnknownText
 from custom_bert.errors import RunError, did_you_mean, shown, warn_caller
-from custom_bert.floor.ensemble import has_ensemble, read_ensemble
+from custom_bert.floor.ensemble import has_ensemble
 from custom_bert.floor.storage import has_floor
 from custom_bert.inference.explanation import Explanation, explained
 from custom_bert.inference.scores import WHOLE, BothScores, EncoderScores, FloorScores, Parts, ScoreModel
@@ -258,8 +258,8 @@ def _loaded(
     encoder = EncoderScores(trained, where, choose_precision(precision, where)[0])
     if not floor:
         return Classifier(task, encoder)
-    ensemble = read_ensemble(directory) if has_ensemble(directory) else None
-    return Classifier(task, BothScores(encoder, FloorScores(task.read_floor(directory)), ensemble))
+    floor_scores = FloorScores(task.read_floor(directory))
+    return Classifier(task, BothScores(encoder, floor_scores, task.read_ensemble(directory)))
 
 
 def _check_counts(texts: int, labels: int) -> None:

@@ -21,7 +21,7 @@ from custom_bert.floor.ensemble import Ensemble
 from custom_bert.inference.in_order import chunks, compute, prepare_threads
 from custom_bert.model_files.native import TrainedModel
 from custom_bert.precision import round_matrices, sound_precision
-from custom_bert.tasks.floors import FloorModel
+from custom_bert.tasks.floors import EnsembleModel, FloorModel
 
 Parts = dict[str, np.ndarray]
 """(n, K) fp32 scores of some texts by the name of what computed them."""
@@ -156,12 +156,13 @@ class BothScores:
 
     def __init__(self, encoder: EncoderScores, floor: FloorScores, ensemble: Ensemble | None) -> None:
         self._encoder, self._floor, self._ensemble = encoder, floor, ensemble
+        self._whole = None if ensemble is None else EnsembleModel(ensemble)
 
     @property
     def models(self) -> Mapping[str, nn.Module]:
-        """The encoder's model, also for the ensemble, and the floor."""
+        """The encoder's model, the floor, and the ensemble or, without one, the encoder's model again."""
         encoder, floor = self._encoder.models[WHOLE], self._floor.models[WHOLE]
-        return {WHOLE: encoder, ENCODER: encoder, FLOOR: floor}
+        return {WHOLE: self._whole or encoder, ENCODER: encoder, FLOOR: floor}
 
     def of(self, texts: Iterable[str], unknown: UnknownText | None = None) -> Iterator[np.ndarray]:
         """Yields (n, K) scores, a chunk of texts at a time."""

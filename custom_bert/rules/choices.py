@@ -202,10 +202,28 @@ def head_init(texts: int, *, epochs: int, classes: int) -> tuple[HeadInit, str]:
         classes: the number of labels.
     """
     if min(texts, PROBE_TEXTS) < 2 * classes:
-        return "random", f"{classes:,} labels are too many for a probe on {min(texts, PROBE_TEXTS):,} texts"
+        return "random", _too_many(classes, min(texts, PROBE_TEXTS))
     steps = texts * epochs / FINETUNE_TEXTS
     reason = f"about {steps:,.0f} steps for {classes:,} labels"
     return ("probe" if steps < PROBE_STEPS * classes else "random"), reason
+
+
+def _too_many(classes: int, texts: int) -> str:
+    return f"{classes:,} labels are too many for a probe on {texts:,} texts"
+
+
+def head_init_of_sets(texts: int, *, classes: int) -> tuple[HeadInit, str]:
+    """Returns how the head begins where a text has any number of classes, and the encoder was pretrained for
+    mean vectors: from a probe, if there are enough texts for one.
+
+    Args:
+        texts: the number of training texts.
+        classes: the number of labels.
+    """
+    fitted = min(texts, PROBE_TEXTS)
+    if fitted < 2 * classes:
+        return "random", _too_many(classes, fitted)
+    return "probe", "few texts have each of several labels"
 
 
 PROBE_TEXTS = 10_000
@@ -226,6 +244,10 @@ def ensemble_share(texts: int) -> float:
 
 ENSEMBLE_FROM = 2_000
 """The number of training texts from which on encoder and floor predict together."""
+
+ENSEMBLE_LINES = 50
+"""The smallest number of lines that an ensemble is fitted on. With fewer it could be worse than the encoder.
+"""
 
 
 def schedule(*, pretrained: bool) -> tuple[Schedule, str]:

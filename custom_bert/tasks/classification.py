@@ -17,16 +17,13 @@ from custom_bert.batch import Targets
 from custom_bert.config import TrainConfig
 from custom_bert.data.dataset import Dataset
 from custom_bert.data.label_files import ClassReader, LabelReader
-from custom_bert.data.labelled_texts import LabelledTexts
 from custom_bert.data.labels import LabelIds
-from custom_bert.data.source import Source
-from custom_bert.floor.ensemble import fit_ensemble
+from custom_bert.floor.ensemble import Ensemble, fit_ensemble
 from custom_bert.floor.linear import Floor, fit_classes
 from custom_bert.metrics import ConfusionMatrix, Scores
 from custom_bert.ops.losses import balanced_weights, combined_weights, cross_entropy_sum, r_drop_sum
 from custom_bert.reports.tables import score_lines
 from custom_bert.rules.resolved import ResolvedConfig
-from custom_bert.tasks.floors import Combined, FloorModel, combine
 from custom_bert.tasks.labelled import LabelledTask
 from custom_bert.tasks.parts import ONE_PROCESS, Gathering, Objective, UnknownLabelError
 
@@ -184,7 +181,6 @@ class Classification(LabelledTask):
     name: ClassVar[str] = "classification"
     unread: ClassVar[tuple[str, ...]] = ("data.corpus", "data.label_separator")
     measures: ClassVar[tuple[str, ...]] = ("accuracy", "macro_f1")
-    combines: ClassVar[bool] = True
     card_title: ClassVar[str] = "A text classifier"
     problem_type: ClassVar[str] = "single_label_classification"
 
@@ -211,12 +207,11 @@ class Classification(LabelledTask):
             weights_N=targets.weights(rows_N),
         )
 
-    def combine(
-        self, source: Source, floor: FloorModel, model: nn.Module, chosen_NK: np.ndarray, val_NK: np.ndarray
-    ) -> Combined:
+    def ensemble_of(
+        self, encoder_NC: np.ndarray, floor_NC: np.ndarray, values: np.ndarray, weights_N: np.ndarray | None
+    ) -> Ensemble:
         """Fits the two factors at which the cross-entropy of the classes is lowest."""
-        assert isinstance(source, LabelledTexts)
-        return combine(fit_ensemble, source.dataset, floor, self.scorer(model), chosen_NK, val_NK)
+        return fit_ensemble(encoder_NC, floor_NC, values, weights_N)
 
     def scorer(self, model: nn.Module) -> ClassScorer:
         """Returns a scorer that takes the most probable class of each text as predicted."""

@@ -47,6 +47,19 @@ class FloorModel(nn.Module):
             yield self.floor.scores(chunk)
 
 
+class EnsembleModel(nn.Module):
+    """An ensemble in the place of a model: a task finds its thresholds here, as in a model of its own.
+
+    Args:
+        ensemble: the ensemble.
+    """
+
+    def __init__(self, ensemble: Ensemble) -> None:
+        super().__init__()
+        if ensemble.thresholds_C is not None:
+            self.register_buffer("thresholds_C", torch.from_numpy(ensemble.thresholds_C))
+
+
 @dataclass(frozen=True)
 class FittedFloor:
     """A floor, and how good it is on the validation texts.
@@ -126,7 +139,7 @@ def combine(
     fit: Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray | None], Ensemble],
     data: Dataset,
     floor: FloorModel,
-    scorer: Scorer,
+    scorer_of: Callable[[nn.Module], Scorer],
     chosen_NC: np.ndarray,
     val_NC: np.ndarray,
 ) -> Combined:
@@ -136,7 +149,7 @@ def combine(
         fit: returns the ensemble for scores of the encoder, scores of the floor, targets, and weights.
         data: the data.
         floor: the floor.
-        scorer: counts what is right.
+        scorer_of: returns what counts what is right, with the thresholds of a model.
         chosen_NC: the scores of the encoder for the lines that are set aside.
         val_NC: those for the validation texts.
     """
@@ -146,6 +159,7 @@ def combine(
     floor_NC = np.concatenate(list(floor.scored(chosen.texts(rows_N))))
     wanted = chosen.targets
     ensemble = fit(chosen_NC, floor_NC, wanted.values(rows_N), wanted.weights(rows_N))
+    scorer = scorer_of(EnsembleModel(ensemble))
     for rows_n, of_floor_nC, targets in _scored(floor, val):
         scorer.add(torch.from_numpy(ensemble.scores(val_NC[rows_n], of_floor_nC)), targets)
     return Combined(ensemble, scorer.measured(), len(chosen))
@@ -154,7 +168,7 @@ def combine(
 def measure_on_test(
     floor: FloorModel,
     test: Split,
-    scorers: tuple[Scorer, Scorer],
+    scorer_of: Callable[[nn.Module], Scorer],
     ensemble: Ensemble | None,
     encoder_NC: np.ndarray | None,
 ) -> tuple[Measured, Measured | None]:
@@ -163,19 +177,20 @@ def measure_on_test(
     Args:
         floor: the floor.
         test: the test texts.
-        scorers: count what is right, of the floor alone and of both together.
+        scorer_of: returns what counts what is right, with the thresholds of a model.
         ensemble: the factors with which both predict; None if the encoder predicts alone.
         encoder_NC: the scores of the encoder for these texts, if there is an ensemble.
 
     Returns:
         What was measured of the floor and, with an ensemble, of both together.
     """
-    alone, together = scorers
+    alone = scorer_of(floor)
+    together = None if ensemble is None else scorer_of(EnsembleModel(ensemble))
     for rows_n, of_floor_nC, targets in _scored(floor, test):
         alone.add(torch.from_numpy(of_floor_nC), targets)
-        if ensemble is not None and encoder_NC is not None:
+        if ensemble is not None and together is not None and encoder_NC is not None:
             together.add(torch.from_numpy(ensemble.scores(encoder_NC[rows_n], of_floor_nC)), targets)
-    return alone.measured(), None if ensemble is None else together.measured()
+    return alone.measured(), None if together is None else together.measured()
 
 
 def _scored(floor: FloorModel, split: Split) -> Iterator[tuple[np.ndarray, np.ndarray, Targets]]:

@@ -30,7 +30,7 @@ from custom_bert.data.source import Source
 from custom_bert.data.token_dropout import TokenDropout
 from custom_bert.data.tokenizer import TextTokenizer
 from custom_bert.errors import ConfigError, RunError, shown
-from custom_bert.floor.ensemble import Ensemble
+from custom_bert.floor.ensemble import Ensemble, has_ensemble, read_ensemble
 from custom_bert.floor.linear import Floor
 from custom_bert.floor.storage import read_floor
 from custom_bert.models.heads import SequenceClassifier
@@ -41,8 +41,10 @@ from custom_bert.rules import choices
 from custom_bert.rules.decisions import Decisions, EvaluationFacts, Facts
 from custom_bert.rules.resolved import ResolvedConfig
 from custom_bert.tasks.floors import (
+    Combined,
     FittedFloor,
     FloorModel,
+    combine,
     drawn_for_measuring,
     drawn_for_training,
     measure_on_test,
@@ -50,10 +52,6 @@ from custom_bert.tasks.floors import (
 from custom_bert.tasks.floors import measure as measure_floor
 from custom_bert.tasks.parts import Card, CardFacts, HeadName, Learning, Measured, Objective, PhaseName
 from custom_bert.tasks.task import Task
-
-ENSEMBLE_LINES = 50
-"""The smallest number of lines that an ensemble is fitted on. With fewer it could be worse than the encoder.
-"""
 
 MOST_LABELS = 1 << 24
 """The largest number of labels that is believed in a config.json; a damaged one may name any number."""
@@ -68,6 +66,7 @@ class LabelledTask(Task):
         measures: the names of the measures that `optim.metric` may choose; the first is the default.
         model_class: the class of the model.
         card_title: what the model is, for its model card.
+        has_thresholds: whether each label has a threshold.
         problem_type: the value of Hugging Face's key `problem_type`, by which transformers picks the loss.
     """
 
@@ -81,7 +80,8 @@ class LabelledTask(Task):
     model_class: ClassVar[type[SequenceClassifier]] = SequenceClassifier
     has_floor: ClassVar[bool] = True
     probes: ClassVar[bool] = True
-    floor_has_thresholds: ClassVar[bool] = False
+    combines: ClassVar[bool] = True
+    has_thresholds: ClassVar[bool] = False
     card_title: ClassVar[str]
     problem_type: ClassVar[str]
 
@@ -126,7 +126,7 @@ class LabelledTask(Task):
     def aside(cls, config: TrainConfig) -> Aside:
         """Returns which training lines are set aside to choose values on, such as thresholds."""
         if cls.combines and config.floor and config.ensemble is not False:
-            return Aside(choices.ensemble_share, "how much encoder and floor count", ENSEMBLE_LINES)
+            return Aside(choices.ensemble_share, "how much encoder and floor count", choices.ENSEMBLE_LINES)
         return NOTHING_ASIDE
 
     @classmethod
@@ -327,22 +327,46 @@ class LabelledTask(Task):
             NoFloorError: if the data allows none.
         """
 
+    def combine(
+        self, source: Source, floor: FloorModel, chosen_NK: np.ndarray, val_NK: np.ndarray
+    ) -> Combined:
+        """Fits the two factors at which the cross-entropy of the labels is lowest."""
+        assert isinstance(source, LabelledTexts)
+        return combine(self.ensemble_of, source.dataset, floor, self.scorer, chosen_NK, val_NK)
+
+    @abstractmethod
+    def ensemble_of(
+        self, encoder_NC: np.ndarray, floor_NC: np.ndarray, values: np.ndarray, weights_N: np.ndarray | None
+    ) -> Ensemble:
+        """Fits an ensemble.
+
+        Args:
+            encoder_NC: the scores of the encoder for texts that it has not learned from.
+            floor_NC: the scores of the floor, which has not learned from these texts either.
+            values: the values of these texts' targets, as `batch.Targets` holds them.
+            weights_N: (N,) how much each text counts; None for the same.
+        """
+
+    def read_ensemble(self, run: Path) -> Ensemble | None:
+        """Reads the ensemble of a run directory; None if the encoder predicts alone."""
+        if not has_ensemble(run):
+            return None
+        return read_ensemble(run, len(self.labels), sets=self.has_thresholds)
+
     def floor_on_test(
         self,
         source: Source,
         floor: FloorModel,
-        model: nn.Module,
         ensemble: Ensemble | None,
         outputs_NK: np.ndarray | None,
     ) -> tuple[Measured, Measured | None]:
         """Measures the floor on all test texts and, with an ensemble, encoder and floor together."""
         assert isinstance(source, LabelledTexts) and source.dataset.test is not None
-        scorers = self.scorer(floor), self.scorer(model)
-        return measure_on_test(floor, source.dataset.test, scorers, ensemble, outputs_NK)
+        return measure_on_test(floor, source.dataset.test, self.scorer, ensemble, outputs_NK)
 
     def read_floor(self, run: Path) -> FloorModel:
         """Reads the floor of a run directory, which has to have as many classes as the task."""
-        return FloorModel(read_floor(run, len(self.labels), sets=self.floor_has_thresholds))
+        return FloorModel(read_floor(run, len(self.labels), sets=self.has_thresholds))
 
     # In other libraries
 

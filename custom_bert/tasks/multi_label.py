@@ -20,13 +20,15 @@ from torch import Tensor, nn
 from torch.nn.functional import logsigmoid
 
 from custom_bert.batch import Targets
-from custom_bert.config import TrainConfig
+from custom_bert.config import HeadInit, TrainConfig
 from custom_bert.data.dataset import Dataset
 from custom_bert.data.label_files import LabelReader, SetReader, split_labels
+from custom_bert.data.labelled_texts import LabelledTexts
 from custom_bert.data.labels import LabelIds
 from custom_bert.data.reading import Aside
 from custom_bert.data.source import Source
 from custom_bert.errors import RunError, shown
+from custom_bert.floor.ensemble import Ensemble, fit_ensemble_of_sets
 from custom_bert.floor.linear import Floor, fit_sets
 from custom_bert.label_metrics import LabelCounts, LabelScores, best_thresholds
 from custom_bert.models.heads import SequenceClassifier, ThresholdClassifier
@@ -39,6 +41,7 @@ from custom_bert.ops.losses import (
 from custom_bert.presets import EncoderConfig
 from custom_bert.reports.label_tables import label_score_lines
 from custom_bert.reports.tables import TABLE_ROWS
+from custom_bert.rules import choices
 from custom_bert.rules.resolved import ResolvedConfig
 from custom_bert.tasks.classification import pairs_line
 from custom_bert.tasks.floors import drawn_for_measuring
@@ -210,12 +213,12 @@ class MultiLabel(LabelledTask):
     separator: str = "\t"
 
     name: ClassVar[str] = "multi_label"
-    unread: ClassVar[tuple[str, ...]] = ("data.corpus", "ensemble")
+    unread: ClassVar[tuple[str, ...]] = ("data.corpus",)
     measures: ClassVar[tuple[str, ...]] = ("micro_f1", "macro_f1", "exact_match")
     model_class: ClassVar[type[SequenceClassifier]] = ThresholdClassifier
     chooses: ClassVar[bool] = True
     card_title: ClassVar[str] = "A multi-label text classifier"
-    floor_has_thresholds: ClassVar[bool] = True
+    has_thresholds: ClassVar[bool] = True
     problem_type: ClassVar[str] = "multi_label_classification"
 
     @classmethod
@@ -225,7 +228,7 @@ class MultiLabel(LabelledTask):
 
     @classmethod
     def aside(cls, config: TrainConfig) -> Aside:
-        """A tenth of the lines is set aside, on which thresholds are chosen."""
+        """A tenth of the lines is set aside, to choose thresholds on and how much encoder and floor count."""
         return Aside(lambda texts: CHOOSING_SHARE, "thresholds", purpose="choosing thresholds; add texts")
 
     @classmethod
@@ -272,6 +275,31 @@ class MultiLabel(LabelledTask):
         )
         thresholds_C = best_thresholds(self.probabilities(scores_NC), hot_NC, weights_N)
         return replace(floor, thresholds_C=thresholds_C)
+
+    def ensemble_of(
+        self, encoder_NC: np.ndarray, floor_NC: np.ndarray, values: np.ndarray, weights_N: np.ndarray | None
+    ) -> Ensemble:
+        """Fits the two factors at which the binary cross-entropy is lowest, and thresholds of their own."""
+        return fit_ensemble_of_sets(encoder_NC, floor_NC, values, weights_N)
+
+    def head_init(self, texts: int, *, epochs: int) -> tuple[HeadInit, str]:
+        """Takes a probe wherever one can be fitted: few texts have a class, so that a random head learns it
+        slowly (docs/log)."""
+        return choices.head_init_of_sets(texts, classes=len(self.labels))
+
+    def first_biases(self, config: ResolvedConfig, source: Source) -> Tensor | None:
+        """Returns the log-odds of each class among the training texts, with which a random head begins.
+
+        Most texts lack most classes. A head that begins by giving each class to half of the texts spends its
+        first steps on that alone (Lin et al. 2017, arXiv 1708.02002, section 3.3).
+        """
+        if config.optim.class_weights == "balanced":  # then presence and absence weigh the same
+            return None
+        assert isinstance(source, LabelledTexts)
+        train = source.dataset.train
+        present_C = torch.from_numpy(train.targets.counts(len(self.labels))).double()
+        share_C = (present_C + 0.5) / (len(train) + 1)
+        return torch.logit(share_C).float()
 
     def scorer(self, model: nn.Module) -> SetScorer:
         """Returns a scorer that predicts labels by the thresholds that the model has now."""

@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from custom_bert.batch import Batch, Targets
-from custom_bert.config import TrainConfig
+from custom_bert.config import HeadInit, TrainConfig
 from custom_bert.data.cache import Cache
 from custom_bert.data.labelled_texts import LabelledTexts
 from custom_bert.data.loader import Transform
@@ -33,6 +33,7 @@ from custom_bert.data.tokenizer import TextTokenizer
 from custom_bert.errors import ConfigError, RunError
 from custom_bert.floor.ensemble import Ensemble
 from custom_bert.presets import EncoderConfig
+from custom_bert.rules import choices
 from custom_bert.rules.decisions import Decisions, EvaluationFacts, Facts
 from custom_bert.rules.resolved import ResolvedConfig
 from custom_bert.tasks.floors import Combined, FittedFloor, FloorModel
@@ -227,6 +228,20 @@ class Task(ABC):
         """Returns the loss of a linear probe, from which the head of the model may start (`probes`)."""
         raise AssertionError(f"{self.name} has no probe")
 
+    def head_init(self, texts: int, *, epochs: int) -> tuple[HeadInit, str]:
+        """Returns how the head of the model begins from a checkpoint that was made for mean vectors, and the
+        reason. Only a task that `probes` is asked.
+
+        Args:
+            texts: the number of training texts.
+            epochs: the number of epochs.
+        """
+        return choices.head_init(texts, epochs=epochs, classes=self.num_outputs)
+
+    def first_biases(self, config: ResolvedConfig, source: Source) -> Tensor | None:
+        """Returns (K,) the first biases of a random head's last layer; None for zeros."""
+        return None
+
     def measuring(self, config: ResolvedConfig, tokenizer: TextTokenizer) -> Transform:
         """Returns how examples change before they form a batch of an evaluation; only its masker is used."""
         return Transform()
@@ -282,8 +297,16 @@ class Task(ABC):
         """
         raise RunError(f"{run}: task {self.name} has no floor")
 
+    def read_ensemble(self, run: Path) -> Ensemble | None:
+        """Reads the ensemble of a run directory; None if the encoder predicts alone.
+
+        Raises:
+            RunError: if it is damaged or of another model.
+        """
+        return None
+
     def combine(
-        self, source: Source, floor: FloorModel, model: nn.Module, chosen_NK: np.ndarray, val_NK: np.ndarray
+        self, source: Source, floor: FloorModel, chosen_NK: np.ndarray, val_NK: np.ndarray
     ) -> Combined:
         """Fits an ensemble of encoder and floor, and measures it on the validation texts.
 
@@ -292,7 +315,6 @@ class Task(ABC):
         Args:
             source: the data, with lines that were set aside for it (`Dataset.choosing`).
             floor: the floor.
-            model: the model, for `scorer`.
             chosen_NK: the outputs of the encoder for these lines.
             val_NK: those for the validation texts.
         """
@@ -302,7 +324,6 @@ class Task(ABC):
         self,
         source: Source,
         floor: FloorModel,
-        model: nn.Module,
         ensemble: Ensemble | None,
         outputs_NK: np.ndarray | None,
     ) -> tuple[Measured, Measured | None]:
@@ -313,7 +334,6 @@ class Task(ABC):
         Args:
             source: the data, with test texts.
             floor: the floor.
-            model: the model, for `scorer`.
             ensemble: the factors with which both predict; None if the encoder predicts alone.
             outputs_NK: the outputs of the encoder for the test texts, if there is an ensemble.
 

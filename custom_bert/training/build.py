@@ -8,6 +8,7 @@ from typing import cast
 import torch
 from torch import nn
 
+from custom_bert.models.heads import SequenceClassifier
 from custom_bert.models.masked_lm import MaskedLanguageModel
 from custom_bert.precision import MixedPrecision
 from custom_bert.tasks.masked_lm import before_the_task
@@ -60,6 +61,15 @@ def build(plan: RunPlan, material: Material, ranks: Ranks, reporter: Reporter) -
 
 def _model(plan: RunPlan, material: Material) -> EncoderModel:
     """Makes the model, from random weights or from those of a pretrained encoder."""
+    model = _drawn(plan, material)
+    biases_K = plan.task.first_biases(plan.config, material.source)
+    if biases_K is not None:
+        with torch.no_grad():
+            cast(SequenceClassifier, model).head.projection.bias.copy_(biases_K)
+    return model
+
+
+def _drawn(plan: RunPlan, material: Material) -> EncoderModel:
     if material.pretrained is None:
         return cast(EncoderModel, plan.task.model(plan.encoder))
     tensors = dict(material.pretrained.state)

@@ -152,8 +152,7 @@ def decide_head(todo: Decisions, task: Task, train: BatchBuilder, pretrained: Pr
     else:
         texts, tokens = max(1, len(train.lengths_N)), int(train.lengths_N.sum())
         epochs = todo.config.optim.epochs or choices.finetune_epochs(tokens, texts=texts)[0]
-        rule = choices.head_init(texts, epochs=epochs, classes=task.num_outputs)
-        todo.default("optim.head_init", rule)
+        todo.default("optim.head_init", task.head_init(texts, epochs=epochs))
     if pretrained and pretrained.for_means and todo.config.optim.head_init == "probe":
         todo.default("model.pooling", ("mean_layer", f"{pretrained.source} was made for mean vectors"))
 

@@ -74,7 +74,7 @@ def evaluate_finally(
         return LastEvaluation(measured, None)
     try:
         floor = plan.task.read_floor(run.path)
-        combined = plan.task.combine(material.source, floor, model, chosen_NK, val_NK)
+        combined = plan.task.combine(material.source, floor, chosen_NK, val_NK)
     except (RunError, DataError) as error:  # a trained encoder is worth more than what is added to it
         warn(f"the encoder predicts alone: {error}")
         return LastEvaluation(measured, None)

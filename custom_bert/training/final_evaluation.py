@@ -63,9 +63,7 @@ def evaluate_on_test(
     if has_floor(state, run) and ranks.leads:
         try:
             floor_model = plan.task.read_floor(run.path)
-            floor, together = plan.task.floor_on_test(
-                material.source, floor_model, model, ensemble, outputs_NK
-            )
+            floor, together = plan.task.floor_on_test(material.source, floor_model, ensemble, outputs_NK)
         except (RunError, DataError) as error:  # the trained model is worth more than its test
             if ensemble is not None:
                 warn(f"the test texts are not measured: {error}; {how_to_measure(run.path)}")

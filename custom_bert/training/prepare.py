@@ -148,14 +148,15 @@ def _decide_ensemble(todo: Decisions, task: type[Task], tokenised: Tokenised) ->
         ConfigError: if the user asks for it, and there are too few lines to fit it on.
     """
     reason = _no_ensemble(todo.config, task)
-    if not reason and tokenised.choosing is None:
+    choosing = tokenised.choosing
+    if not reason and (choosing is None or len(choosing.rows_N) < choices.ENSEMBLE_LINES):
         reason = "too few training lines, or too few of each label, to fit it on"
     if reason and todo.asked.ensemble:
         raise ConfigError([f"config: ensemble True: {reason}; leave it out"])
     if reason:
         todo.default("ensemble", (False, reason))
-    elif tokenised.choosing is not None:
-        todo.default("ensemble", (True, f"{len(tokenised.choosing.rows_N):,} training lines to fit it on"))
+    elif choosing is not None:
+        todo.default("ensemble", (True, f"{len(choosing.rows_N):,} training lines to fit it on"))
 
 
 def _no_ensemble(config: TrainConfig, task: type[Task]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 from pathlib import Path
 from typing import Any
@@ -12,14 +13,18 @@ import numpy as np
 import pytest
 import torch
 from data_files import write_set
+from scipy.special import expit, logit
 from training_runs import built, ready, settings
 
 from custom_bert import Classifier, train_model
 from custom_bert.batch import Targets
 from custom_bert.cli import main
-from custom_bert.errors import ConfigError
+from custom_bert.config_sources import from_mapping
+from custom_bert.data.reading import data_files
+from custom_bert.errors import ConfigError, RunError
+from custom_bert.label_metrics import best_thresholds
 from custom_bert.model_files.native import load_model
-from custom_bert.tasks.multi_label import BinaryCrossEntropy
+from custom_bert.tasks.multi_label import BinaryCrossEntropy, MultiLabel
 from custom_bert.training import fit
 from custom_bert.training.log import Reporter
 
@@ -228,7 +233,80 @@ def test_the_report_and_info_show_thresholds_and_measures(
     capsys.readouterr()
     assert main(["info", str(run)]) == 0
     said = capsys.readouterr().out
-    assert "micro-F1 0.9" in said and "macro-F1" in said and "weather" in said
+    measured = json.loads((run / "run.json").read_text())["validation"]
+    assert f"micro-F1 {measured['micro_f1']:.4f}" in said and "macro-F1" in said and "weather" in said
+
+
+def test_a_random_head_begins_with_how_often_each_label_is_there(data: Path) -> None:
+    one = ready(config(data, None))
+    first = built(one).model.head.projection.bias.detach()  # type: ignore[union-attr]
+    counts = torch.tensor([*one.material.source.dataset.label_counts().values()])  # type: ignore[attr-defined]
+    assert first.sigmoid().tolist() == pytest.approx((counts / len(one.train.rows_N)).tolist(), abs=0.01)
+    balanced = built(ready(config(data, None, **{"optim.class_weights": "balanced"})))
+    assert not balanced.model.head.projection.bias.any()  # type: ignore[union-attr]
+
+
+@pytest.fixture(scope="module")
+def together(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Data with enough lines for an ensemble, and a run that has one."""
+    folder = tmp_path_factory.mktemp("together")
+    data = write_set(folder / "data", *texts_of(700, 0), *texts_of(100, 1))
+    run = train_model(
+        config(data, folder / "run", floor=True, **{"optim.epochs": 2}), reporter=Reporter(silent=True)
+    )
+    return data, run.directory
+
+
+def test_encoder_and_floor_predict_together_with_thresholds_of_their_own(
+    together: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    data, run = together
+    record = json.loads((run / "run.json").read_text())
+    assert record["ensemble"]["fitted_on"] == record["data"]["choosing_examples"] >= 50
+    stored = json.loads((run / "ensemble.json").read_text())
+    classifier, alone = Classifier.load(run), Classifier.load(run, encoder_only=True)
+    texts = (data / "val_dataset.txt").read_text().splitlines()
+    floor = classifier.task.read_floor(run).floor
+    whole = stored["encoder"] * logit(alone.predict_proba(texts)) + stored["floor"] * floor.scores(texts)
+    assert np.allclose(classifier.predict_proba(texts), expit(whole), atol=1e-5)
+    given = classifier.predict_proba(texts) >= np.array(stored["thresholds"], dtype=np.float32)
+    assert [one.labels for one in classifier.predict(texts)] == [
+        tuple(np.array(classifier.labels)[row].tolist()) for row in given
+    ]
+    assert main(["evaluate", str(run), str(data), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    for name in ("micro_f1", "macro_f1", "exact_match"):
+        assert found[name] == pytest.approx(record["validation"][name])
+        assert found["encoder"][name] == pytest.approx(record["ensemble"]["encoder_alone"][name])
+        assert found["floor"][name] == pytest.approx(record["floor"][name])
+    shown = [one["threshold"] for one in found["per_class"].values()]
+    assert shown == pytest.approx(stored["thresholds"])
+
+
+def test_the_thresholds_of_both_are_chosen_on_the_rows_set_aside(together: tuple[Path, Path]) -> None:
+    data, run = together
+    asked = from_mapping({**config(data, run), "data.val_fraction": 0.1})
+    aside = MultiLabel.read_lines(data_files(asked.data), asked).dataset.choosing
+    assert aside is not None
+    rows = np.arange(len(aside))
+    probabilities = Classifier.load(run).predict_proba(list(aside.texts(rows)))
+    expected = best_thresholds(probabilities, aside.targets.values(rows) > 0)
+    stored = json.loads((run / "ensemble.json").read_text())
+    assert stored["thresholds"] == pytest.approx(expected.tolist(), abs=1e-4)
+
+
+@pytest.mark.parametrize("thresholds", [None, [0.5], [0.5, 0.5, "0.5"], [0.5, 0.5, float("nan")]])
+def test_damaged_thresholds_of_both_are_one_line(
+    together: tuple[Path, Path], tmp_path: Path, thresholds: object, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(together[1], tmp_path / "run")
+    path = tmp_path / "run" / "ensemble.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "thresholds": thresholds}))
+    assert (
+        main(["predict", str(tmp_path / "run"), str(together[0] / "val_dataset.txt")]) == RunError.exit_code
+    )
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1 and "ensemble.json: damaged" in said
 
 
 def test_check_data_and_the_separator(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -5,17 +5,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from scipy.special import log_softmax
+from scipy.special import expit, log_softmax
 
 from custom_bert.errors import RunError
 from custom_bert.floor.ensemble import (
     NAME,
     Ensemble,
     fit_ensemble,
+    fit_ensemble_of_sets,
     has_ensemble,
     read_ensemble,
     write_ensemble,
 )
+from custom_bert.label_metrics import best_thresholds
 
 ROWS = np.random.Generator(np.random.PCG64(0))
 IDS = ROWS.integers(0, 5, 600)
@@ -39,6 +41,57 @@ def test_no_other_pair_has_a_lower_cross_entropy() -> None:
     for encoder in np.linspace(0, 4, 21):
         for floor in np.linspace(0, 4, 21):
             assert lowest <= loss(Ensemble(encoder, floor), one, other) + 1e-6
+
+
+HOT = ROWS.random((600, 5)) < 0.2
+"""Which of five classes each of 600 texts has, if it may have several."""
+
+
+def scores_of_sets(signal: float, noise: float) -> np.ndarray:
+    """Returns (600, 5) scores that are higher by `signal`, in the mean, where a text has a class."""
+    return signal * (HOT - 0.5) + noise * ROWS.standard_normal((600, 5))
+
+
+def loss_of_sets(ensemble: Ensemble, one: np.ndarray, other: np.ndarray) -> float:
+    whole = ensemble.scores(one, other).astype(np.float64)
+    return float((np.logaddexp(0, whole) - HOT * whole).mean())
+
+
+def test_of_sets_too_no_other_pair_has_a_lower_cross_entropy() -> None:
+    one, other = scores_of_sets(2.0, 1.0), scores_of_sets(1.0, 2.0)
+    found = fit_ensemble_of_sets(one, other, HOT)
+    lowest = loss_of_sets(found, one, other)
+    assert found.encoder > found.floor > 0
+    for encoder in np.linspace(0, 4, 21):
+        for floor in np.linspace(0, 4, 21):
+            assert lowest <= loss_of_sets(Ensemble(encoder, floor), one, other) + 1e-6
+
+
+def test_the_thresholds_of_sets_are_those_of_the_weighted_sum() -> None:
+    one, other = scores_of_sets(2.0, 1.0), scores_of_sets(1.0, 1.0)
+    found = fit_ensemble_of_sets(one, other, HOT)
+    expected = best_thresholds(expit(found.scores(one, other)), HOT)
+    assert found.thresholds_C is not None and np.array_equal(found.thresholds_C, expected)
+
+
+def test_weights_of_sets_count_as_repeated_texts() -> None:
+    one, other = scores_of_sets(2.0, 1.0), scores_of_sets(1.0, 2.0)
+    times = ROWS.integers(1, 4, 600)
+    rows = np.repeat(np.arange(600), times)
+    weighted = fit_ensemble_of_sets(one, other, HOT, times.astype(np.float32))
+    again = fit_ensemble_of_sets(one[rows], other[rows], HOT[rows])
+    assert weighted.record() == pytest.approx(again.record(), rel=1e-3)
+
+
+def test_thresholds_are_read_as_they_were_written(tmp_path: Path) -> None:
+    thresholds_C = np.array([0.1, 0.25, 1 / 3], dtype=np.float32)
+    write_ensemble(tmp_path, Ensemble(0.1, 2.5, thresholds_C))
+    read = read_ensemble(tmp_path, 3, sets=True)
+    assert read.thresholds_C is not None and np.array_equal(read.thresholds_C, thresholds_C)
+    with pytest.raises(RunError, match="expected 4 thresholds"):
+        read_ensemble(tmp_path, 4, sets=True)
+    with pytest.raises(RunError, match="not of the format"):
+        read_ensemble(tmp_path, 3, sets=False)
 
 
 def test_together_they_are_better_than_either() -> None:
@@ -74,7 +127,7 @@ def test_scores_without_a_mistake_give_finite_weights() -> None:
 def test_they_are_read_as_they_were_written(tmp_path: Path) -> None:
     assert not has_ensemble(tmp_path)
     write_ensemble(tmp_path, Ensemble(0.1, 2.5))
-    assert has_ensemble(tmp_path) and read_ensemble(tmp_path) == Ensemble(0.1, 2.5)
+    assert has_ensemble(tmp_path) and read_ensemble(tmp_path, 3, sets=False) == Ensemble(0.1, 2.5)
 
 
 @pytest.mark.parametrize(
@@ -94,11 +147,11 @@ def test_a_damaged_file_is_one_line_that_says_what_to_do(tmp_path: Path, changes
     path = tmp_path / NAME
     path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
     with pytest.raises(RunError, match=r"ensemble\.json: damaged: .*; --encoder-only predicts without it"):
-        read_ensemble(tmp_path)
+        read_ensemble(tmp_path, 3, sets=False)
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b'"x"', b"\xff", b'{"encoder": 1}'])
 def test_anything_else_is_one_line_too(tmp_path: Path, content: bytes) -> None:
     (tmp_path / NAME).write_bytes(content)
     with pytest.raises(RunError, match=r"ensemble\.json: damaged"):
-        read_ensemble(tmp_path)
+        read_ensemble(tmp_path, 3, sets=False)
