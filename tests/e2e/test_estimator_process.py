@@ -8,6 +8,7 @@ import os
 import pickle
 import pickletools
 import signal
+import sys
 import tempfile
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -101,6 +102,7 @@ def test_a_fitted_estimator_pickles_to_its_files_and_nothing_else(fitted: TextCl
     for name, one in fitted._run.contents.items():
         assert name.endswith((".safetensors", ".json", ".jsonl")) and type(one) is bytes
         assert str(tempfile.gettempdir()).encode() + b"/custom-bert" not in one
+        assert sys.argv[0].encode() not in one
     stream = BytesIO()
     joblib.dump(fitted, stream)
     stream.seek(0)

@@ -259,5 +259,7 @@ def test_batches_carry_the_weights_of_their_texts() -> None:
     batch = Batch.build([np.array([2, 3])] * 3, targets=np.arange(3), weights=np.float32([1, 2, 3]))
     assert batch.targets is not None and batch.targets[1:].weights_N is not None
     assert batch.targets[1:].weights_N.tolist() == [2, 3]
+    elsewhere = batch.targets.to(torch.device("meta"))
+    assert elsewhere.weights_N is not None and elsewhere.weights_N.is_meta and elsewhere.rows_M is None
     both = Targets.joined([batch.targets[:1], batch.targets[2:]])
     assert both.values.tolist() == [0, 2] and both.weights_N is not None and both.weights_N.tolist() == [1, 3]
