@@ -140,33 +140,34 @@ def test_equal_weights_are_the_same_run_and_a_text_of_weight_zero_is_left_out_bi
     assert trained(tmp_path / "4", texts, labels, [1.0] * 89 + [2], task=task) != plain
 
 
-@pytest.mark.parametrize("part", ["encoder", "floor"])
+@pytest.fixture(scope="module")
+def started(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A run to start from."""
+    folder = tmp_path_factory.mktemp("started")
+    trained(folder, *examples(60), None)
+    return str(folder / "run")
+
+
+@pytest.mark.parametrize("part", ["encoder", "floor", "probe"])
 @pytest.mark.parametrize("task", ["classification", "multi_label"])
+@pytest.mark.filterwarnings("ignore:.*the floor predicts")
 def test_where_texts_contradict_each_other_the_heavier_are_believed(
-    tmp_path: Path, task: str, part: str
+    tmp_path: Path, task: str, part: str, started: str
 ) -> None:
-    texts = [f"{word} {i}" for i in range(40) for word in ("left", "right", "left", "right")]
+    texts = [f"{word} {i}" for i in range(40) for word in ("engine", "rain", "engine", "rain")]
     labels = ["a", "b", "b", "a"] * 40
+    changes = {"encoder": {"optim.epochs": 10, "optim.lr": 1e-2}, "floor": {"floor": True, "optim.epochs": 1}}
+    changes["probe"] = {"model.init_from": started, "optim.head_init": "probe", "optim.lr": 1e-9}
     for heavy, expected in (([9, 9, 1, 1], ["a", "b"]), ([1, 1, 9, 9], ["b", "a"])):
-        given = config(
-            tmp_path / str(heavy[0]),
-            task=task,
-            floor=part == "floor",
-            **{"optim.epochs": 6, "optim.lr": 1e-2},
-        )
+        given = config(tmp_path / str(heavy[0]), task=task, **changes[part])
+        if part == "probe":
+            given = {k: v for k, v in given.items() if not k.startswith("model.") or k == "model.init_from"}
         result = train_model(given, source=in_memory(texts, labels, weights=heavy * 40), reporter=QUIET)
         if part == "floor":
             (result.directory / "model.safetensors").unlink()
-        with pytest.warns() if part == "floor" else no_warning():
-            found = Classifier.load(result.directory)
-        probabilities_NC = found.predict_proba(["left 1", "right 1"])
+        found = Classifier.load(result.directory)
+        probabilities_NC = found.predict_proba(["engine 1", "rain 1"])
         assert [found.labels[i] for i in probabilities_NC.argmax(1)] == expected
-
-
-def no_warning() -> Any:
-    import contextlib
-
-    return contextlib.nullcontext()
 
 
 def test_other_weights_are_another_run(tmp_path: Path) -> None:
