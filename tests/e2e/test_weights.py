@@ -156,18 +156,19 @@ def test_where_texts_contradict_each_other_the_heavier_are_believed(
 ) -> None:
     texts = [f"{word} {i}" for i in range(40) for word in ("engine", "rain", "engine", "rain")]
     labels = ["a", "b", "b", "a"] * 40
-    changes = {"encoder": {"optim.epochs": 10, "optim.lr": 1e-2}, "floor": {"floor": True, "optim.epochs": 1}}
+    changes = {"encoder": {"optim.epochs": 6, "optim.lr": 1e-2}, "floor": {"floor": True, "optim.epochs": 1}}
     changes["probe"] = {"model.init_from": started, "optim.head_init": "probe", "optim.lr": 1e-9}
-    for heavy, expected in (([9, 9, 1, 1], ["a", "b"]), ([1, 1, 9, 9], ["b", "a"])):
+    for heavy, expected in (([9, 9, 1, 1], [0, 1]), ([1, 1, 9, 9], [1, 0])):
         given = config(tmp_path / str(heavy[0]), task=task, **changes[part])
         if part == "probe":
             given = {k: v for k, v in given.items() if not k.startswith("model.") or k == "model.init_from"}
         result = train_model(given, source=in_memory(texts, labels, weights=heavy * 40), reporter=QUIET)
         if part == "floor":
             (result.directory / "model.safetensors").unlink()
-        found = Classifier.load(result.directory)
-        probabilities_NC = found.predict_proba(["engine 1", "rain 1"])
-        assert [found.labels[i] for i in probabilities_NC.argmax(1)] == expected
+        probabilities_NC = Classifier.load(result.directory).predict_proba(["engine 1", "rain 1"])
+        assert (
+            probabilities_NC.argmax(0).tolist() == expected
+        )  # the text of which each label is more probable
 
 
 def test_other_weights_are_another_run(tmp_path: Path) -> None:
