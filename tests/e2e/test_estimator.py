@@ -241,6 +241,7 @@ def test_a_run_of_the_command_line_is_an_estimator_too(tmp_path: Path) -> None:
     model, plain = TextClassifier.load(tmp_path / "run"), Classifier.load(tmp_path / "run")
     assert model.classes_.tolist() == ["10", "8", "9"] and plain.labels == ("8", "9", "10")
     assert model.predict(SOME).tolist() == [one.label for one in plain.predict(SOME)]  # type: ignore[attr-defined]
+    assert np.array_equal(model.predict_proba(SOME), plain.predict_proba(SOME)[:, [2, 0, 1]])
     assert model.get_params() == TextClassifier().get_params()
 
 
