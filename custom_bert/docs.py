@@ -203,7 +203,7 @@ def _signature(function: Callable[..., Any]) -> str:
         if parameter.kind is parameter.KEYWORD_ONLY and "*" not in shown:
             shown.append("*")
         default = "" if parameter.default is parameter.empty else f" = {parameter.default!r}"
-        if parameter.name != "self":
+        if parameter.name not in ("self", "cls"):
             shown.append(f"{parameter.name}: {parameter.annotation}{default}")
     return f"{function.__name__}({', '.join(shown)}) -> {signature.return_annotation}"
 

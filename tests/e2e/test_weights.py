@@ -28,7 +28,7 @@ from custom_bert.tasks import multi_label
 from custom_bert.tasks.classification import Classification, ClassScorer, CrossEntropy
 from custom_bert.tasks.floors import FloorModel, combine
 from custom_bert.tasks.multi_label import BinaryCrossEntropy, SetScorer
-from custom_bert.tasks.parts import Objective
+from custom_bert.tasks.parts import Gathering, Objective
 from custom_bert.training.build import build
 from custom_bert.training.prepare import prepare
 from custom_bert.training.step import ALONE, train_step
@@ -290,6 +290,35 @@ def test_the_best_weights_are_chosen_by_weight_and_shown_measures_count_each_tex
         }
     )
     assert sets.measured().numbers["exact_match"] == accuracy_score(hot_NC, expected)
+
+
+@pytest.mark.parametrize("sets", [False, True])
+@pytest.mark.parametrize("first", [0, 10])
+def test_several_processes_add_up_their_weights_also_if_one_has_no_batch(sets: bool, first: int) -> None:
+    scores_NC, hot_NC = torch.from_numpy(RANDOM.normal(size=(24, 3))), RANDOM.integers(0, 2, (24, 3))
+    values = torch.from_numpy(hot_NC).float() if sets else torch.from_numpy(hot_NC.sum(1).clip(max=2))
+
+    def scored(rows: np.ndarray) -> ClassScorer | SetScorer:
+        labels = ("a", "b", "c")
+        scorer = SetScorer(labels, torch.full((3,), 0.5)) if sets else ClassScorer(labels)
+        if len(rows):
+            scorer.add(scores_NC[rows], Targets(values[rows], None, torch.from_numpy(TIMES[rows]).float()))
+        return scorer
+
+    sent: list[torch.Tensor] = []
+
+    def send(tensor: torch.Tensor) -> torch.Tensor:
+        sent.append(tensor)
+        return tensor
+
+    rows = np.arange(24)
+    scored(rows[:first]).measured(Gathering(send, send))
+    parts = iter(sent)
+    both = scored(rows[first:]).measured(
+        Gathering(lambda tensor: tensor + next(parts), lambda some: torch.cat([next(parts), some]))
+    )
+    assert both.weighted_numbers == pytest.approx(scored(rows).measured().weighted_numbers)
+    assert both.numbers == scored(rows).measured().numbers
 
 
 @pytest.mark.parametrize(
