@@ -158,6 +158,17 @@ def python_page() -> str:
         'probabilities = Classifier.load(result.directory).predict_proba(["text one", "text two"])',
         "```",
         "",
+        "`TextClassifier` is the same as an estimator of scikit-learn, on texts in memory. It learns in a",
+        "temporary directory and keeps its model in memory; [this page](how-to/scikit-learn.md) shows how",
+        "it is used.",
+        "",
+        "```python",
+        "from custom_bert import TextClassifier",
+        "",
+        "model = TextClassifier(max_minutes=5).fit(texts, labels)",
+        'labels = model.predict(["text one", "text two"])',
+        "```",
+        "",
         "What a caller should know about results is a `CustomBertWarning` of `custom_bert.errors`: text that",
         "the vocabulary does not know, bf16 that would be wrong in this process, or threads lost by a fork.",
         "",
@@ -192,7 +203,7 @@ def _signature(function: Callable[..., Any]) -> str:
         if parameter.kind is parameter.KEYWORD_ONLY and "*" not in shown:
             shown.append("*")
         default = "" if parameter.default is parameter.empty else f" = {parameter.default!r}"
-        if parameter.name != "self":
+        if parameter.name not in ("self", "cls"):
             shown.append(f"{parameter.name}: {parameter.annotation}{default}")
     return f"{function.__name__}({', '.join(shown)}) -> {signature.return_annotation}"
 

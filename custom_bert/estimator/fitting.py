@@ -82,6 +82,7 @@ def fitted_run(
         stored = StoredRun.read(run)
     record = stored.json("run.json")
     record["config"] |= dict.fromkeys(inside)  # these directories are gone
+    record["argv"] = []  # the caller's program, which may be any
     for line in reporter.warnings:
         warn_caller(line)
     return stored.with_json("run.json", record)

@@ -192,6 +192,9 @@ def _of_single(found: list[Any], y: Any) -> Given:
     """Reads one label for each text. The classes have the type of an array, if an array was given."""
     kind = kind_of(found)
     if kind == "float":
+        wrong = np.flatnonzero(~np.isfinite(found))
+        if len(wrong):
+            raise ValueError(f"label {wrong[0]}: expected a finite number, got {found[wrong[0]]}")
         check_classification_targets(np.array(found))
     dtype = getattr(y, "dtype", None)
     array = np.array(found, dtype=dtype if isinstance(dtype, np.dtype) and (dtype.kind != "O") else None)

@@ -107,10 +107,10 @@ class StoredRun:
             RunError: if a file is damaged.
             ConfigError: if the device is not there.
         """
-        with IN_TURN:
-            if self.loaded is None or self.loaded[0] != device:
-                # through a directory that is gone afterwards, since whoever reads a model reads files
-                with tempfile.TemporaryDirectory(prefix="custom-bert-") as folder:
-                    self._write_into(Path(folder))
-                    self.loaded = (device, Classifier.load(folder, device=device))
-            return self.loaded[1]
+        loaded = self.loaded
+        if loaded is None or loaded[0] != device:
+            # through a directory that is gone afterwards, since whoever reads a model reads files
+            with IN_TURN, tempfile.TemporaryDirectory(prefix="custom-bert-") as folder:
+                self._write_into(Path(folder))
+                loaded = self.loaded = (device, Classifier.load(folder, device=device))
+        return loaded[1]

@@ -60,9 +60,13 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     Attributes:
         classes_: (C,) the classes in the order of the columns of `predict_proba`, as scikit-learn sorts them.
+        run_: the files of the run, as bytes by their names; run.json has what was measured.
+        labels_: the form and the type of the labels.
     """
 
     classes_: np.ndarray
+    run_: StoredRun
+    labels_: Labels
 
     def __init__(
         self,
@@ -129,7 +133,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         except ConfigError as error:
             raise ValueError(str(error)) from None
         stored = fitted_run(config, texts, labels.lines(given), weights_N, self.verbose)
-        self._keep(stored, labels)
+        self.run_, self.labels_, self.classes_ = stored, labels, labels.classes
         return self
 
     def _texts(self, X: Any) -> list[str]:
@@ -148,9 +152,6 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         of_classes_N = _weights_of_classes(self.class_weight, given)
         return checked_weights(of_classes_N if weights_N is None else weights_N * of_classes_N, len(given))
 
-    def _keep(self, stored: StoredRun, labels: Labels) -> None:
-        self._run, self._labels, self.classes_ = stored, labels, labels.classes
-
     def predict(self, X: Any) -> Any:
         """Returns the labels of texts, in the form and the type of the labels that `fit` was given.
 
@@ -164,13 +165,13 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """
         model, places_K = self._model()
         texts = self._texts(X)
-        if self._labels.are_sets:
-            index_of = {name: i for i, name in enumerate(self._labels.names)}
+        if self.labels_.are_sets:
+            index_of = {name: i for i, name in enumerate(self.labels_.names)}
             found = (cast(LabelsPrediction, one).labels for one in model.stream(texts))
             rows: Any = [sorted(map(index_of.__getitem__, names)) for names in found]
         else:
             rows = places_K[model.predict_proba(texts).argmax(axis=1)][:, None].tolist()
-        return self._labels.answers(rows, len(texts))
+        return self.labels_.answers(rows, len(texts))
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """Returns (N, C) fp32 probabilities, with the columns in the order of `classes_`.
@@ -203,15 +204,15 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         counts_agree(len(predicted), len(given))
         weights_N = None if sample_weight is None else checked_weights(sample_weight, len(given))
         if predicted.width != given.width:
-            raise ValueError(f"labels: expected the form that fit was given: {self._labels.form}")
+            raise ValueError(f"labels: expected the form that fit was given: {self.labels_.form}")
         right_N = [mine == theirs for mine, theirs in zip(predicted.values(), given.values(), strict=True)]
         return float(np.average(right_N, weights=weights_N))
 
     def _model(self) -> tuple[Classifier, np.ndarray]:
         """Returns the model, and which class each of its outputs stands for."""
         self._check_is_fitted()
-        model = self._run.classifier(self.device)
-        return model, self._labels.places(model.labels)
+        model = self.run_.classifier(self.device)
+        return model, self.labels_.places(model.labels)
 
     def _check_is_fitted(self) -> None:
         if not self.__sklearn_is_fitted__():
@@ -233,8 +234,8 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         path = Path(directory)
         if path.exists() and not (path.is_dir() and not any(path.iterdir())):
             raise WriteError(f"{path}: exists already and is not overwritten; choose another directory")
-        described_now = described(self.get_params(deep=False), self._labels)
-        self._run.with_json(ESTIMATOR, described_now).write(path)
+        described_now = described(self.get_params(deep=False), self.labels_)
+        self.run_.with_json(ESTIMATOR, described_now).write(path)
 
     @classmethod
     def load(cls, directory: str | Path) -> TextClassifier:
@@ -258,11 +259,11 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             raise RunError(f"{directory}: damaged: estimator.json lacks labels of the model")
         known = cls().get_params(deep=False).keys()
         estimator = cls(**{name: value for name, value in parameters.items() if name in known})
-        estimator._keep(stored, labels)
+        estimator.run_, estimator.labels_, estimator.classes_ = stored, labels, labels.classes
         return estimator
 
     def __sklearn_is_fitted__(self) -> bool:
-        return hasattr(self, "_run")
+        return hasattr(self, "run_")
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()

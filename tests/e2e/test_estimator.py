@@ -94,7 +94,7 @@ def test_a_whole_number_repeats_a_fit_and_none_draws_another_seed() -> None:
 def test_the_parameters_reach_the_run_and_searches_may_draw_them() -> None:
     model = tiny(epochs=np.int64(1), lr=np.float64(1e-3), validation_fraction=0.2, class_weight="balanced")
     model.set_params(settings={**TINY, "optim": {"label_smoothing": 0.1}}).fit(TEXTS, NAMES)
-    config = model._run.json("run.json")["config"]
+    config = model.run_.json("run.json")["config"]
     names = ("optim.epochs", "optim.lr", "data.val_fraction", "optim.class_weights", "optim.label_smoothing")
     assert [config[name] for name in names] == [1, 1e-3, 0.2, "balanced", 0.1]
     assert [config[name] for name in ("data.max_length", "floor", "seed")] == [32, False, 0]
@@ -241,6 +241,7 @@ def test_a_run_of_the_command_line_is_an_estimator_too(tmp_path: Path) -> None:
     model, plain = TextClassifier.load(tmp_path / "run"), Classifier.load(tmp_path / "run")
     assert model.classes_.tolist() == ["10", "8", "9"] and plain.labels == ("8", "9", "10")
     assert model.predict(SOME).tolist() == [one.label for one in plain.predict(SOME)]  # type: ignore[attr-defined]
+    assert np.array_equal(model.predict_proba(SOME), plain.predict_proba(SOME)[:, [2, 0, 1]])
     assert model.get_params() == TextClassifier().get_params()
 
 

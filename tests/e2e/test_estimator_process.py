@@ -8,6 +8,7 @@ import os
 import pickle
 import pickletools
 import signal
+import sys
 import tempfile
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -91,21 +92,22 @@ def test_a_fit_that_ends_early_leaves_no_file_and_no_thread(
 def test_a_fitted_estimator_pickles_to_its_files_and_nothing_else(fitted: TextClassifier) -> None:
     fitted.predict(SOME)
     content = pickle.dumps(fitted)
-    assert len(content) < 1.05 * sum(map(len, fitted._run.contents.values())) + 4096
+    assert len(content) < 1.05 * sum(map(len, fitted.run_.contents.values())) + 4096
     names = {
         str(value)
         for op, value, _ in pickletools.genops(content)
         if op.name in ("GLOBAL", "SHORT_BINUNICODE")
     }
     assert "torch" not in " ".join(names) and tempfile.gettempdir() not in " ".join(names)
-    for name, one in fitted._run.contents.items():
+    for name, one in fitted.run_.contents.items():
         assert name.endswith((".safetensors", ".json", ".jsonl")) and type(one) is bytes
         assert str(tempfile.gettempdir()).encode() + b"/custom-bert" not in one
+        assert sys.argv[0].encode() not in one
     stream = BytesIO()
     joblib.dump(fitted, stream)
     stream.seek(0)
     for again in (pickle.loads(content), joblib.load(stream), copy.deepcopy(fitted)):
-        assert again._run.loaded is None
+        assert again.run_.loaded is None
         assert np.array_equal(again.predict_proba(SOME), fitted.predict_proba(SOME))
         assert again.get_params() == fitted.get_params()
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,15 +17,18 @@ from training_runs import examples, settings
 from custom_bert import Classifier, Reporter, in_memory, train_model
 from custom_bert.batch import Batch, Targets
 from custom_bert.config_sources import load
+from custom_bert.data.labelled_texts import LabelledTexts
 from custom_bert.data.memory import as_relative
 from custom_bert.errors import RunError
-from custom_bert.floor.ensemble import fit_ensemble
+from custom_bert.floor.ensemble import Ensemble, fit_ensemble
 from custom_bert.floor.linear import fit_classes, fit_sets
 from custom_bert.label_metrics import best_thresholds
 from custom_bert.precision import MixedPrecision
-from custom_bert.tasks.classification import ClassScorer, CrossEntropy
+from custom_bert.tasks import multi_label
+from custom_bert.tasks.classification import Classification, ClassScorer, CrossEntropy
+from custom_bert.tasks.floors import FloorModel, combine
 from custom_bert.tasks.multi_label import BinaryCrossEntropy, SetScorer
-from custom_bert.tasks.parts import Objective
+from custom_bert.tasks.parts import Gathering, Objective
 from custom_bert.training.build import build
 from custom_bert.training.prepare import prepare
 from custom_bert.training.step import ALONE, train_step
@@ -82,12 +87,19 @@ def test_a_text_of_weight_two_is_as_two_texts_in_the_loss(r_drop: float, balance
     assert not torch.allclose(found[0], without, rtol=1e-3)
 
 
-@pytest.mark.parametrize("task", ["classification", "multi_label"])
+@pytest.mark.parametrize(
+    ("task", "balance"), [("classification", "none"), ("classification", "balanced"), ("multi_label", "none")]
+)
 def test_a_step_of_weighted_texts_is_that_of_repeated_ones_however_it_is_divided(
-    tmp_path: Path, task: str
+    tmp_path: Path, task: str, balance: str
 ) -> None:
     texts, labels = examples(24)
-    given = {"task": task, "data.tokenizer": str(vocabulary(tmp_path)), "model.hidden_dropout": 0.0}
+    given = {
+        "task": task,
+        "optim.class_weights": balance,
+        "data.tokenizer": str(vocabulary(tmp_path)),
+        "model.hidden_dropout": 0.0,
+    }
     given["optim.embedding_init"] = "random"  # co-occurrences count texts
     found = []
     for source, parts in (
@@ -107,7 +119,7 @@ def test_a_step_of_weighted_texts_is_that_of_repeated_ones_however_it_is_divided
             precision=MixedPrecision("fp32", torch.device("cpu")), clip_norm=1e9,
         )  # fmt: skip
         found.append([float(result.loss), float(result.grad_norm)])
-    if task == "classification":
+    if task == "classification":  # the other sets lines aside for thresholds, drawn from all that there are
         assert found[0] == pytest.approx(found[2], rel=1e-5)
     assert found[0] == pytest.approx(found[1], rel=1e-5)
 
@@ -140,33 +152,35 @@ def test_equal_weights_are_the_same_run_and_a_text_of_weight_zero_is_left_out_bi
     assert trained(tmp_path / "4", texts, labels, [1.0] * 89 + [2], task=task) != plain
 
 
-@pytest.mark.parametrize("part", ["encoder", "floor"])
+@pytest.fixture(scope="module")
+def started(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A run to start from."""
+    folder = tmp_path_factory.mktemp("started")
+    trained(folder, *examples(60), None)
+    return str(folder / "run")
+
+
+@pytest.mark.parametrize("part", ["encoder", "floor", "probe"])
 @pytest.mark.parametrize("task", ["classification", "multi_label"])
+@pytest.mark.filterwarnings("ignore:.*the floor predicts")
 def test_where_texts_contradict_each_other_the_heavier_are_believed(
-    tmp_path: Path, task: str, part: str
+    tmp_path: Path, task: str, part: str, started: str
 ) -> None:
-    texts = [f"{word} {i}" for i in range(40) for word in ("left", "right", "left", "right")]
+    texts = [f"{word} {i}" for i in range(40) for word in ("engine", "rain", "engine", "rain")]
     labels = ["a", "b", "b", "a"] * 40
-    for heavy, expected in (([9, 9, 1, 1], ["a", "b"]), ([1, 1, 9, 9], ["b", "a"])):
-        given = config(
-            tmp_path / str(heavy[0]),
-            task=task,
-            floor=part == "floor",
-            **{"optim.epochs": 6, "optim.lr": 1e-2},
-        )
+    changes = {"encoder": {"optim.epochs": 6, "optim.lr": 1e-2}, "floor": {"floor": True, "optim.epochs": 1}}
+    changes["probe"] = {"model.init_from": started, "optim.head_init": "probe", "optim.lr": 1e-9}
+    for heavy, expected in (([9, 9, 1, 1], [0, 1]), ([1, 1, 9, 9], [1, 0])):
+        given = config(tmp_path / str(heavy[0]), task=task, **changes[part])
+        if part == "probe":
+            given = {k: v for k, v in given.items() if not k.startswith("model.") or k == "model.init_from"}
         result = train_model(given, source=in_memory(texts, labels, weights=heavy * 40), reporter=QUIET)
         if part == "floor":
             (result.directory / "model.safetensors").unlink()
-        with pytest.warns() if part == "floor" else no_warning():
-            found = Classifier.load(result.directory)
-        probabilities_NC = found.predict_proba(["left 1", "right 1"])
-        assert [found.labels[i] for i in probabilities_NC.argmax(1)] == expected
-
-
-def no_warning() -> Any:
-    import contextlib
-
-    return contextlib.nullcontext()
+        probabilities_NC = Classifier.load(result.directory).predict_proba(["engine 1", "rain 1"])
+        assert (
+            probabilities_NC.argmax(0).tolist() == expected
+        )  # the text of which each label is more probable
 
 
 def test_other_weights_are_another_run(tmp_path: Path) -> None:
@@ -189,6 +203,44 @@ def test_thresholds_and_ensembles_count_a_text_as_often_as_it_weighs() -> None:
     again = fit_ensemble(one[rows], other[rows], ids_N[rows])
     assert ensemble.record() == pytest.approx(again.record(), rel=1e-3)
     assert ensemble.record() != pytest.approx(fit_ensemble(one, other, ids_N).record(), rel=1e-2)
+
+
+def test_a_run_hands_its_weights_to_thresholds_and_to_ensembles(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    texts, labels = examples(90)
+    weights_N = np.arange(1.0, 91)
+    seen: list[Any] = []
+
+    def spy(probabilities_NC: Any, true_NC: Any, weights_N: Any = None) -> Any:
+        seen.append(weights_N)
+        return best_thresholds(probabilities_NC, true_NC, weights_N)
+
+    monkeypatch.setattr(multi_label, "best_thresholds", spy)
+    trained(tmp_path / "1", texts, labels, weights_N, task="multi_label")
+    of_the_floor, *of_the_encoder = (np.sort(some).tolist() for some in seen)
+    assert len({*of_the_floor}) == len(of_the_floor) > 2 and of_the_encoder
+    assert all(some == of_the_floor for some in of_the_encoder)
+    source = in_memory(texts, labels, weights=weights_N)
+    _, material = prepare(load(config(tmp_path)), lambda line: None, source)
+    assert isinstance(material.source, LabelledTexts)
+    data = dataclasses.replace(material.source.dataset, choosing=material.source.dataset.train)
+    floor, scores = (
+        FloorModel(fit_classes(texts, np.arange(90) % 3, 3, seed=0)),
+        np.zeros((90, 3), np.float32),
+    )
+
+    def fit(encoder_NC: Any, floor_NC: Any, ids_N: Any, weights_N: Any) -> Ensemble:
+        seen.append(weights_N)
+        return Ensemble(1.0, 1.0)
+
+    combine(fit, data, floor, ClassScorer(data.labels), scores[: len(data.train)], scores[: len(data.val)])
+    assert seen[-1].tolist() == data.train.targets.weights_N.tolist()  # type: ignore[union-attr]
+
+
+def test_weights_have_the_mean_one_so_that_a_floor_is_as_strong_as_without_any() -> None:
+    weights_N = as_relative(np.array([1.0, 2.0, 6.0]))
+    assert weights_N is not None and weights_N.tolist() == pytest.approx([1 / 3, 2 / 3, 2.0])
 
 
 def test_the_scales_of_floors_and_their_balance_count_weights() -> None:
@@ -224,6 +276,8 @@ def test_the_best_weights_are_chosen_by_weight_and_shown_measures_count_each_tex
     )
     assert found.numbers["accuracy"] == accuracy_score(true_N, predicted_N)
     assert found.numbers != found.weighted_numbers
+    task, by_f1 = Classification(("a", "b", "c")), SimpleNamespace(optim=SimpleNamespace(metric="macro_f1"))
+    assert task.worth(found, by_f1) == found.weighted_numbers["macro_f1"]  # type: ignore[arg-type]
     hot_NC = np.eye(3)[true_N] + np.eye(3)[(true_N + TIMES) % 3] > 0
     sets = SetScorer(("a", "b", "c"), torch.full((3,), 0.5))
     sets.add(scores_NC, Targets(torch.from_numpy(hot_NC).float(), None, torch.from_numpy(TIMES).float()))
@@ -236,6 +290,35 @@ def test_the_best_weights_are_chosen_by_weight_and_shown_measures_count_each_tex
         }
     )
     assert sets.measured().numbers["exact_match"] == accuracy_score(hot_NC, expected)
+
+
+@pytest.mark.parametrize("sets", [False, True])
+@pytest.mark.parametrize("first", [0, 10])
+def test_several_processes_add_up_their_weights_also_if_one_has_no_batch(sets: bool, first: int) -> None:
+    scores_NC, hot_NC = torch.from_numpy(RANDOM.normal(size=(24, 3))), RANDOM.integers(0, 2, (24, 3))
+    values = torch.from_numpy(hot_NC).float() if sets else torch.from_numpy(hot_NC.sum(1).clip(max=2))
+
+    def scored(rows: np.ndarray) -> ClassScorer | SetScorer:
+        labels = ("a", "b", "c")
+        scorer = SetScorer(labels, torch.full((3,), 0.5)) if sets else ClassScorer(labels)
+        if len(rows):
+            scorer.add(scores_NC[rows], Targets(values[rows], None, torch.from_numpy(TIMES[rows]).float()))
+        return scorer
+
+    sent: list[torch.Tensor] = []
+
+    def send(tensor: torch.Tensor) -> torch.Tensor:
+        sent.append(tensor)
+        return tensor
+
+    rows = np.arange(24)
+    scored(rows[:first]).measured(Gathering(send, send))
+    parts = iter(sent)
+    both = scored(rows[first:]).measured(
+        Gathering(lambda tensor: tensor + next(parts), lambda some: torch.cat([next(parts), some]))
+    )
+    assert both.weighted_numbers == pytest.approx(scored(rows).measured().weighted_numbers)
+    assert both.numbers == scored(rows).measured().numbers
 
 
 @pytest.mark.parametrize(
@@ -259,5 +342,7 @@ def test_batches_carry_the_weights_of_their_texts() -> None:
     batch = Batch.build([np.array([2, 3])] * 3, targets=np.arange(3), weights=np.float32([1, 2, 3]))
     assert batch.targets is not None and batch.targets[1:].weights_N is not None
     assert batch.targets[1:].weights_N.tolist() == [2, 3]
+    elsewhere = batch.targets.to(torch.device("meta"))
+    assert elsewhere.weights_N is not None and elsewhere.weights_N.is_meta and elsewhere.rows_M is None
     both = Targets.joined([batch.targets[:1], batch.targets[2:]])
     assert both.values.tolist() == [0, 2] and both.weights_N is not None and both.weights_N.tolist() == [1, 3]

@@ -139,6 +139,7 @@ def test_a_column_of_labels_is_taken_as_scikit_learn_takes_it() -> None:
         (["a", 1], r"^labels of mixed types: label 0 is 'a', and label 1 is 1; write all of them as str$"),
         ([1, True], r"^labels of mixed types: label 0 is 1, and label 1 is True; write all of them as int$"),
         ([0.5, 1.5], r"continuous"),
+        ([1.0, float("inf")], r"^label 1: expected a finite number, got inf$"),
         ([b"a", b"b"], r"^label 0: expected a string, a number or a bool, got b'a'$"),
         (["a", ""], r"^'' cannot be a label: write one line of 1 to 1,000 characters without tabs$"),
         (["a", "b\tc"], r"^'b\\tc' cannot be a label: .*$"),
