@@ -268,7 +268,8 @@ def test_at_a_terminal_it_asks_marks_words_and_ends(end: str, run: Path) -> None
 
 
 def test_the_help_comes_without_torch() -> None:
-    code = "import sys; from custom_bert.cli import main; main(['demo', '--help']); print('torch' in sys.modules)"
+    show = "from custom_bert.cli import main; main(['demo', '--help'])"
+    code = f"import sys; {show}; print('torch' in sys.modules)"
     said = subprocess.check_output([sys.executable, "-c", code], text=True, cwd=ROOT)
     assert "Type texts and see their labels" in said and said.strip().endswith("False")
 
