@@ -6,6 +6,7 @@ from __future__ import annotations
 import hashlib
 import http.server
 import json
+import logging
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -132,8 +133,15 @@ def test_a_hub_that_cannot_be_had_is_one_line_and_leaves_nothing_that_is_taken_f
         at("https://huggingface.co", proxy=here)
     else:
         at(here)
+    logged: list[logging.LogRecord] = []
+    handler = logging.Handler(logging.WARNING)
+    monkeypatch.setattr(handler, "emit", logged.append)
+    logger = logging.getLogger("huggingface_hub")
+    logger.addHandler(handler)
     assert main(["fetch", "minilm"]) == RunError.exit_code
+    logger.removeHandler(handler)
     said = capfd.readouterr()
+    assert not logged and logger.level != logging.ERROR
     assert said.out == f"minilm: asking the Hugging Face Hub for {MINILM.repository}\n"
     assert said.err.startswith("error: minilm: ") and said.err.count("\n") == 1
     assert "it cannot be fetched from the hub (" in said.err and reason in said.err
