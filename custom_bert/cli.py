@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from custom_bert import __version__
 from custom_bert.bench.commands import BENCH
 from custom_bert.commands.checkpoints import Fetch
+from custom_bert.commands.demo import Demo
 from custom_bert.commands.models import Evaluate, Export, Predict, ProbeEncoder
 from custom_bert.commands.runs import Info, Report
 from custom_bert.commands.starting import CheckData, Init, SampleData
@@ -23,6 +24,7 @@ COMMANDS: dict[str, type[Command] | Group] = {
     "pretrain": Pretrain,
     "evaluate": Evaluate,
     "predict": Predict,
+    "demo": Demo,
     "fetch": Fetch,
     "check-data": CheckData,
     "sample-data": SampleData,

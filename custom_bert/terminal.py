@@ -7,8 +7,10 @@ every locale, like the files that they come from. Only the standard library is i
 
 from __future__ import annotations
 
+import importlib
 import io
 import os
+import shutil
 import sys
 import warnings
 from collections.abc import Iterator
@@ -20,7 +22,10 @@ from custom_bert.errors import CustomBertWarning, WriteError, system_reason
 ELLIPSIS = "…"
 """The character that shows where a label was cut."""
 
-STAND_INS = {ELLIPSIS: "..."}
+BAR = "█"
+"""The character of which bars are made."""
+
+STAND_INS = {ELLIPSIS: "...", BAR: "#"}
 """What is printed for a character that the encoding lacks. Any other character is printed as its escape, such
 as `\\xe9`."""
 
@@ -206,6 +211,34 @@ class _Screen(io.TextIOBase):
 def screen() -> TextIO:
     """Returns standard output for libraries that print by themselves; it takes every character."""
     return cast(TextIO, _Screen(sys.stdout))
+
+
+def asked(prompt: str) -> str:
+    """Returns a line that a person types at the terminal, with the keys for editing that the system has.
+
+    Raises:
+        EOFError: at the end of the input, as after Ctrl-D.
+        UnicodeDecodeError: if the line is not text in the terminal's encoding.
+    """
+    with suppress(ImportError):
+        importlib.import_module("readline")  # its import is what makes arrow keys work
+    return input(prompt)
+
+
+def is_dialogue() -> bool:
+    """Returns whether standard input and standard output are both a terminal, where somebody types."""
+    isatty = getattr(sys.stdin, "isatty", None)
+    return bool(isatty and isatty()) and is_terminal()
+
+
+def shows_marks() -> bool:
+    """Returns whether standard output shows bold and underlined text."""
+    return is_terminal() and os.environ.get("TERM", "dumb") != "dumb"
+
+
+def columns(narrowest: int = 40, widest: int = 100) -> int:
+    """Returns the number of columns of the terminal, within two bounds; 80 if there is no terminal."""
+    return min(max(shutil.get_terminal_size().columns, narrowest), widest)
 
 
 def is_terminal() -> bool:

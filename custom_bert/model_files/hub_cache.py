@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import logging
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -11,6 +12,7 @@ from pathlib import Path
 from custom_bert.data.cache import Cache
 from custom_bert.errors import RunError, WriteError, first_line
 from custom_bert.places import cache_places
+from custom_bert.terminal import is_terminal
 
 FILES = (
     "config.json",
@@ -77,7 +79,7 @@ def fetched(
 
     def fetch(root: Path) -> Path:
         try:
-            with nullcontext() if root == own else _chunks_kept_in(root / "xet"):
+            with nullcontext() if root == own else _chunks_kept_in(root / "xet"), _quiet():
                 return _snapshot(root, own, repository, revision, force_download=anew)
         except (RepositoryNotFoundError, HFValidationError) as error:
             raise RunError(
@@ -94,11 +96,41 @@ def fetched(
             if isinstance(error, OSError) and error.errno in REFUSED:
                 raise WriteError(f"{root}: cannot write: {error.strerror}") from error
             raise RunError(
-                f"{name}: no such directory here, not in the hub's cache, and the hub cannot be reached "
-                f"({first_line(error)}); download it elsewhere and give its directory{instead}"
+                f"{name}: no such directory here, not in the hub's cache, and it cannot be fetched from the "
+                f"hub ({_reason(error)}); download it elsewhere and give its directory{instead}"
             ) from error
 
     return cache.get(lambda root: None, fetch)  # the hub may have something newer
+
+
+def _reason(error: Exception) -> str:
+    """Returns in a line why the hub could not be asked. What is no JSON is no answer of the hub."""
+    if isinstance(error, ValueError) and type(error).__name__ == "JSONDecodeError":
+        return "something else answers in its place, perhaps a proxy or a page to log in"
+    return first_line(error)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keeps the hub's library from printing each attempt, and bars of progress where no line can be
+    overwritten. What fails in the end is an error of ours."""
+    from huggingface_hub.utils import (  # type: ignore[attr-defined]  # it does not say what it exports
+        are_progress_bars_disabled,
+        disable_progress_bars,
+        enable_progress_bars,
+    )
+
+    logger = logging.getLogger("huggingface_hub")
+    level, hides_bars = logger.level, not is_terminal() and not are_progress_bars_disabled()
+    logger.setLevel(logging.ERROR)
+    if hides_bars:
+        disable_progress_bars()
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+        if hides_bars:
+            enable_progress_bars()
 
 
 def _snapshot(

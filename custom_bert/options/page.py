@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -16,6 +15,7 @@ from custom_bert.options.option import (
     options_of,
     setting_sections,
 )
+from custom_bert.terminal import columns as terminal_columns
 
 NARROWEST, WIDEST = 40, 100
 """The least and the largest number of columns. Longer lines are hard to read, and shorter ones cannot hold
@@ -36,7 +36,7 @@ ABOUT_SETTINGS = (
 
 def width() -> int:
     """Returns the number of columns of the help: the terminal's, within `NARROWEST` and `WIDEST`."""
-    return min(max(shutil.get_terminal_size().columns, NARROWEST), WIDEST)
+    return terminal_columns(NARROWEST, WIDEST)
 
 
 def command_page(command: type[Command], called: str, defaults: Mapping[str, Any], columns: int) -> str:

@@ -257,7 +257,7 @@ def test_the_cache_serves_where_the_hub_cannot_be_reached(
     said: list[str] = []
     assert hub.locate("some/cached", said.append) == published
     assert said == ["some/cached: no such directory here; asking the Hugging Face Hub"]
-    with pytest.raises(RunError, match=r"cannot be reached \(the proxy says no\); download"):
+    with pytest.raises(RunError, match=r"cannot be fetched from the hub \(the proxy says no\); download"):
         hub.locate("some/other")
 
 

@@ -48,6 +48,8 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """Data with an ensemble and a test, and a run on them."""
     folder = tmp_path_factory.mktemp("test")
     data = write_test(write_data(folder / "data", train=2_100))
+    for name in ("train_dataset.txt", "train_labels.txt"):  # the labels do not come in their sorted order
+        write_lines(data / name, (data / name).read_text().splitlines()[::-1])
     train_model(with_test(data, folder / "run", **{**FAST, "optim.lr": 3e-4}), reporter=QUIET)
     return data, folder / "run"
 

