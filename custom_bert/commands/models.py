@@ -8,23 +8,31 @@ import json
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from custom_bert.commands.common import DataDirectory, Device, RunDirectory, print_json, warn_of_precision
+from custom_bert.commands.common import (
+    DataDirectory,
+    Device,
+    LabelledTable,
+    RunDirectory,
+    print_json,
+    warn_of_precision,
+)
 from custom_bert.config import Precision
 from custom_bert.options.option import Command, Mark
 from custom_bert.terminal import DataOutput, complain, say
 
 
 @dataclass(frozen=True, kw_only=True)
-class Evaluate(Command):
+class Evaluate(LabelledTable):
     """Measure a trained classifier on labelled texts."""
 
     run_directory: RunDirectory
     """The run directory that train wrote."""
     data: DataDirectory
-    """Folder with the data files."""
+    """Folder with the data files, or a table. The columns of a table are those of the run, if it has them."""
     split: Literal["val", "train"] = "val"
-    """Rows to measure on. val takes val_dataset.txt and val_labels.txt or, if there are none, the rows that
-    the run had set aside. train takes the rows that trained the model."""
+    """Rows to measure on. val takes val_dataset.txt and val_labels.txt, or the rows of a table that its
+    column of splits says; if there are none, the rows that the run had set aside, and of a table that the run
+    does not know, all rows. train takes the rows that trained the model."""
     json: bool = False
     """Print one JSON object instead of tables."""
     device: Device | None = None
@@ -43,10 +51,13 @@ class Evaluate(Command):
             self.run_directory,
             self.data,
             split=self.split,
+            columns={name: value for name, value, _ in self.implied()},
             device=self.device,
             precision=self.precision,
             encoder_only=self.encoder_only,
         )
+        for note in evaluated.notes:
+            complain(note)
         if self.json:
             print_json(evaluated.as_dict())
         else:

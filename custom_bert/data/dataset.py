@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from custom_bert.data.lines import Lines, taken
+from custom_bert.data.tables.choosing import Columns
 from custom_bert.data.targets import LineTargets
 
 
@@ -23,31 +24,39 @@ class LabelledFile:
 
     Attributes:
         lines: the texts, to be streamed.
-        labels_path: the path of the label file.
+        label_lines: the lines of the label file.
         texts_sha256, labels_sha256: the SHA-256 hashes of the contents of the two files.
         targets: the targets that the label file gives, by line.
         hashes_N: (N,) int64 a hash of each text. Texts that are equal in Unicode's composed form have equal
             hashes. They hold in this process only, because Python's hashes of strings are salted.
         characters: the number of characters of all texts together.
-        empty_lines: the line numbers (from 1) of texts without a visible character.
+        empty_rows: the indices (from 0) of texts without a visible character.
+        units_N: (N,) int64 which lines have to stand on one side of every division, by equal numbers; None if
+            those are the lines with equal texts.
     """
 
     lines: Lines
-    labels_path: str
+    label_lines: Lines
     texts_sha256: str
     labels_sha256: str
     targets: LineTargets
     hashes_N: np.ndarray
     characters: int
-    empty_lines: tuple[int, ...] = ()
+    empty_rows: tuple[int, ...] = ()
+    units_N: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.targets)
 
     @property
     def texts_path(self) -> str:
-        """The path of the text file."""
-        return str(self.lines.path)
+        """The path of the text file, or of a table and its column."""
+        return self.lines.name
+
+    @property
+    def labels_path(self) -> str:
+        """The path of the label file, or of a table and its column."""
+        return self.label_lines.name
 
     def blocks(self) -> Iterator[list[str]]:
         """Yields the texts, in lists.
@@ -102,6 +111,7 @@ class Dataset:
         choosing: training lines that are set aside so that values can be chosen on them, such as thresholds
             or the factors of an ensemble; None where there is nothing to choose.
         warnings: what a user should know of the data, one line each.
+        columns: which columns of a table are read; None if the data is no table.
     """
 
     labels: tuple[str, ...]
@@ -109,6 +119,7 @@ class Dataset:
     val: Split
     choosing: Split | None = None
     warnings: tuple[str, ...] = field(default=())
+    columns: Columns | None = None
 
     def with_warnings(self, *warnings: str) -> Dataset:
         """Returns the same data set with more warnings."""
@@ -154,5 +165,6 @@ class Dataset:
                     (file.labels_path, file.labels_sha256),
                 )
             },
+            **({"columns": self.columns.record()} if self.columns else {}),
             "labels": self.label_counts(),
         }
