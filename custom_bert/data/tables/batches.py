@@ -46,11 +46,12 @@ class Table(Protocol):
     def sha256(self) -> str:
         """The SHA-256 hash of the unpacked content. It is complete after `batches` has ended."""
 
-    def batches(self, columns: tuple[int, ...]) -> Iterator[Batch]:
+    def batches(self, columns: tuple[int, ...], *, whole: bool = False) -> Iterator[Batch]:
         """Yields all rows, from the first on.
 
         Args:
             columns: the indices of the columns whose cells are wanted.
+            whole: whether `Batch.stored` has to have the other columns too.
 
         Raises:
             DataError: for the first row that cannot be read, with its number and its line.
@@ -58,7 +59,7 @@ class Table(Protocol):
 
 
 class RowLines:
-    """The line of a file on which each row begins. Where every row is one line, it takes hardly any memory."""
+    """The line on which each row of a file begins. It takes hardly any memory if every row is one line."""
 
     def __init__(self) -> None:
         self._starts: list[int] = []

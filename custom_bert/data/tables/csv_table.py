@@ -68,7 +68,7 @@ class CsvTable:
         """The hash of the unpacked content, after `batches` has ended."""
         return self._content.sha256
 
-    def batches(self, columns: tuple[int, ...]) -> Iterator[Batch]:
+    def batches(self, columns: tuple[int, ...], *, whole: bool = False) -> Iterator[Batch]:
         """Yields all rows but the header. Blank lines are left out. See `Table.batches`."""
         start = 0
         for rows, lines_N in self._rows():

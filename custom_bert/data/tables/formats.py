@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +10,7 @@ from custom_bert.data.tables.batches import Table
 from custom_bert.data.tables.csv_table import CsvTable
 from custom_bert.data.tables.json_table import JsonTable
 from custom_bert.data.tables.parquet_table import ParquetTable
+from custom_bert.data.tables.writing import CsvWriter, JsonWriter, ParquetWriter, Put, Writer
 from custom_bert.errors import DataError
 
 PACKED = (".gz", ".zst")
@@ -21,12 +22,19 @@ class Format:
     """A format of tables.
 
     Attributes:
-        open: makes a table of a path and an encoding; None for the encoding that the format has.
+        name: what messages call the format.
+        reader: makes a table of a path and an encoding; None for the encoding that the format has.
+        writer: makes a writer of the same table with more columns, of their names and a function that takes
+            bytes.
         packable: whether a file of this format may be packed.
+        printable: whether it may be written to standard output.
     """
 
-    open: Callable[[Path, str | None], Table]
+    name: str
+    reader: Callable[[Path, str | None], Table]
+    writer: Callable[[Table, Sequence[str], Put], Writer]
     packable: bool = True
+    printable: bool = True
 
 
 def _tabs(path: Path, encoding: str | None) -> Table:
@@ -34,11 +42,13 @@ def _tabs(path: Path, encoding: str | None) -> Table:
 
 
 FORMATS: dict[str, Format] = {
-    ".csv": Format(open=CsvTable),
-    ".tsv": Format(open=_tabs),
-    ".jsonl": Format(open=JsonTable),
-    ".ndjson": Format(open=JsonTable),
-    ".parquet": Format(open=ParquetTable, packable=False),
+    ".csv": Format(name="CSV", reader=CsvTable, writer=CsvWriter),
+    ".tsv": Format(name="TSV", reader=_tabs, writer=CsvWriter),
+    ".jsonl": Format(name="lines of JSON", reader=JsonTable, writer=JsonWriter),
+    ".ndjson": Format(name="lines of JSON", reader=JsonTable, writer=JsonWriter),
+    ".parquet": Format(
+        name="Parquet", reader=ParquetTable, writer=ParquetWriter, packable=False, printable=False
+    ),
 }
 """The formats by the ending of a file's name."""
 
@@ -75,4 +85,4 @@ def open_table(path: str | Path, encoding: str | None = None) -> Table:
         raise DataError(
             str(path), f"not the name of a table; expected one of {endings}, or .gz or .zst after it"
         )
-    return FORMATS[found].open(Path(path), encoding)
+    return FORMATS[found].reader(Path(path), encoding)

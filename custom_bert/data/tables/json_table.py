@@ -55,7 +55,7 @@ class JsonTable:
         """The hash of the unpacked content, after `batches` has ended."""
         return self._content.sha256
 
-    def batches(self, columns: tuple[int, ...]) -> Iterator[Batch]:
+    def batches(self, columns: tuple[int, ...], *, whole: bool = False) -> Iterator[Batch]:
         """Yields all objects. Blank lines are left out. See `Table.batches`."""
         names = [self.names[i] for i in columns]
         for objects, lines in self._objects():

@@ -48,24 +48,23 @@ class ParquetTable:
             raise DataError(str(path), "the table has no rows")
         self.names = tuple(self.schema.names)
 
-    def batches(self, columns: tuple[int, ...]) -> Iterator[Batch]:
+    def batches(self, columns: tuple[int, ...], *, whole: bool = False) -> Iterator[Batch]:
         """Yields all rows. See `Table.batches`."""
-        for stored in self.record_batches([self.names[i] for i in dict.fromkeys(columns)]):
+        for stored in self._stored(None if whole else [self.names[i] for i in dict.fromkeys(columns)]):
             yield Batch(stored, tuple(stored.column(self.names[i]).to_pylist() for i in columns))
 
-    def record_batches(self, names: list[str] | None, rows: int = ROWS) -> Iterator[Any]:
+    def _stored(self, names: list[str] | None) -> Iterator[Any]:
         """Yields all rows as record batches of pyarrow, and computes the hash of the file.
 
         Args:
             names: the columns to read; None for all.
-            rows: the largest number of rows of a batch.
         """
         import pyarrow.parquet
 
         try:
             with open(self.path, "rb") as stream:
                 file = pyarrow.parquet.ParquetFile(stream)
-                yield from file.iter_batches(batch_size=rows, columns=names, use_threads=False)
+                yield from file.iter_batches(batch_size=ROWS, columns=names, use_threads=False)
                 stream.seek(0)
                 digest = hashlib.sha256()
                 while chunk := stream.read(CHUNK):
