@@ -119,9 +119,7 @@ class Predict(TextTable):
 
         for given, option in ((self.json, "--json"), (self.all_probabilities, "--all-probabilities")):
             if given:
-                raise UserError(
-                    f"{option} is for lines of text; a table is written as it is, with two columns"
-                )
+                raise UserError(f"{option} is for lines of text; a table is written with two columns more")
         settings = {name: value for name, value, _ in self.implied()}
         config = replace(TrainConfig(), {"data.table": self.texts, **settings})
         if faults := check(config):

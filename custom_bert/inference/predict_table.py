@@ -57,7 +57,7 @@ def table_texts(run: str | Path, data: DataConfig) -> TableTexts:
     except RunError:
         record = {}
     wanted = remembered(data, record if isinstance(record, dict) else {}).text_column
-    text, by_name = text_alone(table.path, table.names, wanted)
+    text, by_name = text_alone(table, wanted)
     label, probability = free_names(NEW_COLUMNS, table.names)
     notes = Columns(path=table.path, text=text, guessed=("text",) if by_name else ()).said()
     if (label, probability) != NEW_COLUMNS:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from custom_bert.reports.facts import ensemble_lines, kept_by, reasons, started_from, trained_on
+from custom_bert.reports.facts import columns_of, ensemble_lines, kept_by, reasons, started_from, trained_on
 from custom_bert.reports.labels import most_frequent, printable
 from custom_bert.reports.measures import in_words
 from custom_bert.reports.tables import TABLE_ROWS
@@ -19,6 +19,7 @@ def info_lines(record: dict[str, Any]) -> list[str]:
         f"status      {record.get('status')}, started {record.get('started')}",
         *([f"trained on  {about}"] if about else []),
         *([f"began from  {start}"] if start else []),
+        *([f"columns     {columns}"] if (columns := columns_of(record)) else []),
         *([result] if result else []),
         *(
             [f"floor       {in_words(record['floor'])}: a linear model on n-grams"]

@@ -35,12 +35,15 @@ class Table(Protocol):
         names: the names of the columns, in their order. Names may occur twice.
         lines: the lines on which rows begin, as far as rows were read.
         encoding: the encoding of the text; "" for Parquet, which says that itself.
+        header_doubt: why the names of the columns may be data, as in "since '4' is a number"; "" if they look
+            like names.
     """
 
     path: Path
     names: tuple[str, ...]
     lines: RowLines
     encoding: str
+    header_doubt: str
 
     @property
     def sha256(self) -> str:

@@ -13,7 +13,7 @@ import numpy as np
 from custom_bert.errors import DataError, shown
 from custom_bert.phrases import at_lines, counted
 
-NAMES = {str: "strings", bool: "truth values", int: "numbers", float: "numbers", list: "lists"}
+NAMES = {str: "string", bool: "truth value", int: "number", float: "number", list: "list"}
 """What messages call the kinds of cells."""
 
 SHOWN_ROWS = 5
@@ -48,33 +48,27 @@ class Cells:
             DataError: for the first cell that cannot be a string, with its place.
         """
         if set(map(type, cells)) == {str}:
-            self._counts["strings"] = self._counts.get("strings", 0) + len(cells)
-            if len(self._rows.setdefault("strings", [])) < SHOWN_ROWS:
-                self._rows["strings"] += range(start, start + min(SHOWN_ROWS, len(cells)))
+            self._counts["string"] = self._counts.get("string", 0) + len(cells)
+            if len(self._rows.setdefault("string", [])) < SHOWN_ROWS:
+                self._rows["string"] += range(start, start + min(SHOWN_ROWS, len(cells)))
             return cells
         return [self._string(cell, start + i, where) for i, cell in enumerate(cells)]
 
     def doubts(self, name: str, numbers: Callable[[np.ndarray], np.ndarray]) -> list[str]:
-        """Returns a warning if cells have several kinds, or texts are no strings, with the first rows.
+        """Returns a warning if cells are of several kinds, or texts are no strings, with the first rows.
 
         Args:
             name: the name of the column.
             numbers: returns the numbers of rows, by their indices.
         """
-        few_first = sorted(self._counts, key=self._counts.__getitem__)
-        if self._what == "text":
-            few_first = [kind for kind in few_first if kind != "strings"]
-        elif len(few_first) < 2:
+        kinds = sorted(self._counts, key=self._counts.__getitem__, reverse=True)
+        if kinds == ["string"] or (len(kinds) < 2 and self._what != "text"):
             return []
         parts = []
-        for kind in few_first:
+        for kind in kinds:
             rows = numbers(np.array(self._rows[kind][:SHOWN_ROWS], dtype=np.int64))
-            one = self._counts[kind] == 1
-            where = at_lines(rows, self._counts[kind], noun="row")
-            parts.append(f"{counted(self._counts[kind], 'cell')} {'holds' if one else 'hold'} {kind}{where}")
-        if not parts:
-            return []
-        return [f"{name}: {' and '.join(parts)}; each is read as it is written"]
+            parts.append(counted(self._counts[kind], kind) + at_lines(rows, self._counts[kind], noun="row"))
+        return [f"{name}: {' and '.join(parts)}; all are read as {self._what}s"]
 
     def _string(self, cell: Any, row: int, where: Callable[[int], str]) -> str:
         """Returns one cell as a string, and counts its kind."""
@@ -83,11 +77,7 @@ class Cells:
             return ""
         kind = NAMES.get(type(cell))
         lists = self._separator is not None
-        if (
-            kind is None
-            or (kind == "lists" and not lists)
-            or (kind == "truth values" and self._what == "text")
-        ):
+        if kind is None or (kind == "list" and not lists) or (kind == "truth value" and self._what == "text"):
             raise DataError(
                 where(row),
                 f"expected a {self._what}, got {shown(cell)}; write a string, or take another column",

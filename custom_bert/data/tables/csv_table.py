@@ -10,7 +10,7 @@ import csv
 import io
 import itertools
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ import numpy as np
 from custom_bert.data.tables import batches
 from custom_bert.data.tables.batches import Batch, RowLines, place
 from custom_bert.data.tables.content import Content
-from custom_bert.errors import DataError
+from custom_bert.errors import DataError, shown
 from custom_bert.phrases import counted
 
 SEPARATORS = {",": "a comma", ";": "a semicolon", "\t": "a tab", "|": "a bar"}
@@ -31,6 +31,9 @@ SAMPLE, SAMPLED_ROWS = 1 << 16, 100
 LONGEST = 1 << 26
 """The largest number of characters of a cell. Without a limit, a quote that never ends would fill the
 memory."""
+
+LONGEST_NAME = 60
+"""A longer cell of a header is hardly the name of a column."""
 
 NEVER_ENDS = "a quote begins here and never ends; double a quote that belongs to the text"
 
@@ -54,14 +57,17 @@ class CsvTable:
     def __init__(self, path: Path, encoding: str | None, usual: str = ",") -> None:
         self.path, self.lines, self._content = path, RowLines(), Content(path, encoding)
         self.encoding = self._content.encoding
-        self.separator = _separator(next(self._content.chunks(), ""), usual)
-        for row in _parsed(self._content.chunks(), self.separator):
-            if row:
-                break
-        else:
+        sample = next(self._content.chunks(), "")
+        self.separator = _separator(sample, usual)
+        rows, fault = _first_rows(sample[:SAMPLE], self.separator, strict=True)
+        first = [row for row in rows if row]
+        if not first and fault is not None:
+            raise self._unreadable(fault, 0, 1)
+        if not first:
             raise DataError(str(path), "the table is empty; expected a header and rows")
-        self.header = tuple(row)
-        self.names = tuple(name.strip() for name in row)
+        self.header = tuple(first[0])
+        self.names = tuple(name.strip() for name in first[0])
+        self.header_doubt = _header_doubt(first)
 
     @property
     def sha256(self) -> str:
@@ -215,7 +221,7 @@ def _separator(sample: str, usual: str) -> str:
     even: dict[str, int] = {}
     header: dict[str, int] = {}
     for separator in sorted(SEPARATORS, key=lambda one: one != usual):
-        rows = _first_rows(whole, separator)
+        rows, _ = _first_rows(whole, separator)
         rows = [row for row in (rows[:-1] if cut and len(rows) > 1 else rows) if row]
         if rows and len(rows[0]) > 1:
             header[separator] = len(rows[0])
@@ -227,9 +233,42 @@ def _separator(sample: str, usual: str) -> str:
     return max(found, key=found.__getitem__)
 
 
-def _first_rows(sample: str, separator: str) -> list[list[str]]:
+def _first_rows(
+    sample: str, separator: str, *, strict: bool = False
+) -> tuple[list[list[str]], csv.Error | None]:
+    """Returns the first rows of a text, and what the parser says if it cannot read on."""
     rows: list[list[str]] = []
-    reader = csv.reader(_as_lines(sample), delimiter=separator)
-    with _long_cells(), suppress(csv.Error):  # reading says what is wrong, and where
-        rows.extend(itertools.islice(reader, SAMPLED_ROWS))
-    return rows
+    reader = csv.reader(_as_lines(sample), delimiter=separator, strict=strict)
+    with _long_cells():
+        try:
+            rows.extend(itertools.islice(reader, SAMPLED_ROWS))
+        except csv.Error as error:
+            return rows, error
+    return rows, None
+
+
+def _header_doubt(rows: list[list[str]]) -> str:
+    """Returns why the first row of a table can hardly be a header; "" if it looks like one.
+
+    It is data if a cell is a number, is long, or stands in its column again.
+
+    Args:
+        rows: the first rows that are not blank, with the header.
+    """
+    for i, name in enumerate(rows[0]):
+        if _is_number(name):
+            return f"{shown(name)} is a number"
+        if len(name) > LONGEST_NAME:
+            return f"{shown(name)} is long for a name"
+        again = next((number for number, row in enumerate(rows) if number and row[i : i + 1] == [name]), 0)
+        if name.strip() and again:
+            return f"{shown(name)} stands in row {again}, too"
+    return ""
+
+
+def _is_number(name: str) -> bool:
+    try:
+        float(name.replace(",", "."))
+    except ValueError:
+        return False
+    return True

@@ -29,6 +29,8 @@ class JsonTable:
         DataError: if the file cannot be read as text, or a line of the beginning is not a JSON object.
     """
 
+    header_doubt = ""
+
     def __init__(self, path: Path, encoding: str | None) -> None:
         self.path, self.lines, self._content = path, RowLines(), Content(path, encoding)
         self.encoding = self._content.encoding
@@ -82,7 +84,9 @@ class JsonTable:
                     objects = []
                 if set(map(type, objects)) != {dict}:
                     raise self._unreadable(lines, numbers_N, start)
-                if "\\ud" in chunk:  # only an escape can be half of a surrogate pair, which UTF-8 cannot hold
+                if (
+                    "\\ud" in chunk or "\\uD" in chunk
+                ):  # only an escape can be half of a surrogate pair, which UTF-8 cannot hold
                     objects = [_mended(one) for one in objects]
                 yield objects, lines
                 start += len(lines)

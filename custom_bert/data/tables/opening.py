@@ -80,9 +80,9 @@ def choose(table: Table, data: DataConfig) -> Columns:
     split, group = data.split_column, data.group_column
     for name, option in ((split, "--split-column"), (group, "--group-column")):
         if name is not None:
-            named(table.path, table.names, name, option)
+            named(table, name, f"give {option}")
     taken = [name for name in (split, group) if name is not None]
-    text, label, guesses = text_and_label(table.path, table.names, data.text_column, data.label_column, taken)
+    text, label, guesses = text_and_label(table, data.text_column, data.label_column, taken)
     return Columns(
         path=table.path,
         text=text,
@@ -130,8 +130,8 @@ def _other(path: str | None, columns: Columns, data: DataConfig) -> Pair | None:
 def _pair(table: Table, columns: Columns, data: DataConfig, side: Side | None = None) -> Pair:
     """Returns the texts and labels of a table, or of one side of it."""
     assert columns.label is not None
-    named(table.path, table.names, columns.text, "--text-column")
-    named(table.path, table.names, columns.label, "--label-column")
+    for name in (columns.text, columns.label):
+        named(table, name, f"name it as in {columns.path}")
     return (
         ColumnLines(table, columns.text, "text", side=side),
         ColumnLines(table, columns.label, "label", separator=data.label_separator, side=side),

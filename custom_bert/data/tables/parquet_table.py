@@ -23,7 +23,7 @@ class ParquetTable:
         DataError: if the file is missing or damaged, pyarrow is missing, or an encoding is given.
     """
 
-    encoding = ""
+    encoding, header_doubt = "", ""
 
     def __init__(self, path: Path, encoding: str | None) -> None:
         if encoding is not None:
