@@ -60,10 +60,10 @@ def table_texts(run: str | Path, data: DataConfig) -> TableTexts:
     text, by_name = text_alone(table, wanted)
     label, probability = free_names(NEW_COLUMNS, table.names)
     notes = Columns(path=table.path, text=text, guessed=("text",) if by_name else ()).said()
-    if (label, probability) != NEW_COLUMNS:
+    if taken := [repr(name) for name in NEW_COLUMNS if name in table.names]:
         notes.append(
-            f"{table.path}: has a column {' or '.join(map(repr, NEW_COLUMNS))} already; the new columns are "
-            f"{label!r} and {probability!r}"
+            f"{table.path}: has {' and '.join(taken)} already; the new columns are {label!r} and "
+            f"{probability!r}"
         )
     return TableTexts(table=table, text=text, names=(label, probability), notes=tuple(notes))
 

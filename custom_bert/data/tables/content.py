@@ -105,6 +105,17 @@ class Content:
             yield "".join(pending)
         self.sha256 = digest.hexdigest()
 
+    def lines(self, most: int) -> Iterator[list[str]]:
+        r"""Yields the lines, at most `most` at a time, without the `\n` at their ends.
+
+        Raises:
+            DataError: as `chunks`.
+        """
+        for chunk in self.chunks():
+            lines = chunk.removesuffix("\n").split("\n")
+            for start in range(0, len(lines), most):
+                yield lines[start : start + most]
+
     def _check_start(self, raw: bytes) -> None:
         """Raises DataError if the first bytes are those of another kind of file."""
         for start, what in OTHER_FILES.items():

@@ -35,7 +35,7 @@ class JsonTable:
         self.path, self.lines, self._content = path, RowLines(), Content(path, encoding)
         self.encoding = self._content.encoding
         names: dict[str, None] = {}
-        for line in next(self._content.chunks(), "").split("\n")[:1]:
+        for line in next(self._content.lines(1), []):
             if line.lstrip().startswith("["):
                 raise DataError(
                     f"{path}:1",
@@ -66,30 +66,26 @@ class JsonTable:
     def _objects(self) -> Iterator[tuple[list[dict[str, Any]], list[str]]]:
         """Yields objects, and the lines that hold them."""
         decode, start, first = json.JSONDecoder().decode, 0, 1
-        for chunk in self._content.chunks():
-            all_lines = chunk.removesuffix("\n").split("\n")
-            for at in range(0, len(all_lines), ROWS):
-                lines = all_lines[at : at + ROWS]
-                numbers_N = np.arange(first, first + len(lines))
-                first += len(lines)
+        for lines in self._content.lines(ROWS):
+            numbers_N = np.arange(first, first + len(lines))
+            first += len(lines)
+            if not all(lines) or any(map(str.isspace, lines)):
                 filled = [i for i, line in enumerate(lines) if line and not line.isspace()]
-                if len(filled) < len(lines):
-                    lines, numbers_N = [lines[i] for i in filled], numbers_N[filled]
-                if not lines:
-                    continue
-                self.lines.add(start, numbers_N)
-                try:
-                    objects = list(map(decode, lines))
-                except (ValueError, RecursionError):
-                    objects = []
-                if set(map(type, objects)) != {dict}:
-                    raise self._unreadable(lines, numbers_N, start)
-                if (
-                    "\\ud" in chunk or "\\uD" in chunk
-                ):  # only an escape can be half of a surrogate pair, which UTF-8 cannot hold
-                    objects = [_mended(one) for one in objects]
-                yield objects, lines
-                start += len(lines)
+                lines, numbers_N = [lines[i] for i in filled], numbers_N[filled]
+            if not lines:
+                continue
+            self.lines.add(start, numbers_N)
+            try:
+                objects = list(map(decode, lines))
+            except (ValueError, RecursionError):
+                objects = []
+            if set(map(type, objects)) != {dict}:
+                raise self._unreadable(lines, numbers_N, start)
+            # only an escape can be half of a surrogate pair, which UTF-8 cannot hold
+            if any("\\ud" in line or "\\uD" in line for line in lines):
+                objects = [_mended(one) for one in objects]
+            yield objects, lines
+            start += len(lines)
 
     def _unreadable(self, lines: list[str], numbers_N: np.ndarray, start: int) -> DataError:
         """Returns the error for the first line that is not a JSON object."""
