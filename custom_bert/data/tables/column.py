@@ -16,12 +16,12 @@ from custom_bert.errors import DataError
 
 
 @dataclass(frozen=True)
-class Side:
-    """The rows of a table that a column of splits puts on one side.
+class SplitRows:
+    """The rows of a table that belong to one split, as a column says.
 
     Attributes:
         column: the column of splits.
-        name: the side: train, val or test.
+        name: the split, which is train, val or test.
         rows_N: (N,) int64 the indices of its rows, ascending.
     """
 
@@ -38,7 +38,7 @@ class ColumnLines:
         column: the name of the column, which the table has once.
         what: what the cells are, in the singular, for messages: text, label, split or group.
         separator: what stands between the labels of a cell that is a list; None where no cell may be one.
-        side: the rows to read; None for all.
+        split: the rows to read; None for all.
 
     Attributes:
         path: the path of the table.
@@ -54,25 +54,25 @@ class ColumnLines:
         what: str,
         *,
         separator: str | None = None,
-        side: Side | None = None,
+        split: SplitRows | None = None,
     ) -> None:
         self.path, self.num_lines = table.path, 0
         self._table, self._column, self._what, self._separator = table, column, what, separator
-        self._side, self._file_sha256 = side, ""
-        self._rows_N = None if side is None else side.rows_N
+        self._split, self._file_sha256 = split, ""
+        self._rows_N = None if split is None else split.rows_N
         self._cells = Cells(what, separator)
 
     @property
     def name(self) -> str:
-        """The path of the table and the column; of one side of a division, that too."""
-        side = "" if self._side is None else f", {self._side.name} rows"
-        return f"{self.path}, column {self._column!r}{side}"
+        """The path of the table and the column; of a split, that too."""
+        split = "" if self._split is None else f", {self._split.name} rows"
+        return f"{self.path}, column {self._column!r}{split}"
 
     @property
     def sha256(self) -> str:
         """The SHA-256 hash of the file's content, the column's name, and which rows are read and how."""
-        side = None if self._side is None else [self._side.column, self._side.name]
-        what = [self._file_sha256, self._column, side, self._table.encoding, self._separator]
+        split = None if self._split is None else [self._split.column, self._split.name]
+        what = [self._file_sha256, self._column, split, self._table.encoding, self._separator]
         return hashlib.sha256(json.dumps(what).encode()).hexdigest()
 
     def where(self, index: int) -> str:

@@ -13,16 +13,16 @@ from custom_bert.data.lines import Lines
 from custom_bert.data.tables.batches import Table, place
 from custom_bert.data.tables.cells import Cells
 from custom_bert.data.tables.choosing import Columns, named, text_and_label
-from custom_bert.data.tables.column import ColumnLines, Side
+from custom_bert.data.tables.column import ColumnLines, SplitRows
 from custom_bert.data.tables.formats import ending, open_table
 from custom_bert.errors import DataError, shown
 
-SIDES = {
+SPLITS = {
     **dict.fromkeys(("train", "training"), "train"),
     **dict.fromkeys(("val", "valid", "validation", "dev"), "val"),
     **dict.fromkeys(("test", "testing"), "test"),
 }
-"""The values of a column of splits, in any case, and the side that each means."""
+"""The values of a column of splits, in any case, and the split that each means."""
 
 Pair = tuple[Lines, Lines]
 """Texts and labels."""
@@ -55,19 +55,20 @@ def open_tables(data: DataConfig) -> TableLines:
     assert data.table is not None
     table = open_table(data.table, data.encoding)
     columns = choose(table, data)
-    sides: dict[str, Side | None] = {"train": None}
+    splits: dict[str, SplitRows | None] = {"train": None}
     if columns.split is not None:
-        sides = {side: Side(columns.split, side, rows_N) for side, rows_N in _sides(table, columns.split)}
-        if "train" not in sides:
+        found = _splits(table, columns.split)
+        splits = {name: SplitRows(columns.split, name, rows_N) for name, rows_N in found}
+        if "train" not in splits:
             raise NoTrainingRowsError(f"{table.path}, column {columns.split!r}", "no row is for training")
     val, test = (
-        _pair(table, columns, data, sides[side]) if side in sides else _other(path, columns, data)
-        for side, path in (("val", data.val_table), ("test", data.test_table))
+        _pair(table, columns, data, splits[name]) if name in splits else _other(path, columns, data)
+        for name, path in (("val", data.val_table), ("test", data.test_table))
     )
     groups = None
     if columns.group is not None:
-        groups = ColumnLines(table, columns.group, "group", side=sides["train"])
-    train = _pair(table, columns, data, sides["train"])
+        groups = ColumnLines(table, columns.group, "group", split=splits["train"])
+    train = _pair(table, columns, data, splits["train"])
     return TableLines(train=train, val=val, test=test, groups=groups, columns=columns)
 
 
@@ -127,22 +128,22 @@ def _other(path: str | None, columns: Columns, data: DataConfig) -> Pair | None:
     return _pair(table, columns, data)
 
 
-def _pair(table: Table, columns: Columns, data: DataConfig, side: Side | None = None) -> Pair:
-    """Returns the texts and labels of a table, or of one side of it."""
+def _pair(table: Table, columns: Columns, data: DataConfig, split: SplitRows | None = None) -> Pair:
+    """Returns the texts and labels of a table, or of one split of it."""
     assert columns.label is not None
     for name in (columns.text, columns.label):
         named(table, name, f"name it as in {columns.path}")
     return (
-        ColumnLines(table, columns.text, "text", side=side),
-        ColumnLines(table, columns.label, "label", separator=data.label_separator, side=side),
+        ColumnLines(table, columns.text, "text", split=split),
+        ColumnLines(table, columns.label, "label", separator=data.label_separator, split=split),
     )
 
 
-def _sides(table: Table, column: str) -> list[tuple[str, np.ndarray]]:
-    """Returns the sides that occur, train, val and test, with the indices of the rows of each.
+def _splits(table: Table, column: str) -> list[tuple[str, np.ndarray]]:
+    """Returns the splits that occur, train, val and test, with the indices of the rows of each.
 
     Raises:
-        DataError: for the first row that is on none of these sides.
+        DataError: for the first row that belongs to none of them.
     """
     parts: dict[str, list[np.ndarray]] = {}
     start, cells = 0, Cells("split")
@@ -152,13 +153,13 @@ def _sides(table: Table, column: str) -> list[tuple[str, np.ndarray]]:
 
     for batch in table.batches((table.names.index(column),)):
         values = cells.strings(batch.cells[0], start, where)
-        side_of = {value: SIDES.get(value.strip().casefold(), "") for value in set(values)}
-        if "" in side_of.values():
-            at = next(i for i, value in enumerate(values) if not side_of[value])
+        split_of = {value: SPLITS.get(value.strip().casefold(), "") for value in set(values)}
+        if "" in split_of.values():
+            at = next(i for i, value in enumerate(values) if not split_of[value])
             expected = "train, val, valid, validation, dev or test"
             raise DataError(where(start + at), f"expected {expected}, got {shown(values[at])}")
-        sides = np.array([side_of[value] for value in values])
-        for side in dict.fromkeys(side_of.values()):
-            parts.setdefault(side, []).append(np.flatnonzero(sides == side) + start)
+        splits = np.array([split_of[value] for value in values])
+        for split in dict.fromkeys(split_of.values()):
+            parts.setdefault(split, []).append(np.flatnonzero(splits == split) + start)
         start += len(values)
-    return [(side, np.concatenate(some).astype(np.int64)) for side, some in parts.items()]
+    return [(split, np.concatenate(some).astype(np.int64)) for split, some in parts.items()]

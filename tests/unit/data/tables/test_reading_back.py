@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 from custom_bert.data.absent import READABLE_TABLES
 from custom_bert.data.tables import batches, content, json_table, parquet_table
-from custom_bert.data.tables.column import ColumnLines, Side
+from custom_bert.data.tables.column import ColumnLines, SplitRows
 from custom_bert.data.tables.formats import FORMATS, open_table
 from custom_bert.errors import DataError
 
@@ -121,37 +121,39 @@ def test_the_line_of_every_row_is_that_of_the_file(
 
 
 @pytest.mark.parametrize("name", ["r.csv", "r.jsonl", "r.parquet"])
-def test_rows_of_one_side_keep_the_numbers_of_the_table(tmp_path: Path, name: str) -> None:
+def test_rows_of_one_split_keep_the_numbers_of_the_table(tmp_path: Path, name: str) -> None:
     rows = [(f"text {i}", f"label {i}") for i in range(10)]
     path = tmp_path / name
     {".csv": write_csv, ".parquet": write_parquet}.get(
         path.suffix, lambda path, rows: write_json(path, rows, ascii_only=True)
     )(path, rows)
-    side = Side("part", "val", np.array([1, 4, 8]))
+    split = SplitRows("part", "val", np.array([1, 4, 8]))
     with in_small_parts():
-        column = ColumnLines(open_table(path), "text", "text", side=side)
+        column = ColumnLines(open_table(path), "text", "text", split=split)
         assert list(itertools.chain.from_iterable(column.blocks())) == ["text 1", "text 4", "text 8"]
     assert column.numbers(np.array([0, 2])).tolist() == [2, 9]
     assert column.where(2).endswith(": row 9, column 'text'") and column.num_lines == 3
     assert column.name == f"{path}, column 'text', val rows"
 
 
-def test_the_hash_covers_content_column_side_and_encoding(tmp_path: Path) -> None:
+def test_the_hash_covers_content_column_split_and_encoding(tmp_path: Path) -> None:
     rows = [("a", "x"), ("b", "y")]
 
-    def sha(path: Path, column: str = "text", side: Side | None = None, encoding: str | None = None) -> str:
-        lines = ColumnLines(open_table(path, encoding), column, column, side=side)
+    def sha(
+        path: Path, column: str = "text", split: SplitRows | None = None, encoding: str | None = None
+    ) -> str:
+        lines = ColumnLines(open_table(path, encoding), column, column, split=split)
         list(lines.blocks())
         return lines.sha256
 
     path = write_csv(tmp_path / "r.csv", rows)
-    first = Side("part", "train", np.array([0, 1]))
+    first = SplitRows("part", "train", np.array([0, 1]))
     other = write_csv(tmp_path / "o.csv", [*rows, ("c", "x")])
     hashes = [
         sha(path),
         sha(path, "label"),
-        sha(path, side=first),
-        sha(path, side=Side("part", "val", first.rows_N)),
+        sha(path, split=first),
+        sha(path, split=SplitRows("part", "val", first.rows_N)),
         sha(path, encoding="cp1252"),
         sha(other),
     ]
