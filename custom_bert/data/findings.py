@@ -11,7 +11,7 @@ import numpy as np
 from custom_bert.data.dataset import Dataset, LabelledFile
 from custom_bert.data.division import leaders
 from custom_bert.data.labels import folded, short_label, shown_label
-from custom_bert.data.lines import at
+from custom_bert.data.lines import Lines, at
 from custom_bert.phrases import counted
 
 RARE = 3
@@ -92,6 +92,26 @@ def warn_leaks(train: LabelledFile, val: LabelledFile, warnings: list[str]) -> N
         warnings.append(
             f"{val.texts_path}: {counted(len(rows), 'text')} also in {train.texts_path}"
             f"{at(val.lines, rows)}; the validation scores are too high because of these texts"
+        )
+
+
+def warn_shared_groups(
+    train_groups: np.ndarray, lines: Lines, groups_N: np.ndarray, has_group_N: np.ndarray, warnings: list[str]
+) -> None:
+    """Warns about validation lines whose groups train, too.
+
+    Args:
+        train_groups: hashes of the groups that train.
+        lines: the groups of the validation lines.
+        groups_N: (N,) the hash of each of them.
+        has_group_N: (N,) whether a line has a group.
+        warnings: the list that a warning is added to.
+    """
+    rows = np.flatnonzero(np.isin(groups_N, train_groups) & has_group_N)
+    if len(rows):
+        warnings.append(
+            f"{lines.name}: {counted(len(rows), lines.words.line)} of groups that also train{at(lines, rows)}"
+            f"; the validation scores may be too high because of these"
         )
 
 

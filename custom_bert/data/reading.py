@@ -18,7 +18,13 @@ from custom_bert.config import DataConfig
 from custom_bert.data.absent import missing_data_hint, not_a_folder_hint, not_data_hint
 from custom_bert.data.dataset import Dataset, LabelledFile, Split
 from custom_bert.data.division import divide, divide_units, units
-from custom_bert.data.findings import warn_conflicts, warn_label_spelling, warn_leaks, warn_rare
+from custom_bert.data.findings import (
+    warn_conflicts,
+    warn_label_spelling,
+    warn_leaks,
+    warn_rare,
+    warn_shared_groups,
+)
 from custom_bert.data.label_files import LabelReader, check_not_swapped
 from custom_bert.data.lines import Lines, at
 from custom_bert.data.suspicions import SAMPLE, Pair, suspicions
@@ -44,6 +50,7 @@ class LabelledLines:
         val_names: how validation data can be given, for messages.
         test: the texts and labels to measure with once training has ended; None if there are none.
         groups: the group of each training text, for division; None if texts have no groups.
+        val_groups: the group of each text of `val`, for a warning; None if they are not known.
         columns: which columns of a table these are; None if the data is no table.
     """
 
@@ -52,6 +59,7 @@ class LabelledLines:
     val_names: str
     test: tuple[Lines, Lines] | None = None
     groups: Lines | None = None
+    val_groups: Lines | None = None
     columns: Columns | None = None
 
 
@@ -97,7 +105,15 @@ def data_files(data: DataConfig, *, set_aside: bool = False) -> LabelledLines:
     if data.table is not None:
         tables = open_tables(data)
         val, names = None if set_aside else tables.val, "another table, and give it by --val-table"
-        return LabelledLines(tables.train, val, names, tables.test, tables.groups, tables.columns)
+        return LabelledLines(
+            tables.train,
+            val,
+            names,
+            test=tables.test,
+            groups=tables.groups,
+            val_groups=tables.val_groups,
+            columns=tables.columns,
+        )
     for path, labelled in ((data.train_texts, False), (data.train_labels, True)):
         if status_of(Path(path)) is None:
             raise DataError(path, f"no such file{missing_data_hint(Path(path), labels=labelled)}")
@@ -154,7 +170,8 @@ def read_dataset(
     train = _read_pair(*files.train, reader, None, warnings)
     reader.check(train.label_lines, train.targets)
     if files.groups is not None:
-        train = dataclasses.replace(train, units_N=_units(files.groups, train))
+        groups_N, has_group_N = _groups(files.groups)
+        train = dataclasses.replace(train, units_N=units(train.hashes_N, groups_N, has_group_N))
     warn_label_spelling(train, reader.labels.names, warnings)
     warn_rare(train, reader.labels.names, warnings)
     warn_conflicts(train, warnings)
@@ -163,6 +180,8 @@ def read_dataset(
         val = _read_pair(*files.val, reader, train.labels_path, warnings)
         warn_conflicts(val, warnings)
         warn_leaks(train, val, warnings)
+        if files.groups is not None and files.val_groups is not None:
+            warn_shared_groups(groups_N[has_group_N], files.val_groups, *_groups(files.val_groups), warnings)
     was_divided, names = val is train, files.val_names
     train = _sorted(train, reader)
     val = train if was_divided else _sorted(val, reader)
@@ -210,16 +229,13 @@ def _set_aside(file: LabelledFile, rows: np.ndarray, fraction: float, seed: int,
     return aside
 
 
-def _units(groups: Lines, file: LabelledFile) -> np.ndarray:
-    """Returns (N,) int64 equal numbers for lines that belong together, by their groups or by equal texts.
-
-    A line without a group belongs to the lines with the same text only.
-    """
+def _groups(groups: Lines) -> tuple[np.ndarray, np.ndarray]:
+    """Returns (N,) int64 a hash of the group of each line, and (N,) bool whether it has a group."""
     hashes, blank = [], []
     for block in groups.blocks():
         hashes.append(np.fromiter(map(hash, map(composed, block)), dtype=np.int64, count=len(block)))
         blank.append(np.fromiter(map(is_blank, block), dtype=bool, count=len(block)))
-    return units(file.hashes_N, np.concatenate(hashes), ~np.concatenate(blank))
+    return np.concatenate(hashes), ~np.concatenate(blank)
 
 
 FREQUENT = 20

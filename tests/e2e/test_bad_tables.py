@@ -411,6 +411,18 @@ DOUBTFUL: dict[str, tuple[str, bytes, str, list[str]]] = {
             "validation scores are too high because of these texts"
         ],
     ),
+    "validation rows of groups that train": (
+        "r.csv",
+        with_column("who,part", ["a,train", "b,train", "a,train", "c,train", "b,val", ",val"]),
+        "--split-column part --group-column who",
+        [
+            "DIR/r.csv, column 'label', train rows: 2 labels with fewer than 3 examples: 'good', "
+            "'bad' (rows 1, 2)",
+            "DIR/r.csv, column 'who', val rows: 1 row of groups that also train (row 5); the "
+            "validation scores may be "
+            "too high because of these",
+        ],
+    ),
     "a text under two labels": (
         "r.csv",
         GOOD.encode() + b"a fine film,bad\n",

@@ -36,6 +36,7 @@ class TableLines:
     val: Pair | None
     test: Pair | None
     groups: Lines | None
+    val_groups: Lines | None
     columns: Columns
 
 
@@ -65,11 +66,22 @@ def open_tables(data: DataConfig) -> TableLines:
         _pair(table, columns, data, splits[name]) if name in splits else _other(path, columns, data)
         for name, path in (("val", data.val_table), ("test", data.test_table))
     )
-    groups = None
+    groups: Lines | None = None
+    val_groups: Lines | None = None
     if columns.group is not None:
         groups = ColumnLines(table, columns.group, "group", split=splits["train"])
-    train = _pair(table, columns, data, splits["train"])
-    return TableLines(train=train, val=val, test=test, groups=groups, columns=columns)
+        if "val" in splits:
+            val_groups = ColumnLines(table, columns.group, "group", split=splits["val"])
+        elif data.val_table is not None:
+            val_groups = _groups_of(_open_other(data.val_table, data), columns.group)
+    return TableLines(
+        train=_pair(table, columns, data, splits["train"]),
+        val=val,
+        test=test,
+        groups=groups,
+        val_groups=val_groups,
+        columns=columns,
+    )
 
 
 def choose(table: Table, data: DataConfig) -> Columns:
@@ -122,10 +134,16 @@ def remembered(data: DataConfig, record: Mapping[str, Any]) -> DataConfig:
 
 def _other(path: str | None, columns: Columns, data: DataConfig) -> Pair | None:
     """Opens a table of validation or test data, which has the columns of the training table."""
-    if path is None:
-        return None
-    table = open_table(path, data.encoding if ending(path) != ".parquet" else None)
-    return _pair(table, columns, data)
+    return None if path is None else _pair(_open_other(path, data), columns, data)
+
+
+def _open_other(path: str, data: DataConfig) -> Table:
+    return open_table(path, data.encoding if ending(path) != ".parquet" else None)
+
+
+def _groups_of(table: Table, column: str) -> Lines | None:
+    """Returns the groups of a table of validation data, which need not have any."""
+    return ColumnLines(table, column, "group") if table.names.count(column) == 1 else None
 
 
 def _pair(table: Table, columns: Columns, data: DataConfig, split: SplitRows | None = None) -> Pair:
