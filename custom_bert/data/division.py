@@ -64,7 +64,7 @@ def units(hashes_N: np.ndarray, groups_N: np.ndarray, has_group_N: np.ndarray) -
     texts, text_N = np.unique(hashes_N, return_inverse=True)
     groups, group_N = np.unique(groups_N, return_inverse=True)
     # texts and groups are the nodes of a graph, and each row with a group is an edge of it
-    edges = np.ones(int(has_group_N.sum()), dtype=np.int8), (text_N[has_group_N], group_N[has_group_N])
+    edges = np.ones(int(has_group_N.sum()), dtype=np.int32), (text_N[has_group_N], group_N[has_group_N])
     nodes = len(texts) + len(groups)
     graph = coo_array((edges[0], (edges[1][0], len(texts) + edges[1][1])), shape=(nodes, nodes))
     _, component_of_node = connected_components(graph, directed=False)

@@ -273,6 +273,21 @@ def test_json_is_written_back_character_by_character(predicted: Command) -> None
     assert len(written) == 4
 
 
+def test_a_value_that_only_late_rows_have_is_not_overwritten(
+    predicted: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("custom_bert.data.tables.json_table.SAMPLED_ROWS", 2)
+    monkeypatch.setattr("custom_bert.data.tables.json_table.ROWS", 2)
+    rows = [{"text": "a"}, {"text": "b"}, {"text": "predicted_label"}, {"text": "c", "predicted_label": "x"}]
+    (predicted.directory / "r.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    said = predicted("predict DIR/run DIR/r.jsonl --out DIR/out.jsonl")
+    assert said.err.splitlines()[-1] == (
+        'error: DIR/r.jsonl:4: row 4: has "predicted_label" or "predicted_probability" already, and the '
+        "first rows do not"
+    )
+    assert not (predicted.directory / "out.jsonl").exists()
+
+
 def test_parquet_is_written_back_with_types_and_metadata(predicted: Command) -> None:
     table = pyarrow.table({**ODD, "when": pyarrow.array([1, None, 3, 4], pyarrow.timestamp("ms"))})
     table = table.replace_schema_metadata({"note": "kept"})

@@ -12,9 +12,10 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol, cast
 
-from custom_bert.data.tables.batches import Table
+from custom_bert.data.tables.batches import Table, place
 from custom_bert.data.tables.csv_table import CsvTable
 from custom_bert.data.tables.parquet_table import ParquetTable
+from custom_bert.errors import DataError
 
 Put = Callable[[bytes], None]
 """Takes the next bytes of a file."""
@@ -62,9 +63,15 @@ class JsonWriter:
 
     def __init__(self, table: Table, names: Sequence[str], put: Put) -> None:
         self._put, self._names = put, [json.dumps(name, ensure_ascii=False) for name in names]
+        self._table, self._rows = table, 0
 
     def add(self, stored: Any, columns: Sequence[Sequence[str | float]]) -> None:
-        """Writes rows; see `Writer.add`."""
+        """Writes rows; see `Writer.add`.
+
+        Raises:
+            DataError: if a row has a value of a new name, which no row at the beginning of the table has.
+        """
+        self._check_free(stored)
         lines = []
         for line, new in zip(stored, zip(*columns, strict=True), strict=True):
             kept = line.strip().removesuffix("}").rstrip()
@@ -75,6 +82,14 @@ class JsonWriter:
 
     def close(self) -> None:
         """Writes nothing more."""
+
+    def _check_free(self, lines: Sequence[str]) -> None:
+        for i, line in enumerate(lines):
+            if any(name in line and json.loads(name) in json.loads(line) for name in self._names):
+                row = self._rows + i
+                where = place(self._table.path, self._table.lines.of(row), row)
+                raise DataError(where, f"has {' or '.join(self._names)} already, and the first rows do not")
+        self._rows += len(lines)
 
 
 class ParquetWriter:
