@@ -212,7 +212,7 @@ def test_lists_of_labels_are_learned_measured_and_written(
 
 
 ODD: Columns = {
-    "id": ["1", "2", "3", "4"],
+    "id": ["1", "2", "3", "4 \r or so"],
     "text": ['a "fine" film', "two\nlines, and\ra comma", "", "a naïve film"],
     "predicted_label": ["", "x", "y", "z"],
 }
