@@ -222,6 +222,12 @@ UNUSABLE: dict[str, tuple[str, bytes, str, str]] = {
         "DIR/r.csv:1: UTF-16 text without a mark; give --encoding utf-16-le or utf-16-be, or save it "
         "as UTF-8",
     ),
+    "UTF-16 without a mark as UTF-16": (
+        "r.csv",
+        GOOD.encode("utf-16-le"),
+        "--encoding utf-16",
+        "DIR/r.csv:1: not valid UTF-16: UTF-16 stream does not start with BOM; give another --encoding",
+    ),
     # JSON
     "a JSON list": (
         "r.jsonl",

@@ -90,6 +90,11 @@ class Content:
                     text = decoder.decode(raw, final=not raw)
                 except UnicodeDecodeError as error:
                     raise self._undecodable(error, line, pending) from error
+                except UnicodeError as error:  # UTF-16 without a mark, which does not say the order of bytes
+                    raise DataError(
+                        f"{self.path}:{line}",
+                        f"not valid {self.encoding.upper()}: {error}; give another --encoding",
+                    ) from error
                 if not begun:
                     text, begun = text.removeprefix("\ufeff"), True
                 if "\0" in text:
