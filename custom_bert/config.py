@@ -60,6 +60,29 @@ class DataConfig:
     none."""
     test_labels: str = "data/test_labels.txt"
     """File of test labels. Line i belongs to line i of the test texts."""
+    table: str | None = None
+    """A table with the texts and labels in columns, in place of the four files: .csv, .tsv, .jsonl, .ndjson
+    or .parquet; the text formats also with .gz or .zst after it."""
+    val_table: str | None = None
+    """A table of validation data with the same columns. Without it and without `data.split_column`, a share
+    of the rows is set aside."""
+    test_table: str | None = None
+    """A table of test data with the same columns."""
+    text_column: str | None = None
+    """Column of the table that holds the texts. None takes the one with a usual name, such as text, sentence
+    or review, if there is exactly one."""
+    label_column: str | None = None
+    """Column of the table that holds the labels. None takes the one with a usual name, such as label, class
+    or category, if there is exactly one."""
+    split_column: str | None = None
+    """Column of the table that says which rows are for what: train; val, valid, validation or dev; test; in
+    any case of letters. None uses all rows for training, of which a share is set aside."""
+    group_column: str | None = None
+    """Column of the table with the groups of rows, such as the author or the product. Wherever rows are set
+    aside, those of one group stay together, so that the model is measured on groups that it has not seen."""
+    encoding: str | None = None
+    """Encoding of the table and of the tables for validation and test, such as cp1252 or utf-16. None takes
+    UTF-8. No other encoding is guessed."""
     val_fraction: float | None = None
     """Share of the data that is set aside to measure the model and does not train it. Where there are no
     validation files, it is a share of the training lines, drawn by `seed` so that every label keeps its

@@ -12,7 +12,7 @@ import typing
 from typing import Any, Literal, get_args, get_origin
 
 from custom_bert.attention_kernels import KERNELS, with_dropout
-from custom_bert.config import SCRATCH, TrainConfig, field_types, to_flat
+from custom_bert.config import SCRATCH, DataConfig, TrainConfig, field_types, to_flat
 from custom_bert.errors import did_you_mean, shown
 
 
@@ -204,6 +204,7 @@ def check(config: TrainConfig) -> list[str]:
         )
     if not config.data.label_separator or config.data.label_separator in "\r\n":
         faults.append("data.label_separator: expected a character that stands between labels, not a line end")
+    faults += _about_tables(config.data)
     if runtime.shard and config.optim.pretrain_epochs:
         faults.append("runtime.shard: one model is divided, not two; set optim.pretrain_epochs to 0")
     if config.optim.freeze_layers and model.init_from == SCRATCH:
@@ -217,3 +218,39 @@ def check(config: TrainConfig) -> list[str]:
     if runtime.attention and KERNELS[runtime.attention].needs_flash and runtime.device == "cpu":
         faults.append(f"runtime.attention: {runtime.attention} needs a CUDA device; use grouped on a CPU")
     return faults
+
+
+def _about_tables(data: DataConfig) -> list[str]:
+    """Returns the faults of the settings about tables."""
+    faults = []
+    if data.table is None:
+        faults += [
+            f"data.{name}: only a table has it; give a table as DATA or by data.table, or leave it out"
+            for name in ("val_table", "test_table", *OF_COLUMNS)
+            if getattr(data, name) is not None
+        ]
+    elif data.split_column is not None:
+        faults += [
+            f"data.split_column and data.{name} exclude each other"
+            for name in ("val_table", "test_table")
+            if getattr(data, name) is not None
+        ]
+    given = [name for name in OF_COLUMNS[:-1] if getattr(data, name) is not None]
+    for i, name in enumerate(given):
+        for other in given[:i]:
+            if getattr(data, name) == getattr(data, other):
+                faults.append(
+                    f"data.{other} and data.{name} are one column, {getattr(data, name)!r}; name two"
+                )
+    if data.encoding is not None:
+        try:
+            "a".encode(data.encoding)
+        except (LookupError, ValueError):
+            faults.append(
+                f"data.encoding: Python knows no encoding {data.encoding!r}, such as cp1252 or utf-16"
+            )
+    return faults
+
+
+OF_COLUMNS = ("text_column", "label_column", "split_column", "group_column", "encoding")
+"""The settings, without their group, that say how a table is read. The last one is no column."""

@@ -10,14 +10,15 @@ def counted(count: int, noun: str) -> str:
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
-def at_lines(lines: Any, total: int | None = None) -> str:
+def at_lines(lines: Any, total: int | None = None, *, noun: str = "line") -> str:
     """Returns the first five line numbers, in brackets: ` (line 3)`, ` (lines 3, 8, 9, 12, 40, ...)`.
 
     Args:
         lines: line numbers, counted from 1: all of them, or at least the first five.
         total: the number of all lines; None if `lines` has all.
+        noun: what a line is called.
     """
     total = len(lines) if total is None else total
     first = ", ".join(str(int(line)) for line in lines[:5])
     more = ", ..." if total > 5 else ""
-    return f" (line{'' if total == 1 else 's'} {first}{more})"
+    return f" ({noun}{'' if total == 1 else 's'} {first}{more})"

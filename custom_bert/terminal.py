@@ -164,11 +164,15 @@ class DataOutput:
             WriteError: if the system refuses.
             BrokenPipeError: if the reader went away.
         """
+        self.write(text.encode("utf-8", "surrogateescape") + b"\n")
+
+    def write(self, content: bytes) -> None:
+        """Writes whole lines of UTF-8, and raises the same errors as `line`."""
         with _naming_standard_output():
             if self._bytes is None:
-                _print(text, self._stream)
+                _print(content.decode("utf-8", "surrogateescape").removesuffix("\n"), self._stream)
                 return
-            rest = memoryview(text.encode("utf-8", "surrogateescape") + b"\n")
+            rest = memoryview(content)
             while rest:  # with python -u there is no buffer, and a write may take only a part
                 rest = rest[self._bytes.write(rest) :]
 

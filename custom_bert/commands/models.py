@@ -6,26 +6,37 @@ import contextlib
 import io
 import json
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Literal
 
-from custom_bert.commands.common import DataDirectory, Device, RunDirectory, print_json, warn_of_precision
+from custom_bert.commands.common import (
+    DataDirectory,
+    Device,
+    LabelledTable,
+    RunDirectory,
+    TextTable,
+    print_json,
+    warn_of_precision,
+)
 from custom_bert.config import Precision
+from custom_bert.errors import ConfigError, UserError
 from custom_bert.options.option import Command, Mark
 from custom_bert.terminal import DataOutput, complain, say
 
 
 @dataclass(frozen=True, kw_only=True)
-class Evaluate(Command):
+class Evaluate(LabelledTable):
     """Measure a trained classifier on labelled texts."""
 
     run_directory: RunDirectory
     """The run directory that train wrote."""
     data: DataDirectory
-    """Folder with the data files."""
+    """Folder with the data files, or a table. The columns of a table are those of the run, if it has them."""
     split: Literal["val", "train", "test"] = "val"
-    """Rows to measure on. val takes val_dataset.txt and val_labels.txt or, if there are none, the rows that
-    the run had set aside. train takes the rows that trained the model. test takes test_dataset.txt and
-    test_labels.txt."""
+    """Rows to measure on. val takes val_dataset.txt and val_labels.txt, or the rows of a table that its
+    column of splits says; if there are none, the rows that the run had set aside, and of a table that the run
+    does not know, all rows. train takes the rows that trained the model. test takes test_dataset.txt and
+    test_labels.txt, or the rows of a table that its column of splits says."""
     json: bool = False
     """Print one JSON object instead of tables."""
     device: Device | None = None
@@ -44,10 +55,13 @@ class Evaluate(Command):
             self.run_directory,
             self.data,
             split=self.split,
+            columns={name: value for name, value, _ in self.implied()},
             device=self.device,
             precision=self.precision,
             encoder_only=self.encoder_only,
         )
+        for note in evaluated.notes:
+            complain(note)
         if self.json:
             print_json(evaluated.as_dict())
         else:
@@ -55,17 +69,22 @@ class Evaluate(Command):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Predict(Command):
+class Predict(TextTable):
     """Label texts with a trained classifier.
 
     One line is printed for each line that is read, in the same order: label<TAB>probability. A model that
-    gives any number of labels prints the labels above their thresholds, with tabs between them."""
+    gives any number of labels prints the labels above their thresholds, with tabs between them.
+
+    A table (.csv, .tsv, .jsonl, .parquet) is written back in the same format, with two columns more:
+    predicted_label and predicted_probability."""
 
     run_directory: RunDirectory
     """The run directory that train wrote."""
     texts: Annotated[str, Mark(word="TEXTS", positional=True, path=True)] = "-"
-    """File with one text a line. Without it, or with -, texts are read from standard input. Lines of
-    standard input and of pipes are answered as they come."""
+    """File with one text a line, or a table. Without it, or with -, texts are read from standard input. Lines
+    of standard input and of pipes are answered as they come."""
+    out: Annotated[str | None, Mark(word="FILE", path=True)] = None
+    """File to write a table to, which must not exist. Without it, the table goes to standard output."""
     json: bool = False
     """Print a JSON object for each text, with its label and probability, or its labels and all
     probabilities."""
@@ -82,6 +101,52 @@ class Predict(Command):
     together, if the run has an ensemble."""
 
     def run(self) -> None:
+        from custom_bert.data.tables.formats import is_table
+
+        if is_table(self.texts):
+            self._table()
+            return
+        for value, option in ((self.out, "--out"), *((value, option) for _, value, option in self.implied())):
+            if value is not None:
+                raise UserError(f"{option} is for tables, and {self.texts} is read as lines; leave it out")
+        self._lines()
+
+    def _table(self) -> None:
+        from custom_bert import files
+        from custom_bert.config import TrainConfig, replace
+        from custom_bert.config_values import check
+        from custom_bert.inference.classifier import Classifier
+        from custom_bert.inference.predict_table import check_output, table_texts, write_predictions
+
+        for given, option in ((self.json, "--json"), (self.all_probabilities, "--all-probabilities")):
+            if given:
+                raise UserError(f"{option} is for lines of text; a table is written with two columns more")
+        settings = {name: value for name, value, _ in self.implied()}
+        config = replace(TrainConfig(), {"data.table": self.texts, **settings})
+        if faults := check(config):
+            raise ConfigError([f"config: {fault}" for fault in faults])
+        check_output(self.texts, self.out)
+        asked = table_texts(self.run_directory, config.data)
+        classifier = Classifier.load(
+            self.run_directory,
+            device=self.device,
+            precision=self.precision,
+            encoder_only=self.encoder_only,
+        )
+        warn_of_precision(self.precision, self.device)
+        for note in asked.notes:
+            complain(note)
+
+        def warn(line: str) -> None:
+            complain(f"warning: {line}")
+
+        if self.out is None:
+            write_predictions(classifier, asked, DataOutput().write, warn)
+        else:
+            with files.writing(Path(self.out), replace=False) as sink:
+                write_predictions(classifier, asked, sink.write, warn)
+
+    def _lines(self) -> None:
         from custom_bert.data.text import STANDARD_INPUT, LineReader
         from custom_bert.data.unknown import OF_A_MODEL, UnknownText
         from custom_bert.inference.classifier import Classifier

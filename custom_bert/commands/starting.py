@@ -7,18 +7,18 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from custom_bert import files
-from custom_bert.commands.common import DataDirectory, print_json
+from custom_bert.commands.common import DataDirectory, DividedTable, print_json
 from custom_bert.errors import WriteError
 from custom_bert.options.option import Command, Mark
 from custom_bert.terminal import say
 
 
 @dataclass(frozen=True, kw_only=True)
-class CheckData(Command):
+class CheckData(DividedTable):
     """Check data files as train does, without training."""
 
     directory: DataDirectory
-    """Folder with the data files."""
+    """Folder with the data files, or a table."""
     vocabulary: Annotated[str | None, Mark(word="PATH", path=True)] = None
     """A tokenizer.json, a vocab.txt, a checkpoint or its name, or a run directory. The text that its
     vocabulary does not know is counted. Without this option, the vocabulary is the one that train would make
@@ -35,6 +35,7 @@ class CheckData(Command):
         from custom_bert.training.check_data import check_data
 
         settings = {"task": self.task, "data.label_separator": self.label_separator}
+        settings |= {name: value for name, value, _ in self.implied()}
         dataset = check_data(self.directory, self.vocabulary, settings)
         if self.json:
             print_json(as_json(dataset))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
 
+from custom_bert.commands.common import DividedTable
 from custom_bert.config import TrainConfig, replace
 from custom_bert.config_sources import load
 from custom_bert.errors import ConfigError
@@ -52,18 +53,20 @@ class _Training(Command):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Train(_Training):
+class Train(DividedTable, _Training):
     """Train a text classifier on texts and their labels."""
 
     directory: Annotated[str | None, Mark(word="DATA", positional=True, path=True)] = None
     """Folder with train_dataset.txt, train_labels.txt and, if there are any, val_dataset.txt, val_labels.txt,
-    test_dataset.txt and test_labels.txt. Without it, the data settings say where the files are."""
+    test_dataset.txt and test_labels.txt; or a table with texts and labels in columns: .csv, .tsv, .jsonl or
+    .parquet. Without it, the data settings say where the data is."""
 
     def run(self) -> None:
-        from custom_bert.data.reading import in_directory
+        from custom_bert.data.reading import data_settings
 
-        files = {} if self.directory is None else in_directory(self.directory)
-        self.train(*((name, path, f"DATA ({self.directory})") for name, path in files.items()))
+        places = {} if self.directory is None else data_settings(self.directory)
+        data = ((name, path, f"DATA ({self.directory})") for name, path in places.items())
+        self.train(*data, *self.implied())
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,7 +17,12 @@ DATA_FILES = tuple(
 )
 """The names of the files in a folder of data. Those for validation and for the test may be missing."""
 
-TABLES = (".csv", ".tsv", ".jsonl", ".json", ".ndjson", ".parquet", ".xlsx", ".xls", ".arrow", ".feather")
+READABLE_TABLES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
+"""Endings of tables that are read as they are. `data.tables.formats` has the formats."""
+
+PACKED_TABLES = tuple(f"{end}{packed}" for end in READABLE_TABLES[:-1] for packed in (".gz", ".zst"))
+
+TABLES = (*READABLE_TABLES, ".json", ".xlsx", ".xls", ".arrow", ".feather")
 """Endings of files that hold texts and labels side by side."""
 
 UNPACK = {
@@ -82,7 +87,11 @@ def missing_data_hint(path: Path, *, labels: bool) -> str:
     similar = [name for name in texts if _has_word(name, LABEL_WORDS if labels else TEXT_WORDS)]
     if similar:
         return f"; rename the file with the {what} (is it {' or '.join(map(shown, similar[:3]))}?)"
-    for endings, way_out in ((TABLES, f"write {WHAT_TO_WRITE}"), (tuple(UNPACK), "unpack what you need")):
+    for endings, way_out in (
+        ((*READABLE_TABLES, *PACKED_TABLES), f"give such a table instead, or write {WHAT_TO_WRITE}"),
+        (TABLES, f"write {WHAT_TO_WRITE}"),
+        (tuple(UNPACK), "unpack what you need"),
+    ):
         matching = [name for name in names if name.lower().endswith(endings)]
         if matching:
             return f"; the folder holds {_listed(matching)}: {way_out}"
@@ -101,6 +110,16 @@ def not_a_folder_hint(path: str) -> str:
     unpack_first = f"unpack it ({unpacking}) and " if unpacking else ""
     kind = "is a file" if os.path.isfile(path) else "is no folder"  # it may be a pipe or a device
     return f"{kind}; give a folder: {unpack_first}write its {WHAT_TO_WRITE}"
+
+
+def not_data_hint(path: str) -> str:
+    """Returns what is wrong, and what to do, where a file is given that is neither a folder nor a table."""
+    if Path(path).name in DATA_FILES:
+        return not_a_folder_hint(path)
+    unpacking = _unpacking(Path(path)) if path.lower().endswith(tuple(UNPACK)) else ""
+    unpack_first = f"unpack it ({unpacking}) and " if unpacking else ""
+    kind = "is a file" if os.path.isfile(path) else "is no folder"  # it may be a pipe or a device
+    return f"{kind}; {unpack_first}give a folder, or a table that ends with {', '.join(READABLE_TABLES)}"
 
 
 def _names(folder: Path) -> list[str]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 
+from custom_bert.data.lines import LINES, Wording
+
 LABEL_COLUMNS = frozenset(
     (
         *("label", "labels", "label_id", "label_name", "label_text", "class", "classes", "class_id"),
@@ -35,7 +37,10 @@ TEXT_COLUMNS = frozenset(
 OTHER_COLUMNS = frozenset(("", "id", "idx", "index", "unnamed:_0"))
 """Names of columns with row numbers; "" and "unnamed:_0" are those that pandas writes for an index."""
 
-HEADER_WAY_OUT = "if so, remove the first line of both files"
+
+def header_way_out(words: Wording) -> str:
+    """Returns what to do about a header that was read as a text or a label."""
+    return f"if so, remove the first {words.line}{words.of_both}"
 
 
 def names_columns(line: str, names: Collection[str] = LABEL_COLUMNS) -> bool:
@@ -57,5 +62,5 @@ def header_hint(where: str, label: str) -> str:
         label: the unknown label.
     """
     if where.endswith(":1") and names_columns(label):
-        return f"; it looks like a header: {HEADER_WAY_OUT}"
+        return f"; it looks like a header: {header_way_out(LINES)}"
     return ""

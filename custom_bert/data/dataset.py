@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from custom_bert.data.lines import Lines, taken
+from custom_bert.data.tables.choosing import Columns
 from custom_bert.data.targets import LineTargets
 
 
@@ -24,31 +25,39 @@ class LabelledFile:
 
     Attributes:
         lines: the texts, to be streamed.
-        labels_path: the path of the label file.
+        label_lines: the lines of the label file.
         texts_sha256, labels_sha256: the SHA-256 hashes of the contents of the two files.
         targets: the targets that the label file gives, by line.
         hashes_N: (N,) int64 a hash of each text. Texts that are equal in Unicode's composed form have equal
             hashes. They hold in this process only, because Python's hashes of strings are salted.
         characters: the number of characters of all texts together.
-        empty_lines: the line numbers (from 1) of texts without a visible character.
+        empty_rows: the indices (from 0) of texts without a visible character.
+        units_N: (N,) int64 which lines have to stand on one side of every division, by equal numbers; None if
+            those are the lines with equal texts.
     """
 
     lines: Lines
-    labels_path: str
+    label_lines: Lines
     texts_sha256: str
     labels_sha256: str
     targets: LineTargets
     hashes_N: np.ndarray
     characters: int
-    empty_lines: tuple[int, ...] = ()
+    empty_rows: tuple[int, ...] = ()
+    units_N: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.targets)
 
     @property
     def texts_path(self) -> str:
-        """The path of the text file."""
-        return str(self.lines.path)
+        """The path of the text file, or of a table and its column."""
+        return self.lines.name
+
+    @property
+    def labels_path(self) -> str:
+        """The path of the label file, or of a table and its column."""
+        return self.label_lines.name
 
     def blocks(self) -> Iterator[list[str]]:
         """Yields the texts, in lists.
@@ -104,6 +113,7 @@ class Dataset:
             or the factors of an ensemble; None where there is nothing to choose.
         warnings: what a user should know of the data, one line each.
         test: the lines that the finished model is measured on, once; None if there are none.
+        columns: which columns of a table are read; None if the data is no table.
     """
 
     labels: tuple[str, ...]
@@ -112,6 +122,7 @@ class Dataset:
     choosing: Split | None = None
     warnings: tuple[str, ...] = field(default=())
     test: Split | None = None
+    columns: Columns | None = None
 
     def with_warnings(self, *warnings: str) -> Dataset:
         """Returns the same data set with more warnings."""
@@ -170,5 +181,6 @@ class Dataset:
                     (file.labels_path, file.labels_sha256),
                 )
             },
+            **({"columns": self.columns.record()} if self.columns else {}),
             "labels": self.label_counts(),
         }

@@ -29,7 +29,7 @@ from custom_bert.data.targets import ClassIds, ClassSets, LineTargets
 from custom_bert.data.text import is_blank
 from custom_bert.errors import DataError
 
-SWAPPED = "the labels look like texts and {texts} like labels; are the two files swapped?"
+SWAPPED = "the labels look like texts and {texts} like labels; are the two {sides} swapped?"
 
 
 class LabelReader(Protocol):
@@ -59,8 +59,8 @@ class LabelReader(Protocol):
             DataError: for the first line that is wrong, with its number.
         """
 
-    def check(self, path: str, targets: LineTargets) -> None:
-        """Raises DataError if nothing can be learned from the training labels in `path`."""
+    def check(self, lines: Lines, targets: LineTargets) -> None:
+        """Raises DataError if nothing can be learned from the training labels `lines`."""
 
     def line_names(self, targets: LineTargets) -> Sequence[str]:
         """Returns the different lines of a label file, in the order of `LineTargets.distinct_ids_N`."""
@@ -96,7 +96,7 @@ class _Reader:
 
     def _add(self, where: str, label: str, texts: Lines, known_from: str | None) -> None:
         """Gives a new label an id; raises DataError if it cannot be a label, or no new label is allowed."""
-        check_label(where, label)
+        check_label(where, label, texts.words)
         if known_from is not None:
             raise unknown_label(where, label, self.labels.names, known_from, texts)
         self.labels.add(label)
@@ -128,17 +128,17 @@ class ClassReader(_Reader):
             new = {label for label in distinct if labels.get(label) is None}
             for i, label in enumerate(block if new else ()):
                 if label in new and labels.get(label) is None:
-                    self._add(f"{lines.path}:{start + i + 1}", label, texts, known_from)
+                    self._add(lines.where(start + i), label, texts, known_from)
             id_of = {label: labels.get(label) for label in distinct}
             ids.append(np.fromiter(map(id_of.__getitem__, block), dtype=np.int32, count=len(block)))
         return ClassIds(np.concatenate(ids))
 
-    def check(self, path: str, targets: LineTargets) -> None:
+    def check(self, lines: Lines, targets: LineTargets) -> None:
         """Raises DataError if all lines have the same label, or the labels are too long together."""
         if len(self.labels) == 1:
-            only = short_label(self.labels.names[0])
-            raise DataError(path, f"every line has the label {only}; two different ones are needed")
-        self._check_size(path)
+            only, every = short_label(self.labels.names[0]), f"every {lines.words.line}"
+            raise DataError(lines.name, f"{every} has the label {only}; two different ones are needed")
+        self._check_size(lines.name)
 
     def line_names(self, targets: LineTargets) -> Sequence[str]:
         """Returns the labels, since each line is one label."""
@@ -168,7 +168,7 @@ class SetReader(_Reader):
             for i, line in enumerate(block):
                 ids = known.get(line)
                 if ids is None:
-                    ids = known[line] = self._ids(f"{lines.path}:{start + i + 1}", line, texts, known_from)
+                    ids = known[line] = self._ids(lines.where(start + i), line, texts, known_from)
                 sets.append(ids)
         return ClassSets.of(sets, len(self.labels))
 
@@ -190,19 +190,19 @@ class SetReader(_Reader):
                     "a row of zeros and ones; write the names of its labels, with the separator between",
                 )
             if index in ids:
-                raise DataError(
-                    where, f"the label {short_label(label)} occurs twice in this line; remove one"
-                )
+                this = f"this {texts.words.line}"
+                raise DataError(where, f"the label {short_label(label)} occurs twice in {this}; remove one")
             ids.append(index)
         return ids
 
-    def check(self, path: str, targets: LineTargets) -> None:
+    def check(self, lines: Lines, targets: LineTargets) -> None:
         """Raises DataError if there is no label, all lines have the same labels, or they are too long."""
+        line, name = lines.words.line, lines.name
         if not len(self.labels):
-            raise DataError(path, "every line is empty: no text has a label, so there is nothing to learn")
+            raise DataError(name, f"every {line} is empty: no text has a label, so there is nothing to learn")
         if len(np.unique(targets.distinct_ids_N)) == 1:
-            raise DataError(path, "every line has the same labels; two different lines are needed")
-        self._check_size(path)
+            raise DataError(name, f"every {line} has the same labels; two different {line}s are needed")
+        self._check_size(name)
 
     def line_names(self, targets: LineTargets) -> Sequence[str]:
         """Returns each different set of labels as a line would write it, in the order of the sets' ids."""
@@ -223,14 +223,14 @@ def unknown_label(where: str, label: str, labels: Sequence[str], known_from: str
     # where all known labels occur among the texts, the two validation files are probably swapped
     first_texts = next(iter(texts.blocks()))[:100]
     if set(labels) >= set(first_texts):
-        return DataError(where, SWAPPED.format(texts=texts.path))
+        return DataError(where, SWAPPED.format(texts=texts.name, sides=texts.words.sides))
     hint = header_hint(where, label) or nearest_label(label, labels)
     return DataError(where, f"label {short_label(label)} never occurs in {known_from}{hint}")
 
 
 def check_not_swapped(
-    texts_path: str,
-    labels_path: str,
+    texts: Lines,
+    label_lines: Lines,
     reader: LabelReader,
     num_lines: int,
     text_characters: int,
@@ -239,25 +239,25 @@ def check_not_swapped(
     """Raises DataError if the two files seem to be swapped, or the labels are not classes.
 
     Args:
-        texts_path, labels_path: the two files, for the message.
+        texts, label_lines: the two files, for the message.
         reader: the reader that has read the label file.
         num_lines: the number of lines of each file.
         text_characters: the number of characters of all texts.
         hashes_N: (N,) int64 hashes of the texts.
     """
-    labels = reader.labels.names
+    labels, first = reader.labels.names, label_lines.where(0)
     # swapped files: the "labels" are much longer than the "texts", and there are more different ones
     if reader.characters > 2 * text_characters and len(np.unique(hashes_N)) < len(labels):
-        raise DataError(f"{labels_path}:1", SWAPPED.format(texts=texts_path))
-    how_many = f"{len(labels):,} different ones in {num_lines:,} lines"
+        raise DataError(first, SWAPPED.format(texts=texts.name, sides=texts.words.sides))
+    how_many = f"{len(labels):,} different ones in {num_lines:,} {texts.words.line}s"
     too_many = f"; at most {MAX_LABELS:,} can be learned" if len(labels) > MAX_LABELS else ""
     if len(labels) > num_lines // 2 and num_lines >= 20:
         if all_numbers(labels):
             raise DataError(
-                f"{labels_path}:1",
+                first,
                 f"the labels look like numbers that measure or count: {how_many}, such as "
                 f"{short_label(labels[1])}; put them into a few classes",
             )
-        raise DataError(f"{labels_path}:1", f"the labels look like texts: {how_many}{too_many}")
+        raise DataError(first, f"the labels look like texts: {how_many}{too_many}")
     if too_many:
-        raise DataError(f"{labels_path}:1", f"too many labels: {how_many}{too_many}")
+        raise DataError(first, f"too many labels: {how_many}{too_many}")

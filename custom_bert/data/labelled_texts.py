@@ -21,6 +21,9 @@ KEPT: dict[LongTexts, str] = {
 }
 """What is kept of a text that is too long, for a warning."""
 
+FILES = ("data.train_texts", "data.train_labels", "data.val_texts", "data.val_labels")
+"""The settings that a table takes the place of."""
+
 UNEVEN = 10
 """If the largest class has more than this many times the examples of the smallest, there is a warning."""
 
@@ -96,7 +99,7 @@ class LabelledTexts:
                     f"{kept}, {share:.1%} of all tokens lost"
                 )
             if info.unknown.hinders_learning:
-                warnings.append(f"{path}: {info.unknown.message()}: {way_out}")
+                warnings.append(f"{path}: {info.unknown.message(of=file.lines)}: {way_out}")
         counts = self.dataset.label_counts().values()
         if max(counts) > UNEVEN * max(1, min(counts)):
             warnings.append(
@@ -107,23 +110,30 @@ class LabelledTexts:
 
     def sizes(self, train: BatchBuilder, val: BatchBuilder) -> str:
         """Returns the numbers of texts and labels, in a few words."""
-        set_aside = " (set aside from the training lines)" if self.dataset.was_divided else ""
+        words = self.dataset.train.file.lines.words
+        set_aside = f" (set aside from the training {words.line}s)" if self.dataset.was_divided else ""
         test = "" if self.dataset.test is None else f", {len(self.dataset.test):,} test texts"
         return (
             f"{len(train.rows_N):,} training and {len(val.rows_N):,} validation texts{set_aside}{test}, "
             f"{len(self.labels):,} labels"
         )
 
+    def columns(self) -> list[str]:
+        """Returns a line about the columns of a table, if some of them were guessed."""
+        return [] if self.dataset.columns is None else self.dataset.columns.said()
+
     def notes(self) -> list[str]:
         """Returns lines that say which training lines are set aside, and which id each label has."""
-        data, lines = self.dataset, []
+        data, lines, words = self.dataset, [], self.dataset.train.file.lines.words
         if data.was_divided:
             lines.append(
-                f"no validation files: {len(data.val):,} of {len(data.train.file):,} lines are set "
+                f"{words.no_validation}: {len(data.val):,} of {len(data.train.file):,} {words.line}s are set "
                 f"aside, stratified by label, seed {self.seed}"
             )
         if data.choosing is not None:
-            lines.append(f"{len(data.choosing):,} training lines are set aside to choose {self.chooses} on")
+            lines.append(
+                f"{len(data.choosing):,} training {words.line}s are set aside to choose {self.chooses} on"
+            )
         if data.train.file.targets.weights_N is not None:
             lines.append("texts have weights: the best step is chosen by them; measures count each text once")
         if data.test is not None:
@@ -139,9 +149,14 @@ class LabelledTexts:
         return self.dataset.description()
 
     def unread_settings(self) -> dict[str, str]:
-        """Returns the data settings that have no effect, with the reasons: with validation files, the share
-        of lines to set aside."""
-        return {} if self.dataset.was_divided else {"data.val_fraction": "there are validation files"}
+        """Returns the data settings that have no effect, with the reasons: with validation data, the share
+        of lines to set aside; with a table, the names of files."""
+        if self.dataset.columns is None:
+            return {} if self.dataset.was_divided else {"data.val_fraction": "there are validation files"}
+        files = dict.fromkeys(FILES, "data.table is set")
+        return (
+            files if self.dataset.was_divided else {**files, "data.val_fraction": "there are validation rows"}
+        )
 
 
 def _store(file: LabelledFile, how: Tokenising) -> TokenStore:

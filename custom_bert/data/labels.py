@@ -9,6 +9,7 @@ import unicodedata
 from collections.abc import Collection, Iterable, Sequence
 from decimal import Decimal
 
+from custom_bert.data.lines import LINES, Wording
 from custom_bert.data.text import composed, is_blank
 from custom_bert.errors import DataError, did_you_mean
 
@@ -94,23 +95,33 @@ def is_label(label: str) -> bool:
         label.encode("utf-8")
     except (DataError, UnicodeEncodeError):
         return False
-    return "\n" not in label
+    return True
 
 
-def check_label(where: str, label: str) -> None:
-    """Raises DataError, at the place `where`, if a string cannot be a label."""
+def check_label(where: str, label: str, words: Wording = LINES) -> None:
+    """Raises DataError, at the place `where`, if a string cannot be a label.
+
+    Args:
+        where: the place of the label.
+        label: the label.
+        words: how messages speak of lines.
+    """
     if is_blank(label):
-        raise DataError(where, "empty label; write one, or remove the line from both files")
+        raise DataError(where, f"empty label; write one, or remove the {words.line}{words.from_both}")
     if len(label) > MAX_LABEL_CHARACTERS:
         raise DataError(where, f"a label of {len(label):,} characters; are texts and labels swapped?")
+    if "\n" in label:
+        raise DataError(where, f"label {short_label(label)} holds a line break; write labels of one line")
     if "\t" in label:
         raise DataError(
             where,
-            f"label {short_label(label)} holds a tab; to learn several labels a line, separated by tabs, "
-            f"take --task multi_label",
+            f"label {short_label(label)} holds a tab; to learn several labels a {words.line}, separated by "
+            f"tabs, take --task multi_label",
         )
     if "\r" in label:
-        raise DataError(where, f"label {short_label(label)} holds a CR; end every line with LF or CR LF")
+        raise DataError(
+            where, f"label {short_label(label)} holds a CR; end every {words.line} with LF or CR LF"
+        )
 
 
 def nearest_label(label: str, labels: Sequence[str]) -> str:

@@ -4,13 +4,42 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
+from custom_bert.phrases import at_lines
+
 BLOCK = 1 << 16
 """The number of lines of a list that are yielded at a time."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wording:
+    """How messages speak of lines and of what holds them.
+
+    Attributes:
+        line: what one of them is called.
+        sides: what texts and labels are, such as two files.
+        of_both: continues "the first line", where it stands on both sides.
+        from_both: continues "remove the line", if it has to be removed on both sides.
+        no_validation: says that validation data was not given.
+    """
+
+    line: str = "line"
+    sides: str = "files"
+    of_both: str = " of both files"
+    from_both: str = " from both files"
+    no_validation: str = "no validation files"
+
+
+LINES = Wording()
+"""The words for two files whose lines belong together, and for two lists."""
+
+ROWS = Wording(line="row", sides="columns", of_both="", from_both="", no_validation="no validation rows")
+"""The words for two columns of a table."""
 
 
 class Lines(Protocol):
@@ -19,10 +48,29 @@ class Lines(Protocol):
     Attributes:
         path: the path of the file, or the name of the list in messages.
         num_lines: the number of lines read so far.
+        words: how messages speak of the lines.
     """
 
     path: Path
     num_lines: int
+    words: Wording
+
+    @property
+    def name(self) -> str:
+        """What messages call all lines together: the path, or the path and a column."""
+
+    def where(self, index: int) -> str:
+        """Returns the place of a line that was read, by its index from 0, such as `path:line`."""
+
+    def numbers(self, rows_N: np.ndarray) -> np.ndarray:
+        """Returns (N,) the numbers, from 1, by which users know some lines.
+
+        Args:
+            rows_N: (N,) the indices of lines that were read, from 0.
+        """
+
+    def doubts(self) -> list[str]:
+        """Returns warnings, one line each, about how the lines were made from what is stored."""
 
     @property
     def sha256(self) -> str:
@@ -40,6 +88,19 @@ class Lines(Protocol):
         Raises:
             DataError: after the last line, if the content has another hash now.
         """
+
+
+def at(lines: Lines, rows: Sequence[int] | np.ndarray, total: int | None = None) -> str:
+    """Returns the numbers of the first lines of some, in brackets: ` (lines 3, 8)`, ` (rows 3, 8)`.
+
+    Args:
+        lines: the lines.
+        rows: indices, from 0: all of them, or at least the first five.
+        total: the number of all; None if `rows` has all.
+    """
+    total = len(rows) if total is None else total
+    numbers_N = lines.numbers(np.asarray(rows[:5], dtype=np.int64))
+    return at_lines(numbers_N, total, noun=lines.words.line)
 
 
 def taken(blocks: Iterator[list[str]], rows_N: np.ndarray | None) -> Iterator[str]:
@@ -68,9 +129,28 @@ class ListedLines:
         texts: the strings.
     """
 
+    words = LINES
+
     def __init__(self, name: str, texts: Sequence[str]) -> None:
         self.path, self.num_lines = Path(name), 0
         self._texts = texts
+
+    @property
+    def name(self) -> str:
+        """The name of the list."""
+        return str(self.path)
+
+    def where(self, index: int) -> str:
+        """Returns the name of the list and the number of a text, from 1."""
+        return f"{self.path}:{index + 1}"
+
+    def numbers(self, rows_N: np.ndarray) -> np.ndarray:
+        """Returns the numbers of some texts, from 1."""
+        return rows_N + 1
+
+    def doubts(self) -> list[str]:
+        """Returns nothing, because the texts are strings already."""
+        return []
 
     @property
     def sha256(self) -> str:

@@ -3,12 +3,26 @@
 from __future__ import annotations
 
 import gzip
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from custom_bert.errors import DataError
+
+
+def read_chunk(read: Callable[[int], bytes], size: int, path: Path) -> bytes:
+    """Returns the next bytes of a file, about `size` of them; none at its end.
+
+    Raises:
+        DataError: if the system refuses, or packed data is damaged.
+    """
+    try:
+        return read(size)
+    except (OSError, EOFError, zlib.error) as error:  # a damaged .gz raises the latter two
+        reason = getattr(error, "strerror", None) or str(error)
+        raise DataError(str(path), f"cannot read: {reason}") from error
 
 
 @contextmanager
@@ -25,15 +39,28 @@ def unpacked(stream: BinaryIO, path: Path) -> Iterator[BinaryIO]:
         try:
             import zstandard
         except ImportError as error:
-            raise DataError(
-                str(path), "needs the zstandard library; pip install 'custom-bert[zstd]', or unpack it"
-            ) from error
+            if (stream := _by_pyarrow(stream)) is None:
+                raise DataError(
+                    str(path), "needs the zstandard library; pip install 'custom-bert[zstd]', or unpack it"
+                ) from error
+            with stream:
+                yield stream
+            return
         try:
             yield _Frames(stream, zstandard.ZstdDecompressor().decompressobj)  # type: ignore[misc]
         except zstandard.ZstdError as error:
             raise DataError(str(path), f"cannot read: {error}") from error
     else:
         yield stream
+
+
+def _by_pyarrow(stream: BinaryIO) -> Any:
+    """Returns a stream of the content of zstandard frames that pyarrow unpacks; None without pyarrow."""
+    try:
+        import pyarrow
+    except ImportError:
+        return None
+    return pyarrow.CompressedInputStream(stream, "zstd")
 
 
 class _Frames:

@@ -15,16 +15,25 @@ from pathlib import Path
 import numpy as np
 
 from custom_bert.config import DataConfig
-from custom_bert.data.absent import missing_data_hint, not_a_folder_hint
+from custom_bert.data.absent import missing_data_hint, not_a_folder_hint, not_data_hint
 from custom_bert.data.dataset import Dataset, LabelledFile, Split
-from custom_bert.data.division import divide
-from custom_bert.data.findings import warn_conflicts, warn_label_spelling, warn_leaks, warn_rare
+from custom_bert.data.division import divide, divide_units, units
+from custom_bert.data.findings import (
+    warn_conflicts,
+    warn_label_spelling,
+    warn_leaks,
+    warn_rare,
+    warn_shared_groups,
+)
 from custom_bert.data.label_files import LabelReader, check_not_swapped
-from custom_bert.data.lines import Lines
+from custom_bert.data.lines import Lines, at
 from custom_bert.data.suspicions import SAMPLE, Pair, suspicions
+from custom_bert.data.tables.choosing import Columns
+from custom_bert.data.tables.formats import is_table
+from custom_bert.data.tables.opening import open_tables
 from custom_bert.data.text import LineReader, composed, is_blank, status_of
 from custom_bert.errors import DataError
-from custom_bert.phrases import at_lines, counted
+from custom_bert.phrases import counted
 
 CHOOSING_SEED = 2
 """It is added to the seed when training lines are set aside to choose values on, so that this draw and
@@ -41,6 +50,9 @@ class LabelledLines:
         val_names: how validation data can be given, for messages.
         test: the texts and labels to measure the finished model with, once; None for none.
         weights_N: (N,) float32 how much each training line counts, above 0; None if all count the same.
+        groups: the group of each training text, for division; None if texts have no groups.
+        val_groups: the group of each text of `val`, for a warning; None if they are not known.
+        columns: which columns of a table these are; None if the data is no table.
     """
 
     train: tuple[Lines, Lines]
@@ -48,6 +60,25 @@ class LabelledLines:
     val_names: str
     test: tuple[Lines, Lines] | None = None
     weights_N: np.ndarray | None = None
+    groups: Lines | None = None
+    val_groups: Lines | None = None
+    columns: Columns | None = None
+
+
+def data_settings(data: str | Path) -> dict[str, str | None]:
+    """Returns where the data is, a folder of the four default files or a table, as changes to a
+    configuration.
+
+    Raises:
+        DataError: if the path is that of a file that is no table.
+    """
+    if os.path.isdir(data):
+        return {"data.table": None, **in_directory(data)}
+    if is_table(data):
+        return {"data.table": str(data)}
+    if os.path.exists(data):
+        raise DataError(str(data), not_data_hint(str(data)))
+    return {"data.table": None, **in_directory(data)}
 
 
 def in_directory(directory: str | Path) -> dict[str, str]:
@@ -64,7 +95,7 @@ def in_directory(directory: str | Path) -> dict[str, str]:
 
 
 def data_files(data: DataConfig, *, set_aside: bool = False) -> LabelledLines:
-    """Opens the files that a configuration names.
+    """Opens the files or the tables that a configuration names.
 
     Args:
         data: the section of the configuration with the paths.
@@ -73,6 +104,18 @@ def data_files(data: DataConfig, *, set_aside: bool = False) -> LabelledLines:
     Raises:
         DataError: if a file is missing or cannot be read.
     """
+    if data.table is not None:
+        tables = open_tables(data)
+        val, names = None if set_aside else tables.val, "another table, and give it by --val-table"
+        return LabelledLines(
+            tables.train,
+            val,
+            names,
+            test=tables.test,
+            groups=tables.groups,
+            val_groups=tables.val_groups,
+            columns=tables.columns,
+        )
     for path, labelled in ((data.train_texts, False), (data.train_labels, True)):
         if status_of(Path(path)) is None:
             raise DataError(path, f"no such file{missing_data_hint(Path(path), labels=labelled)}")
@@ -125,8 +168,11 @@ def read_dataset(
     """
     warnings: list[str] = []
     train = _read_pair(*files.train, reader, None, warnings)
-    reader.check(train.labels_path, train.targets)
+    reader.check(train.label_lines, train.targets)
     train = dataclasses.replace(train, targets=train.targets.weighted(files.weights_N))
+    if files.groups is not None:
+        groups_N, has_group_N = _groups(files.groups)
+        train = dataclasses.replace(train, units_N=units(train.hashes_N, groups_N, has_group_N))
     warn_label_spelling(train, reader.labels.names, warnings)
     warn_rare(train, reader.labels.names, warnings)
     warn_conflicts(train, warnings)
@@ -135,6 +181,8 @@ def read_dataset(
         val = _read_pair(*files.val, reader, train.labels_path, warnings)
         warn_conflicts(val, warnings)
         warn_leaks(train, val, warnings)
+        if files.groups is not None and files.val_groups is not None:
+            warn_shared_groups(groups_N[has_group_N], files.val_groups, *_groups(files.val_groups), warnings)
     test = None
     if files.test is not None:
         test = _read_pair(*files.test, reader, train.labels_path, warnings)
@@ -157,9 +205,8 @@ def read_dataset(
             choosing_split = Split(train, chosen)
             rows = np.setdiff1d(rows, chosen, assume_unique=True)
     splits = Split(train, rows), Split(val, val_rows), choosing_split
-    return Dataset(
-        reader.ordered(), *splits, tuple(warnings), None if test is None else _whole(_sorted(test, reader))
-    )
+    whole = None if test is None else _whole(_sorted(test, reader))
+    return Dataset(reader.ordered(), *splits, tuple(warnings), whole, files.columns)
 
 
 def _whole(file: LabelledFile) -> Split:
@@ -178,14 +225,29 @@ def _set_aside(file: LabelledFile, rows: np.ndarray, fraction: float, seed: int,
     Raises:
         DataError: if no row can be chosen, and there is a purpose for which that has to be.
     """
-    targets = file.targets.take(rows)
-    chosen: np.ndarray = rows[divide(targets.strata_N, file.hashes_N[rows], fraction, seed)]
-    if purpose and not len(chosen):
-        raise DataError(
-            file.texts_path,
-            f"no label has two different texts, so none can be set aside for {purpose}",
+    strata_N = file.targets.take(rows).strata_N
+    if file.units_N is None:
+        chosen, why = (
+            divide(strata_N, file.hashes_N[rows], fraction, seed),
+            "no label has two different texts",
         )
-    return chosen
+    else:
+        chosen, why = divide_units(strata_N, file.units_N[rows], fraction, seed), "no label has two groups"
+        if len(np.unique(file.units_N[rows])) == 1:
+            why = "all rows belong together, by their groups and equal texts"
+    if purpose and not len(chosen):
+        raise DataError(file.texts_path, f"{why}, so none can be set aside for {purpose}")
+    aside: np.ndarray = rows[chosen]
+    return aside
+
+
+def _groups(groups: Lines) -> tuple[np.ndarray, np.ndarray]:
+    """Returns (N,) int64 a hash of the group of each line, and (N,) bool whether it has a group."""
+    hashes, blank = [], []
+    for block in groups.blocks():
+        hashes.append(np.fromiter(map(hash, map(composed, block)), dtype=np.int64, count=len(block)))
+        blank.append(np.fromiter(map(is_blank, block), dtype=bool, count=len(block)))
+    return np.concatenate(hashes), ~np.concatenate(blank)
 
 
 FREQUENT = 20
@@ -196,7 +258,10 @@ def _frequent(file: LabelledFile, rows: np.ndarray) -> np.ndarray:
     """Returns the rows of strata with `FREQUENT` rows or more. The others would lose one row each, which with
     many rare labels would be most of what there is."""
     strata_N = file.targets.take(rows).strata_N
-    frequent: np.ndarray = rows[np.bincount(strata_N)[strata_N] >= FREQUENT]
+    often_N = np.bincount(strata_N)[strata_N] >= FREQUENT
+    if file.units_N is not None:  # lines that belong together stay together
+        often_N &= ~np.isin(file.units_N[rows], file.units_N[rows[~often_N]])
+    frequent: np.ndarray = rows[often_N]
     return frequent
 
 
@@ -245,35 +310,35 @@ def _read_pair(
     Raises:
         DataError: for the first thing that cannot be used, with path and line.
     """
-    texts_path, labels_path = str(texts.path), str(label_lines.path)
     for lines in (texts, label_lines):
         lines.check_repeatable()
     targets = reader.read(label_lines, texts, known_from)
-    hashes, empty, characters = [], [], 0
+    hashes, characters = [], 0
+    empty: list[int] = []
     first_texts: list[str] = []
     for block in texts.blocks():
-        first_texts = first_texts or block[:SAMPLE]
+        first_texts += block[: SAMPLE - len(first_texts)]
         start = texts.num_lines - len(block)
         # Python's own 64-bit hash: two different texts among 5 million collide with p < 1e-6,
         # and the cost of that would be one wrong warning
         hashes.append(np.fromiter(map(hash, map(composed, block)), dtype=np.int64, count=len(block)))
         characters += sum(map(len, block))
-        empty += [start + i + 1 for i, line in enumerate(block) if is_blank(line)]
+        empty += [start + i for i, line in enumerate(block) if is_blank(line)]
     if texts.num_lines != len(targets):
-        raise _unequal(texts_path, texts.num_lines, labels_path, len(targets), empty)
+        raise _unequal(texts, label_lines, empty)
     if len(empty) == texts.num_lines:
-        raise DataError(texts_path, "every text is empty")
+        raise DataError(texts.name, "every text is empty")
     all_hashes = np.concatenate(hashes)
     if known_from is None:
-        check_not_swapped(texts_path, labels_path, reader, len(targets), characters, all_hashes)
+        check_not_swapped(texts, label_lines, reader, len(targets), characters, all_hashes)
     lines_of_labels = reader.line_names(targets)
-    pair = Pair(texts_path, labels_path, first_texts, lines_of_labels, targets.distinct_ids_N, all_hashes)
-    warnings += suspicions(pair, reader.warn_format)
+    pair = Pair(texts, label_lines, first_texts, lines_of_labels, targets.distinct_ids_N, all_hashes)
+    warnings += [*texts.doubts(), *label_lines.doubts(), *suspicions(pair, reader.warn_format)]
     if empty:
-        warnings.append(f"{texts_path}: {counted(len(empty), 'empty text')}{at_lines(empty)}")
+        warnings.append(f"{texts.name}: {counted(len(empty), 'empty text')}{at(texts, empty)}")
     return LabelledFile(
         texts,
-        labels_path,
+        label_lines,
         texts.sha256,
         label_lines.sha256,
         targets,
@@ -283,40 +348,37 @@ def _read_pair(
     )
 
 
-def check_aligned(texts_path: str, labels_path: str) -> None:
+def check_aligned(texts: Lines, labels: Lines) -> None:
     """Raises DataError if two files differ in their number of lines."""
+    if texts.path == labels.path:
+        return  # two columns of a table have the same rows
     empty: list[int] = []
-    texts, labels = LineReader(texts_path), LineReader(labels_path)
     for reader in (texts, labels):
         reader.check_repeatable()  # whoever compares two files reads them again afterwards
     for block in texts.blocks():
         start = texts.num_lines - len(block)
-        empty += [start + i + 1 for i, line in enumerate(block) if is_blank(line)]
+        empty += [start + i for i, line in enumerate(block) if is_blank(line)]
     for _ in labels.blocks():
         pass
     if texts.num_lines != labels.num_lines:
-        raise _unequal(texts_path, texts.num_lines, labels_path, labels.num_lines, empty)
+        raise _unequal(texts, labels, empty)
 
 
-def _unequal(
-    texts_path: str, num_texts: int, labels_path: str, num_labels: int, empty: list[int]
-) -> DataError:
+def _unequal(texts: Lines, labels: Lines, empty: list[int]) -> DataError:
     """Returns the error for two files with different numbers of lines, at the first line without a partner.
 
     Args:
-        texts_path, num_texts: the text file and its number of lines.
-        labels_path, num_labels: the label file and its number of lines.
-        empty: the numbers of the lines with empty texts. If all surplus lines are empty, the message says so.
+        texts, labels: the two files, which have been read.
+        empty: the indices of the lines with empty texts. If all surplus lines are empty, the message says so.
     """
-    counts = f"{texts_path} has {num_texts:,} lines, {labels_path} {num_labels:,}"
+    num_texts, num_labels = texts.num_lines, labels.num_lines
+    counts = f"{texts.name} has {num_texts:,} lines, {labels.name} {num_labels:,}"
     extra = abs(num_texts - num_labels)
     if num_texts < num_labels:
         return DataError(
-            f"{labels_path}:{num_texts + 1}",
+            labels.where(num_texts),
             f"a label without a text: {counts}; {counted(extra, 'label')} too many",
         )
-    blank = sum(line > num_labels for line in empty)
+    blank = sum(row >= num_labels for row in empty)
     surplus = counted(extra, "empty text" if blank == extra else "text")
-    return DataError(
-        f"{texts_path}:{num_labels + 1}", f"a text without a label: {counts}; {surplus} too many"
-    )
+    return DataError(texts.where(num_labels), f"a text without a label: {counts}; {surplus} too many")

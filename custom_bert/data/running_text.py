@@ -84,6 +84,10 @@ class RunningText:
             f"{len(train.rows_N):,} pieces; {int(val.lengths_N.sum()):,} tokens are held out"
         )
 
+    def columns(self) -> list[str]:
+        """Returns no lines, because running text has no columns."""
+        return []
+
     def notes(self) -> list[str]:
         """Returns no lines, because nothing is decided about running text that a user has to know."""
         return []

@@ -109,6 +109,9 @@ class Source(Protocol):
     def sizes(self, train: BatchBuilder, val: BatchBuilder) -> str:
         """Returns the numbers of texts or tokens, in a few words."""
 
+    def columns(self) -> list[str]:
+        """Returns what a user has to know of which columns of a table are read, one line each."""
+
     def notes(self) -> list[str]:
         """Returns what a user should know of how the data is used, one line each."""
 

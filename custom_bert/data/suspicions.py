@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from custom_bert.data.columns import HEADER_WAY_OUT, TEXT_COLUMNS, names_columns
+from custom_bert.data.columns import TEXT_COLUMNS, header_way_out, names_columns
 from custom_bert.data.labels import all_numbers, short_label
 from custom_bert.data.line_formats import (
     FEWEST,
@@ -30,8 +30,9 @@ from custom_bert.data.line_formats import (
     is_quoted,
     is_structured,
 )
+from custom_bert.data.lines import Lines, at
 from custom_bert.errors import shown
-from custom_bert.phrases import at_lines, counted
+from custom_bert.phrases import counted
 
 SAMPLE = 1000
 """The number of lines of a file that are looked at."""
@@ -55,15 +56,15 @@ class Pair:
     """A text file and its label file, as the checks see them.
 
     Attributes:
-        texts_path, labels_path: the paths of the two files.
+        texts, label_lines: the lines of the two files, or of two columns of a table.
         first_texts: up to `SAMPLE` lines of the text file.
         labels: the different lines of a label file, by id. Some may occur only in another file.
         label_ids_N: (N,) the id of each line of the label file.
         hashes_N: (N,) a hash of each text; equal texts have equal hashes.
     """
 
-    texts_path: str
-    labels_path: str
+    texts: Lines
+    label_lines: Lines
     first_texts: Sequence[str]
     labels: Sequence[str]
     label_ids_N: np.ndarray
@@ -74,9 +75,9 @@ class Pair:
         counts = np.bincount(self.label_ids_N, minlength=len(self.labels)).tolist()
         return [(label, count) for label, count in zip(self.labels, counts, strict=True) if count]
 
-    def line_of(self, label: str) -> int:
-        """Returns the number of the first line (from 1) with a label."""
-        return int(np.argmax(self.label_ids_N == self.labels.index(label))) + 1
+    def place_of(self, label: str) -> str:
+        """Returns the place of the first line with a label."""
+        return self.label_lines.where(int(np.argmax(self.label_ids_N == self.labels.index(label))))
 
 
 Suspicion = Callable[[Pair, list[str]], None]
@@ -102,61 +103,66 @@ def warn_header(pair: Pair, warnings: list[str]) -> None:
     text, label = pair.first_texts[0], pair.labels[pair.label_ids_N[0]]
     in_texts = names_columns(text, TEXT_COLUMNS) and int((pair.hashes_N == pair.hashes_N[0]).sum()) == 1
     in_labels = names_columns(label) and int((pair.label_ids_N == pair.label_ids_N[0]).sum()) == 1
+    words = pair.texts.words
+    way_out = header_way_out(words)
     if in_texts and in_labels:
         warnings.append(
-            f"{pair.texts_path}:1 and {pair.labels_path}:1: {shown(text)} and {short_label(label)} "
-            f"look like a header, the names of two columns; {HEADER_WAY_OUT}"
+            f"{pair.texts.where(0)} and {pair.label_lines.where(0)}: {shown(text)} and {short_label(label)} "
+            f"look like a header, the names of two columns; {way_out}"
         )
     elif in_texts or in_labels:
-        path, line = (pair.texts_path, text) if in_texts else (pair.labels_path, label)
+        lines, line = (pair.texts, text) if in_texts else (pair.label_lines, label)
         warnings.append(
-            f"{path}:1: {shown(line)} looks like a header, the name of a column, "
-            f"and no other line holds it; {HEADER_WAY_OUT}"
+            f"{lines.where(0)}: {shown(line)} looks like a header, the name of a column, "
+            f"and no other {words.line} holds it; {way_out}"
         )
 
 
 def warn_text_format(pair: Pair, warnings: list[str]) -> None:
     """Warns if texts look like the lines of another format. Only the first format that fits is reported."""
-    texts, path = pair.first_texts, pair.texts_path
+    texts, lines = pair.first_texts, pair.texts
     warning = (
         _about_lines(
-            path, texts, is_structured, "look like JSON", "brackets and names would be read as words"
+            lines, texts, is_structured, "look like JSON", "brackets and names would be read as words"
         )
-        or _about_lines(path, texts, is_fasttext, "begin with a label, as fastText's files do", LEAKS)
+        or _about_lines(lines, texts, is_fasttext, "begin with a label, as fastText's files do", LEAKS)
         or _label_column(pair)
-        or _quoted(path, texts)
-        or _numbered(path, texts)
+        or _quoted(lines, texts)
+        or _numbered(lines, texts)
     )
     if warning:
-        warnings.append(f"{warning}; write the texts alone, one a line")
+        warnings.append(f"{warning}; write the texts alone, one a {lines.words.line}")
     elif len(pair.hashes_N) >= 10 and (pair.hashes_N == pair.hashes_N[0]).all():
-        warnings.append(f"{path}:1: every text is {shown(texts[0])}, from which nothing can be learned")
+        warnings.append(
+            f"{lines.where(0)}: every text is {shown(texts[0])}, from which nothing can be learned"
+        )
 
 
 def warn_label_format(pair: Pair, warnings: list[str]) -> None:
     """Warns if single labels look like those of another format. Only the first format that fits is
     reported."""
-    counts, path = pair.counts(), pair.labels_path
+    counts, lines = pair.counts(), pair.label_lines
     first = [pair.labels[i] for i in pair.label_ids_N[:SAMPLE].tolist()]
-    classes = "write one class a line, by name or number"
+    line = lines.words.line
+    classes = f"write one class a {line}, by name or number"
     names = [label for label, _ in counts]
     if are_indicators(names):
         warnings.append(
-            f"{path}:1: the labels look like rows of zeros and ones, such as "
+            f"{lines.where(0)}: the labels look like rows of zeros and ones, such as "
             f"{short_label(first[0])}; {classes}"
         )
-    elif warning := _about_lines(path, first, is_structured, "look like JSON", "each would be one label"):
+    elif warning := _about_lines(lines, first, is_structured, "look like JSON", "each would be one label"):
         warnings.append(f"{warning}; {classes}")
-    elif warning := _quoted(path, first):
+    elif warning := _quoted(lines, first):
         warnings.append(f"{warning}; {classes}, without quotes")
     elif warning := _about_lines(
-        path, first, ends_with_separator, "end with a separator", "it would be kept"
+        lines, first, ends_with_separator, "end with a separator", "it would be kept"
     ):
         warnings.append(f"{warning}; {classes}")
     elif not all_numbers(names) and (separator := common_separator(counts)):
         label = next(name for name in names if separator in name)
         warnings.append(
-            f"{path}:{pair.line_of(label)}: the labels look like several classes per line, such as "
+            f"{pair.place_of(label)}: the labels look like several classes per {line}, such as "
             f"{short_label(label)}; each combination would be a class of its own; {classes}, or take "
             f"--task multi_label --data.label-separator {separator!r}"
         )
@@ -167,7 +173,7 @@ def warn_label_format(pair: Pair, warnings: list[str]) -> None:
         and (broken := list(filter(has_fraction, names)))
     ):
         warnings.append(
-            f"{path}:{pair.line_of(broken[0])}: the labels look like measured values, {len(names):,} "
+            f"{pair.place_of(broken[0])}: the labels look like measured values, {len(names):,} "
             f"different numbers such as {short_label(broken[0])}, each of which would be a class; "
             f"put them into a few classes"
         )
@@ -175,26 +181,28 @@ def warn_label_format(pair: Pair, warnings: list[str]) -> None:
 
 def warn_set_format(pair: Pair, separator: str, warnings: list[str]) -> None:
     """Warns if lines of several labels look like another format, or as if they had another separator."""
-    counts, path = pair.counts(), pair.labels_path
+    counts, lines = pair.counts(), pair.label_lines
     first = [pair.labels[i] for i in pair.label_ids_N[:SAMPLE].tolist()]
-    sets = "write the names of a line's labels, with the separator between them"
+    sets = f"write the names of a {lines.words.line}'s labels, with the separator between them"
     parts = Counter[str]()
     for line, count in counts:
         for label in line.split(separator):
             parts[label] += count
     if are_indicators([line.replace(separator, " ") for line, _ in counts]):
         warnings.append(
-            f"{path}:1: the labels look like rows of zeros and ones, such as {short_label(first[0])}; {sets}"
+            f"{lines.where(0)}: the labels look like rows of zeros and ones, such as "
+            f"{short_label(first[0])}; {sets}"
         )
-    elif warning := _about_lines(path, first, is_structured, "look like JSON", "each would be one label"):
+    elif warning := _about_lines(lines, first, is_structured, "look like JSON", "each would be one label"):
         warnings.append(f"{warning}; {sets}")
-    elif warning := _quoted(path, first):
+    elif warning := _quoted(lines, first):
         warnings.append(f"{warning}; {sets}, without quotes")
     elif other := common_separator([(label, count) for label, count in parts.items() if label]):
         label = next(name for name in parts if other in name)
         warnings.append(
-            f"{path}: labels such as {short_label(label)} look like several labels with {other!r} between "
-            f"them, and the separator is {separator!r}; each would be one label; set data.label_separator"
+            f"{lines.name}: labels such as {short_label(label)} look like several labels with {other!r} "
+            f"between them, and the separator is {separator!r}; each would be one label; set "
+            f"data.label_separator"
         )
 
 
@@ -203,23 +211,25 @@ def warn_missing(pair: Pair, warnings: list[str]) -> None:
     # the texts are only known by their hashes; those of MISSING are made in the same process
     hashes = np.fromiter(map(hash, MISSING), dtype=np.int64, count=len(MISSING))
     ids = [i for i, label in enumerate(pair.labels) if label in MISSING]
-    for path, noun, values_N, names in (
-        (pair.texts_path, "text", pair.hashes_N, dict(zip(hashes.tolist(), MISSING, strict=True))),
-        (pair.labels_path, "label", pair.label_ids_N, {i: pair.labels[i] for i in ids}),
+    for lines, noun, values_N, names in (
+        (pair.texts, "text", pair.hashes_N, dict(zip(hashes.tolist(), MISSING, strict=True))),
+        (pair.label_lines, "label", pair.label_ids_N, {i: pair.labels[i] for i in ids}),
     ):
         rows = np.flatnonzero(np.isin(values_N, list(names))) if names else np.empty(0, dtype=np.int64)
         if len(rows):
+            one, words = len(rows) == 1, lines.words
+            those = f"that {words.line}" if one else f"those {words.line}s"
             written = list(dict.fromkeys(names[value] for value in values_N[rows].tolist()))
             warnings.append(
-                f"{path}:{rows[0] + 1}: {counted(len(rows), noun)} {'is' if len(rows) == 1 else 'are'} "
-                f"{' or '.join(map(repr, written))}, which often means a missing value{at_lines(rows + 1)}; "
-                f"if it is one, remove {'that line' if len(rows) == 1 else 'those lines'} from both files"
+                f"{lines.where(int(rows[0]))}: {counted(len(rows), noun)} {'is' if one else 'are'} "
+                f"{' or '.join(map(repr, written))}, which often means a missing value{at(lines, rows)}; "
+                f"if it is one, remove {those}{words.from_both}"
             )
 
 
 def _about_lines(
-    path: str,
-    lines: Sequence[str],
+    lines: Lines,
+    first: Sequence[str],
     fits: Callable[[str], bool],
     look: str,
     consequence: str,
@@ -229,19 +239,19 @@ def _about_lines(
     """Returns the beginning of a warning about the lines that fit; "" if they are too few.
 
     Args:
-        path: the file.
-        lines: its first lines.
+        lines: the file, or the column of a table.
+        first: its first lines.
         fits: whether a line has the suspected format.
         look: what such lines look like.
         consequence: what would happen with them.
         most: whether more than half of the lines have to fit; otherwise `FEWEST` are enough.
     """
-    fitting = [i for i, line in enumerate(lines) if fits(line)]
-    if len(fitting) < FEWEST or (most and 2 * len(fitting) <= len(lines)):
+    fitting = [i for i, line in enumerate(first) if fits(line)]
+    if len(fitting) < FEWEST or (most and 2 * len(fitting) <= len(first)):
         return ""
     return (
-        f"{path}:{fitting[0] + 1}: {len(fitting):,} of the first {len(lines):,} lines {look}, such as "
-        f"{short_label(lines[fitting[0]])}, and {consequence}"
+        f"{lines.where(fitting[0])}: {len(fitting):,} of the first {len(first):,} {lines.words.line}s "
+        f"{look}, such as {short_label(first[fitting[0]])}, and {consequence}"
     )
 
 
@@ -251,31 +261,31 @@ def _label_column(pair: Pair) -> str:
     for separator, name in SEPARATORS.items():
         for last, look in ((True, f"end with {name} and a label"), (False, f"begin with a label and {name}")):
             fits = functools.partial(has_label, separator=separator, last=last, known=known)
-            if warning := _about_lines(pair.texts_path, pair.first_texts, fits, look, LEAKS):
+            if warning := _about_lines(pair.texts, pair.first_texts, fits, look, LEAKS):
                 return warning
     return ""
 
 
-def _quoted(path: str, lines: Sequence[str]) -> str:
+def _quoted(lines: Lines, first: Sequence[str]) -> str:
     """Returns the beginning of a warning if most lines are quoted as in CSV, or exactly those that need
     it."""
     look, consequence = "are in double quotes, as fields of CSV are", "the quotes would be kept"
-    need = sum("," in line or '"' in line for line in lines)
-    just_those = sum(map(is_quoted, lines)) == need >= max(FEWEST, len(lines) // 20)
-    return _about_lines(path, lines, is_quoted, look, consequence, most=not just_those)
+    need = sum("," in line or '"' in line for line in first)
+    just_those = sum(map(is_quoted, first)) == need >= max(FEWEST, len(first) // 20)
+    return _about_lines(lines, first, is_quoted, look, consequence, most=not just_those)
 
 
-def _numbered(path: str, lines: Sequence[str]) -> str:
+def _numbered(lines: Lines, first: Sequence[str]) -> str:
     """Returns the beginning of a warning if lines begin with, or are, numbers that count up; otherwise "".
 
     The first line is not looked at, because it may be a header.
     """
-    matches = [re.match(r"([0-9]{1,18})(?:[,;|\t]|$)", line) for line in lines[1:]]
+    matches = [re.match(r"([0-9]{1,18})(?:[,;|\t]|$)", line) for line in first[1:]]
     numbers = [int(one[1]) for one in matches if one]
     if len(numbers) < max(10, len(matches)) or (np.diff(numbers) != 1).any():
         return ""
-    alone = all(line.isdigit() for line in lines[1:])
+    alone = all(line.isdigit() for line in first[1:])
     return (
-        f"{path}:2: the texts {'are' if alone else 'begin with'} running numbers, such as "
-        f"{short_label(lines[1])}"
+        f"{lines.where(1)}: the texts {'are' if alone else 'begin with'} running numbers, such as "
+        f"{short_label(first[1])}"
     )

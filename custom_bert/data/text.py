@@ -13,14 +13,16 @@ import os
 import re
 import stat
 import unicodedata
-import zlib
 from collections.abc import Iterator
 from contextlib import nullcontext
 from pathlib import Path
 from typing import BinaryIO
 
+import numpy as np
+
 from custom_bert.data.absent import missing_file_hint
-from custom_bert.data.packed import unpacked
+from custom_bert.data.lines import LINES
+from custom_bert.data.packed import read_chunk, unpacked
 from custom_bert.errors import DataError
 
 STANDARD_INPUT = "/dev/stdin"
@@ -51,6 +53,8 @@ class LineReader:
         DataError: if the file is missing, empty or a directory.
     """
 
+    words = LINES
+
     def __init__(self, path: str | Path, *, unpack: bool = False) -> None:
         self.path = Path(path)
         self.num_lines = self.num_bytes = 0
@@ -67,6 +71,23 @@ class LineReader:
         self.once = not stat.S_ISREG(status.st_mode)
         if not self.once and status.st_size == 0:
             raise self._empty()
+
+    @property
+    def name(self) -> str:
+        """The path of the file."""
+        return str(self.path)
+
+    def where(self, index: int) -> str:
+        """Returns the path and the number of a line, from 1."""
+        return f"{self.path}:{index + 1}"
+
+    def numbers(self, rows_N: np.ndarray) -> np.ndarray:
+        """Returns the numbers of some lines, from 1."""
+        return rows_N + 1
+
+    def doubts(self) -> list[str]:
+        """Returns nothing, because a line is read as it is."""
+        return []
 
     def check_repeatable(self) -> None:
         """Raises DataError if the text can be read only once. Callers that read it again check this first."""
@@ -119,13 +140,10 @@ class LineReader:
         return DataError(str(self.path), "the file is empty; expected one example a line")
 
     def _read(self, stream: BinaryIO) -> bytes:
-        try:
-            # from a pipe it takes what is there, so that a line does not wait for the ones after it
-            as_it_comes = self.once and not self._unpack
-            chunk = stream.read1(BLOCK) if as_it_comes else stream.read(BLOCK)  # type: ignore[attr-defined]
-        except (OSError, EOFError, zlib.error) as error:  # a damaged .gz raises the latter two
-            reason = getattr(error, "strerror", None) or str(error)
-            raise DataError(str(self.path), f"cannot read: {reason}") from error
+        # from a pipe it takes what is there, so that a line does not wait for the ones after it
+        as_it_comes = self.once and not self._unpack
+        read = stream.read1 if as_it_comes else stream.read  # type: ignore[attr-defined]
+        chunk = read_chunk(read, BLOCK, self.path)
         self._digest.update(chunk)
         return chunk
 
@@ -153,8 +171,7 @@ class LineReader:
 
     def _check_start(self, chunk: bytes) -> None:
         """Raises DataError if the first bytes are those of another kind of file."""
-        if chunk.startswith((b"\xff\xfe", b"\xfe\xff")):
-            name = "UTF-32" if chunk.startswith(b"\xff\xfe\0\0") else "UTF-16"
+        if name := wide_encoding(chunk):
             raise DataError(f"{self.path}:1", f"{name} text; save it as UTF-8")
         if chunk.startswith(b"\x1f\x8b"):
             raise DataError(f"{self.path}:1", "gzip data; unpack it first")
@@ -167,7 +184,7 @@ class LineReader:
         """Returns the lines of a chunk; raises DataError, with the line, for bytes that are not plain
         UTF-8."""
         if b"\0" in raw:
-            if self.num_lines == 0 and _looks_like_utf16(raw[:200]):
+            if self.num_lines == 0 and looks_like_utf16(raw[:200]):
                 raise DataError(f"{self.path}:1", "UTF-16 text; save it as UTF-8")
             line = self.num_lines + raw.count(b"\n", 0, raw.index(b"\0")) + 1
             raise DataError(
@@ -207,7 +224,14 @@ def status_of(path: Path) -> os.stat_result | None:
         raise DataError(repr(str(path)), f"cannot be a file name: {error}") from error
 
 
-def _looks_like_utf16(start: bytes) -> bool:
+def wide_encoding(start: bytes) -> str:
+    """Returns the encoding, UTF-16 or UTF-32, whose byte order mark the first bytes of a file are, or ""."""
+    if not start.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return ""
+    return "UTF-32" if start.startswith(b"\xff\xfe\0\0") else "UTF-16"
+
+
+def looks_like_utf16(start: bytes) -> bool:
     """Returns whether many NULs are all at even or all at odd places, as in UTF-16 of Latin script."""
     even, odd = start[0::2].count(0), start[1::2].count(0)
     return max(even, odd) >= max(3, len(start) // 4) and min(even, odd) == 0

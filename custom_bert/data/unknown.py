@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from custom_bert.data.encoded import EncodedTexts
+from custom_bert.data.lines import Lines, at
 from custom_bert.phrases import at_lines, counted
 
 MOST_CHARACTERS = 0.05
@@ -64,19 +65,20 @@ class UnknownText:
         enough."""
         return self.mostly_unknown > 0 or self.hinders_learning
 
-    def message(self, to: str = "to the vocabulary", *, lines: bool = True) -> str:
+    def message(self, to: str = "to the vocabulary", *, lines: bool = True, of: Lines | None = None) -> str:
         """Returns a line that says how much is unknown, to which the caller adds a consequence or a way out.
 
         Args:
             to: the vocabulary that does not know the characters, as in "to the vocabulary".
             lines: whether texts are named as lines of a file, from 1; otherwise as items of a list, from 0.
+            of: the lines that the texts are; None where only their order is known.
         """
         share = self.unknown / max(1, self.characters)
         shown = f"{share:.0%}" if share >= 0.01 else f"{share:.2%}"
         message = f"{shown} of the characters are unknown {to}"
         if self.mostly_unknown:
-            texts = f"{counted(self.mostly_unknown, 'text')}{self._where(lines)}"
-            message += f"; in {texts} it is more than half"
+            where = at(of, self.first, self.mostly_unknown) if of else self._where(lines)
+            message += f"; in {counted(self.mostly_unknown, 'text')}{where} it is more than half"
         return message
 
     def _where(self, lines: bool) -> str:

@@ -1,21 +1,25 @@
-"""Measures a run's model on data files: on the rows that validated it, those that trained it, or a test."""
+"""Measures a run's model on data files: on the rows that validated it, or on those that trained it."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from types import MappingProxyType
+from typing import Any, Literal
 
 import numpy as np
 
 from custom_bert import config as configuration
-from custom_bert.config import Precision, TrainConfig
+from custom_bert import files
+from custom_bert.config import DataConfig, Precision, TrainConfig
 from custom_bert.config_sources import from_mapping
 from custom_bert.data.columns import header_hint
 from custom_bert.data.labels import nearest_label, short_label
-from custom_bert.data.lines import taken
-from custom_bert.data.reading import check_aligned, data_files, in_directory
+from custom_bert.data.lines import Lines, taken
+from custom_bert.data.reading import LabelledLines, check_aligned, data_files, data_settings
+from custom_bert.data.tables.opening import NoTrainingRowsError, remembered
 from custom_bert.data.text import LineReader, status_of
 from custom_bert.errors import ConfigError, DataError, RunError
 from custom_bert.inference.classifier import Classifier
@@ -31,20 +35,25 @@ def evaluate_run(
     data: str | Path,
     *,
     split: Literal["val", "train", "test"],
+    columns: Mapping[str, str] = MappingProxyType({}),
     device: str | None = None,
     precision: Precision = "fp32",
     encoder_only: bool = False,
 ) -> Evaluated:
-    """Measures a run's model on a folder of data files.
+    """Measures a run's model on a folder of data files, or on a table.
 
-    The split "val" is the folder's validation files. If there are none, it is the rows that the run had set
-    aside; these are found by dividing the training files again, which have to be the same files. The split
-    "train" is the rows that trained the model, and "test" the folder's test files.
+    The split "val" is the folder's validation files, or the rows of a table that its column of splits says.
+    If there are none, it is the rows that the run had set aside; these are found by dividing the training
+    data again, which has to be the same. Of any other table all rows are measured. The split "train" is the
+    rows that trained the model, and "test" the folder's test files, or the rows of a table that its column of
+    splits says.
 
     Args:
         run: the run directory.
-        data: the folder with the data files.
+        data: the folder with the data files, or a table.
         split: "val", "train" or "test".
+        columns: the settings of the columns and the encoding of a table, by dotted name. Columns that are
+            left out are those of the run, if the table has them.
         device: see `Classifier.load`.
         precision: see `Classifier.load`.
         encoder_only: see `Classifier.load`.
@@ -58,36 +67,97 @@ def evaluate_run(
         run, device=device, precision=precision, encoder_only=encoder_only
     )
     if status_of(Path(data)) is None:
-        raise DataError(str(data), "no such folder; expected one with the data files")
-    paths = configuration.replace(TrainConfig(), in_directory(data)).data
-    of_split = {
-        "train": (paths.train_texts, paths.train_labels),
-        "val": (paths.val_texts, paths.val_labels),
-        "test": (paths.test_texts, paths.test_labels),
-    }
-    own = split == "test" or (
-        split == "val" and any(status_of(Path(path)) is not None for path in of_split[split])
-    )
-    rows = None if own else _divided_rows(Path(run), data, split)
-    texts, labels = of_split[split if own else "train"]
+        raise DataError(str(data), "no such folder or table; expected one with the data")
+    settings = {**data_settings(data), **columns}
+    where = configuration.replace(TrainConfig(), settings).data
+    notes: list[str] = []
+    if where.table is None:
+        (texts, labels), rows = _of_folder(Path(run), where, split)
+    else:
+        (texts, labels), rows = _of_table(Path(run), where, split, notes)
     if rows is None:
         check_aligned(texts, labels)
-    parts = classifier.measure_parts(_chosen(texts, rows), _known(labels, classifier, rows))
-    return Evaluated(parts[WHOLE], parts.get(FLOOR), parts.get(ENCODER))
+    parts = classifier.measure_parts(taken(texts.blocks(), rows), _known(labels, classifier, rows))
+    return Evaluated(parts[WHOLE], parts.get(FLOOR), parts.get(ENCODER), tuple(notes))
+
+
+Chosen = tuple[tuple[Lines, Lines], np.ndarray | None]
+"""Texts and labels, and the indices of the lines to measure on; None for all."""
+
+
+def _of_folder(run: Path, data: DataConfig, split: str) -> Chosen:
+    """Returns what is measured of a folder."""
+    if split == "test":
+        return (LineReader(data.test_texts), LineReader(data.test_labels)), None
+    paths = (data.val_texts, data.val_labels)
+    if split == "val" and any(status_of(Path(path)) is not None for path in paths):
+        return (LineReader(data.val_texts), LineReader(data.val_labels)), None
+    lines = data_files(data, set_aside=True)
+    return lines.train, _divided_rows(run, lines, data, split)
+
+
+def _of_table(run: Path, data: DataConfig, split: str, notes: list[str]) -> Chosen:
+    """Returns what is measured of a table, and adds to the notes what a user should know of it."""
+    record, given = _record(run), data
+    data = remembered(data, record)
+    try:
+        lines = data_files(data)
+    except NoTrainingRowsError:
+        if given.split_column is not None:
+            raise
+        lines = data_files(replace(data, split_column=None))
+        notes.append(f"{data.table}: no row is for training, so all rows are measured")
+    assert lines.columns is not None
+    notes += lines.columns.said()
+    own = {"val": lines.val, "test": lines.test}.get(split)
+    if own is not None:
+        return own, None
+    if split != "train" and not _is_training_data(lines, record):
+        notes.append(f"{data.table}: not the table that {run} was trained on, so all rows are measured")
+        return lines.train, None
+    if split == "test":
+        raise DataError(
+            str(data.table),
+            "no row of it is for testing; give --split-column, or the table with the test rows",
+        )
+    return lines.train, _divided_rows(run, lines, data, split)
+
+
+def _record(run: Path) -> dict[str, Any]:
+    """Returns the record of a run; an empty one if there is none that can be read."""
+    try:
+        record = files.read_run_json(run, "run.json")
+    except RunError:
+        return {}
+    return record if isinstance(record, dict) else {}
+
+
+def _is_training_data(lines: LabelledLines, record: dict[str, Any]) -> bool:
+    """Returns whether a table has the texts that a run was trained on. It reads the table once."""
+    texts = lines.train[0]
+    for _ in texts.blocks():
+        pass
+    try:
+        return bool(texts.sha256 == record["identity"]["data"]["train_texts"])
+    except (KeyError, TypeError):
+        return False
 
 
 DIVIDING = ("seed", "task", "data.val_fraction", "data.label_separator", "floor", "ensemble")
 """The settings by which a run divided its lines. The record of an older version may lack some of them."""
 
 
-def _divided_rows(run: Path, data: str | Path, split: str) -> np.ndarray | None:
+def _divided_rows(run: Path, lines: LabelledLines, data: DataConfig, split: str) -> np.ndarray | None:
     """Returns the rows of a split, from dividing the lines again as the run did; None for all rows."""
+    ways = "write val_dataset.txt and val_labels.txt to evaluate on other data"
+    if data.table is not None:
+        ways = "leave out --split, to evaluate on all rows of another table"
     try:
         record = json.loads((run / "run.json").read_text(encoding="utf-8"))
         divided = bool(record["data"]["val_set_aside_from_train"])
         settings = {name: record["config"][name] for name in DIVIDING if name in record["config"]}
         settings.setdefault("ensemble", False)  # runs of versions that had none set no lines aside for it
-        config = from_mapping({**settings, **in_directory(data)})
+        config = from_mapping(settings)
         hashes = [record["identity"]["data"][name] for name in ("train_texts", "train_labels")]
         count = record["data"]["val_examples"]
     except (OSError, ValueError, KeyError, TypeError, ConfigError) as error:
@@ -97,25 +167,23 @@ def _divided_rows(run: Path, data: str | Path, split: str) -> np.ndarray | None:
         if "choosing_examples" not in record["data"]:
             return None
     elif not divided:
+        where, what = (data.val_texts, "file") if data.table is None else (data.table, "rows")
         raise DataError(
-            config.data.val_texts,
-            f"no such file, and {run} set no rows aside, for it was validated on other files; "
-            f"write {config.data.val_texts} and {config.data.val_labels}",
+            where, f"no such {what}, and {run} set no rows aside, for it was validated on other data; {ways}"
         )
-    task, lines = TASKS[config.task], data_files(config.data, set_aside=True)
+    task, lines = TASKS[config.task], replace(lines, val=None, test=None)
     dataset = task.read_lines(lines, _with_defaults(config, task), divide=divided).dataset
     file = dataset.train.file
     if [file.texts_sha256, file.labels_sha256] != hashes:
         raise DataError(
             file.texts_path,
-            f"not the file that {run} was trained on, so the rows that it held out cannot be identified; "
-            f"write val_dataset.txt and val_labels.txt to evaluate on other data",
+            f"not the {'file' if data.table is None else 'table'} that {run} was trained on, so the rows "
+            f"that it held out cannot be identified; {ways}",
         )
     if divided and len(dataset.val) != count:  # an older version took other texts for equal ones
         raise RunError(
             f"{run}: an older version held out {count:,} rows, this version would hold out "
-            f"{len(dataset.val):,}, so they cannot be identified; write val_dataset.txt and "
-            f"val_labels.txt"
+            f"{len(dataset.val):,}, so they cannot be identified; {ways}"
         )
     return dataset.val.rows_N if split == "val" else dataset.train.rows_N
 
@@ -127,23 +195,17 @@ def _with_defaults(config: TrainConfig, task: type[Task]) -> TrainConfig:
     return configuration.replace(config, missing)
 
 
-def _chosen(path: str, rows: np.ndarray | None) -> Iterator[str]:
-    """Yields the lines of a file; with `rows`, rising indices from 0, only those."""
-    return taken(LineReader(path).blocks(), rows)
-
-
-def _known(path: str, classifier: Classifier, rows: np.ndarray | None) -> Iterator[str]:
-    """Yields the lines of a label file.
+def _known(lines: Lines, classifier: Classifier, rows: np.ndarray | None) -> Iterator[str]:
+    """Yields the labels; with `rows`, rising indices from 0, only those.
 
     Raises:
-        DataError: at the first line with a label that the model does not know; it names file and line, which
+        DataError: at the first line with a label that the model does not know; it names the place, which
             `Classifier.measure` cannot do.
     """
     seen: set[str] = set()
-    for i, line in enumerate(_chosen(path, rows)):
+    for i, line in enumerate(taken(lines.blocks(), rows)):
         if line not in seen:
-            where = f"{path}:{i + 1 if rows is None else int(rows[i]) + 1}"
-            _check_known(where, line, classifier)
+            _check_known(lines.where(i if rows is None else int(rows[i])), line, classifier)
             seen.add(line)
         yield line
 

@@ -36,6 +36,13 @@ def started_from(record: dict[str, Any]) -> str:
     return f"{', '.join(parts)}; SHA-256 {start['sha256'][:16]}"
 
 
+def columns_of(record: dict[str, Any]) -> str:
+    """Returns which columns of a table a run was trained on; empty if its data was no table."""
+    columns = record.get("data", {}).get("columns") or {}
+    names = {"text": "texts", "label": "labels", "split": "splits", "group": "groups"}
+    return ", ".join(f"{names[what]} {columns[what]!r}" for what in names if columns.get(what))
+
+
 def kept_by(record: dict[str, Any]) -> str:
     """Returns what `best_metric` of the record measures, by which the kept weights were chosen."""
     return str(record.get("kept_by", "metric"))  # records of earlier versions do not name it

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from custom_bert.reports.facts import (
+    columns_of,
     ensemble_lines,
     kept_by,
     lines_of_test,
@@ -26,6 +27,7 @@ def info_lines(record: dict[str, Any]) -> list[str]:
         f"status      {record.get('status')}, started {record.get('started')}",
         *([f"trained on  {about}"] if about else []),
         *([f"began from  {start}"] if start else []),
+        *([f"columns     {columns}"] if (columns := columns_of(record)) else []),
         *([result] if result else []),
         *(
             [f"floor       {in_words(record['floor'])}: a linear model on n-grams"]

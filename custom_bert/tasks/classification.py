@@ -167,6 +167,10 @@ class Prediction:
             fields["probabilities"] = dict(self.probabilities)
         return fields
 
+    def cells(self) -> tuple[str, str | float]:
+        """Returns label and probability."""
+        return self.label, self.probability
+
 
 def pairs_line(probabilities: Mapping[str, float]) -> str:
     """Returns labels and probabilities with tabs between them, the most probable label first."""

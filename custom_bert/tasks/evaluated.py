@@ -17,11 +17,13 @@ class Evaluated:
         model: of what predicts.
         floor: of the floor, the linear model on n-grams; None if the run has none.
         encoder: of the encoder alone; None if nothing else predicts.
+        notes: what a user should know of how a table was read, one line each.
     """
 
     model: Measured
     floor: Measured | None = None
     encoder: Measured | None = None
+    notes: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """Returns the numbers of what predicts, for JSON, and with the keys `floor` and `encoder` the

@@ -222,6 +222,8 @@ class MaskedLanguageModelling(Task):
     unread: ClassVar[tuple[str, ...]] = (
         *("data.train_texts", "data.train_labels", "data.val_texts", "data.val_labels"),
         *("data.test_texts", "data.test_labels"),
+        *("data.table", "data.val_table", "data.test_table", "data.text_column", "data.label_column"),
+        *("data.split_column", "data.group_column", "data.encoding"),
         *("data.label_separator", "data.long_texts", "ensemble"),
         *("optim.label_smoothing", "optim.class_weights", "optim.pretrain_epochs"),
         *(

@@ -181,12 +181,14 @@ class LabelsPrediction:
         names: every label that the model knows, in label order.
         probabilities_C: (C,) fp32 probabilities of `names`.
         every: whether `line` shows all probabilities.
+        separator: what stands between labels in a cell of a table.
     """
 
     labels: tuple[str, ...]
     names: tuple[str, ...]
     probabilities_C: np.ndarray
     every: bool = False
+    separator: str = "\t"
 
     @property
     def probabilities(self) -> Mapping[str, float]:
@@ -200,6 +202,13 @@ class LabelsPrediction:
     def as_dict(self) -> dict[str, Any]:
         """Returns the labels, and the probability of every label, for JSON."""
         return {"labels": list(self.labels), "probabilities": dict(self.probabilities)}
+
+    def cells(self) -> tuple[str, str | float]:
+        """Returns the labels with the separator between them, and their probabilities in the same way."""
+        known = self.probabilities
+        return self.separator.join(self.labels), self.separator.join(
+            f"{known[one]:.6f}" for one in self.labels
+        )
 
 
 @dataclass(frozen=True)
@@ -341,7 +350,7 @@ class MultiLabel(LabelledTask):
         given_NC = probabilities_NK >= _thresholds_of(model).cpu().numpy()
         for row_C, is_given_C in zip(probabilities_NK, given_NC, strict=True):
             given = tuple(self.labels[i] for i in np.flatnonzero(is_given_C).tolist())
-            yield LabelsPrediction(given, self.labels, row_C, every)
+            yield LabelsPrediction(given, self.labels, row_C, every, self.separator)
 
     def targets_of(self, lines: Iterable[str]) -> Iterator[np.ndarray]:
         """Yields for each line (C,) fp32 with a 1 for each label that it holds."""

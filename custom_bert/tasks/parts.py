@@ -123,6 +123,9 @@ class Prediction(Protocol):
     def as_dict(self) -> dict[str, Any]:
         """Returns what `custom-bert predict --json` prints."""
 
+    def cells(self) -> tuple[str, str | float]:
+        """Returns the cells that `custom-bert predict` adds to the row of a table: labels, probability."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Learning:

@@ -13,13 +13,15 @@ from tokenizers.normalizers import Normalizer
 
 from custom_bert import config as configuration
 from custom_bert.config import TrainConfig
+from custom_bert.config_values import check
 from custom_bert.data.dataset import Dataset, LabelledFile
-from custom_bert.data.reading import data_files, in_directory
+from custom_bert.data.reading import data_files, data_settings
 from custom_bert.data.text import composed
 from custom_bert.data.tokenizer import UNSEEN, TextTokenizer
 from custom_bert.data.tokenizer_files import load_tokenizer
 from custom_bert.data.unknown import OF_A_GIVEN_VOCABULARY, OF_OTHER_TEXTS, OF_TRAINING_TEXTS, UnknownText
 from custom_bert.data.vocabulary import CODE_POINTS, composing, count_characters, largest_alphabet
+from custom_bert.errors import ConfigError
 from custom_bert.rules.choices import vocab_size
 from custom_bert.tasks.registry import TASKS
 
@@ -36,10 +38,10 @@ MAX_LENGTH = 512
 def check_data(
     directory: str | Path, vocabulary: str | None = None, settings: Mapping[str, Any] = NO_SETTINGS
 ) -> Dataset:
-    """Returns the checked data of a folder, with warnings.
+    """Returns the checked data of a folder or a table, with warnings.
 
     Args:
-        directory: the folder with the data files.
+        directory: the folder with the data files, or a table.
         vocabulary: a tokenizer.json, a vocab.txt, a checkpoint or a run, whose vocabulary is compared with
             the texts. None for the vocabulary that `train` would make of them.
         settings: changes to the default settings by dotted name, such as the task and the separator of its
@@ -49,7 +51,9 @@ def check_data(
         DataError: for the first thing that cannot be used, with path and line.
         RunError: if there is no such checkpoint or run.
     """
-    config = configuration.replace(TrainConfig(), {**in_directory(directory), **settings})
+    config = configuration.replace(TrainConfig(), {**data_settings(directory), **settings})
+    if faults := check(config):
+        raise ConfigError([f"config: {fault}" for fault in faults])
     task = TASKS[config.task]
     config = configuration.replace(config, {"data.val_fraction": task.defaults()["data.val_fraction"]})
     dataset = task.read_lines(data_files(config.data), config).dataset
@@ -65,7 +69,7 @@ def check_data(
         counts = [unknown_of(file, tokenizer) for file in files]
         whose, ways_out = f"to the vocabulary of {vocabulary}", (OF_A_GIVEN_VOCABULARY,) * 3
     warnings = [
-        f"{file.texts_path}: {count.message(whose)}: {way_out}"
+        f"{file.texts_path}: {count.message(whose, of=file.lines)}: {way_out}"
         for file, count, way_out in zip(files, counts, ways_out, strict=False)
         if count.hinders_learning
     ]

@@ -25,6 +25,10 @@ Identity = dict[str, dict[str, Any]]
 
 ELSEWHERE = (
     *PATHS,
+    "data.text_column",
+    "data.label_column",
+    "data.split_column",
+    "data.encoding",
     "floor",
     "runtime.checkpoint_every",
     "runtime.log_every",
@@ -32,7 +36,8 @@ ELSEWHERE = (
     "runtime.threads",
 )
 """Settings that are no part of the identity, because they change what is learned by rounding at most. The
-files that paths lead to count by their content. `floor` counts by `ensemble`, which is off without it."""
+files that paths lead to count by their content, and the columns of a table by the hash that names them.
+`floor` counts by `ensemble`, which is off without it."""
 
 OF_THE_MACHINE = (
     "batch.token_budget",

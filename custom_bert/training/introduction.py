@@ -21,6 +21,7 @@ def short(plan: RunPlan, material: Material) -> list[str]:
     threads = f", {runtime.threads} {'thread' if runtime.threads == 1 else 'threads'}"
     mixed = "" if runtime.precision == "fp32" else " (automatic mixed precision)"
     return [
+        *(_line("columns", line) for line in material.source.columns()),
         _line("data", material.source.sizes(material.train, material.val)),
         _line(
             "model",

@@ -324,11 +324,20 @@ ODD_PATHS: dict[str, tuple[Callable[[Path], None], str, str]] = {
 }
 
 
-@pytest.mark.parametrize("line", ["train", "check-data", "evaluate DIR/run", "probe DIR/run"])
-def test_a_file_for_the_folder_is_told_by_every_command(command: Command, line: str) -> None:
+@pytest.mark.parametrize("line", ["train", "check-data", "evaluate DIR/run"])
+def test_a_file_that_is_no_table_is_told_by_every_command(command: Command, line: str) -> None:
+    write_run(command.directory / "run")
+    (command.directory / "reviews.xlsx").write_bytes(b"text,label\n")
+    assert command.refused(f"{line} DIR/reviews.xlsx", 65) == [
+        "DIR/reviews.xlsx: is a file; give a folder, or a table that ends with .csv, .tsv, .jsonl, .ndjson, "
+        ".parquet"
+    ]
+
+
+def test_a_probe_takes_a_folder(command: Command) -> None:
     write_run(command.directory / "run")
     (command.directory / "reviews.csv").write_bytes(b"text,label\n")
-    assert command.refused(f"{line} DIR/reviews.csv", 65) == [
+    assert command.refused("probe DIR/run DIR/reviews.csv", 65) == [
         "DIR/reviews.csv: is a file; give a folder: write its texts, one a line, into train_dataset.txt, "
         "and the label of each into train_labels.txt"
     ]

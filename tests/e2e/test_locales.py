@@ -122,7 +122,7 @@ USAGE = {
     "error: unknown option --splt (did you mean --split?); see custom-bert evaluate --help": (
         "RUN DATA --splt train"
     ),
-    "error: DATA is missing (folder with the data files); see custom-bert evaluate --help": "RUN",
+    "error: DATA is missing (folder with the data files, or a table); see custom-bert evaluate --help": "RUN",
 }
 
 

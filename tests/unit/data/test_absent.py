@@ -19,6 +19,7 @@ from custom_bert.errors import DataError
 
 TEXTS, LABELS = DATA_FILES[:2]
 ROLES = "write texts, one a line, into train_dataset.txt, and the label of each into train_labels.txt"
+TABLE = f"give such a table instead, or {ROLES}"
 
 
 def fill(directory: Path, *names: str) -> Path:
@@ -40,13 +41,15 @@ def reason(directory: Path) -> str:
     ("names", "expected"),
     [
         ([], f"{TEXTS}: no such file; the folder is empty: {ROLES}"),
-        (["reviews.csv"], f"{TEXTS}: no such file; the folder holds 'reviews.csv': {ROLES}"),
-        (["a.TSV"], f"{TEXTS}: no such file; the folder holds 'a.TSV': {ROLES}"),
+        (["reviews.csv"], f"{TEXTS}: no such file; the folder holds 'reviews.csv': {TABLE}"),
+        (["a.TSV"], f"{TEXTS}: no such file; the folder holds 'a.TSV': {TABLE}"),
         (
             [f"{i}.jsonl" for i in range(5)],
-            f"{TEXTS}: no such file; the folder holds '0.jsonl', '1.jsonl', '2.jsonl' and 2 more: {ROLES}",
+            f"{TEXTS}: no such file; the folder holds '0.jsonl', '1.jsonl', '2.jsonl' and 2 more: {TABLE}",
         ),
-        (["a.parquet", "b.xlsx"], f"{TEXTS}: no such file; the folder holds 'a.parquet', 'b.xlsx': {ROLES}"),
+        (["a.parquet", "b.xlsx"], f"{TEXTS}: no such file; the folder holds 'a.parquet': {TABLE}"),
+        (["a.csv.gz"], f"{TEXTS}: no such file; the folder holds 'a.csv.gz': {TABLE}"),
+        (["b.xlsx"], f"{TEXTS}: no such file; the folder holds 'b.xlsx': {ROLES}"),
         (["a.md", "b.bin"], f"{TEXTS}: no such file; the folder holds 'a.md', 'b.bin': {ROLES}"),
         (
             ["train.txt", "dev.txt"],

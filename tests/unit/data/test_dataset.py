@@ -96,7 +96,7 @@ def test_texts_that_differ_by_how_accents_are_stored_are_the_same_text(tmp_path:
 def test_texts_of_nothing_but_zero_width_characters_are_empty(tmp_path: Path) -> None:
     texts = ["\u200b", "\u200d\ufeff \u00ad", "\ufe0f", "text", "a text\u200b", "\u2060x"]
     found = read(write_set(tmp_path, texts, ["a", "b"] * 3, ["x"], ["a"]))
-    assert found.train.file.empty_lines == (1, 2, 3)
+    assert found.train.file.empty_rows == (0, 1, 2)
     with pytest.raises(DataError, match="every text is empty"):
         read(write_set(tmp_path, ["\u200b"] * 4, ["a", "b"] * 2, ["x"], ["a"]))
     with pytest.raises(DataError, match="empty label"):

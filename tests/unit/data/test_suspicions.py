@@ -18,6 +18,7 @@ from real_checkpoints import data_set
 from custom_bert.cli import main
 from custom_bert.data.columns import names_columns
 from custom_bert.data.labels import as_number
+from custom_bert.data.lines import ListedLines
 from custom_bert.data.suspicions import MISSING, SAMPLE, Pair, Suspicion, suspicions, warn_label_format
 from custom_bert.errors import DataError
 
@@ -362,7 +363,15 @@ def test_any_lines_give_one_line_a_suspicion(rows: list[tuple[str, str]]) -> Non
     different = list(dict.fromkeys(labels))
     ids = np.array([different.index(label) for label in labels], np.int32)
     for warning in suspicions(
-        Pair("a.txt", "b.txt", texts, different, ids, np.array(list(map(hash, texts)))), warn_label_format
+        Pair(
+            ListedLines("a.txt", texts),
+            ListedLines("b.txt", labels),
+            texts,
+            different,
+            ids,
+            np.array(list(map(hash, texts))),
+        ),
+        warn_label_format,
     ):
         assert warning.startswith(("a.txt:", "b.txt:")) and "\n" not in warning and len(warning) < 300
 
@@ -424,7 +433,8 @@ def test_nothing_is_suspected_of_real_labelled_texts(
         read(folder)
     except DataError as error:  # goemotions validates with combinations that do not train
         assert name == "goemotions" and "never occurs in" in str(error)
-    assert len(pairs) == (1 if name == "goemotions" else 2)
+    splits = 2 + (folder / "test_dataset.txt").exists()
+    assert len(pairs) == (1 if name == "goemotions" else splits)
     assert [suspicions(pair, warn_label_format) for pair in pairs] == [[]] * len(pairs)
 
 
@@ -435,5 +445,6 @@ def test_nothing_is_suspected_of_running_text(tmp_path: Path, name: str) -> None
         draw = random.Random(0)
         ids = np.array([draw.randrange(2) for _ in lines], np.int32)
         hashes = np.array(list(map(hash, lines)))
-        pair = Pair("a.txt", "b.txt", lines[:SAMPLE], ["O", "B-PER"], ids, hashes)
+        both = ListedLines("a.txt", lines), ListedLines("b.txt", lines)
+        pair = Pair(*both, lines[:SAMPLE], ["O", "B-PER"], ids, hashes)
         assert suspicions(pair, warn_label_format) == []

@@ -1,0 +1,123 @@
+"""Predicts for the texts of a table, and writes the table back with two columns more, a batch at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from custom_bert import files
+from custom_bert.config import DataConfig
+from custom_bert.data.tables.batches import Table
+from custom_bert.data.tables.cells import Cells
+from custom_bert.data.tables.choosing import Columns, free_names, text_alone
+from custom_bert.data.tables.column import ColumnLines
+from custom_bert.data.tables.formats import FORMATS, PACKED, ending, open_table
+from custom_bert.data.tables.opening import remembered
+from custom_bert.data.unknown import OF_A_MODEL, UnknownText
+from custom_bert.errors import RunError, WriteError
+from custom_bert.inference.classifier import Classifier
+
+NEW_COLUMNS = ("predicted_label", "predicted_probability")
+"""The names of the new columns, if the table has no columns of these names."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TableTexts:
+    """A table whose texts are to be labelled.
+
+    Attributes:
+        table: the table.
+        text: the name of the column with the texts.
+        names: the names of the two new columns.
+        notes: what a user should know of the choice of columns, one line each.
+    """
+
+    table: Table
+    text: str
+    names: tuple[str, str]
+    notes: tuple[str, ...]
+
+
+def table_texts(run: str | Path, data: DataConfig) -> TableTexts:
+    """Opens a table, and finds the column with the texts: the one that is given, or that the run was trained
+    on, or the only one with a usual name.
+
+    Args:
+        run: the run directory.
+        data: the settings of the table, its encoding and the column of the texts.
+
+    Raises:
+        DataError: if the table cannot be read, or the column is missing or cannot be guessed.
+    """
+    assert data.table is not None
+    table = open_table(data.table, data.encoding)
+    try:
+        record = files.read_run_json(Path(run), "run.json")
+    except RunError:
+        record = {}
+    wanted = remembered(data, record if isinstance(record, dict) else {}).text_column
+    text, by_name = text_alone(table, wanted)
+    label, probability = free_names(NEW_COLUMNS, table.names)
+    notes = Columns(path=table.path, text=text, guessed=("text",) if by_name else ()).said()
+    if taken := [repr(name) for name in NEW_COLUMNS if name in table.names]:
+        notes.append(
+            f"{table.path}: has {' and '.join(taken)} already; the new columns are {label!r} and "
+            f"{probability!r}"
+        )
+    return TableTexts(table=table, text=text, names=(label, probability), notes=tuple(notes))
+
+
+def check_output(table: str, out: str | None) -> None:
+    """Raises WriteError if a table cannot be written to a file of this name, or to standard output (None)."""
+    kind = FORMATS[ending(table)]
+    if out is None:
+        if not kind.printable:
+            raise WriteError(f"{table}: {kind.name} is not written to standard output; give --out FILE")
+        return
+    if out.lower().endswith(PACKED):
+        raise WriteError(f"{out}: the table is written unpacked; give a name without .gz or .zst")
+    if not ending(out) or FORMATS[ending(out)].reader is not kind.reader:
+        raise WriteError(
+            f"{out}: the table is written as it is read, as {kind.name}; give a name that ends with "
+            f"{ending(table)}"
+        )
+    if Path(out).exists():
+        raise WriteError(f"{out}: exists already and is not overwritten")
+
+
+def write_predictions(
+    classifier: Classifier, asked: TableTexts, put: Callable[[bytes], None], warn: Callable[[str], None]
+) -> None:
+    """Writes a table with its predictions.
+
+    Args:
+        classifier: the model.
+        asked: the table and its column.
+        put: takes the next bytes of the file.
+        warn: takes a warning, in one line.
+
+    Raises:
+        DataError: for the first row that cannot be read.
+    """
+    table, unknown, cells, start, warned_at = asked.table, UnknownText(), Cells("text"), 0, 0
+    lines = ColumnLines(table, asked.text, "text")
+    writer = FORMATS[ending(table.path)].writer(table, asked.names, put)
+
+    def warn_of_unknown() -> None:
+        warn(f"{lines.name}: {unknown.message(of=lines)}: {OF_A_MODEL}")
+
+    for batch in table.batches((table.names.index(asked.text),), whole=True):
+        texts = cells.strings(batch.cells[0], start, lines.where)
+        found = [prediction.cells() for prediction in classifier.stream(texts, unknown=unknown)]
+        writer.add(batch.stored, tuple(zip(*found, strict=True)))
+        start += len(texts)
+        if unknown.spoils_predictions and not warned_at:
+            # the first warning comes early, since a table may take hours
+            warned_at = unknown.unknown
+            warn_of_unknown()
+    writer.close()
+    if unknown.unknown > warned_at and warned_at:
+        warn_of_unknown()  # the final counts
+    for doubt in cells.doubts(lines.name, lambda rows_N: rows_N + 1):
+        warn(doubt)
