@@ -18,6 +18,7 @@ def get_config():
             "train_labels": "data/train_labels.txt",  # line i: the label of text i
             "val_texts": "data/val_dataset.txt",  # without these two files, 10 % of the lines are set aside
             "val_labels": "data/val_labels.txt",
+            # "table": "reviews.csv",  # in place of the files; "text_column", "label_column" name its columns
             # "max_length": 256,  # tokens that are kept of a text
         },
         "model": {

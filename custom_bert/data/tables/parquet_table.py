@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from custom_bert.data.tables.batches import ROWS, Batch, RowLines
+from custom_bert.data.tables.batches import ROWS, Batch, RowLines, place
 from custom_bert.data.tables.content import CHUNK, check_file
 from custom_bert.errors import DataError, first_line
 
@@ -41,17 +41,34 @@ class ParquetTable:
         try:
             with pyarrow.parquet.ParquetFile(path) as file:
                 self.schema: Any = file.schema_arrow
+                self.names: tuple[str, ...] = tuple(self.schema.names)
                 rows = file.metadata.num_rows
-        except self._refusals as error:
+        except (*self._refusals, UnicodeDecodeError) as error:
             raise DataError(str(path), f"not a Parquet file that can be read: {first_line(error)}") from error
         if not rows:
             raise DataError(str(path), "the table has no rows")
-        self.names = tuple(self.schema.names)
 
     def batches(self, columns: tuple[int, ...], *, whole: bool = False) -> Iterator[Batch]:
         """Yields all rows. See `Table.batches`."""
+        start = 0
         for stored in self._stored(None if whole else [self.names[i] for i in dict.fromkeys(columns)]):
-            yield Batch(stored, tuple(stored.column(self.names[i]).to_pylist() for i in columns))
+            yield Batch(stored, tuple(self._cells(stored, self.names[i], start) for i in columns))
+            start += len(stored)
+
+    def _cells(self, stored: Any, name: str, start: int) -> list[Any]:
+        """Returns the cells of a column of a record batch, whose first row has the index `start`."""
+        column = stored.column(name)
+        try:
+            cells: list[Any] = column.to_pylist()
+        except UnicodeDecodeError:
+            for row in range(len(column)):
+                try:
+                    column[row].as_py()
+                except UnicodeDecodeError as error:
+                    where = place(self.path, None, start + row, name)
+                    raise DataError(where, "text that is not valid UTF-8; write the table anew") from error
+            raise
+        return cells
 
     def _stored(self, names: list[str] | None) -> Iterator[Any]:
         """Yields all rows as record batches of pyarrow, and computes the hash of the file.

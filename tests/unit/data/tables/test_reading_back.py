@@ -237,3 +237,12 @@ def test_zstandard_is_unpacked_by_either_library(
     (tmp_path / "r.csv.zst").write_bytes(whole[:-4])
     with pytest.raises(DataError, match="cannot read"):
         read(tmp_path / "r.csv.zst")
+
+
+def test_parquet_with_other_bytes_than_utf_8_is_told_by_row(tmp_path: Path) -> None:
+    texts = pyarrow.array([b"a", b"b", b"\xff"]).cast(pyarrow.string(), safe=False)
+    pyarrow.parquet.write_table(
+        pyarrow.table({"text": texts, "label": ["x", "y", "x"]}), tmp_path / "r.parquet"
+    )
+    with pytest.raises(DataError, match=r"r.parquet: row 3, column 'text': text that is not valid UTF-8"):
+        read(tmp_path / "r.parquet")
