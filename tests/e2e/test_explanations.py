@@ -11,6 +11,7 @@ from training_runs import examples, settings, write_lines
 
 from custom_bert import Classifier, Explanation, Reporter, train_model
 from custom_bert.data.words import words
+from custom_bert.errors import CustomBertWarning
 from custom_bert.inference import explanation
 from custom_bert.tasks.classification import Classification
 from custom_bert.tasks.multi_label import MultiLabel
@@ -18,6 +19,7 @@ from custom_bert.tasks.multi_label import MultiLabel
 KINDS: dict[str, tuple[int, dict[str, Any]]] = {
     "ensemble": (2_100, {"floor": True, "optim.epochs": 1}),
     "encoder": (240, {}),
+    "floor": (240, {"floor": True, "optim.epochs": 1}),
     "multi_label": (240, {"task": "multi_label", "data.long_texts": "windows"}),
 }
 TEXTS = [
@@ -27,7 +29,7 @@ TEXTS = [
     "!?",
     "the cat sleeps near the river, and a motor hums all day long",
     "雪覆盖一切 and wires spark hot",
-    "rain falls hard " * 40,
+    "rain falls hard " * 15,
 ]
 UNKNOWN_ALLOWED = pytest.mark.filterwarnings("ignore:.* of the characters are unknown")
 
@@ -43,15 +45,18 @@ def classifier(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
     for kind, lines in (("dataset", texts), ("labels", labels)):
         write_lines(folder / f"train_{kind}.txt", lines)
     train_model(settings(folder, folder / "run", **changes), reporter=Reporter(silent=True))
-    return Classifier.load(folder / "run")
+    if request.param != "floor":
+        return Classifier.load(folder / "run")
+    (folder / "run" / "model.safetensors").unlink()
+    with pytest.warns(CustomBertWarning, match="the floor predicts"):
+        return Classifier.load(folder / "run")
 
 
-def one_by_one(classifier: Classifier, text: str, label: str) -> list[float]:
-    """The effect of each word, from a prediction for each shortened text."""
-    column = classifier.labels.index(label)
-    whole = classifier.predict_proba([text])[0, column]
-    without = [classifier.predict_proba([text[:begin] + text[end:]])[0, column] for begin, end in words(text)]
-    return [float(np.log(whole) - np.log(one)) for one in without]
+def one_by_one(classifier: Classifier, text: str) -> np.ndarray:
+    """(words, labels) the effects of each word, from a prediction for each shortened text."""
+    whole = classifier.predict_proba([text])[0]
+    without = [classifier.predict_proba([text[:begin] + text[end:]])[0] for begin, end in words(text)]
+    return np.log(whole) - np.log(np.reshape(without, (-1, len(whole))))
 
 
 @UNKNOWN_ALLOWED
@@ -59,17 +64,14 @@ def one_by_one(classifier: Classifier, text: str, label: str) -> list[float]:
 def test_effects_are_those_of_predicting_the_shortened_texts_one_by_one(
     classifier: Classifier, text: str
 ) -> None:
-    for label in classifier.labels:
+    expected = one_by_one(classifier, text)
+    for column, label in enumerate(classifier.labels):
         (found,) = classifier.explain(text, label=label, most=1_000).labels
-        expected = one_by_one(classifier, text, label)
-        assert [one.effect for one in sorted(found.words, key=lambda one: one.start)] == pytest.approx(
-            expected, abs=2e-4
-        )
+        effects = [one.effect for one in sorted(found.words, key=lambda one: one.start)]
+        assert effects == pytest.approx(expected[:, column].tolist(), abs=2e-4)
         sizes = [abs(one.effect) for one in found.words]
         assert sizes == sorted(sizes, reverse=True)
-        assert found.probability == pytest.approx(
-            classifier.predict_proba([text])[0, classifier.labels.index(label)], abs=1e-5
-        )
+        assert found.probability == pytest.approx(classifier.predict_proba([text])[0, column], abs=1e-5)
 
 
 @UNKNOWN_ALLOWED
