@@ -12,6 +12,7 @@ import struct
 import subprocess
 import sys
 import termios
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -244,6 +245,16 @@ class Terminal:
     def types(self, keys: bytes) -> None:
         os.write(self._ours, keys)
 
+    def interrupt(self) -> None:
+        """Sends SIGINT once the program waits for a line. Between the prompt and the waiting, Python would
+        notice the signal only after the next line."""
+        status = Path(f"/proc/{self.process.pid}/stat")
+        for _ in range(600):
+            if not status.exists() or status.read_text().rpartition(")")[2].split()[0] == "S":
+                break
+            time.sleep(0.1)
+        self.process.send_signal(signal.SIGINT)
+
     def close(self) -> int:
         code = self.process.wait(30)
         os.close(self._ours)
@@ -261,7 +272,7 @@ def test_at_a_terminal_it_asks_marks_words_and_ends(end: str, run: Path) -> None
     if end == "ctrl-d":
         dialogue.types(b"\x04")
     else:
-        dialogue.process.send_signal(signal.SIGINT)
+        dialogue.interrupt()
     said = dialogue.until(b"")
     assert "Traceback" not in said and "custom-bert predict" in said
     assert dialogue.close() == 0
