@@ -27,8 +27,9 @@ from custom_bert.precision import MixedPrecision
 from custom_bert.tasks import multi_label
 from custom_bert.tasks.classification import Classification, ClassScorer, CrossEntropy
 from custom_bert.tasks.floors import FloorModel, combine
-from custom_bert.tasks.multi_label import BinaryCrossEntropy, SetScorer
+from custom_bert.tasks.multi_label import BinaryCrossEntropy
 from custom_bert.tasks.parts import Gathering, Objective
+from custom_bert.tasks.set_scorer import SetScorer
 from custom_bert.training.build import build
 from custom_bert.training.prepare import prepare
 from custom_bert.training.step import ALONE, train_step
