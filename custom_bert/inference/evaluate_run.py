@@ -19,6 +19,7 @@ from custom_bert.data.columns import header_hint
 from custom_bert.data.labels import nearest_label, short_label
 from custom_bert.data.lines import Lines, taken
 from custom_bert.data.reading import LabelledLines, check_aligned, data_files, data_settings
+from custom_bert.data.tables.formats import is_table
 from custom_bert.data.tables.opening import NoTrainingRowsError, remembered
 from custom_bert.data.text import LineReader, status_of
 from custom_bert.errors import ConfigError, DataError, RunError
@@ -66,8 +67,8 @@ def evaluate_run(
     classifier = Classifier.load_to_measure(
         run, device=device, precision=precision, encoder_only=encoder_only
     )
-    if status_of(Path(data)) is None:
-        raise DataError(str(data), "no such folder or table; expected one with the data")
+    if status_of(Path(data)) is None and not is_table(data):
+        raise DataError(str(data), "no such folder; expected one with the data files")
     settings = {**data_settings(data), **columns}
     where = configuration.replace(TrainConfig(), settings).data
     notes: list[str] = []

@@ -108,7 +108,7 @@ def write_predictions(
         warn(f"{lines.name}: {unknown.message(of=lines)}: {OF_A_MODEL}")
 
     for batch in table.batches((table.names.index(asked.text),), whole=True):
-        texts = cells.strings(batch.cells[0], start, lines.where)
+        texts = cells.strings(batch.cells[0], range(start, start + len(batch.cells[0])), lines.where)
         found = [prediction.cells() for prediction in classifier.stream(texts, unknown=unknown)]
         writer.add(batch.stored, tuple(zip(*found, strict=True)))
         start += len(texts)

@@ -391,6 +391,15 @@ DOUBTFUL: dict[str, tuple[str, bytes, str, list[str]]] = {
             "are read as labels"
         ],
     ),
+    "numbers among the labels of one split": (
+        "r.jsonl",
+        as_json(
+            *({**one, "part": "train"} for one in OBJECTS),
+            *({"text": f"t {i}", "label": i % 2, "part": "test"} for i in range(4)),
+        ),
+        "--split-column part",
+        [],
+    ),
     "a text without a value": (
         "r.jsonl",
         as_json(*OBJECTS, {"text": None, "label": "good"}),

@@ -182,6 +182,7 @@ def test_evaluate_finds_the_rows_that_were_set_aside_and_measures_all_of_another
         "not the table that DIR/run was trained on"
         in command("evaluate DIR/run DIR/o.jsonl --split train").err
     )
+    assert command.refused("evaluate DIR/run DIR/none.csv", 65) == ["DIR/none.csv: no such file"]
     write_table(tmp_path / "o.csv", {"sentence": ["a dog barks"], "stars": ["plants"]})
     assert command.refused("evaluate DIR/run DIR/o.csv", 65) == [
         "DIR/o.csv:2: row 1, column 'stars': label 'plants' is not one of the model's"

@@ -109,7 +109,12 @@ RUN_TIME = {
 IMPORTED = {"sklearn" if name == "scikit-learn" else name for name in RUN_TIME}
 """The names by which it is imported."""
 
-OPTIONAL = {"inference/exports/verify.py": {"transformers"}, "data/packed.py": {"zstandard"}}
+OPTIONAL = {
+    "inference/exports/verify.py": {"transformers"},
+    "data/packed.py": {"zstandard", "pyarrow"},
+    "data/tables/parquet_table.py": {"pyarrow"},
+    "data/tables/writing.py": {"pyarrow"},
+}
 
 
 def test_the_run_time_dependencies_are_these() -> None:

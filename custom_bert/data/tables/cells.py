@@ -5,7 +5,7 @@ CSV has only strings. JSON and Parquet have numbers, truth values, lists, and ce
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -36,12 +36,12 @@ class Cells:
         self._counts: dict[str, int] = {}
         self._rows: dict[str, list[int]] = {}
 
-    def strings(self, cells: list[Any], start: int, where: Callable[[int], str]) -> list[str]:
+    def strings(self, cells: list[Any], rows: Sequence[int], where: Callable[[int], str]) -> list[str]:
         """Returns the cells as strings.
 
         Args:
-            cells: the cells of consecutive rows.
-            start: the index of the first of these rows.
+            cells: the cells of some rows.
+            rows: the index of the row of each cell.
             where: returns the place of a row, by its index.
 
         Raises:
@@ -50,9 +50,9 @@ class Cells:
         if set(map(type, cells)) == {str}:
             self._counts["string"] = self._counts.get("string", 0) + len(cells)
             if len(self._rows.setdefault("string", [])) < SHOWN_ROWS:
-                self._rows["string"] += range(start, start + min(SHOWN_ROWS, len(cells)))
+                self._rows["string"] += rows[:SHOWN_ROWS]
             return cells
-        return [self._string(cell, start + i, where) for i, cell in enumerate(cells)]
+        return [self._string(cell, row, where) for cell, row in zip(cells, rows, strict=True)]
 
     def doubts(self, name: str, numbers: Callable[[np.ndarray], np.ndarray]) -> list[str]:
         """Returns a warning if cells are of several kinds, or texts are no strings, with the first rows.

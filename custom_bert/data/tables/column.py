@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -101,19 +101,25 @@ class ColumnLines:
         """
         self.num_lines, start, cells = 0, 0, Cells(self._what, self._separator)
         for batch in self._table.batches((self._table.names.index(self._column),)):
-            strings = cells.strings(batch.cells[0], start, self._where)
+            (stored,), rows = batch.cells, self._rows_between(start, start + len(batch.cells[0]))
             if self._rows_N is not None:
-                low, high = np.searchsorted(self._rows_N, [start, start + len(strings)])
-                block = [strings[row - start] for row in self._rows_N[low:high].tolist()]
-            else:
-                block = strings
-            start += len(strings)
+                stored = [stored[row - start] for row in rows]
+            block = cells.strings(stored, rows, self._where)
+            start += len(batch.cells[0])
             self.num_lines += len(block)
             if block:
                 yield block
         self._cells, self._file_sha256 = cells, self._table.sha256
         if sha256 is not None and self.sha256 != sha256:
             raise DataError(str(self.path), "the file changed while it was read; start again")
+
+    def _rows_between(self, start: int, end: int) -> Sequence[int]:
+        """Returns the rows that are lines, of all rows from `start` up to but not including `end`."""
+        if self._rows_N is None:
+            return range(start, end)
+        low, high = np.searchsorted(self._rows_N, [start, end])
+        rows: list[int] = self._rows_N[low:high].tolist()
+        return rows
 
     def _row(self, index: int) -> int:
         return index if self._rows_N is None else int(self._rows_N[index])

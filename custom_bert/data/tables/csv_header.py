@@ -30,7 +30,7 @@ def separator_of(lines: Sequence[str], usual: str) -> str:
     even: dict[str, int] = {}
     header: dict[str, int] = {}
     for separator in sorted(SEPARATORS, key=lambda one: one != usual):
-        rows, _ = read(lines, separator, strict=False, most=SAMPLED_ROWS)
+        rows, _, _ = read(lines, separator, strict=False, most=SAMPLED_ROWS)
         rows = [row for row in (rows[:-1] if 1 < len(rows) < SAMPLED_ROWS else rows) if row]
         if rows and len(rows[0]) > 1:
             header[separator] = len(rows[0])

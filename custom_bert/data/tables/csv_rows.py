@@ -8,9 +8,12 @@ gives the same cells, many times faster.
 from __future__ import annotations
 
 import csv
+import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+
+import numpy as np
 
 LONGEST = 1 << 26
 """The largest number of characters of a cell. Without a limit, a quote that never ends would fill the
@@ -26,15 +29,15 @@ class Parsed:
 
     Attributes:
         rows: the rows that end in these lines; the row of a blank line has no cell.
-        rest: the lines after them: those of a row that does not end here, or is wrong.
+        starts_N: (N,) int64 the index of the line on which each row begins.
+        rest: the lines after the rows: those of a row that does not end here, or is wrong.
         fault: what the parser says of the first line of `rest`; "" if nothing is wrong so far.
-        flat: whether every row is one line.
     """
 
     rows: list[list[str]]
+    starts_N: np.ndarray
     rest: list[str]
     fault: str = ""
-    flat: bool = False
 
 
 def parse(lines: list[str], separator: str) -> Parsed:
@@ -44,27 +47,30 @@ def parse(lines: list[str], separator: str) -> Parsed:
         lines: lines without the `\n` at their ends.
         separator: the character between two cells.
     """
+    quoted = [i for i, line in enumerate(lines) if '"' in line]
+    if 2 * len(quoted) > len(lines):  # most lines have to be parsed anyway
+        return _by_reader(lines, separator)
     plain = lines
     if any("\r" in line for line in lines):
         plain = [line[:-1] if line.endswith("\r") else line for line in lines]
-    quoted = [i for i, line in enumerate(lines) if '"' in line]
-    if plain is not lines and any("\r" in line and '"' not in line for line in plain):
-        return _by_reader(lines, separator)
+        if any("\r" in line and '"' not in line for line in plain):
+            return _by_reader(lines, separator)
     rows = [line.split(separator) if line else [] for line in plain]
     if quoted:
         # if each of these lines is a whole row, no row goes beyond a line, and the others are rows, too
-        found, fault = read([lines[i] for i in quoted], separator)
+        found, _, fault = read([lines[i] for i in quoted], separator)
         if fault or len(found) != len(quoted):
             return _by_reader(lines, separator)
         for i, row in zip(quoted, found, strict=True):
             rows[i] = row
-    return Parsed(rows, [], flat=True)
+    return Parsed(rows, np.arange(len(rows)), [])
 
 
 def read(
     lines: Iterable[str], separator: str, *, strict: bool = True, most: int | None = None
-) -> tuple[list[list[str]], str]:
-    """Returns the rows that Python's parser makes of lines, and what it says if it cannot read on, or "".
+) -> tuple[list[list[str]], list[int], str]:
+    """Returns the rows that Python's parser makes of lines, the number of lines read after each row, and what
+    the parser says if it cannot read on, or "".
 
     Args:
         lines: the lines.
@@ -73,21 +79,16 @@ def read(
         most: the number of rows after which it stops; None for all.
     """
     rows: list[list[str]] = []
+    ends: list[int] = []
     reader = csv.reader(lines, delimiter=separator, strict=strict)
     with _long_cells():
         try:
-            for row in reader:
+            for row in itertools.islice(reader, most):
                 rows.append(row)
-                if len(rows) == most:
-                    break
+                ends.append(reader.line_num)
         except csv.Error as error:
-            return rows, str(error)
-    return rows, ""
-
-
-def breaks(row: list[str]) -> int:
-    """Returns the number of line breaks within the cells of a row."""
-    return sum(cell.count("\n") for cell in row)
+            return rows, ends, str(error)
+    return rows, ends, ""
 
 
 def open_quote(lines: Sequence[str]) -> int:
@@ -104,9 +105,9 @@ def open_quote(lines: Sequence[str]) -> int:
 
 def _by_reader(lines: list[str], separator: str) -> Parsed:
     """Returns what Python's parser makes of all lines."""
-    rows, fault = read((f"{line}\n" for line in lines), separator)
-    done = sum(1 + breaks(row) for row in rows)
-    return Parsed(rows, lines[done:], "" if fault == END else fault)
+    rows, ends, fault = read([f"{line}\n" for line in lines], separator)
+    starts_N = np.array([0, *ends[:-1]] if ends else [], dtype=np.int64)
+    return Parsed(rows, starts_N, lines[ends[-1] if ends else 0 :], "" if fault == END else fault)
 
 
 @contextmanager

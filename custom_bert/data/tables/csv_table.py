@@ -11,7 +11,7 @@ from custom_bert.data.tables import batches
 from custom_bert.data.tables.batches import Batch, RowLines, place
 from custom_bert.data.tables.content import Content
 from custom_bert.data.tables.csv_header import SAMPLED_ROWS, SEPARATORS, header_doubt, separator_of
-from custom_bert.data.tables.csv_rows import END, LONGEST, Parsed, breaks, open_quote, parse, read
+from custom_bert.data.tables.csv_rows import END, LONGEST, open_quote, parse, read
 from custom_bert.errors import DataError
 from custom_bert.phrases import counted
 
@@ -40,7 +40,7 @@ class CsvTable:
         self.encoding = self._content.encoding
         first = [f"{line}\n" for line in next(self._content.lines(SAMPLED_LINES), [])]
         self.separator = separator_of(first, usual)
-        rows, fault = read(first, self.separator, most=SAMPLED_ROWS)
+        rows, _, fault = read(first, self.separator, most=SAMPLED_ROWS)
         rows = [row for row in rows if row]
         if not rows and fault:
             raise self._unreadable(fault, first, 0, 1)
@@ -71,9 +71,10 @@ class CsvTable:
         """Yields rows that are not blank, without the header, and (N,) the line on which each begins."""
         line, rest, header, done = 1, list[str](), True, 0
         for new in self._content.lines(batches.ROWS):
-            parsed = parse([*rest, *new], self.separator)
-            rows, rest = parsed.rows, parsed.rest
-            lines_N, line = _lines(parsed, line)
+            lines = [*rest, *new]
+            parsed = parse(lines, self.separator)
+            rows, rest, lines_N = parsed.rows, parsed.rest, line + parsed.starts_N
+            line += len(lines) - len(rest)
             if not all(rows):
                 filled = [i for i, row in enumerate(rows) if row]
                 rows, lines_N = [rows[i] for i in filled], lines_N[filled]
@@ -119,17 +120,3 @@ class CsvTable:
                 f"nothing between a quote and {SEPARATORS[self.separator]}"
             )
         return DataError(place(self.path, line, row), reason)
-
-
-def _lines(parsed: Parsed, first: int) -> tuple[np.ndarray, int]:
-    """Returns (N,) the line on which each row begins, and the line after the last row.
-
-    Args:
-        parsed: consecutive rows.
-        first: the line on which the first row begins.
-    """
-    count = len(parsed.rows)
-    if parsed.flat:
-        return np.arange(first, first + count), first + count
-    heights = np.fromiter((1 + breaks(row) for row in parsed.rows), dtype=np.int64, count=count)
-    return first + np.cumsum(heights) - heights, first + int(heights.sum())

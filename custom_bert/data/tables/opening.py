@@ -170,7 +170,7 @@ def _splits(table: Table, column: str) -> list[tuple[str, np.ndarray]]:
         return place(table.path, table.lines.of(row), row, column)
 
     for batch in table.batches((table.names.index(column),)):
-        values = cells.strings(batch.cells[0], start, where)
+        values = cells.strings(batch.cells[0], range(start, start + len(batch.cells[0])), where)
         split_of = {value: SPLITS.get(value.strip().casefold(), "") for value in set(values)}
         if "" in split_of.values():
             at = next(i for i, value in enumerate(values) if not split_of[value])
