@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,14 @@ from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils import get_tags
 from training_runs import TINY, examples
 
+import custom_bert
 from custom_bert import Classifier, TextClassifier, train_model
 from custom_bert.cli import main
+from custom_bert.data import sample
 from custom_bert.errors import CustomBertWarning, RunError, WriteError
 from custom_bert.model_files.native import load_model
 
+PAGE = (Path(__file__).parents[2] / "docs" / "how-to" / "scikit-learn.md").read_text(encoding="utf-8")
 TEXTS, NAMES = examples(60)
 IDS = np.unique(NAMES, return_inverse=True)[1]
 HOT = np.stack([IDS == 0, IDS != 1, IDS == 9], axis=1).astype(int)
@@ -278,6 +282,27 @@ def test_learning_goes_on_from_a_saved_run_with_other_texts_and_other_classes(
     first, second = (load_model(tmp_path / name).model.encoder.state_dict() for name in ("first", "second"))
     assert all(np.allclose(first[name], second[name], atol=1e-6) for name in first)
     assert json.loads((tmp_path / "second" / "run.json").read_text())["pretrained"]
+
+
+@pytest.mark.filterwarnings("ignore::custom_bert.errors.CustomBertWarning")
+def test_what_the_page_shows_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    """With few texts, and a tiny model in the place of the one that takes minutes."""
+
+    def quick(**parameters: Any) -> TextClassifier:
+        settings = {k: v for k, v in TINY.items() if "init_from" not in parameters or k[:6] != "model."}
+        return tiny(**{**parameters, "max_minutes": None, "epochs": 1, "settings": settings})
+
+    few = [sample.Example(text, name, "") for text, name in zip(TEXTS, NAMES, strict=True)]
+    monkeypatch.setattr(sample, "make_examples", lambda: few)
+    monkeypatch.setattr(sample, "divide", lambda rows: (rows, rows))
+    monkeypatch.setattr(custom_bert, "TextClassifier", quick)
+    monkeypatch.chdir(tmp_path)
+    blocks, known = re.findall(r"```python\n(.*?)```", PAGE, flags=re.DOTALL), {}
+    assert len(blocks) == 3
+    for block in blocks:
+        exec(block.replace("n_jobs=2", "n_jobs=1"), known)
+    printed = capsys.readouterr().out
+    assert "'lr'" in printed and "'drawing'" in printed and (tmp_path / "areas" / "run.json").exists()
 
 
 def test_what_is_doubtful_is_a_warning_where_nothing_is_printed_and_a_line_where_progress_is(
