@@ -19,13 +19,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
-PAGES = (
-    ROOT / "README.md",
-    *(
-        ROOT / "docs" / f"{name}.md"
-        for name in ("benchmarks", "speed", "reliability", "pretraining", "scaling")
-    ),
-)
+PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))
 
 
 def table(head: list[str], rows: list[list[str]]) -> list[str]:
@@ -277,7 +271,7 @@ def by_length(record: dict[str, Any]) -> list[str]:
     return table(head, rows)
 
 
-ROOFLINES = {"bf16, no AMX": "roofline_cpu2zen4_202611", "no bf16": "roofline_cpu2avx2_202611"}
+ROOFLINES = {"bf16, no AMX": "cpu2zen4/roofline_202611", "no bf16": "cpu2avx2/roofline_202611"}
 
 
 def rooflines() -> list[str]:
@@ -289,7 +283,7 @@ def rooflines() -> list[str]:
         for where, record in records.items():
             (one,) = [r for r in record["results"] if r["id"] == f"C3-d{width}"]
             share = spread([100 * one[f"ratio_{key}"] for key in ("min", "median", "max")], 0)
-            cells.append(f"[{share} %](../benchmarks/results/{ROOFLINES[where]}.md)")
+            cells.append(f"[{share} %](../../benchmarks/results/{ROOFLINES[where]}.md)")
         rows.append(cells)
     return table(["encoder", "at least", *records], rows)
 
@@ -299,7 +293,7 @@ SIZES = {"384 wide, 6 layers": "384x6", "768 wide, 12 layers": "768x12"}
 
 def peers_by_size() -> list[str]:
     """A row for each comparison, and a column for each encoder."""
-    records = {where: _read(f"peers_{size}_cpu2zen4_202611.json") for where, size in SIZES.items()}
+    records = {where: _read(f"cpu2zen4/peers_{size}_202611.json") for where, size in SIZES.items()}
     by_name: dict[str, list[str]] = {}
     for record in records.values():
         for one in record["results"]:
@@ -330,13 +324,13 @@ MACHINES = {"amx": "AMX", "bf16": "bf16, no AMX", "fp32": "no bf16"}
 """Headings for the machines of the records. Each has two cores."""
 
 PEERS = {
-    "amx": "peers_256x4_cpu2amx_202611",
-    "bf16": "peers_256x4_cpu2_202611",
-    "fp32": "peers_256x4_cpu2avx2_202611",
+    "amx": "cpu2amx/peers_256x4_202611",
+    "bf16": "cpu2/peers_256x4_202611",
+    "fp32": "cpu2avx2/peers_256x4_202611",
 }
-PEERS_MLM = {"bf16": "peers_mlm_256x4_cpu2zen4_202611"}
-PREDICTION = {"amx": "prediction_minilm_cpu2amx_202611", "bf16": "prediction_minilm_cpu2_202611"}
-TO_ACCURACY = {"bf16": "time_to_accuracy_sst2_cpu2zen4_202611"}
+PEERS_MLM = {"bf16": "cpu2zen4/peers_mlm_256x4_202611"}
+PREDICTION = {"amx": "cpu2amx/prediction_minilm_202611", "bf16": "cpu2/prediction_minilm_202611"}
+TO_ACCURACY = {"bf16": "cpu2zen4/time_to_accuracy_sst2_202611"}
 MEASURED: tuple[tuple[str, str, str, dict[str, str]], ...] = (
     (
         "training a classifier from scratch, against the Trainer at its defaults, dropout 0.1 (C1)",
@@ -384,7 +378,7 @@ MEASURED: tuple[tuple[str, str, str, dict[str, str]], ...] = (
         "fine-tuning MiniLM on TREC, against the Trainer at its best",
         "1.5",
         "fine-tuning, trec",
-        {"bf16": "finetune_minilm_cpu2_202611"},
+        {"bf16": "cpu2/finetune_minilm_202611"},
     ),
     (
         "prediction, against transformers' pipeline, both in fp32",
@@ -414,7 +408,7 @@ MEASURED: tuple[tuple[str, str, str, dict[str, str]], ...] = (
         "`custom` against `legacy`, no token left out (C8)",
         "8",
         f"AG News lengths: {': '.join(NO_TOKEN_LEFT_OUT)}",
-        {"amx": "ablation_cpu2amx_202611", "fp32": "ablation_cpu2avx2_202611"},
+        {"amx": "cpu2amx/ablation_202611", "fp32": "cpu2avx2/ablation_202611"},
     ),
 )
 """What is compared, the least that is wanted, the id in the records, and the record of each machine. Both
@@ -432,7 +426,7 @@ def measured() -> list[str]:
                 continue
             (one,) = [r for r in _read(f"{records[machine]}.json")["results"] if r["id"] == name]
             ratio = ratio_of(one)
-            cells.append(f"[{ratio}](../benchmarks/results/{records[machine]}.md)")
+            cells.append(f"[{ratio}](../../benchmarks/results/{records[machine]}.md)")
         rows.append(cells)
     return table(["speed, ours / theirs", "target", *MACHINES.values()], rows)
 
@@ -440,7 +434,7 @@ def measured() -> list[str]:
 def summary() -> list[str]:
     """The README's table, of one machine: accuracy, speed and memory, with links to the records."""
     head = ["task", "accuracy", "the peer's", "speed", "peak memory"]
-    tuned = "finetune_minilm_cpu2_202611"
+    tuned = "cpu2/finetune_minilm_202611"
     names = {"trec": "TREC", "banking77": "BANKING77", "sst2:10000": "SST-2, 10,000 texts"}
     rows = []
     for name, sides in _read(f"{tuned}.json")["raw"].items():
@@ -485,9 +479,9 @@ record of learning says how well."""
 
 def six() -> list[str]:
     """A row for each improvement: its setting, and what it brings alone in `legacy`."""
-    record, long = _read("ablation_cpu2amx_202611.json"), _read("ablation_lengths_cpu2zen4_202611.json")
+    record, long = _read("cpu2amx/ablation_202611.json"), _read("cpu2zen4/ablation_lengths_202611.json")
     by_id = {one["id"]: one for one in (*record["results"], *long["results"])}
-    learning = _read("ablation_learning_cpu2zen4_202611.json")["learning"]
+    learning = _read("cpu2zen4/ablation_learning_202611.json")["learning"]
 
     def brought(name: str) -> list[str]:
         one = by_id[name]
@@ -526,40 +520,40 @@ TABLES: dict[str, Callable[[], list[str]]] = {
     "summary": summary,
     "six": six,
     "measured": measured,
-    "accuracy_240tflop": of("accuracy_240tflop_cpu2zen4_202611.json", accuracy),
-    "accuracy_240tflop_others": of("accuracy_240tflop_others_cpu2zen4_202611.json", accuracy),
-    "ablation": of("ablation_cpu2amx_202611.json", ablation),
-    "defaults": of("defaults_cpu2zen4_202611.json", defaults),
-    "defaults_short": of("defaults_cpu2zen4_202611.json", defaults_short),
-    "ensembles": of("defaults_cpu2zen4_202611.json", ensembles),
-    "multi_label": of("multi_label_goemotions_cpu2zen4_202611.json", multi_label),
-    "ready": of("ready_cpu2zen4_202611.json", ready),
-    "peers": of("peers_256x4_cpu2avx2_202611.json", comparisons),
-    "peers_bf16": of("peers_256x4_cpu2_202611.json", comparisons),
-    "peers_amx": of("peers_256x4_cpu2amx_202611.json", comparisons),
+    "accuracy_240tflop": of("cpu2zen4/accuracy_240tflop_202611.json", accuracy),
+    "accuracy_240tflop_others": of("cpu2zen4/accuracy_240tflop_others_202611.json", accuracy),
+    "ablation": of("cpu2amx/ablation_202611.json", ablation),
+    "defaults": of("cpu2zen4/defaults_202611.json", defaults),
+    "defaults_short": of("cpu2zen4/defaults_202611.json", defaults_short),
+    "ensembles": of("cpu2zen4/defaults_202611.json", ensembles),
+    "multi_label": of("cpu2zen4/multi_label_goemotions_202611.json", multi_label),
+    "ready": of("cpu2zen4/ready_202611.json", ready),
+    "peers": of("cpu2avx2/peers_256x4_202611.json", comparisons),
+    "peers_bf16": of("cpu2/peers_256x4_202611.json", comparisons),
+    "peers_amx": of("cpu2amx/peers_256x4_202611.json", comparisons),
     "peers_by_size": peers_by_size,
-    "time_to_accuracy_sst2": of("time_to_accuracy_sst2_cpu2zen4_202611.json", comparisons),
-    "time_to_accuracy_sst2_sides": of("time_to_accuracy_sst2_cpu2zen4_202611.json", sides),
-    "time_to_accuracy": of("time_to_accuracy_cpu2zen4_202611.json", comparisons),
-    "time_to_accuracy_sides": of("time_to_accuracy_cpu2zen4_202611.json", sides),
-    "prediction": of("prediction_minilm_cpu2amx_202611.json", comparisons),
-    "finetune": of("finetune_minilm_cpu2_202611.json", finetune),
-    "finetune_imdb": of("finetune_imdb_cpu2amx_202611.json", finetune),
-    "reliability": of("reliability.json", reliability),
-    "peers_mlm": of("peers_mlm_256x4_cpu2amx_202611.json", comparisons),
-    "peers_mlm_zen4": of("peers_mlm_256x4_cpu2zen4_202611.json", comparisons),
-    "peers_mlm_384x6_zen4": of("peers_mlm_384x6_cpu2zen4_202611.json", comparisons),
-    "peers_mlm_fp32": of("peers_mlm_256x4_cpu2avx2_202611.json", comparisons),
-    "peers_mlm_384x6": of("peers_mlm_384x6_cpu2amx_202611.json", comparisons),
-    "mlm_learning": of("peers_mlm_learning_cpu2amx_202611.json", learning),
-    "corpus": of("corpus_preparation_cpu2zen5_202611.json", comparisons),
-    "few": of("pretraining_value_few_cpu2amx_202611.json", value),
-    "scratch": of("pretraining_value_scratch_cpu2amx_202611.json", value),
+    "time_to_accuracy_sst2": of("cpu2zen4/time_to_accuracy_sst2_202611.json", comparisons),
+    "time_to_accuracy_sst2_sides": of("cpu2zen4/time_to_accuracy_sst2_202611.json", sides),
+    "time_to_accuracy": of("cpu2zen4/time_to_accuracy_202611.json", comparisons),
+    "time_to_accuracy_sides": of("cpu2zen4/time_to_accuracy_202611.json", sides),
+    "prediction": of("cpu2amx/prediction_minilm_202611.json", comparisons),
+    "finetune": of("cpu2/finetune_minilm_202611.json", finetune),
+    "finetune_imdb": of("cpu2amx/finetune_imdb_202611.json", finetune),
+    "reliability": of("cpu2avx2/reliability_202611.json", reliability),
+    "peers_mlm": of("cpu2amx/peers_mlm_256x4_202611.json", comparisons),
+    "peers_mlm_zen4": of("cpu2zen4/peers_mlm_256x4_202611.json", comparisons),
+    "peers_mlm_384x6_zen4": of("cpu2zen4/peers_mlm_384x6_202611.json", comparisons),
+    "peers_mlm_fp32": of("cpu2avx2/peers_mlm_256x4_202611.json", comparisons),
+    "peers_mlm_384x6": of("cpu2amx/peers_mlm_384x6_202611.json", comparisons),
+    "mlm_learning": of("cpu2amx/peers_mlm_learning_202611.json", learning),
+    "corpus": of("cpu2zen5/corpus_preparation_202611.json", comparisons),
+    "few": of("cpu2amx/pretraining_value_few_202611.json", value),
+    "scratch": of("cpu2amx/pretraining_value_scratch_202611.json", value),
     "rooflines": rooflines,
-    "lengths": of("ablation_lengths_cpu2zen4_202611.json", lengths),
-    "by_length": of("scaling_cpu2zen4_202611.json", by_length),
-    "learned": of("ablation_learning_cpu2zen4_202611.json", learned),
-    "ranks": of("ranks_cpu2amx_202611.json", comparisons),
+    "lengths": of("cpu2zen4/ablation_lengths_202611.json", lengths),
+    "by_length": of("cpu2zen4/scaling_202611.json", by_length),
+    "learned": of("cpu2zen4/ablation_learning_202611.json", learned),
+    "ranks": of("cpu2amx/ranks_202611.json", comparisons),
 }
 """The name of each table, and the function that makes it from the records."""
 
