@@ -20,8 +20,8 @@ from custom_bert.ops.dropout import drop
 from custom_bert.ops.grouping import grouping
 
 MATMUL_UP_TO = 512
-"""Up to this length, in bf16 on a CPU, plain matmul-softmax-matmul trains faster than SDPA (docs/log/0002). It
-keeps attention weights, whose number grows with the length's square. So longer texts take SDPA."""
+"""Up to this length, in bf16 on a CPU, plain matmul-softmax-matmul trains faster than SDPA (docs/log/0002).
+It keeps attention weights, whose number grows with the length's square. So longer texts take SDPA."""
 
 CHUNK = 64
 """The smallest chunk of windowed attention, in queries. A chunk is never shorter than the window."""
