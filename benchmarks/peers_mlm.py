@@ -4,8 +4,8 @@
     python benchmarks/peers_mlm.py --text FILE --size 256x4 --minutes 10
 
 FILE is running text (`docs/how-to/pretrain.md`). The peer trains `BertForMaskedLM`. Both sides train on the
-same pieces of 128 tokens with the same vocabulary, which is trained on the text, and hide the same share of the
-tokens. Each measurement is a fresh process, and the sides run in turn; the first steps are not timed. The
+same pieces of 128 tokens with the same vocabulary, which is trained on the text, and hide the same share of
+the tokens. Each measurement is a fresh process, and the sides run in turn; the first steps are not timed. The
 peer's best settings on a CPU are fused AdamW, larger batches, no dropout, and bf16 with eager attention where
 the CPU computes bf16 in hardware; elsewhere fp32 with SDPA.
 
