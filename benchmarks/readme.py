@@ -12,6 +12,7 @@ import argparse
 import re
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from record_tables import (
     multi_label,
     read,
     ready,
+    records,
     reliability,
     sides,
     value,
@@ -37,7 +39,12 @@ from record_tables import (
 from target_table import targets
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))
+RESULTS = ROOT / "benchmarks" / "results"
+PAGES = (
+    ROOT / "README.md",
+    *sorted((ROOT / "docs").rglob("*.md")),
+    *sorted(RESULTS.glob("*/README.md")),
+)
 
 
 def of(file: str, make: Callable[[dict[str, Any]], list[str]]) -> Callable[[], list[str]]:
@@ -77,6 +84,10 @@ TABLES: dict[str, Callable[[], list[str]]] = {
     "lengths": of("cpu2zen4/ablation_lengths_202611.json", lengths),
     "by_length": of("cpu2zen4/scaling_202611.json", by_length),
     "learned": of("cpu2zen4/ablation_learning_202611.json", learned),
+    **{
+        f"records_{path.parent.name}": partial(records, path.parent.name)
+        for path in RESULTS.glob("*/README.md")
+    },
     "ranks": of("cpu2amx/ranks_202611.json", comparisons),
 }
 """The name of each table, and the function that makes it from the records."""

@@ -271,3 +271,12 @@ def reliability(record: dict[str, Any]) -> list[str]:
         cells = [one["id"], one["promise"], f"{one['trials']:,}", str(one["failures"])]
         rows.append([*cells, bound, counts])
     return table(["id", "promise", "trials", "failures", "95 % bound", "counted"], rows)
+
+
+def records(folder: str) -> list[str]:
+    """A row for each record of a machine, with its question and the commit that was measured."""
+    rows = []
+    for path in sorted((RESULTS / folder).glob("*.json")):
+        record = read(f"{folder}/{path.name}")
+        rows.append([f"[{path.stem}]({path.stem}.md)", record["question"], f"`{record['commit'][:7]}`"])
+    return table(["record", "question", "commit"], rows)
