@@ -118,7 +118,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "config.py").write_text(
         f"def get_config():\n    return {values | {'out': 'runs/other', 'optim.epochs': 1}!r}\n"
     )
-    for out in ("mine", "few", "balanced"):
+    for out in ("mine", "few", "balanced", "reviews"):
         assert main(["train", *arguments(values | {"out": str(folder / "runs" / out)})]) == 0
     several = settings(folder / "multi", folder / "runs" / "multi")
     several |= {"task": "multi_label", "data.label_separator": ","}
@@ -192,3 +192,15 @@ def test_python_blocks_run(place: Path, code: str, monkeypatch: pytest.MonkeyPat
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # those of transformers
         exec(code, given)
+
+
+def test_the_example_on_the_card_of_a_multi_label_export_runs(
+    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("transformers")
+    (example,) = blocks("python", place / "several" / "README.md")
+    monkeypatch.chdir(place)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        exec(example, {})
+    assert re.fullmatch(r"\[.*\]", capsys.readouterr().out.splitlines()[-1])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import signal
 from pathlib import Path
 from typing import Any
@@ -197,13 +196,7 @@ def test_settings_reach_the_loss(data: Path) -> None:
     assert apart - plain == pytest.approx(3.0 * float((kl(p, q) + kl(q, p)).sum()))
 
 
-def test_transformers_gives_the_same_probabilities_and_runs_the_cards_example(
-    data: Path,
-    run: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+def test_transformers_gives_the_same_probabilities(data: Path, run: Path, tmp_path: Path) -> None:
     transformers = pytest.importorskip("transformers", reason="transformers is not installed")
     assert main(["export", str(run), str(tmp_path / "out")]) == 0
     written = json.loads((tmp_path / "out" / "config.json").read_text())
@@ -213,10 +206,6 @@ def test_transformers_gives_the_same_probabilities_and_runs_the_cards_example(
     assert written["thresholds"] == pytest.approx(dict(zip(written["label2id"], thresholds, strict=True)))
     card = (tmp_path / "out" / "README.md").read_text()
     assert all(f"| `{label}` | {value:.3f} |" in card for label, value in written["thresholds"].items())
-    (example,) = re.findall(r"```python\n(.*?)```", card, flags=re.DOTALL)
-    monkeypatch.chdir(tmp_path)
-    exec(example, {})  # as the card shows it
-    assert re.fullmatch(r"\[.*\]\n", capsys.readouterr().out.splitlines(keepends=True)[-1])
     texts = (data / "val_dataset.txt").read_text().splitlines()[:20]
     pipe = transformers.pipeline("text-classification", str(tmp_path / "out"), top_k=None, truncation=True)
     ours = Classifier.load(run)
