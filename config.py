@@ -3,7 +3,7 @@
 (Or in Python: from train import train_model; import config; train_model(config).)
 
 What is commented out, or None, is chosen for you. custom-bert info RUN shows each choice and its reason.
-custom-bert train --help explains all settings, as docs/configuration.md in the repository does.
+custom-bert train --help explains all settings, as docs/reference/configuration.md in the repository does.
 """
 
 

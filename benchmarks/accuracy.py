@@ -13,14 +13,13 @@ are about ten minutes of two cores at 400 GFLOP/s). The peers take all the time 
 
 from __future__ import annotations
 
-import json
 import re
 import tempfile
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from common import begin, options_of
+from common import begin, metrics_of, options_of, record_of
 
 from custom_bert.bench.measure import in_child, markdown, write_record
 from custom_bert.bench.sets import lines
@@ -38,10 +37,8 @@ def ours(arguments: dict[str, Any]) -> dict[str, Any]:
         out = Path(folder) / "run"
         settings = {**in_directory(arguments["folder"]), **arguments["settings"]}
         result = train_model({**settings, "out": str(out), "data.cache_dir": f"{folder}/cache"})
-        record = json.loads((out / "run.json").read_text(encoding="utf-8"))
-        metrics = [
-            json.loads(line) for line in (out / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
-        ]
+        record = record_of(out)
+        metrics = metrics_of(out)
     last = [m for m in metrics if m["kind"] == "eval"][-1]
     config = record["config"]
     speed = [m["tokens_per_second"] for m in metrics if m["kind"] == "train"]

@@ -8,12 +8,11 @@ counts the seconds that it spends on saving, so that no second run with its nois
 
 from __future__ import annotations
 
-import json
 import tempfile
 from pathlib import Path
 from typing import Any
 
-from common import begin, options_of
+from common import begin, options_of, record_of
 
 from custom_bert.bench.measure import (
     in_child,
@@ -49,7 +48,7 @@ def train(arguments: dict[str, Any]) -> dict[str, Any]:
             "optim.eval_every": 10**9,
         }
         train_model({**settings, "optim.pretrain_epochs": 0, "optim.embedding_init": "random"})
-        record = json.loads((out / "run.json").read_text(encoding="utf-8"))
+        record = record_of(out)
         weights = (out / "model.safetensors").stat().st_size
     return {
         "share": record["saving_seconds"] / record["seconds"],

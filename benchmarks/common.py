@@ -6,6 +6,7 @@ Nothing is measured in a script's own process. A script starts itself again for 
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -37,9 +38,13 @@ BEST: dict[str, Any] = {"optim": "adamw_torch_fused", "train_sampling_strategy":
 
 
 def options_of(script: str, doc: str | None) -> argparse.ArgumentParser:
-    """A parser with a script's description and --out, which all scripts have."""
+    """A parser with a script's description and --out, which all scripts have.
+
+    A record belongs into the folder of its machine (benchmarks/results/README.md). By default it is written
+    into the folder new, from which it is moved there.
+    """
     parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawTextHelpFormatter)
-    record = Path("benchmarks") / "results" / f"{Path(script).stem}.json"
+    record = Path("benchmarks") / "results" / "new" / f"{Path(script).stem}.json"
     parser.add_argument("--out", type=Path, default=record, help="the record")
     return parser
 
@@ -48,6 +53,18 @@ def begin(main: Callable[[], None], tasks: Mapping[str, Task]) -> None:
     """Runs the whole benchmark or, in a child, the one task that it was started for."""
     if not answer_as_child(sys.argv[1:], tasks):
         main()
+
+
+def record_of(run: Path) -> dict[str, Any]:
+    """Reads run.json of a run directory."""
+    found: dict[str, Any] = json.loads((run / "run.json").read_text(encoding="utf-8"))
+    return found
+
+
+def metrics_of(run: Path) -> list[dict[str, Any]]:
+    """Reads metrics.jsonl of a run directory that nobody writes."""
+    lines = (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    return [json.loads(line) for line in lines]
 
 
 def prepared(settings: Mapping[str, Any]) -> tuple[RunPlan, Material]:

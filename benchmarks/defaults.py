@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from common import ENVIRONMENT, begin, options_of
+from common import ENVIRONMENT, begin, options_of, record_of
 
 from custom_bert.bench.measure import in_child, markdown, write_record
 from custom_bert.bench.sets import lines, sample
@@ -52,7 +52,7 @@ def ours(arguments: dict[str, Any]) -> dict[str, Any]:
         settings = {**in_directory(arguments["folder"]), "seed": arguments["seed"], "out": str(run)}
         settings |= {"data.cache_dir": f"{folder}/cache", "runtime.device": "cpu", **arguments["settings"]}
         result = train_model(settings, reporter=Reporter(silent=True))
-        record = json.loads((run / "run.json").read_text(encoding="utf-8"))
+        record = record_of(run)
         texts, labels = (lines(Path(arguments["test"]), name) for name in ("test_dataset", "test_labels"))
         parts = Classifier.load_to_measure(run).measure_parts(texts, labels)
     config = record["config"]

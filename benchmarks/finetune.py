@@ -13,13 +13,12 @@ process, and the sides run in turn.
 
 from __future__ import annotations
 
-import json
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
-from common import BEST, ENVIRONMENT, QUIET, accuracy, begin, options_of
+from common import BEST, ENVIRONMENT, QUIET, accuracy, begin, metrics_of, options_of, record_of
 
 from custom_bert.bench.measure import (
     in_child,
@@ -46,10 +45,8 @@ def ours(arguments: dict[str, Any]) -> dict[str, Any]:
         settings |= {"seed": arguments["seed"], "data.cache_dir": f"{folder}/cache", "out": str(out)}
         settings |= {"floor": False, "runtime.device": "cpu"}  # as the peer
         result = train_model(settings)
-        record = json.loads((out / "run.json").read_text(encoding="utf-8"))
-        metrics = [
-            json.loads(line) for line in (out / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
-        ]
+        record = record_of(out)
+        metrics = metrics_of(out)
     config = record["config"]
     return {
         "accuracy": result.accuracy,

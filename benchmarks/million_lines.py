@@ -8,7 +8,6 @@ one of 10 labels on which the words depend.
 
 from __future__ import annotations
 
-import json
 import statistics
 import tempfile
 import threading
@@ -17,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from common import begin, options_of, prepared
+from common import begin, metrics_of, options_of, prepared
 
 from custom_bert.bench.measure import in_child, markdown, write_record
 
@@ -124,9 +123,7 @@ def train(arguments: dict[str, Any]) -> dict[str, Any]:
                 "optim.max_minutes": arguments["minutes"],
             }
         )
-        records = [
-            json.loads(x) for x in Path(f"{out}/run/metrics.jsonl").read_text(encoding="utf-8").splitlines()
-        ]
+        records = metrics_of(Path(f"{out}/run"))
     stop.set()
     thread.join()
     return {"samples": samples, "steps": records[-1]["step"], "minutes": arguments["minutes"]}

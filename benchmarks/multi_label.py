@@ -11,14 +11,13 @@ once, at the end.
 
 from __future__ import annotations
 
-import json
 import tempfile
 import time
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-from common import begin, options_of
+from common import begin, options_of, record_of
 
 from custom_bert.bench.measure import in_child, markdown, write_record
 from custom_bert.bench.sets import lines
@@ -51,7 +50,7 @@ def ours(arguments: dict[str, Any]) -> dict[str, Any]:
         settings |= {"out": f"{scratch}/run", "data.cache_dir": f"{scratch}/cache"}
         result = train_model(settings, reporter=Reporter(silent=True))
         classifier = Classifier.load(result.directory)
-        record = json.loads((result.directory / "run.json").read_text(encoding="utf-8"))
+        record = record_of(result.directory)
         found = classifier.measure(lines(folder, "test_dataset"), lines(folder, "test_labels"))
     return {
         **{name: found.numbers[name] for name in MEASURES},

@@ -3,9 +3,9 @@
     python benchmarks/peers_mlm.py --text FILE --size 256x4
     python benchmarks/peers_mlm.py --text FILE --size 256x4 --minutes 10
 
-FILE is running text (`docs/pretraining.md`). The peer trains `BertForMaskedLM`. Both sides train on the same
-pieces of 128 tokens with the same vocabulary, which is trained on the text, and hide the same share of the
-tokens. Each measurement is a fresh process, and the sides run in turn; the first steps are not timed. The
+FILE is running text (`docs/how-to/pretrain.md`). The peer trains `BertForMaskedLM`. Both sides train on the
+same pieces of 128 tokens with the same vocabulary, which is trained on the text, and hide the same share of
+the tokens. Each measurement is a fresh process, and the sides run in turn; the first steps are not timed. The
 peer's best settings on a CPU are fused AdamW, larger batches, no dropout, and bf16 with eager attention where
 the CPU computes bf16 in hardware; elsewhere fp32 with SDPA.
 
@@ -16,13 +16,12 @@ measured on the same hidden tokens of the same held-out text. The peer runs with
 from __future__ import annotations
 
 import argparse
-import json
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
-from common import BEST, ENVIRONMENT, QUIET, begin, options_of, prepared
+from common import BEST, ENVIRONMENT, QUIET, begin, metrics_of, options_of, prepared, record_of
 
 from custom_bert.bench.measure import (
     in_child,
@@ -174,11 +173,8 @@ def ours_learns(arguments: dict[str, Any]) -> dict[str, Any]:
             "optim.max_minutes": arguments["minutes"],
         }
         result = train_model({**settings, "seed": arguments["seed"]})
-        lines = [
-            json.loads(x)
-            for x in Path(f"{folder}/run/metrics.jsonl").read_text(encoding="utf-8").splitlines()
-        ]
-        record = json.loads(Path(f"{folder}/run/run.json").read_text(encoding="utf-8"))
+        lines = metrics_of(Path(f"{folder}/run"))
+        record = record_of(Path(f"{folder}/run"))
     curve = [(x["run_seconds"], x["accuracy"], x["loss"]) for x in lines if x["kind"] == "eval"]
     return {"curve": curve, **record["validation"], "steps": result.steps, "seconds": result.seconds}
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from common import begin, options_of
+from common import begin, metrics_of, options_of
 
 from custom_bert.bench.measure import (
     in_child,
@@ -47,9 +47,7 @@ def train(arguments: dict[str, Any]) -> dict[str, Any]:
         out = Path(folder) / "run"
         settings = {**in_directory(arguments["folder"]), **arguments["settings"]}
         train_model({**settings, "out": str(out), "data.cache_dir": arguments["cache"]})
-        metrics = [
-            json.loads(line) for line in (out / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
-        ]
+        metrics = metrics_of(out)
     return {"accuracy": [m for m in metrics if m["kind"] == "eval"][-1]["accuracy"]}
 
 

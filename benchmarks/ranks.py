@@ -20,7 +20,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from common import options_of
+from common import metrics_of, options_of
 
 from custom_bert.bench.measure import markdown, ratio_row, shown, write_record
 from custom_bert.bench.sets import sample
@@ -53,8 +53,7 @@ def run(side: str, settings: dict[str, Any], folder: Path) -> list[dict[str, Any
         str(path),
     ]
     subprocess.run(command, check=True, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL)
-    lines = (Path(settings["out"]) / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
-    return [json.loads(line) for line in lines]
+    return metrics_of(Path(settings["out"]))
 
 
 def main() -> None:

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from common import begin, options_of
+from common import begin, options_of, record_of
 
 from custom_bert.bench.measure import in_child, markdown, spread, write_record
 from custom_bert.bench.sets import lines
@@ -79,7 +79,7 @@ def run(arguments: dict[str, Any]) -> dict[str, Any]:
         with contextlib.suppress(KeyboardInterrupt):
             train_model(settings, reporter=Listening(silent=True))
         seconds = time.perf_counter() - begun
-        record = json.loads((out / "run.json").read_text(encoding="utf-8"))
+        record = record_of(out)
     return {
         "ready_seconds": ready[0],
         "done_seconds": None if arguments["ready_only"] else seconds,

@@ -2,7 +2,7 @@
 
     python benchmarks/recipe.py --text FILE --minutes 3 --seeds 2
 
-Every side trains masked language modelling on FILE (`docs/pretraining.md`) for the same time, in a fresh
+Every side trains masked language modelling on FILE (`docs/how-to/pretrain.md`) for the same time, in a fresh
 process and in turn. It has the defaults of the product except for the change that its name states. The
 optimizers are the fused AdamW of the product; StableAdamW (Wortsman et al. 2023, arXiv 2304.13013, algorithm
 2), which makes a tensor's step smaller if its gradients are larger than its moments predict; and Muon (Jordan
@@ -14,14 +14,13 @@ step has, it has as many as the product chooses for this amount of text.
 
 from __future__ import annotations
 
-import json
 import tempfile
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
 import torch
-from common import begin, options_of
+from common import begin, metrics_of, options_of
 from torch import Tensor
 
 from custom_bert.bench.measure import in_child, markdown, shown, write_record
@@ -161,10 +160,7 @@ def learn(arguments: dict[str, Any]) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         settings = {**arguments["settings"], "floor": False, "out": f"{folder}/run"}
         result = train_model(settings)
-        lines = [
-            json.loads(x)
-            for x in Path(f"{folder}/run/metrics.jsonl").read_text(encoding="utf-8").splitlines()
-        ]
+        lines = metrics_of(Path(f"{folder}/run"))
     last = [x for x in lines if x["kind"] == "eval"][-1]
     epoch = [x for x in lines if x["kind"] == "pretrain"][-1]["epoch"]
     return {

@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from common import BEST, ENVIRONMENT, QUIET, accuracy, begin, options_of, padded, prepared
+from common import BEST, ENVIRONMENT, QUIET, accuracy, begin, options_of, padded, prepared, record_of
 
 from custom_bert.bench.measure import (
     in_child,
@@ -65,7 +65,7 @@ def ours(arguments: dict[str, Any]) -> dict[str, Any]:
         with contextlib.suppress(KeyboardInterrupt):  # it may come when all is done
             over.set()
             watch.join()
-        record = json.loads((out / "run.json").read_text(encoding="utf-8"))
+        record = record_of(out)
         evaluations = _evaluations(out)
     within = [m for m in evaluations if m["run_seconds"] <= arguments["budget"]]
     there = [m["run_seconds"] for m in within if m["accuracy"] >= arguments["target"]]

@@ -34,7 +34,7 @@ from custom_bert.presets import ARCHITECTURE, SIZES, TRAINING
 
 
 def configuration_page() -> str:
-    """Returns docs/configuration.md: every setting, the presets, the sizes, and the older names."""
+    """Returns docs/reference/configuration.md: every setting, the presets, the sizes, and the older names."""
     lines = [
         "# Configuration",
         "",
@@ -80,7 +80,7 @@ def _row(*cells: str) -> str:
 
 
 def commands_page() -> str:
-    """Returns docs/commands.md: every command with its options, and the exit codes."""
+    """Returns docs/reference/commands.md: every command with its options, and the exit codes."""
     lines = ["# Commands", "", "Made by `make docs` from the classes in `custom_bert/commands`.", ""]
     for name, command in COMMANDS.items():
         lines += _command(f"custom-bert {name}", command)
@@ -140,7 +140,7 @@ def _text(words: str) -> str:
 
 
 def python_page() -> str:
-    """Returns docs/python.md: what `import custom_bert` offers, from the docstrings."""
+    """Returns docs/reference/python.md: what `import custom_bert` offers, from the docstrings."""
     lines = [
         "# From Python",
         "",
@@ -222,11 +222,11 @@ def _docstring(item: Any) -> list[str]:
 
 
 PAGES: dict[str, Callable[[], str]] = {
-    "configuration.md": configuration_page,
-    "commands.md": commands_page,
-    "python.md": python_page,
+    "reference/configuration.md": configuration_page,
+    "reference/commands.md": commands_page,
+    "reference/python.md": python_page,
 }
-"""The pages that are generated, by the names of their files in docs/."""
+"""The pages that are generated, by the paths of their files in docs/."""
 
 
 if __name__ == "__main__":

@@ -45,7 +45,7 @@ def prepare_process(environment: MutableMapping[str, str] = os.environ) -> None:
     A thread that waits for another one should sleep soon. With the library's default of 300,000 turns of the
     waiting loop, one other busy process halves the speed. With no turns at all, a quiet machine loses a fifth
     of its speed where steps are short. 1,000 turns cost 5 % there, and keep 0.85 of the speed that sleeping
-    at once reaches beside a busy process (docs/LOG.md).
+    at once reaches beside a busy process (docs/log/0007).
 
     The matrix products of a run have about 120 shapes, since attention rounds the shapes of its own products
     (`ops.matmul_attention`), so 128 kernels are kept. With oneDNN's default of 1,024, evaluations of texts of
@@ -84,7 +84,7 @@ def _keep_memory(environment: Mapping[str, str]) -> None:
 
     By default glibc returns the end of its heap to the system. A training step frees most of what it took, so
     the next step has to fault the pages in again, which costs up to a tenth of its time on a virtual machine.
-    The peak of memory is the same (docs/LOG.md).
+    The peak of memory is the same (docs/log/0015).
     """
     user_decides = "glibc.malloc" in environment.get(TUNABLES, "") or any(
         x.startswith("MALLOC_") for x in environment

@@ -13,7 +13,7 @@ from custom_bert.config import Activation, Kernel, Norm, Plan, Precision
 
 @dataclass(frozen=True, kw_only=True)
 class Switches:
-    """A recipe: the values of the settings that the improvements switch. See docs/configuration.md."""
+    """A recipe: the values of the settings that the improvements switch (docs/reference/configuration.md)."""
 
     attention: Kernel
     hidden_act: Activation

@@ -28,7 +28,7 @@ OPEN_BATCHES = 8
 POOL_BATCHES = 50
 """Batches of neighbours in length are formed inside random pools of examples, each as large as this number of
 batches. In one pool of all examples a batch would hold texts of a single length, and these are no fair sample
-of the classes (docs/LOG.md)."""
+of the classes (docs/log/0011)."""
 
 ROW_MULTIPLE = 64
 """Batches under a token budget have a multiple of this many rows. So there are few shapes, and few kernels

@@ -15,7 +15,7 @@ CHARACTERS = 10_000_000
 
 LONG_TEXT = 1_000
 """From this mean length on, only n-grams of words are counted: those of characters would take most of the
-time and bring nothing (docs/LOG.md)."""
+time and bring nothing (docs/log/0023)."""
 
 CHARACTERS_OF_LONG_TEXTS = 20_000_000
 """`CHARACTERS` where only words are counted, which takes less than half the time."""

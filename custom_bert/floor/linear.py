@@ -21,7 +21,7 @@ from custom_bert.floor.ngrams import NGrams
 
 STRENGTH = 0.3
 """C of the machines on words and short n-grams of characters, the best of a search on six sets
-(docs/LOG.md)."""
+(docs/log/0023)."""
 
 STRENGTH_OF_ONE_KIND = 1.0
 """C where texts are long or have no words, and n-grams of one kind are counted."""

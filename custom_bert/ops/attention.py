@@ -54,7 +54,7 @@ def choose_kernel(
     window: int = -1,
     flash: bool = True,
 ) -> KernelChoice:
-    """Chooses the fastest kernel for a layout, by rules that rest on measurements (docs/LOG.md).
+    """Chooses the fastest kernel for a layout, by rules that rest on measurements (docs/log/0002).
 
     Args:
         few_blocks: whether the batch has few blocks for its sequences; see `has_few_blocks`.

@@ -32,9 +32,9 @@ def drop(x: Tensor, rate: float) -> Tensor:
     2014, "Dropout", section 4).
 
     On a CPU torch draws a uniform number for each element, in one thread. That took 9 % of a training step in
-    fp32 and 16 % in bf16 (docs/LOG.md). Here eight elements share a draw of 64 bits. Four share one if eight
-    bits would change the rate by more than a fiftieth of it. The draws come from torch's global generator and
-    do not depend on the number of threads. On other devices torch's own kernel is used.
+    fp32 and 16 % in bf16 (docs/log/0007). Here eight elements share a draw of 64 bits. Four share one if
+    eight bits would change the rate by more than a fiftieth of it. The draws come from torch's global
+    generator and do not depend on the number of threads. On other devices torch's own kernel is used.
 
     Args:
         x: a tensor of any shape and floating type.

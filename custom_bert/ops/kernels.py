@@ -20,8 +20,8 @@ from custom_bert.ops.dropout import drop
 from custom_bert.ops.grouping import grouping
 
 MATMUL_UP_TO = 512
-"""Up to this length, in bf16 on a CPU, plain matmul-softmax-matmul trains faster than SDPA (docs/LOG.md). It
-keeps attention weights, whose number grows with the length's square. So longer texts take SDPA."""
+"""Up to this length, in bf16 on a CPU, plain matmul-softmax-matmul trains faster than SDPA (docs/log/0002).
+It keeps attention weights, whose number grows with the length's square. So longer texts take SDPA."""
 
 CHUNK = 64
 """The smallest chunk of windowed attention, in queries. A chunk is never shorter than the window."""
@@ -31,7 +31,7 @@ def square_pays(length: int, window: int) -> bool:
     """Whether windowed attention computes all S x S scores of a sequence instead of chunks.
 
     Chunks need copies of keys and values. On a CPU the whole square is faster up to a length of four chunks
-    (docs/LOG.md), and has at most 4 / 3 of their attention weights.
+    (docs/log/0019), and has at most 4 / 3 of their attention weights.
     """
     return length <= 4 * max(CHUNK, window)
 

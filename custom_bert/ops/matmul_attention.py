@@ -2,7 +2,7 @@
 
 oneDNN builds a kernel for every shape that it multiplies. That takes 0.2 ms, while the product itself takes
 0.1. Batches of near-equal lengths have next to no padding, but nearly each has a new shape, so that building
-took longer than multiplying (docs/LOG.md). Attention has to copy its operands anyway. Here it copies them
+took longer than multiplying (docs/log/0009). Attention has to copy its operands anyway. Here it copies them
 into rectangles of round lengths and counts (`rectangles.py`), and neighbouring lengths share a rectangle.
 
 Shapes: T rows, N sequences of a rectangle, S tokens of each, H heads, K head width, B = N x H. X is the

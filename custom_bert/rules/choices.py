@@ -106,7 +106,7 @@ def corpus_epochs(tokens: int, *, max_minutes: float | None) -> tuple[int, str]:
 def pretrain_epochs(tokens: int) -> tuple[int, str]:
     """Returns the number of epochs of masked language modelling before the labels are learned: 30 if the data
     has at most 80,000 tokens, else 0. Above that no gain was measured over token vectors from co-occurrences
-    (docs/LOG.md).
+    (docs/log/0005).
     """
     if tokens > PRETRAIN_UP_TO:
         return 0, f"no gain measured above {PRETRAIN_UP_TO:,} training tokens"
@@ -119,7 +119,7 @@ PRETRAIN_UP_TO = 80_000
 
 def token_dropout(mean_tokens: float) -> tuple[float, str]:
     """Returns the share of a text's tokens to leave out in training. A long text can spare more of its words
-    than a short one (docs/LOG.md): the share is 0.1 up to a mean of 16 tokens, 0.5 from 80 tokens on, and
+    than a short one (docs/log/0006): the share is 0.1 up to a mean of 16 tokens, 0.5 from 80 tokens on, and
     linear between.
     """
     rate = round(min(0.5, max(0.1, mean_tokens / 160)), 2)
@@ -138,7 +138,7 @@ def embedding_lr_factor(start: str) -> tuple[float, str]:
 
 def r_drop(tokens: int, *, dropout: float) -> tuple[float, str]:
     """Returns the weight of R-Drop, which is 0 where it does not pay within ten minutes on two cores
-    (docs/LOG.md)."""
+    (docs/log/0005)."""
     if dropout == 0:
         return 0.0, "no dropout, so nothing to compare"
     if tokens > R_DROP_UP_TO:
@@ -147,7 +147,7 @@ def r_drop(tokens: int, *, dropout: float) -> tuple[float, str]:
 
 
 R_DROP_UP_TO = 80_000
-"""The number of training tokens up to which a second pass of each text is worth its time (docs/LOG.md)."""
+"""The number of training tokens up to which a second pass of each text is worth its time (docs/log/0005)."""
 
 
 def _training_tokens(tokens: int) -> str:
@@ -162,7 +162,7 @@ def learning_rate(hidden_size: int, *, after_pretraining: bool) -> tuple[float, 
 
 def finetune_learning_rate(hidden_size: int) -> tuple[float, str]:
     """Returns the peak learning rate for a pretrained encoder: 2e-4 at a width of 384 (measured,
-    docs/LOG.md). It falls with width ** 1.5, to 7e-5 at a width of 768, and is at most 4e-4."""
+    docs/log/0008). It falls with width ** 1.5, to 7e-5 at a width of 768, and is at most 4e-4."""
     rate = min(4e-4, 2e-4 * (384 / hidden_size) ** 1.5)
     return round(rate, 6), f"a pretrained encoder of width {hidden_size}"
 
@@ -170,7 +170,7 @@ def finetune_learning_rate(hidden_size: int) -> tuple[float, str]:
 def finetune_token_budget(mean_tokens: float, *, fitting: int = 1 << 30) -> tuple[int, str]:
     """Returns the number of rows in a batch for a pretrained encoder: about 32 texts, a multiple of 64 from
     256 to 8,192, and no more than fit into memory. With larger batches an epoch has fewer steps, and learns
-    less (docs/LOG.md)."""
+    less (docs/log/0008)."""
     wanted = min(8192, max(256, 64 * round(FINETUNE_TEXTS * mean_tokens / 64)))
     reason = f"about {FINETUNE_TEXTS} texts of {mean_tokens:.0f} tokens in the mean"
     return _fitting(wanted, fitting, reason)
@@ -194,7 +194,7 @@ def head_init(texts: int, *, epochs: int, classes: int) -> tuple[HeadInit, str]:
 
     It begins from a probe where there are few steps for each label, since a random head does not learn enough
     in so few. Where there are enough, a random head is better: it does not hold the encoder where it was
-    (docs/LOG.md).
+    (docs/log/0023).
 
     Args:
         texts: the number of training texts.
@@ -237,7 +237,7 @@ def ensemble_share(texts: int) -> float:
     """Returns the share of the training texts that is set aside to fit the weights of an ensemble: a
     twentieth, about 400 texts at most. It is 0 with fewer than 2,000, of which the encoder needs every one.
 
-    100 texts are enough to find weights whose accuracy is within 0.1 points of what 800 give (docs/LOG.md).
+    100 texts are enough to find weights whose accuracy is within 0.1 points of what 800 give (docs/log/0023).
     """
     return 0.0 if texts < ENSEMBLE_FROM else min(0.05, 400 / texts)
 

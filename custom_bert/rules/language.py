@@ -2,7 +2,7 @@
 
 The rule looks at a sample of the texts. It does not recognise languages: it asks how well the checkpoint's
 vocabulary cuts the texts. A vocabulary knows the words of its language, and cuts those of another one, code
-and random letters into many pieces. docs/pretrained.md has what was measured.
+and random letters into many pieces. docs/reference/pretrained-encoders.md has what was measured.
 """
 
 from __future__ import annotations

@@ -311,7 +311,7 @@ class MultiLabel(LabelledTask):
                 "",
                 f'classify = pipeline("text-classification", "{about.name}", top_k=None, truncation=True)',
                 "thresholds = classify.model.config.thresholds",
-                'answers = classify("a text")',
+                'answers = classify(["a text"])[0]',
                 'print([a["label"] for a in answers if a["score"] >= thresholds[a["label"]]])',
             ),
         )

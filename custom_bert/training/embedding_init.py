@@ -3,7 +3,7 @@
 The vectors are factors of the positive pointwise mutual information (Levy and Goldberg 2014, "Neural Word
 Embedding as Implicit Matrix Factorization"). The context distribution is smoothed and near words count more
 (Levy, Goldberg and Dagan 2015, "Improving Distributional Similarity with Lessons Learned from Word
-Embeddings"). This takes seconds, and gives rare words a meaning from the first step on (docs/LOG.md).
+Embeddings"). This takes seconds, and gives rare words a meaning from the first step on (docs/log/0005).
 
 Shapes: V entries of the vocabulary, U of them used in the texts, K context tokens, D width of the vectors, R
 rank of the factorisation.
@@ -23,7 +23,7 @@ from custom_bert.training.plan import Material
 CONTEXT = 15
 """The number of tokens on either side that count as context, at distance n with weight 1 / n. A far reach
 makes vectors topical: with a linear model on mean vectors, AG News gains 0.7 points over a reach of 5, and
-SST-2 gains nothing (docs/LOG.md)."""
+SST-2 gains nothing (docs/log/0005)."""
 CONTEXTS = 4096
 """How many of the most frequent tokens are contexts, so that the matrix is U x K and not V x V."""
 CELLS = 1 << 26

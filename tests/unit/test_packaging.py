@@ -136,7 +136,7 @@ def test_nothing_else_is_imported() -> None:
 
 
 def test_every_constraint_is_exact_and_every_requirement_has_one() -> None:
-    lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    lines = (ROOT / "requirements" / "constraints.txt").read_text(encoding="utf-8").splitlines()
     pinned = {line.split("==")[0].lower().replace("_", "-") for line in lines if not line.startswith("#")}
     assert all("==" in line or line.startswith("#") for line in lines)
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -148,10 +148,10 @@ def test_every_constraint_is_exact_and_every_requirement_has_one() -> None:
 def test_the_lock_has_the_versions_of_the_constraints_and_hashes() -> None:
     pinned = dict(
         line.split("==")
-        for line in (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+        for line in (ROOT / "requirements" / "constraints.txt").read_text(encoding="utf-8").splitlines()
         if not line.startswith("#")
     )
-    lock = (ROOT / "requirements.lock").read_text(encoding="utf-8")
+    lock = (ROOT / "requirements" / "requirements.lock").read_text(encoding="utf-8")
     parts = [part for part in re.split(r"\n(?=[^\s#])", lock) if not part.startswith("#")]
     locked = {}
     for part in parts:
@@ -166,7 +166,9 @@ def test_the_lock_has_the_versions_of_the_constraints_and_hashes() -> None:
 def test_the_real_checkpoint_comes_with_make_setup_alone() -> None:
     """A user never gets it, and setup leaves out what its package says that it needs."""
     assert MINILM not in (ROOT / "pyproject.toml").read_text(encoding="utf-8")
-    assert f"\n{MINILM}==" in (ROOT / "constraints.txt").read_text(encoding="utf-8")  # and so in the lock
+    assert f"\n{MINILM}==" in (ROOT / "requirements" / "constraints.txt").read_text(
+        encoding="utf-8"
+    )  # and so in the lock
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     assert f"CHECKPOINT := {MINILM}\n" in makefile
     (line,) = (line for line in makefile.splitlines() if line.endswith("$(CHECKPOINT)"))

@@ -55,7 +55,7 @@ def test_every_setting_that_a_script_names_exists(script: Path) -> None:
 
 def test_a_record_is_called_like_its_script() -> None:
     parser = common["options_of"]("/somewhere/peers_mlm.py", "What is measured.")
-    assert parser.parse_args([]).out == Path("benchmarks/results/peers_mlm.json")
+    assert parser.parse_args([]).out == Path("benchmarks/results/new/peers_mlm.json")
 
 
 def test_the_peers_batches_are_those_of_its_own_collator() -> None:
