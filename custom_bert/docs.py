@@ -159,7 +159,7 @@ def python_page() -> str:
         "```",
         "",
         "`TextClassifier` is the same as an estimator of scikit-learn, on texts in memory. It learns in a",
-        "temporary directory and keeps its model in memory; [this page](how-to/scikit-learn.md) shows how",
+        "temporary directory and keeps its model in memory; [this page](../how-to/scikit-learn.md) shows how",
         "it is used.",
         "",
         "```python",

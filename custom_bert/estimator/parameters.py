@@ -38,6 +38,16 @@ ELSEWHERE = {
     "data.val_texts": "fit is given the texts, and validation_fraction of them is set aside",
     "data.val_labels": "fit is given the labels",
     "data.label_separator": "fit is given the labels of a text as a set",
+    **dict.fromkeys(
+        ("data.test_texts", "data.test_labels", "data.test_table"),
+        "score(texts, labels) measures on other texts",
+    ),
+    **dict.fromkeys(
+        ("data.table", "data.val_table", "data.text_column", "data.label_column", "data.split_column"),
+        "fit is given texts and labels, such as two columns of a table",
+    ),
+    "data.group_column": "fit knows no groups; scikit-learn's GroupKFold divides by them",
+    "data.encoding": "fit is given the texts",
 }
 """Settings that the estimator does not take, with what to do instead."""
 

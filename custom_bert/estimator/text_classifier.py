@@ -47,7 +47,8 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         class_weight: None; balanced, so that every class weighs the same; or, for one label a text, a mapping
             of classes to weights, which are multiplied with those of the texts.
         floor: whether a linear model on n-grams is fitted, too.
-        ensemble: whether encoder and floor predict together, where there are 2,000 texts or more.
+        ensemble: whether encoder and floor predict together. None means: where there are enough
+            texts.
         validation_fraction: the share of the texts that chooses the best weights and does not train them.
             None takes 0.1.
         device: cpu or cuda. None takes cuda if there is a CUDA device.
@@ -55,8 +56,8 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             global generator; a RandomState or a Generator is drawn from.
         verbose: 0 prints nothing; what is doubtful about the texts is then a `CustomBertWarning`. 1 prints
             the progress, and 2 every choice with its reason.
-        settings: further settings by dotted name, such as `{"optim.r_drop": 1.0}`; docs/configuration.md has
-            them all.
+        settings: further settings by dotted name, such as `{"optim.r_drop": 1.0}`;
+            docs/reference/configuration.md has them all.
 
     Attributes:
         classes_: (C,) the classes in the order of the columns of `predict_proba`, as scikit-learn sorts them.
@@ -79,7 +80,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         max_length: int | None = None,
         class_weight: Literal["balanced"] | Mapping[Any, float] | None = None,
         floor: bool = True,
-        ensemble: bool = True,
+        ensemble: bool | None = None,
         validation_fraction: float | None = None,
         device: Literal["cpu", "cuda"] | None = None,
         random_state: int | np.random.RandomState | np.random.Generator | None = None,

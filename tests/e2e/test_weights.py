@@ -235,7 +235,14 @@ def test_a_run_hands_its_weights_to_thresholds_and_to_ensembles(
         seen.append(weights_N)
         return Ensemble(1.0, 1.0)
 
-    combine(fit, data, floor, ClassScorer(data.labels), scores[: len(data.train)], scores[: len(data.val)])
+    combine(
+        fit,
+        data,
+        floor,
+        lambda model: ClassScorer(data.labels),
+        scores[: len(data.train)],
+        scores[: len(data.val)],
+    )
     assert seen[-1].tolist() == data.train.targets.weights_N.tolist()  # type: ignore[union-attr]
 
 
