@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -69,12 +70,15 @@ class CsvTable:
 
     def _rows(self) -> Iterator[tuple[list[list[str]], np.ndarray]]:
         """Yields rows that are not blank, without the header, and (N,) the line on which each begins."""
-        line, rest, header, done = 1, list[str](), True, 0
-        for new in self._content.lines(batches.ROWS):
-            lines = [*rest, *new]
+        line, rest, lines, header, done = 1, list[str](), list[str](), True, 0
+        for new in itertools.chain(self._content.lines(batches.ROWS), [[]]):
+            lines += new
+            if new and len(lines) < 2 * len(rest):
+                continue  # a row of very many lines is parsed again only when there are twice as many
             parsed = parse(lines, self.separator)
             rows, rest, lines_N = parsed.rows, parsed.rest, line + parsed.starts_N
             line += len(lines) - len(rest)
+            lines = list(rest)
             if not all(rows):
                 filled = [i for i, row in enumerate(rows) if row]
                 rows, lines_N = [rows[i] for i in filled], lines_N[filled]
