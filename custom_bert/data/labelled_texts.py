@@ -35,12 +35,12 @@ class LabelledTexts:
     Attributes:
         dataset: the data set, read and checked.
         seed: the seed by which validation lines were set aside.
-        chooses: what is chosen on the lines that are set aside for it, in a few words.
+        use: what the lines that are set aside to choose values are for, such as "to choose thresholds".
     """
 
     dataset: Dataset
     seed: int
-    chooses: str = ""
+    use: str = ""
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -112,11 +112,12 @@ class LabelledTexts:
         """Returns the numbers of texts and labels, in a few words."""
         words = self.dataset.train.file.lines.words
         set_aside = f" (set aside from the training {words.line}s)" if self.dataset.was_divided else ""
-        test = "" if self.dataset.test is None else f", {len(self.dataset.test):,} test texts"
-        return (
-            f"{len(train.rows_N):,} training and {len(val.rows_N):,} validation texts{set_aside}{test}, "
-            f"{len(self.labels):,} labels"
+        choosing, test = (
+            "" if split is None else f", {len(split):,} {what}"
+            for split, what in ((self.dataset.choosing, self.use), (self.dataset.test, "test texts"))
         )
+        texts = f"{len(train.rows_N):,} training and {len(val.rows_N):,} validation texts{set_aside}"
+        return f"{texts}{choosing}{test}, {len(self.labels):,} labels"
 
     def columns(self) -> list[str]:
         """Returns a line about the columns of a table, if some of them were guessed."""
@@ -131,9 +132,7 @@ class LabelledTexts:
                 f"aside, stratified by label, seed {self.seed}"
             )
         if data.choosing is not None:
-            lines.append(
-                f"{len(data.choosing):,} training {words.line}s are set aside to choose {self.chooses} on"
-            )
+            lines.append(f"{len(data.choosing):,} training {words.line}s are set aside {self.use}")
         if data.train.file.targets.weights_N is not None:
             lines.append("texts have weights: the best step is chosen by them; measures count each text once")
         if data.test is not None:

@@ -130,14 +130,14 @@ class Aside:
 
     Attributes:
         share: returns the share of a number of training lines; 0 for none.
-        chooses: what is chosen on them, in a few words.
+        use: what they are for, such as "to choose thresholds".
         fewest: the number of lines below which none is set aside.
         purpose: why there have to be such lines, and what to do if there are none, for an error. Empty if a
             run can do without; then rare labels keep all of their lines.
     """
 
     share: Callable[[int], float]
-    chooses: str = ""
+    use: str = ""
     fewest: int = 1
     purpose: str = ""
 

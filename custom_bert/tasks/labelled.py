@@ -120,13 +120,13 @@ class LabelledTask(Task):
         dataset = read_dataset(
             lines, cls.reader(config), val_fraction=fraction, aside=aside, seed=config.seed
         )
-        return LabelledTexts(dataset, config.seed, aside.chooses)
+        return LabelledTexts(dataset, config.seed, aside.use)
 
     @classmethod
     def aside(cls, config: TrainConfig) -> Aside:
         """Returns which training lines are set aside to choose values on, such as thresholds."""
         if cls.combines and config.floor and config.ensemble is not False:
-            return Aside(choices.ensemble_share, "how much encoder and floor count", choices.ENSEMBLE_LINES)
+            return Aside(choices.ensemble_share, "to weigh encoder and floor", choices.ENSEMBLE_LINES)
         return NOTHING_ASIDE
 
     @classmethod

@@ -161,7 +161,9 @@ class MultiLabel(LabelledTask):
     @classmethod
     def aside(cls, config: TrainConfig) -> Aside:
         """A tenth of the lines is set aside, to choose thresholds on and how much encoder and floor count."""
-        return Aside(lambda texts: CHOOSING_SHARE, "thresholds", purpose="choosing thresholds; add texts")
+        return Aside(
+            lambda texts: CHOOSING_SHARE, "to choose thresholds", purpose="choosing thresholds; add texts"
+        )
 
     @classmethod
     def from_source(cls, source: Source, config: TrainConfig) -> Self:

@@ -39,7 +39,7 @@ def _start(plan: RunPlan) -> str:
     reason = next((f": {choice.reason}" for choice in plan.choices if choice.name == "model.init_from"), "")
     if not config.model.is_pretrained:
         return f"from scratch, preset {config.preset}{reason}"
-    return f"from {config.model.init_from}, whose architecture it is{reason}"
+    return f"all from {config.model.init_from}{reason}"
 
 
 def details(plan: RunPlan, material: Material) -> list[str]:

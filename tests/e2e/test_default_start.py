@@ -59,7 +59,7 @@ def test_the_default_checkpoint_is_taken_and_the_run_says_what_and_why(
     folder = tiny.install()
     result = train_model(given(data, tmp_path / "run"))
     (model,) = (line for line in capsys.readouterr().out.splitlines() if line.startswith("model "))
-    assert "; from minilm, whose architecture it is: the texts read as English (1." in model
+    assert "; all from minilm: the texts read as English (1." in model
     assert "pieces a word, 0% of the characters unknown)" in model
     record = json.loads((result.directory / "run.json").read_text())
     assert record["config"]["model.init_from"] == "minilm" and record["config"]["preset"] == "custom"
