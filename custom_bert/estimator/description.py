@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -40,17 +40,18 @@ def _is_plain(value: Any) -> bool:
     return value is None or type(value) in (bool, int, float, str)
 
 
-def read_description(stored: StoredRun) -> tuple[dict[str, Any], Labels]:
+def read_description(stored: StoredRun, names: Sequence[str], *, sets: bool) -> tuple[dict[str, Any], Labels]:
     """Returns the parameters and the labels of a run, which need not be an estimator's.
 
+    Args:
+        stored: the files of the run.
+        names: the labels of its model.
+        sets: whether a text may have several of them.
+
     Raises:
-        RunError: if estimator.json or labels.json is damaged.
+        RunError: if estimator.json is damaged.
     """
     if ESTIMATOR not in stored.contents:
-        names = stored.json("labels.json")
-        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-            raise RunError("labels.json: damaged: expected a list of strings")
-        sets = stored.json("config.json").get("task") == "multi_label"
         return {}, Labels("set" if sets else "one", np.unique(np.array(names, dtype=str)))
     value = stored.json(ESTIMATOR)
     try:
@@ -66,6 +67,8 @@ def read_description(stored: StoredRun) -> tuple[dict[str, Any], Labels]:
         labels = Labels(value["form"], np.array(value["classes"], dtype=dtype))
         if labels.classes.ndim != 1 or not all(map(is_label, labels.names)):
             raise ValueError("not a list of labels")
+        if not set(names) <= set(labels.names) or labels.are_sets is not sets:
+            raise ValueError("its labels are not those of the model")
     except (KeyError, TypeError, ValueError) as error:
         raise RunError(f"{ESTIMATOR}: damaged: {error}") from error
     return value["parameters"], labels

@@ -14,6 +14,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import NotFittedError
 from sklearn.utils import Tags
 
+from custom_bert.config import TaskName
 from custom_bert.data.memory import checked_weights
 from custom_bert.errors import ConfigError, RunError, WriteError, shown
 from custom_bert.estimator.description import described, read_description
@@ -24,6 +25,7 @@ from custom_bert.estimator.parameters import config_of
 from custom_bert.estimator.stored_run import ESTIMATOR, StoredRun
 from custom_bert.inference.classifier import Classifier
 from custom_bert.tasks.multi_label import LabelsPrediction
+from custom_bert.tasks.registry import task_of_labels
 
 
 class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
@@ -72,7 +74,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def __init__(
         self,
         *,
-        task: Literal["classification", "multi_label"] | None = None,
+        task: TaskName | None = None,
         init_from: str | Path | None = None,
         max_minutes: float | None = None,
         epochs: int | None = None,
@@ -128,9 +130,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             only = labels.names[0]
             raise ValueError(f"labels: there is one class, {only!r}, and at least two are needed")
         try:
-            config = config_of(
-                self.get_params(deep=False), "multi_label" if labels.are_sets else "classification"
-            )
+            config = config_of(self.get_params(deep=False), task_of_labels(sets=labels.are_sets))
         except ConfigError as error:
             raise ValueError(str(error)) from None
         stored = fitted_run(config, texts, labels.lines(given), weights_N, self.verbose)
@@ -253,11 +253,9 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         stored = StoredRun.read(Path(directory))
         stored.loaded = (None, model)
         try:
-            parameters, labels = read_description(stored)
+            parameters, labels = read_description(stored, model.labels, sets=bool(model.task.label_sets))
         except RunError as error:
             raise RunError(f"{directory}: {error}") from error
-        if not set(model.labels) <= set(labels.names):
-            raise RunError(f"{directory}: damaged: estimator.json lacks labels of the model")
         known = cls().get_params(deep=False).keys()
         estimator = cls(**{name: value for name, value in parameters.items() if name in known})
         estimator.run_, estimator.labels_, estimator.classes_ = stored, labels, labels.classes

@@ -149,6 +149,7 @@ class MultiLabel(LabelledTask):
     measures: ClassVar[tuple[str, ...]] = ("micro_f1", "macro_f1", "exact_match")
     model_class: ClassVar[type[SequenceClassifier]] = ThresholdClassifier
     chooses: ClassVar[bool] = True
+    label_sets: ClassVar[bool | None] = True
     card_title: ClassVar[str] = "A multi-label text classifier"
     has_thresholds: ClassVar[bool] = True
     problem_type: ClassVar[str] = "multi_label_classification"

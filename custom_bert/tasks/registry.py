@@ -13,3 +13,8 @@ TASKS: dict[TaskName, type[Task]] = {
     "multi_label": MultiLabel,
     "masked_lm": MaskedLanguageModelling,
 }
+
+
+def task_of_labels(*, sets: bool) -> TaskName:
+    """Returns the name of the task whose texts have one label each, or with `sets` any number of them."""
+    return next(name for name, task in TASKS.items() if task.label_sets is sets)

@@ -73,6 +73,7 @@ class Task(ABC):
         chooses: whether the model has something that is chosen before each evaluation (`choose`).
         pretrained_by_default: whether training starts from the default checkpoint, if that is at hand and the
             user leaves the start open.
+        label_sets: whether a text may have several labels; None for a task without labels.
     """
 
     name: ClassVar[str]
@@ -87,6 +88,7 @@ class Task(ABC):
     probes: ClassVar[bool] = False
     chooses: ClassVar[bool] = False
     pretrained_by_default: ClassVar[bool] = False
+    label_sets: ClassVar[bool | None] = None
 
     # Settings, before the data is read
 
