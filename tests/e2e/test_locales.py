@@ -116,7 +116,7 @@ def test_a_run_trains_in_every_terminal(
 
 
 USAGE = {
-    "error: --split needs a value: one of val, train": "RUN DATA --split",
+    "error: --split needs a value: one of val, train, test": "RUN DATA --split",
     f"error: unexpected argument '{'c' * 76}...; custom-bert evaluate takes RUN and DATA; see custom-bert "
     "evaluate --help": f"a b {'c' * 100}",
     "error: unknown option --splt (did you mean --split?); see custom-bert evaluate --help": (
