@@ -267,7 +267,8 @@ class OptimConfig:
     masked_lm has perplexity. None takes the first of these."""
     eval_every: int | None = None
     """Number of optimizer steps between two evaluations. None evaluates once an epoch, but at least 10
-    and at most 20 times in a run (from a pretrained encoder at least 4 times). If that took more than a fifth
+    and at most 20 times in a run (from a pretrained encoder at least 4 times, or only at the end with fewer
+    than 50 validation texts). If that took more than a fifth
     of the time, it evaluates less often, but at least 4 times. For masked_lm, evaluations take about a
     twentieth of the time. With `optim.max_minutes`, evaluations are spread over the time instead of the
     steps."""

@@ -277,13 +277,20 @@ def _by_width(rate: float, hidden_size: int) -> float:
 
 
 def eval_every(
-    steps_per_epoch: int, num_epochs: int, *, pretrained: bool, training_tokens: int, validation_tokens: int
+    steps_per_epoch: int,
+    num_epochs: int,
+    *,
+    pretrained: bool,
+    training_tokens: int,
+    validation_tokens: int,
+    validation_texts: int,
 ) -> tuple[int, str]:
     """Returns the number of steps between two evaluations.
 
     There is one evaluation in an epoch, but at least 10 and at most 20 in a run. A pretrained encoder learns
-    evenly, so that 4 are enough. If they would take more than about a fifth of the time there are fewer, at
-    least 4.
+    evenly, so that 4 are enough, and with fewer than `JUDGING_TEXTS` validation texts the last weights are
+    better than those that the few texts prefer. If evaluations would take more than about a fifth of the time
+    there are fewer, at least 4.
 
     Args:
         steps_per_epoch: the number of optimizer steps in an epoch.
@@ -292,8 +299,11 @@ def eval_every(
         training_tokens: the number of tokens in an epoch.
         validation_tokens: the number of tokens in an evaluation, which takes a third of the time that
             training on as many takes.
+        validation_texts: the number of validation texts.
     """
-    total, wanted = steps_per_epoch * num_epochs, _evaluations(num_epochs, pretrained=pretrained)
+    total, wanted = steps_per_epoch * num_epochs, _evaluations(num_epochs, pretrained, validation_texts)
+    if wanted == 1:
+        return max(1, total), f"{validation_texts:,} validation texts are too few to choose the best step by"
     affordable = int(EVALUATION_SHARE * 3 * training_tokens * num_epochs / max(1, validation_tokens))
     if affordable >= wanted:
         return max(1, -(-total // wanted)), f"{total:,} steps in all"
@@ -310,13 +320,26 @@ def corpus_eval_every(tokens_per_step: int, validation_tokens: int) -> tuple[int
     return every, f"an evaluation reads {validation_tokens:,} tokens"
 
 
-def _evaluations(num_epochs: int, *, pretrained: bool) -> int:
+def _evaluations(num_epochs: int, pretrained: bool, validation_texts: int) -> int:
     """Returns how many evaluations a run should have, whatever they cost; see `eval_every`."""
+    if pretrained and validation_texts < JUDGING_TEXTS:
+        return 1
     return min(20, max(4 if pretrained else 10, num_epochs))
 
 
+JUDGING_TEXTS = 50
+"""The number of validation texts from which on they choose the best step of a fine-tuned encoder. Six texts
+chose weights that were worse by 7 points than the last ones (docs/log/0024)."""
+
+
 def evaluations_in_time(
-    num_epochs: int, *, pretrained: bool, training_tokens: int, validation_tokens: int, share: float
+    num_epochs: int,
+    *,
+    pretrained: bool,
+    training_tokens: int,
+    validation_tokens: int,
+    validation_texts: int,
+    share: float,
 ) -> tuple[Evaluations, str]:
     """Returns when to evaluate if the time ends a run: as often as `eval_every` would, by shares of the time,
     and less often if evaluations would take more than `share` of it.
@@ -327,9 +350,10 @@ def evaluations_in_time(
         training_tokens: the number of tokens in an epoch.
         validation_tokens: the number of tokens in an evaluation, which takes a third of the time that
             training on as many takes.
+        validation_texts: the number of validation texts.
         share: the share of the time that evaluations may take.
     """
-    wanted, pause = _evaluations(num_epochs, pretrained=pretrained), 1 / share - 1
+    wanted, pause = _evaluations(num_epochs, pretrained, validation_texts), 1 / share - 1
     when = Evaluations(None, 1 / wanted, pause, pause * validation_tokens / 3 / max(1, training_tokens))
     return when, f"up to {wanted} evaluations, which take up to {share:.0%} of the time"
 

@@ -84,6 +84,7 @@ class EvaluationFacts:
         pretrained: whether training starts from a pretrained encoder.
         training_tokens: the number of tokens that an epoch reads.
         validation_tokens: the number of tokens that an evaluation reads.
+        validation_texts: the number of validation texts.
     """
 
     steps_per_epoch: int
@@ -92,3 +93,4 @@ class EvaluationFacts:
     pretrained: bool
     training_tokens: int
     validation_tokens: int
+    validation_texts: int

@@ -222,6 +222,7 @@ class LabelledTask(Task):
             pretrained=facts.pretrained,
             training_tokens=facts.training_tokens,
             validation_tokens=facts.validation_tokens,
+            validation_texts=facts.validation_texts,
         )
 
     # Learning

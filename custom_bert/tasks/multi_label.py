@@ -219,7 +219,7 @@ class MultiLabel(LabelledTask):
 
     def head_init(self, texts: int, *, epochs: int) -> tuple[HeadInit, str]:
         """Takes a probe wherever one can be fitted: few texts have a class, so that a random head learns it
-        slowly (docs/log)."""
+        slowly (docs/log/0024)."""
         return choices.head_init_of_sets(texts, classes=len(self.labels))
 
     def first_biases(self, config: ResolvedConfig, source: Source) -> Tensor | None:

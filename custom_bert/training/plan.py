@@ -137,5 +137,6 @@ def evaluations(config: TrainConfig, task: type[Task] | Task, material: Material
         pretrained=config.model.is_pretrained and not task.predicts_tokens,
         training_tokens=int(material.train.kept_lengths(dropout, 0).sum()),
         validation_tokens=material.validation_tokens(task),
+        validation_texts=len(material.val.rows_N),
         share=task.evaluation_share,
     )

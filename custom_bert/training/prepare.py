@@ -225,6 +225,7 @@ def _decide_evaluations(todo: Decisions, task: Task, material: Material) -> None
         pretrained=material.pretrained is not None,
         training_tokens=int(material.train.kept_lengths(dropout, 0).sum()),
         validation_tokens=material.validation_tokens(task),
+        validation_texts=len(material.val.rows_N),
     )
     todo.default("optim.eval_every", task.eval_every(facts))
 
