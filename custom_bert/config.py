@@ -26,7 +26,7 @@ Position = Literal["learned", "rope"]
 Activation = Literal["gelu", "gelu_tanh", "relu"]
 Mlp = Literal["plain", "gated"]
 Pooling = Literal["cls", "mean", "mean_layer"]
-HeadInit = Literal["random", "probe"]
+HeadInit = Literal["random", "probe", "contrast"]
 Plan = Literal["padded", "uniform_length", "packed"]
 Kernel = Literal["naive", "matmul", "dense", "grouped", "varlen"]
 Precision = Literal["fp32", "bf16", "fp16"]
@@ -248,8 +248,10 @@ class OptimConfig:
     pretrained encoder, or a share from 0.1 for short texts to 0.5 for long ones."""
     head_init: HeadInit | None = None
     """How the classification head begins. random: with random numbers. probe: as a linear classifier that was
-    fitted on the vectors of the pretrained encoder. None takes probe if the checkpoint was made for mean
-    vectors and there are few steps for each label, or a text may have several; and random elsewhere."""
+    fitted on the vectors of the pretrained encoder. contrast: as probe, after the encoder has learned in 100
+    steps to put texts of one label near each other. None takes random, unless the checkpoint was made for
+    mean vectors: then contrast with at most 50 texts a label, and probe if there are few steps for each
+    label, or a text may have several labels."""
     r_drop: float | None = None
     """Weight of R-Drop (Liang et al. 2021, arXiv 2106.14448): each text passes twice under different dropout,
     and the two predictions are drawn together. It helps where there is little data, and takes twice the time.

@@ -134,6 +134,11 @@ class SequenceClassifier(nn.Module):
         features_ND = self.head.features(self._pooled(batch))
         return features_ND if batch.windows is None else batch.windows.mean(features_ND)
 
+    def vectors(self, batch: Batch) -> Tensor:
+        """Returns (N, D), the vector of each text that the head reads; of windows, their mean."""
+        pooled_ND = self._pooled(batch)
+        return pooled_ND if batch.windows is None else batch.windows.mean(pooled_ND)
+
     def _pooled(self, batch: Batch) -> Tensor:
         """Returns (N, D), the vector of each sequence that the head reads."""
         if self.config.pooling == "cls":

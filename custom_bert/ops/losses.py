@@ -43,6 +43,30 @@ def cross_entropy_sum(
     return (losses_N if weights_N is None else losses_N * weights_N).sum()
 
 
+def supervised_contrast_sum(
+    vectors_ND: Tensor, labels_N: Tensor, *, temperature: float, weights_N: Tensor | None = None
+) -> Tensor:
+    """Returns the weighted sum of the examples' supervised contrastive losses, in fp32 or better (Khosla et
+    al. 2020, arXiv 2004.11362, L_out).
+
+    An example's loss is the mean cross-entropy of finding each example of its label among all others, by the
+    cosines of their vectors. It is 0 for an example whose label no other one has.
+
+    Args:
+        vectors_ND: (N, D).
+        labels_N: (N,) class indices.
+        temperature: by which the cosines are divided.
+        weights_N: (N,) weight of each example; None for 1.
+    """
+    unit_ND = F.normalize(vectors_ND if vectors_ND.dtype is torch.float64 else vectors_ND.float(), dim=-1)
+    itself_NN = torch.eye(len(unit_ND), dtype=torch.bool, device=unit_ND.device)
+    cosines_NN = (unit_ND @ unit_ND.T / temperature).masked_fill(itself_NN, -torch.inf)
+    log_NN = cosines_NN.log_softmax(-1).masked_fill(itself_NN, 0.0)
+    same_NN = (labels_N[:, None] == labels_N) & ~itself_NN
+    losses_N = -(log_NN * same_NN).sum(-1) / same_NN.sum(-1).clamp(min=1)
+    return (losses_N if weights_N is None else losses_N * weights_N).sum()
+
+
 CHUNK = 1 << 24
 """The number of logits that exist at a time: 64 MB in fp32."""
 

@@ -194,7 +194,8 @@ def head_init(texts: int, *, epochs: int, classes: int) -> tuple[HeadInit, str]:
 
     It begins from a probe where there are few steps for each label, since a random head does not learn enough
     in so few. Where there are enough, a random head is better: it does not hold the encoder where it was
-    (docs/log/0023).
+    (docs/log/0023). With few texts of each label the encoder first learns to put them near each other, which
+    is worth far more than either (docs/log/0024).
 
     Args:
         texts: the number of training texts.
@@ -203,6 +204,8 @@ def head_init(texts: int, *, epochs: int, classes: int) -> tuple[HeadInit, str]:
     """
     if min(texts, PROBE_TEXTS) < 2 * classes:
         return "random", _too_many(classes, min(texts, PROBE_TEXTS))
+    if texts <= CONTRAST_TEXTS * classes:
+        return "contrast", f"about {texts / classes:,.0f} texts a label"
     steps = texts * epochs / FINETUNE_TEXTS
     reason = f"about {steps:,.0f} steps for {classes:,} labels"
     return ("probe" if steps < PROBE_STEPS * classes else "random"), reason
@@ -225,6 +228,9 @@ def head_init_of_sets(texts: int, *, classes: int) -> tuple[HeadInit, str]:
         return "random", _too_many(classes, fitted)
     return "probe", "few texts have each of several labels"
 
+
+CONTRAST_TEXTS = 50
+"""The mean number of texts a label up to which the encoder first learns by contrast."""
 
 PROBE_TEXTS = 10_000
 """The largest number of training texts that a probe is fitted on."""

@@ -186,6 +186,7 @@ class Classification(LabelledTask):
     unread: ClassVar[tuple[str, ...]] = ("data.corpus", "data.label_separator")
     measures: ClassVar[tuple[str, ...]] = ("accuracy", "macro_f1")
     label_sets: ClassVar[bool | None] = False
+    contrasts: ClassVar[bool] = True
     card_title: ClassVar[str] = "A text classifier"
     problem_type: ClassVar[str] = "single_label_classification"
 

@@ -70,6 +70,7 @@ class Task(ABC):
         has_floor: whether a linear model on n-grams can do the task too (`fit_floor`).
         combines: whether encoder and floor can predict together (`combine`).
         probes: whether the head of the model may start from a linear probe (`probe_objective`).
+        contrasts: whether each text has one class, so that the encoder may first learn by contrast.
         chooses: whether the model has something that is chosen before each evaluation (`choose`).
         pretrained_by_default: whether training starts from the default checkpoint, if that is at hand and the
             user leaves the start open.
@@ -86,6 +87,7 @@ class Task(ABC):
     has_floor: ClassVar[bool] = False
     combines: ClassVar[bool] = False
     probes: ClassVar[bool] = False
+    contrasts: ClassVar[bool] = False
     chooses: ClassVar[bool] = False
     pretrained_by_default: ClassVar[bool] = False
     label_sets: ClassVar[bool | None] = None

@@ -27,6 +27,9 @@ from custom_bert.tasks.task import Task
 from custom_bert.training.compile import choose_compile
 from custom_bert.training.start import OPEN
 
+PROBING = ("probe", "contrast")
+"""The ways in which a head begins from a linear probe."""
+
 HEAD_WIDTH = 64
 """The width of an attention head that is assumed to choose a kernel, before the architecture is known."""
 
@@ -130,21 +133,27 @@ def decide_head(todo: Decisions, task: Task, train: BatchBuilder, pretrained: Pr
             divided among processes or changed before the labels are learned.
     """
     asked = todo.config.optim.head_init
+    if asked == "contrast" and not task.contrasts:
+        raise ConfigError(
+            [f"config: optim.head_init: task {task.name} has no contrast; take probe or random"]
+        )
     if not task.probes:
         todo.default("optim.head_init", ("random", f"task {task.name} has no probe"))
     elif pretrained is None:
-        if asked == "probe":
+        if asked in PROBING:
             raise ConfigError(
-                ["config: optim.head_init: a probe needs a pretrained encoder; name a model.init_from"]
+                [f"config: optim.head_init: a {asked} needs a pretrained encoder; name a model.init_from"]
             )
         todo.default("optim.head_init", ("random", "from scratch"))
     elif todo.config.runtime.shard:
-        if asked == "probe":
-            raise ConfigError(["config: optim.head_init: probe does not go with runtime.shard"])
+        if asked in PROBING:
+            raise ConfigError([f"config: optim.head_init: {asked} does not go with runtime.shard"])
         todo.default("optim.head_init", ("random", "runtime.shard divides the head"))
     elif todo.asked.optim.pretrain_epochs:
-        if asked == "probe":
-            raise ConfigError(["config: optim.head_init: a probe is of no use before optim.pretrain_epochs"])
+        if asked in PROBING:
+            raise ConfigError(
+                [f"config: optim.head_init: a {asked} is of no use before optim.pretrain_epochs"]
+            )
         todo.default("optim.head_init", ("random", "masked language modelling comes first"))
     elif not pretrained.for_means:
         why = f"{pretrained.source} does not say that it was made for mean vectors"
@@ -152,9 +161,21 @@ def decide_head(todo: Decisions, task: Task, train: BatchBuilder, pretrained: Pr
     else:
         texts, tokens = max(1, len(train.lengths_N)), int(train.lengths_N.sum())
         epochs = todo.config.optim.epochs or choices.finetune_epochs(tokens, texts=texts)[0]
-        todo.default("optim.head_init", task.head_init(texts, epochs=epochs))
-    if pretrained and pretrained.for_means and todo.config.optim.head_init == "probe":
+        way, reason = task.head_init(texts, epochs=epochs)
+        if way == "contrast" and _is_frozen(todo.config, pretrained):
+            way, reason = "probe", FROZEN
+        todo.default("optim.head_init", (way, reason))
+    if asked == "contrast" and pretrained and _is_frozen(todo.config, pretrained):
+        raise ConfigError([f"config: optim.head_init: {FROZEN}; take probe"])
+    if pretrained and pretrained.for_means and todo.config.optim.head_init in PROBING:
         todo.default("model.pooling", ("mean_layer", f"{pretrained.source} was made for mean vectors"))
+
+
+FROZEN = "optim.freeze_layers leaves the encoder as it is"
+
+
+def _is_frozen(config: TrainConfig, pretrained: Pretrained) -> bool:
+    return config.optim.freeze_layers >= pretrained.encoder.num_hidden_layers
 
 
 def decide_model(

@@ -20,9 +20,11 @@ from custom_bert.config import SCRATCH, TrainConfig
 from custom_bert.config_sources import load as load_config
 from custom_bert.data.reading import LabelledLines
 from custom_bert.errors import ConfigError, RunError
+from custom_bert.signals import Requests
 from custom_bert.training import checkpoint, introduction, ranks, start
 from custom_bert.training.build import build
 from custom_bert.training.caller import caller_state_kept
+from custom_bert.training.contrast import draw_together
 from custom_bert.training.final_evaluation import changes_told
 from custom_bert.training.fit import fit_all
 from custom_bert.training.floor import fit_floor
@@ -164,7 +166,7 @@ def _train_in(
             run.keep_floor(fitted)
         if record is None or not _continue(state, run, reporter):
             run.open_log(0, reporter.warn)
-            _start_head(state, plan, material, reporter)
+            _start_head(state, plan, material, reporter, requests)
         state.progress.halvings = max(halvings, state.progress.halvings)
         _refuse_halvings(state)
         _announce(state, plan, material, directory, reporter)
@@ -174,9 +176,17 @@ def _train_in(
     return result
 
 
-def _start_head(state: State, plan: RunPlan, material: Material, reporter: Reporter) -> None:
-    """Has the head of a new run begin from a probe, if that is decided."""
-    if plan.config.optim.head_init == "probe":
+def _start_head(
+    state: State, plan: RunPlan, material: Material, reporter: Reporter, requests: Requests
+) -> None:
+    """Has the head of a new run begin from a probe, if that is decided, and the encoder by contrast."""
+    way = plan.config.optim.head_init
+    if way == "contrast":
+        reporter.say(f"{'encoder':<10} first learns to put texts of one label near each other")
+        begun = time.perf_counter()
+        steps = draw_together(state, plan, material, lambda: bool(requests.number))
+        reporter.detail(f"that took {steps:,} steps and {time.perf_counter() - begun:.1f} s")
+    if way != "random":
         reporter.say(f"{'head':<10} begins as a linear classifier on the vectors of the encoder")
         begun = time.perf_counter()
         texts = start_head(state, plan, material)

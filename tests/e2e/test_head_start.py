@@ -294,7 +294,7 @@ def test_a_probe_goes_with_every_way_of_training(
 
 
 def test_more_labels_than_a_probe_has_texts_for_have_a_random_head() -> None:
-    assert choices.head_init(300, epochs=4, classes=150)[0] == "probe"
+    assert choices.head_init(300, epochs=4, classes=150)[0] == "contrast"
     value, reason = choices.head_init(300, epochs=4, classes=151)
     assert value == "random" and reason == "151 labels are too many for a probe on 300 texts"
     assert choices.head_init(1_000_000, epochs=1, classes=5_001)[0] == "random"
