@@ -73,13 +73,16 @@ def well(record: dict[str, Any]) -> list[str]:
         return mean_of(found, "together").split(" ")[0] if found else ""
 
     def minutes(found: dict[str, Any]) -> str:
-        seconds = [one["seconds"] for one in found.values()]
-        return f"{statistics.mean(seconds) / 60:.0f}" if found else ""
+        # accuracies that were measured while the machine had other work come without their seconds
+        seconds = [one["seconds"] for one in found.values() if "seconds" in one]
+        return f"{statistics.mean(seconds) / 60:.0f}" if seconds else ""
 
     rows = []
     for name, sides in record["raw"].items():
         ours, scratch = sides.get("default", {}), sides.get("scratch", {})
-        floor = mean_of(ours or scratch, "floor").split(" ")[0]
+        if not ours or not scratch:  # the other sets stand on the page of comparisons
+            continue
+        floor = mean_of(ours, "floor").split(" ")[0]
         rows.append([*described(name), floor, accuracy(scratch), accuracy(ours), minutes(ours)])
     head = ["texts", "labels", "training texts", "n-grams", "from scratch", "from MiniLM", "minutes, MiniLM"]
     return table(head, rows[:6])
