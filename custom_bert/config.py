@@ -250,7 +250,7 @@ class OptimConfig:
     """How the classification head begins. random: with random numbers. probe: as a linear classifier that was
     fitted on the vectors of the pretrained encoder. contrast: as probe, after the encoder has learned in 100
     steps to put texts of one label near each other. None takes random, unless the checkpoint was made for
-    mean vectors: then contrast with at most 50 texts a label, and probe if there are few steps for each
+    mean vectors: then contrast with at most 20 texts a label, and probe if there are few steps for each
     label, or a text may have several labels."""
     r_drop: float | None = None
     """Weight of R-Drop (Liang et al. 2021, arXiv 2106.14448): each text passes twice under different dropout,

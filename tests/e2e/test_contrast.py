@@ -100,8 +100,8 @@ def test_it_is_taken_with_few_texts_a_label(data: Path, tmp_path: Path, publishe
     assert record["config"]["model.pooling"] == "mean_layer"
     (reason,) = [one["reason"] for one in record["choices"] if one["name"] == "optim.head_init"]
     assert reason == "about 10 texts a label"
-    assert choices.head_init(50 * 3, epochs=9, classes=3)[0] == "contrast"
-    assert choices.head_init(50 * 3 + 1, epochs=9, classes=3)[0] != "contrast"
+    assert choices.head_init(20 * 3, epochs=9, classes=3)[0] == "contrast"
+    assert choices.head_init(20 * 3 + 1, epochs=9, classes=3)[0] != "contrast"
     assert choices.head_init(5, epochs=9, classes=3)[0] == "random"
 
 
