@@ -230,8 +230,8 @@ def head_init_of_sets(texts: int, *, classes: int) -> tuple[HeadInit, str]:
 
 
 CONTRAST_TEXTS = 20
-"""The mean number of texts a label up to which the encoder first learns by contrast. With 10 it was worth 2 to
-15 points, with 50 it cost 7 (docs/log/0024)."""
+"""The mean number of texts a label up to which the encoder first learns by contrast. With 10 it was worth 2
+to 15 points, with 50 it cost 7 (docs/log/0024)."""
 
 PROBE_TEXTS = 10_000
 """The largest number of training texts that a probe is fitted on."""
