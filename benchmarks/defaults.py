@@ -32,7 +32,7 @@ import numpy as np
 from common import ENVIRONMENT, begin, options_of, record_of
 
 from custom_bert.bench.measure import in_child, markdown, write_record
-from custom_bert.bench.sets import lines, sample
+from custom_bert.bench.sets import lines, sample, write_lines, write_reported
 
 QUESTION = "Accuracy of the default command, its floor, and both together"
 SIDES = ("default", "scratch", "hf")
@@ -99,15 +99,9 @@ def divided(source: Path, count: int | None, seed: int, target: Path) -> tuple[P
     cut = len(texts) // 10
     for split, rows in (("val", sorted(order[:cut])), ("train", sorted(order[cut:]))):
         for name, column in ((f"{split}_dataset", texts), (f"{split}_labels", labels)):
-            _write(train / f"{name}.txt", [column[i] for i in rows])
-    reported = "test" if (source / "test_dataset.txt").exists() else "val"
-    for name in ("dataset", "labels"):
-        _write(test / f"test_{name}.txt", lines(source, f"{reported}_{name}"))
+            write_lines(train / f"{name}.txt", [column[i] for i in rows])
+    write_reported(source, test)
     return train, test
-
-
-def _write(path: Path, texts: list[str]) -> None:
-    path.write_text("".join(f"{text}\n" for text in texts), encoding="utf-8")
 
 
 def table_of(raw: dict[str, dict[str, dict[str, Any]]]) -> list[str]:

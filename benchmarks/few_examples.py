@@ -32,7 +32,7 @@ from common import begin, options_of
 from defaults import ours
 
 from custom_bert.bench.measure import in_child, markdown, write_record
-from custom_bert.bench.sets import lines
+from custom_bert.bench.sets import lines, write_lines, write_reported
 
 QUESTION = "Accuracy with few examples of each label"
 SETTINGS: dict[str, dict[str, Any]] = {
@@ -127,15 +127,9 @@ def drawn(source: Path, count: int, seed: int, target: Path) -> tuple[Path, Path
             taken[labels[row]] += 1
             rows.append(row)
     for name, column in (("dataset", texts), ("labels", labels)):
-        _write(train / f"train_{name}.txt", [column[row] for row in sorted(rows)])
-    reported = "test" if (source / "test_dataset.txt").exists() else "val"
-    for name in ("dataset", "labels"):
-        _write(test / f"test_{name}.txt", lines(source, f"{reported}_{name}"))
+        write_lines(train / f"train_{name}.txt", [column[row] for row in sorted(rows)])
+    write_reported(source, test)
     return train, test
-
-
-def _write(path: Path, texts: list[str]) -> None:
-    path.write_text("".join(f"{text}\n" for text in texts), encoding="utf-8")
 
 
 def table_of(raw: dict[str, dict[str, dict[str, Any]]]) -> list[str]:

@@ -33,5 +33,18 @@ def sample(source: Path, train: int | None, val: int | None, target: Path) -> Pa
                 # the same seed for texts and labels, so that both files keep the same rows
                 rows = np.random.Generator(np.random.PCG64(0)).permutation(len(chosen))[:count]
                 chosen = [chosen[i] for i in rows.tolist()]
-            (target / f"{name}.txt").write_text("".join(f"{line}\n" for line in chosen), encoding="utf-8")
+            write_lines(target / f"{name}.txt", chosen)
     return target
+
+
+def write_lines(path: Path, texts: list[str]) -> None:
+    """Writes one of a set's files, one text a line."""
+    path.write_text("".join(f"{text}\n" for text in texts), encoding="utf-8")
+
+
+def write_reported(source: Path, target: Path) -> None:
+    """Writes the rows of a set that are reported, as test files: those of its test files or, where it has
+    none, of its validation files."""
+    reported = "test" if (source / "test_dataset.txt").exists() else "val"
+    for name in ("dataset", "labels"):
+        write_lines(target / f"test_{name}.txt", lines(source, f"{reported}_{name}"))

@@ -7,7 +7,7 @@ import io
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from custom_bert.commands.common import (
     DataDirectory,
@@ -22,6 +22,9 @@ from custom_bert.config import Precision
 from custom_bert.errors import ConfigError, UserError
 from custom_bert.options.option import Command, Mark
 from custom_bert.terminal import DataOutput, complain, say
+
+if TYPE_CHECKING:
+    from custom_bert.inference.classifier import Classifier
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,11 +114,22 @@ class Predict(TextTable):
                 raise UserError(f"{option} is for tables, and {self.texts} is read as lines; leave it out")
         self._lines()
 
+    def _classifier(self) -> Classifier:
+        from custom_bert.inference.classifier import Classifier
+
+        classifier = Classifier.load(
+            self.run_directory,
+            device=self.device,
+            precision=self.precision,
+            encoder_only=self.encoder_only,
+        )
+        warn_of_precision(self.precision, self.device)
+        return classifier
+
     def _table(self) -> None:
         from custom_bert import files
         from custom_bert.config import TrainConfig, replace
         from custom_bert.config_values import check
-        from custom_bert.inference.classifier import Classifier
         from custom_bert.inference.predict_table import check_output, table_texts, write_predictions
 
         for given, option in ((self.json, "--json"), (self.all_probabilities, "--all-probabilities")):
@@ -127,13 +141,7 @@ class Predict(TextTable):
             raise ConfigError([f"config: {fault}" for fault in faults])
         check_output(self.texts, self.out)
         asked = table_texts(self.run_directory, config.data)
-        classifier = Classifier.load(
-            self.run_directory,
-            device=self.device,
-            precision=self.precision,
-            encoder_only=self.encoder_only,
-        )
-        warn_of_precision(self.precision, self.device)
+        classifier = self._classifier()
         for note in asked.notes:
             complain(note)
 
@@ -149,16 +157,9 @@ class Predict(TextTable):
     def _lines(self) -> None:
         from custom_bert.data.text import STANDARD_INPUT, LineReader
         from custom_bert.data.unknown import OF_A_MODEL, UnknownText
-        from custom_bert.inference.classifier import Classifier
 
         reader = LineReader(STANDARD_INPUT if self.texts == "-" else self.texts)
-        classifier = Classifier.load(
-            self.run_directory,
-            device=self.device,
-            precision=self.precision,
-            encoder_only=self.encoder_only,
-        )
-        warn_of_precision(self.precision, self.device)
+        classifier = self._classifier()
         output, unknown, warned_at = DataOutput(), UnknownText(), 0
 
         def warn() -> None:

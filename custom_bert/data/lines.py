@@ -121,7 +121,36 @@ def taken(blocks: Iterator[list[str]], rows_N: np.ndarray | None) -> Iterator[st
         start += len(block)
 
 
-class ListedLines:
+class NumberedLines:
+    """What files of lines and lists of texts have in common: each item is a string already, and its number is
+    its place, counted from 1.
+
+    Attributes:
+        path: the path of the file, or the name of the list.
+    """
+
+    words = LINES
+    path: Path
+
+    @property
+    def name(self) -> str:
+        """The path of the file, or the name of the list."""
+        return str(self.path)
+
+    def where(self, index: int) -> str:
+        """Returns the name and the number of an item, from 1."""
+        return f"{self.path}:{index + 1}"
+
+    def numbers(self, rows_N: np.ndarray) -> np.ndarray:
+        """Returns the numbers of some items, from 1."""
+        return rows_N + 1
+
+    def doubts(self) -> list[str]:
+        """Returns nothing, because every item is read as it is."""
+        return []
+
+
+class ListedLines(NumberedLines):
     """A list of texts that is read like the lines of a file. Unlike lines, its texts may contain line breaks.
 
     Args:
@@ -129,28 +158,9 @@ class ListedLines:
         texts: the strings.
     """
 
-    words = LINES
-
     def __init__(self, name: str, texts: Sequence[str]) -> None:
         self.path, self.num_lines = Path(name), 0
         self._texts = texts
-
-    @property
-    def name(self) -> str:
-        """The name of the list."""
-        return str(self.path)
-
-    def where(self, index: int) -> str:
-        """Returns the name of the list and the number of a text, from 1."""
-        return f"{self.path}:{index + 1}"
-
-    def numbers(self, rows_N: np.ndarray) -> np.ndarray:
-        """Returns the numbers of some texts, from 1."""
-        return rows_N + 1
-
-    def doubts(self) -> list[str]:
-        """Returns nothing, because the texts are strings already."""
-        return []
 
     @property
     def sha256(self) -> str:

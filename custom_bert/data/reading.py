@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +16,7 @@ import numpy as np
 from custom_bert.config import DataConfig
 from custom_bert.data.absent import missing_data_hint, not_a_folder_hint, not_data_hint
 from custom_bert.data.dataset import Dataset, LabelledFile, Split
-from custom_bert.data.division import divide, divide_units, units
+from custom_bert.data.division import units
 from custom_bert.data.findings import (
     warn_conflicts,
     warn_label_spelling,
@@ -27,6 +26,7 @@ from custom_bert.data.findings import (
 )
 from custom_bert.data.label_files import LabelReader, check_not_swapped
 from custom_bert.data.lines import Lines, at
+from custom_bert.data.set_aside import CHOOSING_SEED, NOTHING_ASIDE, Aside, frequent_rows, set_aside_rows
 from custom_bert.data.suspicions import SAMPLE, Pair, suspicions
 from custom_bert.data.tables.choosing import Columns
 from custom_bert.data.tables.formats import is_table
@@ -34,10 +34,6 @@ from custom_bert.data.tables.opening import open_tables
 from custom_bert.data.text import LineReader, composed, is_blank, status_of
 from custom_bert.errors import DataError
 from custom_bert.phrases import counted
-
-CHOOSING_SEED = 2
-"""It is added to the seed when training lines are set aside to choose values on, so that this draw and
-the one for validation are independent."""
 
 
 @dataclass(frozen=True)
@@ -124,27 +120,6 @@ def data_files(data: DataConfig, *, set_aside: bool = False) -> LabelledLines:
     return LabelledLines(train, val, f"{data.val_texts} and {data.val_labels}", test)
 
 
-@dataclass(frozen=True)
-class Aside:
-    """Which training lines are set aside to choose values on that are not learned.
-
-    Attributes:
-        share: returns the share of a number of training lines; 0 for none.
-        use: what they are for, such as "to choose thresholds".
-        fewest: the number of lines below which none is set aside.
-        purpose: why there have to be such lines, and what to do if there are none, for an error. Empty if a
-            run can do without; then rare labels keep all of their lines.
-    """
-
-    share: Callable[[int], float]
-    use: str = ""
-    fewest: int = 1
-    purpose: str = ""
-
-
-NOTHING_ASIDE = Aside(lambda texts: 0.0)
-
-
 def read_dataset(
     files: LabelledLines,
     reader: LabelReader,
@@ -195,12 +170,12 @@ def read_dataset(
     if was_divided and not val_fraction:
         val_rows = rows[:0]
     elif was_divided:
-        val_rows = _set_aside(train, rows, val_fraction, seed, f"validation; add texts, or write {names}")
+        val_rows = set_aside_rows(train, rows, val_fraction, seed, f"validation; add texts, or write {names}")
         rows = np.setdiff1d(rows, val_rows, assume_unique=True)
     choosing_split = None
     if share := aside.share(len(rows)):
-        candidates = rows if aside.purpose else _frequent(train, rows)
-        chosen = _set_aside(train, candidates, share, seed + CHOOSING_SEED, aside.purpose)
+        candidates = rows if aside.purpose else frequent_rows(train, rows)
+        chosen = set_aside_rows(train, candidates, share, seed + CHOOSING_SEED, aside.purpose)
         if len(chosen) >= aside.fewest:
             choosing_split = Split(train, chosen)
             rows = np.setdiff1d(rows, chosen, assume_unique=True)
@@ -219,28 +194,6 @@ def _sorted(file: LabelledFile, reader: LabelReader) -> LabelledFile:
     return dataclasses.replace(file, targets=reader.sorted(file.targets))
 
 
-def _set_aside(file: LabelledFile, rows: np.ndarray, fraction: float, seed: int, purpose: str) -> np.ndarray:
-    """Chooses a stratified share of some rows.
-
-    Raises:
-        DataError: if no row can be chosen, and there is a purpose for which that has to be.
-    """
-    strata_N = file.targets.take(rows).strata_N
-    if file.units_N is None:
-        chosen, why = (
-            divide(strata_N, file.hashes_N[rows], fraction, seed),
-            "no label has two different texts",
-        )
-    else:
-        chosen, why = divide_units(strata_N, file.units_N[rows], fraction, seed), "no label has two groups"
-        if len(np.unique(file.units_N[rows])) == 1:
-            why = "all rows belong together, by their groups and equal texts"
-    if purpose and not len(chosen):
-        raise DataError(file.texts_path, f"{why}, so none can be set aside for {purpose}")
-    aside: np.ndarray = rows[chosen]
-    return aside
-
-
 def _groups(groups: Lines) -> tuple[np.ndarray, np.ndarray]:
     """Returns (N,) int64 a hash of the group of each line, and (N,) bool whether it has a group."""
     hashes, blank = [], []
@@ -248,21 +201,6 @@ def _groups(groups: Lines) -> tuple[np.ndarray, np.ndarray]:
         hashes.append(np.fromiter(map(hash, map(composed, block)), dtype=np.int64, count=len(block)))
         blank.append(np.fromiter(map(is_blank, block), dtype=bool, count=len(block)))
     return np.concatenate(hashes), ~np.concatenate(blank)
-
-
-FREQUENT = 20
-"""The number of lines from which on a label can spare one where a run can do without."""
-
-
-def _frequent(file: LabelledFile, rows: np.ndarray) -> np.ndarray:
-    """Returns the rows of strata with `FREQUENT` rows or more. The others would lose one row each, which with
-    many rare labels would be most of what there is."""
-    strata_N = file.targets.take(rows).strata_N
-    often_N = np.bincount(strata_N)[strata_N] >= FREQUENT
-    if file.units_N is not None:  # lines that belong together stay together
-        often_N &= ~np.isin(file.units_N[rows], file.units_N[rows[~often_N]])
-    frequent: np.ndarray = rows[often_N]
-    return frequent
 
 
 OPTIONAL = {"val": ("validation", "to have lines set aside"), "test": ("test", "to go without a test")}

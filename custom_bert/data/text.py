@@ -18,10 +18,8 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import BinaryIO
 
-import numpy as np
-
 from custom_bert.data.absent import missing_file_hint
-from custom_bert.data.lines import LINES
+from custom_bert.data.lines import NumberedLines
 from custom_bert.data.packed import read_chunk, unpacked
 from custom_bert.errors import DataError
 
@@ -37,7 +35,7 @@ BLOCK = 1 << 22
 """The number of bytes that are read at a time."""
 
 
-class LineReader:
+class LineReader(NumberedLines):
     """Streams the lines of a text file in blocks, and computes its hash on the way.
 
     Args:
@@ -52,8 +50,6 @@ class LineReader:
     Raises:
         DataError: if the file is missing, empty or a directory.
     """
-
-    words = LINES
 
     def __init__(self, path: str | Path, *, unpack: bool = False) -> None:
         self.path = Path(path)
@@ -71,23 +67,6 @@ class LineReader:
         self.once = not stat.S_ISREG(status.st_mode)
         if not self.once and status.st_size == 0:
             raise self._empty()
-
-    @property
-    def name(self) -> str:
-        """The path of the file."""
-        return str(self.path)
-
-    def where(self, index: int) -> str:
-        """Returns the path and the number of a line, from 1."""
-        return f"{self.path}:{index + 1}"
-
-    def numbers(self, rows_N: np.ndarray) -> np.ndarray:
-        """Returns the numbers of some lines, from 1."""
-        return rows_N + 1
-
-    def doubts(self) -> list[str]:
-        """Returns nothing, because a line is read as it is."""
-        return []
 
     def check_repeatable(self) -> None:
         """Raises DataError if the text can be read only once. Callers that read it again check this first."""

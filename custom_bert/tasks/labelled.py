@@ -25,7 +25,8 @@ from custom_bert.data.label_files import LabelReader
 from custom_bert.data.labelled_texts import LabelledTexts
 from custom_bert.data.labels import is_label, labels_by_id, short_label
 from custom_bert.data.loader import Transform
-from custom_bert.data.reading import NOTHING_ASIDE, Aside, LabelledLines, data_files, read_dataset
+from custom_bert.data.reading import LabelledLines, data_files, read_dataset
+from custom_bert.data.set_aside import NOTHING_ASIDE, Aside
 from custom_bert.data.source import Source
 from custom_bert.data.token_dropout import TokenDropout
 from custom_bert.data.tokenizer import TextTokenizer

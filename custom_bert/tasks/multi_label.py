@@ -25,7 +25,7 @@ from custom_bert.data.dataset import Dataset
 from custom_bert.data.label_files import LabelReader, SetReader, split_labels
 from custom_bert.data.labelled_texts import LabelledTexts
 from custom_bert.data.labels import LabelIds
-from custom_bert.data.reading import Aside
+from custom_bert.data.set_aside import Aside
 from custom_bert.data.source import Source
 from custom_bert.errors import RunError, shown
 from custom_bert.floor.ensemble import Ensemble, fit_ensemble_of_sets

@@ -137,27 +137,11 @@ def decide_head(todo: Decisions, task: Task, train: BatchBuilder, pretrained: Pr
         raise ConfigError(
             [f"config: optim.head_init: task {task.name} has no contrast; take probe or random"]
         )
-    if not task.probes:
-        todo.default("optim.head_init", ("random", f"task {task.name} has no probe"))
-    elif pretrained is None:
-        if asked in PROBING:
-            raise ConfigError(
-                [f"config: optim.head_init: a {asked} needs a pretrained encoder; name a model.init_from"]
-            )
-        todo.default("optim.head_init", ("random", "from scratch"))
-    elif todo.config.runtime.shard:
-        if asked in PROBING:
-            raise ConfigError([f"config: optim.head_init: {asked} does not go with runtime.shard"])
-        todo.default("optim.head_init", ("random", "runtime.shard divides the head"))
-    elif todo.asked.optim.pretrain_epochs:
-        if asked in PROBING:
-            raise ConfigError(
-                [f"config: optim.head_init: a {asked} is of no use before optim.pretrain_epochs"]
-            )
-        todo.default("optim.head_init", ("random", "masked language modelling comes first"))
-    elif not pretrained.for_means:
-        why = f"{pretrained.source} does not say that it was made for mean vectors"
-        todo.default("optim.head_init", ("random", why))
+    fault, reason = _no_probe(todo, task, pretrained)
+    if fault and asked in PROBING:
+        raise ConfigError([f"config: optim.head_init: {fault.format(way=asked)}"])
+    if pretrained is None or reason:
+        todo.default("optim.head_init", ("random", reason))
     else:
         texts, tokens = max(1, len(train.lengths_N)), int(train.lengths_N.sum())
         epochs = todo.config.optim.epochs or choices.finetune_epochs(tokens, texts=texts)[0]
@@ -169,6 +153,23 @@ def decide_head(todo: Decisions, task: Task, train: BatchBuilder, pretrained: Pr
         raise ConfigError([f"config: optim.head_init: {FROZEN}; take probe"])
     if pretrained and pretrained.for_means and todo.config.optim.head_init in PROBING:
         todo.default("model.pooling", ("mean_layer", f"{pretrained.source} was made for mean vectors"))
+
+
+def _no_probe(todo: Decisions, task: Task, pretrained: Pretrained | None) -> tuple[str, str]:
+    """Returns why no head begins from a probe by itself: the fault if a user asks for one all the same, or ""
+    where that is allowed, and the reason of the choice; two empty strings if a probe may be chosen."""
+    if not task.probes:
+        return "", f"task {task.name} has no probe"
+    if pretrained is None:
+        return "a {way} needs a pretrained encoder; name a model.init_from", "from scratch"
+    if todo.config.runtime.shard:
+        return "{way} does not go with runtime.shard", "runtime.shard divides the head"
+    if todo.asked.optim.pretrain_epochs:
+        fault = "a {way} is of no use before optim.pretrain_epochs"
+        return fault, "masked language modelling comes first"
+    if not pretrained.for_means:
+        return "", f"{pretrained.source} does not say that it was made for mean vectors"
+    return "", ""
 
 
 FROZEN = "optim.freeze_layers leaves the encoder as it is"

@@ -9,13 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from e2e.test_head_start import from_published
+from e2e.test_head_start import from_published, published_in
 from hypothesis import given, strategies
 from torch.nn.functional import cosine_similarity, normalize
-from training_runs import break_off, built, examples, ready, settings, write_data, write_lines
+from training_runs import break_off, built, examples, ready, write_lines
 
 from custom_bert import Reporter, train_model
-from custom_bert.cli import main
 from custom_bert.errors import ConfigError
 from custom_bert.ops.losses import supervised_contrast_sum
 from custom_bert.rules import choices
@@ -28,20 +27,7 @@ QUIET = Reporter(silent=True)
 @pytest.fixture(scope="module")
 def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An encoder that was made for mean vectors."""
-    folder = tmp_path_factory.mktemp("published")
-    data = write_data(folder / "data")
-    shape = {"data.max_length": 32, "model.num_hidden_layers": 2}
-    train_model(settings(data, folder / "run", preset="legacy", **shape), reporter=QUIET)
-    assert main(["export", str(folder / "run"), str(folder / "bert")]) == 0
-    (folder / "bert" / "1_Pooling").mkdir()
-    pooling = {
-        "word_embedding_dimension": 32,
-        "pooling_mode_cls_token": False,
-        "pooling_mode_mean_tokens": True,
-        "pooling_mode_max_tokens": False,
-    }
-    (folder / "bert" / "1_Pooling" / "config.json").write_text(json.dumps(pooling))
-    return folder / "bert"
+    return published_in(tmp_path_factory.mktemp("published"), **{"model.num_hidden_layers": 2})
 
 
 @pytest.fixture

@@ -35,10 +35,13 @@ MEANS = {
 
 @pytest.fixture(scope="module")
 def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return published_in(tmp_path_factory.mktemp("published"))
+
+
+def published_in(folder: Path, **changes: Any) -> Path:
     """An encoder in Hugging Face's layout, of which sentence-transformers takes mean vectors."""
-    folder = tmp_path_factory.mktemp("published")
     data = write_data(folder / "data")
-    train_model(settings(data, folder / "run", preset="legacy", **{"data.max_length": 32}))
+    train_model(settings(data, folder / "run", preset="legacy", **{"data.max_length": 32, **changes}))
     assert main(["export", str(folder / "run"), str(folder / "bert")]) == 0
     (folder / "bert" / "1_Pooling").mkdir()
     (folder / "bert" / "1_Pooling" / "config.json").write_text(json.dumps(MEANS))

@@ -10,7 +10,8 @@ from data_files import data_config, write_set
 
 from custom_bert.data.dataset import Dataset
 from custom_bert.data.label_files import SetReader
-from custom_bert.data.reading import Aside, data_files, read_dataset
+from custom_bert.data.reading import data_files, read_dataset
+from custom_bert.data.set_aside import Aside
 from custom_bert.errors import DataError
 
 TEXTS = ["fine film", "dull film", "fine cast", "dull cast", "fine end", "dull end"]
