@@ -13,7 +13,7 @@ The sides are:
     scratch   the same with model.init_from scratch
     hf        transformers' Trainer from --checkpoint: fused AdamW, lengths grouped, bf16 where the CPU has
     it,
-              4 epochs; of three rates the best, which is searched with the first seed only, and of each run
+              4 epochs; of --rates the best, which is searched with the first seed only, and of each run
               the best epoch
 
 Of ours the encoder alone, the floor, and both together are reported. Where the record exists, what it has is
@@ -22,6 +22,7 @@ not measured again, so that a table may be filled in several sittings.
 
 from __future__ import annotations
 
+import argparse
 import json
 import tempfile
 import time
@@ -155,6 +156,7 @@ def main() -> None:
     parser.add_argument("--sets", nargs="+", required=True, help="NAME or NAME:TRAIN")
     parser.add_argument("--sides", nargs="+", default=["default"], choices=SIDES)
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--rates", nargs="+", type=float, default=list(RATES), help="that hf searches")
     options = parser.parse_args()
     raw: dict[str, dict[str, dict[str, Any]]] = {}
     if options.out.exists():
@@ -168,7 +170,7 @@ def main() -> None:
                     cells = raw.setdefault(wanted, {}).setdefault(side, {})
                     if str(seed) in cells:
                         continue
-                    cells[str(seed)] = _measured(side, train, test, seed, cells, options.checkpoint)
+                    cells[str(seed)] = _measured(side, train, test, seed, cells, options)
                     said = cells[str(seed)]["accuracy"]
                     print(f"{wanted}, seed {seed}, {side}: {said}", flush=True)
                     write_record(
@@ -177,16 +179,21 @@ def main() -> None:
 
 
 def _measured(
-    side: str, train: Path, test: Path, seed: int, cells: dict[str, dict[str, Any]], checkpoint: Path | None
+    side: str,
+    train: Path,
+    test: Path,
+    seed: int,
+    cells: dict[str, dict[str, Any]],
+    options: argparse.Namespace,
 ) -> dict[str, Any]:
     """Runs one side in a process of its own. The Trainer searches its rate with the first seed only."""
     arguments: dict[str, Any] = {"folder": str(train), "test": str(test), "seed": seed}
     if side != "hf":
         arguments["settings"] = {"model.init_from": "scratch"} if side == "scratch" else {}
         return in_child([__file__], "ours", arguments)
-    assert checkpoint is not None, "--checkpoint names what the Trainer starts from"
-    rates = [next(iter(cells.values()))["lr"]] if cells else list(RATES)
-    arguments |= {"checkpoint": str(checkpoint.resolve()), "rates": rates, "max_length": 256}
+    assert options.checkpoint is not None, "--checkpoint names what the Trainer starts from"
+    rates = [next(iter(cells.values()))["lr"]] if cells else options.rates
+    arguments |= {"checkpoint": str(options.checkpoint.resolve()), "rates": rates, "max_length": 256}
     return in_child([__file__], "hf", arguments, environment=ENVIRONMENT["hf"])
 
 

@@ -86,7 +86,9 @@ class DataConfig:
     val_fraction: float | None = None
     """Share of the data that is set aside to measure the model and does not train it. Where there are no
     validation files, it is a share of the training lines, drawn by `seed` so that every label keeps its
-    share. For masked_lm it is a share of the documents. None takes 0.1, or 0.01 for masked_lm."""
+    share. For masked_lm it is a share of the documents. None takes 0.1, or 0.01 for masked_lm. With 0, all
+    lines train, the last weights are kept, and what is measured is measured on the training texts: a way to
+    train once more on everything after the settings were judged. masked_lm refuses 0."""
     label_separator: str = "\t"
     """For multi_label: the characters between the labels of a line. No label may contain them."""
     max_length: int | None = None
@@ -349,9 +351,10 @@ class TrainConfig:
     encoder has to beat. masked_lm has none."""
     ensemble: bool | None = None
     """Whether encoder and floor predict together, by a weighted sum of their scores. Its two factors are
-    fitted on training lines that are set aside for it: a twentieth, about 400 at most, or in multi_label
-    those that choose the thresholds. None takes True where that is possible: with a floor, and with 2,000
-    training lines, or 500 in multi_label. True is refused where it is not possible."""
+    fitted on training lines that are set aside for it: a twentieth, at least 60 and about 400 at most, or in
+    multi_label those that choose the thresholds. With fewer than 500 training lines none are set aside; then
+    the better one on the validation texts predicts, if there are 50 of these. None takes True where one of
+    the two is possible. True is refused where neither is."""
     data: DataConfig = field(default_factory=DataConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
     batch: BatchConfig = field(default_factory=BatchConfig)

@@ -117,7 +117,7 @@ def from_text(text: str, annotation: Any) -> Any:
 
 
 RANGES: dict[str, tuple[float, float, str]] = {
-    "data.val_fraction": (1e-6, 0.9, "above 0 and at most 0.9"),
+    "data.val_fraction": (0, 0.9, "between 0 and 0.9"),
     "data.max_length": (3, 1 << 20, "at least 3"),
     "model.vocab_size": (100, 1 << 22, "between 100 and 4,194,304"),
     "model.hidden_size": (8, 1 << 16, "between 8 and 65,536"),

@@ -78,7 +78,7 @@ class Predict(TextTable):
     One line is printed for each line that is read, in the same order: label<TAB>probability. A model that
     gives any number of labels prints the labels above their thresholds, with tabs between them.
 
-    A table (.csv, .tsv, .jsonl, .parquet) is written back in the same format, with two columns more:
+    A table (.csv, .tsv, .jsonl, .parquet) is written back in the same format, with two more columns:
     predicted_label and predicted_probability."""
 
     run_directory: RunDirectory
@@ -134,7 +134,7 @@ class Predict(TextTable):
 
         for given, option in ((self.json, "--json"), (self.all_probabilities, "--all-probabilities")):
             if given:
-                raise UserError(f"{option} is for lines of text; a table is written with two columns more")
+                raise UserError(f"{option} is for lines of text; a table is written with two more columns")
         settings = {name: value for name, value, _ in self.implied()}
         config = replace(TrainConfig(), {"data.table": self.texts, **settings})
         if faults := check(config):

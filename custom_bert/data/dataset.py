@@ -108,7 +108,7 @@ class Dataset:
         labels: the label strings, in the order of their ids in the targets. Numbers come first, by their
             value; the others follow, sorted.
         train, val: the training and validation splits. They share one file where validation lines were set
-            aside from the training lines.
+            aside from the training lines. They are the same split where no line was.
         choosing: training lines that are set aside so that values can be chosen on them, such as thresholds
             or the factors of an ensemble; None where there is nothing to choose.
         warnings: what a user should know of the data, one line each.
@@ -132,6 +132,11 @@ class Dataset:
     def was_divided(self) -> bool:
         """Whether the validation rows were set aside from the training files."""
         return self.val.file is self.train.file
+
+    @property
+    def validates(self) -> bool:
+        """Whether there are validation lines that do not train."""
+        return self.val is not self.train
 
     @property
     def files(self) -> dict[str, LabelledFile]:
@@ -173,6 +178,7 @@ class Dataset:
             **choosing,
             **test,
             "val_set_aside_from_train": self.was_divided,
+            **({} if self.validates else {"val_trains": True}),
             "files": {
                 path: sha
                 for file in self.files.values()

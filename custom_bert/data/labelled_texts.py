@@ -24,6 +24,11 @@ KEPT: dict[LongTexts, str] = {
 FILES = ("data.train_texts", "data.train_labels", "data.val_texts", "data.val_labels")
 """The settings that a table takes the place of."""
 
+MEASURED_ON_TRAINING = (
+    "data.val_fraction 0: validation measures the texts that train, which says little about other texts"
+)
+"""What a user has to know where no line is set aside to validate."""
+
 UNEVEN = 10
 """If the largest class has more than this many times the examples of the smallest, there is a warning."""
 
@@ -51,6 +56,11 @@ class LabelledTexts:
     def warnings(self) -> tuple[str, ...]:
         """The warnings about the data, one line each."""
         return self.dataset.warnings
+
+    @property
+    def validates(self) -> bool:
+        """Whether there are validation lines that do not train."""
+        return self.dataset.validates
 
     def text(self) -> VocabularyText:
         """Returns the texts of the training file, for a vocabulary."""
@@ -110,11 +120,13 @@ class LabelledTexts:
 
     def sizes(self, train: BatchBuilder, val: BatchBuilder) -> str:
         """Returns the numbers of texts and labels, in a few words."""
-        words = self.dataset.train.file.lines.words
-        set_aside = f" (set aside from the training {words.line}s)" if self.dataset.was_divided else ""
+        data, words = self.dataset, self.dataset.train.file.lines.words
+        if not data.validates:
+            return f"{len(train.rows_N):,} training texts, no other to validate, {len(self.labels):,} labels"
+        set_aside = f" (set aside from the training {words.line}s)" if data.was_divided else ""
         choosing, test = (
             "" if split is None else f", {len(split):,} {what}"
-            for split, what in ((self.dataset.choosing, self.use), (self.dataset.test, "test texts"))
+            for split, what in ((data.choosing, self.use), (data.test, "test texts"))
         )
         texts = f"{len(train.rows_N):,} training and {len(val.rows_N):,} validation texts{set_aside}"
         return f"{texts}{choosing}{test}, {len(self.labels):,} labels"
@@ -126,7 +138,9 @@ class LabelledTexts:
     def notes(self) -> list[str]:
         """Returns lines that say which training lines are set aside, and which id each label has."""
         data, lines, words = self.dataset, [], self.dataset.train.file.lines.words
-        if data.was_divided:
+        if not data.validates:
+            lines.append(MEASURED_ON_TRAINING)
+        elif data.was_divided:
             lines.append(
                 f"{words.no_validation}: {len(data.val):,} of {len(data.train.file):,} {words.line}s are set "
                 f"aside, stratified by label, seed {self.seed}"

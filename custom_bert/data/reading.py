@@ -124,7 +124,7 @@ def read_dataset(
     files: LabelledLines,
     reader: LabelReader,
     *,
-    val_fraction: float,
+    val_fraction: float | None,
     aside: Aside = NOTHING_ASIDE,
     seed: int = 0,
 ) -> Dataset:
@@ -133,8 +133,9 @@ def read_dataset(
     Args:
         files: the lines of texts and labels.
         reader: reads the labels.
-        val_fraction: the share of the training lines that is set aside if there are no validation files; 0 to
-            set none aside.
+        val_fraction: the share of the training lines that is set aside if there are no validation files. With
+            0 none is, and the training lines themselves are measured on; with None there is no validation
+            line.
         aside: which of the remaining lines are set aside to choose values on.
         seed: the seed of the division.
 
@@ -167,9 +168,9 @@ def read_dataset(
     train = _sorted(train, reader)
     val = train if was_divided else _sorted(val, reader)
     rows, val_rows = np.arange(len(train), dtype=np.int64), np.arange(len(val), dtype=np.int64)
-    if was_divided and not val_fraction:
+    if was_divided and val_fraction is None:
         val_rows = rows[:0]
-    elif was_divided:
+    elif was_divided and val_fraction:
         val_rows = set_aside_rows(train, rows, val_fraction, seed, f"validation; add texts, or write {names}")
         rows = np.setdiff1d(rows, val_rows, assume_unique=True)
     choosing_split = None
@@ -179,9 +180,11 @@ def read_dataset(
         if len(chosen) >= aside.fewest:
             choosing_split = Split(train, chosen)
             rows = np.setdiff1d(rows, chosen, assume_unique=True)
-    splits = Split(train, rows), Split(val, val_rows), choosing_split
+    training = Split(train, rows)
+    validation = training if was_divided and val_fraction == 0 else Split(val, val_rows)
     whole = None if test is None else _whole(_sorted(test, reader))
-    return Dataset(reader.ordered(), *splits, tuple(warnings), whole, files.columns)
+    found = reader.ordered(), training, validation, choosing_split
+    return Dataset(*found, tuple(warnings), whole, files.columns)
 
 
 def _whole(file: LabelledFile) -> Split:

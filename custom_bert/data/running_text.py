@@ -40,6 +40,11 @@ class RunningText:
         return ()
 
     @property
+    def validates(self) -> bool:
+        """True: some documents are always held out."""
+        return True
+
+    @property
     def warnings(self) -> tuple[str, ...]:
         """The warnings about the files, one line each."""
         return self.corpus.warnings

@@ -96,6 +96,10 @@ class Source(Protocol):
     def warnings(self) -> tuple[str, ...]:
         """The warnings about the data, one line each."""
 
+    @property
+    def validates(self) -> bool:
+        """Whether there are validation examples that do not train."""
+
     def text(self) -> VocabularyText:
         """Returns the training text, for a vocabulary."""
 

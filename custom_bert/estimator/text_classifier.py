@@ -49,10 +49,9 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         class_weight: None; balanced, so that every class weighs the same; or, for one label a text, a mapping
             of classes to weights, which are multiplied with those of the texts.
         floor: whether a linear model on n-grams is fitted, too.
-        ensemble: whether encoder and floor predict together. None means: where there are enough
-            texts.
+        ensemble: whether encoder and floor predict together. None means: where there are enough texts.
         validation_fraction: the share of the texts that chooses the best weights and does not train them.
-            None takes 0.1.
+            None takes 0.1. With 0 all texts train, and the last weights are kept.
         device: cpu or cuda. None takes cuda if there is a CUDA device.
         random_state: a whole number repeats a fit bit for bit on one machine. None draws a seed from numpy's
             global generator; a RandomState or a Generator is drawn from.

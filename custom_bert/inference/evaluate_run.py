@@ -160,13 +160,19 @@ def _divided_rows(run: Path, lines: LabelledLines, data: DataConfig, split: str)
         settings.setdefault("ensemble", False)  # runs of versions that had none set no lines aside for it
         config = from_mapping(settings)
         hashes = [record["identity"]["data"][name] for name in ("train_texts", "train_labels")]
-        count = record["data"]["val_examples"]
+        count, trains = record["data"]["val_examples"], bool(record["data"].get("val_trains"))
     except (OSError, ValueError, KeyError, TypeError, ConfigError) as error:
         raise RunError(f"{run / 'run.json'}: does not say which rows were held out") from error
     if not divided and split == "train":
         # even with validation files, lines may have been set aside to choose values on, such as thresholds
         if "choosing_examples" not in record["data"]:
             return None
+    elif trains and split == "val":
+        raise DataError(
+            data.table or data.train_texts,
+            f"{run} set no rows aside, for data.val_fraction was 0; --split train measures those that it "
+            f"learned from; {ways}",
+        )
     elif not divided:
         where, what = (data.val_texts, "file") if data.table is None else (data.table, "rows")
         raise DataError(

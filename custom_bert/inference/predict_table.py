@@ -1,4 +1,4 @@
-"""Predicts for the texts of a table, and writes the table back with two columns more, a batch at a time."""
+"""Predicts for the texts of a table, and writes the table back with two more columns, a batch at a time."""
 
 from __future__ import annotations
 

@@ -22,6 +22,8 @@ def trained_on(record: dict[str, Any]) -> str:
         [words.format(data[name]) for name, words in amounts.items() if name in data]
         for amounts in (TRAINED_ON, MEASURED_ON)
     )
+    if data.get("val_trains"):
+        held_out = ["measured on the same texts"]
     return "; ".join(part for part in (", ".join(trained), *held_out[:1]) if part)
 
 
@@ -66,6 +68,8 @@ def ensemble_lines(record: Mapping[str, Any] | None, together: Mapping[str, Any]
         return []
     factors = record["factors"]
     how = f", {factors['encoder']:.2f} x encoder + {factors['floor']:.2f} x floor"
+    if not record["fitted_on"]:
+        how = ", which is the floor alone: it is better on the validation texts"
     return [encoder_line(record["encoder_alone"]), f"{together_line(together)}{how}"]
 
 

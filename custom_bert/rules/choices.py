@@ -242,15 +242,16 @@ PROBE_STEPS = 20
 
 def ensemble_share(texts: int) -> float:
     """Returns the share of the training texts that is set aside to fit the weights of an ensemble: a
-    twentieth, about 400 texts at most. It is 0 with fewer than 2,000, of which the encoder needs every one.
+    twentieth, but 60 texts at least and about 400 at most. It is 0 with fewer than `ENSEMBLE_FROM`.
 
     100 texts are enough to find weights whose accuracy is within 0.1 points of what 800 give (docs/log/0023).
     """
-    return 0.0 if texts < ENSEMBLE_FROM else min(0.05, 400 / texts)
+    return 0.0 if texts < ENSEMBLE_FROM else min(max(0.05, 60 / texts), 400 / texts)
 
 
-ENSEMBLE_FROM = 2_000
-"""The number of training texts from which on encoder and floor predict together."""
+ENSEMBLE_FROM = 500
+"""The number of training texts from which on some are set aside to weigh encoder and floor. With 540, the
+encoder lost nothing that shows by giving 50 of them away (docs/log/0025)."""
 
 ENSEMBLE_LINES = 50
 """The smallest number of lines that an ensemble is fitted on. With fewer it could be worse than the encoder.
@@ -310,7 +311,10 @@ def eval_every(
     """
     total, wanted = steps_per_epoch * num_epochs, _evaluations(num_epochs, pretrained, validation_texts)
     if wanted == 1:
-        return max(1, total), f"{validation_texts:,} validation texts are too few to choose the best step by"
+        few = (
+            f"{validation_texts:,} validation texts are too few" if validation_texts else "there are no texts"
+        )
+        return max(1, total), f"{few} to choose the best step by"
     affordable = int(EVALUATION_SHARE * 3 * training_tokens * num_epochs / max(1, validation_tokens))
     if affordable >= wanted:
         return max(1, -(-total // wanted)), f"{total:,} steps in all"
@@ -329,7 +333,7 @@ def corpus_eval_every(tokens_per_step: int, validation_tokens: int) -> tuple[int
 
 def _evaluations(num_epochs: int, pretrained: bool, validation_texts: int) -> int:
     """Returns how many evaluations a run should have, whatever they cost; see `eval_every`."""
-    if pretrained and validation_texts < JUDGING_TEXTS:
+    if not validation_texts or (pretrained and validation_texts < JUDGING_TEXTS):
         return 1
     return min(20, max(4 if pretrained else 10, num_epochs))
 

@@ -86,7 +86,8 @@ class Combined:
     Attributes:
         ensemble: their factors.
         measured: what was measured of it.
-        texts: the number of texts that the factors were fitted on.
+        texts: the number of texts that the factors were fitted on; 0 if the floor predicts alone because it
+            is better on the validation texts.
     """
 
     ensemble: Ensemble
@@ -140,29 +141,33 @@ def combine(
     data: Dataset,
     floor: FloorModel,
     scorer_of: Callable[[nn.Module], Scorer],
-    chosen_NC: np.ndarray,
+    chosen_NC: np.ndarray | None,
     val_NC: np.ndarray,
 ) -> Combined:
     """Fits an ensemble on the lines that are set aside for it, and measures it on the validation texts.
+
+    Where these lines are too few, the ensemble is the floor alone.
 
     Args:
         fit: returns the ensemble for scores of the encoder, scores of the floor, targets, and weights.
         data: the data.
         floor: the floor.
         scorer_of: returns what counts what is right, with the thresholds of a model.
-        chosen_NC: the scores of the encoder for the lines that are set aside.
-        val_NC: those for the validation texts.
+        chosen_NC: the scores of the encoder for the lines that are set aside; None if these are too few.
+        val_NC: the scores of the encoder for the validation texts.
     """
-    chosen, val = data.choosing, data.val
-    assert chosen is not None
-    rows_N = np.arange(len(chosen))
-    floor_NC = np.concatenate(list(floor.scored(chosen.texts(rows_N))))
-    wanted = chosen.targets
-    ensemble = fit(chosen_NC, floor_NC, wanted.values(rows_N), wanted.weights(rows_N))
+    chosen, texts = data.choosing, 0
+    if chosen_NC is None:
+        ensemble = Ensemble(0.0, 1.0, floor.floor.thresholds_C)
+    else:
+        assert chosen is not None
+        texts, rows_N, wanted = len(chosen), np.arange(len(chosen)), chosen.targets
+        floor_NC = np.concatenate(list(floor.scored(chosen.texts(rows_N))))
+        ensemble = fit(chosen_NC, floor_NC, wanted.values(rows_N), wanted.weights(rows_N))
     scorer = scorer_of(EnsembleModel(ensemble))
-    for rows_n, of_floor_nC, targets in _scored(floor, val):
+    for rows_n, of_floor_nC, targets in _scored(floor, data.val):
         scorer.add(torch.from_numpy(ensemble.scores(val_NC[rows_n], of_floor_nC)), targets)
-    return Combined(ensemble, scorer.measured(), len(chosen))
+    return Combined(ensemble, scorer.measured(), texts)
 
 
 def measure_on_test(

@@ -115,8 +115,8 @@ class LabelledTask(Task):
 
         Lines to choose values on are set aside even without `divide`, since they do not train either.
         """
-        fraction = config.data.val_fraction if divide else 0.0
-        assert fraction is not None
+        fraction = config.data.val_fraction if divide else None
+        assert fraction is not None or not divide
         aside = cls.aside(config)
         dataset = read_dataset(
             lines, cls.reader(config), val_fraction=fraction, aside=aside, seed=config.seed
@@ -127,7 +127,7 @@ class LabelledTask(Task):
     def aside(cls, config: TrainConfig) -> Aside:
         """Returns which training lines are set aside to choose values on, such as thresholds."""
         if cls.combines and config.floor and config.ensemble is not False:
-            return Aside(choices.ensemble_share, "to weigh encoder and floor", choices.ENSEMBLE_LINES)
+            return Aside(choices.ensemble_share, "to combine encoder and floor", choices.ENSEMBLE_LINES)
         return NOTHING_ASIDE
 
     @classmethod
@@ -330,9 +330,10 @@ class LabelledTask(Task):
         """
 
     def combine(
-        self, source: Source, floor: FloorModel, chosen_NK: np.ndarray, val_NK: np.ndarray
+        self, source: Source, floor: FloorModel, chosen_NK: np.ndarray | None, val_NK: np.ndarray
     ) -> Combined:
-        """Fits the two factors at which the cross-entropy of the labels is lowest."""
+        """Fits the two factors at which the cross-entropy of the labels is lowest, or takes the floor
+        alone."""
         assert isinstance(source, LabelledTexts)
         return combine(self.ensemble_of, source.dataset, floor, self.scorer, chosen_NK, val_NK)
 

@@ -237,11 +237,13 @@ class MaskedLanguageModelling(Task):
 
     @classmethod
     def faults(cls, config: TrainConfig) -> list[str]:
-        """Refuses every metric but perplexity."""
-        metric = config.optim.metric
-        if metric in (None, "perplexity"):
-            return []
-        return [f"optim.metric {metric}: task {cls.name} has perplexity"]
+        """Refuses every metric but perplexity, and pretraining without held-out text."""
+        metric, faults = config.optim.metric, []
+        if metric not in (None, "perplexity"):
+            faults.append(f"optim.metric {metric}: task {cls.name} has perplexity")
+        if config.data.val_fraction == 0:
+            faults.append(f"data.val_fraction 0: task {cls.name} needs held-out text; 0.01 is its default")
+        return faults
 
     @classmethod
     def defaults(cls) -> dict[str, Any]:

@@ -310,17 +310,18 @@ class Task(ABC):
         return None
 
     def combine(
-        self, source: Source, floor: FloorModel, chosen_NK: np.ndarray, val_NK: np.ndarray
+        self, source: Source, floor: FloorModel, chosen_NK: np.ndarray | None, val_NK: np.ndarray
     ) -> Combined:
         """Fits an ensemble of encoder and floor, and measures it on the validation texts.
 
         Only a task that `combines` is asked to.
 
         Args:
-            source: the data, with lines that were set aside for it (`Dataset.choosing`).
+            source: the data.
             floor: the floor.
-            chosen_NK: the outputs of the encoder for these lines.
-            val_NK: those for the validation texts.
+            chosen_NK: the outputs of the encoder for the lines that were set aside (`Dataset.choosing`). None
+                if these are too few; then the ensemble is the floor alone.
+            val_NK: the outputs of the encoder for the validation texts.
         """
         raise AssertionError(f"{self.name} has no ensemble")
 

@@ -9,6 +9,7 @@ from typing import Any
 from custom_bert.batch import Batch
 from custom_bert.data.loader import BatchBuilder
 from custom_bert.errors import DataError, RunError
+from custom_bert.rules.choices import ENSEMBLE_LINES
 from custom_bert.tasks.floors import Combined
 from custom_bert.tasks.parts import Measured
 from custom_bert.training.evaluation import measure, measure_and_keep
@@ -54,7 +55,8 @@ def evaluate_finally(
 ) -> LastEvaluation:
     """Evaluates the weights that a run keeps and, if the run has an ensemble, fits and writes that.
 
-    Rank 0 fits it; the others only compute their share of the outputs.
+    Where too few lines are set aside to weigh encoder and floor, the better one on the validation texts
+    predicts. Rank 0 decides; the others only compute their share of the outputs.
 
     Args:
         state: the model, with the weights that are kept.
@@ -65,11 +67,13 @@ def evaluate_finally(
         warn: prints a line if floor or texts cannot be read any more; then the encoder predicts alone.
     """
     model, ranks = state.model, state.ranks
-    if not plan.config.ensemble or material.choosing is None or not has_floor(state, run):
+    if not plan.config.ensemble or not has_floor(state, run):
         return LastEvaluation(measure(model, batches(material.val), plan, ranks), None)
     val, chosen = material.val, material.choosing
     measured, val_NK = measure_and_keep(model, batches(val), plan, ranks, len(val.rows_N))
-    _, chosen_NK = measure_and_keep(model, batches(chosen), plan, ranks, len(chosen.rows_N))
+    chosen_NK = None
+    if chosen is not None and len(chosen.rows_N) >= ENSEMBLE_LINES:
+        _, chosen_NK = measure_and_keep(model, batches(chosen), plan, ranks, len(chosen.rows_N))
     if not ranks.leads:
         return LastEvaluation(measured, None)
     try:
@@ -77,6 +81,9 @@ def evaluate_finally(
         combined = plan.task.combine(material.source, floor, chosen_NK, val_NK)
     except (RunError, DataError) as error:  # a trained encoder is worth more than what is added to it
         warn(f"the encoder predicts alone: {error}")
+        return LastEvaluation(measured, None)
+    worth = plan.task.worth
+    if chosen_NK is None and worth(measured, plan.config) >= worth(combined.measured, plan.config):
         return LastEvaluation(measured, None)
     run.keep_ensemble(combined.ensemble)
     return LastEvaluation(measured, combined)

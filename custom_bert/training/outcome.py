@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from custom_bert.batch import Batch
+from custom_bert.data.labelled_texts import MEASURED_ON_TRAINING
 from custom_bert.data.loader import BatchBuilder
 from custom_bert.errors import RunError
 from custom_bert.model_files.native import read_run_weights
@@ -159,14 +160,15 @@ def finish(
     )
     if state.ranks.leads:
         checkpoint.discard(run.path)
-    metric = words_of(plan.config.optim.metric)
+    best = f"best {words_of(plan.config.optim.metric)}" if material.source.validates else "the last"
     for line in (
         "",
         *evaluation.lines(),
-        *_sides(last, run.floor, plan.config.optim.metric),
+        *_sides(last, run.floor, plan.config.optim.metric, advises=material.source.validates),
         *lines_of_test(test_record),
+        *([] if material.source.validates else ["", MEASURED_ON_TRAINING]),
         "",
-        f"{run.path}: weights of step {progress.best_step:,} (best {metric}), trained in {duration(seconds)}",
+        f"{run.path}: weights of step {progress.best_step:,} ({best}), trained in {duration(seconds)}",
     ):
         reporter.say(line)
     together = state.ranks.from_leader(lambda: last.combined is not None)
@@ -174,7 +176,7 @@ def finish(
     return TrainResult(run.path, numbers, progress.best_step, progress.step, seconds, whole, test)
 
 
-def _sides(last: LastEvaluation, floor: Mapping[str, Any] | None, metric: str) -> list[str]:
+def _sides(last: LastEvaluation, floor: Mapping[str, Any] | None, metric: str, *, advises: bool) -> list[str]:
     """Returns lines with the measures of floor and encoder, alone and together, and a line of advice if the
     encoder is below its floor.
 
@@ -182,11 +184,12 @@ def _sides(last: LastEvaluation, floor: Mapping[str, Any] | None, metric: str) -
         last: the evaluation of the weights that are kept.
         floor: the record of the floor; None if there is none.
         metric: the key of the measure by which the weights were chosen.
+        advises: whether the texts did not train, so that what is measured on them can be compared.
     """
     if floor is None:
         return []
     lines = ["", floor_line(floor), *ensemble_lines(last.record().get("ensemble"), last.predicts.numbers)]
-    if last.encoder.numbers[metric] < floor[metric]:
+    if advises and last.encoder.numbers[metric] < floor[metric]:
         lines.append(
             "the encoder does not reach its floor: a pretrained start (model.init_from) or more passes "
             "(optim.epochs) may help"

@@ -74,6 +74,11 @@ class Material:
     pretrained: Pretrained | None
     warnings: tuple[str, ...]
 
+    @property
+    def validation_texts(self) -> int:
+        """The number of validation examples that do not train, by which something may be chosen."""
+        return len(self.val.rows_N) if self.source.validates else 0
+
     def validation_tokens(self, task: type[Task] | Task) -> int:
         """Returns the number of tokens that an evaluation reads, those on which the task chooses included."""
         choosing = int(self.choosing.lengths_N.sum()) if task.chooses and self.choosing else 0
@@ -137,6 +142,6 @@ def evaluations(config: TrainConfig, task: type[Task] | Task, material: Material
         pretrained=config.model.is_pretrained and not task.predicts_tokens,
         training_tokens=int(material.train.kept_lengths(dropout, 0).sum()),
         validation_tokens=material.validation_tokens(task),
-        validation_texts=len(material.val.rows_N),
+        validation_texts=material.validation_texts,
         share=task.evaluation_share,
     )

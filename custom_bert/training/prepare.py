@@ -122,7 +122,7 @@ def prepare(
     device = decide_machine(todo)
     tokenizer = pretrained.tokenizer if pretrained else decide_tokenizer(todo, source.text(), cache, say)
     tokenised = source.tokenised(_tokenising(todo.config, tokenizer, cache, device, say))
-    _decide_ensemble(todo, task, tokenised)
+    _decide_ensemble(todo, task, tokenised, source)
     on_data = task.from_source(source, config)
     decide_head(todo, on_data, tokenised.train, pretrained)
     encoder = decide_model(todo, tokenizer, tokenised.train, pretrained)
@@ -141,22 +141,27 @@ def _read(task: type[Task], config: TrainConfig, cache: Cache, lines: LabelledLi
     return task.read(config, cache) if lines is None else task.read_lines(lines, config)
 
 
-def _decide_ensemble(todo: Decisions, task: type[Task], tokenised: Tokenised) -> None:
+def _decide_ensemble(todo: Decisions, task: type[Task], tokenised: Tokenised, source: Source) -> None:
     """Decides `ensemble`: encoder and floor predict together where they can.
 
     Raises:
-        ConfigError: if the user asks for it, and there are too few lines to fit it on.
+        ConfigError: if the user asks for it, and there are too few lines to fit or to choose it on.
     """
     reason = _no_ensemble(todo.config, task)
-    choosing = tokenised.choosing
-    if not reason and (choosing is None or len(choosing.rows_N) < choices.ENSEMBLE_LINES):
-        reason = "too few training lines, or too few of each label, to fit it on"
+    lines = 0 if tokenised.choosing is None else len(tokenised.choosing.rows_N)
+    judging = len(tokenised.val.rows_N) if source.validates else 0
+    weighs, judges = lines >= choices.ENSEMBLE_LINES, judging >= choices.JUDGING_TEXTS
+    if not reason and not weighs and not judges:
+        reason = "too few lines to weigh encoder and floor on, or to choose the better one by"
     if reason and todo.asked.ensemble:
         raise ConfigError([f"config: ensemble True: {reason}; leave it out"])
     if reason:
         todo.default("ensemble", (False, reason))
-    elif choosing is not None:
-        todo.default("ensemble", (True, f"{len(choosing.rows_N):,} training lines to fit it on"))
+    elif weighs:
+        todo.default("ensemble", (True, f"{lines:,} training lines to fit it on"))
+    else:
+        few = "too few training lines to weigh both on"
+        todo.default("ensemble", (True, f"{few}; the better one on the validation texts predicts"))
 
 
 def _no_ensemble(config: TrainConfig, task: type[Task]) -> str:
@@ -225,7 +230,7 @@ def _decide_evaluations(todo: Decisions, task: Task, material: Material) -> None
         pretrained=material.pretrained is not None,
         training_tokens=int(material.train.kept_lengths(dropout, 0).sum()),
         validation_tokens=material.validation_tokens(task),
-        validation_texts=len(material.val.rows_N),
+        validation_texts=material.validation_texts,
     )
     todo.default("optim.eval_every", task.eval_every(facts))
 

@@ -513,7 +513,7 @@ def test_options_of_tables_are_refused_where_there_is_none(command: Command) -> 
             f"{words} is for tables, and DIR/t.txt is read as lines; leave it out"
         ]
     assert command.refused("predict DIR/run DIR/r.csv --json", 64) == [
-        "--json is for lines of text; a table is written with two columns more"
+        "--json is for lines of text; a table is written with two more columns"
     ]
 
 

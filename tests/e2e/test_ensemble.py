@@ -4,6 +4,7 @@ request."""
 import json
 import re
 import shutil
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from custom_bert.floor.ensemble import NAME, fit_ensemble, read_ensemble
 from custom_bert.floor.ngrams import NoFloorError
 from custom_bert.inference.evaluate_run import evaluate_run
 from custom_bert.tasks.classification import Classification
+from custom_bert.tasks.floors import FloorModel
 from custom_bert.training import outcome
 
 LINES = 2_100
@@ -29,10 +31,16 @@ CLASSES = 3
 """The number of labels of these data."""
 
 
-def noisy_data(folder: Path, lines: int = LINES) -> Path:
+TOO_FEW = "too few lines to weigh encoder and floor on, or to choose the better one by"
+
+FEW, TOO_FEW_TO_JUDGE = 300, 40
+"""Numbers of training lines that allow no weights, and of validation lines that allow no choice."""
+
+
+def noisy_data(folder: Path, lines: int = LINES, val: int = 200) -> Path:
     """Data of which every eighth label is another one, so that no model is right everywhere."""
     folder.mkdir(parents=True)
-    for split, count, seed in (("train", lines, 0), ("val", 200, 1)):
+    for split, count, seed in (("train", lines, 0), ("val", val, 1)):
         texts, labels = examples(count, seed)
         for i in range(0, count, 8):
             labels[i] = labels[(i + 1) % count]
@@ -168,7 +176,7 @@ def test_the_encoder_alone_is_what_an_export_is(
 @pytest.mark.parametrize(
     ("lines", "changes", "reason"),
     [
-        (1_900, {}, "too few training lines, or too few of each label, to fit it on"),
+        (FEW, {}, TOO_FEW),
         (LINES, {"floor": False}, "floor is off"),
         (LINES, {"ensemble": False}, None),
     ],
@@ -176,7 +184,7 @@ def test_the_encoder_alone_is_what_an_export_is(
 def test_where_there_is_none_the_encoder_learns_from_all_lines_and_predicts_alone(
     tmp_path: Path, lines: int, changes: dict[str, Any], reason: str | None
 ) -> None:
-    data = noisy_data(tmp_path / "data", lines)
+    data = noisy_data(tmp_path / "data", lines, val=TOO_FEW_TO_JUDGE)
     train_model(config(data, tmp_path / "run", **changes))
     record = json.loads((tmp_path / "run" / "run.json").read_text())
     assert not (tmp_path / "run" / NAME).exists() and "ensemble" not in record
@@ -197,15 +205,15 @@ def test_where_there_is_one_the_choice_and_its_reason_are_kept(trained: tuple[Pa
 @pytest.mark.parametrize(
     ("lines", "changes", "reason"),
     [
-        (60, {}, "too few training lines, or too few of each label, to fit it on"),
-        (60, {"floor": False}, "floor is off"),
-        (60, {"task": "multi_label"}, "too few training lines, or too few of each label, to fit it on"),
+        (FEW, {}, TOO_FEW),
+        (FEW, {"floor": False}, "floor is off"),
+        (FEW, {"task": "multi_label"}, TOO_FEW),
     ],
 )
 def test_one_that_is_asked_for_and_cannot_be_had_is_refused_in_a_line(
     tmp_path: Path, lines: int, changes: dict[str, Any], reason: str
 ) -> None:
-    data = noisy_data(tmp_path / "data", lines)
+    data = noisy_data(tmp_path / "data", lines, val=TOO_FEW_TO_JUDGE)
     with pytest.raises(ConfigError) as refused:
         train_model(config(data, tmp_path / "run", ensemble=True, **changes), reporter=Reporter(silent=True))
     assert str(refused.value) == f"config: ensemble True: {reason}; leave it out"
@@ -340,3 +348,48 @@ def test_texts_in_memory_have_one(tmp_path: Path) -> None:
     given = {name: value for name, value in config(tmp_path, tmp_path / "run").items() if "data." not in name}
     train_model({**given, "data.cache_dir": str(tmp_path / "cache")}, source=in_memory(texts, labels))
     read_ensemble(tmp_path / "run", CLASSES, sets=False)
+
+
+@pytest.mark.parametrize("task", ["classification", "multi_label"])
+def test_with_few_lines_the_floor_predicts_if_it_is_better_on_the_validation_texts(
+    tmp_path: Path, task: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data, run = noisy_data(tmp_path / "data", FEW), tmp_path / "run"
+    train_model(config(data, run, **{"task": task, "optim.lr": 1e-7}))  # an encoder that learns nothing
+    said = capsys.readouterr().out
+    assert "together" in said and "which is the floor alone: it is better on the validation texts" in said
+    record = json.loads((run / "run.json").read_text())
+    assert record["ensemble"]["factors"] == {"encoder": 0.0, "floor": 1.0}
+    assert record["ensemble"]["fitted_on"] == 0
+    metric = record["config"]["optim.metric"]
+    assert (
+        record["validation"][metric] == record["floor"][metric] > record["ensemble"]["encoder_alone"][metric]
+    )
+    texts, _ = val_of(data)
+    classifier = Classifier.load(run)
+    floor = classifier.task.read_floor(run)
+    expected = classifier.task.probabilities(next(iter(floor.scored(texts))))
+    assert np.allclose(classifier.predict_proba(texts), expected, atol=1e-6)
+    found = evaluate_run(run, data, split="val")
+    assert found.model.numbers[metric] == pytest.approx(record["validation"][metric])
+
+
+def test_with_few_lines_the_encoder_predicts_alone_if_the_floor_is_not_better(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def guessed(_: FloorModel, texts: Iterable[str]) -> Iterator[np.ndarray]:
+        yield np.zeros((len(list(texts)), CLASSES), dtype=np.float32)
+
+    monkeypatch.setattr(FloorModel, "scored", guessed)
+    data, run = noisy_data(tmp_path / "data", FEW), tmp_path / "run"
+    train_model(config(data, run, **{"optim.epochs": 20}))
+    record = json.loads((run / "run.json").read_text())
+    assert record["config"]["ensemble"] is True and "ensemble" not in record
+    assert record["validation"]["accuracy"] > record["floor"]["accuracy"]
+    assert not (run / NAME).exists()
+
+
+def test_with_few_lines_the_choice_can_be_turned_off(tmp_path: Path) -> None:
+    data, run = noisy_data(tmp_path / "data", FEW), tmp_path / "run"
+    train_model(config(data, run, **{"optim.lr": 1e-7, "ensemble": False}))
+    assert not (run / NAME).exists()
