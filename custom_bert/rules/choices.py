@@ -242,16 +242,22 @@ PROBE_STEPS = 20
 
 def ensemble_share(texts: int) -> float:
     """Returns the share of the training texts that is set aside to fit the weights of an ensemble: a
-    twentieth, but 60 texts at least and about 400 at most. It is 0 with fewer than `ENSEMBLE_FROM`.
+    twentieth, about 400 texts at most. It is 0 with fewer than `ENSEMBLE_FROM`.
 
     100 texts are enough to find weights whose accuracy is within 0.1 points of what 800 give (docs/log/0023).
     """
-    return 0.0 if texts < ENSEMBLE_FROM else min(max(0.05, 60 / texts), 400 / texts)
+    return 0.0 if texts < ENSEMBLE_FROM else min(0.05, 400 / texts)
 
 
-ENSEMBLE_FROM = 500
-"""The number of training texts from which on some are set aside to weigh encoder and floor. With 540, the
-encoder lost nothing that shows by giving 50 of them away (docs/log/0025)."""
+ENSEMBLE_FROM = 2_000
+"""The number of training texts from which on some are set aside to weigh encoder and floor. With 540 an
+encoder misses the 50 that it gives away, and 50 do not find good weights (docs/log/0025)."""
+
+
+def weighs(lines: int) -> bool:
+    """Returns whether encoder and floor can be weighed on a number of lines that are set aside."""
+    return lines >= ENSEMBLE_LINES
+
 
 ENSEMBLE_LINES = 50
 """The smallest number of lines that an ensemble is fitted on. With fewer it could be worse than the encoder.

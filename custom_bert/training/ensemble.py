@@ -9,7 +9,6 @@ from typing import Any
 from custom_bert.batch import Batch
 from custom_bert.data.loader import BatchBuilder
 from custom_bert.errors import DataError, RunError
-from custom_bert.rules.choices import ENSEMBLE_LINES
 from custom_bert.tasks.floors import Combined
 from custom_bert.tasks.parts import Measured
 from custom_bert.training.evaluation import measure, measure_and_keep
@@ -72,7 +71,7 @@ def evaluate_finally(
     val, chosen = material.val, material.choosing
     measured, val_NK = measure_and_keep(model, batches(val), plan, ranks, len(val.rows_N))
     chosen_NK = None
-    if chosen is not None and len(chosen.rows_N) >= ENSEMBLE_LINES:
+    if chosen is not None and material.weighs:
         _, chosen_NK = measure_and_keep(model, batches(chosen), plan, ranks, len(chosen.rows_N))
     if not ranks.leads:
         return LastEvaluation(measured, None)

@@ -37,7 +37,7 @@ ELSEWHERE = (
 )
 """Settings that are no part of the identity, because they change what is learned by rounding at most. The
 files that paths lead to count by their content, and the columns of a table by the hash that names them.
-`floor` counts by `ensemble`, which is off without it."""
+`floor` counts by `ensemble`, which is off without it; that counts by the lines that are set aside for it."""
 
 OF_THE_MACHINE = (
     "batch.token_budget",
@@ -71,6 +71,8 @@ def identity(asked: TrainConfig, config: TrainConfig, material: Material) -> Ide
         del settings[name]
     for name in OF_THE_MACHINE:
         settings[name] = wished[name]
+    # without lines that are set aside for it, an ensemble changes nothing that is learned
+    settings["ensemble"] = settings["ensemble"] and material.weighs
     hashes = {**material.source.hashes(), "tokenizer": material.tokenizer.sha256}
     if material.pretrained:
         hashes["init_from"] = material.pretrained.sha256

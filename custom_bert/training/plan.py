@@ -20,7 +20,7 @@ from custom_bert.data.token_dropout import TokenDropout
 from custom_bert.data.tokenizer import TextTokenizer
 from custom_bert.model_files.pretrained import Pretrained
 from custom_bert.presets import EncoderConfig
-from custom_bert.rules.choices import Choice, evaluations_in_time
+from custom_bert.rules.choices import Choice, evaluations_in_time, weighs
 from custom_bert.rules.resolved import ResolvedConfig
 from custom_bert.rules.schedule import Evaluations
 from custom_bert.tasks.task import Task
@@ -73,6 +73,11 @@ class Material:
     truncation: dict[str, StoreInfo]
     pretrained: Pretrained | None
     warnings: tuple[str, ...]
+
+    @property
+    def weighs(self) -> bool:
+        """Whether enough examples are set aside to weigh encoder and floor on."""
+        return self.choosing is not None and weighs(len(self.choosing.rows_N))
 
     @property
     def validation_texts(self) -> int:

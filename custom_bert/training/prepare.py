@@ -150,7 +150,7 @@ def _decide_ensemble(todo: Decisions, task: type[Task], tokenised: Tokenised, so
     reason = _no_ensemble(todo.config, task)
     lines = 0 if tokenised.choosing is None else len(tokenised.choosing.rows_N)
     judging = len(tokenised.val.rows_N) if source.validates else 0
-    weighs, judges = lines >= choices.ENSEMBLE_LINES, judging >= choices.JUDGING_TEXTS
+    weighs, judges = choices.weighs(lines), judging >= choices.JUDGING_TEXTS
     if not reason and not weighs and not judges:
         reason = "too few lines to weigh encoder and floor on, or to choose the better one by"
     if reason and todo.asked.ensemble:

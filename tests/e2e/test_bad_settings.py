@@ -55,14 +55,14 @@ SETTINGS: dict[str, tuple[dict[str, Any] | str, list[str]]] = {
         {"optim": {"epochs": 2}, "epochs": 3},
         ["'optim.epochs' is set twice (the second time as 'epochs')"],
     ),
-    "a share of all": ({"val_fraction": 1}, ["data.val_fraction must be above 0 and at most 0.9, got 1.0"]),
+    "a share of all": ({"val_fraction": 1}, ["data.val_fraction must be between 0 and 0.9, got 1.0"]),
     "a limit that the range does not name": (
         {"max_length": 3_000_000},
         ["data.max_length must be at most 1,048,576, got 3000000"],
     ),
-    "a share of nothing": (
-        {"val_fraction": 0},
-        ["data.val_fraction must be above 0 and at most 0.9, got 0.0"],
+    "a share below nothing": (
+        {"val_fraction": -0.1},
+        ["data.val_fraction must be between 0 and 0.9, got -0.1"],
     ),
     "a negative seed": ({"seed": -1}, ["seed must be between 0 and 2**63 - 1, got -1"]),
     "a tiny vocabulary": ({"vocab_size": 50}, ["model.vocab_size must be between 100 and 4,194,304, got 50"]),

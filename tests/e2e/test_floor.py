@@ -18,7 +18,8 @@ from custom_bert.training import fit
 
 
 def with_floor(data: Path, out: Path, **changes: Any) -> dict[str, Any]:
-    return settings(data, out, **{"floor": True, "optim.epochs": 1, **changes})
+    """A run with a floor, whose encoder predicts alone."""
+    return settings(data, out, **{"floor": True, "ensemble": False, "optim.epochs": 1, **changes})
 
 
 @pytest.fixture(scope="module")
@@ -81,6 +82,17 @@ def test_turning_it_off_afterwards_is_the_same_run(trained: tuple[Path, Path], t
     data, run = trained
     shutil.copytree(run, tmp_path / "run")
     assert train_model(with_floor(data, tmp_path / "run", floor=False)).steps == 0
+
+
+@pytest.mark.parametrize("off", [{"floor": False, "ensemble": None}, {"ensemble": False}])
+def test_choosing_the_better_one_is_the_same_run_as_the_encoder_alone(
+    trained: tuple[Path, Path], tmp_path: Path, off: dict[str, Any]
+) -> None:
+    data, _ = trained
+    choosing = {"optim.lr": 1e-7, "ensemble": None}
+    train_model(with_floor(data, tmp_path / "run", **choosing))
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["ensemble"]["fitted_on"] == 0
+    assert train_model(with_floor(data, tmp_path / "run", **{**choosing, **off})).steps == 0
 
 
 def interrupted_at_once(

@@ -201,7 +201,7 @@ def test_another_decay_begins_where_the_learning_rate_began_to_fall(
             64,
             "--batch.warmup no longer exists: steps have one size; leave it out",
         ),
-        ("pretrain DIR/corpus --data.held-out 2", 64, "data.val_fraction must be above 0 and at most 0.9"),
+        ("pretrain DIR/corpus --data.held-out 2", 64, "data.val_fraction must be between 0 and 0.9"),
         ("predict RUN DIR/corpus/text.txt", 66, "a pretrained encoder, which knows no labels"),
         ("evaluate RUN DIR/corpus", 66, "a pretrained encoder, which knows no labels"),
     ],
