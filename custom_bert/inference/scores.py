@@ -165,9 +165,12 @@ class BothScores:
         return {WHOLE: self._whole or encoder, ENCODER: encoder, FLOOR: floor}
 
     def of(self, texts: Iterable[str], unknown: UnknownText | None = None) -> Iterator[np.ndarray]:
-        """Yields (n, K) scores, a chunk of texts at a time."""
+        """Yields (n, K) scores, a chunk of texts at a time. A side that does not count is not computed."""
         if self._ensemble is None:
             return self._encoder.of(texts, unknown)
+        if not self._ensemble.encoder:
+            factor = np.float32(self._ensemble.floor)
+            return (factor * floor_NK for floor_NK in self._floor.of(texts))
         return (parts[WHOLE] for parts in self._parts(texts, unknown))
 
     def parts(self, texts: Iterable[str]) -> Iterator[Parts]:

@@ -20,6 +20,7 @@ from custom_bert.errors import ConfigError, RunError
 from custom_bert.floor.ensemble import NAME, fit_ensemble, read_ensemble
 from custom_bert.floor.ngrams import NoFloorError
 from custom_bert.inference.evaluate_run import evaluate_run
+from custom_bert.inference.scores import EncoderScores
 from custom_bert.tasks.classification import Classification
 from custom_bert.tasks.floors import FloorModel
 from custom_bert.training import outcome
@@ -352,7 +353,7 @@ def test_texts_in_memory_have_one(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("task", ["classification", "multi_label"])
 def test_with_few_lines_the_floor_predicts_if_it_is_better_on_the_validation_texts(
-    tmp_path: Path, task: str, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, task: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data, run = noisy_data(tmp_path / "data", FEW), tmp_path / "run"
     train_model(config(data, run, **{"task": task, "optim.lr": 1e-7}))  # an encoder that learns nothing
@@ -370,6 +371,9 @@ def test_with_few_lines_the_floor_predicts_if_it_is_better_on_the_validation_tex
     floor = classifier.task.read_floor(run)
     expected = classifier.task.probabilities(next(iter(floor.scored(texts))))
     assert np.allclose(classifier.predict_proba(texts), expected, atol=1e-6)
+    with monkeypatch.context() as patch:  # an encoder that does not count is not computed either
+        patch.delattr(EncoderScores, "of")
+        assert np.array_equal(Classifier.load(run).predict_proba(texts), classifier.predict_proba(texts))
     found = evaluate_run(run, data, split="val")
     assert found.model.numbers[metric] == pytest.approx(record["validation"][metric])
 
