@@ -181,9 +181,15 @@ FINETUNE_TEXTS = 32
 16 or 32)."""
 
 
-def finetune_epochs(tokens: int, *, texts: int) -> tuple[int, str]:
+def finetune_epochs(tokens: int, *, texts: int, contrast: bool = False) -> tuple[int, str]:
     """Returns the number of epochs over labelled data for a pretrained encoder: 4, or 3 above a million
-    tokens, or 2 above 5 million. It is up to 20 if there would be fewer than 200 batches."""
+    tokens, or 2 above 5 million. It is up to 20 if there would be fewer than 200 batches.
+
+    After contrast it is 5, since the encoder has learned most by then: with 10 texts a label of TREC, 20 were
+    worse by 1 to 2 points, and of BANKING77 10 were no better (docs/log/0025).
+    """
+    if contrast:
+        return CONTRAST_EPOCHS, f"{texts:,} texts, after contrast"
     by_tokens = 4 if tokens <= 1_000_000 else 3 if tokens <= 5_000_000 else 2
     by_steps = min(20, math.ceil(200 * FINETUNE_TEXTS / max(1, texts)))
     return max(by_tokens, by_steps), f"{texts:,} texts, {_training_tokens(tokens)}"
@@ -232,6 +238,9 @@ def head_init_of_sets(texts: int, *, classes: int) -> tuple[HeadInit, str]:
 CONTRAST_TEXTS = 20
 """The mean number of texts a label up to which the encoder first learns by contrast. With 10 it was worth 2
 to 15 points, with 50 it cost 7 (docs/log/0024)."""
+
+CONTRAST_EPOCHS = 5
+"""The number of epochs after contrast."""
 
 PROBE_TEXTS = 10_000
 """The largest number of training texts that a probe is fitted on."""

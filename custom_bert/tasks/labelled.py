@@ -202,7 +202,9 @@ class LabelledTask(Task):
         rate = todo.config.optim.token_dropout or 0.0
         todo.default(
             "optim.epochs",
-            choices.finetune_epochs(tokens, texts=facts.texts)
+            choices.finetune_epochs(
+                tokens, texts=facts.texts, contrast=todo.config.optim.head_init == "contrast"
+            )
             if pretrained
             else choices.epochs(tokens, token_dropout=rate),
         )

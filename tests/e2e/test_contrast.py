@@ -79,6 +79,14 @@ def test_a_step_has_equally_many_texts_of_some_labels(counts: list[int], seed: i
         assert len(taken) == min(TEXTS // 2, sum(count > 1 for count in counts))
 
 
+@pytest.mark.parametrize(("asked", "epochs"), [({}, 5), ({"optim.head_init": "random"}, 20)])
+def test_few_passes_follow_it_unless_the_user_says_how_many(
+    data: Path, tmp_path: Path, published: Path, asked: dict[str, Any], epochs: int
+) -> None:
+    given = from_published(data, tmp_path / "run", published) | {"optim.epochs": None, **asked}
+    assert ready(given).plan.config.optim.epochs == epochs
+
+
 def test_it_is_taken_with_few_texts_a_label(data: Path, tmp_path: Path, published: Path) -> None:
     result = train_model(from_published(data, tmp_path / "run", published), reporter=QUIET)
     record = json.loads((result.directory / "run.json").read_text())
