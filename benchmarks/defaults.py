@@ -60,6 +60,7 @@ def ours(arguments: dict[str, Any]) -> dict[str, Any]:
     return {
         "accuracy": {PARTS[name]: measured.numbers["accuracy"] for name, measured in parts.items()},
         "macro_f1": {PARTS[name]: measured.numbers["macro_f1"] for name, measured in parts.items()},
+        "f1": {label: one["f1"] for label, one in parts["whole"].as_dict()["per_class"].items()},
         "factors": record.get("ensemble", {}).get("factors"),
         "seconds": result.seconds,
         "init_from": config["model.init_from"],
@@ -81,6 +82,7 @@ def hf(arguments: dict[str, Any]) -> dict[str, Any]:
     best = max(found, key=lambda one: one["accuracy"])
     return {
         "accuracy": {"encoder": best["test_accuracy"]},
+        "f1": best["test_f1"],
         "lr": best["lr"],
         "by_rate": {str(one["lr"]): one["accuracy"] for one in found},
         "seconds": best["seconds"],
@@ -156,6 +158,7 @@ def main() -> None:
     parser.add_argument("--sets", nargs="+", required=True, help="NAME or NAME:TRAIN")
     parser.add_argument("--sides", nargs="+", default=["default"], choices=SIDES)
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--pairs", action="store_true", help="whether each line holds two texts")
     parser.add_argument("--rates", nargs="+", type=float, default=list(RATES), help="that hf searches")
     options = parser.parse_args()
     raw: dict[str, dict[str, dict[str, Any]]] = {}
@@ -188,8 +191,10 @@ def _measured(
 ) -> dict[str, Any]:
     """Runs one side in a process of its own. The Trainer searches its rate with the first seed only."""
     arguments: dict[str, Any] = {"folder": str(train), "test": str(test), "seed": seed}
+    arguments["pairs"] = options.pairs
     if side != "hf":
-        arguments["settings"] = {"model.init_from": "scratch"} if side == "scratch" else {}
+        pairs = {"data.pairs": True} if options.pairs else {}
+        arguments["settings"] = {"model.init_from": "scratch", **pairs} if side == "scratch" else pairs
         return in_child([__file__], "ours", arguments)
     assert options.checkpoint is not None, "--checkpoint names what the Trainer starts from"
     rates = [next(iter(cells.values()))["lr"]] if cells else options.rates

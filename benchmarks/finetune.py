@@ -76,9 +76,15 @@ def hf(arguments: dict[str, Any]) -> dict[str, Any]:
 
     def examples(split: str, folder: Path = folder) -> list[dict[str, Any]]:
         texts = lines(folder, f"{split}_dataset")
-        encoded = tokenizer(texts, truncation=True, max_length=arguments["max_length"])["input_ids"]
-        known = zip(encoded, lines(folder, f"{split}_labels"), strict=True)
-        return [{"input_ids": e, "attention_mask": [1] * len(e), "labels": ids[label]} for e, label in known]
+        columns = (
+            zip(*(text.split("\t") for text in texts), strict=True) if arguments.get("pairs") else [texts]
+        )
+        encoded = tokenizer(*map(list, columns), truncation=True, max_length=arguments["max_length"])
+        known = [ids[label] for label in lines(folder, f"{split}_labels")]
+        return [
+            {**{name: rows[i] for name, rows in encoded.items()}, "labels": label}
+            for i, label in enumerate(known)
+        ]
 
     model = transformers.AutoModelForSequenceClassification.from_pretrained(
         arguments["checkpoint"],
@@ -114,11 +120,19 @@ def hf(arguments: dict[str, Any]) -> dict[str, Any]:
         trainer.train()
         seconds = time.perf_counter() - begun
         tested = trainer.predict(examples("test", Path(arguments["test"]))) if "test" in arguments else None
+
+    def f1s(found: Any) -> dict[str, float]:
+        """The F1 of each label."""
+        from sklearn.metrics import f1_score
+
+        scores = f1_score(found.label_ids, found.predictions.argmax(-1), average=None)
+        return dict(zip(labels, map(float, scores), strict=True))
+
     accuracies = [log["eval_accuracy"] for log in trainer.state.log_history if "eval_accuracy" in log]
     return {
         "accuracy": max(accuracies),
         "last_accuracy": accuracies[-1],
-        **({} if tested is None else {"test_accuracy": accuracy(tested)["accuracy"]}),
+        **({} if tested is None else {"test_accuracy": accuracy(tested)["accuracy"], "test_f1": f1s(tested)}),
         "seconds": seconds,
         "epochs": arguments["epochs"],
         "lr": arguments["lr"],
