@@ -31,7 +31,7 @@ from custom_bert.model_files.description import read_description
 from custom_bert.model_files.native import has_weights, load_model
 from custom_bert.openmp import one_thread
 from custom_bert.precision import choose_precision
-from custom_bert.tasks.parts import Measured, Prediction, UnknownLabelError
+from custom_bert.tasks.parts import LabelLineError, Measured, Prediction, UnknownLabelError
 from custom_bert.tasks.task import Task
 
 
@@ -232,6 +232,8 @@ class Classifier:
             raise ValueError(
                 f"label {error.index}: {label} is not one of this model's labels{near}"
             ) from None
+        except LabelLineError as error:
+            raise ValueError(f"label {error.index}: {error.fault}") from None
 
     def _chunks(self, texts: Iterable[str], unknown: UnknownText | None = None) -> Iterator[np.ndarray]:
         """Yields (n, K) probabilities, a chunk of texts at a time."""

@@ -6,11 +6,13 @@ from custom_bert.config import TaskName
 from custom_bert.tasks.classification import Classification
 from custom_bert.tasks.masked_lm import MaskedLanguageModelling
 from custom_bert.tasks.multi_label import MultiLabel
+from custom_bert.tasks.soft_labels import SoftLabels
 from custom_bert.tasks.task import Task
 
 TASKS: dict[TaskName, type[Task]] = {
     "classification": Classification,
     "multi_label": MultiLabel,
+    "soft_labels": SoftLabels,
     "masked_lm": MaskedLanguageModelling,
 }
 
