@@ -116,7 +116,10 @@ def test_the_parameters_reach_the_run_and_searches_may_draw_them() -> None:
         ({"task": "multi_label"}, r"task: 'multi_label', but these are labels of classification$"),
         ({"random_state": "x"}, r"random_state: expected None, a whole number, .* got 'x'$"),
         ({"random_state": -1}, r"seed must be between 0 and .*, got -1$"),
-        ({"class_weight": "heavy"}, r"class_weight: expected None, 'balanced' or a dict, got 'heavy'$"),
+        (
+            {"class_weight": "heavy"},
+            r"class_weight: expected None, 'balanced', 'effective_number' or a dict, got 'heavy'$",
+        ),
         ({"class_weight": {"unheard": 1.0}}, r"^class_weight: 'unheard' is not one of the labels$"),
         ({"class_weight": {"animals": -1}}, r"^weight 0: expected a finite number from 0 on, got -1"),
         ({"lr": "fast"}, r"optim\.lr: .*got 'fast'"),
