@@ -109,7 +109,8 @@ def fit_classes(
         num_classes: C.
         seed: decides which texts are held out to fit the scale.
         balanced: whether every class weighs the same.
-        class_weights_C: (C,) how much each class weighs; None for 1.
+        class_weights_C: (C,) how much the texts of each class weigh; None for 1. liblinear's own weights of
+            classes would count only where a class is the one against the others.
         weights_N: (N,) how much each text counts; None for 1. They have no part in which n-grams there are,
             nor in how rare these are: those count texts.
 

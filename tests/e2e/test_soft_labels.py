@@ -261,3 +261,96 @@ def test_the_loss_is_torchs(data: Path) -> None:
         assert ours == pytest.approx(
             float(F.cross_entropy(logits, shares, reduction="sum", label_smoothing=smoothing))
         )
+
+
+def test_encoder_and_floor_predict_together(
+    tmp_path_factory: pytest.TempPathFactory, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path_factory.mktemp("together")
+    data = write_set(folder / "data", *texts_of(700, 0), *texts_of(100, 1))
+    changes = {"floor": True, "optim.epochs": 2, "optim.class_weights": "effective_number"}
+    run = train_model(config(data, folder / "run", **changes), reporter=Reporter(silent=True)).directory
+    record = json.loads((run / "run.json").read_text())
+    assert record["ensemble"]["fitted_on"] == record["data"]["choosing_examples"] >= 50
+    stored = json.loads((run / "ensemble.json").read_text())
+    classifier, alone = Classifier.load(run), Classifier.load(run, encoder_only=True)
+    texts = (data / "val_dataset.txt").read_text().splitlines()
+    floor_NC = classifier.task.read_floor(run).floor.scores(texts)
+    encoder_NC = np.log(alone.predict_proba(texts))
+    whole = softmax(stored["encoder"] * encoder_NC + stored["floor"] * floor_NC, axis=1)
+    assert np.allclose(classifier.predict_proba(texts), whole, atol=1e-5)
+    assert main(["evaluate", str(run), str(data), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    for name in ("accuracy", "macro_f1", "divergence", "calibration_error"):
+        assert found[name] == pytest.approx(record["validation"][name])
+        assert found["floor"][name] == pytest.approx(record["floor"][name])
+    assert record["floor"]["accuracy"] > 0.8 and record["floor"]["divergence"] < 0.4
+
+
+def test_without_validation_files_rows_are_set_aside_and_found_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    texts, labels = texts_of(120, 2)
+    votes = [line.replace("0.75", "3").replace("0.25", "1") for line in labels]
+    data = write_set(tmp_path / "data", texts, [line.replace("\t", " | ") for line in votes])
+    options = ["--task", "soft_labels", "--label-separator", "|"]
+    assert main(["check-data", str(data), *options]) == 0
+    said = capsys.readouterr().out
+    assert "no errors" in said and "they are taken as votes and divided by their sum (lines 1, 2" in said
+    run = train_model(config(data, tmp_path / "run", **{"data.label_separator": "|", "optim.epochs": 1}))
+    capsys.readouterr()
+    assert main(["evaluate", str(run.directory), str(data), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    record = json.loads((run.directory / "run.json").read_text())
+    assert found["examples"] == record["data"]["val_examples"] == 12
+    assert found["divergence"] == pytest.approx(record["validation"]["divergence"])
+
+
+def test_a_table_holds_the_same_lines_in_its_column_of_labels(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    texts, labels = texts_of(120, 2)
+    table = tmp_path / "data.jsonl"
+    rows = zip(texts, labels, strict=True)
+    table.write_text("".join(json.dumps({"text": text, "label": line}) + "\n" for text, line in rows))
+    given = {k: v for k, v in config(tmp_path, tmp_path / "run").items() if not k.startswith("data.train")}
+    given = {k: v for k, v in given.items() if not k.startswith("data.val_")}
+    train_model({**given, "data.table": str(table), "optim.epochs": 1})
+    capsys.readouterr()
+    assert main(["evaluate", str(tmp_path / "run"), str(table), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["examples"] == 12
+    lines = table.read_text().splitlines()
+    broken = json.dumps({"text": "new", "label": "animals"})
+    (tmp_path / "broken.jsonl").write_text("\n".join([*lines[:30], broken, *lines[30:]]) + "\n")
+    assert main(["check-data", str(tmp_path / "broken.jsonl"), "--task", "soft_labels"]) == 65
+    said = capsys.readouterr().err
+    assert "row 31" in said and "'animals' has no share" in said
+
+
+def test_a_soft_label_run_is_a_start_and_other_runs_are_one_for_it(run: Path, tmp_path: Path) -> None:
+    small = ("model.hidden_size", "model.num_hidden_layers", "model.num_attention_heads")
+    data = write_set(tmp_path / "two", texts_of(60, 5)[0], ["a:0.7\tb:0.3", "b:1"] * 30)
+    given = {k: v for k, v in config(data, tmp_path / "next").items() if k not in small}
+    train_model({**given, "model.init_from": str(run), "optim.epochs": 1, "data.tokenizer": None})
+    assert Classifier.load(tmp_path / "next").labels == ("a", "b")
+
+
+def test_a_table_of_class_weights_moves_the_predictions_and_unknown_labels_are_refused(
+    tmp_path: Path,
+) -> None:
+    texts = [f"{word} {i}" for i in range(60) for word in ("left", "right")]
+    data = write_set(tmp_path / "data", texts, ["a", "a", "b", "a"] * 30)
+    last = {"data.val_fraction": 0.0, "optim.epochs": 10}
+    shares = []
+    for heavy in (None, {"b": 8}):
+        changes = last if heavy is None else {**last, "optim.class_weights": heavy}
+        run = train_model(settings(data, tmp_path / f"run{len(shares)}", **changes))
+        model = Classifier.load(run.directory)
+        shares.append(model.predict_proba(texts)[:, model.labels.index("b")].mean())
+    assert shares[1] > shares[0] + 0.15
+    record = json.loads((tmp_path / "run1" / "run.json").read_text())
+    assert record["config"]["optim.class_weights"] == {"b": 8.0}
+    for task, name in (("classification", "B"), ("multi_label", "B")):
+        refused = {"task": task, "optim.class_weights": {name: 2.0}}
+        with pytest.raises(ConfigError, match=r"no training text has the label 'B' \(did you mean 'b'\?\)"):
+            train_model(settings(data, None, **refused))

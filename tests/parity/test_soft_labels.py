@@ -1,5 +1,5 @@
-"""The loss of the task soft_labels against torch's on transformers' models: outputs, loss, every gradient; and
-planted mistakes that the comparison has to notice."""
+"""The loss of the task soft_labels against torch's on transformers' models: outputs, loss, every gradient;
+and planted mistakes that the comparison has to notice."""
 
 from __future__ import annotations
 
