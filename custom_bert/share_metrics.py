@@ -78,11 +78,18 @@ def majority(shares_NC: np.ndarray, predicted_N: np.ndarray) -> np.ndarray:
 
 
 class ShareSums:
-    """Adds up what the scores are made of, each text with its weight."""
+    """Adds up what the scores are made of, each text with its weight.
 
-    def __init__(self) -> None:
-        self._divergence, self._weight, self._tied = 0.0, 0.0, 0
-        self._bins_3B = np.zeros((3, BINS))
+    Args:
+        array: what `array` of other sums has returned, or several of these added up; None to begin with no
+            text.
+    """
+
+    def __init__(self, array: np.ndarray | None = None) -> None:
+        whole = np.zeros(3 + 3 * BINS) if array is None else array.astype(np.float64)
+        # views of one array: the divergence, the weight and the number of tied texts; and, for each bin, the
+        # weight, the probabilities and the shares
+        self._array, self._sums_3, self._bins_3B = whole, whole[:3], whole[3:].reshape(3, BINS)
 
     def add(self, log_NC: np.ndarray, shares_NC: np.ndarray, weights_N: np.ndarray | None = None) -> None:
         """Counts texts.
@@ -97,9 +104,8 @@ class ShareSums:
         with np.errstate(divide="ignore"):
             given_NC = np.where(shares_NC > 0, np.log(shares_NC), 0.0)
         apart_N = (shares_NC * (given_NC - np.where(shares_NC > 0, log_NC, 0.0))).sum(axis=1)
-        self._divergence += float((apart_N * weights_N).sum())
-        self._weight += float(weights_N.sum())
-        self._tied += int(((shares_NC == shares_NC.max(axis=1, keepdims=True)).sum(axis=1) > 1).sum())
+        tied_N = (shares_NC == shares_NC.max(axis=1, keepdims=True)).sum(axis=1) > 1
+        self._sums_3 += (apart_N * weights_N).sum(), weights_N.sum(), tied_N.sum()
         rows, predicted_N = np.arange(len(log_NC)), log_NC.argmax(axis=1)
         probability_N, share_N = np.exp(log_NC[rows, predicted_N]), shares_NC[rows, predicted_N]
         bin_N = np.minimum((probability_N * BINS).astype(np.int64), BINS - 1)
@@ -108,24 +114,17 @@ class ShareSums:
 
     def array(self) -> np.ndarray:
         """Returns everything as one float64 array, so that the sums of several processes can be added."""
-        return np.concatenate([[self._divergence, self._weight, self._tied], self._bins_3B.ravel()])
-
-    @staticmethod
-    def of_array(array: np.ndarray) -> ShareSums:
-        """Returns the sums that `array` has returned, or several of these added up."""
-        sums = ShareSums()
-        sums._divergence, sums._weight, sums._tied = float(array[0]), float(array[1]), round(float(array[2]))
-        sums._bins_3B = array[3:].reshape(3, BINS)
-        return sums
+        return self._array
 
     @property
     def weight(self) -> float:
         """The sum of the weights of all texts."""
-        return self._weight
+        return float(self._sums_3[1])
 
     def scores(self) -> ShareScores:
         """Returns the scores of everything that was counted so far."""
-        weight = max(self._weight, np.finfo(np.float64).tiny)
+        divergence, weight, tied = self._sums_3.tolist()
+        weight = max(weight, np.finfo(np.float64).tiny)
         bins = [
             CalibrationBin(float(probability / mass), float(share / mass), round(float(mass)))
             for mass, probability, share in self._bins_3B.T
@@ -133,4 +132,4 @@ class ShareSums:
         ]
         apart = float(np.abs(self._bins_3B[1] - self._bins_3B[2]).sum())
         # rounding may make a divergence of 0 negative
-        return ShareScores(max(0.0, self._divergence / weight), apart / weight, self._tied, tuple(bins))
+        return ShareScores(max(0.0, divergence / weight), apart / weight, int(tied), tuple(bins))

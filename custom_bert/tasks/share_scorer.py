@@ -140,7 +140,7 @@ class ShareScorer:
         (scores, sums), (weighted, by_weight) = (
             (
                 matrix.with_pairs(gathering.joined(torch.from_numpy(matrix.pairs())).numpy()).scores(),
-                ShareSums.of_array(gathering.total(torch.from_numpy(sums.array())).numpy()),
+                ShareSums(gathering.total(torch.from_numpy(sums.array())).numpy()),
             )
             for matrix, sums in zip(self._matrices, self._sums, strict=True)
         )
