@@ -213,8 +213,10 @@ def effective_weights(counts_C: Tensor) -> Tensor:
     the mean 1.
 
     Args:
-        counts_C: the number of training examples of each class, or the sum of their weights; none is 0.
+        counts_C: the number of training examples of each class, or the sum of their weights. The weight of a
+            class without any is never used.
     """
+    counts_C = counts_C.double().clamp(min=1e-9)
     inverse_C = 1 / effective_numbers(counts_C)
     return (inverse_C * counts_C.sum() / (inverse_C * counts_C).sum()).to(torch.float32)
 

@@ -6,7 +6,12 @@ import torch
 
 from custom_bert.config_sources import from_mapping
 from custom_bert.errors import ConfigError
-from custom_bert.ops.losses import balanced_weights, effective_binary_weights, effective_numbers, effective_weights
+from custom_bert.ops.losses import (
+    balanced_weights,
+    effective_binary_weights,
+    effective_numbers,
+    effective_weights,
+)
 from custom_bert.options.option import setting_sections
 from custom_bert.tasks.class_weights import binary_class_weights, class_weights, unknown_in_table
 
@@ -37,6 +42,7 @@ def test_effective_numbers_are_those_of_the_paper() -> None:
     assert found / found[0] == pytest.approx(paper / paper[0], rel=1e-6)
     assert np.average(found, weights=counts) == pytest.approx(1)
     assert effective_numbers(torch.tensor([1, 10**9])).tolist() == pytest.approx([1, 1_000])
+    assert bool(torch.isfinite(effective_weights(torch.tensor([0, 5, 7]))).all())
     balanced = balanced_weights(torch.from_numpy(counts)).numpy()
     assert found[0] / found[1] == pytest.approx(balanced[0] / balanced[1], rel=0.03)  # few: as balanced
     assert effective_weights(torch.tensor([10_000, 50_000])).tolist() == pytest.approx([1, 1], rel=1e-3)
