@@ -27,7 +27,8 @@ from custom_bert.data.labels import LabelIds
 from custom_bert.data.set_aside import Aside
 from custom_bert.data.source import Source
 from custom_bert.floor.ensemble import Ensemble, fit_ensemble_of_sets
-from custom_bert.floor.linear import Floor, fit_sets
+from custom_bert.floor.linear import Floor
+from custom_bert.floor.linear_sets import fit_sets
 from custom_bert.label_metrics import best_thresholds
 from custom_bert.models.heads import SequenceClassifier, ThresholdClassifier
 from custom_bert.ops.losses import (

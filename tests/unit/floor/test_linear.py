@@ -8,7 +8,8 @@ from sklearn.svm import LinearSVC
 from training_runs import examples
 
 from custom_bert.floor import limits
-from custom_bert.floor.linear import LEAST_SHARE, fit_classes, fit_sets, fit_shares
+from custom_bert.floor.linear import LEAST_SHARE, fit_classes, fit_shares
+from custom_bert.floor.linear_sets import fit_sets
 from custom_bert.floor.ngrams import NGrams, NoFloorError, kinds_for
 
 
