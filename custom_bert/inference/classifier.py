@@ -171,7 +171,8 @@ class Classifier:
 
         Raises:
             TypeError: if `texts` or `labels` is not a collection of strings.
-            ValueError: if there are not as many labels as texts, or the model does not know a label.
+            ValueError: if there are not as many labels as texts, the model does not know a label, or a line
+                of labels has not the form that it reads.
         """
         scores: Scores | LabelScores = self.measure(texts, labels).scores
         return scores
@@ -185,7 +186,8 @@ class Classifier:
 
         Raises:
             TypeError: if `texts` or `labels` is not a collection of strings.
-            ValueError: if there are not as many labels as texts, or the model does not know a label.
+            ValueError: if there are not as many labels as texts, the model does not know a label, or a line
+                of labels has not the form that it reads.
         """
 
         def whole(some: Iterable[str]) -> Iterator[Parts]:
