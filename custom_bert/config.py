@@ -30,9 +30,10 @@ HeadInit = Literal["random", "probe", "contrast"]
 Plan = Literal["padded", "uniform_length", "packed"]
 Kernel = Literal["naive", "matmul", "dense", "grouped", "varlen"]
 Precision = Literal["fp32", "bf16", "fp16"]
-Metric = Literal["accuracy", "macro_f1", "micro_f1", "exact_match", "perplexity"]
+Metric = Literal["accuracy", "macro_f1", "micro_f1", "exact_match", "divergence", "perplexity"]
 LongTexts = Literal["head", "head_tail", "windows"]
-TaskName = Literal["classification", "multi_label", "masked_lm"]
+TaskName = Literal["classification", "multi_label", "soft_labels", "masked_lm"]
+ClassWeights = Literal["none", "balanced", "effective_number"] | dict[str, float]
 Schedule = Literal["cosine", "linear", "wsd"]
 
 SCRATCH = "scratch"
@@ -90,7 +91,8 @@ class DataConfig:
     lines train, the last weights are kept, and what is measured is measured on the training texts: a way to
     train once more on everything after the settings were judged. masked_lm refuses 0."""
     label_separator: str = "\t"
-    """For multi_label: the characters between the labels of a line. No label may contain them."""
+    """For multi_label and soft_labels: the characters between the labels of a line. No label may contain
+    them."""
     max_length: int | None = None
     """Largest number of tokens that the model reads of a text, or of each window, with [CLS] and [SEP]. Raise
     it if many texts are cut, which training reports; time and memory grow with it. None takes the preset's
@@ -261,14 +263,18 @@ class OptimConfig:
     80,000 training tokens, else 0."""
     label_smoothing: float = 0.0
     """Share of the target's probability that is spread over all classes. Try 0.1 if some labels are wrong."""
-    class_weights: Literal["none", "balanced"] = "none"
+    class_weights: ClassWeights = "none"
     """none: every example weighs the same. balanced: every class weighs the same, so that rare classes are
     learned better. An example then weighs examples / (classes x examples of its class). In multi_label, the
-    texts that have a class weigh as much in all as those that do not have it."""
+    texts that have a class weigh as much in all as those that do not have it. effective_number: as balanced,
+    but classes with more than some 1,000 examples weigh by an example alike (Cui et al. 2019, arXiv
+    1901.05555). A table such as {"spam": 5} weighs the examples of each class; classes that it lacks weigh
+    1."""
     metric: Metric | None = None
     """Measure on the validation data by which the best weights are chosen. classification has accuracy and,
     for classes of very different size, macro_f1. multi_label has micro_f1, macro_f1 and exact_match.
-    masked_lm has perplexity. None takes the first of these."""
+    soft_labels has divergence, accuracy and macro_f1. masked_lm has perplexity. None takes the first of
+    these."""
     eval_every: int | None = None
     """Number of optimizer steps between two evaluations. None evaluates once an epoch, but at least 10
     and at most 20 times in a run (from a pretrained encoder at least 4 times, or only at the end with fewer
@@ -338,7 +344,8 @@ class TrainConfig:
     how it is trained; legacy and modern start from scratch unless `model.init_from` names one."""
     task: TaskName = "classification"
     """What is learned. classification: each text has one label. multi_label: each text has any number of
-    labels. masked_lm: an encoder is pretrained on running text, `data.corpus`."""
+    labels. soft_labels: each text is divided among labels, by votes or probabilities. masked_lm: an encoder
+    is pretrained on running text, `data.corpus`."""
     out: str | None = None
     """Run directory to write. None takes runs/ and a name made from the settings and the data, so that the
     same command finds its run again."""

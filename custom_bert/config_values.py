@@ -5,10 +5,12 @@ Only the standard library is imported, as in `config`.
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import types
 import typing
+from collections.abc import Mapping
 from typing import Any, Literal, get_args, get_origin
 
 from custom_bert.attention_kernels import KERNELS, with_dropout
@@ -28,7 +30,11 @@ def coerce(value: Any, annotation: Any) -> Any:
     value = plain(value)
     if get_origin(annotation) in (typing.Union, types.UnionType):
         options = [option for option in get_args(annotation) if option is not type(None)]
-        return None if value is None else coerce(value, options[0])
+        if value is None and len(options) < len(get_args(annotation)):
+            return None
+        if is_table(options[-1]):
+            return _table(value) if isinstance(value, Mapping) else _word_or_table(value, options[0])
+        return coerce(value, options[0])
     if get_origin(annotation) is Literal:
         choices = get_args(annotation)
         if not isinstance(value, str) or value not in choices:
@@ -61,6 +67,52 @@ def coerce(value: Any, annotation: Any) -> Any:
             raise ValueError("expected a finite number")
         return number
     return _text(os.fspath(value) if isinstance(value, os.PathLike) else value)
+
+
+def is_table(annotation: Any) -> bool:
+    """Returns whether a type is that of labels with numbers."""
+    return get_origin(annotation) is dict
+
+
+def _word_or_table(value: Any, words: Any) -> Any:
+    """Returns one of some words, or the table that a text means, which is JSON on the command line."""
+    if isinstance(value, str) and value.lstrip().startswith("{"):
+        try:
+            return _table(json.loads(value, object_pairs_hook=_without_repetition))
+        except json.JSONDecodeError as error:
+            raise ValueError(f"expected a table in JSON, such as {EXAMPLE}, but {error}") from None
+    try:
+        return coerce(value, words)
+    except ValueError as error:
+        raise ValueError(f"{error}, or a table such as {EXAMPLE}") from None
+
+
+EXAMPLE = '{"spam": 5}'
+"""A table of labels and numbers, for messages."""
+
+
+def _without_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    table = dict(pairs)
+    if len(table) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for i, name in enumerate(names) if name in names[:i])
+        raise ValueError(f"{shown(twice)} occurs twice in the table")
+    return table
+
+
+def _table(value: Mapping[Any, Any]) -> dict[str, float]:
+    """Returns a mapping of labels to weights above 0 with Python's own strings and numbers."""
+    if not value:
+        raise ValueError(f"expected a table with a label, such as {EXAMPLE}")
+    table = {}
+    for label, weight in value.items():
+        try:
+            table[coerce(label, str)] = coerce(weight, float)
+        except ValueError as error:
+            raise ValueError(f"{shown(label)}: {error}") from None
+        if table[label] <= 0:
+            raise ValueError(f"{shown(label)}: expected a number above 0")
+    return table
 
 
 def plain(value: Any) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
 
 import custom_bert
@@ -44,8 +45,16 @@ def command_lines(page: Path) -> list[str]:
 
 def calls(line: str) -> list[list[str]]:
     """The words after `custom-bert` in a line, for each time that it calls the program by fixed words."""
-    found = [call.replace('"', "").split() for call in CALLED.findall(line)]
+    found = [_words(call) for call in CALLED.findall(line)]
     return [words for words in found if not any("$" in word for word in words)]
+
+
+def _words(call: str) -> list[str]:
+    """The words as a shell reads them; of prose with a lone quotation mark, what is between spaces."""
+    try:
+        return shlex.split(call)
+    except ValueError:
+        return call.replace('"', "").split()
 
 
 def understood(words: list[str]) -> None:

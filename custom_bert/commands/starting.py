@@ -23,10 +23,12 @@ class CheckData(DividedTable):
     """A tokenizer.json, a vocab.txt, a checkpoint or its name, or a run directory. The text that its
     vocabulary does not know is counted. Without this option, the vocabulary is the one that train would make
     from scratch."""
-    task: Literal["classification", "multi_label"] = "classification"
-    """What the labels are for. multi_label allows any number of labels in a line."""
+    task: Literal["classification", "multi_label", "soft_labels"] = "classification"
+    """What the labels are for. multi_label allows any number of labels in a line, soft_labels
+    divides a text among labels."""
     label_separator: str = "\t"
-    """What stands between the labels of a line, for multi_label. Without this option it is a tab."""
+    """What stands between the labels of a line, for multi_label and soft_labels. Without this option it is a
+    tab."""
     json: bool = False
     """Print one JSON object, with the line numbers of everything that was found."""
 

@@ -72,8 +72,8 @@ class LabelReader(Protocol):
         """Returns the labels once all files are read: numbers by their value, then the others, sorted."""
 
 
-class _Reader:
-    """The parts that both readers share: the labels and their final order."""
+class Reader:
+    """The parts that all readers share: the labels and their final order."""
 
     def __init__(self) -> None:
         self.labels, self.characters = LabelIds(), 0
@@ -112,7 +112,7 @@ class _Reader:
             )
 
 
-class ClassReader(_Reader):
+class ClassReader(Reader):
     """Reads label files with one label a line."""
 
     def warn_format(self, pair: Pair, warnings: list[str], /) -> None:
@@ -145,7 +145,7 @@ class ClassReader(_Reader):
         return self.labels.names
 
 
-class SetReader(_Reader):
+class SetReader(Reader):
     """Reads label files with any number of labels a line. An empty line has no label.
 
     Args:

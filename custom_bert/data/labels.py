@@ -112,6 +112,10 @@ def check_label(where: str, label: str, words: Wording = LINES) -> None:
         raise DataError(where, f"a label of {len(label):,} characters; are texts and labels swapped?")
     if "\n" in label:
         raise DataError(where, f"label {short_label(label)} holds a line break; write labels of one line")
+    if "\t" in label and all(map(SHARE.fullmatch, label.split("\t"))):
+        raise DataError(
+            where, f"label {short_label(label)} looks like shares of labels; take --task soft_labels"
+        )
     if "\t" in label:
         raise DataError(
             where,
@@ -122,6 +126,10 @@ def check_label(where: str, label: str, words: Wording = LINES) -> None:
         raise DataError(
             where, f"label {short_label(label)} holds a CR; end every {words.line} with LF or CR LF"
         )
+
+
+SHARE = re.compile(r".+:\s*\d*\.?\d+\s*")
+"""A label with its share of a text, such as `refund:0.8`."""
 
 
 def nearest_label(label: str, labels: Sequence[str]) -> str:

@@ -1,8 +1,8 @@
 """The targets of a file's lines: the content of its label file as numbers.
 
-There are two forms: the index of one class for each line, and a set of classes for each line. The code that
-reads and divides a data set and builds batches uses only `LineTargets`, so another form is only an addition
-here. In both forms the lines may have weights.
+The forms here are the index of one class for each line, and a set of classes for each line; `data.shares`
+has a third. The code that reads and divides a data set and builds batches uses only `LineTargets`, so another
+form is only an addition. In all forms the lines may have weights.
 
 Shapes: N lines, C classes.
 """
@@ -73,7 +73,7 @@ class LineTargets(Protocol):
 
 @dataclass(frozen=True)
 class _Weights:
-    """The part that both forms share.
+    """The part that all forms share.
 
     Attributes:
         weights_N: (N,) float32 how much each line counts; None if all count the same.
@@ -199,10 +199,16 @@ class ClassSets(_Weights):
 
     def take(self, rows_N: np.ndarray) -> ClassSets:
         """Returns the targets of some lines, by their indices from 0."""
+        starts_N = np.concatenate([[0], np.cumsum(np.diff(self.starts_N)[rows_N])])
+        ids = self.ids[self._places(rows_N)]
+        return ClassSets(starts_N, ids, self.num_classes, weights_N=self.weights(rows_N))
+
+    def _places(self, rows_N: np.ndarray) -> np.ndarray:
+        """Returns the places in `ids` of the classes of some lines, one line after the other."""
         sizes_N = np.diff(self.starts_N)[rows_N]
-        starts_N = np.concatenate([[0], np.cumsum(sizes_N)])
-        places = np.arange(starts_N[-1]) + np.repeat(self.starts_N[:-1][rows_N] - starts_N[:-1], sizes_N)
-        return ClassSets(starts_N, self.ids[places], self.num_classes, weights_N=self.weights(rows_N))
+        ends_N = np.cumsum(sizes_N)
+        starts_N = self.starts_N[:-1][rows_N]
+        return np.asarray(np.arange(sizes_N.sum()) + np.repeat(starts_N - ends_N + sizes_N, sizes_N))
 
     def values(self, rows_N: np.ndarray) -> np.ndarray:
         """Returns (n, C) float32: 1 for each class of a line, and 0 for the others."""

@@ -6,7 +6,7 @@ without a 1.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal, get_args
@@ -19,6 +19,7 @@ from custom_bert.data.labels import is_label, short_label
 from custom_bert.data.text import composed
 from custom_bert.errors import shown
 from custom_bert.estimator.given import kind_of, listed, one_column
+from custom_bert.tasks.registry import task_of_shares
 
 Form = Literal["one", "set", "frozenset", "list", "tuple", "indicator", "sparse"]
 """The forms of labels: one for each text, a collection for each text, or a matrix of zeros and ones."""
@@ -52,11 +53,6 @@ class Labels:
     def names(self) -> tuple[str, ...]:
         """The C classes as strings, as the run directory has them."""
         return tuple(map(str, self.classes.tolist()))
-
-    def lines(self, values: Given) -> list[str]:
-        """Returns the line of a label file for each text."""
-        names = self.names
-        return ["\t".join(names[index] for index in row) for row in values.rows]
 
     def places(self, outputs: Sequence[str]) -> np.ndarray:
         """Returns (K,) the index of the class that each output of a model stands for."""
@@ -99,6 +95,11 @@ class Given:
 
     def __len__(self) -> int:
         return len(self.rows)
+
+    def lines(self) -> list[str]:
+        """Returns the line of a label file for each text."""
+        names = self.labels.names
+        return ["\t".join(names[index] for index in row) for row in self.rows]
 
     @property
     def width(self) -> int | None:
@@ -178,18 +179,21 @@ def _of_matrix(y: Any) -> Given:
         row, column = wrong[0].tolist()
         raise ValueError(
             f"Unknown label type: labels of shape {hot_NC.shape} have to be zeros and ones, and row {row} "
-            f"has {shown(hot_NC[row, column])} in column {column}"
+            f"has {shown(hot_NC[row, column])} in column {column}; shares of labels need "
+            f"task={task_of_shares()!r}"
         )
     classes = np.array(columns) if columns else np.arange(hot_NC.shape[1])
     if columns:
         kind_of(columns)
     labels = Labels("sparse" if sparse else "indicator", classes)
-    _check_names(labels)
+    check_names(labels, trimmed=labels.are_sets)
     return Given(labels, [np.flatnonzero(row).tolist() for row in hot_NC])
 
 
 def _of_single(found: list[Any], y: Any) -> Given:
     """Reads one label for each text. The classes have the type of an array, if an array was given."""
+    if any(isinstance(label, Mapping) for label in found):
+        raise ValueError(f"labels: dicts of labels and shares need task={task_of_shares()!r}")
     kind = kind_of(found)
     if kind == "float":
         wrong = np.flatnonzero(~np.isfinite(found))
@@ -202,7 +206,7 @@ def _of_single(found: list[Any], y: Any) -> Given:
         array = array.astype(object)
     classes, ids_N = np.unique(array, return_inverse=True)
     labels = Labels("one", classes)
-    _check_names(labels)
+    check_names(labels, trimmed=labels.are_sets)
     return Given(labels, [[index] for index in ids_N.tolist()])
 
 
@@ -220,7 +224,7 @@ def _of_collections(found: list[Any], form: str) -> Given:
         flat += inner
     kind_of(flat)
     labels = Labels(_form(form), np.unique(np.array(flat)) if flat else np.array([], dtype=str))
-    _check_names(labels)
+    check_names(labels, trimmed=labels.are_sets)
     index_of = {label: i for i, label in enumerate(labels.classes.tolist())}
     return Given(labels, [sorted(index_of[label] for label in row) for row in found])
 
@@ -229,12 +233,17 @@ def _form(name: str) -> Form:
     return next(form for form in FORMS if form == name)
 
 
-def _check_names(labels: Labels) -> None:
-    """Raises ValueError if a class cannot be a label of a run, or two would be one."""
+def check_names(labels: Labels, *, trimmed: bool) -> None:
+    """Raises ValueError if a class cannot be a label of a run, or two would be one.
+
+    Args:
+        labels: the classes.
+        trimmed: whether white space around a label is lost in a label file.
+    """
     seen: dict[str, str] = {}
     for name in labels.names:
-        if not is_label(name) or (labels.are_sets and name != name.strip()):
-            edges = ", without white space around it" if labels.are_sets else ""
+        if not is_label(name) or (trimmed and name != name.strip()):
+            edges = ", without white space around it" if trimmed else ""
             raise ValueError(
                 f"{short_label(name)} cannot be a label: write one line of 1 to 1,000 characters without "
                 f"tabs{edges}"

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from sklearn.utils import check_random_state
 
 from custom_bert import config as configuration
-from custom_bert.config import TrainConfig
+from custom_bert.config import ClassWeights, TrainConfig
 from custom_bert.config_sources import load, named_in
 from custom_bert.errors import ConfigError, shown
+from custom_bert.tasks.registry import takes_shares
 
 SETTING_OF = {
     "init_from": "model.init_from",
@@ -57,7 +58,7 @@ def config_of(parameters: Mapping[str, Any], task: str) -> TrainConfig:
 
     Args:
         parameters: the values of the estimator's parameters by name.
-        task: what the labels make of it: classification or multi_label.
+        task: what the labels make of it: the name of a task.
 
     Raises:
         ConfigError: for every parameter or setting that is wrong.
@@ -76,21 +77,29 @@ def config_of(parameters: Mapping[str, Any], task: str) -> TrainConfig:
         raise ConfigError(faults)
     own = {SETTING_OF[name]: _plain(parameters[name]) for name in SETTING_OF}
     own |= {"task": task, "seed": seed_of(parameters["random_state"])}
-    own["optim.class_weights"] = "balanced" if _is_balanced(parameters["class_weight"]) else "none"
+    own["optim.class_weights"] = _class_weights(parameters["class_weight"], table=takes_shares(task))
     if config.runtime.checkpoint_every is None:
         own["runtime.checkpoint_every"] = 0  # nobody could continue from one
     return load(configuration.replace(config, own))
 
 
-def _is_balanced(class_weight: Any) -> bool:
-    """Returns whether class_weight is "balanced". A mapping becomes weights of texts elsewhere.
+def _class_weights(class_weight: Any, *, table: bool) -> Any:
+    """Returns the setting that class_weight means.
+
+    Args:
+        class_weight: the parameter.
+        table: whether a mapping is handed on. Otherwise it becomes weights of texts elsewhere.
 
     Raises:
-        ConfigError: if it is anything else than this, a mapping or None.
+        ConfigError: if it is nothing that the parameter can be.
     """
-    if class_weight is None or isinstance(class_weight, Mapping) or class_weight == "balanced":
-        return not isinstance(class_weight, Mapping | None)
-    raise ConfigError([f"class_weight: expected None, 'balanced' or a dict, got {shown(class_weight)}"])
+    words = get_args(get_args(ClassWeights)[0])
+    if isinstance(class_weight, Mapping):
+        return {str(_plain(label)): weight for label, weight in class_weight.items()} if table else "none"
+    if class_weight is None or (isinstance(class_weight, str) and class_weight in words):
+        return class_weight or "none"
+    quoted = ", ".join(repr(word) for word in words if word != "none")
+    raise ConfigError([f"class_weight: expected None, {quoted} or a dict, got {shown(class_weight)}"])
 
 
 def _plain(value: Any) -> Any:

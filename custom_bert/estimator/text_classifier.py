@@ -22,10 +22,11 @@ from custom_bert.estimator.fitting import fitted_run
 from custom_bert.estimator.given import counts_agree, texts_of
 from custom_bert.estimator.labels import Given, Labels, read_labels
 from custom_bert.estimator.parameters import config_of
+from custom_bert.estimator.shares import GivenShares, look_like_shares, read_shares
 from custom_bert.estimator.stored_run import ESTIMATOR, StoredRun
 from custom_bert.inference.classifier import Classifier
 from custom_bert.tasks.multi_label import LabelsPrediction
-from custom_bert.tasks.registry import task_of_labels
+from custom_bert.tasks.registry import takes_shares, task_of_labels, task_of_shares
 
 
 class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
@@ -33,21 +34,24 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     A label is a string, a whole number or a bool, one for each text. For several labels of a text, labels are
     a list of sets, or a matrix of zeros and ones with a column for each class, dense or sparse. Predictions
-    have the form and the type of the labels.
+    have the form and the type of the labels. With the task soft_labels, they are an array of shares with a
+    column for each class, or a dict of labels and shares for each text; a prediction is one label.
 
     A fitted estimator holds the bytes of its run's files, and can be copied, pickled and saved. Nothing is
     written unless it is saved.
 
     Args:
-        task: classification or multi_label. None goes by the labels; a value refuses labels of the other.
+        task: classification, multi_label or soft_labels. None goes by the labels, and never takes
+            soft_labels; a value refuses labels of another task.
         init_from: a pretrained encoder to start from, or the directory of an earlier `save`; see
             `model.init_from`. None takes minilm, if it is on this machine and the texts read as English.
         max_minutes: the most minutes that training takes. A second fit then gives slightly different weights.
         epochs: the number of passes over the texts. None goes by the amount of text.
         lr: the peak learning rate. None goes by the model.
         max_length: the largest number of tokens that are read of a text.
-        class_weight: None; balanced, so that every class weighs the same; or, for one label a text, a mapping
-            of classes to weights, which are multiplied with those of the texts.
+        class_weight: None; balanced, so that every class weighs the same; effective_number, so that very
+            frequent ones are left heavier; or, unless a text has several labels, a mapping of classes to
+            weights, which are multiplied with those of the texts.
         floor: whether a linear model on n-grams is fitted, too.
         ensemble: whether encoder and floor predict together. None means: where there are enough texts.
         validation_fraction: the share of the texts that chooses the best weights and does not train them.
@@ -79,7 +83,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         epochs: int | None = None,
         lr: float | None = None,
         max_length: int | None = None,
-        class_weight: Literal["balanced"] | Mapping[Any, float] | None = None,
+        class_weight: Literal["balanced", "effective_number"] | Mapping[Any, float] | None = None,
         floor: bool = True,
         ensemble: bool | None = None,
         validation_fraction: float | None = None,
@@ -108,7 +112,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
         Args:
             X: N texts: a list, an array, the column of a table, or a table of one column.
-            y: the labels of each text: one, a set of them, or a row of zeros and ones.
+            y: the labels of each text: one, a set of them, a row of zeros and ones, or shares.
             sample_weight: (N,) how much each text counts, from 0 on. A text with the weight 2 counts as two
                 of its kind, one with 0 is left out.
 
@@ -118,9 +122,10 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             RunError: if the encoder of `init_from` is not there or is damaged.
             KeyboardInterrupt: after Ctrl-C; nothing is left behind.
         """
-        texts, given = self._texts(X), read_labels(y)
+        texts, shares = self._texts(X), takes_shares(self.task)
+        given = read_shares(y) if shares else read_labels(y)
         counts_agree(len(texts), len(given))
-        weights_N = self._weights(y, given, sample_weight)
+        weights_N = self._weights(given, sample_weight)
         if weights_N is not None:
             kept = np.flatnonzero(weights_N)
             texts, given, weights_N = [texts[i] for i in kept.tolist()], given.some(kept), weights_N[kept]
@@ -129,10 +134,11 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             only = labels.names[0]
             raise ValueError(f"labels: there is one class, {only!r}, and at least two are needed")
         try:
-            config = config_of(self.get_params(deep=False), task_of_labels(sets=labels.are_sets))
+            task = task_of_shares() if shares else task_of_labels(sets=labels.are_sets)
+            config = config_of(self.get_params(deep=False), task)
         except ConfigError as error:
             raise ValueError(str(error)) from None
-        stored = fitted_run(config, texts, labels.lines(given), weights_N, self.verbose)
+        stored = fitted_run(config, texts, given.lines(), weights_N, self.verbose)
         self.run_, self.labels_, self.classes_ = stored, labels, labels.classes
         return self
 
@@ -140,10 +146,12 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """Returns the texts that a caller gives, for fit and for predictions."""
         return texts_of(X)
 
-    def _weights(self, y: Any, given: Given, sample_weight: Iterable[float] | None) -> np.ndarray | None:
+    def _weights(
+        self, given: Given | GivenShares, sample_weight: Iterable[float] | None
+    ) -> np.ndarray | None:
         """Returns the weights of texts, those of their classes multiplied in; None if all count the same."""
         weights_N = None if sample_weight is None else checked_weights(sample_weight, len(given))
-        if not isinstance(self.class_weight, Mapping):
+        if isinstance(given, GivenShares) or not isinstance(self.class_weight, Mapping):
             return weights_N
         if given.labels.are_sets:
             raise ValueError(
@@ -193,13 +201,19 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
         Args:
             X: N texts.
-            y: their labels, in the form that `fit` was given.
+            y: their labels, in the form that `fit` was given. Of shares, the label with the largest one is
+                right, or each of those that have it.
             sample_weight: (N,) how much each text counts; None for the same.
 
         Raises:
             TypeError, ValueError: for texts, labels or weights that cannot be used.
             NotFittedError: before `fit`.
         """
+        if look_like_shares(y) and self._model()[0].task.takes_shares:
+            labels_N, shares = self.predict(X), read_shares(y)
+            counts_agree(len(labels_N), len(shares))
+            weights_N = None if sample_weight is None else checked_weights(sample_weight, len(shares))
+            return float(np.average(shares.are_largest(labels_N), weights=weights_N))
         predicted, given = read_labels(self.predict(X)), read_labels(y)
         counts_agree(len(predicted), len(given))
         weights_N = None if sample_weight is None else checked_weights(sample_weight, len(given))

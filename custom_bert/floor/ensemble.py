@@ -74,18 +74,49 @@ def fit_ensemble(
         ids_N: (N,) the class of each text. There has to be a text.
         weights_N: (N,) how much each text counts; None for the same.
     """
+    rows = np.arange(len(ids_N))
+    return _fit_softmax(encoder_NC, floor_NC, lambda scores: scores[..., rows, ids_N], weights_N)
+
+
+def fit_ensemble_of_shares(
+    encoder_NC: np.ndarray, floor_NC: np.ndarray, shares_NC: np.ndarray, weights_N: np.ndarray | None = None
+) -> Ensemble:
+    """Returns the factors at which the cross-entropy of the given distributions is lowest.
+
+    For the other arguments see `fit_ensemble`.
+
+    Args:
+        encoder_NC, floor_NC: the scores of the two sides.
+        shares_NC: (N, C) the given share of each class.
+        weights_N: (N,) how much each text counts.
+    """
+    return _fit_softmax(encoder_NC, floor_NC, lambda scores: (scores * shares_NC).sum(-1), weights_N)
+
+
+def _fit_softmax(
+    encoder_NC: np.ndarray,
+    floor_NC: np.ndarray,
+    wanted: Callable[[np.ndarray], np.ndarray],
+    weights_N: np.ndarray | None,
+) -> Ensemble:
+    """Returns the factors at which a cross-entropy is lowest.
+
+    Args:
+        encoder_NC, floor_NC: the scores of the two sides.
+        wanted: returns (..., N), of numbers (..., N, C), what the given distributions expect of them.
+        weights_N: (N,) how much each text counts.
+    """
     from scipy.special import log_softmax
 
     both_2NC = np.stack([encoder_NC, floor_NC]).astype(np.float64)
-    rows = np.arange(len(ids_N))
-    right_2N = both_2NC[:, rows, ids_N]
+    wanted_2N = wanted(both_2NC)
 
     def loss(factors_2: np.ndarray) -> tuple[float, np.ndarray]:
         """Returns the mean cross-entropy and its gradient."""
         log_NC = log_softmax(np.tensordot(factors_2, both_2NC, 1), axis=1)
         expected_2N = (np.exp(log_NC) * both_2NC).sum(-1)
-        mean = np.average(log_NC[rows, ids_N], weights=weights_N)
-        return -float(mean), np.average(expected_2N - right_2N, axis=-1, weights=weights_N)
+        mean = np.average(wanted(log_NC), weights=weights_N)
+        return -float(mean), np.average(expected_2N - wanted_2N, axis=-1, weights=weights_N)
 
     return _with_least(loss)
 

@@ -13,11 +13,12 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from custom_bert.floor.ngrams import NGrams
+from custom_bert.floor.ngrams import NGrams, NoFloorError
 
 STRENGTH = 0.3
 """C of the machines on words and short n-grams of characters, the best of a search on six sets
@@ -64,6 +65,32 @@ class Floor:
         return np.asarray(self.scale * self.margins(texts) + self.offset, dtype=np.float32)
 
 
+@dataclass(frozen=True)
+class _Examples:
+    """What the machines for classes are fitted on: texts with one class each. A text may stand there several
+    times, with other classes and weights.
+
+    Attributes:
+        rows_E: (E,) the text of each example, ascending; None if these are all texts, once each.
+        ids_E: (E,) the class of each.
+        weights_E: (E,) how much each counts; None for 1.
+    """
+
+    rows_E: np.ndarray | None
+    ids_E: np.ndarray
+    weights_E: np.ndarray | None
+
+    def of_texts(self, chosen: np.ndarray) -> _Examples:
+        """Returns the examples of some texts, by the indices of these, ascending."""
+        rows_E = np.arange(len(self.ids_E)) if self.rows_E is None else self.rows_E
+        kept = np.flatnonzero(np.isin(rows_E, chosen))
+        return _Examples(rows_E[kept], self.ids_E[kept], _of(self.weights_E, kept))
+
+    def matrix(self, matrix_NF: Any) -> Any:
+        """Returns (E, F) the rows of the examples, from those of the texts."""
+        return matrix_NF if self.rows_E is None else matrix_NF[self.rows_E]
+
+
 def fit_classes(
     texts: Sequence[str],
     ids_N: np.ndarray,
@@ -71,6 +98,7 @@ def fit_classes(
     *,
     seed: int,
     balanced: bool = False,
+    class_weights_C: np.ndarray | None = None,
     weights_N: np.ndarray | None = None,
 ) -> Floor:
     """Fits a floor for texts that have one class each.
@@ -81,30 +109,81 @@ def fit_classes(
         num_classes: C.
         seed: decides which texts are held out to fit the scale.
         balanced: whether every class weighs the same.
+        class_weights_C: (C,) how much the texts of each class weigh; None for 1. liblinear's own weights of
+            classes would count only where a class is the one against the others.
         weights_N: (N,) how much each text counts; None for 1. They have no part in which n-grams there are,
             nor in how rare these are: those count texts.
 
     Raises:
         NoFloorError: if the texts have no n-gram.
     """
+    examples = _Examples(None, ids_N, weights_N)
+    return _fit(texts, examples, num_classes, class_weights_C, seed=seed, balanced=balanced)
+
+
+LEAST_SHARE = 0.01
+"""A floor leaves out smaller shares. A model that gives every class a little would otherwise make as many
+examples of a text as there are classes."""
+
+
+def fit_shares(
+    texts: Sequence[str],
+    shares_NC: np.ndarray,
+    *,
+    seed: int,
+    class_weights_C: np.ndarray | None = None,
+    weights_N: np.ndarray | None = None,
+) -> Floor:
+    """Fits a floor for texts that are divided among classes. Each text is learned once for each class with at
+    least `LEAST_SHARE` of it, with the share as its weight.
+
+    For the further arguments and what is raised see `fit_classes`.
+
+    Args:
+        texts: the training texts.
+        shares_NC: (N, C) the share of each class.
+
+    Raises:
+        NoFloorError: if only one class has a share that counts, too.
+    """
+    rows_E, ids_E = np.nonzero(shares_NC >= LEAST_SHARE)
+    weights_E = shares_NC[rows_E, ids_E].astype(np.float64)
+    if weights_N is not None:
+        weights_E *= weights_N[rows_E]
+    if len(np.unique(ids_E)) < 2:
+        raise NoFloorError(f"all shares of {LEAST_SHARE} and more are those of one label")
+    examples = _Examples(rows_E, ids_E, weights_E)
+    return _fit(texts, examples, shares_NC.shape[1], class_weights_C, seed=seed, balanced=False)
+
+
+def _fit(
+    texts: Sequence[str],
+    examples: _Examples,
+    num_classes: int,
+    class_weights_C: np.ndarray | None,
+    *,
+    seed: int,
+    balanced: bool,
+) -> Floor:
+    """Fits the machines, and their scale on texts that are held out from others."""
     ngrams, matrix = NGrams.learn(texts, num_classes)
-    strength = _strength(ngrams)
-    weights_FC, bias_C = _machines(matrix, ids_N, num_classes, strength, weights_N, balanced=balanced)
+    machines = partial(
+        _machines,
+        num_classes=num_classes,
+        strength=strength_for(ngrams),
+        class_weights_C=class_weights_C,
+        balanced=balanced,
+    )
+    weights_FC, bias_C = machines(examples.matrix(matrix), examples)
     scale = 1.0
     if len(texts) >= FEW:
         order = np.random.Generator(np.random.PCG64(seed)).permutation(len(texts))
         count = min(MOST_HELD_OUT, int(HELD_OUT * len(texts)))
-        out, others = np.sort(order[:count]), np.sort(order[count:])
-        if len(np.unique(ids_N[others])) > 1:
-            w_FC, b_C = _machines(
-                matrix[others],
-                ids_N[others],
-                num_classes,
-                strength,
-                _of(weights_N, others),
-                balanced=balanced,
-            )
-            scale = _scale_of_classes(np.asarray(matrix[out] @ w_FC + b_C), ids_N[out], _of(weights_N, out))
+        out, others = (examples.of_texts(np.sort(some)) for some in (order[:count], order[count:]))
+        if len(np.unique(others.ids_E)) > 1:
+            w_FC, b_C = machines(others.matrix(matrix), others)
+            margins_EC = np.asarray(out.matrix(matrix) @ w_FC + b_C)
+            scale = _scale_of_classes(margins_EC, out.ids_E, out.weights_E)
     return Floor(ngrams, weights_FC, bias_C, scale)
 
 
@@ -112,24 +191,28 @@ def _of(weights_N: np.ndarray | None, rows: np.ndarray) -> np.ndarray | None:
     return None if weights_N is None else np.asarray(weights_N[rows])
 
 
-def _strength(ngrams: NGrams) -> float:
+def strength_for(ngrams: NGrams) -> float:
+    """Returns C of the machines, which goes by the kinds of n-grams."""
     return STRENGTH if len(ngrams.parts) > 1 else STRENGTH_OF_ONE_KIND
 
 
 def _machines(
     matrix: Any,
-    ids_N: np.ndarray,
+    examples: _Examples,
+    *,
     num_classes: int,
     strength: float,
-    weights_N: np.ndarray | None,
-    *,
+    class_weights_C: np.ndarray | None,
     balanced: bool,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Returns (F, C) weights and (C,) biases of one machine for each class against the others.
 
     A class that does not occur has no weights and the margin -1.
     """
-    machine = _fitted(matrix, ids_N, strength, weights_N, balanced=balanced)
+    weights_E = examples.weights_E
+    if class_weights_C is not None:
+        weights_E = class_weights_C[examples.ids_E] * (1.0 if weights_E is None else weights_E)
+    machine = fitted_machine(matrix, examples.ids_E, strength, weights_E, balanced=balanced)
     coef, intercept = machine.coef_, machine.intercept_
     if len(machine.classes_) == 2:  # one machine decides between two classes
         coef, intercept = np.concatenate([-coef, coef]), np.concatenate([-intercept, intercept])
@@ -139,9 +222,18 @@ def _machines(
     return weights_FC, bias_C
 
 
-def _fitted(
+def fitted_machine(
     matrix: Any, ids_N: np.ndarray, strength: float, weights_N: np.ndarray | None, *, balanced: bool
 ) -> Any:
+    """Returns a fitted machine.
+
+    Args:
+        matrix: (N, F) the rows of the texts.
+        ids_N: (N,) the class of each.
+        strength: C of the machine.
+        weights_N: (N,) how much each text counts; None for 1.
+        balanced: whether scikit-learn balances the classes.
+    """
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.svm import LinearSVC
 
@@ -163,66 +255,3 @@ def _scale_of_classes(margins_NC: np.ndarray, ids_N: np.ndarray, weights_N: np.n
         return -float(np.average(log_NC[rows, ids_N], weights=weights_N))
 
     return float(np.exp(minimize_scalar(loss, bounds=(-2.0, 4.0), method="bounded").x))
-
-
-def fit_sets(
-    texts: Sequence[str],
-    hot_NC: np.ndarray,
-    held_out: Sequence[str],
-    held_out_hot_NC: np.ndarray,
-    *,
-    balanced: bool = False,
-    weights_N: np.ndarray | None = None,
-    held_out_weights_N: np.ndarray | None = None,
-) -> tuple[Floor, np.ndarray]:
-    """Fits a floor for texts that have any number of classes. Its thresholds are left to the caller.
-
-    Args:
-        texts: the training texts.
-        hot_NC: (N, C) True for each class of each text.
-        held_out: texts that are not among the training texts, to fit scale and offset.
-        held_out_hot_NC: their classes.
-        balanced: whether the presence and the absence of a class weigh the same.
-        weights_N: how much each training text counts; None for 1.
-        held_out_weights_N: how much each of the held-out texts counts; None for 1.
-
-    Returns:
-        The floor, and the (N, C) float32 scores of the held-out texts.
-
-    Raises:
-        NoFloorError: if the texts have no n-gram.
-    """
-    num_classes = hot_NC.shape[1]
-    ngrams, matrix = NGrams.learn(texts, num_classes)
-    strength = _strength(ngrams)
-    weights_FC = np.zeros((matrix.shape[1], num_classes), dtype=np.float32)
-    bias_C = np.empty(num_classes, dtype=np.float32)
-    for i in range(num_classes):
-        present_N = hot_NC[:, i]
-        if present_N.all() or not present_N.any():  # nothing to learn: always, or never
-            bias_C[i] = 1.0 if present_N.any() else -1.0
-            continue
-        machine = _fitted(matrix, present_N, strength, weights_N, balanced=balanced)
-        weights_FC[:, i], bias_C[i] = machine.coef_[0], machine.intercept_[0]
-    floor = Floor(ngrams, weights_FC, bias_C)
-    margins_NC = floor.margins(held_out)
-    scale, offset = _scale_of_sets(margins_NC, held_out_hot_NC, held_out_weights_N)
-    fitted = Floor(ngrams, weights_FC, bias_C, scale, offset)
-    return fitted, np.asarray(scale * margins_NC + offset, dtype=np.float32)
-
-
-def _scale_of_sets(
-    margins_NC: np.ndarray, hot_NC: np.ndarray, weights_N: np.ndarray | None
-) -> tuple[float, float]:
-    """Returns the scale and the offset at which the binary cross-entropy of all classes is lowest (Platt)."""
-    from scipy.optimize import minimize
-
-    signs_NC = np.where(hot_NC, 1.0, -1.0)
-    weights_NC = None if weights_N is None else np.broadcast_to(weights_N[:, None], hot_NC.shape)
-
-    def loss(parameters: np.ndarray) -> float:
-        scores_NC = np.exp(parameters[0]) * margins_NC + parameters[1]
-        return float(np.average(np.logaddexp(0.0, -signs_NC * scores_NC), weights=weights_NC))
-
-    exponent, offset = minimize(loss, np.zeros(2), method="Nelder-Mead").x
-    return float(np.exp(exponent)), float(offset)

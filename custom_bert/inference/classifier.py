@@ -31,7 +31,7 @@ from custom_bert.model_files.description import read_description
 from custom_bert.model_files.native import has_weights, load_model
 from custom_bert.openmp import one_thread
 from custom_bert.precision import choose_precision
-from custom_bert.tasks.parts import Measured, Prediction, UnknownLabelError
+from custom_bert.tasks.parts import LabelLineError, Measured, Prediction, UnknownLabelError
 from custom_bert.tasks.task import Task
 
 
@@ -171,7 +171,8 @@ class Classifier:
 
         Raises:
             TypeError: if `texts` or `labels` is not a collection of strings.
-            ValueError: if there are not as many labels as texts, or the model does not know a label.
+            ValueError: if there are not as many labels as texts, the model does not know a label, or a line
+                of labels has not the form that it reads.
         """
         scores: Scores | LabelScores = self.measure(texts, labels).scores
         return scores
@@ -185,7 +186,8 @@ class Classifier:
 
         Raises:
             TypeError: if `texts` or `labels` is not a collection of strings.
-            ValueError: if there are not as many labels as texts, or the model does not know a label.
+            ValueError: if there are not as many labels as texts, the model does not know a label, or a line
+                of labels has not the form that it reads.
         """
 
         def whole(some: Iterable[str]) -> Iterator[Parts]:
@@ -232,6 +234,8 @@ class Classifier:
             raise ValueError(
                 f"label {error.index}: {label} is not one of this model's labels{near}"
             ) from None
+        except LabelLineError as error:
+            raise ValueError(f"label {error.index}: {error.fault}") from None
 
     def _chunks(self, texts: Iterable[str], unknown: UnknownText | None = None) -> Iterator[np.ndarray]:
         """Yields (n, K) probabilities, a chunk of texts at a time."""

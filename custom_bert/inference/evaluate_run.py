@@ -26,7 +26,7 @@ from custom_bert.errors import ConfigError, DataError, RunError
 from custom_bert.inference.classifier import Classifier
 from custom_bert.inference.scores import ENCODER, FLOOR, WHOLE
 from custom_bert.tasks.evaluated import Evaluated
-from custom_bert.tasks.parts import UnknownLabelError
+from custom_bert.tasks.parts import LabelLineError, UnknownLabelError
 from custom_bert.tasks.registry import TASKS
 from custom_bert.tasks.task import Task
 
@@ -220,6 +220,8 @@ def _known(lines: Lines, classifier: Classifier, rows: np.ndarray | None) -> Ite
 def _check_known(where: str, line: str, classifier: Classifier) -> None:
     try:
         next(classifier.task.targets_of([line]))
+    except LabelLineError as error:
+        raise DataError(where, f"{error.fault}{header_hint(where, line)}") from None
     except UnknownLabelError as error:
         label = error.label
         hint = header_hint(where, label) or nearest_label(label, classifier.labels)

@@ -8,6 +8,7 @@ Shapes: N examples, C classes; M rows, D hidden, V vocabulary.
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -41,6 +42,25 @@ def cross_entropy_sum(
     logits = logits_NC if logits_NC.dtype is torch.float64 else logits_NC.float()
     losses_N = F.cross_entropy(logits, labels_N, label_smoothing=label_smoothing, reduction="none")
     return (losses_N if weights_N is None else losses_N * weights_N).sum()
+
+
+def soft_cross_entropy_sum(logits_NC: Tensor, masses_NC: Tensor, *, label_smoothing: float = 0.0) -> Tensor:
+    """Returns the sum of the cross-entropies of distributions over the classes, in fp32 or better.
+
+    It is what `cross_entropy_sum` returns if each example stands there once for each class, with the mass of
+    the class as its weight. So with one class an example the two are equal.
+
+    Args:
+        logits_NC: (N, C).
+        masses_NC: (N, C) the share of each class times the weight of the class and of the example. Divide by
+            the sum of these of *all* examples of the step.
+        label_smoothing: the part of an example's mass that is spread evenly over all classes.
+    """
+    logits = logits_NC if logits_NC.dtype is torch.float64 else logits_NC.float()
+    masses = masses_NC.to(logits.dtype)
+    if label_smoothing:
+        masses = masses * (1 - label_smoothing) + label_smoothing * masses.mean(-1, keepdim=True)
+    return -(masses * F.log_softmax(logits, dim=-1)).sum()
 
 
 def supervised_contrast_sum(
@@ -172,6 +192,35 @@ def balanced_weights(counts_C: Tensor) -> Tensor:
     return (counts_C.sum() / (len(counts_C) * counts_C)).to(torch.float32)
 
 
+EFFECTIVE = 0.999
+"""Beta of effective numbers: a class has at most 1 / (1 - beta) = 1,000 effective examples. Classes with far
+fewer weigh as in `balanced_weights`, and those with far more all weigh the same. Cui et al. chose among 0.9,
+0.99, 0.999 and 0.9999; the sets of texts that people label have tens to thousands of texts a class."""
+
+
+def effective_numbers(counts_C: Tensor) -> Tensor:
+    """Returns (C,) fp64 effective numbers of examples, (1 - beta ** n) / (1 - beta): the more examples a
+    class has, the less another one adds (Cui et al. 2019, arXiv 1901.05555).
+
+    Args:
+        counts_C: the number of examples of each class, or the sum of their weights; none is 0.
+    """
+    return -torch.expm1(counts_C.double() * math.log(EFFECTIVE)) / (1 - EFFECTIVE)
+
+
+def effective_weights(counts_C: Tensor) -> Tensor:
+    """Returns (C,) fp32 weights of classes, the inverse of their effective numbers, of which an example has
+    the mean 1.
+
+    Args:
+        counts_C: the number of training examples of each class, or the sum of their weights. The weight of a
+            class without any is never used.
+    """
+    counts_C = counts_C.double().clamp(min=1e-9)
+    inverse_C = 1 / effective_numbers(counts_C)
+    return (inverse_C * counts_C.sum() / (inverse_C * counts_C).sum()).to(torch.float32)
+
+
 def binary_cross_entropy_sum(
     logits_NC: Tensor, hot_NC: Tensor, *, weights_NC: Tensor | None = None, label_smoothing: float = 0.0
 ) -> Tensor:
@@ -217,3 +266,17 @@ def balanced_binary_weights(counts_C: Tensor, examples: float) -> Tensor:
     """
     answers_2C = torch.stack([examples - counts_C, counts_C]).clamp(min=1)
     return (examples / (2 * answers_2C)).to(torch.float32)
+
+
+def effective_binary_weights(counts_C: Tensor, examples: float) -> Tensor:
+    """Returns (2, C) fp32 weights of each class's absence and presence, by the effective numbers of examples
+    with the answer. Of each class by itself, an example has the mean weight 1.
+
+    Args:
+        counts_C: the number of training examples of each class, or the sum of their weights. An answer with
+            less than one counts as one.
+        examples: the number of all training examples, or the sum of their weights.
+    """
+    answers_2C = torch.stack([examples - counts_C, counts_C]).clamp(min=1)
+    inverse_2C = 1 / effective_numbers(answers_2C)
+    return (inverse_2C * examples / (inverse_2C * answers_2C).sum(0)).to(torch.float32)

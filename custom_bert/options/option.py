@@ -8,6 +8,7 @@ the same words.
 from __future__ import annotations
 
 import dataclasses
+import json
 import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, field
@@ -17,7 +18,7 @@ from typing import Annotated, Any, ClassVar, Literal, get_args, get_origin
 
 from custom_bert.config import GROUPS, TrainConfig, field_types, to_flat
 from custom_bert.config_sources import PATHS
-from custom_bert.config_values import RANGES, coerce, from_text
+from custom_bert.config_values import RANGES, coerce, from_text, is_table
 from custom_bert.errors import UserError, shown
 from custom_bert.options.descriptions import describe
 from custom_bert.places import expanded
@@ -241,6 +242,8 @@ def in_words(kind: Any) -> str:
         return ", ".join(map(str, get_args(kind)))
     if get_origin(kind) is tuple:
         return "list of texts" if element(kind) is str else in_words(element(kind))
+    if any(map(is_table, get_args(kind))):
+        return f"{in_words(get_args(kind)[0])}, or a table in JSON"
     names = {str: "text", int: "whole number", float: "number", bool: "True or False"}
     return names[kind] if kind in names else in_words(_without_none(kind))
 
@@ -249,6 +252,8 @@ def as_words(value: Any) -> str:
     """Returns a value as it is written on the command line. A text of white space is shown in quotes."""
     if isinstance(value, tuple):
         return " ".join(map(str, value))
+    if isinstance(value, dict):
+        return json.dumps(value, ensure_ascii=False)
     return repr(value) if isinstance(value, str) and not value.strip() else str(value)
 
 
@@ -259,6 +264,8 @@ def sentence(words: str) -> str:
 
 def _placeholder(kind: Any) -> str:
     plain = _without_none(kind)
+    if any(map(is_table, get_args(plain))):
+        return f"{_placeholder(get_args(plain)[0])} | JSON"
     if get_origin(plain) is Literal:
         return " | ".join(map(str, get_args(plain)))
     return {str: "TEXT", int: "INTEGER", float: "NUMBER", bool: "True | False"}[plain]

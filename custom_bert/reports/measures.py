@@ -21,12 +21,14 @@ class Measure:
         chart: the title of its chart on the page of a run. Measures with the same title share a chart and its
             axis, and so need the same unit.
         form: how the page writes its value. Lines of text write four digits of every measure.
+        is_error: whether a smaller value is better.
     """
 
     key: str
     words: str
     chart: str
     form: str = "{:.4f}"
+    is_error: bool = False
 
 
 MEASURES = (
@@ -34,7 +36,9 @@ MEASURES = (
     Measure("micro_f1", "micro-F1", "Validation"),
     Measure("macro_f1", "macro-F1", "Validation"),
     Measure("exact_match", "exact match", "Validation"),
-    Measure("perplexity", "perplexity", "Perplexity of held-out text", "{:.2f}"),
+    Measure("divergence", "divergence", "Divergence from the given shares (nats)", is_error=True),
+    Measure("calibration_error", "calibration error", "Calibration error", is_error=True),
+    Measure("perplexity", "perplexity", "Perplexity of held-out text", "{:.2f}", is_error=True),
 )
 """All measures, in the order in which they are shown. The loss is not among them, since every evaluation has
 one."""
@@ -48,6 +52,12 @@ def measured(numbers: Mapping[str, Any]) -> list[tuple[Measure, float]]:
 def words_of(key: str) -> str:
     """Returns the name of a measure for people."""
     return next(one.words for one in MEASURES if one.key == key)
+
+
+def is_worse(key: str, value: float, than: float) -> bool:
+    """Returns whether a value of a measure is worse than another one."""
+    measure = next(one for one in MEASURES if one.key == key)
+    return value > than if measure.is_error else value < than
 
 
 def in_words(numbers: Mapping[str, Any]) -> str:

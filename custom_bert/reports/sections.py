@@ -156,6 +156,14 @@ def _pairs(pairs: Sequence[tuple[str, str, int]], further: int) -> str:
     return table(["true", "predicted", "texts"], rows, "pairs") + left_out
 
 
+def _calibration(validation: dict[str, Any]) -> str:
+    rows = [
+        f"<tr><td>{one['probability']:.3f}</td><td>{one['share']:.3f}</td><td>{one['texts']:,}</td></tr>"
+        for one in validation["calibration"]
+    ]
+    return table(["mean probability", "mean share", "texts"], rows, "pairs")
+
+
 def _label(label: str, width: int = 60) -> str:
     return escape(cut(printable(label), width))
 
@@ -166,5 +174,6 @@ SECTIONS = (
     Section("Classes", "per_class", _classes),
     Section(CONFUSED, "confusion_matrix", _matrix),
     Section(CONFUSED, "confusions", _most_frequent_pairs),
+    Section("Calibration of the predicted label", "calibration", _calibration),
 )
 """The sections in the order of the page. A record has the matrix or, with many classes, the pairs."""

@@ -21,9 +21,10 @@ from custom_bert.data.labels import LabelIds
 from custom_bert.floor.ensemble import Ensemble, fit_ensemble
 from custom_bert.floor.linear import Floor, fit_classes
 from custom_bert.metrics import ConfusionMatrix, Scores
-from custom_bert.ops.losses import balanced_weights, combined_weights, cross_entropy_sum, r_drop_sum
+from custom_bert.ops.losses import combined_weights, cross_entropy_sum, r_drop_sum
 from custom_bert.reports.tables import score_lines
 from custom_bert.rules.resolved import ResolvedConfig
+from custom_bert.tasks.class_weights import class_weights
 from custom_bert.tasks.labelled import LabelledTask
 from custom_bert.tasks.parts import ONE_PROCESS, Gathering, Objective, UnknownLabelError
 
@@ -197,19 +198,22 @@ class Classification(LabelledTask):
 
     def objective(self, config: ResolvedConfig, counts_C: Tensor, examples: float) -> Objective:
         """Returns the cross-entropy of the classes, weighted and smoothed as the settings say."""
-        balanced = config.optim.class_weights == "balanced"
-        weights_C = balanced_weights(counts_C) if balanced else None
+        weights_C = class_weights(config.optim.class_weights, self.labels, counts_C)
         return CrossEntropy(weights_C, config.optim.label_smoothing, config.optim.r_drop)
 
     def floor_of(self, data: Dataset, rows_N: np.ndarray, config: ResolvedConfig) -> Floor:
         """Returns a support vector machine for each class against the others."""
-        targets = data.train.targets
+        targets, setting = data.train.targets, config.optim.class_weights
+        masses_C = torch.from_numpy(targets.masses(len(self.labels)))
+        # scikit-learn balances by itself, of the texts that are drawn
+        weights_C = None if setting == "balanced" else class_weights(setting, self.labels, masses_C)
         return fit_classes(
             list(data.train.texts(rows_N)),
             targets.values(rows_N),
             len(self.labels),
             seed=config.seed,
-            balanced=config.optim.class_weights == "balanced",
+            balanced=setting == "balanced",
+            class_weights_C=None if weights_C is None else weights_C.numpy(),
             weights_N=targets.weights(rows_N),
         )
 

@@ -41,6 +41,7 @@ from custom_bert.reports.tables import TABLE_ROWS
 from custom_bert.rules import choices
 from custom_bert.rules.decisions import Decisions, EvaluationFacts, Facts
 from custom_bert.rules.resolved import ResolvedConfig
+from custom_bert.tasks.class_weights import unknown_in_table
 from custom_bert.tasks.floors import (
     Combined,
     FittedFloor,
@@ -187,6 +188,8 @@ class LabelledTask(Task):
         The order matters: the number of epochs goes by the token dropout, and the learning rate by whether
         there is pretraining.
         """
+        if faults := unknown_in_table(todo.config.optim.class_weights, self.labels):
+            raise ConfigError([f"config: {fault}" for fault in faults])
         tokens, pretrained, width = facts.tokens, facts.pretrained, facts.encoder.hidden_size
         if todo.config.runtime.shard:
             todo.default("optim.pretrain_epochs", (0, "runtime.shard divides one model, not two"))

@@ -11,8 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -27,13 +26,12 @@ from custom_bert.data.labelled_texts import LabelledTexts
 from custom_bert.data.labels import LabelIds
 from custom_bert.data.set_aside import Aside
 from custom_bert.data.source import Source
-from custom_bert.errors import RunError, shown
 from custom_bert.floor.ensemble import Ensemble, fit_ensemble_of_sets
-from custom_bert.floor.linear import Floor, fit_sets
+from custom_bert.floor.linear import Floor
+from custom_bert.floor.linear_sets import fit_sets
 from custom_bert.label_metrics import best_thresholds
 from custom_bert.models.heads import SequenceClassifier, ThresholdClassifier
 from custom_bert.ops.losses import (
-    balanced_binary_weights,
     binary_cross_entropy_sum,
     binary_r_drop_sum,
     combined_weights,
@@ -42,10 +40,11 @@ from custom_bert.presets import EncoderConfig
 from custom_bert.reports.tables import TABLE_ROWS
 from custom_bert.rules import choices
 from custom_bert.rules.resolved import ResolvedConfig
+from custom_bert.tasks.class_weights import binary_class_weights
 from custom_bert.tasks.classification import pairs_line
 from custom_bert.tasks.floors import drawn_for_measuring
-from custom_bert.tasks.labelled import LabelledTask
 from custom_bert.tasks.parts import Card, CardFacts, Gathering, Objective, UnknownLabelError
+from custom_bert.tasks.separated import SeparatedTask
 from custom_bert.tasks.set_scorer import SetScorer
 
 CHOOSING_SHARE = 0.1
@@ -135,17 +134,10 @@ class LabelsPrediction:
 
 
 @dataclass(frozen=True)
-class MultiLabel(LabelledTask):
-    """The task in which each text has any number of the classes.
-
-    Attributes:
-        separator: the characters between the labels of a line.
-    """
-
-    separator: str = "\t"
+class MultiLabel(SeparatedTask):
+    """The task in which each text has any number of the classes."""
 
     name: ClassVar[str] = "multi_label"
-    unread: ClassVar[tuple[str, ...]] = ("data.corpus",)
     measures: ClassVar[tuple[str, ...]] = ("micro_f1", "macro_f1", "exact_match")
     model_class: ClassVar[type[SequenceClassifier]] = ThresholdClassifier
     chooses: ClassVar[bool] = True
@@ -166,31 +158,10 @@ class MultiLabel(LabelledTask):
             lambda texts: CHOOSING_SHARE, "to choose thresholds", purpose="choosing thresholds; add texts"
         )
 
-    @classmethod
-    def from_source(cls, source: Source, config: TrainConfig) -> Self:
-        """Takes the labels that the training lines have, and the separator of the settings."""
-        return cls(source.labels, config.data.label_separator)
-
-    @classmethod
-    def restored(cls, directory: Path, stored: Mapping[str, Any]) -> Self:
-        """Reads labels.json, and the separator from config.json.
-
-        Raises:
-            RunError: if one of the two is missing or damaged.
-        """
-        separator = stored.get("label_separator")
-        if not isinstance(separator, str) or not separator:
-            raise RunError(f"{directory / 'config.json'}: label_separator is {shown(separator)}")
-        return replace(super().restored(directory, stored), separator=separator)
-
-    def stored(self) -> dict[str, Any]:
-        """Returns the number of labels and the separator, by which label files can be read again."""
-        return {**super().stored(), "label_separator": self.separator}
-
     def objective(self, config: ResolvedConfig, counts_C: Tensor, examples: float) -> Objective:
         """Returns the binary cross-entropy of the classes, weighted and smoothed as the settings say."""
-        balanced = config.optim.class_weights == "balanced"
-        weights_2C = balanced_binary_weights(counts_C, examples) if balanced else None
+        setting = config.optim.class_weights
+        weights_2C = binary_class_weights(setting, self.labels, counts_C, examples)
         return BinaryCrossEntropy(weights_2C, config.optim.label_smoothing, config.optim.r_drop)
 
     def floor_of(self, data: Dataset, rows_N: np.ndarray, config: ResolvedConfig) -> Floor:
@@ -199,12 +170,19 @@ class MultiLabel(LabelledTask):
         aside_N = drawn_for_measuring(data.choosing, config.seed)
         train, aside = data.train.targets, data.choosing.targets
         hot_NC, weights_N = aside.values(aside_N) > 0, aside.weights(aside_N)
+        setting, masses_C = config.optim.class_weights, torch.from_numpy(train.masses(len(self.labels)))
+        examples = len(train) if train.weights_N is None else float(train.weights_N.sum(dtype=np.float64))
+        # scikit-learn balances by itself, of the texts that are drawn
+        weights_2C = (
+            None if setting == "balanced" else binary_class_weights(setting, self.labels, masses_C, examples)
+        )
         floor, scores_NC = fit_sets(
             list(data.train.texts(rows_N)),
             train.values(rows_N) > 0,
             list(data.choosing.texts(aside_N)),
             hot_NC,
-            balanced=config.optim.class_weights == "balanced",
+            balanced=setting == "balanced",
+            class_weights_2C=None if weights_2C is None else weights_2C.numpy(),
             weights_N=train.weights(rows_N),
             held_out_weights_N=weights_N,
         )
@@ -228,13 +206,16 @@ class MultiLabel(LabelledTask):
         Most texts lack most classes. A head that begins by giving each class to half of the texts spends its
         first steps on that alone (Lin et al. 2017, arXiv 1708.02002, section 3.3).
         """
-        if config.optim.class_weights == "balanced":  # then presence and absence weigh the same
+        setting = config.optim.class_weights
+        if setting == "balanced":  # then presence and absence weigh the same
             return None
         assert isinstance(source, LabelledTexts)
-        train = source.dataset.train
-        present_C = torch.from_numpy(train.targets.counts(len(self.labels))).double()
+        train, labels = source.dataset.train, self.labels
+        present_C = torch.from_numpy(train.targets.counts(len(labels))).double()
         share_C = (present_C + 0.5) / (len(train) + 1)
-        return torch.logit(share_C).float()
+        weights_2C = binary_class_weights(setting, labels, present_C, float(len(train)))
+        odds = torch.logit(share_C)
+        return (odds if weights_2C is None else odds + (weights_2C[1] / weights_2C[0]).log()).float()
 
     def scorer(self, model: nn.Module) -> SetScorer:
         """Returns a scorer that predicts labels by the thresholds that the model has now."""

@@ -186,6 +186,19 @@ class Card:
     example: tuple[str, ...]
 
 
+class LabelLineError(ValueError):
+    """A line of a label file has not the form that the task reads.
+
+    Attributes:
+        index: the index of the line, from 0.
+        fault: what is wrong with it, and what to write.
+    """
+
+    def __init__(self, index: int, fault: str) -> None:
+        super().__init__(f"label {index}: {fault}")
+        self.index, self.fault = index, fault
+
+
 class UnknownLabelError(ValueError):
     """A label file holds a label that the model does not know.
 

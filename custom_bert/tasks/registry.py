@@ -6,11 +6,13 @@ from custom_bert.config import TaskName
 from custom_bert.tasks.classification import Classification
 from custom_bert.tasks.masked_lm import MaskedLanguageModelling
 from custom_bert.tasks.multi_label import MultiLabel
+from custom_bert.tasks.soft_labels import SoftLabels
 from custom_bert.tasks.task import Task
 
 TASKS: dict[TaskName, type[Task]] = {
     "classification": Classification,
     "multi_label": MultiLabel,
+    "soft_labels": SoftLabels,
     "masked_lm": MaskedLanguageModelling,
 }
 
@@ -18,3 +20,13 @@ TASKS: dict[TaskName, type[Task]] = {
 def task_of_labels(*, sets: bool) -> TaskName:
     """Returns the name of the task whose texts have one label each, or with `sets` any number of them."""
     return next(name for name, task in TASKS.items() if task.label_sets is sets)
+
+
+def task_of_shares() -> TaskName:
+    """Returns the name of the task whose texts are divided among labels by shares."""
+    return next(name for name, task in TASKS.items() if task.takes_shares)
+
+
+def takes_shares(name: object) -> bool:
+    """Returns whether a task divides texts among labels by shares; False for what names no task."""
+    return any(task.takes_shares for known, task in TASKS.items() if known == name)

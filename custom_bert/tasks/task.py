@@ -74,7 +74,8 @@ class Task(ABC):
         chooses: whether the model has something that is chosen before each evaluation (`choose`).
         pretrained_by_default: whether training starts from the default checkpoint, if that is at hand and the
             user leaves the start open.
-        label_sets: whether a text may have several labels; None for a task without labels.
+        label_sets: whether a text may have several labels; None if labels never tell that this is the task.
+        takes_shares: whether a text is divided among labels by shares.
     """
 
     name: ClassVar[str]
@@ -91,6 +92,7 @@ class Task(ABC):
     chooses: ClassVar[bool] = False
     pretrained_by_default: ClassVar[bool] = False
     label_sets: ClassVar[bool | None] = None
+    takes_shares: ClassVar[bool] = False
 
     # Settings, before the data is read
 
@@ -394,6 +396,7 @@ class Task(ABC):
 
         Raises:
             UnknownLabelError: for a label that the model does not know.
+            LabelLineError: for a line that has not the form that the task reads.
         """
 
     # On disk

@@ -225,6 +225,11 @@ UNUSABLE: dict[str, tuple[dict[str, bytes | None], str]] = {
         "DIR/train_labels.txt:2: label 'bad\\t0.9' holds a tab; to learn several labels a line, separated by "
         "tabs, take --task multi_label",
     ),
+    "shares of labels": (
+        {"train_labels.txt": lines(changed(LABELS, 1, "bad:0.9\tgood:0.1"))},
+        "DIR/train_labels.txt:2: label 'bad:0.9\\tgood:0.1' looks like shares of labels; take --task "
+        "soft_labels",
+    ),
     "an empty label": (
         {"train_labels.txt": lines(changed(LABELS, 4, ""))},
         "DIR/train_labels.txt:5: empty label; write one, or remove the line from both files",

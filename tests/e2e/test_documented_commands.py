@@ -99,11 +99,14 @@ TINY = {
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder as the pages assume: data, trained runs, pretrained encoders, and exports."""
     folder = tmp_path_factory.mktemp("pages")
-    for name in ("data", "few", "multi", "renamed"):
+    for name in ("data", "few", "multi", "renamed", "soft"):
         write_data(folder / name)
     for split in ("train", "val"):
         labels = folder / "multi" / f"{split}_labels.txt"
         labels.write_text(labels.read_text().replace("weather", "weather,animals"))
+        labels = folder / "soft" / f"{split}_labels.txt"
+        shares = [f"{label}:0.75\tother:0.25" for label in labels.read_text().splitlines()]
+        write_lines(labels, shares)
     texts, _ = examples(400)
     (folder / "books").mkdir()
     for name in ("books/novel.txt", "letters.txt"):
@@ -123,6 +126,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     several = settings(folder / "multi", folder / "runs" / "multi")
     several |= {"task": "multi_label", "data.label_separator": ","}
     assert main(["train", *arguments(several)]) == 0
+    soft = settings(folder / "soft", folder / "runs" / "soft") | {"task": "soft_labels"}
+    assert main(["train", *arguments(soft)]) == 0
     for out in ("encoder", "adapted"):
         cache = {"data.cache_dir": str(folder / "cache")}
         books, out = str(folder / "books"), str(folder / "runs" / out)

@@ -116,7 +116,10 @@ def test_the_parameters_reach_the_run_and_searches_may_draw_them() -> None:
         ({"task": "multi_label"}, r"task: 'multi_label', but these are labels of classification$"),
         ({"random_state": "x"}, r"random_state: expected None, a whole number, .* got 'x'$"),
         ({"random_state": -1}, r"seed must be between 0 and .*, got -1$"),
-        ({"class_weight": "heavy"}, r"class_weight: expected None, 'balanced' or a dict, got 'heavy'$"),
+        (
+            {"class_weight": "heavy"},
+            r"class_weight: expected None, 'balanced', 'effective_number' or a dict, got 'heavy'$",
+        ),
         ({"class_weight": {"unheard": 1.0}}, r"^class_weight: 'unheard' is not one of the labels$"),
         ({"class_weight": {"animals": -1}}, r"^weight 0: expected a finite number from 0 on, got -1"),
         ({"lr": "fast"}, r"optim\.lr: .*got 'fast'"),
@@ -192,6 +195,60 @@ def test_weights_and_class_weights_decide_what_is_learned() -> None:
         assert model.predict(["left 1", "right 1"]).tolist() == [heavy_class] * 2
     with pytest.raises(ValueError, match="a mapping is for one label a text"):
         tiny(class_weight={0: 2.0}).fit(TEXTS, HOT)
+
+
+def test_shares_are_an_array_or_dicts_and_the_majority_is_right() -> None:
+    shares_NC = np.zeros((60, 4))  # no text has a share of the last label
+    shares_NC[np.arange(60), IDS], shares_NC[np.arange(60), (IDS + 1) % 3] = 0.75, 0.25
+    model = tiny(task="soft_labels", epochs=8, lr=1e-2).fit(TEXTS, shares_NC)
+    assert model.classes_.tolist() == [0, 1, 2, 3] and model.predict(SOME).shape == (6,)
+    found_NC = model.predict_proba(TEXTS)
+    assert found_NC.shape == (60, 4) and not found_NC[:, 3].any()
+    assert found_NC.sum(1) == pytest.approx(np.ones(60), abs=1e-5)
+    assert model.score(TEXTS, shares_NC) == np.mean(model.predict(TEXTS) == IDS) > 0.7
+    tied = np.where(shares_NC > 0, 0.5, 0)
+    assert model.score(TEXTS, tied) == np.mean(tied[np.arange(60), model.predict(TEXTS)] > 0)
+    dicts = [
+        {name: 3, NAMES[(i + 1) % 60]: 1} if NAMES[(i + 1) % 60] != name else {name: 1}
+        for i, name in enumerate(NAMES)
+    ]
+    with pytest.warns(CustomBertWarning, match="shares of .* do not add up to 1; they are taken as votes"):
+        other = tiny(task="soft_labels", class_weight={"animals": 2.0}).fit(TEXTS, dicts)
+    assert other.classes_.tolist() == sorted({*NAMES})
+    assert other.run_.json("run.json")["config"]["optim.class_weights"] == {"animals": 2.0}
+    assert cross_val_score(tiny(task="soft_labels", epochs=1), TEXTS, shares_NC[:, :3], cv=2).shape == (2,)
+
+
+def test_a_fit_on_shares_is_saved_and_loaded(tmp_path: Path) -> None:
+    model = tiny(task="soft_labels", epochs=1).fit(TEXTS, np.eye(3)[IDS] + 0.0)
+    model.save(tmp_path / "run")
+    again = TextClassifier.load(tmp_path / "run")
+    assert again.task == "soft_labels" and np.array_equal(again.predict(SOME), model.predict(SOME))
+    assert again.score(TEXTS, np.eye(3)[IDS]) == model.score(TEXTS, IDS)
+
+
+@pytest.mark.parametrize(
+    ("y", "changes", "fault"),
+    [
+        (HOT * 0.5, {}, r"row 0 has .*0.5.* in column .*; shares of labels need task='soft_labels'$"),
+        ([{"a": 1}] * 60, {}, r"^labels: dicts of labels and shares need task='soft_labels'$"),
+        (NAMES, {"task": "soft_labels"}, r"^labels: shares of labels are an array of texts x labels, or a"),
+        (HOT - 0.5, {"task": "soft_labels"}, r"^label 0: the share of .* is -0.5; expected a finite number"),
+        (HOT * np.nan, {"task": "soft_labels"}, r"^label 0: the share of 0 is nan; expected a finite number"),
+        (HOT * 0, {"task": "soft_labels"}, r"^label 0: no label has a share of this text$"),
+        ([{"a": "x"}] * 60, {"task": "soft_labels"}, r"^label 0: the share of 'a' is 'x'$"),
+        ([{" a": 1}] * 60, {"task": "soft_labels"}, r"without white space around it$"),
+        (
+            [{"a": 1, "b": 1}, {"b": 1}] * 30,
+            {"task": "soft_labels", "class_weight": {"A": 2}},
+            r"no training text has the label 'A' \(did you mean 'a'\?\)",
+        ),
+    ],
+)
+def test_shares_that_cannot_be_used_are_refused_in_one_line(y: Any, changes: Any, fault: str) -> None:
+    with pytest.raises(ValueError, match=fault) as caught:
+        tiny(**changes).fit(TEXTS, y)
+    assert "\n" not in str(caught.value)
 
 
 def test_a_text_of_weight_zero_is_as_if_it_were_not_there() -> None:

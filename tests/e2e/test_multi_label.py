@@ -242,6 +242,9 @@ def test_a_random_head_begins_with_how_often_each_label_is_there(data: Path) -> 
     first = built(one).model.head.projection.bias.detach()  # type: ignore[union-attr]
     counts = torch.tensor([*one.material.source.dataset.label_counts().values()])  # type: ignore[attr-defined]
     assert first.sigmoid().tolist() == pytest.approx((counts / len(one.train.rows_N)).tolist(), abs=0.01)
+    heavy = built(ready(config(data, None, **{"optim.class_weights": {"weather": 3.0}})))
+    moved = heavy.model.head.projection.bias.detach() - first  # type: ignore[union-attr]
+    assert moved.tolist() == pytest.approx([0, 0, np.log(3)], abs=1e-5)
     balanced = built(ready(config(data, None, **{"optim.class_weights": "balanced"})))
     assert not balanced.model.head.projection.bias.any()  # type: ignore[union-attr]
 

@@ -24,7 +24,7 @@ from custom_bert.cli import main
 
 ROOT = Path(__file__).resolve().parents[2]
 WORKER = ROOT / "tests" / "ranks_worker.py"
-INEXACT = ("loss", "perplexity")
+INEXACT = ("loss", "perplexity", "divergence", "calibration_error", "calibration")
 """Of an evaluation: apart by rounding, where sums are taken in another order; all else is counted."""
 
 
@@ -60,6 +60,19 @@ def label_sets(folder: Path, out: Path, **changes: Any) -> dict[str, Any]:
             lines = [f"{x}\tnamed" if i % 2 else x for i, x in enumerate(path.read_text().splitlines())]
             path.write_text("".join(f"{line}\n" for line in lines))
     return settings(data, out, **{"task": "multi_label", "floor": True, **SETS, **changes})
+
+
+def shares(folder: Path, out: Path, **changes: Any) -> dict[str, Any]:
+    data = folder / "shares"
+    if not data.exists():
+        write_data(data, train=90, val=31)
+        for name in ("train", "val"):
+            path = data / f"{name}_labels.txt"
+            labels = path.read_text().splitlines()
+            path.write_text(
+                "".join(f"{x}:{1 - i % 2 / 4}\tother:{i % 2 / 4}\n" for i, x in enumerate(labels))
+            )
+    return settings(data, out, **{"task": "soft_labels", "floor": True, **SETS, **changes})
 
 
 SETS = {"optim.epochs": 6, "model.hidden_dropout": 0.0, "batch.token_budget": 128, "batch.accumulation": 2}
@@ -146,9 +159,13 @@ def weights(out: Path) -> bytes:
         (classification, {"runtime.shard": True, "optim.pretrain_epochs": 0, "optim.epochs": 6}),
         (label_sets, {"runtime.log_every": 1}),
         (label_sets, {"runtime.log_every": 1, "runtime.shard": True}),
+        (shares, {"runtime.log_every": 1, "optim.class_weights": {"other": 2.0}}),
         (masked, {}),
     ],
-    ids=["labels", "fewer texts than ranks", "FSDP2", "label sets", "label sets, FSDP2", "masked tokens"],
+    ids=[
+        *("labels", "fewer texts than ranks", "FSDP2", "label sets", "label sets, FSDP2", "shares"),
+        "masked tokens",
+    ],
 )
 def test_two_ranks_see_what_one_sees(
     folder: Path, tmp_path: Path, make: Callable[..., dict[str, Any]], changes: dict[str, Any]

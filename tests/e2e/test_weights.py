@@ -21,7 +21,8 @@ from custom_bert.data.labelled_texts import LabelledTexts
 from custom_bert.data.memory import as_relative
 from custom_bert.errors import RunError
 from custom_bert.floor.ensemble import Ensemble, fit_ensemble
-from custom_bert.floor.linear import fit_classes, fit_sets
+from custom_bert.floor.linear import fit_classes
+from custom_bert.floor.linear_sets import fit_sets
 from custom_bert.label_metrics import best_thresholds
 from custom_bert.precision import MixedPrecision
 from custom_bert.tasks import multi_label

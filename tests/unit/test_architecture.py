@@ -31,6 +31,7 @@ LAYERS = {
     "options": 1,
     "metrics": 1,
     "label_metrics": 1,
+    "share_metrics": 1,
     "machine": 1,
     "precision": 2,
     "reports": 2,
@@ -200,7 +201,8 @@ def test_importing_loads_no_torch(name: str) -> None:
 
 WITHOUT_TORCH = {
     *(unit for unit, layer in LAYERS.items() if layer == 0),
-    *("options", "commands", "reports", "rules", "presets", "metrics", "label_metrics", "docs", "cli"),
+    *("options", "commands", "reports", "rules", "presets", "metrics", "label_metrics", "share_metrics"),
+    *("docs", "cli"),
 }
 """Units whose modules load without torch. Commands import what needs it when they run."""
 

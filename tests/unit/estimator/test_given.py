@@ -80,7 +80,7 @@ def test_classes_keep_the_type_of_the_labels_and_numpys_order(
     found = read_labels(given)
     assert found.labels.classes.tolist() == classes
     assert kind is None or found.labels.classes.dtype.kind == kind
-    assert found.labels.lines(found) == [str(label) for label in np.asarray(given).ravel().tolist()]
+    assert found.lines() == [str(label) for label in np.asarray(given).ravel().tolist()]
     answers = found.labels.answers(found.rows, 3)
     assert answers.tolist() == np.asarray(given).ravel().tolist()
     assert answers.dtype == found.labels.classes.dtype
@@ -103,7 +103,7 @@ HOT = np.array([[0, 1, 0], [1, 1, 0], [0, 0, 0]])
 def test_sets_of_labels_come_back_as_they_were_given(given: Any) -> None:
     found = read_labels(given)
     names = [str(label) for label in found.labels.classes.tolist()]
-    assert found.labels.lines(found) == [names[1], "\t".join(names), ""]
+    assert found.lines() == [names[1], "\t".join(names), ""]
     answers = found.labels.answers(found.rows, 3)
     assert answers == list(given) and all(type(a) is type(b) for a, b in zip(answers, given, strict=True))
 
@@ -117,7 +117,7 @@ def test_an_indicator_matrix_comes_back_as_one_also_with_columns_without_a_one(g
     found = read_labels(given)
     named = hasattr(given, "columns")
     assert found.labels.classes.tolist() == ([*"xyz"] if named else [0, 1, 2])
-    assert found.labels.lines(found) == (["y", "x\ty", ""] if named else ["1", "0\t1", ""])
+    assert found.lines() == (["y", "x\ty", ""] if named else ["1", "0\t1", ""])
     answers = found.labels.answers(found.rows, 3)
     assert hasattr(answers, "tocsr") == hasattr(given, "tocsr")
     assert (answers.toarray() if hasattr(answers, "tocsr") else answers).tolist() == HOT.tolist()
@@ -152,7 +152,7 @@ def test_a_column_of_labels_is_taken_as_scikit_learn_takes_it() -> None:
         ([["a", "a"], ["b"]], r"^label 0: a label occurs twice in \['a', 'a'\]; remove one$"),
         ([{"a"}, "b"], r"^label 1: expected a set of labels .*, got 'b'$"),
         ([{"a"}, {None}], r"^label 0: expected a label, got None; it stands for a missing value.*$"),
-        (np.array([[0, 2], [1, 0]]), r"^Unknown label type: .* row 0 has .*2.* in column 1$"),
+        (np.array([[0, 2], [1, 0]]), r"^Unknown label type: .* row 0 has .*2.* in column 1; shares of"),
         (np.array([["a", "b"], ["c", "d"]]), r"^Unknown label type: .* zeros and ones.*$"),
     ],
 )

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from scipy.special import expit, log_softmax
+from scipy.special import expit, log_softmax, softmax
 
 from custom_bert.errors import RunError
 from custom_bert.floor.ensemble import (
@@ -13,6 +13,7 @@ from custom_bert.floor.ensemble import (
     Ensemble,
     fit_ensemble,
     fit_ensemble_of_sets,
+    fit_ensemble_of_shares,
     has_ensemble,
     read_ensemble,
     write_ensemble,
@@ -55,6 +56,28 @@ def scores_of_sets(signal: float, noise: float) -> np.ndarray:
 def loss_of_sets(ensemble: Ensemble, one: np.ndarray, other: np.ndarray) -> float:
     whole = ensemble.scores(one, other).astype(np.float64)
     return float((np.logaddexp(0, whole) - HOT * whole).mean())
+
+
+def test_of_shares_too_no_other_pair_has_a_lower_cross_entropy() -> None:
+    draw = np.random.default_rng(5)
+    encoder_NC, floor_NC = draw.normal(size=(2, 60, 3))
+    shares_NC = softmax(1.5 * encoder_NC + 0.5 * floor_NC + draw.normal(size=(60, 3)), axis=1)
+    weights_N = draw.random(60) + 0.1
+    found = fit_ensemble_of_shares(encoder_NC, floor_NC, shares_NC, weights_N)
+
+    def loss(encoder: float, floor: float) -> float:
+        log_NC = log_softmax(encoder * encoder_NC + floor * floor_NC, axis=1)
+        return -float(np.average((shares_NC * log_NC).sum(1), weights=weights_N))
+
+    least = loss(found.encoder, found.floor)
+    for change in (-0.01, 0.01):
+        assert loss(found.encoder + change, found.floor) > least < loss(found.encoder, found.floor + change)
+    ids_N = shares_NC.argmax(1)
+    hot, plain = (
+        fit_ensemble_of_shares(encoder_NC, floor_NC, np.eye(3)[ids_N]),
+        fit_ensemble(encoder_NC, floor_NC, ids_N),
+    )
+    assert (hot.encoder, hot.floor) == pytest.approx((plain.encoder, plain.floor), rel=1e-6)
 
 
 def test_of_sets_too_no_other_pair_has_a_lower_cross_entropy() -> None:

@@ -8,7 +8,8 @@ from sklearn.svm import LinearSVC
 from training_runs import examples
 
 from custom_bert.floor import limits
-from custom_bert.floor.linear import fit_classes, fit_sets
+from custom_bert.floor.linear import LEAST_SHARE, fit_classes, fit_shares
+from custom_bert.floor.linear_sets import fit_sets
 from custom_bert.floor.ngrams import NGrams, NoFloorError, kinds_for
 
 
@@ -65,6 +66,45 @@ def test_a_class_that_is_only_among_the_held_out_texts_does_no_harm() -> None:
     ids_N, num_classes = numbered(labels)
     for seed in range(8):  # in some of them the only text is held out
         assert np.isfinite(fit_classes(texts, ids_N, num_classes, seed=seed).scores(texts)).all()
+
+
+def test_shares_are_learned_as_texts_that_stand_there_once_for_each_class() -> None:
+    texts, labels = examples(200)
+    ids_N, num_classes = numbered(labels)
+    shares_NC = 0.7 * np.eye(num_classes)[ids_N] + 0.3 * np.eye(num_classes)[(ids_N + 1) % num_classes]
+    shares_NC[::2] = np.eye(num_classes)[ids_N[::2]]
+    weights_N = np.linspace(0.5, 2.0, 200)
+    heavy_C = np.array([3.0, 1.0, 0.5])
+    floor = fit_shares(texts, shares_NC, seed=0, class_weights_C=heavy_C, weights_N=weights_N)
+    rows_E, ids_E = np.nonzero(shares_NC)
+    matrix = NGrams.learn(texts, num_classes)[1][rows_E]
+    weights_E = shares_NC[rows_E, ids_E] * weights_N[rows_E] * heavy_C[ids_E]
+    machine = LinearSVC(C=0.3, random_state=0)
+    machine.fit(matrix, ids_E, weights_E)
+    np.testing.assert_allclose(floor.weights_FC, machine.coef_.T, atol=1e-3)
+    assert floor.scale > 0 and floor.scale != 1.0
+
+
+def test_shares_of_one_class_each_are_learned_as_classes_and_tiny_shares_are_left_out() -> None:
+    texts, labels = examples(120)
+    ids_N, num_classes = numbered(labels)
+    hot_NC = np.eye(num_classes, dtype=np.float32)[ids_N]
+    plain = fit_classes(texts, ids_N, num_classes, seed=0)
+    for shares_NC in (hot_NC, np.where(hot_NC > 0, 1.0, LEAST_SHARE / 2)):
+        soft = fit_shares(texts, shares_NC, seed=0)
+        np.testing.assert_allclose(soft.scores(texts), plain.scores(texts), atol=1e-5)
+    with pytest.raises(NoFloorError, match="those of one label"):
+        fit_shares(texts, np.eye(num_classes)[np.zeros(120, dtype=int)], seed=0)
+
+
+def test_a_heavy_class_is_given_more_often() -> None:
+    texts = [f"{word} {i}" for i in range(40) for word in ("left", "right")]
+    ids_N = np.array([i % 2 if i % 3 else 1 - i % 2 for i in range(80)])
+    light, heavy = (
+        (fit_classes(texts, ids_N, 2, seed=0, class_weights_C=weights_C).scores(texts).argmax(1) == 0).sum()
+        for weights_C in (np.array([0.2, 1.0]), np.array([5.0, 1.0]))
+    )
+    assert heavy > light
 
 
 def test_sets_have_probabilities_of_their_own() -> None:

@@ -51,7 +51,7 @@ def test_loading_gives_the_written_weights_in_evaluation_mode(run: Path) -> None
         ({"surprise": 1}, "unknown key 'surprise'"),
         (
             {"task": "clasification"},
-            "task is 'clasification'; known are classification, multi_label, masked_lm",
+            "task is 'clasification'; known are classification, multi_label, soft_labels, masked_lm",
         ),
         ({"task": ["masked_lm"]}, r"task is \['masked_lm'\]; known are"),
         (
