@@ -49,11 +49,20 @@ class Lines(Protocol):
         path: the path of the file, or the name of the list in messages.
         num_lines: the number of lines read so far.
         words: how messages speak of the lines.
+        pairs: whether each line is a pair of texts (`data.text_pairs`).
     """
 
-    path: Path
-    num_lines: int
-    words: Wording
+    @property
+    def path(self) -> Path: ...
+
+    @property
+    def num_lines(self) -> int: ...
+
+    @property
+    def words(self) -> Wording: ...
+
+    @property
+    def pairs(self) -> bool: ...
 
     @property
     def name(self) -> str:
@@ -130,6 +139,7 @@ class NumberedLines:
     """
 
     words = LINES
+    pairs = False
     path: Path
 
     @property
@@ -156,11 +166,12 @@ class ListedLines(NumberedLines):
     Args:
         name: the name of the list in messages, in the place of a path.
         texts: the strings.
+        pairs: whether each is a pair of texts.
     """
 
-    def __init__(self, name: str, texts: Sequence[str]) -> None:
+    def __init__(self, name: str, texts: Sequence[str], *, pairs: bool = False) -> None:
         self.path, self.num_lines = Path(name), 0
-        self._texts = texts
+        self._texts, self.pairs = texts, pairs
 
     @property
     def sha256(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import re
@@ -15,6 +16,8 @@ from tokenizers import Tokenizer, models
 from custom_bert.config import LongTexts
 from custom_bert.data.encoded import EncodedTexts, Frame
 from custom_bert.data.excerpt import Excerpt
+from custom_bert.data.pair_frames import longest_first, separators
+from custom_bert.data.text_pairs import sides
 from custom_bert.data.windows import MAX_WINDOWS
 from custom_bert.errors import DataError, first_line
 
@@ -62,7 +65,7 @@ def library_errors(where: str, what: str) -> Iterator[None]:
 
 class TextTokenizer:
     """Turns texts into token ids: [CLS], the text's tokens, [SEP], or the tokenizer's own start and end
-    tokens.
+    tokens. `reading` makes one for pairs of texts.
 
     Args:
         tokenizer: a tokenizer of the `tokenizers` library. Its truncation and padding are switched off.
@@ -72,7 +75,8 @@ class TextTokenizer:
     Attributes:
         vocab_size: V, one more than the highest id, which is the number of token embeddings that a model
             needs. Some ids below it belong to no token if the vocabulary of a pretrained model has gaps.
-        frame: the special tokens around a text.
+        frame: the special tokens around a text or a pair.
+        pairs: whether it reads pairs of texts (`data.text_pairs`).
         cls_id, sep_id, pad_id: the ids of the start, end and padding tokens.
         mask_id, unknown_id: the ids of the mask and unknown tokens; None if there is no such token.
 
@@ -93,6 +97,7 @@ class TextTokenizer:
         # because a vocabulary may contain "<s>" as an ordinary entry
         self.cls_id = alone[0] if len(alone) == 2 else self._special(name, "[CLS]", "<s>")
         self.sep_id = alone[1] if len(alone) == 2 else self._special(name, "[SEP]", "</s>")
+        self.name, self.pairs = name, False
         self.frame = Frame((self.cls_id,), (self.sep_id,))
         self.pad_id = self._special(name, "[PAD]", "<pad>")
         self.mask_id = self._optional("[MASK]", "<mask>")
@@ -108,6 +113,20 @@ class TextTokenizer:
         # a vocabulary that lacks the unknown token its model needs fails here, and not in the middle of a run
         with library_errors(name, "cannot encode an unknown word"):
             tokenizer.encode(UNLIKELY, add_special_tokens=False)
+
+    def reading(self, *, pairs: bool) -> TextTokenizer:
+        """Returns a tokenizer with the same vocabulary that reads single texts, or pairs of texts.
+
+        Raises:
+            DataError: if it is to read pairs, and the tokenizer puts a pair together in a way that is not
+                supported.
+        """
+        if pairs == self.pairs:
+            return self
+        other = copy.copy(self)
+        between = separators(self.backend, self.name, self.cls_id, self.sep_id) if pairs else ()
+        other.pairs, other.frame = pairs, Frame((self.cls_id,), (self.sep_id,), between)
+        return other
 
     @property
     def special_ids(self) -> list[int]:
@@ -166,11 +185,14 @@ class TextTokenizer:
         *,
         offsets: bool = False,
     ) -> EncodedTexts:
-        """Returns at most `max_length` token ids of each text.
+        """Returns at most `max_length` token ids of each text, or of each pair of texts.
+
+        Of a pair, the longer text loses tokens first, until both are equally long; then both do, as with
+        "longest_first" in transformers.
 
         Args:
-            texts: the texts.
-            max_length: the largest number of tokens of a text, special ones included; at least 3.
+            texts: the texts or pairs.
+            max_length: the largest number of tokens of a text or pair, special ones included; at least 3.
             long_texts: which tokens of a longer text are kept. With "windows", a sequence has the tokens of
                 all windows of the text, each once, between the special tokens; `data.windows` cuts it later.
             offsets: whether to return where each token is in its text. It takes longer.
@@ -179,28 +201,42 @@ class TextTokenizer:
         # at most this many tokens of a text itself are kept, made from at most `cap` characters
         room = (max_length - frame.size) * (MAX_WINDOWS if long_texts == "windows" else 1)
         cap = CHARACTERS_PER_TOKEN * (room + frame.size)
-        head = room // HEAD_SHARE if long_texts == "head_tail" else room
-        read = [self._read(text, cap, long_texts, offsets) for text in texts]
+        columns = list(zip(*map(sides, texts), strict=True)) if self.pairs else [texts]
+        read = [[self._read(text, cap, long_texts, offsets) for text in column] for column in columns]
+        encode_batch = self.backend.encode_batch if offsets else self.backend.encode_batch_fast
+        encodings = [encode_batch([one.text for one in column], add_special_tokens=False) for column in read]
         arrays, lost_N = [], np.zeros(len(texts), dtype=np.int64)
         counts_2N = np.zeros((2, len(texts)), dtype=np.int64)
-        encode_batch = self.backend.encode_batch if offsets else self.backend.encode_batch_fast
-        encodings = encode_batch([excerpt.text for excerpt in read], add_special_tokens=False)
+        firsts_N = np.zeros(len(texts), dtype=np.int64)
         places = []
-        for i, (excerpt, encoding) in enumerate(zip(read, encodings, strict=True)):
-            ids = encoding.ids
-            lost_N[i] = max(len(ids) - room, int(excerpt.was_cut))
-            left_out = slice(head, max(head, len(ids) - room + head))
-            counts_2N[:, i] = self._count_characters(excerpt.text, ids, left_out)
-            del ids[left_out]  # keeps `head` tokens, and those at the end that there is room for
-            arrays.append(np.array([*frame.before, *ids, *frame.after], dtype=np.int64))
+        for i in range(len(texts)):
+            lists = [column[i].ids for column in encodings]
+            rooms = longest_first(*map(len, lists), room) if self.pairs else (room,)
+            spans: list[tuple[np.ndarray, int]] = []
+            for side, (ids, limit) in enumerate(zip(lists, rooms, strict=True)):
+                excerpt = read[side][i]
+                lost_N[i] += max(len(ids) - limit, int(excerpt.was_cut))
+                head = limit // HEAD_SHARE if long_texts == "head_tail" else limit
+                left_out = slice(head, max(head, len(ids) - limit + head))
+                counts_2N[:, i] += self._count_characters(excerpt.text, ids, left_out)
+                del ids[left_out]  # keeps `head` tokens, and those at the end that there is room for
+                if offsets:
+                    kept = encodings[side][i].offsets
+                    del kept[left_out]
+                    spans.append((excerpt.places(kept, self._normalize), len(columns[side][i])))
+            firsts_N[i] = len(lists[0])
+            arrays.append(np.array(frame.framed(*lists), dtype=np.int64))
             if offsets:
-                kept = encoding.offsets
-                del kept[left_out]
-                places.append(frame.offsets(excerpt.places(kept, self._normalize), len(texts[i])))
+                places.append(frame.offsets(*spans))
         lengths_N = np.fromiter(map(len, arrays), dtype=np.int64, count=len(arrays))
-        unknown_N, characters_N = counts_2N
+        seconds_N = len(frame.before) + firsts_N + len(frame.between) if self.pairs else None
         return EncodedTexts(
-            arrays, frame.special(lengths_N), lost_N, unknown_N, characters_N, places if offsets else None
+            arrays,
+            frame.special(lengths_N, seconds_N),
+            lost_N,
+            *counts_2N,
+            places if offsets else None,
+            seconds_N,
         )
 
     def encode_plain(self, texts: Sequence[str]) -> EncodedTexts:
