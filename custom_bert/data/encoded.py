@@ -66,7 +66,9 @@ class Frame:
             texts: for each text, (L, 2) where each of its own tokens begins and ends, and its length.
         """
         parts = [np.zeros((len(self.before), 2))]
-        for (offsets_L2, characters), after in zip(texts, (self.between, self.after)[-len(texts) :], strict=True):
+        for (offsets_L2, characters), after in zip(
+            texts, (self.between, self.after)[-len(texts) :], strict=True
+        ):
             parts += [offsets_L2, np.full((len(after), 2), characters)]
         return np.concatenate(parts).astype(np.int64)
 

@@ -43,26 +43,23 @@ ROWS = Wording(line="row", sides="columns", of_both="", from_both="", no_validat
 
 
 class Lines(Protocol):
-    """Lines that can be read again and again. `data.text.LineReader` reads them from a file.
-
-    Attributes:
-        path: the path of the file, or the name of the list in messages.
-        num_lines: the number of lines read so far.
-        words: how messages speak of the lines.
-        pairs: whether each line is a pair of texts (`data.text_pairs`).
-    """
+    """Lines that can be read again and again. `data.text.LineReader` reads them from a file."""
 
     @property
-    def path(self) -> Path: ...
+    def path(self) -> Path:
+        """The path of the file, or the name of the list in messages."""
 
     @property
-    def num_lines(self) -> int: ...
+    def num_lines(self) -> int:
+        """The number of lines read so far."""
 
     @property
-    def words(self) -> Wording: ...
+    def words(self) -> Wording:
+        """How messages speak of the lines."""
 
     @property
-    def pairs(self) -> bool: ...
+    def pairs(self) -> bool:
+        """Whether each line is a pair of texts (`data.text_pairs`)."""
 
     @property
     def name(self) -> str:

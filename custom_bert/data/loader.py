@@ -182,7 +182,6 @@ class BatchBuilder:
             pin_memory=self.pin_memory,
         )
 
-
     def _types(
         self, indices: np.ndarray, cut: Cut, positions: Sequence[np.ndarray] | None
     ) -> list[np.ndarray] | None:

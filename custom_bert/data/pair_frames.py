@@ -35,7 +35,8 @@ def separators(tokenizer: Tokenizer, name: str, start: int, end: int) -> tuple[i
     if not whole or not inner or inner != list(range(inner[0], inner[-1] + 1)) or sides != found:
         tokens = " ".join(encoding.tokens)
         raise DataError(
-            name, f"puts two texts together as {tokens!r}, and pairs are read as start, first, separator, second, end"
+            name,
+            f"puts two texts together as {tokens!r}; pairs are read as start, first, separator, second, end",
         )
     return tuple(ids[i] for i in inner)
 

@@ -26,6 +26,7 @@ from custom_bert.data.findings import (
 )
 from custom_bert.data.label_files import LabelReader, check_not_swapped
 from custom_bert.data.lines import Lines, at
+from custom_bert.data.pair_files import are_pairs, text_lines
 from custom_bert.data.set_aside import CHOOSING_SEED, NOTHING_ASIDE, Aside, frequent_rows, set_aside_rows
 from custom_bert.data.suspicions import SAMPLE, Pair, suspicions
 from custom_bert.data.tables.choosing import Columns
@@ -115,8 +116,9 @@ def data_files(data: DataConfig, *, set_aside: bool = False) -> LabelledLines:
     for path, labelled in ((data.train_texts, False), (data.train_labels, True)):
         if status_of(Path(path)) is None:
             raise DataError(path, f"no such file{missing_data_hint(Path(path), labels=labelled)}")
-    train = LineReader(data.train_texts), LineReader(data.train_labels)
-    val, test = (None if set_aside else _optional_pair(data, split) for split in OPTIONAL)
+    pairs = are_pairs(data)
+    train = text_lines(data.train_texts, data, pairs=pairs), LineReader(data.train_labels)
+    val, test = (None if set_aside else _optional_pair(data, split, pairs=pairs) for split in OPTIONAL)
     return LabelledLines(train, val, f"{data.val_texts} and {data.val_labels}", test)
 
 
@@ -210,7 +212,7 @@ OPTIONAL = {"val": ("validation", "to have lines set aside"), "test": ("test", "
 """The splits that may have no files: what they are called, and why one would leave the files out."""
 
 
-def _optional_pair(data: DataConfig, split: str) -> tuple[Lines, Lines] | None:
+def _optional_pair(data: DataConfig, split: str, *, pairs: bool) -> tuple[Lines, Lines] | None:
     """Opens the files of a split that may have none.
 
     Raises:
@@ -226,7 +228,7 @@ def _optional_pair(data: DataConfig, split: str) -> tuple[Lines, Lines] | None:
             f"no such file, but there is {other}; write both, or neither {purpose}",
         )
     if all(there):
-        return LineReader(paths[0]), LineReader(paths[1])
+        return text_lines(paths[0], data, pairs=pairs), LineReader(paths[1])
     # the default names may be missing, in the working directory and beside the training texts; a name of the
     # user's own may not
     beside = [Path(data.train_texts).parent / path.name for path in defaults]

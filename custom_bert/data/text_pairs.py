@@ -97,7 +97,7 @@ class _PairedLines:
         found = counted(len(self._half_empty), "pair")
         return [
             *self._lines.doubts(),
-            f"{self.name}: {found} with one text that is empty{at(self, self._half_empty)}",
+            f"{self.name}: {found} with one text that is empty{at(self._lines, self._half_empty)}",
         ]
 
     def _note(self, start: int, first: list[str], second: list[str]) -> None:
@@ -149,7 +149,9 @@ class TabbedLines(_PairedLines):
         tabs = line.count("\t")
         if not tabs:
             what = "the line is empty" if is_blank(line) else "no tab"
-            return DataError(self.where(index), f"{what}, and {self._asked}: two texts with a tab between them")
+            return DataError(
+                self.where(index), f"{what}, and {self._asked}: two texts with a tab between them"
+            )
         return DataError(
             self.where(index),
             f"{tabs:,} tabs, and {self._asked}: two texts with one tab between them; {self._others}",

@@ -211,7 +211,7 @@ class TextTokenizer:
         places = []
         for i in range(len(texts)):
             lists = [column[i].ids for column in encodings]
-            rooms = longest_first(*map(len, lists), room) if self.pairs else (room,)
+            rooms = longest_first(len(lists[0]), len(lists[1]), room) if self.pairs else (room,)
             spans: list[tuple[np.ndarray, int]] = []
             for side, (ids, limit) in enumerate(zip(lists, rooms, strict=True)):
                 excerpt = read[side][i]
@@ -230,14 +230,9 @@ class TextTokenizer:
                 places.append(frame.offsets(*spans))
         lengths_N = np.fromiter(map(len, arrays), dtype=np.int64, count=len(arrays))
         seconds_N = len(frame.before) + firsts_N + len(frame.between) if self.pairs else None
-        return EncodedTexts(
-            arrays,
-            frame.special(lengths_N, seconds_N),
-            lost_N,
-            *counts_2N,
-            places if offsets else None,
-            seconds_N,
-        )
+        unknown_N, characters_N = counts_2N
+        special_NS, found = frame.special(lengths_N, seconds_N), places if offsets else None
+        return EncodedTexts(arrays, special_NS, lost_N, unknown_N, characters_N, found, seconds_N)
 
     def encode_plain(self, texts: Sequence[str]) -> EncodedTexts:
         """Returns all token ids of each text, without special tokens around it.

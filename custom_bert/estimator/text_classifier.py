@@ -19,7 +19,7 @@ from custom_bert.data.memory import checked_weights
 from custom_bert.errors import ConfigError, RunError, WriteError, shown
 from custom_bert.estimator.description import described, read_description
 from custom_bert.estimator.fitting import fitted_run
-from custom_bert.estimator.given import counts_agree, texts_of
+from custom_bert.estimator.given import counts_agree, texts_of_one_or_two_columns
 from custom_bert.estimator.labels import Given, Labels, read_labels
 from custom_bert.estimator.parameters import config_of
 from custom_bert.estimator.stored_run import ESTIMATOR, StoredRun
@@ -107,7 +107,8 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """Trains a model, and returns the estimator itself. An earlier fit is forgotten.
 
         Args:
-            X: N texts: a list, an array, the column of a table, or a table of one column.
+            X: N texts: a list, an array, the column of a table, or a table of one column. N pairs of texts: a
+                list of tuples of two strings, an array of shape (N, 2), or a table of two columns.
             y: the labels of each text: one, a set of them, or a row of zeros and ones.
             sample_weight: (N,) how much each text counts, from 0 on. A text with the weight 2 counts as two
                 of its kind, one with 0 is left out.
@@ -118,7 +119,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             RunError: if the encoder of `init_from` is not there or is damaged.
             KeyboardInterrupt: after Ctrl-C; nothing is left behind.
         """
-        texts, given = self._texts(X), read_labels(y)
+        texts, given = texts_of_one_or_two_columns(X), read_labels(y)
         counts_agree(len(texts), len(given))
         weights_N = self._weights(y, given, sample_weight)
         if weights_N is not None:
@@ -135,10 +136,6 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         stored = fitted_run(config, texts, labels.lines(given), weights_N, self.verbose)
         self.run_, self.labels_, self.classes_ = stored, labels, labels.classes
         return self
-
-    def _texts(self, X: Any) -> list[str]:
-        """Returns the texts that a caller gives, for fit and for predictions."""
-        return texts_of(X)
 
     def _weights(self, y: Any, given: Given, sample_weight: Iterable[float] | None) -> np.ndarray | None:
         """Returns the weights of texts, those of their classes multiplied in; None if all count the same."""
@@ -164,7 +161,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             NotFittedError: before `fit`.
         """
         model, places_K = self._model()
-        texts = self._texts(X)
+        texts = texts_of_one_or_two_columns(X)
         if self.labels_.are_sets:
             index_of = {name: i for i, name in enumerate(self.labels_.names)}
             found = (cast(LabelsPrediction, one).labels for one in model.stream(texts))
@@ -183,7 +180,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             NotFittedError: before `fit`.
         """
         model, places_K = self._model()
-        found_NK = model.predict_proba(self._texts(X))
+        found_NK = model.predict_proba(texts_of_one_or_two_columns(X))
         probabilities_NC = np.zeros((len(found_NK), len(self.classes_)), dtype=np.float32)
         probabilities_NC[:, places_K] = found_NK
         return probabilities_NC

@@ -1,0 +1,48 @@
+"""A model that was trained on pairs of texts reads pairs, and no other model does: the checks of what it is
+given."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from custom_bert.data.lines import Lines
+from custom_bert.data.tables.batches import Table
+from custom_bert.data.tables.choosing import listed
+from custom_bert.errors import DataError
+
+SINGLE = "the model was trained on single texts"
+PAIRS = "the model was trained on pairs of texts"
+
+
+def check_as_trained(texts: Lines, run: str | Path, *, pairs: bool) -> None:
+    """Raises DataError if texts are pairs and a run was trained on single texts, or the other way round.
+
+    Args:
+        texts: the lines.
+        run: the run directory.
+        pairs: whether the run was trained on pairs.
+    """
+    if texts.pairs and not pairs:
+        raise DataError(texts.name, f"pairs of texts, and {run} was trained on single texts")
+    if pairs and not texts.pairs:
+        raise DataError(
+            texts.name,
+            f"single texts, and {run} was trained on pairs; name the second column by --second-text-column",
+        )
+
+
+def check_columns(table: Table, second: str | None, *, pairs: bool) -> None:
+    """Raises DataError if a table is to be predicted and its columns are not what the model reads.
+
+    Args:
+        table: the table.
+        second: the column with the second texts; None if there is none.
+        pairs: whether the model reads pairs.
+    """
+    if pairs and second is None:
+        has = listed(table.names, "")
+        raise DataError(
+            str(table.path), f"{PAIRS}; name the second column by --second-text-column; the table has {has}"
+        )
+    if second is not None and not pairs:
+        raise DataError(str(table.path), f"{SINGLE}; leave out --second-text-column {second}")
