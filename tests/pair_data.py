@@ -1,4 +1,5 @@
-"""Pairs of texts that only a model of both texts can tell apart: "same" if both speak of the same thing."""
+"""Pairs of texts whose label is what the second text speaks of. The first text speaks of something else, so
+that a model has to tell the two apart."""
 
 from __future__ import annotations
 
@@ -7,29 +8,26 @@ from pathlib import Path
 import numpy as np
 from training_runs import write_lines
 
-THINGS = ["cat", "dog", "horse", "bird", "engine", "motor", "pump", "gear"]
+SUBJECTS = {"animals": ["cat", "dog", "horse", "bird"], "machines": ["engine", "motor", "pump", "gear"]}
 OTHER = ["the", "a", "of", "and", "to", "in", "is", "was", "on", "by"]
 
 
 def pairs_of(count: int, seed: int = 0) -> tuple[list[tuple[str, str]], list[str]]:
     """Pairs and their labels."""
     draw = np.random.default_rng(seed)
-    pairs, labels = [], []
+    pairs, labels, names = [], [], list(SUBJECTS)
     for i in range(count):
-        same = i % 2 == 0
-        one, other = draw.choice(THINGS, 2, replace=False).tolist()
-        words = [[str(word) for word in draw.choice(OTHER, draw.integers(2, 6))] for _ in range(2)]
-        first, second = (
-            " ".join(draw.permutation([*some, word]).tolist())
-            for some, word in zip(words, (one, one if same else other), strict=True)
-        )
-        pairs.append((first, f"{second} {i}"))
-        labels.append("same" if same else "other")
+        texts = []
+        for subject in (names[1 - i % 2], names[i % 2]):
+            words = [str(draw.choice(SUBJECTS[subject])), *map(str, draw.choice(OTHER, draw.integers(2, 6)))]
+            texts.append(" ".join(draw.permutation(words).tolist()))
+        pairs.append((texts[0], f"{texts[1]} {i}"))
+        labels.append(names[i % 2])
     return pairs, labels
 
 
 def write_pairs(directory: Path, *, train: int = 240, val: int | None = 60, form: str = "tab") -> Path:
-    """Data files of pairs, with tabs or in two files each; or a table."""
+    """Data files of pairs: lines with tabs, two files each, or a table, which is pairs.csv."""
     directory.mkdir(parents=True, exist_ok=True)
     if form == "table":
         pairs, labels = pairs_of(train)

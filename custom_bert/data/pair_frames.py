@@ -41,6 +41,14 @@ def separators(tokenizer: Tokenizer, name: str, start: int, end: int) -> tuple[i
     return tuple(ids[i] for i in inner)
 
 
+def gives_types(tokenizer: Tokenizer) -> bool:
+    """Returns whether a tokenizer gives the type 1 to the second text and its end, and 0 to all others."""
+    encoding = tokenizer.encode(FIRST, SECOND)
+    sides = encoding.sequence_ids
+    start = sides.index(1) if 1 in sides else len(sides) - 1
+    return bool(encoding.type_ids == [0] * start + [1] * (len(sides) - start))
+
+
 def longest_first(first: int, second: int, room: int) -> tuple[int, int]:
     """Returns how many tokens two texts keep: the longer one loses tokens until both are equally long, then
     both do. It is the truncation "longest_first" of the `tokenizers` library, odd tokens included.

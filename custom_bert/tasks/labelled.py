@@ -388,12 +388,12 @@ class LabelledTask(Task):
         return Card(
             "text-classification",
             f"{self.card_title} with {len(self.labels):,} labels: {encoder.num_hidden_layers} layers, "
-            f"{encoder.hidden_size} wide, texts of up to {about.max_length} tokens",
+            f"{encoder.hidden_size} wide, {about.texts} of up to {about.max_length} tokens",
             (f"Labels: {', '.join(f'`{label}`' for label in self.labels[:TABLE_ROWS])}{more}.",),
             (
                 "from transformers import pipeline",
                 "",
-                f'pipeline("text-classification", "{about.name}", truncation=True)("a text")',
+                f'pipeline("text-classification", "{about.name}", truncation=True)({about.example})',
             ),
         )
 
