@@ -49,6 +49,9 @@ class Evaluate(LabelledTable):
     devices that compute in them."""
     encoder_only: bool = False
     """Measure the encoder without its floor, as an exported model predicts."""
+    swap: bool = False
+    """Also print the share of pairs of texts that get other labels when their texts are swapped. Both orders
+    are predicted for it, which takes three times as long."""
 
     def run(self) -> None:
         from custom_bert.inference.evaluate_run import evaluate_run
@@ -62,6 +65,7 @@ class Evaluate(LabelledTable):
             device=self.device,
             precision=self.precision,
             encoder_only=self.encoder_only,
+            swap=self.swap,
         )
         for note in evaluated.notes:
             complain(note)

@@ -26,7 +26,7 @@ from custom_bert.data.text import LineReader, status_of
 from custom_bert.data.text_pairs import sides
 from custom_bert.errors import ConfigError, DataError, RunError
 from custom_bert.inference.classifier import Classifier, Text
-from custom_bert.inference.pairs_of_run import check_as_trained
+from custom_bert.inference.pairs_of_run import check_as_trained, check_swapping, share_that_changes
 from custom_bert.inference.scores import ENCODER, FLOOR, WHOLE
 from custom_bert.tasks.evaluated import Evaluated
 from custom_bert.tasks.parts import UnknownLabelError
@@ -43,6 +43,7 @@ def evaluate_run(
     device: str | None = None,
     precision: Precision = "fp32",
     encoder_only: bool = False,
+    swap: bool = False,
 ) -> Evaluated:
     """Measures a run's model on a folder of data files, or on a table.
 
@@ -61,8 +62,11 @@ def evaluate_run(
         device: see `Classifier.load`.
         precision: see `Classifier.load`.
         encoder_only: see `Classifier.load`.
+        swap: whether to predict every pair of texts in both orders, too, and to count those that get other
+            labels. It takes two predictions more.
 
     Raises:
+        ConfigError: if `swap` is asked for, and the run predicts no labels or reads no pairs.
         RunError: if the run cannot be loaded, or the rows that it had set aside cannot be found again.
         DataError: if the data cannot be used, holds a label that the model does not know, has no validation
             rows, or is not the data that the run was trained on where rows are to be found again.
@@ -70,6 +74,8 @@ def evaluate_run(
     classifier = Classifier.load_to_measure(
         run, device=device, precision=precision, encoder_only=encoder_only
     )
+    if swap:
+        check_swapping(classifier, run)
     if status_of(Path(data)) is None and not is_table(data):
         raise DataError(str(data), "no such folder; expected one with the data files")
     settings = {**data_settings(data), **columns}
@@ -87,7 +93,8 @@ def evaluate_run(
     found = taken(texts.blocks(), rows)
     given: Iterator[Text] = map(sides, found) if classifier.pairs else found
     parts = classifier.measure_parts(given, _known(labels, classifier, rows))
-    return Evaluated(parts[WHOLE], parts.get(FLOOR), parts.get(ENCODER), tuple(notes))
+    swapped = share_that_changes(classifier, map(sides, taken(texts.blocks(), rows))) if swap else None
+    return Evaluated(parts[WHOLE], parts.get(FLOOR), parts.get(ENCODER), tuple(notes), swapped)
 
 
 Chosen = tuple[tuple[Lines, Lines], np.ndarray | None]

@@ -3,12 +3,16 @@ given."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from itertools import islice
 from pathlib import Path
 
 from custom_bert.data.lines import Lines
 from custom_bert.data.tables.batches import Table
 from custom_bert.data.tables.choosing import listed
-from custom_bert.errors import DataError
+from custom_bert.errors import ConfigError, DataError
+from custom_bert.inference.classifier import Classifier
+from custom_bert.inference.in_order import CHUNK
 
 SINGLE = "the model was trained on single texts"
 PAIRS = "the model was trained on pairs of texts"
@@ -46,3 +50,31 @@ def check_columns(table: Table, second: str | None, *, pairs: bool) -> None:
         )
     if second is not None and not pairs:
         raise DataError(str(table.path), f"{SINGLE}; leave out --second-text-column {second}")
+
+
+def check_swapping(classifier: Classifier, run: str | Path) -> None:
+    """Raises ConfigError if a model reads no pairs, or gives no labels that could change."""
+    if not classifier.pairs:
+        raise ConfigError(
+            [f"--swap: {run} was trained on single texts, and only the texts of pairs can be swapped"]
+        )
+    if classifier.task.label_sets is None:
+        raise ConfigError([f"--swap: task {classifier.task.name} has no labels that could change"])
+
+
+def share_that_changes(classifier: Classifier, pairs: Iterable[tuple[str, str]]) -> float:
+    """Returns the share of the pairs that get other labels when their texts are swapped.
+
+    Args:
+        classifier: a model that reads pairs and gives labels.
+        pairs: at least one pair.
+    """
+    iterator, total, changed = iter(pairs), 0, 0
+    while chunk := list(islice(iterator, CHUNK)):
+        here, there = (
+            [prediction.cells()[0] for prediction in classifier.predict(order)]
+            for order in (chunk, [(second, first) for first, second in chunk])
+        )
+        total += len(chunk)
+        changed += sum(a != b for a, b in zip(here, there, strict=True))
+    return changed / max(1, total)

@@ -155,7 +155,7 @@ def _tokenizer_json(tokenizer: TextTokenizer, *, typed: bool) -> str:
     if not as_ours or (typed and not gives_types(backend)):
         backend.post_processor = TemplateProcessing(
             single=f"{start} $A {end}",
-            pair=" ".join([start, "$A", *between, "$B:1", f"{end}:1"]),
+            pair=f"{start} $A {' '.join(map(str, between))} $B:1 {end}:1",
             special_tokens=[(start, tokenizer.cls_id), (end, tokenizer.sep_id)],
         )
     return str(backend.to_str(pretty=True))
