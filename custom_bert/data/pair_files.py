@@ -59,7 +59,7 @@ def text_lines(path: str | Path, data: DataConfig, *, pairs: bool) -> Lines:
     if not pairs:
         return LineReader(path)
     if data.pairs:
-        return tabbed(LineReader(path), "data.pairs is set", second_file(path))
+        return tabbed(LineReader(path), "pairs of texts are read", second_file(path))
     if not has_second_file(path):
         beside = f"{path} has first texts, as {second_file(data.train_texts)} says"
         raise DataError(
