@@ -1,4 +1,4 @@
-"""Pairs of texts have everything that single texts have: training, resume, ranks, prediction, floor, export."""
+"""Pairs of texts have everything that single texts have: training, resume, prediction, floor, export."""
 
 from __future__ import annotations
 
@@ -162,12 +162,10 @@ def test_every_plan_and_window_of_rows_gives_a_pair_the_same_logits(data: Path) 
 
 def test_token_dropout_keeps_every_separator_and_the_type_of_every_token(data: Path) -> None:
     one = ready(config(data, None, **{"optim.epochs": 1}))
-    dropout, train = TokenDropout(0.6, 0), one.train
+    transform, train = Transform(token_dropout=TokenDropout(0.6, 0)), one.train
     left_out = set()
     for epoch in range(3):
-        batch = train.build(
-            np.arange(20), "packed", 32, transform=Transform(token_dropout=dropout), epoch=epoch
-        )
+        batch = train.build(np.arange(20), "packed", 32, transform=transform, epoch=epoch)
         assert batch.type_ids_T is not None
         starts = batch.layout.cu_seqlens.tolist()
         for i, length in enumerate(batch.layout.lengths_N.tolist()):
@@ -273,7 +271,8 @@ def test_the_estimator_takes_tuples_and_two_columns(tmp_path: Path) -> None:
         max_length=32,
         random_state=0,
         floor=False,
-        settings={**shape, "optim.pretrain_epochs": 0, "runtime.threads": 1, "optim.lr": 3e-3},
+        lr=3e-3,
+        settings={**shape, "optim.pretrain_epochs": 0, "runtime.threads": 1},
     )
     estimator.fit(pairs, labels)
     table = pandas.DataFrame(PAIRS, columns=["question", "answer"])

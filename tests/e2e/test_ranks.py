@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 import ranks_worker
 from e2e.test_pretrain import recipe, write_corpus
+from pair_data import write_pairs
 from torture.runs import forked, wait
 from training_runs import settings, write_data
 
@@ -63,6 +64,14 @@ def label_sets(folder: Path, out: Path, **changes: Any) -> dict[str, Any]:
 
 
 SETS = {"optim.epochs": 6, "model.hidden_dropout": 0.0, "batch.token_budget": 128, "batch.accumulation": 2}
+
+
+def of_two_texts(folder: Path, out: Path, **changes: Any) -> dict[str, Any]:
+    data = folder / "pairs"
+    if not data.exists():
+        write_pairs(data, train=90, val=31)
+    options = {**SETS, "data.pairs": True, "optim.token_dropout": 0.2, "floor": True}
+    return settings(data, out, **{**options, **changes})
 
 
 def masked(folder: Path, out: Path, **changes: Any) -> dict[str, Any]:
@@ -146,9 +155,13 @@ def weights(out: Path) -> bytes:
         (classification, {"runtime.shard": True, "optim.pretrain_epochs": 0, "optim.epochs": 6}),
         (label_sets, {"runtime.log_every": 1}),
         (label_sets, {"runtime.log_every": 1, "runtime.shard": True}),
+        (of_two_texts, {"runtime.log_every": 1}),
         (masked, {}),
     ],
-    ids=["labels", "fewer texts than ranks", "FSDP2", "label sets", "label sets, FSDP2", "masked tokens"],
+    ids=[
+        *("labels", "fewer texts than ranks", "FSDP2", "label sets", "label sets, FSDP2", "pairs"),
+        "masked tokens",
+    ],
 )
 def test_two_ranks_see_what_one_sees(
     folder: Path, tmp_path: Path, make: Callable[..., dict[str, Any]], changes: dict[str, Any]
