@@ -57,19 +57,23 @@ class Frame:
         special_NS[:, first + between :] = lengths_N[:, None] - np.arange(last, 0, -1)
         return special_NS
 
-    def offsets(self, *texts: tuple[np.ndarray, int]) -> np.ndarray:
+    def offsets(self, offsets_L2: np.ndarray, characters: int, *second: tuple[np.ndarray, int]) -> np.ndarray:
         """Returns (S + L, 2) int64 the offsets of all tokens of a text or a pair, each within its own text.
 
-        A special token gets an empty range at the beginning or at the end of the text beside it.
+        A special token gets an empty range at the beginning or at the end of the text before it.
 
         Args:
-            texts: for each text, (L, 2) where each of its own tokens begins and ends, and its length.
+            offsets_L2: (L, 2) where each of the text's own tokens begins and ends.
+            characters: the length of the text.
+            second: both of the second text of a pair.
         """
         parts = [np.zeros((len(self.before), 2))]
-        for (offsets_L2, characters), after in zip(
-            texts, (self.between, self.after)[-len(texts) :], strict=True
+        for (places_L2, length), count in zip(
+            ((offsets_L2, characters), *second),
+            (*(len(self.between) for _ in second), len(self.after)),
+            strict=True,
         ):
-            parts += [offsets_L2, np.full((len(after), 2), characters)]
+            parts += [places_L2, np.full((count, 2), length)]
         return np.concatenate(parts).astype(np.int64)
 
 

@@ -121,8 +121,6 @@ def _way_out(item: object, what: str) -> str:
         return "read the file"
     if isinstance(item, Mapping):
         return "write the string that it holds under a key"
-    if what == "text" and isinstance(item, tuple) and list(map(type, item)) == [str, str]:
-        return "a pair of texts is for a model that was trained on pairs"
     if isinstance(item, Iterable):
         return f"write one string for each {what}, without lists inside the list"
     return f"write str({what}) where its digits or name are meant"

@@ -227,7 +227,7 @@ class TextTokenizer:
             firsts_N[i] = len(lists[0])
             arrays.append(np.array(frame.framed(*lists), dtype=np.int64))
             if offsets:
-                places.append(frame.offsets(*spans))
+                places.append(frame.offsets(*spans[0], *spans[1:]))
         lengths_N = np.fromiter(map(len, arrays), dtype=np.int64, count=len(arrays))
         seconds_N = len(frame.before) + firsts_N + len(frame.between) if self.pairs else None
         unknown_N, characters_N = counts_2N

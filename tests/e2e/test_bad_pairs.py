@@ -271,7 +271,8 @@ def test_python_callers_are_told_which_item_is_no_pair(tmp_path: Path) -> None:
     with pytest.raises(TypeError) as caught:
         single.predict([("a", "b")])
     assert str(caught.value) == (
-        "text 0: expected a string, got ('a', 'b'); a pair of texts is for a model that was trained on pairs"
+        "text 0: expected a string, got ('a', 'b'); write one string for each text, without lists "
+        "inside the list"
     )
     with pytest.raises(ValueError, match=r"^this model reads pairs .* only single texts are explained$"):
         pairs.explain("a")
