@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,9 @@ import torch
 
 from custom_bert.batch import Batch
 from custom_bert.config import Preset
+from custom_bert.data import tokenizer as tokenizer_module
+from custom_bert.data.encoded import EncodedTexts
+from custom_bert.data.loader import BatchBuilder
 from custom_bert.data.pair_frames import longest_first
 from custom_bert.data.text_pairs import paired
 from custom_bert.data.tokenizer import TextTokenizer
@@ -27,6 +31,7 @@ from parity.comparison import compare, tiny  # noqa: E402
 from parity.hostile_pairs import hostile_pairs  # noqa: E402
 from parity.test_pretrained import MODELS, published  # noqa: E402
 from parity.test_vocabularies import byte_level, configured  # noqa: E402
+from real_checkpoints import data_set, lines_of, minilm  # noqa: E402
 
 PAIRS = int(os.environ.get("CUSTOM_BERT_TEST_PAIRS", "2000"))
 """The number of hostile pairs for each family; `make pairs` takes 10,000."""
@@ -65,13 +70,15 @@ def differing(ours: TextTokenizer, theirs: Any, pairs: list[tuple[str, str]]) ->
         max_length=ROOM,
         return_token_type_ids=True,
     )
-    seconds_N = encoded.seconds_N
-    assert seconds_N is not None
+    rows = np.arange(len(pairs))
+    batch = BatchBuilder(encoded, rows, None, ours.pad_id).build(rows, "packed", ROOM)
+    assert batch.type_ids_T is not None
+    types = np.split(batch.type_ids_T.numpy(), np.cumsum(encoded.lengths_N))
     found = []
     for i, pair in enumerate(pairs):
-        types = (np.arange(len(encoded[i])) >= seconds_N[i]).astype(int).tolist()
-        typed = any(wanted["token_type_ids"][i])  # RoBERTa's tokenizer has no types
-        if encoded[i].tolist() != wanted["input_ids"][i] or (typed and types != wanted["token_type_ids"][i]):
+        theirs_of_pair = wanted["token_type_ids"][i]
+        typed = any(theirs_of_pair)  # RoBERTa's tokenizer has no types
+        if encoded[i].tolist() != wanted["input_ids"][i] or (typed and types[i].tolist() != theirs_of_pair):
             found.append(pair)
     return found
 
@@ -83,6 +90,63 @@ def test_ids_and_types_are_those_of_transformers_on_hostile_pairs(family: str, t
     theirs = transformers.AutoTokenizer.from_pretrained(tmp_path)
     assert len(ours.frame.between) == (2 if family.startswith("roberta") else 1)
     assert differing(ours, theirs, hostile_pairs(PAIRS)) == []
+
+
+def test_every_pair_of_mrpc_has_the_ids_of_transformers(tmp_path: Path) -> None:
+    pairs = [(a, b) for a, b in (line.split("\t") for line in lines_of(data_set("mrpc", tmp_path)))]
+    ours = load_pretrained(minilm()).tokenizer.reading(pairs=True)
+    theirs = transformers.AutoTokenizer.from_pretrained(minilm())
+    assert len(pairs) == 5801
+    for start in range(0, len(pairs), 1000):
+        assert differing(ours, theirs, pairs[start : start + 1000]) == []
+
+
+def shifted(patch: pytest.MonkeyPatch) -> None:
+    """The separator counts to the second text."""
+    right = EncodedTexts.seconds
+    patch.setattr(EncodedTexts, "seconds", lambda self, rows: right(self, rows) - 1)  # type: ignore[operator]
+
+
+def one_separator(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(tokenizer_module, "separators", lambda tokenizer, name, start, end: (end,))
+
+
+def second_only(patch: pytest.MonkeyPatch) -> None:
+    """Only the second text is cut."""
+    patch.setattr(
+        tokenizer_module,
+        "longest_first",
+        lambda first, second, room: (min(first, room), max(0, room - first)),
+    )
+
+
+def first_odd(patch: pytest.MonkeyPatch) -> None:
+    """Of an odd number of tokens, the first text keeps the one that is left over."""
+
+    def halves(first: int, second: int, room: int) -> tuple[int, int]:
+        kept = longest_first(second, first, room)
+        return kept[1], kept[0]
+
+    patch.setattr(tokenizer_module, "longest_first", halves)
+
+
+MUTANTS: dict[str, tuple[str, Callable[[pytest.MonkeyPatch], None]]] = {
+    "types shifted by one": ("bert", shifted),
+    "RoBERTa with one </s>": ("roberta", one_separator),
+    "truncation of the second text only": ("distilbert", second_only),
+    "the odd token to the other text": ("modernbert", first_odd),
+}
+
+
+@pytest.mark.parametrize("name", MUTANTS)
+def test_the_comparison_of_ids_notices(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    family, plant = MUTANTS[name]
+    checkpoint(tmp_path, family)
+    theirs = transformers.AutoTokenizer.from_pretrained(tmp_path)
+    pairs = hostile_pairs(200)
+    assert differing(load_pretrained(tmp_path).tokenizer.reading(pairs=True), theirs, pairs) == []
+    plant(monkeypatch)
+    assert differing(load_pretrained(tmp_path).tokenizer.reading(pairs=True), theirs, pairs)
 
 
 @pytest.mark.parametrize("layout", ["packed", "longest", "padded"])
