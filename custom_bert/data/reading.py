@@ -33,6 +33,7 @@ from custom_bert.data.tables.choosing import Columns
 from custom_bert.data.tables.formats import is_table
 from custom_bert.data.tables.opening import open_tables
 from custom_bert.data.text import LineReader, composed, is_blank, status_of
+from custom_bert.data.text_pairs import as_line
 from custom_bert.errors import DataError
 from custom_bert.phrases import counted
 
@@ -275,7 +276,8 @@ def _read_pair(
     if known_from is None:
         check_not_swapped(texts, label_lines, reader, len(targets), characters, all_hashes)
     lines_of_labels = reader.line_names(targets)
-    pair = Pair(texts, label_lines, first_texts, lines_of_labels, targets.distinct_ids_N, all_hashes)
+    first_lines = list(map(as_line, first_texts))
+    pair = Pair(texts, label_lines, first_lines, lines_of_labels, targets.distinct_ids_N, all_hashes)
     warnings += [*texts.doubts(), *label_lines.doubts(), *suspicions(pair, reader.warn_format)]
     if empty:
         warnings.append(f"{texts.name}: {counted(len(empty), 'empty text')}{at(texts, empty)}")

@@ -35,6 +35,11 @@ def sides(pair: str) -> tuple[str, str]:
     return first, second
 
 
+def as_line(text: str) -> str:
+    """Returns a text as it stands in a line: the texts of a pair have a tab between them."""
+    return text.replace(BETWEEN, "\t")
+
+
 def apart(blocks: Iterator[list[str]]) -> Iterator[list[str]]:
     """Yields lists of texts: in the place of each pair its two texts."""
     return ([text for pair in block for text in sides(pair)] for block in blocks)

@@ -8,7 +8,9 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from tokenizers import Tokenizer, models
@@ -61,6 +63,21 @@ def library_errors(where: str, what: str) -> Iterator[None]:
         if type(error).__name__ != "PanicException":  # its class cannot be imported from any module
             raise
         raise DataError(where, f"{what}: {first_line(error)}") from error
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """What is kept of some texts.
+
+    Attributes:
+        ids: the token ids of each text.
+        places: for each text where its tokens are, and its length; empty if nobody asked.
+        counts_3N: (3, N) int64 the numbers of lost tokens, of unknown characters, and of all characters.
+    """
+
+    ids: list[list[int]]
+    places: list[tuple[np.ndarray, int]]
+    counts_3N: np.ndarray
 
 
 class TextTokenizer:
@@ -205,34 +222,62 @@ class TextTokenizer:
         read = [[self._read(text, cap, long_texts, offsets) for text in column] for column in columns]
         encode_batch = self.backend.encode_batch if offsets else self.backend.encode_batch_fast
         encodings = [encode_batch([one.text for one in column], add_special_tokens=False) for column in read]
-        arrays, lost_N = [], np.zeros(len(texts), dtype=np.int64)
-        counts_2N = np.zeros((2, len(texts)), dtype=np.int64)
-        firsts_N = np.zeros(len(texts), dtype=np.int64)
-        places = []
-        for i in range(len(texts)):
-            lists = [column[i].ids for column in encodings]
-            rooms = longest_first(len(lists[0]), len(lists[1]), room) if self.pairs else (room,)
-            spans: list[tuple[np.ndarray, int]] = []
-            for side, (ids, limit) in enumerate(zip(lists, rooms, strict=True)):
-                excerpt = read[side][i]
-                lost_N[i] += max(len(ids) - limit, int(excerpt.was_cut))
-                head = limit // HEAD_SHARE if long_texts == "head_tail" else limit
-                left_out = slice(head, max(head, len(ids) - limit + head))
-                counts_2N[:, i] += self._count_characters(excerpt.text, ids, left_out)
-                del ids[left_out]  # keeps `head` tokens, and those at the end that there is room for
-                if offsets:
-                    kept = encodings[side][i].offsets
-                    del kept[left_out]
-                    spans.append((excerpt.places(kept, self._normalize), len(columns[side][i])))
-            firsts_N[i] = len(lists[0])
-            arrays.append(np.array(frame.framed(*lists), dtype=np.int64))
-            if offsets:
-                places.append(frame.offsets(*spans[0], *spans[1:]))
+        limits: Sequence[Sequence[int]] = [[room] * len(texts)]
+        if self.pairs:
+            counts = (map(len, column) for column in encodings)
+            both = [longest_first(first, second, room) for first, second in zip(*counts, strict=True)]
+            limits = list(zip(*both, strict=True))
+        kept = [
+            self._cut(*column, long_texts, offsets=offsets)
+            for column in zip(columns, read, encodings, limits, strict=True)
+        ]
+        lists = [one.ids for one in kept]
+        arrays = [np.array(frame.framed(*ids), dtype=np.int64) for ids in zip(*lists, strict=True)]
         lengths_N = np.fromiter(map(len, arrays), dtype=np.int64, count=len(arrays))
-        seconds_N = len(frame.before) + firsts_N + len(frame.between) if self.pairs else None
-        unknown_N, characters_N = counts_2N
+        seconds_N = None
+        if self.pairs:
+            firsts_N = np.fromiter(map(len, lists[0]), dtype=np.int64, count=len(texts))
+            seconds_N = len(frame.before) + firsts_N + len(frame.between)
+        places = [frame.offsets(*of[0], *of[1:]) for of in zip(*(one.places for one in kept), strict=True)]
+        lost_N, unknown_N, characters_N = np.sum([one.counts_3N for one in kept], axis=0)
         special_NS, found = frame.special(lengths_N, seconds_N), places if offsets else None
         return EncodedTexts(arrays, special_NS, lost_N, unknown_N, characters_N, found, seconds_N)
+
+    def _cut(
+        self,
+        texts: Sequence[str],
+        read: Sequence[Excerpt],
+        encodings: Sequence[Any],
+        limits: Sequence[int],
+        long_texts: LongTexts,
+        *,
+        offsets: bool,
+    ) -> _Kept:
+        """Cuts tokenised texts to their limits.
+
+        Args:
+            texts: the texts as the user wrote them.
+            read: what was read of each.
+            encodings: the tokens of each, without special tokens.
+            limits: the largest number of tokens that each may keep.
+            long_texts: which tokens of a longer text are kept.
+            offsets: whether to return where each token is in its text.
+        """
+        lists, places = [], []
+        counts_3N = np.zeros((3, len(texts)), dtype=np.int64)
+        for i, (excerpt, encoding, limit) in enumerate(zip(read, encodings, limits, strict=True)):
+            ids = encoding.ids
+            head = limit // HEAD_SHARE if long_texts == "head_tail" else limit
+            left_out = slice(head, max(head, len(ids) - limit + head))
+            lost = max(len(ids) - limit, int(excerpt.was_cut))
+            counts_3N[:, i] = lost, *self._count_characters(excerpt.text, ids, left_out)
+            del ids[left_out]  # keeps `head` tokens, and those at the end that there is room for
+            lists.append(ids)
+            if offsets:
+                kept = encoding.offsets
+                del kept[left_out]
+                places.append((excerpt.places(kept, self._normalize), len(texts[i])))
+        return _Kept(lists, places, counts_3N)
 
     def encode_plain(self, texts: Sequence[str]) -> EncodedTexts:
         """Returns all token ids of each text, without special tokens around it.

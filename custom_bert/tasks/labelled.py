@@ -400,7 +400,8 @@ class LabelledTask(Task):
     def amounts(self, record: Mapping[str, Any]) -> str:
         """Returns the numbers of training texts and of their tokens."""
         data = record["data"]
-        return f"{data['train_examples']:,} texts ({data['train_tokens']:,} tokens)"
+        what = "pairs of texts" if data.get("pairs") else "texts"
+        return f"{data['train_examples']:,} {what} ({data['train_tokens']:,} tokens)"
 
     def summary(self) -> str:
         """Returns the number of labels and the first of them with their ids."""

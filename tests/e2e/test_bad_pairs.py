@@ -156,6 +156,10 @@ DOUBTFUL: dict[str, tuple[dict[str, bytes | None], str]] = {
         {**TABBED, "train_dataset.txt": edited(TRAIN, "a dull film\ta dull play", "a fine film\ta film")},
         "warning: DIR/train_dataset.txt: 1 text under more than one label (lines 1 and 2)\n",
     ),
+    "a header": (
+        {**TABBED, "train_dataset.txt": edited(TRAIN, "a fine film\ta film", "sentence\ttext")},
+        "warning: DIR/train_dataset.txt:1: 'sentence\\ttext' looks like a header, the name of a column, ",
+    ),
     "a pair of both files": (
         {**TABBED, "val_dataset.txt": lines(["fine music\tmusic", "dull cast\tplay"])},
         "warning: DIR/val_dataset.txt: 1 text also in DIR/train_dataset.txt (line 1); ",
@@ -222,6 +226,12 @@ MISREAD: dict[str, tuple[str, int, str]] = {
         "DIR/r.csv, column 'question': single texts, and DIR/RUN was trained on pairs; name the "
         "second column by "
         "--second-text-column",
+    ),
+    "probing an encoder on pairs": (
+        "probe DIR/RUN DIR/two",
+        65,
+        "DIR/two/train_dataset.txt and DIR/two/train_dataset_2.txt: pairs of texts, and a probe measures the "
+        "vectors of single texts",
     ),
     "swapping the texts of no pairs": (
         "evaluate DIR/ONE DIR --swap",

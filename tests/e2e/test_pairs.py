@@ -53,6 +53,8 @@ def test_it_learns_and_its_run_says_that_it_reads_pairs(
     assert main(["evaluate", str(run), str(data), "--json"]) == 0
     again = json.loads(capsys.readouterr().out)
     assert again["accuracy"] == record["validation"]["accuracy"]
+    assert main(["info", str(run)]) == 0
+    assert "trained on  240 pairs of texts, " in capsys.readouterr().out
 
 
 def test_single_texts_have_one_token_type_and_no_word_of_pairs_in_their_files(tmp_path: Path) -> None:
@@ -298,6 +300,7 @@ def test_an_export_opens_in_transformers_with_the_same_probabilities(
     card = (tmp_path / "hf" / "README.md").read_text()
     example = '({"text": "a text", "text_pair": "another"})'
     assert example in card and "pairs of texts of up to 32 tokens" in card
+    assert "Trained on 240 pairs of texts (" in card
     pipe = transformers.pipeline("text-classification", str(tmp_path / "hf"), top_k=None)
     wanted = Classifier.load(tmp_path / "run").predict_proba(PAIRS[:6])
     for i, (a, b) in enumerate(PAIRS[:6]):
@@ -310,3 +313,21 @@ def test_a_batch_of_pairs_moves_to_a_device_with_its_types() -> None:
     assert batch.type_ids_T is not None and batch.type_ids_T.tolist() == [0, 0, 1, 1, 0, 0, 0, 0]
     moved = batch.to(torch.device("meta"))
     assert moved.type_ids_T is not None and moved.type_ids_T.device.type == "meta"
+
+
+@pytest.mark.parametrize("family", ["roberta", "distilbert", "modernbert", "bert"])
+def test_a_run_from_a_checkpoint_of_each_family_opens_with_the_same_probabilities(
+    family: str, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("transformers", reason="transformers is not installed")
+    from parity.test_pairs import checkpoint
+
+    checkpoint(tmp_path / "start", family)
+    start = {"model.init_from": str(tmp_path / "start"), "optim.epochs": 1, "batch.batch_size": 16}
+    made = config(data, tmp_path / "run", **start)
+    shape = {f"model.{name}" for name in ("hidden_size", "num_hidden_layers", "num_attention_heads")}
+    train_model({k: v for k, v in made.items() if k not in shape}, reporter=Reporter(silent=True))
+    assert main(["export", str(tmp_path / "run"), str(tmp_path / "hf")]) == 0
+    assert "32 pairs have the same token ids, and logits within" in capsys.readouterr().out
+    names = json.loads((tmp_path / "hf" / "tokenizer_config.json").read_text())["model_input_names"]
+    assert ("token_type_ids" in names) is (family == "bert")

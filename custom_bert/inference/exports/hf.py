@@ -125,7 +125,7 @@ def _write(
     with files.creating(folder / WEIGHTS) as sink:
         write_tensors(sink, tensors, metadata={"format": "pt"})
     typed = tokenizer.pairs and trained.described.encoder.type_vocab_size > 1
-    files.write_text(folder / "tokenizer.json", _tokenizer_json(tokenizer, typed=typed))
+    files.write_text(folder / "tokenizer.json", _tokenizer_json(tokenizer))
     files.write_json(
         folder / "tokenizer_config.json",
         {
@@ -140,19 +140,15 @@ def _write(
     files.write_text(folder / "README.md", model_card(trained, head.model(family), run, name))
 
 
-def _tokenizer_json(tokenizer: TextTokenizer, *, typed: bool) -> str:
+def _tokenizer_json(tokenizer: TextTokenizer) -> str:
     """Returns a tokenizer.json that puts the same special tokens around a text and between two texts as our
-    batches have.
-
-    Args:
-        tokenizer: our tokenizer.
-        typed: whether the tokens of second texts need the type 1.
+    batches have, and gives the tokens of pairs the same types. A model without types does not ask for them.
     """
     backend = Tokenizer.from_str(tokenizer.to_json())
     start, end = (backend.id_to_token(i) for i in (tokenizer.cls_id, tokenizer.sep_id))
     between = [backend.id_to_token(i) for i in tokenizer.frame.between or (tokenizer.sep_id,)]
     as_ours = backend.encode("").ids == [tokenizer.cls_id, tokenizer.sep_id]
-    if not as_ours or (typed and not gives_types(backend)):
+    if not as_ours or (tokenizer.pairs and not gives_types(backend)):
         backend.post_processor = TemplateProcessing(
             single=f"{start} $A {end}",
             pair=f"{start} $A {' '.join(map(str, between))} $B:1 {end}:1",
