@@ -104,13 +104,14 @@ class LabelledTexts:
         size."""
         warnings = []
         kept = KEPT[how.long_texts].format(max_length=how.max_length)
+        what = "pair" if self.pairs else "text"
         for name, file in self.dataset.files.items():
             path, info = file.texts_path, truncation[name]
             way_out = how.ways_out.training if name == "train" else how.ways_out.other
             if info.truncated:
                 share = info.lost_tokens / (info.tokens + info.lost_tokens)
                 warnings.append(
-                    f"{path}: {counted(info.truncated, 'text')} of {info.texts:,} cut to "
+                    f"{path}: {counted(info.truncated, what)} of {info.texts:,} cut to "
                     f"{kept}, {share:.1%} of all tokens lost"
                 )
             if info.unknown.hinders_learning:

@@ -122,6 +122,8 @@ def prepare(
     pretrained = named_start(todo, task, say)
     cache = Cache.of(config.data.cache_dir, config.out, say)
     source = _read(task, config, cache, lines)
+    if config.data.pairs and lines is not None and not source.pairs:
+        raise ConfigError(["config: data.pairs is for text files; in memory, write each pair as a tuple"])
     if source.pairs and config.data.long_texts == "windows":
         raise ConfigError([f"config: {NO_WINDOWS}"])
     if config.model.init_from is None:

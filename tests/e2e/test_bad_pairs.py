@@ -10,7 +10,7 @@ from command_line import LABELS, TEXTS, Command, place
 from data_files import lines, write_run
 from training_runs import ready, settings
 
-from custom_bert import Classifier, files
+from custom_bert import Classifier, files, in_memory, train_model
 from custom_bert.errors import ConfigError
 
 SECOND = ["a film", "a dull play", "music", "dull songs", "the end", "no end"]
@@ -173,6 +173,24 @@ def test_what_looks_wrong_about_pairs_is_a_warning(command: Command, name: str) 
     place(command.directory, changes)
     result = command("check-data DIR --pairs")
     assert result.code == 0 and message in result.out
+
+
+def test_pairs_that_are_read_as_single_texts_are_a_warning(command: Command) -> None:
+    place(command.directory, TABBED)
+    assert command("check-data DIR").out.endswith(
+        "warning: DIR/train_dataset.txt:1: 6 of the first 6 lines hold one tab, such as 'a fine "
+        "film\\ta film', "
+        "and the texts on both sides of it would be read as one; if they are pairs of texts, set data.pairs "
+        "(docs/how-to/pairs.md)\nno errors, 1 warning\n"
+    )
+
+
+def test_lists_of_single_texts_are_no_pairs(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        train_model({"data.pairs": True, "out": str(tmp_path / "run")}, source=in_memory(TEXTS, LABELS))
+    assert str(caught.value) == (
+        "config: data.pairs is for text files; in memory, write each pair as a tuple"
+    )
 
 
 def test_equal_first_texts_with_other_second_texts_are_neither_repeated_nor_in_conflict(

@@ -186,7 +186,7 @@ def test_token_dropout_keeps_every_separator_and_the_type_of_every_token(data: P
 def test_what_is_cut_off_is_counted_and_both_ends_can_be_kept(data: Path) -> None:
     for long_texts in ("head", "head_tail"):
         one = ready(config(data, None, **{"data.max_length": 9, "data.long_texts": long_texts}))
-        assert any("texts of 240 cut to 9 tokens" in line for line in one.warnings)
+        assert any("pairs of 240 cut to 9 tokens" in line for line in one.warnings)
     tokenizer = one.tokenizer
     words = ["the cat of and dog", "a motor in to was is on"]
     ids = [tokenizer.backend.encode(text, add_special_tokens=False).ids for text in words]
