@@ -119,7 +119,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             RunError: if the encoder of `init_from` is not there or is damaged.
             KeyboardInterrupt: after Ctrl-C; nothing is left behind.
         """
-        texts, given = texts_of_one_or_two_columns(X), read_labels(y)
+        texts, given = self._texts(X), read_labels(y)
         counts_agree(len(texts), len(given))
         weights_N = self._weights(y, given, sample_weight)
         if weights_N is not None:
@@ -136,6 +136,10 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         stored = fitted_run(config, texts, labels.lines(given), weights_N, self.verbose)
         self.run_, self.labels_, self.classes_ = stored, labels, labels.classes
         return self
+
+    def _texts(self, X: Any) -> list[Any]:
+        """Returns the texts or pairs that a caller gives, for fit and for predictions."""
+        return texts_of_one_or_two_columns(X)
 
     def _weights(self, y: Any, given: Given, sample_weight: Iterable[float] | None) -> np.ndarray | None:
         """Returns the weights of texts, those of their classes multiplied in; None if all count the same."""
@@ -161,7 +165,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             NotFittedError: before `fit`.
         """
         model, places_K = self._model()
-        texts = texts_of_one_or_two_columns(X)
+        texts = self._texts(X)
         if self.labels_.are_sets:
             index_of = {name: i for i, name in enumerate(self.labels_.names)}
             found = (cast(LabelsPrediction, one).labels for one in model.stream(texts))
@@ -180,7 +184,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             NotFittedError: before `fit`.
         """
         model, places_K = self._model()
-        found_NK = model.predict_proba(texts_of_one_or_two_columns(X))
+        found_NK = model.predict_proba(self._texts(X))
         probabilities_NC = np.zeros((len(found_NK), len(self.classes_)), dtype=np.float32)
         probabilities_NC[:, places_K] = found_NK
         return probabilities_NC
