@@ -177,6 +177,9 @@ def test_token_dropout_keeps_every_separator_and_the_type_of_every_token(data: P
             special_S, seconds = train.store.special(row)[0], train.store.seconds(row)
             assert seconds is not None and len(special_S) == 3 and set(special_S) <= set(positions)
             assert np.array_equal(ids, whole[positions])
+            separator = one.tokenizer.sep_id
+            assert whole[special_S].tolist() == [one.tokenizer.cls_id, separator, separator]
+            assert whole[seconds[0] - 1] == separator
             assert np.array_equal(batch.type_ids_T[rows].numpy(), (positions >= seconds[0]).astype(int))
             gone = set(range(len(whole))) - set(positions)
             left_out |= {bool(place >= seconds[0]) for place in gone}
