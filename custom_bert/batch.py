@@ -104,6 +104,8 @@ class Batch:
         indices: the indices of the examples in the batch's order; empty if nothing needs them.
         windows: of which texts the sequences are windows; None if each sequence is a text.
         stands_in: whether it counts for nothing, because only other ranks have examples left.
+        type_ids_T: (T,) int64, 0 for tokens of the first text of a pair and 1 for those of the second; None
+            where texts are single, whose tokens all have the type 0.
     """
 
     input_ids_T: Tensor
@@ -114,6 +116,7 @@ class Batch:
     indices: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=np.int64))
     windows: Windows | None = None
     stands_in: bool = False
+    type_ids_T: Tensor | None = None
 
     @property
     def num_rows(self) -> int:
@@ -147,6 +150,7 @@ class Batch:
             self.indices,
             windows,
             self.stands_in,
+            None if self.type_ids_T is None else self.type_ids_T.to(device, non_blocking=True),
         )
 
     @staticmethod
@@ -154,6 +158,7 @@ class Batch:
         sequences: Sequence[np.ndarray],
         *,
         positions: Sequence[np.ndarray] | None = None,
+        types: Sequence[np.ndarray] | None = None,
         slots: int | np.ndarray | None = None,
         rows: int | None = None,
         pad_token_id: int = 0,
@@ -168,6 +173,7 @@ class Batch:
         Args:
             sequences: an integer array for each sequence, none empty.
             positions: the positions of each sequence's tokens; None if they count up from 0.
+            types: the types of each sequence's tokens, for pairs of texts; None for single texts.
             slots: the number of rows of each sequence's slot, at least its length: one number for all, or
                 (N,). None packs without padding.
             rows: T; filler follows the last slot. None ends the batch with the last slot.
@@ -195,6 +201,10 @@ class Batch:
         ids_T[token_T] = np.concatenate(sequences)
         if positions is not None:
             steps_T[token_T] = np.concatenate(positions)
+        types_T = None
+        if types is not None:
+            types_T = np.zeros(rows, dtype=np.int64)
+            types_T[token_T] = np.concatenate(types)
 
         def tensor(array: np.ndarray) -> Tensor:
             made = torch.from_numpy(array)
@@ -210,6 +220,7 @@ class Batch:
             num_tokens=int(lengths.sum()),
             indices=np.empty(0, dtype=np.int64) if indices is None else indices,
             windows=None if texts is None else Windows(tensor(texts[0]), texts[1], int(texts[0].max()) + 1),
+            type_ids_T=None if types_T is None else tensor(types_T),
         )
 
 

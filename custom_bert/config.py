@@ -72,6 +72,9 @@ class DataConfig:
     text_column: str | None = None
     """Column of the table that holds the texts. None takes the one with a usual name, such as text, sentence
     or review, if there is exactly one."""
+    second_text_column: str | None = None
+    """Column of the table that holds the second text of each row, for pairs of texts, such as a question and
+    an answer. None reads single texts."""
     label_column: str | None = None
     """Column of the table that holds the labels. None takes the one with a usual name, such as label, class
     or category, if there is exactly one."""
@@ -93,6 +96,10 @@ class DataConfig:
     label_separator: str = "\t"
     """For multi_label and soft_labels: the characters between the labels of a line. No label may contain
     them."""
+    pairs: bool = False
+    """Whether each line of the text files is two texts with a tab between them, such as a question and an
+    answer. Second texts may also be in files of their own, train_dataset_2.txt beside train_dataset.txt and
+    so on. Then this stays False."""
     max_length: int | None = None
     """Largest number of tokens that the model reads of a text, or of each window, with [CLS] and [SEP]. Raise
     it if many texts are cut, which training reports; time and memory grow with it. None takes the preset's

@@ -275,6 +275,10 @@ def check(config: TrainConfig) -> list[str]:
 def _about_tables(data: DataConfig) -> list[str]:
     """Returns the faults of the settings about tables."""
     faults = []
+    if data.pairs and data.table is not None:
+        faults.append(
+            "data.pairs is for text files; name the column of the second texts by data.second_text_column"
+        )
     if data.table is None:
         faults += [
             f"data.{name}: only a table has it; give a table as DATA or by data.table, or leave it out"
@@ -304,5 +308,8 @@ def _about_tables(data: DataConfig) -> list[str]:
     return faults
 
 
-OF_COLUMNS = ("text_column", "label_column", "split_column", "group_column", "encoding")
+OF_COLUMNS = (
+    *("text_column", "second_text_column", "label_column", "split_column", "group_column"),
+    "encoding",
+)
 """The settings, without their group, that say how a table is read. The last one is no column."""

@@ -210,6 +210,7 @@ def encoder_config(
     pad_token_id: int,
     max_length: int,
     default_shape: tuple[int, int],
+    pairs: bool = False,
 ) -> EncoderConfig:
     """Makes the architecture from what the user asks for. The preset and the sizes fill in the rest.
 
@@ -220,6 +221,8 @@ def encoder_config(
         pad_token_id: the tokenizer's padding id.
         max_length: the most tokens of a sequence.
         default_shape: (hidden_size, num_hidden_layers), if the user names neither them nor a size.
+        pairs: whether it reads pairs of texts. Then an architecture that has token types has one for each
+            text.
 
     Raises:
         ConfigError: if the fields do not fit together.
@@ -230,6 +233,8 @@ def encoder_config(
         wishes.pop(name, None)
     width, depth = SIZES[size] if size else default_shape
     values = {**ARCHITECTURE[preset], **wishes}
+    if pairs and values["type_vocab_size"]:
+        values["type_vocab_size"] = 2
     values.setdefault("hidden_size", width)
     values.setdefault("num_hidden_layers", depth)
     width = values["hidden_size"]

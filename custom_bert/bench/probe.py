@@ -27,6 +27,7 @@ from custom_bert.data.batching import texts_at_once
 from custom_bert.data.dataset import Dataset, Split
 from custom_bert.data.label_files import ClassReader
 from custom_bert.data.reading import data_files, in_directory, read_dataset
+from custom_bert.errors import DataError
 from custom_bert.inference.embeddings import Embedder
 from custom_bert.metrics import ConfusionMatrix, Scores
 from custom_bert.ops.linear_probe import fit_linear
@@ -109,6 +110,10 @@ def _measure(
     encoder: str, folder: dict[str, Any], *, from_scratch: bool, seed: int, say: Callable[[str], None]
 ) -> Probe:
     files = data_files(from_mapping(folder).data)
+    if files.train[0].pairs:
+        raise DataError(
+            files.train[0].name, "pairs of texts, and a probe measures the vectors of single texts"
+        )
     dataset = read_dataset(files, ClassReader(), val_fraction=VAL_FRACTION, seed=seed)
     say("a linear classifier on the frozen vectors")
     loaded = Embedder.load(encoder)

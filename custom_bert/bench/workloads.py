@@ -93,6 +93,9 @@ class SyntheticTexts:
         """(len(rows), 2) positions of each text's first and last token, where special tokens would be."""
         return Frame((0,), (0,)).special(self.lengths_N[rows])
 
+    def seconds(self, rows: np.ndarray) -> None:
+        """Returns None, because texts are single."""
+
     @cached_property
     def _ids(self) -> tuple[np.ndarray, np.ndarray]:
         """The ids of all texts, and where each ends. They are drawn once, so that drawing is not timed."""

@@ -24,6 +24,8 @@ class TextTable(Command):
     text_column: str | None = None
     """Column of a table that holds the texts. Without it, the one with a usual name, such as text or review.
     """
+    second_text_column: str | None = None
+    """Column of a table that holds the second text of each row, for pairs of texts."""
     encoding: str | None = None
     """Encoding of a table, such as cp1252 or utf-16. Without it, UTF-8."""
 
@@ -61,7 +63,7 @@ class DividedTable(LabelledTable):
 
 
 TABLE_OPTIONS = (
-    *("text_column", "label_column", "split_column", "group_column"),
+    *("text_column", "second_text_column", "label_column", "split_column", "group_column"),
     *("encoding", "val_table", "test_table"),
 )
 """The options of tables, which are settings of the group `data` with the same names."""

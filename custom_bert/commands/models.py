@@ -49,6 +49,9 @@ class Evaluate(LabelledTable):
     devices that compute in them."""
     encoder_only: bool = False
     """Measure the encoder without its floor, as an exported model predicts."""
+    swap: bool = False
+    """Also print the share of pairs of texts that get other labels when their texts are swapped. Both orders
+    are predicted for it, which takes three times as long."""
 
     def run(self) -> None:
         from custom_bert.inference.evaluate_run import evaluate_run
@@ -62,6 +65,7 @@ class Evaluate(LabelledTable):
             device=self.device,
             precision=self.precision,
             encoder_only=self.encoder_only,
+            swap=self.swap,
         )
         for note in evaluated.notes:
             complain(note)
@@ -76,7 +80,8 @@ class Predict(TextTable):
     """Label texts with a trained classifier.
 
     One line is printed for each line that is read, in the same order: label<TAB>probability. A model that
-    gives any number of labels prints the labels above their thresholds, with tabs between them.
+    gives any number of labels prints the labels above their thresholds, with tabs between them. A model that
+    was trained on pairs of texts reads two texts from each line, with a tab between them.
 
     A table (.csv, .tsv, .jsonl, .parquet) is written back in the same format, with two more columns:
     predicted_label and predicted_probability."""
@@ -155,18 +160,24 @@ class Predict(TextTable):
                 write_predictions(classifier, asked, sink.write, warn)
 
     def _lines(self) -> None:
+        from custom_bert.data.lines import Lines
+        from custom_bert.data.pair_files import tabbed
         from custom_bert.data.text import STANDARD_INPUT, LineReader
+        from custom_bert.data.text_pairs import sides
         from custom_bert.data.unknown import OF_A_MODEL, UnknownText
 
-        reader = LineReader(STANDARD_INPUT if self.texts == "-" else self.texts)
+        reader: Lines = LineReader(STANDARD_INPUT if self.texts == "-" else self.texts)
         classifier = self._classifier()
+        if classifier.pairs:
+            reader = tabbed(reader, f"{self.run_directory} was trained on pairs")
         output, unknown, warned_at = DataOutput(), UnknownText(), 0
 
         def warn() -> None:
             complain(f"warning: {reader.path}: {unknown.message()}: {OF_A_MODEL}")
 
         for block in reader.blocks():
-            for prediction in classifier.stream(block, every=self.all_probabilities, unknown=unknown):
+            texts = map(sides, block) if classifier.pairs else block
+            for prediction in classifier.stream(texts, every=self.all_probabilities, unknown=unknown):
                 output.line(
                     json.dumps(prediction.as_dict(), ensure_ascii=False) if self.json else prediction.line()
                 )

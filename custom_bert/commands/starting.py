@@ -29,6 +29,8 @@ class CheckData(DividedTable):
     label_separator: str = "\t"
     """What stands between the labels of a line, for multi_label and soft_labels. Without this option it is a
     tab."""
+    pairs: bool = False
+    """Read each line of the text files as two texts with a tab between them."""
     json: bool = False
     """Print one JSON object, with the line numbers of everything that was found."""
 
@@ -36,7 +38,7 @@ class CheckData(DividedTable):
         from custom_bert.data.findings import as_json, describe
         from custom_bert.training.check_data import check_data
 
-        settings = {"task": self.task, "data.label_separator": self.label_separator}
+        settings = {"task": self.task, "data.label_separator": self.label_separator, "data.pairs": self.pairs}
         settings |= {name: value for name, value, _ in self.implied()}
         dataset = check_data(self.directory, self.vocabulary, settings)
         if self.json:

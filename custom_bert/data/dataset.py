@@ -17,6 +17,7 @@ import numpy as np
 from custom_bert.data.lines import Lines, taken
 from custom_bert.data.tables.choosing import Columns
 from custom_bert.data.targets import LineTargets
+from custom_bert.data.text_pairs import apart
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,14 @@ class LabelledFile:
             DataError: if the file has changed since it was checked.
         """
         return self.lines.blocks(self.texts_sha256)
+
+    def single_texts(self) -> Iterator[list[str]]:
+        """Yields the texts, in lists; in the place of each pair its two texts, one after the other.
+
+        Raises:
+            DataError: if the file has changed since it was checked.
+        """
+        return apart(self.blocks()) if self.lines.pairs else self.blocks()
 
 
 @dataclass(frozen=True)
@@ -179,6 +188,7 @@ class Dataset:
             **test,
             "val_set_aside_from_train": self.was_divided,
             **({} if self.validates else {"val_trains": True}),
+            **({"pairs": True} if self.train.file.lines.pairs else {}),
             "files": {
                 path: sha
                 for file in self.files.values()

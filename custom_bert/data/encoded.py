@@ -1,4 +1,5 @@
-"""The result of tokenising texts: token ids, and the positions of the special tokens around a text.
+"""The result of tokenising texts: token ids, and the positions of the special tokens around a text or around
+the two texts of a pair.
 
 A special token here is one that the tokenizer adds, and it is recognised by its position. A text may contain
 the same token as a word of its own ("[SEP]"); that one is a token like any other.
@@ -17,43 +18,63 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Frame:
-    """The special tokens that a tokenizer puts around a text: `[CLS] text [SEP]`.
+    """The special tokens that a tokenizer puts around a text, `[CLS] text [SEP]`, or around the two texts of
+    a pair, `[CLS] first [SEP] second [SEP]`.
 
     Attributes:
         before, after: the ids of the special tokens before and after a text, in order.
+        between: those between the two texts of a pair, in order; none where there are single texts.
     """
 
     before: tuple[int, ...]
     after: tuple[int, ...]
+    between: tuple[int, ...] = ()
 
     @property
     def size(self) -> int:
-        """S, the number of special tokens around a text."""
-        return len(self.before) + len(self.after)
+        """S, the number of special tokens of a text or a pair."""
+        return len(self.before) + len(self.between) + len(self.after)
 
-    def special(self, lengths_N: np.ndarray) -> np.ndarray:
+    def framed(self, *texts: Sequence[int]) -> list[int]:
+        """Returns the ids of a text, or of the two texts of a pair, with the special tokens."""
+        ids = [*self.before, *texts[0]]
+        for second in texts[1:]:
+            ids += [*self.between, *second]
+        return [*ids, *self.after]
+
+    def special(self, lengths_N: np.ndarray, seconds_N: np.ndarray | None = None) -> np.ndarray:
         """Returns (N, S) int64 the positions, ascending, of the special tokens in texts of these lengths.
 
         Args:
-            lengths_N: (N,) the number of tokens of each text, special ones included.
+            lengths_N: (N,) the number of tokens of each text or pair, special ones included.
+            seconds_N: (N,) the position at which the second text of each pair begins; None for single texts.
         """
-        first, last = len(self.before), len(self.after)
+        first, last, between = len(self.before), len(self.after), len(self.between)
         special_NS = np.empty((len(lengths_N), self.size), dtype=np.int64)
         special_NS[:, :first] = np.arange(first)
-        special_NS[:, first:] = lengths_N[:, None] - np.arange(last, 0, -1)
+        if seconds_N is not None:
+            special_NS[:, first : first + between] = seconds_N[:, None] - np.arange(between, 0, -1)
+        special_NS[:, first + between :] = lengths_N[:, None] - np.arange(last, 0, -1)
         return special_NS
 
-    def offsets(self, offsets_L2: np.ndarray, characters: int) -> np.ndarray:
-        """Returns (S + L, 2) int64 the offsets of all tokens of a text.
+    def offsets(self, offsets_L2: np.ndarray, characters: int, *second: tuple[np.ndarray, int]) -> np.ndarray:
+        """Returns (S + L, 2) int64 the offsets of all tokens of a text or a pair, each within its own text.
 
-        A special token gets an empty range at the beginning or at the end of the text.
+        A special token gets an empty range at the beginning or at the end of the text before it.
 
         Args:
             offsets_L2: (L, 2) where each of the text's own tokens begins and ends.
             characters: the length of the text.
+            second: both of the second text of a pair.
         """
-        before, after = np.zeros((len(self.before), 2)), np.full((len(self.after), 2), characters)
-        return np.concatenate([before, offsets_L2, after]).astype(np.int64)
+        parts = [np.zeros((len(self.before), 2))]
+        for (places_L2, length), count in zip(
+            ((offsets_L2, characters), *second),
+            (*(len(self.between) for _ in second), len(self.after)),
+            strict=True,
+        ):
+            parts += [places_L2, np.full((count, 2), length)]
+        return np.concatenate(parts).astype(np.int64)
 
 
 @dataclass(frozen=True)
@@ -70,6 +91,8 @@ class EncodedTexts:
             lost tokens it is about the number of those that the kept tokens cover.
         offsets: one (L, 2) int64 array for each text, if offsets were asked for: where each token begins and
             ends among the characters of the text as the user wrote it. The range of a special token is empty.
+        seconds_N: (N,) int64 the position at which the second text of each pair begins; None where texts are
+            single.
     """
 
     sequences: Sequence[np.ndarray]
@@ -78,6 +101,7 @@ class EncodedTexts:
     unknown_N: np.ndarray
     characters_N: np.ndarray
     offsets: Sequence[np.ndarray] | None = None
+    seconds_N: np.ndarray | None = None
 
     @cached_property
     def lengths_N(self) -> np.ndarray:
@@ -90,3 +114,7 @@ class EncodedTexts:
     def special(self, rows: np.ndarray) -> np.ndarray:
         """Returns (len(rows), S) the positions, ascending, of the special tokens in some of the texts."""
         return np.asarray(self.special_NS[rows])
+
+    def seconds(self, rows: np.ndarray) -> np.ndarray | None:
+        """Returns (len(rows),) where the second text of some pairs begins; None where texts are single."""
+        return None if self.seconds_N is None else np.asarray(self.seconds_N[rows])

@@ -34,11 +34,25 @@ def strings(items: Iterable[str], what: str = "text") -> list[str] | Iterator[st
         TypeError: if `items` is not a collection of strings. For an iterator it is raised when an item that
             is not a string is reached.
     """
+    listed = listed_or_iterated(items, what)
+    checked = _checked(listed, what)
+    return list(checked) if isinstance(listed, list | tuple) else checked
+
+
+def listed_or_iterated(items: Iterable[Any], what: str) -> Iterable[Any]:
+    """Returns a list of the items of an array or of a table's column; anything else as it is.
+
+    Args:
+        items: the items.
+        what: the word for an item in messages.
+
+    Raises:
+        TypeError: if `items` is not a collection of items.
+    """
     _check_container(items, what)
     to_list: Any = next((method for name in TO_LIST if (method := getattr(items, name, None))), None)
     listed: Iterable[Any] = to_list() if callable(to_list) else items
-    checked = _checked(listed, what)
-    return list(checked) if isinstance(listed, list | tuple) else checked
+    return listed
 
 
 def _checked(items: Iterable[Any], what: str) -> Iterator[str]:

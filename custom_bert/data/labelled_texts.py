@@ -62,10 +62,15 @@ class LabelledTexts:
         """Whether there are validation lines that do not train."""
         return self.dataset.validates
 
+    @property
+    def pairs(self) -> bool:
+        """Whether the texts are pairs of texts."""
+        return self.dataset.train.file.lines.pairs
+
     def text(self) -> VocabularyText:
         """Returns the texts of the training file, for a vocabulary."""
         file = self.dataset.train.file
-        return VocabularyText(file.characters, file.texts_sha256, file.blocks)
+        return VocabularyText(file.characters, file.texts_sha256, file.single_texts)
 
     def tokenised(self, how: Tokenising) -> Tokenised:
         """Returns batch builders over the tokenised texts. The cache keeps their token stores.
@@ -99,13 +104,14 @@ class LabelledTexts:
         size."""
         warnings = []
         kept = KEPT[how.long_texts].format(max_length=how.max_length)
+        what = "pair" if self.pairs else "text"
         for name, file in self.dataset.files.items():
             path, info = file.texts_path, truncation[name]
             way_out = how.ways_out.training if name == "train" else how.ways_out.other
             if info.truncated:
                 share = info.lost_tokens / (info.tokens + info.lost_tokens)
                 warnings.append(
-                    f"{path}: {counted(info.truncated, 'text')} of {info.texts:,} cut to "
+                    f"{path}: {counted(info.truncated, what)} of {info.texts:,} cut to "
                     f"{kept}, {share:.1%} of all tokens lost"
                 )
             if info.unknown.hinders_learning:
@@ -121,15 +127,17 @@ class LabelledTexts:
     def sizes(self, train: BatchBuilder, val: BatchBuilder) -> str:
         """Returns the numbers of texts and labels, in a few words."""
         data, words = self.dataset, self.dataset.train.file.lines.words
+        what = "pairs" if self.pairs else "texts"
         if not data.validates:
-            return f"{len(train.rows_N):,} training texts, no other to validate, {len(self.labels):,} labels"
+            return f"{len(train.rows_N):,} training {what}, no other to validate, {len(self.labels):,} labels"
         set_aside = f" (set aside from the training {words.line}s)" if data.was_divided else ""
         choosing, test = (
             "" if split is None else f", {len(split):,} {what}"
-            for split, what in ((data.choosing, self.use), (data.test, "test texts"))
+            for split, what in ((data.choosing, self.use), (data.test, f"test {what}"))
         )
-        texts = f"{len(train.rows_N):,} training and {len(val.rows_N):,} validation texts{set_aside}"
-        return f"{texts}{choosing}{test}, {len(self.labels):,} labels"
+        texts = f"{len(train.rows_N):,} training and {len(val.rows_N):,} validation {what}{set_aside}"
+        second = f"; each pair is of {data.train.file.texts_path}" if self.pairs else ""
+        return f"{texts}{choosing}{test}, {len(self.labels):,} labels{second}"
 
     def columns(self) -> list[str]:
         """Returns a line about the columns of a table, if some of them were guessed."""

@@ -70,6 +70,12 @@ def are_indicators(labels: Sequence[str]) -> bool:
     return len(lengths) == 1
 
 
+def has_one_tab(line: str) -> bool:
+    """Returns whether a line is two texts with one tab between them."""
+    first, _, second = line.partition("\t")
+    return bool(first.strip() and second.strip()) and "\t" not in second
+
+
 def has_fraction(label: str) -> bool:
     """Returns whether a label is a number that is not whole."""
     return bool((as_number(label) or 0) % 1)

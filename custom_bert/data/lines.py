@@ -43,17 +43,23 @@ ROWS = Wording(line="row", sides="columns", of_both="", from_both="", no_validat
 
 
 class Lines(Protocol):
-    """Lines that can be read again and again. `data.text.LineReader` reads them from a file.
+    """Lines that can be read again and again. `data.text.LineReader` reads them from a file."""
 
-    Attributes:
-        path: the path of the file, or the name of the list in messages.
-        num_lines: the number of lines read so far.
-        words: how messages speak of the lines.
-    """
+    @property
+    def path(self) -> Path:
+        """The path of the file, or the name of the list in messages."""
 
-    path: Path
-    num_lines: int
-    words: Wording
+    @property
+    def num_lines(self) -> int:
+        """The number of lines read so far."""
+
+    @property
+    def words(self) -> Wording:
+        """How messages speak of the lines."""
+
+    @property
+    def pairs(self) -> bool:
+        """Whether each line is a pair of texts (`data.text_pairs`)."""
 
     @property
     def name(self) -> str:
@@ -130,6 +136,7 @@ class NumberedLines:
     """
 
     words = LINES
+    pairs = False
     path: Path
 
     @property
@@ -156,11 +163,12 @@ class ListedLines(NumberedLines):
     Args:
         name: the name of the list in messages, in the place of a path.
         texts: the strings.
+        pairs: whether each is a pair of texts.
     """
 
-    def __init__(self, name: str, texts: Sequence[str]) -> None:
+    def __init__(self, name: str, texts: Sequence[str], *, pairs: bool = False) -> None:
         self.path, self.num_lines = Path(name), 0
-        self._texts = texts
+        self._texts, self.pairs = texts, pairs
 
     @property
     def sha256(self) -> str:

@@ -44,6 +44,10 @@ class TokenisedTexts(Protocol):
         """Returns (len(rows), S) int64 the positions, ascending, of the special tokens in some of the
         texts."""
 
+    def seconds(self, rows: np.ndarray) -> np.ndarray | None:
+        """Returns (len(rows),) int64 the position at which the second text of some pairs begins; None where
+        texts are single."""
+
 
 @dataclass(frozen=True)
 class Transform:
@@ -167,6 +171,7 @@ class BatchBuilder:
         return Batch.build(
             sequences,
             positions=positions,
+            types=self._types(indices, cut, positions),
             slots=slots,
             rows=rows,
             pad_token_id=self.pad_token_id,
@@ -176,6 +181,18 @@ class BatchBuilder:
             texts=None if len(sequences) == len(texts) else (cut.text_W, cut.start_W),
             pin_memory=self.pin_memory,
         )
+
+    def _types(
+        self, indices: np.ndarray, cut: Cut, positions: Sequence[np.ndarray] | None
+    ) -> list[np.ndarray] | None:
+        """Returns the types of each pair's tokens, 0 up to the separator and 1 after it; None where texts are
+        single."""
+        seconds_N = self.store.seconds(self.rows_N[indices])
+        if seconds_N is None:
+            return None
+        assert self.window is None, "pairs are not read in windows"
+        kept = map(np.arange, cut.length_W.tolist()) if positions is None else positions
+        return [np.asarray(p >= second, np.int64) for p, second in zip(kept, seconds_N.tolist(), strict=True)]
 
 
 def prefetch(plan: Sequence[Item], build: Callable[[Item], Batch]) -> Iterator[Batch]:

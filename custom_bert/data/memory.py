@@ -3,29 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 
 from custom_bert.data.given import strings
+from custom_bert.data.given_pairs import are_pairs, texts_or_pairs
 from custom_bert.data.lines import ListedLines
 from custom_bert.data.reading import LabelledLines
 from custom_bert.errors import shown
 
 
 def in_memory(
-    texts: Iterable[str],
+    texts: Iterable[Any],
     labels: Iterable[str],
     *,
     weights: Iterable[float] | None = None,
-    val_texts: Iterable[str] | None = None,
+    val_texts: Iterable[Any] | None = None,
     val_labels: Iterable[str] | None = None,
-    test_texts: Iterable[str] | None = None,
+    test_texts: Iterable[Any] | None = None,
     test_labels: Iterable[str] | None = None,
 ) -> LabelledLines:
     """Texts and labels for `train_model(config, source=...)`.
 
     Args:
-        texts: that train: a list, an array, or the column of a table.
+        texts: that train: a list, an array, or the column of a table. For pairs of texts it is a list of
+            tuples of two strings, or an array or a table of two columns.
         labels: one for each text, as it would be written into a label file: several labels of a text are one
             string with the separator between them.
         weights: how much each training text counts, from 0 on, up to a common factor. A text with the weight
@@ -38,16 +41,17 @@ def in_memory(
         ValueError: if there are validation or test texts without labels, or the other way round; if a weight
             is negative or not finite, all are 0, or there are not as many as texts.
     """
-    val = _optional("val", val_texts, val_labels)
-    test = _optional("test", test_texts, test_labels)
-    rows, kept_N = (list(strings(texts, "text")), list(strings(labels, "label"))), None
+    pairs = are_pairs(texts)
+    val = _optional("val", val_texts, val_labels, pairs=pairs)
+    test = _optional("test", test_texts, test_labels, pairs=pairs)
+    rows, kept_N = (list(texts_or_pairs(texts, pairs=pairs)), list(strings(labels, "label"))), None
     if weights is not None:
         weights_N = checked_weights(weights, len(rows[0]))
         if len(rows[1]) == len(weights_N):  # otherwise reading says which of them lacks its partner
             kept = np.flatnonzero(weights_N).tolist()
             rows, weights_N = ([rows[0][i] for i in kept], [rows[1][i] for i in kept]), weights_N[kept]
         kept_N = as_relative(weights_N)
-    train = ListedLines("texts", rows[0]), ListedLines("labels", rows[1])
+    train = ListedLines("texts", rows[0], pairs=pairs), ListedLines("labels", rows[1])
     return LabelledLines(train, val, "val_texts and val_labels", test, kept_N)
 
 
@@ -96,15 +100,13 @@ def as_relative(weights_N: np.ndarray) -> np.ndarray | None:
 
 
 def _optional(
-    split: str, texts: Iterable[str] | None, labels: Iterable[str] | None
+    split: str, texts: Iterable[Any] | None, labels: Iterable[str] | None, *, pairs: bool
 ) -> tuple[ListedLines, ListedLines] | None:
     """Returns the texts and labels of a split that there need not be."""
     if texts is not None and labels is not None:
-        return _listed(f"{split}_texts", texts, "text"), _listed(f"{split}_labels", labels, "label")
+        listed = list(texts_or_pairs(texts, pairs=pairs)), list(strings(labels, "label"))
+        names = f"{split}_texts", f"{split}_labels"
+        return ListedLines(names[0], listed[0], pairs=pairs), ListedLines(names[1], listed[1])
     if texts is not None or labels is not None:
         raise ValueError(f"{split}_texts and {split}_labels belong together: give both, or neither")
     return None
-
-
-def _listed(name: str, items: Iterable[str], what: str) -> ListedLines:
-    return ListedLines(name, list(strings(items, what)))

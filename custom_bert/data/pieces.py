@@ -77,6 +77,9 @@ class Pieces:
         """Returns (len(rows), S) the positions, ascending, of the special tokens in some of the pieces."""
         return self.frame.special(self.lengths_N[rows])
 
+    def seconds(self, rows: np.ndarray) -> None:
+        """Returns None, because a piece is a single text."""
+
 
 def open_pieces(
     corpus: Corpus,

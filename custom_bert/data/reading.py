@@ -26,12 +26,14 @@ from custom_bert.data.findings import (
 )
 from custom_bert.data.label_files import LabelReader, check_not_swapped
 from custom_bert.data.lines import Lines, at
+from custom_bert.data.pair_files import are_pairs, text_lines
 from custom_bert.data.set_aside import CHOOSING_SEED, NOTHING_ASIDE, Aside, frequent_rows, set_aside_rows
 from custom_bert.data.suspicions import SAMPLE, Pair, suspicions
 from custom_bert.data.tables.choosing import Columns
 from custom_bert.data.tables.formats import is_table
 from custom_bert.data.tables.opening import open_tables
 from custom_bert.data.text import LineReader, composed, is_blank, status_of
+from custom_bert.data.text_pairs import as_line
 from custom_bert.errors import DataError
 from custom_bert.phrases import counted
 
@@ -115,8 +117,9 @@ def data_files(data: DataConfig, *, set_aside: bool = False) -> LabelledLines:
     for path, labelled in ((data.train_texts, False), (data.train_labels, True)):
         if status_of(Path(path)) is None:
             raise DataError(path, f"no such file{missing_data_hint(Path(path), labels=labelled)}")
-    train = LineReader(data.train_texts), LineReader(data.train_labels)
-    val, test = (None if set_aside else _optional_pair(data, split) for split in OPTIONAL)
+    pairs = are_pairs(data)
+    train = text_lines(data.train_texts, data, pairs=pairs), LineReader(data.train_labels)
+    val, test = (None if set_aside else _optional_pair(data, split, pairs=pairs) for split in OPTIONAL)
     return LabelledLines(train, val, f"{data.val_texts} and {data.val_labels}", test)
 
 
@@ -210,7 +213,7 @@ OPTIONAL = {"val": ("validation", "to have lines set aside"), "test": ("test", "
 """The splits that may have no files: what they are called, and why one would leave the files out."""
 
 
-def _optional_pair(data: DataConfig, split: str) -> tuple[Lines, Lines] | None:
+def _optional_pair(data: DataConfig, split: str, *, pairs: bool) -> tuple[Lines, Lines] | None:
     """Opens the files of a split that may have none.
 
     Raises:
@@ -226,7 +229,7 @@ def _optional_pair(data: DataConfig, split: str) -> tuple[Lines, Lines] | None:
             f"no such file, but there is {other}; write both, or neither {purpose}",
         )
     if all(there):
-        return LineReader(paths[0]), LineReader(paths[1])
+        return text_lines(paths[0], data, pairs=pairs), LineReader(paths[1])
     # the default names may be missing, in the working directory and beside the training texts; a name of the
     # user's own may not
     beside = [Path(data.train_texts).parent / path.name for path in defaults]
@@ -273,7 +276,8 @@ def _read_pair(
     if known_from is None:
         check_not_swapped(texts, label_lines, reader, len(targets), characters, all_hashes)
     lines_of_labels = reader.line_names(targets)
-    pair = Pair(texts, label_lines, first_texts, lines_of_labels, targets.distinct_ids_N, all_hashes)
+    first_lines = list(map(as_line, first_texts))
+    pair = Pair(texts, label_lines, first_lines, lines_of_labels, targets.distinct_ids_N, all_hashes)
     warnings += [*texts.doubts(), *label_lines.doubts(), *suspicions(pair, reader.warn_format)]
     if empty:
         warnings.append(f"{texts.name}: {counted(len(empty), 'empty text')}{at(texts, empty)}")

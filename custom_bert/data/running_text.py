@@ -49,6 +49,11 @@ class RunningText:
         """The warnings about the files, one line each."""
         return self.corpus.warnings
 
+    @property
+    def pairs(self) -> bool:
+        """False, because running text is no pair of texts."""
+        return False
+
     def text(self) -> VocabularyText:
         """Returns the text of all files, for a vocabulary."""
         return VocabularyText(self.corpus.characters, self.corpus.sha256, self.corpus.blocks)

@@ -100,6 +100,10 @@ class Source(Protocol):
     def validates(self) -> bool:
         """Whether there are validation examples that do not train."""
 
+    @property
+    def pairs(self) -> bool:
+        """Whether the texts are pairs of texts (`data.text_pairs`)."""
+
     def text(self) -> VocabularyText:
         """Returns the training text, for a vocabulary."""
 

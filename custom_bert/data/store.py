@@ -6,6 +6,7 @@ under a temporary name, and renamed when it is complete.
 
     ids.bin       every text's token ids, one after the other, uint16 or uint32
     offsets.bin   (N + 1) int64, where each text's ids start
+    seconds.bin   (N,) int64, only of pairs: where the second text begins, counted from the pair's first id
     store.json    shape, type, truncation counts, and a hash of everything
 
 `pieces.py` is the other kind of store, for running text.
@@ -32,6 +33,9 @@ from custom_bert.errors import WriteError
 
 FORMAT = 3
 """Version of the files and of what is in them. It is part of a store's identity."""
+
+ARRAYS = ("ids.bin", "offsets.bin", "seconds.bin")
+"""The files of arrays. A store of single texts lacks the last one."""
 
 FOLDER = "tokens"
 """The folder of the cache that holds the stores."""
@@ -71,7 +75,7 @@ class TokenStore:
     Args:
         directory: the directory of a complete store.
         info: the description of the store.
-        frame: the special tokens around each text.
+        frame: the special tokens around each text or pair.
 
     Attributes:
         lengths_N: (N,) int64 the number of tokens of each text, special ones included.
@@ -82,6 +86,7 @@ class TokenStore:
         self._ids = np.memmap(directory / "ids.bin", dtype=info.dtype, mode="r")
         self._offsets = np.fromfile(directory / "offsets.bin", dtype="<i8")
         self.lengths_N = np.diff(self._offsets)
+        self._seconds_N = np.fromfile(directory / ARRAYS[-1], dtype="<i8") if frame.between else None
 
     def __len__(self) -> int:
         return self.info.texts
@@ -93,7 +98,11 @@ class TokenStore:
 
     def special(self, rows: np.ndarray) -> np.ndarray:
         """Returns (len(rows), S) the positions, ascending, of the special tokens in some of the texts."""
-        return self.frame.special(self.lengths_N[rows])
+        return self.frame.special(self.lengths_N[rows], self.seconds(rows))
+
+    def seconds(self, rows: np.ndarray) -> np.ndarray | None:
+        """Returns (len(rows),) where the second text of some pairs begins; None where texts are single."""
+        return None if self._seconds_N is None else np.asarray(self._seconds_N[rows])
 
 
 def open_store(
@@ -151,14 +160,16 @@ def _complete(directory: Path) -> StoreInfo | None:
 def _digest(directory: Path, info: StoreInfo) -> str:
     """Returns the hash of the arrays on disk and of the description."""
     arrays = []
-    for name in ("ids.bin", "offsets.bin"):
+    for name in ARRAYS:
+        if name == ARRAYS[-1] and not (directory / name).exists():
+            continue  # texts are single, or else the hash of everything is another
         with files.open_regular(directory / name) as stream:
             arrays.append(files.sha256_of(stream))
     return _digest_of(arrays, info)
 
 
 def _digest_of(arrays: list[str], info: StoreInfo) -> str:
-    """Returns the hash of the two arrays' hashes and of the description."""
+    """Returns the hash of the arrays' hashes and of the description."""
     counts = asdict(replace(info, sha256=""))
     return hashlib.sha256(json.dumps([arrays, counts], sort_keys=True).encode()).hexdigest()
 
@@ -183,6 +194,7 @@ def _build(
     try:
         with files.new_directory(directory) as folder:
             lengths, truncated, lost_tokens = [np.zeros(1, dtype=np.int64)], 0, 0
+            seconds: list[np.ndarray] = []
             unknown = UnknownText()
             with files.creating(folder / "ids.bin") as ids_file:
                 for block in texts.blocks(texts_sha256):
@@ -190,14 +202,19 @@ def _build(
                         encoded = tokenizer.encode(block[start : start + GROUP], max_length, long_texts)
                         ids_file.write(np.concatenate(encoded.sequences).astype(dtype).tobytes())
                         lengths.append(encoded.lengths_N)
+                        if encoded.seconds_N is not None:
+                            seconds.append(encoded.seconds_N)
                         truncated += int((encoded.lost_N > 0).sum())
                         lost_tokens += int(encoded.lost_N.sum())
                         unknown.add(encoded)
-            offsets = np.cumsum(np.concatenate(lengths))
-            with files.creating(folder / "offsets.bin") as offsets_file:
-                offsets_file.write(offsets.astype("<i8").tobytes())
+            offsets, written = np.cumsum(np.concatenate(lengths)), [ids_file.sha256]
+            for name, parts in zip(ARRAYS[1:], ([offsets], seconds), strict=True):
+                if parts:
+                    with files.creating(folder / name) as sink:
+                        sink.write(np.concatenate(parts).astype("<i8").tobytes())
+                    written.append(sink.sha256)
             info = StoreInfo(len(offsets) - 1, int(offsets[-1]), dtype, truncated, lost_tokens, unknown)
-            info = replace(info, sha256=_digest_of([ids_file.sha256, offsets_file.sha256], info))
+            info = replace(info, sha256=_digest_of(written, info))
             with files.creating(folder / "store.json") as sink:
                 sink.write(json.dumps(asdict(info), indent=2).encode() + b"\n")
     except WriteError:

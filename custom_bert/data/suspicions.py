@@ -26,6 +26,7 @@ from custom_bert.data.line_formats import (
     ends_with_separator,
     has_fraction,
     has_label,
+    has_one_tab,
     is_fasttext,
     is_quoted,
     is_structured,
@@ -46,6 +47,9 @@ or versions. A measured value hardly occurs so often."""
 
 MISSING = ("nan", "NaN", "None", "null", "NULL", "NA", "N/A", "n/a", "#N/A", "<NA>", "NaT")
 """The ways in which pandas, Python, R, spreadsheets and databases write a missing value."""
+
+ONE_TAB = ("hold one tab", "the texts on both sides of it would be read as one")
+"""What lines of pairs look like, and what happens with them as single texts, for messages."""
 
 LEAKS = "the model would see the label in the text"
 """The consequence of a label on the line of its text, for messages."""
@@ -132,6 +136,8 @@ def warn_text_format(pair: Pair, warnings: list[str]) -> None:
     )
     if warning:
         warnings.append(f"{warning}; write the texts alone, one a {lines.words.line}")
+    elif not lines.pairs and (warning := _about_lines(lines, texts, has_one_tab, *ONE_TAB)):
+        warnings.append(f"{warning}; if they are pairs of texts, set data.pairs (docs/how-to/pairs.md)")
     elif len(pair.hashes_N) >= 10 and (pair.hashes_N == pair.hashes_N[0]).all():
         warnings.append(
             f"{lines.where(0)}: every text is {shown(texts[0])}, from which nothing can be learned"

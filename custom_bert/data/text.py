@@ -219,10 +219,10 @@ def looks_like_utf16(start: bytes) -> bool:
 BLANK = re.compile(
     r"[\s\x00-\x1f\x7f-\x9f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e"
     r"\u2060-\u206f\u2800\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb\U0001bca0-\U0001bca3\U0001d173-\U0001d17a"
-    r"\U000e0000-\U000e0fff]*"
+    r"\U000e0000-\U000e0fff\ud800]*"
 )
 """White space, control characters, and characters that Unicode wants to be invisible, which have the property
-Default_Ignorable_Code_Point."""
+Default_Ignorable_Code_Point. The last one stands between the texts of a pair (`text_pairs.BETWEEN`)."""
 
 
 def is_blank(text: str) -> bool:

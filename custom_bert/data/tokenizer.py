@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from tokenizers import Tokenizer, models
@@ -15,6 +18,8 @@ from tokenizers import Tokenizer, models
 from custom_bert.config import LongTexts
 from custom_bert.data.encoded import EncodedTexts, Frame
 from custom_bert.data.excerpt import Excerpt
+from custom_bert.data.pair_frames import longest_first, separators
+from custom_bert.data.text_pairs import sides
 from custom_bert.data.windows import MAX_WINDOWS
 from custom_bert.errors import DataError, first_line
 
@@ -60,9 +65,24 @@ def library_errors(where: str, what: str) -> Iterator[None]:
         raise DataError(where, f"{what}: {first_line(error)}") from error
 
 
+@dataclass(frozen=True)
+class _Kept:
+    """What is kept of some texts.
+
+    Attributes:
+        ids: the token ids of each text.
+        places: for each text where its tokens are, and its length; empty if nobody asked.
+        counts_3N: (3, N) int64 the numbers of lost tokens, of unknown characters, and of all characters.
+    """
+
+    ids: list[list[int]]
+    places: list[tuple[np.ndarray, int]]
+    counts_3N: np.ndarray
+
+
 class TextTokenizer:
     """Turns texts into token ids: [CLS], the text's tokens, [SEP], or the tokenizer's own start and end
-    tokens.
+    tokens. `reading` makes one for pairs of texts.
 
     Args:
         tokenizer: a tokenizer of the `tokenizers` library. Its truncation and padding are switched off.
@@ -72,7 +92,8 @@ class TextTokenizer:
     Attributes:
         vocab_size: V, one more than the highest id, which is the number of token embeddings that a model
             needs. Some ids below it belong to no token if the vocabulary of a pretrained model has gaps.
-        frame: the special tokens around a text.
+        frame: the special tokens around a text or a pair.
+        pairs: whether it reads pairs of texts (`data.text_pairs`).
         cls_id, sep_id, pad_id: the ids of the start, end and padding tokens.
         mask_id, unknown_id: the ids of the mask and unknown tokens; None if there is no such token.
 
@@ -93,6 +114,7 @@ class TextTokenizer:
         # because a vocabulary may contain "<s>" as an ordinary entry
         self.cls_id = alone[0] if len(alone) == 2 else self._special(name, "[CLS]", "<s>")
         self.sep_id = alone[1] if len(alone) == 2 else self._special(name, "[SEP]", "</s>")
+        self.name, self.pairs = name, False
         self.frame = Frame((self.cls_id,), (self.sep_id,))
         self.pad_id = self._special(name, "[PAD]", "<pad>")
         self.mask_id = self._optional("[MASK]", "<mask>")
@@ -108,6 +130,20 @@ class TextTokenizer:
         # a vocabulary that lacks the unknown token its model needs fails here, and not in the middle of a run
         with library_errors(name, "cannot encode an unknown word"):
             tokenizer.encode(UNLIKELY, add_special_tokens=False)
+
+    def reading(self, *, pairs: bool) -> TextTokenizer:
+        """Returns a tokenizer with the same vocabulary that reads single texts, or pairs of texts.
+
+        Raises:
+            DataError: if it is to read pairs, and the tokenizer puts a pair together in a way that is not
+                supported.
+        """
+        if pairs == self.pairs:
+            return self
+        other = copy.copy(self)
+        between = separators(self.backend, self.name, self.cls_id, self.sep_id) if pairs else ()
+        other.pairs, other.frame = pairs, Frame((self.cls_id,), (self.sep_id,), between)
+        return other
 
     @property
     def special_ids(self) -> list[int]:
@@ -166,11 +202,14 @@ class TextTokenizer:
         *,
         offsets: bool = False,
     ) -> EncodedTexts:
-        """Returns at most `max_length` token ids of each text.
+        """Returns at most `max_length` token ids of each text, or of each pair of texts.
+
+        Of a pair, the longer text loses tokens first, until both are equally long; then both do, as with
+        "longest_first" in transformers.
 
         Args:
-            texts: the texts.
-            max_length: the largest number of tokens of a text, special ones included; at least 3.
+            texts: the texts or pairs.
+            max_length: the largest number of tokens of a text or pair, special ones included; at least 3.
             long_texts: which tokens of a longer text are kept. With "windows", a sequence has the tokens of
                 all windows of the text, each once, between the special tokens; `data.windows` cuts it later.
             offsets: whether to return where each token is in its text. It takes longer.
@@ -179,29 +218,66 @@ class TextTokenizer:
         # at most this many tokens of a text itself are kept, made from at most `cap` characters
         room = (max_length - frame.size) * (MAX_WINDOWS if long_texts == "windows" else 1)
         cap = CHARACTERS_PER_TOKEN * (room + frame.size)
-        head = room // HEAD_SHARE if long_texts == "head_tail" else room
-        read = [self._read(text, cap, long_texts, offsets) for text in texts]
-        arrays, lost_N = [], np.zeros(len(texts), dtype=np.int64)
-        counts_2N = np.zeros((2, len(texts)), dtype=np.int64)
+        columns = list(zip(*map(sides, texts), strict=True)) if self.pairs else [texts]
+        read = [[self._read(text, cap, long_texts, offsets) for text in column] for column in columns]
         encode_batch = self.backend.encode_batch if offsets else self.backend.encode_batch_fast
-        encodings = encode_batch([excerpt.text for excerpt in read], add_special_tokens=False)
-        places = []
-        for i, (excerpt, encoding) in enumerate(zip(read, encodings, strict=True)):
+        encodings = [encode_batch([one.text for one in column], add_special_tokens=False) for column in read]
+        limits: Sequence[Sequence[int]] = [[room] * len(texts)]
+        if self.pairs:
+            counts = (map(len, column) for column in encodings)
+            both = [longest_first(first, second, room) for first, second in zip(*counts, strict=True)]
+            limits = list(zip(*both, strict=True))
+        kept = [
+            self._cut(*column, long_texts, offsets=offsets)
+            for column in zip(columns, read, encodings, limits, strict=True)
+        ]
+        lists = [one.ids for one in kept]
+        arrays = [np.array(frame.framed(*ids), dtype=np.int64) for ids in zip(*lists, strict=True)]
+        lengths_N = np.fromiter(map(len, arrays), dtype=np.int64, count=len(arrays))
+        seconds_N = None
+        if self.pairs:
+            firsts_N = np.fromiter(map(len, lists[0]), dtype=np.int64, count=len(texts))
+            seconds_N = len(frame.before) + firsts_N + len(frame.between)
+        places = [frame.offsets(*of[0], *of[1:]) for of in zip(*(one.places for one in kept), strict=True)]
+        lost_N, unknown_N, characters_N = np.sum([one.counts_3N for one in kept], axis=0)
+        special_NS, found = frame.special(lengths_N, seconds_N), places if offsets else None
+        return EncodedTexts(arrays, special_NS, lost_N, unknown_N, characters_N, found, seconds_N)
+
+    def _cut(
+        self,
+        texts: Sequence[str],
+        read: Sequence[Excerpt],
+        encodings: Sequence[Any],
+        limits: Sequence[int],
+        long_texts: LongTexts,
+        *,
+        offsets: bool,
+    ) -> _Kept:
+        """Cuts tokenised texts to their limits.
+
+        Args:
+            texts: the texts as the user wrote them.
+            read: what was read of each.
+            encodings: the tokens of each, without special tokens.
+            limits: the largest number of tokens that each may keep.
+            long_texts: which tokens of a longer text are kept.
+            offsets: whether to return where each token is in its text.
+        """
+        lists, places = [], []
+        counts_3N = np.zeros((3, len(texts)), dtype=np.int64)
+        for i, (excerpt, encoding, limit) in enumerate(zip(read, encodings, limits, strict=True)):
             ids = encoding.ids
-            lost_N[i] = max(len(ids) - room, int(excerpt.was_cut))
-            left_out = slice(head, max(head, len(ids) - room + head))
-            counts_2N[:, i] = self._count_characters(excerpt.text, ids, left_out)
+            head = limit // HEAD_SHARE if long_texts == "head_tail" else limit
+            left_out = slice(head, max(head, len(ids) - limit + head))
+            lost = max(len(ids) - limit, int(excerpt.was_cut))
+            counts_3N[:, i] = lost, *self._count_characters(excerpt.text, ids, left_out)
             del ids[left_out]  # keeps `head` tokens, and those at the end that there is room for
-            arrays.append(np.array([*frame.before, *ids, *frame.after], dtype=np.int64))
+            lists.append(ids)
             if offsets:
                 kept = encoding.offsets
                 del kept[left_out]
-                places.append(frame.offsets(excerpt.places(kept, self._normalize), len(texts[i])))
-        lengths_N = np.fromiter(map(len, arrays), dtype=np.int64, count=len(arrays))
-        unknown_N, characters_N = counts_2N
-        return EncodedTexts(
-            arrays, frame.special(lengths_N), lost_N, unknown_N, characters_N, places if offsets else None
-        )
+                places.append((excerpt.places(kept, self._normalize), len(texts[i])))
+        return _Kept(lists, places, counts_3N)
 
     def encode_plain(self, texts: Sequence[str]) -> EncodedTexts:
         """Returns all token ids of each text, without special tokens around it.

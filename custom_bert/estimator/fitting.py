@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -47,7 +48,7 @@ class FitReporter(Reporter):
 
 
 def fitted_run(
-    config: TrainConfig, texts: list[str], labels: list[str], weights: np.ndarray | None, verbose: int
+    config: TrainConfig, texts: list[Any], labels: list[str], weights: np.ndarray | None, verbose: int
 ) -> StoredRun:
     """Trains a model on texts in memory.
 
@@ -56,7 +57,7 @@ def fitted_run(
 
     Args:
         config: the settings.
-        texts: N texts.
+        texts: N texts, or N tuples of two texts.
         labels: the line of a label file for each.
         weights: (N,) how much each text counts, above 0; None for the same.
         verbose: see `FitReporter`.

@@ -11,6 +11,8 @@ from typing import Any, cast
 import numpy as np
 
 from custom_bert.data.given import TO_LIST, is_missing, strings
+from custom_bert.data.given_pairs import are_pairs, pair_strings
+from custom_bert.data.text_pairs import sides
 from custom_bert.errors import shown
 
 LEAVE_OUT = "it stands for a missing value: leave it and its text out"
@@ -27,6 +29,19 @@ def texts_of(X: Any) -> list[str]:
         TypeError: if it is anything else, or an item is not a string; names the first.
     """
     return list(strings(cast(Iterable[str], one_column(X)), "text"))
+
+
+def texts_of_one_or_two_columns(X: Any) -> list[Any]:
+    """Returns texts as a list of strings, or pairs of texts as a list of tuples.
+
+    Args:
+        X: see `texts_of`; for pairs a list of tuples of two strings, an array of shape (N, 2), or a table of
+            two columns.
+
+    Raises:
+        TypeError: if it is anything else, or an item is not a string or no pair; names the first.
+    """
+    return [sides(pair) for pair in pair_strings(X)] if are_pairs(X) else texts_of(X)
 
 
 def one_column(items: Any) -> Any:

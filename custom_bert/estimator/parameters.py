@@ -47,6 +47,10 @@ ELSEWHERE = {
         ("data.table", "data.val_table", "data.text_column", "data.label_column", "data.split_column"),
         "fit is given texts and labels, such as two columns of a table",
     ),
+    **dict.fromkeys(
+        ("data.pairs", "data.second_text_column"),
+        "fit is given pairs as tuples of two texts, or as two columns",
+    ),
     "data.group_column": "fit knows no groups; scikit-learn's GroupKFold divides by them",
     "data.encoding": "fit is given the texts",
 }

@@ -19,7 +19,7 @@ from custom_bert.data.memory import checked_weights
 from custom_bert.errors import ConfigError, RunError, WriteError, shown
 from custom_bert.estimator.description import described, read_description
 from custom_bert.estimator.fitting import fitted_run
-from custom_bert.estimator.given import counts_agree, texts_of
+from custom_bert.estimator.given import counts_agree, texts_of_one_or_two_columns
 from custom_bert.estimator.labels import Given, Labels, read_labels
 from custom_bert.estimator.parameters import config_of
 from custom_bert.estimator.shares import GivenShares, look_like_shares, read_shares
@@ -111,7 +111,8 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """Trains a model, and returns the estimator itself. An earlier fit is forgotten.
 
         Args:
-            X: N texts: a list, an array, the column of a table, or a table of one column.
+            X: N texts: a list, an array, the column of a table, or a table of one column. N pairs of texts: a
+                list of tuples of two strings, an array of shape (N, 2), or a table of two columns.
             y: the labels of each text: one, a set of them, a row of zeros and ones, or shares.
             sample_weight: (N,) how much each text counts, from 0 on. A text with the weight 2 counts as two
                 of its kind, one with 0 is left out.
@@ -142,9 +143,9 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.run_, self.labels_, self.classes_ = stored, labels, labels.classes
         return self
 
-    def _texts(self, X: Any) -> list[str]:
-        """Returns the texts that a caller gives, for fit and for predictions."""
-        return texts_of(X)
+    def _texts(self, X: Any) -> list[Any]:
+        """Returns the texts or pairs that a caller gives, for fit and for predictions."""
+        return texts_of_one_or_two_columns(X)
 
     def _weights(
         self, given: Given | GivenShares, sample_weight: Iterable[float] | None

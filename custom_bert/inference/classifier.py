@@ -8,7 +8,7 @@ Shapes: N texts, n texts of a chunk, K outputs of the model. Where there are cla
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +18,7 @@ from torch import nn
 from custom_bert.batch import Targets
 from custom_bert.config import Precision
 from custom_bert.data.given import strings
+from custom_bert.data.given_pairs import texts_or_pairs
 from custom_bert.data.unknown import UnknownText
 from custom_bert.errors import RunError, did_you_mean, shown, warn_caller
 from custom_bert.floor.ensemble import has_ensemble
@@ -34,6 +35,9 @@ from custom_bert.precision import choose_precision
 from custom_bert.tasks.parts import LabelLineError, Measured, Prediction, UnknownLabelError
 from custom_bert.tasks.task import Task
 
+Text = str | Sequence[str]
+"""What a classifier reads: a text, or a pair of texts."""
+
 
 class Classifier:
     """A trained model that predicts for texts.
@@ -41,13 +45,16 @@ class Classifier:
     Args:
         task: what the model has learned.
         scores: what computes the scores of texts. `Classifier.load` makes both from a directory.
+        pairs: whether it reads pairs of texts.
 
     Attributes:
         labels: the names of the classes, in the order of the probabilities.
+        pairs: whether it reads pairs of texts. Then every text in what follows is a pair, such as
+            `("question", "answer")`.
     """
 
-    def __init__(self, task: Task, scores: ScoreModel) -> None:
-        self.task, self.labels = task, task.output_names
+    def __init__(self, task: Task, scores: ScoreModel, *, pairs: bool = False) -> None:
+        self.task, self.labels, self.pairs = task, task.output_names, pairs
         self._scores = scores
 
     @property
@@ -98,19 +105,20 @@ class Classifier:
         floor = has_floor(directory) and not encoder_only
         return _loaded(Path(directory), device, precision, floor=floor, encoder_only=encoder_only)
 
-    def predict(self, texts: Iterable[str]) -> list[Prediction]:
-        """Returns a prediction for each text, in input order.
+    def predict(self, texts: Iterable[Text]) -> list[Prediction]:
+        """Returns a prediction for each text or pair, in input order.
 
         For a model with one label a text it is a `Prediction`, the most probable label. For a multi-label
         model it is a `LabelsPrediction`, the labels whose probabilities reach their thresholds.
 
         Raises:
-            TypeError: if `texts` is not a collection of strings; it names the first item that is not one.
+            TypeError: if `texts` is not a collection of strings, or for a model that reads pairs, of pairs of
+                strings; it names the first item that is not one.
         """
         return list(self.stream(texts))
 
     def stream(
-        self, texts: Iterable[str], *, every: bool = False, unknown: UnknownText | None = None
+        self, texts: Iterable[Text], *, every: bool = False, unknown: UnknownText | None = None
     ) -> Iterator[Prediction]:
         """Yields what `predict` returns, one prediction after the other.
 
@@ -125,7 +133,7 @@ class Classifier:
         for probabilities_NC in self._chunks(texts, unknown):
             yield from self.task.predictions(probabilities_NC, self.model, every=every)
 
-    def predict_proba(self, texts: Iterable[str]) -> np.ndarray:
+    def predict_proba(self, texts: Iterable[Text]) -> np.ndarray:
         """Returns (N, C) fp32 probabilities; the columns are in the order of `labels`, as in scikit-learn."""
         chunks_of_rows = list(self._chunks(texts))
         if not chunks_of_rows:
@@ -133,7 +141,7 @@ class Classifier:
         return np.concatenate(chunks_of_rows)
 
     def stream_proba(
-        self, texts: Iterable[str], *, unknown: UnknownText | None = None
+        self, texts: Iterable[Text], *, unknown: UnknownText | None = None
     ) -> Iterator[np.ndarray]:
         """Yields the (C,) probabilities of one text after the other; the input is read as in `stream`.
 
@@ -158,11 +166,14 @@ class Classifier:
 
         Raises:
             TypeError: if `text` is not a string.
-            ValueError: if the model does not know the label, or `most` is not a whole number from 0 on.
+            ValueError: if the model does not know the label, `most` is not a whole number from 0 on, or the
+                model reads pairs.
         """
+        if self.pairs:
+            raise ValueError("this model reads pairs of texts, and only single texts are explained")
         return explained(text, self.task, self.model, self._scores, label=label, most=most)
 
-    def evaluate(self, texts: Iterable[str], labels: Iterable[str]) -> Scores | LabelScores:
+    def evaluate(self, texts: Iterable[Text], labels: Iterable[str]) -> Scores | LabelScores:
         """Returns the scores on labelled texts: `Scores`, or for a multi-label model `LabelScores`.
 
         Args:
@@ -177,7 +188,7 @@ class Classifier:
         scores: Scores | LabelScores = self.measure(texts, labels).scores
         return scores
 
-    def measure(self, texts: Iterable[str], labels: Iterable[str]) -> Measured:
+    def measure(self, texts: Iterable[Text], labels: Iterable[str]) -> Measured:
         """Returns everything that is measured on labelled texts: scores, loss, and a table.
 
         Args:
@@ -195,7 +206,7 @@ class Classifier:
 
         return self._measured(texts, labels, whole)[WHOLE]
 
-    def measure_parts(self, texts: Iterable[str], labels: Iterable[str]) -> dict[str, Measured]:
+    def measure_parts(self, texts: Iterable[Text], labels: Iterable[str]) -> dict[str, Measured]:
         """Returns what `measure` returns under the name "whole". Where encoder and floor are loaded, it also
         measures each alone, under these names.
 
@@ -204,17 +215,17 @@ class Classifier:
         return self._measured(texts, labels, self._scores.parts)
 
     def _measured(
-        self, texts: Iterable[str], labels: Iterable[str], parts: Callable[[Iterable[str]], Iterator[Parts]]
+        self, texts: Iterable[Text], labels: Iterable[str], parts: Callable[[Iterable[str]], Iterator[Parts]]
     ) -> dict[str, Measured]:
         """Returns what is measured of each part of the scores, by its name."""
-        texts, labels = strings(texts), strings(labels, "label")
+        given, labels = texts_or_pairs(texts, pairs=self.pairs), strings(labels, "label")
         values = self._values(labels)
         if isinstance(labels, list):  # a list can be checked before anything is computed
             values = iter(list(values))
-            if isinstance(texts, list):
-                _check_counts(len(texts), len(labels))
+            if isinstance(given, list):
+                _check_counts(len(given), len(labels))
         scorers = {WHOLE: self.task.scorer(self.model)}
-        for outputs in parts(texts):
+        for outputs in parts(given):
             wanted = list(itertools.islice(values, len(outputs[WHOLE])))
             _check_counts(len(outputs[WHOLE]), len(wanted))
             targets = Targets(torch.from_numpy(np.stack(wanted)))
@@ -237,9 +248,9 @@ class Classifier:
         except LabelLineError as error:
             raise ValueError(f"label {error.index}: {error.fault}") from None
 
-    def _chunks(self, texts: Iterable[str], unknown: UnknownText | None = None) -> Iterator[np.ndarray]:
+    def _chunks(self, texts: Iterable[Text], unknown: UnknownText | None = None) -> Iterator[np.ndarray]:
         """Yields (n, K) probabilities, a chunk of texts at a time."""
-        for outputs_NK in self._scores.of(texts, unknown):
+        for outputs_NK in self._scores.of(texts_or_pairs(texts, pairs=self.pairs), unknown):
             yield self.task.probabilities(outputs_NK)
 
 
@@ -252,18 +263,20 @@ def _loaded(
         warn_caller(
             f"{directory}: the encoder has no weights yet; the floor predicts, a linear model on n-grams"
         )
-        task = read_description(directory).task
-        return Classifier(task, FloorScores(task.read_floor(directory)))
+        described = read_description(directory)
+        task = described.task
+        return Classifier(task, FloorScores(task.read_floor(directory)), pairs=described.pairs)
     with one_thread():
         trained = load_model(directory)
-    task = trained.task
+    task, pairs = trained.task, trained.described.pairs
     if not task.num_outputs:
         raise RunError(f"{directory}: {task.no_predictions.format(directory=directory)}")
     encoder = EncoderScores(trained, where, choose_precision(precision, where)[0])
     if not floor:
-        return Classifier(task, encoder)
+        return Classifier(task, encoder, pairs=pairs)
     floor_scores = FloorScores(task.read_floor(directory))
-    return Classifier(task, BothScores(encoder, floor_scores, task.read_ensemble(directory)))
+    both = BothScores(encoder, floor_scores, task.read_ensemble(directory))
+    return Classifier(task, both, pairs=pairs)
 
 
 def _check_counts(texts: int, labels: int) -> None:

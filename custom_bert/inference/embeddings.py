@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from custom_bert.batch import Batch
+from custom_bert.data.given import strings
 from custom_bert.data.unknown import OF_VECTORS, UnknownText
 from custom_bert.errors import shown, warn_caller
 from custom_bert.inference.in_order import chunks, compute, prepare_threads
@@ -138,7 +139,7 @@ class Embedder:
                 device=self.device,
                 unknown=unknown,
             )
-            for chunk in _ready(chunks(texts, self.model.config.hidden_size))
+            for chunk in _ready(chunks(strings(texts), self.model.config.hidden_size))
         ]
         if unknown.spoils_predictions:
             warn_caller(f"{unknown.message(lines=False)}: {OF_VECTORS}")

@@ -18,12 +18,15 @@ from custom_bert.config_sources import from_mapping
 from custom_bert.data.columns import header_hint
 from custom_bert.data.labels import nearest_label, short_label
 from custom_bert.data.lines import Lines, taken
+from custom_bert.data.pair_files import has_second_file, text_lines
 from custom_bert.data.reading import LabelledLines, check_aligned, data_files, data_settings
 from custom_bert.data.tables.formats import is_table
 from custom_bert.data.tables.opening import NoTrainingRowsError, remembered
 from custom_bert.data.text import LineReader, status_of
+from custom_bert.data.text_pairs import sides
 from custom_bert.errors import ConfigError, DataError, RunError
-from custom_bert.inference.classifier import Classifier
+from custom_bert.inference.classifier import Classifier, Text
+from custom_bert.inference.pairs_of_run import check_as_trained, check_swapping, share_that_changes
 from custom_bert.inference.scores import ENCODER, FLOOR, WHOLE
 from custom_bert.tasks.evaluated import Evaluated
 from custom_bert.tasks.parts import LabelLineError, UnknownLabelError
@@ -40,6 +43,7 @@ def evaluate_run(
     device: str | None = None,
     precision: Precision = "fp32",
     encoder_only: bool = False,
+    swap: bool = False,
 ) -> Evaluated:
     """Measures a run's model on a folder of data files, or on a table.
 
@@ -58,8 +62,11 @@ def evaluate_run(
         device: see `Classifier.load`.
         precision: see `Classifier.load`.
         encoder_only: see `Classifier.load`.
+        swap: whether to predict every pair of texts in both orders, too, and to count those that get other
+            labels. It takes two predictions more.
 
     Raises:
+        ConfigError: if `swap` is asked for, and the run predicts no labels or reads no pairs.
         RunError: if the run cannot be loaded, or the rows that it had set aside cannot be found again.
         DataError: if the data cannot be used, holds a label that the model does not know, has no validation
             rows, or is not the data that the run was trained on where rows are to be found again.
@@ -67,19 +74,27 @@ def evaluate_run(
     classifier = Classifier.load_to_measure(
         run, device=device, precision=precision, encoder_only=encoder_only
     )
+    if swap:
+        check_swapping(classifier, run)
     if status_of(Path(data)) is None and not is_table(data):
         raise DataError(str(data), "no such folder; expected one with the data files")
     settings = {**data_settings(data), **columns}
     where = configuration.replace(TrainConfig(), settings).data
     notes: list[str] = []
     if where.table is None:
+        # pairs may be in another form than those that the run was trained on
+        where = replace(where, pairs=classifier.pairs and not _has_second_files(where))
         (texts, labels), rows = _of_folder(Path(run), where, split)
     else:
         (texts, labels), rows = _of_table(Path(run), where, split, notes)
+    check_as_trained(texts, run, pairs=classifier.pairs)
     if rows is None:
         check_aligned(texts, labels)
-    parts = classifier.measure_parts(taken(texts.blocks(), rows), _known(labels, classifier, rows))
-    return Evaluated(parts[WHOLE], parts.get(FLOOR), parts.get(ENCODER), tuple(notes))
+    found = taken(texts.blocks(), rows)
+    given: Iterator[Text] = map(sides, found) if classifier.pairs else found
+    parts = classifier.measure_parts(given, _known(labels, classifier, rows))
+    swapped = share_that_changes(classifier, map(sides, taken(texts.blocks(), rows))) if swap else None
+    return Evaluated(parts[WHOLE], parts.get(FLOOR), parts.get(ENCODER), tuple(notes), swapped)
 
 
 Chosen = tuple[tuple[Lines, Lines], np.ndarray | None]
@@ -88,13 +103,20 @@ Chosen = tuple[tuple[Lines, Lines], np.ndarray | None]
 
 def _of_folder(run: Path, data: DataConfig, split: str) -> Chosen:
     """Returns what is measured of a folder."""
-    if split == "test":
-        return (LineReader(data.test_texts), LineReader(data.test_labels)), None
-    paths = (data.val_texts, data.val_labels)
-    if split == "val" and any(status_of(Path(path)) is not None for path in paths):
-        return (LineReader(data.val_texts), LineReader(data.val_labels)), None
+    two_files = _has_second_files(data)
+    for name, texts, labels in (
+        ("test", data.test_texts, data.test_labels),
+        ("val", data.val_texts, data.val_labels),
+    ):
+        if split == name and (name == "test" or any(status_of(Path(one)) for one in (texts, labels))):
+            return (text_lines(texts, data, pairs=data.pairs or two_files), LineReader(labels)), None
     lines = data_files(data, set_aside=True)
     return lines.train, _divided_rows(run, lines, data, split)
+
+
+def _has_second_files(data: DataConfig) -> bool:
+    """Returns whether a folder has a file of second texts, for any split."""
+    return any(map(has_second_file, (data.train_texts, data.val_texts, data.test_texts)))
 
 
 def _of_table(run: Path, data: DataConfig, split: str, notes: list[str]) -> Chosen:

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from torch import nn
 
+from custom_bert.data.given import joined
 from custom_bert.data.labels import LabelIds
 from custom_bert.data.unknown import UnknownText
 from custom_bert.data.words import words
@@ -118,6 +119,7 @@ def explained(
     if type(most) is not int or most < 0:
         raise ValueError(f"most: expected a whole number from 0 on, got {shown(most)}")
     asked = None if label is None else _index_of(label, task.output_names)
+    text = joined(text)
     places = words(text)
     limit = max(1, min(MOST_WORDS, MOST_CHARACTERS // max(1, len(text))))
     spans = list(islice(places, limit))

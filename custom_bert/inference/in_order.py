@@ -14,7 +14,6 @@ from torch import nn
 
 from custom_bert.config import LongTexts, Precision
 from custom_bert.data.batching import EVALUATION_ROWS, by_length, texts_at_once
-from custom_bert.data.given import strings
 from custom_bert.data.loader import BatchBuilder
 from custom_bert.data.tokenizer import TextTokenizer
 from custom_bert.data.unknown import UnknownText
@@ -40,12 +39,8 @@ def chunks(texts: Iterable[str], outputs: int) -> Iterator[list[str]]:
     Args:
         texts: any number of texts, which are read as they are needed.
         outputs: K, the number of outputs for each text.
-
-    Raises:
-        TypeError: if `texts` is not a collection of strings. For an iterator it is raised when an item that
-            is not a string is reached.
     """
-    source, most = iter(strings(texts)), min(CHUNK, texts_at_once(outputs))
+    source, most = iter(texts), min(CHUNK, texts_at_once(outputs))
     while chunk := list(itertools.islice(source, most)):
         yield chunk
 

@@ -10,13 +10,14 @@ from custom_bert import files
 from custom_bert.config import DataConfig
 from custom_bert.data.tables.batches import Table
 from custom_bert.data.tables.cells import Cells
-from custom_bert.data.tables.choosing import Columns, free_names, text_alone
+from custom_bert.data.tables.choosing import Columns, free_names, named, text_alone
 from custom_bert.data.tables.column import ColumnLines
 from custom_bert.data.tables.formats import FORMATS, PACKED, ending, open_table
 from custom_bert.data.tables.opening import remembered
 from custom_bert.data.unknown import OF_A_MODEL, UnknownText
 from custom_bert.errors import RunError, WriteError
-from custom_bert.inference.classifier import Classifier
+from custom_bert.inference.classifier import Classifier, Text
+from custom_bert.inference.pairs_of_run import check_columns
 
 NEW_COLUMNS = ("predicted_label", "predicted_probability")
 """The names of the new columns, if the table has no columns of these names."""
@@ -29,12 +30,14 @@ class TableTexts:
     Attributes:
         table: the table.
         text: the name of the column with the texts.
+        second: the name of the column with the second texts of pairs; None for single texts.
         names: the names of the two new columns.
         notes: what a user should know of the choice of columns, one line each.
     """
 
     table: Table
     text: str
+    second: str | None
     names: tuple[str, str]
     notes: tuple[str, ...]
 
@@ -56,8 +59,11 @@ def table_texts(run: str | Path, data: DataConfig) -> TableTexts:
         record = files.read_run_json(Path(run), "run.json")
     except RunError:
         record = {}
-    wanted = remembered(data, record if isinstance(record, dict) else {}).text_column
-    text, by_name = text_alone(table, wanted)
+    wanted = remembered(data, record if isinstance(record, dict) else {})
+    second = wanted.second_text_column
+    if second is not None:
+        named(table, second, "give --second-text-column")
+    text, by_name = text_alone(table, wanted.text_column, () if second is None else (second,))
     label, probability = free_names(NEW_COLUMNS, table.names)
     notes = Columns(path=table.path, text=text, guessed=("text",) if by_name else ()).said()
     if taken := [repr(name) for name in NEW_COLUMNS if name in table.names]:
@@ -65,7 +71,7 @@ def table_texts(run: str | Path, data: DataConfig) -> TableTexts:
             f"{table.path}: has {' and '.join(taken)} already; the new columns are {label!r} and "
             f"{probability!r}"
         )
-    return TableTexts(table=table, text=text, names=(label, probability), notes=tuple(notes))
+    return TableTexts(table=table, text=text, second=second, names=(label, probability), notes=tuple(notes))
 
 
 def check_output(table: str, out: str | None) -> None:
@@ -98,17 +104,26 @@ def write_predictions(
         warn: takes a warning, in one line.
 
     Raises:
-        DataError: for the first row that cannot be read.
+        DataError: for the first row that cannot be read; if the model reads pairs and the table has none, or
+            the other way round.
     """
-    table, unknown, cells, start, warned_at = asked.table, UnknownText(), Cells("text"), 0, 0
-    lines = ColumnLines(table, asked.text, "text")
+    check_columns(asked.table, asked.second, pairs=classifier.pairs)
+    table, unknown, start, warned_at = asked.table, UnknownText(), 0, 0
+    columns = [name for name in (asked.text, asked.second) if name is not None]
+    sides = [(ColumnLines(table, name, "text"), Cells("text")) for name in columns]
+    lines = sides[0][0]
     writer = FORMATS[ending(table.path)].writer(table, asked.names, put)
 
     def warn_of_unknown() -> None:
         warn(f"{lines.name}: {unknown.message(of=lines)}: {OF_A_MODEL}")
 
-    for batch in table.batches((table.names.index(asked.text),), whole=True):
-        texts = cells.strings(batch.cells[0], range(start, start + len(batch.cells[0])), lines.where)
+    for batch in table.batches(tuple(map(table.names.index, columns)), whole=True):
+        rows = range(start, start + len(batch.cells[0]))
+        read = [
+            cells.strings(stored, rows, column.where)
+            for (column, cells), stored in zip(sides, batch.cells, strict=True)
+        ]
+        texts: list[Text] = list(zip(*read, strict=True)) if classifier.pairs else list(read[0])
         found = [prediction.cells() for prediction in classifier.stream(texts, unknown=unknown)]
         writer.add(batch.stored, tuple(zip(*found, strict=True)))
         start += len(texts)
@@ -119,5 +134,6 @@ def write_predictions(
     writer.close()
     if unknown.unknown > warned_at and warned_at:
         warn_of_unknown()  # the final counts
-    for doubt in cells.doubts(lines.name, lambda rows_N: rows_N + 1):
-        warn(doubt)
+    for column, cells in sides:
+        for doubt in cells.doubts(column.name, lambda rows_N: rows_N + 1):
+            warn(doubt)

@@ -14,7 +14,6 @@ import torch
 from torch import nn
 
 from custom_bert.config import Precision
-from custom_bert.data.given import strings
 from custom_bert.data.unknown import OF_A_MODEL, UnknownText
 from custom_bert.errors import warn_caller
 from custom_bert.floor.ensemble import Ensemble
@@ -42,7 +41,7 @@ class ScoreModel(Protocol):
         """Yields (n, K) fp32 scores, a chunk of texts at a time, in input order.
 
         Args:
-            texts: any number of texts.
+            texts: any number of texts or pairs, as `data.given_pairs.texts_or_pairs` returns them.
             unknown: counts the text that the vocabulary does not know. With it, the caller warns of unknown
                 text; without it, this method does.
         """
@@ -137,7 +136,7 @@ class FloorScores:
     def of(self, texts: Iterable[str], unknown: UnknownText | None = None) -> Iterator[np.ndarray]:
         """Yields (n, K) scores, a chunk of texts at a time. The floor has no vocabulary, and counts
         nothing."""
-        return self._floor.scored(strings(texts))
+        return self._floor.scored(texts)
 
     def parts(self, texts: Iterable[str]) -> Iterator[Parts]:
         """Yields the scores of the floor; they have no parts."""
@@ -180,7 +179,7 @@ class BothScores:
     def _parts(self, texts: Iterable[str], unknown: UnknownText | None) -> Iterator[Parts]:
         # the encoder reads a chunk of texts and yields their scores; the floor scores the texts that it read
         read: list[str] = []
-        for encoder_NK in self._encoder.of(_noted(strings(texts), read), unknown):
+        for encoder_NK in self._encoder.of(_noted(texts, read), unknown):
             floor_NK = np.concatenate(list(self._floor.of(read)))
             read.clear()
             if self._ensemble is None:

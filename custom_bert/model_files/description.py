@@ -37,7 +37,8 @@ SINUSOIDAL, POSITIONS = "sinusoidal", "encoder.embeddings.position.weight"
 """The positions that models of older formats could have, and the table that holds the same vectors today."""
 
 OUTER = {"format", "max_length", "encoder"}
-"""The keys that every config.json has. `long_texts` is missing in the oldest directories."""
+"""The keys that every config.json has. `long_texts` is missing in the oldest directories, and `pairs` where a
+model reads single texts."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,7 @@ class Description:
         max_length: the number of tokens that are kept of a text, or of each window; of running text, the
             number of tokens of a sequence.
         long_texts: how a text with more tokens is read.
+        pairs: whether it reads pairs of texts (`data.text_pairs`).
         computed: names of the tensors that the directory does not hold, because a formula gives them.
     """
 
@@ -57,6 +59,7 @@ class Description:
     task: Task
     max_length: int
     long_texts: LongTexts = "head"
+    pairs: bool = False
     computed: frozenset[str] = frozenset()
 
 
@@ -73,6 +76,7 @@ def write_description(directory: Path, described: Description, tokenizer: TextTo
         **task.stored(),
         "max_length": described.max_length,
         "long_texts": described.long_texts,
+        **({"pairs": True} if described.pairs else {}),
         "encoder": dataclasses.asdict(described.encoder),
     }
     files.write_json(directory / "config.json", content)
@@ -95,16 +99,17 @@ def read_description(directory: Path) -> Description:
     try:
         max_length = coerce(value["max_length"], int)
         long_texts: LongTexts = coerce(value.get("long_texts", "head"), LongTexts)
+        pairs = coerce(value.get("pairs", False), bool)
     except ValueError as error:
         raise RunError(f"{path}: {error}") from error
     if not 3 <= max_length <= LONGEST:
         raise RunError(f"{path}: max_length is {max_length}, not between 3 and {LONGEST}")
     task = kind.restored(directory, value)
-    known = OUTER | {key, "long_texts"} | task.stored().keys()
+    known = OUTER | {key, "long_texts", "pairs"} | task.stored().keys()
     for name in sorted(value.keys() - known):
         raise RunError(f"{path}: unknown key {name!r}{did_you_mean(name, sorted(known))}")
     computed = frozenset([POSITIONS]) if is_sinusoidal else frozenset[str]()
-    return Description(encoder, task, max_length, long_texts, computed)
+    return Description(encoder, task, max_length, long_texts, pairs, computed)
 
 
 def _task_of(path: Path, value: dict[str, Any]) -> tuple[type[Task], str]:

@@ -111,7 +111,7 @@ def load_model(directory: str | Path) -> TrainedModel:
     directory = Path(directory)
     described = read_description(directory)
     record = _record(directory)
-    tokenizer = _tokenizer_of(directory, described.encoder, record)
+    tokenizer = _tokenizer_of(directory, described, record)
     tensors = _tensors_of(directory, described, record)
     model = cast(EncoderModel, described.task.model(described.encoder, tensors))
     return TrainedModel(model.eval(), tokenizer, described)
@@ -127,9 +127,9 @@ def _record(directory: Path) -> dict[str, Any]:
     return record if isinstance(record, dict) else {}
 
 
-def _tokenizer_of(directory: Path, config: EncoderConfig, record: dict[str, Any]) -> TextTokenizer:
+def _tokenizer_of(directory: Path, described: Description, record: dict[str, Any]) -> TextTokenizer:
     """Reads the tokenizer, and requires that it is the recorded one and that the model has vectors for it."""
-    tokenizer = _read_tokenizer(directory / "tokenizer.json")
+    tokenizer, config = _read_tokenizer(directory / "tokenizer.json"), described.encoder
     identity = record.get("identity")
     data = identity.get("data") if isinstance(identity, dict) else None
     if isinstance(data, dict) and data.get("tokenizer") not in (None, tokenizer.sha256):
@@ -141,7 +141,10 @@ def _tokenizer_of(directory: Path, config: EncoderConfig, record: dict[str, Any]
             f"{directory / 'tokenizer.json'}: {tokenizer.vocab_size} entries, "
             f"but the model has vectors for {config.vocab_size}"
         )
-    return tokenizer
+    try:
+        return tokenizer.reading(pairs=described.pairs)
+    except DataError as error:
+        raise RunError(str(error)) from error
 
 
 def _tensors_of(directory: Path, described: Description, record: dict[str, Any]) -> dict[str, Tensor]:

@@ -191,7 +191,8 @@ def _own(directory: Path, source: str, task: type[Task], origin: Origin) -> Pret
         notes += ("its positions are sinusoidal; they become a table, which is not trained",)
     digest = hashlib.sha256(read(directory, WEIGHTS, LARGEST_WEIGHTS)).hexdigest()
     origin = origin.with_that_of(directory)
-    start = Pretrained(source, encoder, state, trained.tokenizer, notes, digest, fixed=fixed, origin=origin)
+    tokenizer = trained.tokenizer.reading(pairs=False)  # the new run decides what it reads
+    start = Pretrained(source, encoder, state, tokenizer, notes, digest, fixed=fixed, origin=origin)
     if not task.keeps_stable or not (directory / MOMENTS).is_file():
         return start
     lr = read_json(directory, MOMENTS_RATE).get("lr")

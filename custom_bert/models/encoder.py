@@ -20,7 +20,10 @@ from custom_bert.presets import EncoderConfig
 
 
 class Embeddings(nn.Module):
-    """Token vectors, plus position vectors and the vector of token type 0 where the architecture has them."""
+    """Token vectors, plus position vectors and vectors of token types where the architecture has them.
+
+    Tokens of single texts have the type 0. An architecture with one type gives it to pairs too.
+    """
 
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
@@ -42,7 +45,8 @@ class Embeddings(nn.Module):
         if self.position is not None:
             x_TD = x_TD + self.position(batch.positions_T + self.offset)
         if self.token_type is not None:
-            x_TD = x_TD + self.token_type.weight[0]
+            typed = batch.type_ids_T is not None and len(self.token_type.weight) > 1
+            x_TD = x_TD + (self.token_type(batch.type_ids_T) if typed else self.token_type.weight[0])
         out_TD: Tensor = self.dropout(self.norm(x_TD))
         return out_TD
 

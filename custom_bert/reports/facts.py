@@ -24,6 +24,8 @@ def trained_on(record: dict[str, Any]) -> str:
     )
     if data.get("val_trains"):
         held_out = ["measured on the same texts"]
+    if data.get("pairs"):
+        trained = [words.replace(" texts", " pairs of texts") for words in trained]
     return "; ".join(part for part in (", ".join(trained), *held_out[:1]) if part)
 
 
@@ -41,7 +43,13 @@ def started_from(record: dict[str, Any]) -> str:
 def columns_of(record: dict[str, Any]) -> str:
     """Returns which columns of a table a run was trained on; empty if its data was no table."""
     columns = record.get("data", {}).get("columns") or {}
-    names = {"text": "texts", "label": "labels", "split": "splits", "group": "groups"}
+    names = {
+        "text": "texts",
+        "second_text": "second texts",
+        "label": "labels",
+        "split": "splits",
+        "group": "groups",
+    }
     return ", ".join(f"{names[what]} {columns[what]!r}" for what in names if columns.get(what))
 
 

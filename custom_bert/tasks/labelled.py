@@ -393,19 +393,20 @@ class LabelledTask(Task):
         return Card(
             "text-classification",
             f"{self.card_title} with {len(self.labels):,} labels: {encoder.num_hidden_layers} layers, "
-            f"{encoder.hidden_size} wide, texts of up to {about.max_length} tokens",
+            f"{encoder.hidden_size} wide, {about.texts} of up to {about.max_length} tokens",
             (f"Labels: {', '.join(f'`{label}`' for label in self.labels[:TABLE_ROWS])}{more}.",),
             (
                 "from transformers import pipeline",
                 "",
-                f'pipeline("text-classification", "{about.name}", truncation=True)("a text")',
+                f'pipeline("text-classification", "{about.name}", truncation=True)({about.example})',
             ),
         )
 
     def amounts(self, record: Mapping[str, Any]) -> str:
         """Returns the numbers of training texts and of their tokens."""
         data = record["data"]
-        return f"{data['train_examples']:,} texts ({data['train_tokens']:,} tokens)"
+        what = "pairs of texts" if data.get("pairs") else "texts"
+        return f"{data['train_examples']:,} {what} ({data['train_tokens']:,} tokens)"
 
     def summary(self) -> str:
         """Returns the number of labels and the first of them with their ids."""

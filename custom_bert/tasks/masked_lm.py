@@ -224,6 +224,7 @@ class MaskedLanguageModelling(Task):
         *("data.test_texts", "data.test_labels"),
         *("data.table", "data.val_table", "data.test_table", "data.text_column", "data.label_column"),
         *("data.split_column", "data.group_column", "data.encoding"),
+        *("data.pairs", "data.second_text_column"),
         *("data.label_separator", "data.long_texts", "ensemble"),
         *("optim.label_smoothing", "optim.class_weights", "optim.pretrain_epochs"),
         *(

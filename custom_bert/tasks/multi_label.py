@@ -295,7 +295,7 @@ class MultiLabel(SeparatedTask):
                 "",
                 f'classify = pipeline("text-classification", "{about.name}", top_k=None, truncation=True)',
                 "thresholds = classify.model.config.thresholds",
-                'answers = classify(["a text"])[0]',
+                f"answers = classify([{about.example}])[0]",
                 'print([a["label"] for a in answers if a["score"] >= thresholds[a["label"]]])',
             ),
         )

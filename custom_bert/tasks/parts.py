@@ -168,6 +168,16 @@ class CardFacts:
     max_length: int
     tokenizer: TextTokenizer
 
+    @property
+    def texts(self) -> str:
+        """What the model reads, in words."""
+        return "pairs of texts" if self.tokenizer.pairs else "texts"
+
+    @property
+    def example(self) -> str:
+        """What a pipeline of transformers is given, in Python."""
+        return '{"text": "a text", "text_pair": "another"}' if self.tokenizer.pairs else '"a text"'
+
 
 @dataclass(frozen=True)
 class Card:

@@ -88,6 +88,7 @@ def _tokenizer(name: str) -> TextTokenizer:
 def unknown_of(file: LabelledFile, tokenizer: TextTokenizer) -> UnknownText:
     """Counts what a tokenizer does not know of a file's texts. Of each text it reads up to 512 tokens."""
     unknown = UnknownText()
+    tokenizer = tokenizer.reading(pairs=file.lines.pairs)
     for block in file.blocks():
         for start in range(0, len(block), LINES):
             unknown.add(tokenizer.encode(block[start : start + LINES], MAX_LENGTH))
@@ -98,7 +99,7 @@ def _unknown_to_a_new_one(files: list[LabelledFile]) -> list[UnknownText]:
     """Counts, for each file, what a vocabulary trained on the first file would not know: the characters
     beyond its alphabet. The alphabet is known without training a vocabulary, which would take long."""
     normalizer = composing(lowercase=TrainConfig().data.lowercase)
-    counts = [_characters(file.blocks()) for file in files]
+    counts = [_characters(file.single_texts()) for file in files]
     limit = largest_alphabet(vocab_size(files[0].characters)[0])
     codes = np.flatnonzero(sum(counts))
     normalized = {int(code): _normalized(int(code), normalizer) for code in codes}

@@ -215,6 +215,7 @@ def decide_model(
         pad_token_id=tokenizer.pad_id,
         max_length=config.data.max_length,
         default_shape=default_shape,
+        pairs=tokenizer.pairs,
     )
     for name in (f.name for f in dataclasses.fields(config.model)):
         if name not in ("size", "init_from") and getattr(config.model, name) is None:

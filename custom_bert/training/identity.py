@@ -26,6 +26,7 @@ Identity = dict[str, dict[str, Any]]
 ELSEWHERE = (
     *PATHS,
     "data.text_column",
+    "data.second_text_column",
     "data.label_column",
     "data.split_column",
     "data.encoding",

@@ -49,6 +49,12 @@ from custom_bert.training.start import Begun, default_start, named_start
 from custom_bert.training.unread import unread_settings
 from custom_bert.training.vocabulary import decide_tokenizer
 
+NO_WINDOWS = (
+    "data.long_texts windows: a window of a pair would hold only a part of one text, without the other; take "
+    "head or head_tail, which keep the same share of both, and raise data.max_length"
+)
+"""Why pairs of texts are not read in windows, and what to do."""
+
 
 @dataclass
 class Draft:
@@ -116,11 +122,16 @@ def prepare(
     pretrained = named_start(todo, task, say)
     cache = Cache.of(config.data.cache_dir, config.out, say)
     source = _read(task, config, cache, lines)
+    if config.data.pairs and lines is not None and not source.pairs:
+        raise ConfigError(["config: data.pairs is for text files; in memory, write each pair as a tuple"])
+    if source.pairs and config.data.long_texts == "windows":
+        raise ConfigError([f"config: {NO_WINDOWS}"])
     if config.model.init_from is None:
         pretrained = default_start(todo, task, source, begun, say)
     decide_defaults(todo, task, pretrained)
     device = decide_machine(todo)
     tokenizer = pretrained.tokenizer if pretrained else decide_tokenizer(todo, source.text(), cache, say)
+    tokenizer = tokenizer.reading(pairs=source.pairs)
     tokenised = source.tokenised(_tokenising(todo.config, tokenizer, cache, device, say))
     _decide_ensemble(todo, task, tokenised, source)
     on_data = task.from_source(source, config)

@@ -196,7 +196,8 @@ class RunDirectory:
         )  # comes first, because without run.json the next start would refuse the directory
         files.remove_file(path / ENSEMBLE)  # one that was fitted before the run was broken off
         data = plan.config.data
-        described = Description(plan.encoder, plan.task, data.max_length, data.long_texts)
+        pairs = material.source.pairs
+        described = Description(plan.encoder, plan.task, data.max_length, data.long_texts, pairs)
         write_description(path, described, material.tokenizer)
 
     def open_log(self, keep: int, warn: Callable[[str], None]) -> None:

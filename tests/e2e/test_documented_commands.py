@@ -18,6 +18,7 @@ from documented import (
     command_lines,
     not_there_yet,
 )
+from pair_data import write_pairs
 from training_runs import arguments, examples, settings, write_data, write_lines
 
 from custom_bert.cli import main
@@ -127,11 +128,15 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert main(["train", *arguments(several)]) == 0
     soft = settings(folder / "soft", folder / "runs" / "soft") | {"task": "soft_labels"}
     assert main(["train", *arguments(soft)]) == 0
+    write_pairs(folder / "pairs", train=60, val=20)
+    write_lines(folder / "pairs.txt", ["a dog barks\tthe pump leaks"])
+    of_pairs = settings(folder / "pairs", folder / "runs" / "pairs", **{"data.pairs": True})
+    assert main(["train", *arguments(of_pairs)]) == 0
     for out in ("encoder", "adapted"):
         cache = {"data.cache_dir": str(folder / "cache")}
         books, out = str(folder / "books"), str(folder / "runs" / out)
         assert main(["pretrain", books, "--out", out, *arguments(TINY | cache)]) == 0
-    for name, out in (("mine", "my-classifier"), ("multi", "several")):
+    for name, out in (("mine", "my-classifier"), ("multi", "several"), ("pairs", "pairs-classifier")):
         assert main(["export", str(folder / "runs" / name), str(folder / out)]) == 0
     return folder
 

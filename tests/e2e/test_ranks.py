@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 import ranks_worker
 from e2e.test_pretrain import recipe, write_corpus
+from pair_data import write_pairs
 from torture.runs import forked, wait
 from training_runs import settings, write_data
 
@@ -76,6 +77,14 @@ def shares(folder: Path, out: Path, **changes: Any) -> dict[str, Any]:
 
 
 SETS = {"optim.epochs": 6, "model.hidden_dropout": 0.0, "batch.token_budget": 128, "batch.accumulation": 2}
+
+
+def of_two_texts(folder: Path, out: Path, **changes: Any) -> dict[str, Any]:
+    data = folder / "pairs"
+    if not data.exists():
+        write_pairs(data, train=90, val=31)
+    options = {**SETS, "data.pairs": True, "optim.token_dropout": 0.2, "floor": True}
+    return settings(data, out, **{**options, **changes})
 
 
 def masked(folder: Path, out: Path, **changes: Any) -> dict[str, Any]:
@@ -160,10 +169,11 @@ def weights(out: Path) -> bytes:
         (label_sets, {"runtime.log_every": 1}),
         (label_sets, {"runtime.log_every": 1, "runtime.shard": True}),
         (shares, {"runtime.log_every": 1, "optim.class_weights": {"other": 2.0}}),
+        (of_two_texts, {"runtime.log_every": 1}),
         (masked, {}),
     ],
     ids=[
-        *("labels", "fewer texts than ranks", "FSDP2", "label sets", "label sets, FSDP2", "shares"),
+        *("labels", "fewer texts than ranks", "FSDP2", "label sets", "label sets, FSDP2", "shares", "pairs"),
         "masked tokens",
     ],
 )

@@ -114,10 +114,15 @@ def compare(
     layout: str = "packed",
     lengths: tuple[int, ...] = LENGTHS,
     mutant: Mutant | None = None,
+    pairs: bool = False,
 ) -> Differences:
-    """Runs both models forward and backward on the same weights and tokens."""
+    """Runs both models forward and backward on the same weights and tokens; with `pairs`, the tokens from the
+    middle of each text on have the type 1, where the family has types."""
     mutant = mutant or Mutant()
     config = tiny(preset)
+    typed = pairs and config.type_vocab_size > 0
+    if typed:
+        config = dataclasses.replace(config, type_vocab_size=2)
     torch.manual_seed(1)
     theirs = reference(preset, config, implementation).train(training)
     if random:
@@ -127,11 +132,15 @@ def compare(
     longest = max(lengths)
     ids = torch.zeros(len(texts), longest, dtype=torch.long)
     mask = torch.zeros_like(ids)
+    types = [(np.arange(n) >= n // 2).astype(np.int64) for n in lengths]
+    types_of_theirs = torch.zeros_like(ids)
     for row, text in enumerate(texts):
         ids[row, : len(text)], mask[row, : len(text)] = torch.from_numpy(text), 1
-    output = theirs(input_ids=ids, attention_mask=mask, output_hidden_states=False)
+        types_of_theirs[row, : len(text)] = torch.from_numpy(types[row])
+    given = {"token_type_ids": types_of_theirs} if typed else {}
+    output = theirs(input_ids=ids, attention_mask=mask, output_hidden_states=False, **given)
     base = getattr(theirs, theirs.base_model_prefix)
-    hidden = base(input_ids=ids, attention_mask=mask).last_hidden_state[mask.bool()]
+    hidden = base(input_ids=ids, attention_mask=mask, **given).last_hidden_state[mask.bool()]
     probe_hidden = torch.randn(hidden.shape, generator=torch.Generator().manual_seed(5))
     probe_logits = torch.randn(output.logits.shape, generator=torch.Generator().manual_seed(6))
     ((hidden * probe_hidden).sum() + (output.logits * probe_logits).sum()).backward()
@@ -143,7 +152,7 @@ def compare(
     state = {name: tensor.detach() for name, tensor in theirs.state_dict().items()}
     ours.load_state_dict(mutant.table(from_hugging_face(family, state, shapes)))
     slot = {"packed": None, "longest": longest, "padded": config.max_position_embeddings}[layout]
-    batch = Batch.build(texts, slots=slot)
+    batch = Batch.build(texts, slots=slot, types=types if pairs else None)
     real_T = batch.layout.sequence_T < len(texts)
     with mutant.code():
         our_hidden = ours.encoder(batch)

@@ -27,6 +27,7 @@ class Columns:
     Attributes:
         path: the table.
         text: the column with the texts.
+        second_text: the column with the second texts of pairs; None for single texts.
         label: the column with the labels; None where only texts are read.
         split: the column that says on which side a row stands; None for none.
         group: the column with the groups of rows; None for none.
@@ -36,6 +37,7 @@ class Columns:
 
     path: Path
     text: str
+    second_text: str | None = None
     label: str | None = None
     split: str | None = None
     group: str | None = None
@@ -45,7 +47,8 @@ class Columns:
     def record(self) -> dict[str, str | None]:
         """Returns the columns for run.json, from which `predict` and `evaluate` take them."""
         names = {"text": self.text, "label": self.label, "split": self.split, "group": self.group}
-        return {**names, "encoding": self.encoding}
+        second = {} if self.second_text is None else {"second_text": self.second_text}
+        return {**names, **second, "encoding": self.encoding}
 
     def said(self) -> list[str]:
         """Returns a line about what was guessed, if something was."""
@@ -105,16 +108,22 @@ def text_and_label(
     return text, label, guesses
 
 
-def text_alone(table: Table, text: str | None) -> tuple[str, bool]:
+def text_alone(table: Table, text: str | None, taken: Collection[str] = ()) -> tuple[str, bool]:
     """Returns the column of the texts where no labels are read, and whether it was guessed.
+
+    Args:
+        table: the table.
+        text: the column that the user names; None if it is to be guessed.
+        taken: columns that hold something else, such as second texts.
 
     Raises:
         DataError: if the column is missing, or cannot be guessed.
     """
     if text is not None:
         return named(table, text, "give --text-column"), False
-    found = table.names[0] if len(table.names) == 1 else _guessed(table, (), TEXT_COLUMNS, LABEL_COLUMNS)
-    return found or _missing(table, (), "texts", TEXT_COLUMNS, "--text-column"), True
+    alone = len(table.names) == 1
+    found = table.names[0] if alone else _guessed(table, taken, TEXT_COLUMNS, LABEL_COLUMNS)
+    return found or _missing(table, taken, "texts", TEXT_COLUMNS, "--text-column"), True
 
 
 def _guessed(

@@ -45,7 +45,7 @@ class ColumnLines:
         num_lines: the number of rows read so far.
     """
 
-    words = ROWS
+    words, pairs = ROWS, False
 
     def __init__(
         self,

@@ -15,6 +15,7 @@ from custom_bert.data.tables.cells import Cells
 from custom_bert.data.tables.choosing import Columns, named, text_and_label
 from custom_bert.data.tables.column import ColumnLines, SplitRows
 from custom_bert.data.tables.formats import ending, open_table
+from custom_bert.data.text_pairs import JoinedLines
 from custom_bert.errors import DataError, shown
 
 SPLITS = {
@@ -90,15 +91,17 @@ def choose(table: Table, data: DataConfig) -> Columns:
     Raises:
         DataError: if a column is missing, or cannot be guessed.
     """
-    split, group = data.split_column, data.group_column
-    for name, option in ((split, "--split-column"), (group, "--group-column")):
+    split, group, second = data.split_column, data.group_column, data.second_text_column
+    options = ((split, "--split-column"), (group, "--group-column"), (second, "--second-text-column"))
+    for name, option in options:
         if name is not None:
             named(table, name, f"give {option}")
-    taken = [name for name in (split, group) if name is not None]
+    taken = [name for name, _ in options if name is not None]
     text, label, guesses = text_and_label(table, data.text_column, data.label_column, taken)
     return Columns(
         path=table.path,
         text=text,
+        second_text=second,
         label=label,
         split=split,
         group=group,
@@ -121,7 +124,7 @@ def remembered(data: DataConfig, record: Mapping[str, Any]) -> DataConfig:
     columns = read.get("columns") if isinstance(read, dict) else None
     changes = {
         f"{what}_column": name
-        for what in ("text", "label", "split", "group")
+        for what in ("text", "second_text", "label", "split", "group")
         if isinstance(columns, dict)
         and getattr(data, f"{what}_column") is None
         and (name := columns.get(what)) in names
@@ -149,10 +152,15 @@ def _groups_of(table: Table, column: str) -> Lines | None:
 def _pair(table: Table, columns: Columns, data: DataConfig, split: SplitRows | None = None) -> Pair:
     """Returns the texts and labels of a table, or of one split of it."""
     assert columns.label is not None
-    for name in (columns.text, columns.label):
-        named(table, name, f"name it as in {columns.path}")
+    for name in (columns.text, columns.label, columns.second_text):
+        if name is not None:
+            named(table, name, f"name it as in {columns.path}")
+    texts: Lines = ColumnLines(table, columns.text, "text", split=split)
+    if columns.second_text is not None:
+        second = ColumnLines(table, columns.second_text, "text", split=split)
+        texts = JoinedLines(texts, second, f"{texts.name} and column {columns.second_text!r}")
     return (
-        ColumnLines(table, columns.text, "text", split=split),
+        texts,
         ColumnLines(table, columns.label, "label", separator=data.label_separator, split=split),
     )
 

@@ -20,6 +20,7 @@ from tokenizers.processors import TemplateProcessing
 from torch import Tensor
 
 from custom_bert import files
+from custom_bert.data.pair_frames import gives_types
 from custom_bert.data.tokenizer import TextTokenizer
 from custom_bert.errors import RunError, WriteError
 from custom_bert.inference.exports.card import ensemble_left_out, model_card
@@ -123,6 +124,7 @@ def _write(
         tensors |= family.pooling_layer(trained.described.encoder)
     with files.creating(folder / WEIGHTS) as sink:
         write_tensors(sink, tensors, metadata={"format": "pt"})
+    typed = tokenizer.pairs and trained.described.encoder.type_vocab_size > 1
     files.write_text(folder / "tokenizer.json", _tokenizer_json(tokenizer))
     files.write_json(
         folder / "tokenizer_config.json",
@@ -130,7 +132,7 @@ def _write(
             # without this, transformers takes the family's own class, which may split texts in another way
             "tokenizer_class": "PreTrainedTokenizerFast",
             "model_max_length": trained.described.max_length,
-            "model_input_names": ["input_ids", "attention_mask"],
+            "model_input_names": ["input_ids", *["token_type_ids"] * typed, "attention_mask"],
             "clean_up_tokenization_spaces": False,
             **tokenizer.special_tokens(),
         },
@@ -139,13 +141,17 @@ def _write(
 
 
 def _tokenizer_json(tokenizer: TextTokenizer) -> str:
-    """Returns a tokenizer.json that puts the same two special tokens around a text as our batches have."""
+    """Returns a tokenizer.json that puts the same special tokens around a text and between two texts as our
+    batches have, and gives the tokens of pairs the same types. A model without types does not ask for them.
+    """
     backend = Tokenizer.from_str(tokenizer.to_json())
     start, end = (backend.id_to_token(i) for i in (tokenizer.cls_id, tokenizer.sep_id))
-    if backend.encode("").ids != [tokenizer.cls_id, tokenizer.sep_id]:
+    between = [backend.id_to_token(i) for i in tokenizer.frame.between or (tokenizer.sep_id,)]
+    as_ours = backend.encode("").ids == [tokenizer.cls_id, tokenizer.sep_id]
+    if not as_ours or (tokenizer.pairs and not gives_types(backend)):
         backend.post_processor = TemplateProcessing(
             single=f"{start} $A {end}",
-            pair=f"{start} $A {end} $B:1 {end}:1",
+            pair=f"{start} $A {' '.join(map(str, between))} $B:1 {end}:1",
             special_tokens=[(start, tokenizer.cls_id), (end, tokenizer.sep_id)],
         )
     return str(backend.to_str(pretty=True))

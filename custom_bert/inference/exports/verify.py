@@ -11,7 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from custom_bert.batch import Batch
+from custom_bert.data.encoded import EncodedTexts
+from custom_bert.data.loader import BatchBuilder
+from custom_bert.data.text_pairs import paired
 from custom_bert.errors import RunError, first_line
 from custom_bert.model_files.native import TrainedModel
 
@@ -64,28 +66,35 @@ def verify(folder: Path, trained: TrainedModel, auto: str, name: str) -> str:
     strange = {kind: sorted(keys) for kind, keys in report.items() if keys}
     if strange:
         raise RunError(f"transformers {transformers.__version__} does not open the export whole: {strange}")
-    texts = random_texts(trained)
-    sequences = trained.tokenizer.encode(texts, trained.described.max_length).sequences
+    texts, pairs = random_texts(trained), trained.described.pairs
+    # with the texts backwards as second ones, short texts meet long ones
+    given = list(zip(texts, reversed(texts), strict=True)) if pairs else [(text,) for text in texts]
+    encoded = trained.tokenizer.encode(
+        [paired(*both) for both in given] if pairs else texts, trained.described.max_length
+    )
     worst = 0.0
     with torch.inference_mode():
-        for text, ids, ours in zip(texts, sequences, _outputs(trained, sequences), strict=True):
-            inputs = tokenizer(text, truncation=True, return_tensors="pt")
+        for text, ids, ours in zip(given, encoded.sequences, _outputs(trained, encoded), strict=True):
+            # as lists, because outside a list an empty second text counts as none
+            inputs = tokenizer(*([one] for one in text), truncation=True, return_tensors="pt")
             if inputs["input_ids"][0].tolist() != ids.tolist():
-                raise RunError(f"transformers {transformers.__version__} splits another way: {text!r}")
+                raise RunError(f"transformers {transformers.__version__} splits another way: {text[0]!r}")
             difference = float((model.eval()(**inputs).logits[0] - ours).abs().max())
             worst = max(worst, difference)
     if not worst <= LARGEST:
         raise RunError(f"transformers {transformers.__version__} computes logits that differ by {worst:.1e}")
     return (
         f"verified with transformers {transformers.__version__}: every tensor found its place; {len(texts)} "
-        f"texts have the same token ids, and logits within {worst:.0e}"
+        f"{'pairs' if pairs else 'texts'} have the same token ids, and logits within {worst:.0e}"
     )
 
 
-def _outputs(trained: TrainedModel, sequences: Sequence[np.ndarray]) -> Sequence[Tensor]:
+def _outputs(trained: TrainedModel, encoded: EncodedTexts) -> Sequence[Tensor]:
     """Returns every output of our model for each text: (C,) logits of classes, or (length, V) of tokens."""
-    batch = trained.task.every_output(Batch.build(sequences, pad_token_id=trained.tokenizer.pad_id))
-    return trained.task.split_outputs(trained.model(batch), [len(ids) for ids in sequences])
+    rows = np.arange(len(encoded.sequences))
+    builder = BatchBuilder(encoded, rows, None, trained.tokenizer.pad_id)
+    batch = trained.task.every_output(builder.build(rows, "packed", trained.described.max_length))
+    return trained.task.split_outputs(trained.model(batch), encoded.lengths_N.tolist())
 
 
 def random_texts(trained: TrainedModel) -> list[str]:

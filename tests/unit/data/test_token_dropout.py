@@ -89,6 +89,9 @@ class Texts:
     def special(self, rows: np.ndarray) -> np.ndarray:
         return FRAME.special(self.lengths_N[rows])
 
+    def seconds(self, rows: np.ndarray) -> None:
+        return None
+
 
 BUILDER = BatchBuilder(Texts(), np.array([3, 1, 0]), ClassIds(np.array([0, 1, 2])), pad_token_id=-1)
 """A split of three of the four texts, in another order."""

@@ -20,6 +20,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors, trainers
 
 from custom_bert.data import vocabulary as module
 from custom_bert.data.encoded import Frame
+from custom_bert.data.text_pairs import paired
 from custom_bert.data.tokenizer import CHARACTERS_PER_TOKEN, TextTokenizer
 from custom_bert.data.tokenizer_files import from_vocab, load_tokenizer, parse_tokenizer
 from custom_bert.data.vocabulary import train_tokenizer
@@ -470,3 +471,27 @@ def test_windows_keep_sixteen_windows_of_a_text() -> None:
     assert len(ids) == 102 and lost == 0
     (lost,) = LETTER_TOKENS.encode(["a" * 10**6], 10, "windows").lost_N
     assert lost >= 1
+
+
+def test_the_tokens_of_a_pair_know_their_places_in_their_own_text() -> None:
+    tokenizer = from_vocab([*SPECIALS, "ab", "##c", "d"], lowercase=True).reading(pairs=True)
+    encoded = tokenizer.encode([paired("abc d", " d ab")], 20, offsets=True)
+    assert encoded.offsets is not None
+    tokens = ("[CLS]", "[SEP]", "ab", "##c", "d")
+    cls, sep, ab, c, d = map(tokenizer.backend.token_to_id, tokens)
+    assert encoded[0].tolist() == [cls, ab, c, d, sep, d, ab, sep]
+    places = [(0, 0), (0, 2), (2, 3), (4, 5), (5, 5), (1, 2), (3, 5), (5, 5)]
+    assert encoded.offsets[0].tolist() == [list(place) for place in places]
+    assert encoded.special(np.array([0])).tolist() == [[0, 4, 7]]
+    assert tokenizer.reading(pairs=True) is tokenizer and not tokenizer.reading(pairs=False).frame.between
+
+
+def test_a_tokenizer_that_puts_pairs_together_in_another_way_is_refused() -> None:
+    tokenizer = from_vocab([*SPECIALS, "a", "b"], lowercase=True, name="mine")
+    ids = [(token, tokenizer.backend.token_to_id(token)) for token in ("[CLS]", "[SEP]")]
+    for pair in ("[CLS] $B [SEP] $A:1 [SEP]:1", "$A [CLS] [SEP] $B", "[CLS] $A $B:1 [SEP]:1"):
+        tokenizer.backend.post_processor = processors.TemplateProcessing(
+            single="[CLS] $A [SEP]", pair=pair, special_tokens=ids
+        )
+        with pytest.raises(DataError, match=r"^mine: puts two texts together as .*; pairs are read as start"):
+            tokenizer.reading(pairs=True)
