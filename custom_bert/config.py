@@ -30,9 +30,23 @@ HeadInit = Literal["random", "probe", "contrast"]
 Plan = Literal["padded", "uniform_length", "packed"]
 Kernel = Literal["naive", "matmul", "dense", "grouped", "varlen"]
 Precision = Literal["fp32", "bf16", "fp16"]
-Metric = Literal["accuracy", "macro_f1", "micro_f1", "exact_match", "perplexity"]
+Metric = Literal[
+    "accuracy",
+    "macro_f1",
+    "micro_f1",
+    "exact_match",
+    "perplexity",
+    "r2",
+    "mae",
+    "rmse",
+    "pearson",
+    "spearman",
+    "kappa",
+    "mae_ranks",
+    "adjacent_accuracy",
+]
 LongTexts = Literal["head", "head_tail", "windows"]
-TaskName = Literal["classification", "multi_label", "masked_lm"]
+TaskName = Literal["classification", "multi_label", "masked_lm", "regression", "ordinal"]
 Schedule = Literal["cosine", "linear", "wsd"]
 
 SCRATCH = "scratch"
@@ -90,7 +104,11 @@ class DataConfig:
     lines train, the last weights are kept, and what is measured is measured on the training texts: a way to
     train once more on everything after the settings were judged. masked_lm refuses 0."""
     label_separator: str = "\t"
-    """For multi_label: the characters between the labels of a line. No label may contain them."""
+    """For multi_label and regression: the characters between the labels, or the numbers, of a line. No label
+    may contain them."""
+    label_order: str | None = None
+    """For ordinal: the labels from the lowest rank to the highest, with commas or tabs between them. None
+    takes the order of the numbers, and refuses labels that are no numbers."""
     max_length: int | None = None
     """Largest number of tokens that the model reads of a text, or of each window, with [CLS] and [SEP]. Raise
     it if many texts are cut, which training reports; time and memory grow with it. None takes the preset's
@@ -265,10 +283,16 @@ class OptimConfig:
     """none: every example weighs the same. balanced: every class weighs the same, so that rare classes are
     learned better. An example then weighs examples / (classes x examples of its class). In multi_label, the
     texts that have a class weigh as much in all as those that do not have it."""
+    regression_loss: Literal["mse", "huber"] = "mse"
+    """For regression: the loss of a number, on a scale on which the training numbers have the mean 0 and the
+    standard deviation 1. mse is the squared error. huber is squared up to an error of 1, and grows linearly
+    from there on, so that a few wrong or extreme numbers count less."""
     metric: Metric | None = None
     """Measure on the validation data by which the best weights are chosen. classification has accuracy and,
     for classes of very different size, macro_f1. multi_label has micro_f1, macro_f1 and exact_match.
-    masked_lm has perplexity. None takes the first of these."""
+    masked_lm has perplexity. regression has r2, mae, rmse, pearson and spearman. ordinal has kappa (Cohen's,
+    with quadratic weights), accuracy, adjacent_accuracy, mae_ranks and macro_f1. None takes the first of
+    these."""
     eval_every: int | None = None
     """Number of optimizer steps between two evaluations. None evaluates once an epoch, but at least 10
     and at most 20 times in a run (from a pretrained encoder at least 4 times, or only at the end with fewer
@@ -338,7 +362,8 @@ class TrainConfig:
     how it is trained; legacy and modern start from scratch unless `model.init_from` names one."""
     task: TaskName = "classification"
     """What is learned. classification: each text has one label. multi_label: each text has any number of
-    labels. masked_lm: an encoder is pretrained on running text, `data.corpus`."""
+    labels. masked_lm: an encoder is pretrained on running text, `data.corpus`. regression: each text has a
+    number, or several. ordinal: each text has one of several labels that have an order."""
     out: str | None = None
     """Run directory to write. None takes runs/ and a name made from the settings and the data, so that the
     same command finds its run again."""

@@ -78,8 +78,10 @@ class Predict(TextTable):
     One line is printed for each line that is read, in the same order: label<TAB>probability. A model that
     gives any number of labels prints the labels above their thresholds, with tabs between them.
 
-    A table (.csv, .tsv, .jsonl, .parquet) is written back in the same format, with two more columns:
-    predicted_label and predicted_probability."""
+    A model of numbers prints these, with tabs between several.
+
+    A table (.csv, .tsv, .jsonl, .parquet) is written back in the same format, with two more columns,
+    predicted_label and predicted_probability, or for numbers with one, predicted_number."""
 
     run_directory: RunDirectory
     """The run directory that train wrote."""

@@ -7,7 +7,6 @@ from typing import Any
 
 from custom_bert.config import LongTexts
 from custom_bert.data.dataset import Dataset, LabelledFile
-from custom_bert.data.labels import labels_by_id
 from custom_bert.data.loader import BatchBuilder
 from custom_bert.data.source import Tokenised, Tokenising, VocabularyText
 from custom_bert.data.store import StoreInfo, TokenStore, open_store
@@ -111,7 +110,7 @@ class LabelledTexts:
             if info.unknown.hinders_learning:
                 warnings.append(f"{path}: {info.unknown.message(of=file.lines)}: {way_out}")
         counts = self.dataset.label_counts().values()
-        if max(counts) > UNEVEN * max(1, min(counts)):
+        if counts and max(counts) > UNEVEN * max(1, min(counts)):
             warnings.append(
                 f"{self.dataset.train.file.labels_path}: the largest class has {max(counts):,} examples, the "
                 f"smallest {min(counts):,}; optim.class_weights balanced and optim.metric macro_f1 may help"
@@ -119,17 +118,18 @@ class LabelledTexts:
         return warnings
 
     def sizes(self, train: BatchBuilder, val: BatchBuilder) -> str:
-        """Returns the numbers of texts and labels, in a few words."""
+        """Returns the numbers of texts and targets, in a few words."""
         data, words = self.dataset, self.dataset.train.file.lines.words
+        amount = data.train.file.targets.amount(self.labels)
         if not data.validates:
-            return f"{len(train.rows_N):,} training texts, no other to validate, {len(self.labels):,} labels"
+            return f"{len(train.rows_N):,} training texts, no other to validate, {amount}"
         set_aside = f" (set aside from the training {words.line}s)" if data.was_divided else ""
         choosing, test = (
             "" if split is None else f", {len(split):,} {what}"
             for split, what in ((data.choosing, self.use), (data.test, "test texts"))
         )
         texts = f"{len(train.rows_N):,} training and {len(val.rows_N):,} validation texts{set_aside}"
-        return f"{texts}{choosing}{test}, {len(self.labels):,} labels"
+        return f"{texts}{choosing}{test}, {amount}"
 
     def columns(self) -> list[str]:
         """Returns a line about the columns of a table, if some of them were guessed."""
@@ -151,7 +151,7 @@ class LabelledTexts:
             lines.append("texts have weights: the best step is chosen by them; measures count each text once")
         if data.test is not None:
             lines.append(f"{len(data.test):,} test texts decide nothing; they are measured once, at the end")
-        return [*lines, labels_by_id(data.labels)]
+        return [*lines, data.train.targets.said(data.labels)]
 
     def hashes(self) -> dict[str, str]:
         """Returns the hashes by which a run recognises its data when it continues."""

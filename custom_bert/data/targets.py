@@ -1,8 +1,8 @@
 """The targets of a file's lines: the content of its label file as numbers.
 
-There are two forms: the index of one class for each line, and a set of classes for each line. The code that
-reads and divides a data set and builds batches uses only `LineTargets`, so another form is only an addition
-here. In both forms the lines may have weights.
+There are two forms here: the index of one class for each line, and a set of classes for each line. Numbers
+are in `data.numbers`. The code that reads and divides a data set and builds batches uses only `LineTargets`,
+so another form is only an addition. In every form the lines may have weights.
 
 Shapes: N lines, C classes.
 """
@@ -11,11 +11,15 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
 
 import numpy as np
+
+from custom_bert.data.labels import labels_by_id
+from custom_bert.phrases import counted
 
 STRATUM = 20
 """A set of classes with at least this many lines is a stratum of its own. A line with a rarer set belongs to
@@ -70,10 +74,19 @@ class LineTargets(Protocol):
             new_ids_C: (C,) the new index of each class.
         """
 
+    def amount(self, labels: Sequence[str]) -> str:
+        """Returns what the targets are in a few words, such as `3 labels`, for the names of the classes."""
+
+    def said(self, labels: Sequence[str]) -> str:
+        """Returns what a user should know of what the targets mean, in a line."""
+
+    def summary(self) -> dict[str, Any]:
+        """Returns what records hold of the targets beside the number of lines of each class."""
+
 
 @dataclass(frozen=True)
-class _Weights:
-    """The part that both forms share.
+class WeightedTargets:
+    """The part that all forms share.
 
     Attributes:
         weights_N: (N,) float32 how much each line counts; None if all count the same.
@@ -89,9 +102,21 @@ class _Weights:
         """Returns (n,) the weights of n lines, by their indices from 0; None if all count the same."""
         return None if self.weights_N is None else np.asarray(self.weights_N[rows_N])
 
+    def amount(self, labels: Sequence[str]) -> str:
+        """Returns how many labels there are."""
+        return counted(len(labels), "label")
+
+    def said(self, labels: Sequence[str]) -> str:
+        """Returns the labels in the order of their ids."""
+        return labels_by_id(labels)
+
+    def summary(self) -> dict[str, Any]:
+        """Returns nothing: the classes and their numbers of lines say everything."""
+        return {}
+
 
 @dataclass(frozen=True)
-class ClassIds(_Weights):
+class ClassIds(WeightedTargets):
     """Targets with one class for each line.
 
     Attributes:
@@ -143,7 +168,7 @@ class ClassIds(_Weights):
 
 
 @dataclass(frozen=True)
-class ClassSets(_Weights):
+class ClassSets(WeightedTargets):
     """Targets with any number of different classes for each line, as a sparse matrix in CSR form.
 
     Attributes:

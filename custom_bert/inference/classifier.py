@@ -29,9 +29,10 @@ from custom_bert.machine import choose_device
 from custom_bert.metrics import Scores
 from custom_bert.model_files.description import read_description
 from custom_bert.model_files.native import has_weights, load_model
+from custom_bert.number_metrics import NumberScores
 from custom_bert.openmp import one_thread
 from custom_bert.precision import choose_precision
-from custom_bert.tasks.parts import Measured, Prediction, UnknownLabelError
+from custom_bert.tasks.parts import Measured, Prediction, UnknownLabelError, UnreadableLineError
 from custom_bert.tasks.task import Task
 
 
@@ -102,7 +103,8 @@ class Classifier:
         """Returns a prediction for each text, in input order.
 
         For a model with one label a text it is a `Prediction`, the most probable label. For a multi-label
-        model it is a `LabelsPrediction`, the labels whose probabilities reach their thresholds.
+        model it is a `LabelsPrediction`, the labels whose probabilities reach their thresholds, and for a
+        regression a `NumbersPrediction`.
 
         Raises:
             TypeError: if `texts` is not a collection of strings; it names the first item that is not one.
@@ -126,7 +128,8 @@ class Classifier:
             yield from self.task.predictions(probabilities_NC, self.model, every=every)
 
     def predict_proba(self, texts: Iterable[str]) -> np.ndarray:
-        """Returns (N, C) fp32 probabilities; the columns are in the order of `labels`, as in scikit-learn."""
+        """Returns (N, C) fp32 probabilities; the columns are in the order of `labels`, as in scikit-learn.
+        For a regression it is (N, K) float64 numbers, in the unit of the training data."""
         chunks_of_rows = list(self._chunks(texts))
         if not chunks_of_rows:
             return np.empty((0, self.task.num_outputs), dtype=np.float32)
@@ -162,8 +165,9 @@ class Classifier:
         """
         return explained(text, self.task, self.model, self._scores, label=label, most=most)
 
-    def evaluate(self, texts: Iterable[str], labels: Iterable[str]) -> Scores | LabelScores:
-        """Returns the scores on labelled texts: `Scores`, or for a multi-label model `LabelScores`.
+    def evaluate(self, texts: Iterable[str], labels: Iterable[str]) -> Scores | LabelScores | NumberScores:
+        """Returns the scores on labelled texts: `Scores`, for ranks `RankScores`, for a multi-label model
+        `LabelScores`, and for a regression `NumberScores`.
 
         Args:
             texts: any number of texts.
@@ -173,7 +177,7 @@ class Classifier:
             TypeError: if `texts` or `labels` is not a collection of strings.
             ValueError: if there are not as many labels as texts, or the model does not know a label.
         """
-        scores: Scores | LabelScores = self.measure(texts, labels).scores
+        scores: Scores | LabelScores | NumberScores = self.measure(texts, labels).scores
         return scores
 
     def measure(self, texts: Iterable[str], labels: Iterable[str]) -> Measured:
@@ -232,6 +236,8 @@ class Classifier:
             raise ValueError(
                 f"label {error.index}: {label} is not one of this model's labels{near}"
             ) from None
+        except UnreadableLineError as error:
+            raise ValueError(str(error)) from None
 
     def _chunks(self, texts: Iterable[str], unknown: UnknownText | None = None) -> Iterator[np.ndarray]:
         """Yields (n, K) probabilities, a chunk of texts at a time."""

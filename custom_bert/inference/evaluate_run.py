@@ -26,7 +26,7 @@ from custom_bert.errors import ConfigError, DataError, RunError
 from custom_bert.inference.classifier import Classifier
 from custom_bert.inference.scores import ENCODER, FLOOR, WHOLE
 from custom_bert.tasks.evaluated import Evaluated
-from custom_bert.tasks.parts import UnknownLabelError
+from custom_bert.tasks.parts import UnknownLabelError, UnreadableLineError
 from custom_bert.tasks.registry import TASKS
 from custom_bert.tasks.task import Task
 
@@ -144,7 +144,10 @@ def _is_training_data(lines: LabelledLines, record: dict[str, Any]) -> bool:
         return False
 
 
-DIVIDING = ("seed", "task", "data.val_fraction", "data.label_separator", "floor", "ensemble")
+DIVIDING = (
+    *("seed", "task", "floor", "ensemble"),
+    *("data.val_fraction", "data.label_separator", "data.label_order"),
+)
 """The settings by which a run divided its lines. The record of an older version may lack some of them."""
 
 
@@ -224,3 +227,5 @@ def _check_known(where: str, line: str, classifier: Classifier) -> None:
         label = error.label
         hint = header_hint(where, label) or nearest_label(label, classifier.labels)
         raise DataError(where, f"label {short_label(label)} is not one of the model's{hint}") from None
+    except UnreadableLineError as error:
+        raise DataError(where, f"{error.fault}{header_hint(where, line)}") from None

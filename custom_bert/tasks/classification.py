@@ -183,7 +183,9 @@ class Classification(LabelledTask):
     """The task in which each text has exactly one of the classes."""
 
     name: ClassVar[str] = "classification"
-    unread: ClassVar[tuple[str, ...]] = ("data.corpus", "data.label_separator")
+    unread: ClassVar[tuple[str, ...]] = (
+        *("data.corpus", "data.label_separator", "data.label_order", "optim.regression_loss"),
+    )
     measures: ClassVar[tuple[str, ...]] = ("accuracy", "macro_f1")
     label_sets: ClassVar[bool | None] = False
     contrasts: ClassVar[bool] = True

@@ -241,12 +241,12 @@ class LabelledTask(Task):
     def model(self, config: EncoderConfig, tensors: dict[str, Tensor] | None = None) -> SequenceClassifier:
         """Returns a classifier, whose head is drawn where `tensors` lacks a part of it."""
         if tensors is None:
-            return self.model_class(config, len(self.labels))
-        return from_tensors(self.model_class, config, len(self.labels), tensors)
+            return self.model_class(config, self.num_outputs)
+        return from_tensors(self.model_class, config, self.num_outputs, tensors)
 
     def outline(self, config: EncoderConfig) -> SequenceClassifier:
         """Returns the classifier on the meta device."""
-        return outline(self.model_class, config, len(self.labels))
+        return outline(self.model_class, config, self.num_outputs)
 
     @classmethod
     def keeps(cls, name: str) -> bool:
@@ -255,7 +255,7 @@ class LabelledTask(Task):
         The rows of the last projection belong to the earlier run's labels, and so does what stands beside the
         head, such as thresholds.
         """
-        return name.startswith("head.") and not name.startswith("head.projection")
+        return name.startswith(("head.dense.", "head.norm."))
 
     @abstractmethod
     def objective(self, config: ResolvedConfig, counts_C: Tensor, examples: float) -> Objective:
@@ -354,7 +354,7 @@ class LabelledTask(Task):
         """Reads the ensemble of a run directory; None if the encoder predicts alone."""
         if not has_ensemble(run):
             return None
-        return read_ensemble(run, len(self.labels), sets=self.has_thresholds)
+        return read_ensemble(run, self.num_outputs, sets=self.has_thresholds)
 
     def floor_on_test(
         self,
@@ -368,8 +368,8 @@ class LabelledTask(Task):
         return measure_on_test(floor, source.dataset.test, self.scorer, ensemble, outputs_NK)
 
     def read_floor(self, run: Path) -> FloorModel:
-        """Reads the floor of a run directory, which has to have as many classes as the task."""
-        return FloorModel(read_floor(run, len(self.labels), sets=self.has_thresholds))
+        """Reads the floor of a run directory, which has to have as many outputs as the task."""
+        return FloorModel(read_floor(run, self.num_outputs, sets=self.has_thresholds))
 
     # In other libraries
 

@@ -225,6 +225,7 @@ class MaskedLanguageModelling(Task):
         *("data.table", "data.val_table", "data.test_table", "data.text_column", "data.label_column"),
         *("data.split_column", "data.group_column", "data.encoding"),
         *("data.label_separator", "data.long_texts", "ensemble"),
+        *("data.label_order", "optim.regression_loss"),
         *("optim.label_smoothing", "optim.class_weights", "optim.pretrain_epochs"),
         *(
             "optim.head_init",

@@ -145,7 +145,7 @@ class MultiLabel(LabelledTask):
     separator: str = "\t"
 
     name: ClassVar[str] = "multi_label"
-    unread: ClassVar[tuple[str, ...]] = ("data.corpus",)
+    unread: ClassVar[tuple[str, ...]] = ("data.corpus", "data.label_order", "optim.regression_loss")
     measures: ClassVar[tuple[str, ...]] = ("micro_f1", "macro_f1", "exact_match")
     model_class: ClassVar[type[SequenceClassifier]] = ThresholdClassifier
     chooses: ClassVar[bool] = True

@@ -123,8 +123,9 @@ class Prediction(Protocol):
     def as_dict(self) -> dict[str, Any]:
         """Returns what `custom-bert predict --json` prints."""
 
-    def cells(self) -> tuple[str, str | float]:
-        """Returns the cells that `custom-bert predict` adds to the row of a table: labels, probability."""
+    def cells(self) -> tuple[str | float, ...]:
+        """Returns the cells that `custom-bert predict` adds to the row of a table, one for each of the task's
+        `table_columns`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -197,3 +198,16 @@ class UnknownLabelError(ValueError):
     def __init__(self, index: int, label: str) -> None:
         super().__init__(f"label {index}: {label!r} is not one of this model's labels")
         self.index, self.label = index, label
+
+
+class UnreadableLineError(ValueError):
+    """A line of a label file is nothing that the model can be measured by.
+
+    Attributes:
+        index: the index of the line, from 0.
+        fault: what is wrong with it.
+    """
+
+    def __init__(self, index: int, fault: str) -> None:
+        super().__init__(f"label {index}: {fault}")
+        self.index, self.fault = index, fault

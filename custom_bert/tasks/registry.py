@@ -6,12 +6,16 @@ from custom_bert.config import TaskName
 from custom_bert.tasks.classification import Classification
 from custom_bert.tasks.masked_lm import MaskedLanguageModelling
 from custom_bert.tasks.multi_label import MultiLabel
+from custom_bert.tasks.ordinal import Ordinal
+from custom_bert.tasks.regression import Regression
 from custom_bert.tasks.task import Task
 
 TASKS: dict[TaskName, type[Task]] = {
     "classification": Classification,
     "multi_label": MultiLabel,
     "masked_lm": MaskedLanguageModelling,
+    "regression": Regression,
+    "ordinal": Ordinal,
 }
 
 

@@ -75,6 +75,7 @@ class Task(ABC):
         pretrained_by_default: whether training starts from the default checkpoint, if that is at hand and the
             user leaves the start open.
         label_sets: whether a text may have several labels; None for a task without labels.
+        table_columns: the names of the columns that `custom-bert predict` adds to a table.
     """
 
     name: ClassVar[str]
@@ -91,6 +92,7 @@ class Task(ABC):
     chooses: ClassVar[bool] = False
     pretrained_by_default: ClassVar[bool] = False
     label_sets: ClassVar[bool | None] = None
+    table_columns: ClassVar[tuple[str, ...]] = ("predicted_label", "predicted_probability")
 
     # Settings, before the data is read
 
@@ -394,6 +396,7 @@ class Task(ABC):
 
         Raises:
             UnknownLabelError: for a label that the model does not know.
+            UnreadableLineError: for a line that cannot be read in another way.
         """
 
     # On disk
@@ -420,6 +423,20 @@ class Task(ABC):
         """
 
     # In other libraries, and for people
+
+    def unpublishable(self) -> str:
+        """Returns why no class of transformers computes what the model does, and what the user can do; empty
+        where one does."""
+        return ""
+
+    def published_tensors(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Returns the tensors of an export, from those of the model, by our names. A task whose head
+        transformers does not have turns it into one that transformers has."""
+        return dict(state)
+
+    def published_outputs(self, outputs: Tensor) -> Tensor:
+        """Returns what an export computes for a text, from what our model computes for it."""
+        return outputs
 
     @abstractmethod
     def published(self, model: nn.Module) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from custom_bert.model_files.native import read_run_weights
 from custom_bert.process import release_memory
 from custom_bert.reports.facts import ensemble_lines, floor_line, lines_of_test
 from custom_bert.reports.measures import in_words as in_one_line
-from custom_bert.reports.measures import measured, words_of
+from custom_bert.reports.measures import is_worse, measured, words_of
 from custom_bert.signals import Requests
 from custom_bert.tasks.parts import Measured
 from custom_bert.training import checkpoint
@@ -189,7 +189,7 @@ def _sides(last: LastEvaluation, floor: Mapping[str, Any] | None, metric: str, *
     if floor is None:
         return []
     lines = ["", floor_line(floor), *ensemble_lines(last.record().get("ensemble"), last.predicts.numbers)]
-    if advises and last.encoder.numbers[metric] < floor[metric]:
+    if advises and is_worse(metric, last.encoder.numbers[metric], floor[metric]):
         lines.append(
             "the encoder does not reach its floor: a pretrained start (model.init_from) or more passes "
             "(optim.epochs) may help"

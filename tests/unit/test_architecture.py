@@ -31,6 +31,8 @@ LAYERS = {
     "options": 1,
     "metrics": 1,
     "label_metrics": 1,
+    "number_metrics": 1,
+    "rank_metrics": 1,
     "machine": 1,
     "precision": 2,
     "reports": 2,
