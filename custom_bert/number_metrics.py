@@ -25,8 +25,9 @@ DRAWN = 2_000
 """The most texts of a resample. Of more texts, this many are drawn each time, and the interval is made
 narrower by the square root of their share."""
 
-CELLS = 20_000
-"""The most numbers of a resample, which bounds the time where texts have several: about a second or two."""
+CELLS = 4_000
+"""The most numbers of a resample, which bounds the time where texts have several numbers. All in all it is a
+second or two."""
 
 LEVEL = 0.95
 """The share of the resamples that an interval holds."""
@@ -102,7 +103,7 @@ class NumberScores:
         if texts < 2:
             return {key: (value, value) for key, value in self.numbers.items()}
         draw = np.random.Generator(np.random.PCG64(0))
-        count = min(texts, DRAWN, max(100, CELLS // outputs))
+        count = min(texts, DRAWN, max(30, CELLS // outputs))
         found = np.empty((RESAMPLES, len(MEASURES)))
         for i in range(RESAMPLES):
             rows = draw.integers(texts, size=count)

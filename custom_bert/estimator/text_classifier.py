@@ -10,25 +10,25 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 import numpy as np
-from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.exceptions import NotFittedError
+from sklearn.base import ClassifierMixin
 from sklearn.utils import Tags
 
 from custom_bert.config import TaskName
 from custom_bert.data.memory import checked_weights
-from custom_bert.errors import ConfigError, RunError, WriteError, shown
+from custom_bert.errors import ConfigError, RunError, shown
 from custom_bert.estimator.description import described, read_description
 from custom_bert.estimator.fitting import fitted_run
 from custom_bert.estimator.given import counts_agree, texts_of
 from custom_bert.estimator.labels import Given, Labels, read_labels
 from custom_bert.estimator.parameters import config_of
-from custom_bert.estimator.stored_run import ESTIMATOR, StoredRun
+from custom_bert.estimator.saved import SavedEstimator
+from custom_bert.estimator.stored_run import StoredRun
 from custom_bert.inference.classifier import Classifier
 from custom_bert.tasks.multi_label import LabelsPrediction
 from custom_bert.tasks.registry import task_of_labels
 
 
-class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+class TextClassifier(ClassifierMixin, SavedEstimator):  # type: ignore[misc]
     """A text classifier for scikit-learn: it learns from texts and labels in memory, and predicts labels.
 
     A label is a string, a whole number or a bool, one for each text. For several labels of a text, labels are
@@ -39,7 +39,9 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     written unless it is saved.
 
     Args:
-        task: classification or multi_label. None goes by the labels; a value refuses labels of the other.
+        task: classification, ordinal or multi_label. None goes by the labels, and never takes ordinal; a
+            value refuses labels of another form. Ranks that are no numbers need `data.label_order` among the
+            settings.
         init_from: a pretrained encoder to start from, or the directory of an earlier `save`; see
             `model.init_from`. None takes minilm, if it is on this machine and the texts read as English.
         max_minutes: the most minutes that training takes. A second fit then gives slightly different weights.
@@ -67,7 +69,6 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     """
 
     classes_: np.ndarray
-    run_: StoredRun
     labels_: Labels
 
     def __init__(
@@ -129,7 +130,9 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             only = labels.names[0]
             raise ValueError(f"labels: there is one class, {only!r}, and at least two are needed")
         try:
-            config = config_of(self.get_params(deep=False), task_of_labels(sets=labels.are_sets))
+            config = config_of(
+                self.get_params(deep=False), task_of_labels(sets=labels.are_sets, asked=self.task)
+            )
         except ConfigError as error:
             raise ValueError(str(error)) from None
         stored = fitted_run(config, texts, labels.lines(given), weights_N, self.verbose)
@@ -214,28 +217,8 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         model = self.run_.classifier(self.device)
         return model, self.labels_.places(model.labels)
 
-    def _check_is_fitted(self) -> None:
-        if not self.__sklearn_is_fitted__():
-            raise NotFittedError(
-                "this TextClassifier is not fitted yet; call fit, or take TextClassifier.load"
-            )
-
-    def save(self, directory: str | Path) -> None:
-        """Writes a run directory, which all commands accept and `init_from` can start from.
-
-        Args:
-            directory: a directory that does not exist yet, or is empty.
-
-        Raises:
-            WriteError: if there is something already, or the system refuses.
-            NotFittedError: before `fit`.
-        """
-        self._check_is_fitted()
-        path = Path(directory)
-        if path.exists() and not (path.is_dir() and not any(path.iterdir())):
-            raise WriteError(f"{path}: exists already and is not overwritten; choose another directory")
-        described_now = described(self.get_params(deep=False), self.labels_)
-        self.run_.with_json(ESTIMATOR, described_now).write(path)
+    def _described(self) -> dict[str, Any]:
+        return described(self.get_params(deep=False), self.labels_)
 
     @classmethod
     def load(cls, directory: str | Path) -> TextClassifier:
@@ -249,6 +232,8 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             RunError: if the directory is missing, incomplete or damaged, or holds no classifier.
         """
         model = Classifier.load(directory)
+        if model.task.label_sets is None:
+            raise RunError(f"{directory}: its model predicts no labels")
         stored = StoredRun.read(Path(directory))
         stored.loaded = (None, model)
         try:
@@ -259,9 +244,6 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         estimator = cls(**{name: value for name, value in parameters.items() if name in known})
         estimator.run_, estimator.labels_, estimator.classes_ = stored, labels, labels.classes
         return estimator
-
-    def __sklearn_is_fitted__(self) -> bool:
-        return hasattr(self, "run_")
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()

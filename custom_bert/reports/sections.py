@@ -183,7 +183,7 @@ def _numbers(validation: dict[str, Any]) -> str:
 CONFUSED = "True and predicted labels"
 
 SECTIONS = (
-    Section("Numbers", "per_output", _numbers),
+    Section("Predicted numbers", "per_output", _numbers),
     Section("Classes", "per_class", _classes),
     Section(CONFUSED, "confusion_matrix", _matrix),
     Section(CONFUSED, "confusions", _most_frequent_pairs),

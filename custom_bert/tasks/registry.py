@@ -19,6 +19,8 @@ TASKS: dict[TaskName, type[Task]] = {
 }
 
 
-def task_of_labels(*, sets: bool) -> TaskName:
-    """Returns the name of the task whose texts have one label each, or with `sets` any number of them."""
-    return next(name for name, task in TASKS.items() if task.label_sets is sets)
+def task_of_labels(*, sets: bool, asked: str | None = None) -> TaskName:
+    """Returns the name of a task whose texts have one label each, or with `sets` any number of them: the one
+    that is asked for if it is such a task, else the first."""
+    fitting = [name for name, task in TASKS.items() if task.label_sets is sets]
+    return next((name for name in fitting if name == asked), fitting[0])

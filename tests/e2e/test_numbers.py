@@ -231,7 +231,7 @@ def test_the_report_and_info_show_the_measures(
     assert main(["report", str(several), str(tmp_path / "page.html")]) == 0
     page = (tmp_path / "page.html").read_text()
     found = json.loads((several / "run.json").read_text())["validation"]
-    assert "Numbers" in page and "number 2" in page and "95 %" in page and "MAE" in page
+    assert "Predicted numbers" in page and "number 2" in page and "95 %" in page and "MAE" in page
     assert f"{found['per_output'][1]['r2']:.4f}" in page
     capsys.readouterr()
     assert main(["info", str(several)]) == 0

@@ -125,8 +125,9 @@ def test_predictions_and_explanations(run: Path, tmp_path: Path, capsys: pytest.
     high, low = map(json.loads, capsys.readouterr().out.splitlines())
     assert int(high["label"]) >= 11 > 9 >= int(low["label"])
     assert sum(high["probabilities"].values()) == pytest.approx(1.0)
-    words = Classifier.load(run).explain("the film was great great great", label="12").labels[0].words
-    assert {one.word: one.effect for one in words}["great"] > 0
+    words = Classifier.load(run).explain("the film was great awful", label="12").labels[0].words
+    effects = {one.word: one.effect for one in words}
+    assert effects["great"] > 0 > effects["awful"]
 
 
 @pytest.mark.parametrize("changes", [{}, {"optim.r_drop": 2.0, "optim.class_weights": "balanced"}])

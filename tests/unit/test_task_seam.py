@@ -22,7 +22,7 @@ KIND_FILES = (
 MODELS = {"SequenceClassifier", "ThresholdClassifier", "RankClassifier", "MaskedLanguageModel"}
 
 SPOKEN = {
-    "__init__.py": {"LabelsPrediction"},  # a public name
+    "__init__.py": {"LabelsPrediction", "NumbersPrediction"},  # public names
     "config.py": NAMES,  # the setting's values
     "model_files/description.py": {"classification", "masked_lm"},  # what directories of older formats hold
     "commands/training.py": {"masked_lm"},  # `pretrain` is `train` with this task
