@@ -101,6 +101,8 @@ class TextRegressor(RegressorMixin, SavedEstimator):  # type: ignore[misc]
         """
         texts, values_NK = self._texts(X), _numbers(y)
         counts_agree(len(texts), len(values_NK))
+        if len(texts) < 2:
+            raise ValueError("numbers: there is one sample, and at least two texts are needed")
         weights_N = None if sample_weight is None else checked_weights(sample_weight, len(texts))
         if weights_N is not None:
             kept = np.flatnonzero(weights_N)
