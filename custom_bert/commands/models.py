@@ -162,6 +162,8 @@ class Predict(TextTable):
 
         reader = LineReader(STANDARD_INPUT if self.texts == "-" else self.texts)
         classifier = self._classifier()
+        if self.all_probabilities and not classifier.labels:
+            raise UserError("--all-probabilities: numbers have no probabilities; leave it out")
         output, unknown, warned_at = DataOutput(), UnknownText(), 0
 
         def warn() -> None:

@@ -143,7 +143,7 @@ class LabelledTexts:
         elif data.was_divided:
             lines.append(
                 f"{words.no_validation}: {len(data.val):,} of {len(data.train.file):,} {words.line}s are set "
-                f"aside, stratified by label, seed {self.seed}"
+                f"aside, stratified by {data.train.targets.strata}, seed {self.seed}"
             )
         if data.choosing is not None:
             lines.append(f"{len(data.choosing):,} training {words.line}s are set aside {self.use}")

@@ -9,7 +9,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -67,6 +67,7 @@ class Numbers(WeightedTargets):
         values_NK: (N, K) float64 the numbers, in the user's unit.
     """
 
+    strata: ClassVar[str] = "size"
     values_NK: np.ndarray
 
     def __len__(self) -> int:

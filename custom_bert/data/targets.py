@@ -14,7 +14,7 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Protocol, Self
+from typing import Any, ClassVar, Protocol, Self
 
 import numpy as np
 
@@ -27,7 +27,13 @@ the stratum of the rarest class in its set, because the share of a rare set cann
 
 
 class LineTargets(Protocol):
-    """The targets of N lines, in any form."""
+    """The targets of N lines, in any form.
+
+    Attributes:
+        strata: by what a division of the lines keeps shares, in words.
+    """
+
+    strata: ClassVar[str]
 
     def __len__(self) -> int: ...
 
@@ -89,9 +95,11 @@ class WeightedTargets:
     """The part that all forms share.
 
     Attributes:
+        strata: by what a division of the lines keeps shares, in words.
         weights_N: (N,) float32 how much each line counts; None if all count the same.
     """
 
+    strata: ClassVar[str] = "label"
     weights_N: np.ndarray | None = dataclasses.field(default=None, kw_only=True)
 
     def weighted(self, weights_N: np.ndarray | None) -> Self:

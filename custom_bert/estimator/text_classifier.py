@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import numpy as np
 from sklearn.base import ClassifierMixin
@@ -24,7 +24,6 @@ from custom_bert.estimator.parameters import config_of
 from custom_bert.estimator.saved import SavedEstimator
 from custom_bert.estimator.stored_run import StoredRun
 from custom_bert.inference.classifier import Classifier
-from custom_bert.tasks.multi_label import LabelsPrediction
 from custom_bert.tasks.registry import task_of_labels
 
 
@@ -158,9 +157,9 @@ class TextClassifier(ClassifierMixin, SavedEstimator):  # type: ignore[misc]
     def predict(self, X: Any) -> Any:
         """Returns the labels of texts, in the form and the type of the labels that `fit` was given.
 
-        For one label a text that is an (N,) array with the most probable class. For several it is a list of
-        sets, or an (N, C) matrix of zeros and ones, with the labels whose probabilities reach their
-        thresholds.
+        For one label a text that is an (N,) array with the most probable class, or the middle rank. For
+        several it is a list of sets, or an (N, C) matrix of zeros and ones, with the labels whose
+        probabilities reach their thresholds.
 
         Raises:
             TypeError: if a text is no string.
@@ -168,12 +167,8 @@ class TextClassifier(ClassifierMixin, SavedEstimator):  # type: ignore[misc]
         """
         model, places_K = self._model()
         texts = self._texts(X)
-        if self.labels_.are_sets:
-            index_of = {name: i for i, name in enumerate(self.labels_.names)}
-            found = (cast(LabelsPrediction, one).labels for one in model.stream(texts))
-            rows: Any = [sorted(map(index_of.__getitem__, names)) for names in found]
-        else:
-            rows = places_K[model.predict_proba(texts).argmax(axis=1)][:, None].tolist()
+        given = (model.task.given(row_K, model.model) for row_K in model.stream_proba(texts))
+        rows = [sorted(places_K[indices].tolist()) for indices in given]
         return self.labels_.answers(rows, len(texts))
 
     def predict_proba(self, X: Any) -> np.ndarray:

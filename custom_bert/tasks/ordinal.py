@@ -2,8 +2,11 @@
 
 The model computes one score for a text, and thresholds that divide the scores into ranks (`ops.ranks`). Its
 outputs are the logarithms of the ranks' probabilities, so that everything reads them like the logits of a
-classifier. The most probable rank is predicted: that is what accuracy asks for, and what the probabilities
-beside it show.
+classifier.
+
+The middle rank is predicted: the first at which the probability of being at most this rank reaches a half.
+That is the rank between whose thresholds the score lies. The most probable rank would leave out ranks whose
+thresholds are near each other, however the scores lie.
 
 Shapes: N texts, C ranks, D hidden.
 """
@@ -14,6 +17,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -61,8 +65,18 @@ class RanksMeasured(ClassMeasured):
         return [*super().lines(), "", in_words(self.numbers)]
 
 
+def middle_ranks(probabilities_NC: np.ndarray) -> np.ndarray:
+    """Returns (N,) the medians of (N, C) distributions over ranks."""
+    below_NC = np.cumsum(probabilities_NC, axis=1, dtype=np.float64)[:, :-1] < 0.5
+    return np.asarray(below_NC.sum(axis=1))
+
+
 class RankScorer(ClassScorer):
     """Counts the pairs of true and predicted ranks."""
+
+    def predicted(self, outputs: Tensor) -> np.ndarray:
+        """Returns (N,) the middle rank of each text."""
+        return middle_ranks(outputs.softmax(-1).cpu().numpy())
 
     def measured(self, gathering: Gathering = ONE_PROCESS) -> RanksMeasured:
         """Returns the result over the batches of all processes."""
@@ -128,8 +142,12 @@ class Ordinal(Classification):
         return worth_of(config.optim.metric, super().worth(measured, config))
 
     def scorer(self, model: nn.Module) -> RankScorer:
-        """Returns a scorer that takes the most probable rank of each text as predicted."""
+        """Returns a scorer that takes the middle rank of each text as predicted."""
         return RankScorer(self.labels)
+
+    def given(self, probabilities_K: np.ndarray, model: nn.Module) -> list[int]:
+        """Returns the middle rank."""
+        return [int(middle_ranks(probabilities_K[None])[0])]
 
     def unpublishable(self) -> str:
         """Says that three ranks or more have no place in a class of transformers.

@@ -89,6 +89,20 @@ def test_it_learns_and_reports_what_evaluate_finds(
     assert "R2" in table and "95 % from" in table and f"{found['mae']:.4f}" in table
 
 
+def test_without_validation_files_a_share_of_every_size_is_set_aside(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = write_set(tmp_path / "data", *texts_of(200, 2))
+    train_model(config(data, tmp_path / "run", **{"optim.epochs": 2}), reporter=Reporter(verbose=True))
+    assert "20 of 200 lines are set aside, stratified by size, seed 0" in capsys.readouterr().out
+    record = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert record["data"]["train_examples"] == 180
+    assert main(["evaluate", str(tmp_path / "run"), str(data), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["r2"] == record["validation"]["r2"]
+    scale = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert record["data"]["numbers"][0]["std"] == scale["std"][0], "of the lines that train"
+
+
 def test_the_scores_are_scikit_learns_and_scipys(data: Path, run: Path, several: Path) -> None:
     metrics = pytest.importorskip("sklearn.metrics", reason="scikit-learn is not installed")
     stats = pytest.importorskip("scipy.stats")
@@ -122,6 +136,8 @@ def test_predictions_are_in_the_users_unit(
     assert main(["predict", str(several), str(path)]) == 0
     rows = [list(map(float, line.split("\t"))) for line in capsys.readouterr().out.splitlines()]
     assert rows[0][0] > 1050 > 950 > rows[1][0] and rows[0][1] < 40 < rows[1][1]
+    assert main(["predict", str(run), str(path), "--all-probabilities"]) == 64
+    assert "numbers have no probabilities" in capsys.readouterr().err
     with pytest.raises(RunError, match="task regression has no labels"):
         Classifier.load(run).explain("the film was great")
     with pytest.raises(ValueError, match=r"label 1: 'x' is no decimal number"):

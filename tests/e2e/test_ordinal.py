@@ -20,6 +20,7 @@ from custom_bert.cli import main
 from custom_bert.errors import ConfigError
 from custom_bert.model_files.native import load_model
 from custom_bert.rank_metrics import RankScores
+from custom_bert.tasks.ordinal import middle_ranks
 from custom_bert.training import fit
 from custom_bert.training.log import Reporter
 
@@ -96,6 +97,18 @@ def test_probabilities_are_differences_of_sigmoids_of_one_score(data: Path, run:
     # whatever the text: the logits of being at most a rank are apart by the distances of the thresholds
     below_NC = torch.logit(probabilities_NC.cumsum(1)[:, :-1])
     assert torch.allclose(below_NC.diff(dim=1), thresholds.diff().expand(20, 3), atol=1e-2)
+
+
+def test_the_middle_rank_is_predicted_everywhere(data: Path, run: Path) -> None:
+    assert middle_ranks(np.array([[0.4, 0.2, 0.4], [0.6, 0.3, 0.1], [0.1, 0.2, 0.7]])).tolist() == [1, 0, 2]
+    texts, classifier = (data / "val_dataset.txt").read_text().splitlines(), Classifier.load(run)
+    probabilities_NC, model = classifier.predict_proba(texts), load_model(run)
+    given = [int(one.as_dict()["label"]) - 8 for one in classifier.predict(texts)]
+    assert given == middle_ranks(probabilities_NC).tolist()
+    # the rank between whose thresholds the score lies
+    head = model.model.get_submodule("head")
+    raised = torch.logit(torch.from_numpy(probabilities_NC).double().cumsum(1)[:, :-1]) < 0
+    assert given == raised.sum(1).tolist() and len(head.thresholds) == 4
 
 
 def test_labels_with_an_order_of_the_settings(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -204,7 +217,7 @@ def test_the_worth_of_every_measure_rises_with_the_quality(data: Path) -> None:
         found = []
         for predicted in ([0, 1, 2, 3, 4, 1], [2, 4, 0, 1, 1, 4], [4, 3, 0, 0, 0, 4]):
             scorer = one.plan.task.scorer(built(one).model)
-            outputs = torch.nn.functional.one_hot(torch.tensor(predicted), 5).float()
+            outputs = 20 * torch.nn.functional.one_hot(torch.tensor(predicted), 5).float()
             scorer.add(outputs, Targets(torch.tensor([0, 1, 2, 3, 4, 1])))
             found.append(one.plan.task.worth(scorer.measured(), one.config))
         assert found[0] > found[1] >= found[2] >= 0, metric
