@@ -30,6 +30,7 @@ from custom_bert.data.source import Source
 from custom_bert.errors import RunError, shown
 from custom_bert.floor.ensemble import Ensemble
 from custom_bert.floor.linear import Floor, fit_numbers
+from custom_bert.phrases import counted
 from custom_bert.presets import EncoderConfig
 from custom_bert.rules import choices
 from custom_bert.rules.resolved import ResolvedConfig
@@ -283,7 +284,7 @@ class Regression(LabelledTask):
         several = self.num_outputs > 1
         return Card(
             "text-classification",
-            f"{self.card_title}, {self.num_outputs:,} for each: {encoder.num_hidden_layers} layers, "
+            f"{self.card_title}, {counted(self.num_outputs, 'number')} each: {encoder.num_hidden_layers} layers, "
             f"{encoder.hidden_size} wide, texts of up to {about.max_length} tokens",
             ("The outputs are the numbers themselves, in the unit of the training data.",),
             (
@@ -305,7 +306,7 @@ class Regression(LabelledTask):
 
     def summary(self) -> str:
         """Returns the number of outputs."""
-        return f"{self.num_outputs:,} numbers in the unit of the training data"
+        return f"{counted(self.num_outputs, 'number')} in the unit of the training data"
 
 
 def _is_number(value: Any, least: float) -> bool:
