@@ -284,8 +284,9 @@ class Regression(LabelledTask):
         several = self.num_outputs > 1
         return Card(
             "text-classification",
-            f"{self.card_title}, {counted(self.num_outputs, 'number')} each: {encoder.num_hidden_layers} layers, "
-            f"{encoder.hidden_size} wide, texts of up to {about.max_length} tokens",
+            f"{self.card_title}, {counted(self.num_outputs, 'number')} each: "
+            f"{encoder.num_hidden_layers} layers, {encoder.hidden_size} wide, texts of up to "
+            f"{about.max_length} tokens",
             ("The outputs are the numbers themselves, in the unit of the training data.",),
             (
                 "from transformers import pipeline",
