@@ -271,7 +271,7 @@ class OptimConfig:
     fitted on the vectors of the pretrained encoder. contrast: as probe, after the encoder has learned in 100
     steps to put texts of one label near each other. None takes random, unless the checkpoint was made for
     mean vectors: then contrast with at most 20 texts a label, and probe if there are few steps for each
-    label, or a text may have several labels."""
+    label, or a text may have several labels. regression and ordinal always take random."""
     r_drop: float | None = None
     """Weight of R-Drop (Liang et al. 2021, arXiv 2106.14448): each text passes twice under different dropout,
     and the two predictions are drawn together. It helps where there is little data, and takes twice the time.

@@ -229,26 +229,6 @@ def head_init_of_sets(texts: int, *, classes: int) -> tuple[HeadInit, str]:
     return "probe", "few texts have each of several labels"
 
 
-def head_init_of_numbers(texts: int, *, epochs: int, outputs: int) -> tuple[HeadInit, str]:
-    """Returns how the head begins where a text has numbers, and the encoder was pretrained for mean vectors:
-    from a linear fit, where there are few steps for each number.
-
-    Args:
-        texts: the number of training texts.
-        epochs: the number of epochs.
-        outputs: the number of numbers of a text.
-    """
-    fitted = min(texts, PROBE_TEXTS)
-    if fitted < 2 * outputs:
-        return "random", f"{outputs:,} numbers are too many for a linear fit to {fitted:,} texts"
-    steps = texts * epochs / FINETUNE_TEXTS
-    reason = f"about {steps:,.0f} steps for {outputs:,} {'number' if outputs == 1 else 'numbers'}"
-    return ("probe" if steps < NUMBER_STEPS * outputs else "random"), reason
-
-
-NUMBER_STEPS = 200
-"""The number of steps a number below which the head starts from a linear fit."""
-
 CONTRAST_TEXTS = 20
 """The mean number of texts a label up to which the encoder first learns by contrast. With 10 it was worth 2
 to 15 points, with 50 it cost 7 (docs/log/0024)."""

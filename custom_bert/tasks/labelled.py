@@ -93,11 +93,13 @@ class LabelledTask(Task):
 
     @classmethod
     def faults(cls, config: TrainConfig) -> list[str]:
-        """Refuses a metric that the task does not measure."""
-        metric = config.optim.metric
-        if metric is None or metric in cls.measures:
-            return []
-        return [f"optim.metric {metric}: task {cls.name} has {', '.join(cls.measures)}"]
+        """Refuses a metric that the task does not measure, and a probe where there is none."""
+        metric, start, faults = config.optim.metric, config.optim.head_init, []
+        if metric is not None and metric not in cls.measures:
+            faults.append(f"optim.metric {metric}: task {cls.name} has {', '.join(cls.measures)}")
+        if start not in (None, "random") and not cls.probes:
+            faults.append(f"optim.head_init {start}: task {cls.name} has no probe; leave it out")
+        return faults
 
     @classmethod
     def defaults(cls) -> dict[str, Any]:

@@ -93,12 +93,12 @@ class Ordinal(Classification):
     measures: ClassVar[tuple[str, ...]] = ("kappa", "accuracy", "adjacent_accuracy", "mae_ranks", "macro_f1")
     model_class: ClassVar[type[SequenceClassifier]] = RankClassifier
     contrasts: ClassVar[bool] = False
-    probes: ClassVar[bool] = False
+    probes: ClassVar[bool] = False  # a probe has a score for each class, and the head one for all
     card_title: ClassVar[str] = "A text classifier for ranks"
 
     @classmethod
     def faults(cls, config: TrainConfig) -> list[str]:
-        """Refuses another task's metric, an order that is none, and a head that begins from a probe."""
+        """Refuses an order that is none."""
         faults = super().faults(config)
         if config.data.label_order is not None:
             order = parsed_order(config.data.label_order)
@@ -110,11 +110,6 @@ class Ordinal(Classification):
                 )
             elif twice:
                 faults.append(f"data.label_order: the label {twice[0]!r} stands there twice")
-        if config.optim.head_init not in (None, "random"):
-            faults.append(
-                f"optim.head_init {config.optim.head_init}: task ordinal has one score and no probe; leave "
-                f"it out"
-            )
         return faults
 
     @classmethod

@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from custom_bert.batch import Targets
-from custom_bert.config import HeadInit, TrainConfig
+from custom_bert.config import TrainConfig
 from custom_bert.data.dataset import Dataset
 from custom_bert.data.label_files import LabelReader
 from custom_bert.data.labelled_texts import LabelledTexts
@@ -32,7 +32,6 @@ from custom_bert.floor.ensemble import Ensemble
 from custom_bert.floor.linear import Floor, fit_numbers
 from custom_bert.phrases import counted
 from custom_bert.presets import EncoderConfig
-from custom_bert.rules import choices
 from custom_bert.rules.resolved import ResolvedConfig
 from custom_bert.tasks.labelled import MOST_LABELS, LabelledTask
 from custom_bert.tasks.number_scorer import NumberScorer
@@ -134,6 +133,7 @@ class Regression(LabelledTask):
     )
     measures: ClassVar[tuple[str, ...]] = ("r2", "mae", "rmse", "pearson", "spearman")
     combines: ClassVar[bool] = False
+    probes: ClassVar[bool] = False  # the weights of a linear fit are large: under dropout the loss explodes
     table_columns: ClassVar[tuple[str, ...]] = ("predicted_number",)
     card_title: ClassVar[str] = "A model that predicts numbers for texts"
     problem_type: ClassVar[str] = "regression"
@@ -206,10 +206,6 @@ class Regression(LabelledTask):
         """Returns the loss that `optim.regression_loss` names, on the scale of the training numbers."""
         mean_K, std_K = (torch.from_numpy(some).to(counts_C.device) for some in (self.mean_K, self.std_K))
         return NumberLoss(mean_K, std_K, config.optim.regression_loss, config.optim.r_drop)
-
-    def head_init(self, texts: int, *, epochs: int) -> tuple[HeadInit, str]:
-        """Takes a linear fit to the pretrained vectors where there are few steps."""
-        return choices.head_init_of_numbers(texts, epochs=epochs, outputs=self.num_outputs)
 
     def kept_by(self, config: ResolvedConfig) -> str:
         """Returns the measure, as a number that is higher where the model is better."""

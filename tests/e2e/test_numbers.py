@@ -280,10 +280,8 @@ def test_a_regression_starts_from_a_classifier_and_the_way_back(
     given = {k: v for k, v in settings(single, tmp_path / "cls").items() if k not in small}
     train_model({**given, "model.init_from": str(run), "optim.epochs": 1}, reporter=QUIET)
     given = {k: v for k, v in config(data, tmp_path / "back").items() if k not in small}
-    changes = {"model.init_from": str(tmp_path / "cls"), "optim.epochs": 1, "optim.head_init": "probe"}
-    back = train_model({**given, **changes, "optim.lr": 1e-5}, reporter=QUIET)
+    back = train_model({**given, "model.init_from": str(tmp_path / "cls"), "optim.epochs": 1}, reporter=QUIET)
     assert load_model(back.directory).task.num_outputs == 1
-    assert back.numbers["r2"] > 0.8, "the head begins from a linear fit"
 
 
 @pytest.mark.parametrize("metric", ["r2", "mae", "rmse", "pearson", "spearman"])
@@ -386,8 +384,11 @@ def test_check_data_says_what_the_numbers_are(
 def test_what_does_not_fit_is_refused_in_one_line(data: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"optim\.metric accuracy: task regression has r2, mae, rmse"):
         train_model(config(data, None, **{"optim.metric": "accuracy"}))
-    with pytest.raises(ConfigError, match=r"optim\.head_init: task regression has no contrast; take probe"):
-        train_model(config(data, None, **{"optim.head_init": "contrast"}))
+    for way in ("probe", "contrast"):
+        with pytest.raises(
+            ConfigError, match=rf"optim\.head_init {way}: task regression has no probe; leave"
+        ):
+            train_model(config(data, None, **{"optim.head_init": way}))
     with pytest.raises(ConfigError, match="ensemble True: task regression has none"):
         train_model(config(data, None, ensemble=True))
     assert not check(ready(config(data, None)).plan.asked)

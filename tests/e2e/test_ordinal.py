@@ -304,7 +304,7 @@ def test_an_unknown_rank_of_the_validation_files_is_refused(
     ("changes", "words"),
     [
         ({"optim.metric": "r2"}, r"optim\.metric r2: task ordinal has kappa, accuracy, adjacent_accuracy"),
-        ({"optim.head_init": "probe"}, r"optim\.head_init probe: task ordinal has one score and no probe"),
+        ({"optim.head_init": "probe"}, r"optim\.head_init probe: task ordinal has no probe; leave it out"),
         ({"data.label_order": "a"}, r"data\.label_order: expected two labels or more"),
         ({"data.label_order": "a,,b"}, r"data\.label_order: expected two labels or more"),
         ({"data.label_order": "a\tb\ta"}, r"data\.label_order: the label 'a' stands there twice"),
