@@ -29,6 +29,9 @@ CELLS = 4_000
 """The most numbers of a resample, which bounds the time where texts have several numbers. All in all it is a
 second or two."""
 
+CHUNK = 1 << 18
+"""The most numbers that are drawn at a time, which bounds the memory."""
+
 LEVEL = 0.95
 """The share of the resamples that an interval holds."""
 
@@ -97,20 +100,23 @@ class NumberScores:
         """The lower and the upper end of an interval of 95 % for each measure, by its key.
 
         Texts are drawn 1,000 times with replacement, with a fixed seed, so that the same predictions have the
-        same intervals (Efron and Tibshirani 1993, percentile bootstrap).
+        same intervals (Efron and Tibshirani 1993, percentile bootstrap). Every text counts once.
         """
         texts, outputs = self.true_NK.shape
         if texts < 2:
             return {key: (value, value) for key, value in self.numbers.items()}
         draw = np.random.Generator(np.random.PCG64(0))
         count = min(texts, DRAWN, max(30, CELLS // outputs))
-        found = np.empty((RESAMPLES, len(MEASURES)))
-        for i in range(RESAMPLES):
-            rows = draw.integers(texts, size=count)
-            weights_n = None if self.weights_N is None else self.weights_N[rows]
-            each = of_each(self.true_NK[rows], self.predicted_NK[rows], weights_n)
-            found[i] = [each[key].mean() for key in MEASURES]
-        ends = np.quantile(found, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
+        found = np.empty((len(MEASURES), RESAMPLES))
+        at_once = max(1, CHUNK // (count * outputs))
+        for start in range(0, RESAMPLES, at_once):
+            rows_nR = draw.integers(texts, size=(count, min(at_once, RESAMPLES - start)))
+            # the numbers of each resample are columns of their own
+            columns = (side_NK[rows_nR].reshape(count, -1) for side_NK in (self.true_NK, self.predicted_NK))
+            each = of_each(*columns)
+            for i, key in enumerate(MEASURES):
+                found[i, start : start + at_once] = each[key].reshape(-1, outputs).mean(1)
+        ends = np.quantile(found, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=1)
         if count < texts:
             center = np.array([self.numbers[key] for key in MEASURES])
             ends = center + (ends - center) * math.sqrt(count / texts)
@@ -139,15 +145,15 @@ def of_each(
     from scipy.stats import rankdata
 
     error_NK = predicted_NK - true_NK
-    squared_K = np.average(error_NK**2, axis=0, weights=weights_N)
-    variance_K = np.average((true_NK - _mean(true_NK, weights_N)) ** 2, axis=0, weights=weights_N)
+    squared_K = _mean(error_NK**2, weights_N)
+    variance_K = _mean((true_NK - _mean(true_NK, weights_N)) ** 2, weights_N)
     # of equal true numbers only a prediction without an error is worth anything, as in scikit-learn
     constant_K = np.where(squared_K > 0, 0.0, 1.0)
     with np.errstate(divide="ignore", invalid="ignore"):
         r2_K = np.where(variance_K > 0, 1 - squared_K / variance_K, constant_K)
     return {
         "r2": r2_K,
-        "mae": np.average(np.abs(error_NK), axis=0, weights=weights_N),
+        "mae": _mean(np.abs(error_NK), weights_N),
         "rmse": np.sqrt(squared_K),
         "pearson": correlation(true_NK, predicted_NK, weights_N),
         "spearman": correlation(rankdata(true_NK, axis=0), rankdata(predicted_NK, axis=0), weights_N),
@@ -157,9 +163,7 @@ def of_each(
 def correlation(x_NK: np.ndarray, y_NK: np.ndarray, weights_N: np.ndarray | None = None) -> np.ndarray:
     """Returns (K,) Pearson's correlation of each column; 0 where a column is constant."""
     x_NK, y_NK = x_NK - _mean(x_NK, weights_N), y_NK - _mean(y_NK, weights_N)
-    both_K, of_x_K, of_y_K = (
-        np.average(product, axis=0, weights=weights_N) for product in (x_NK * y_NK, x_NK**2, y_NK**2)
-    )
+    both_K, of_x_K, of_y_K = (_mean(product, weights_N) for product in (x_NK * y_NK, x_NK**2, y_NK**2))
     sizes_K = np.sqrt(of_x_K) * np.sqrt(of_y_K)
     out_K: np.ndarray = np.zeros(len(sizes_K))
     np.divide(both_K, sizes_K, out=out_K, where=sizes_K > 0)
@@ -167,4 +171,6 @@ def correlation(x_NK: np.ndarray, y_NK: np.ndarray, weights_N: np.ndarray | None
 
 
 def _mean(x_NK: np.ndarray, weights_N: np.ndarray | None) -> np.ndarray:
+    if weights_N is None:
+        return np.asarray(x_NK.mean(0))
     return np.asarray(np.average(x_NK, axis=0, weights=weights_N))
