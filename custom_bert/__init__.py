@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from custom_bert.config import TrainConfig as TrainConfig
     from custom_bert.data.memory import in_memory as in_memory
     from custom_bert.estimator.text_classifier import TextClassifier as TextClassifier
+    from custom_bert.estimator.text_regressor import TextRegressor as TextRegressor
     from custom_bert.inference.classifier import Classifier as Classifier
     from custom_bert.inference.embeddings import Embedder as Embedder
     from custom_bert.inference.explanation import Explanation as Explanation
@@ -16,8 +17,11 @@ if TYPE_CHECKING:
     from custom_bert.label_metrics import LabelScores as LabelScores
     from custom_bert.metrics import ClassScores as ClassScores
     from custom_bert.metrics import Scores as Scores
+    from custom_bert.number_metrics import NumberScores as NumberScores
+    from custom_bert.rank_metrics import RankScores as RankScores
     from custom_bert.tasks.classification import Prediction as Prediction
     from custom_bert.tasks.multi_label import LabelsPrediction as LabelsPrediction
+    from custom_bert.tasks.regression import NumbersPrediction as NumbersPrediction
     from custom_bert.training.log import Reporter as Reporter
     from custom_bert.training.loop import train_model as train_model
     from custom_bert.training.outcome import TrainResult as TrainResult
@@ -31,10 +35,14 @@ __all__ = [
     "LabelExplanation",
     "LabelScores",
     "LabelsPrediction",
+    "NumberScores",
+    "NumbersPrediction",
     "Prediction",
+    "RankScores",
     "Reporter",
     "Scores",
     "TextClassifier",
+    "TextRegressor",
     "TrainConfig",
     "TrainResult",
     "WordEffect",
@@ -51,10 +59,14 @@ _HOME = {
     "LabelExplanation": "custom_bert.inference.explanation",
     "LabelScores": "custom_bert.label_metrics",
     "LabelsPrediction": "custom_bert.tasks.multi_label",
+    "NumberScores": "custom_bert.number_metrics",
+    "NumbersPrediction": "custom_bert.tasks.regression",
     "Prediction": "custom_bert.tasks.classification",
+    "RankScores": "custom_bert.rank_metrics",
     "Reporter": "custom_bert.training.log",
     "Scores": "custom_bert.metrics",
     "TextClassifier": "custom_bert.estimator.text_classifier",
+    "TextRegressor": "custom_bert.estimator.text_regressor",
     "TrainConfig": "custom_bert.config",
     "TrainResult": "custom_bert.training.outcome",
     "WordEffect": "custom_bert.inference.explanation",

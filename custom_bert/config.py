@@ -30,9 +30,24 @@ HeadInit = Literal["random", "probe", "contrast"]
 Plan = Literal["padded", "uniform_length", "packed"]
 Kernel = Literal["naive", "matmul", "dense", "grouped", "varlen"]
 Precision = Literal["fp32", "bf16", "fp16"]
-Metric = Literal["accuracy", "macro_f1", "micro_f1", "exact_match", "divergence", "perplexity"]
+Metric = Literal[
+    "accuracy",
+    "macro_f1",
+    "micro_f1",
+    "exact_match",
+    "divergence",
+    "perplexity",
+    "r2",
+    "mae",
+    "rmse",
+    "pearson",
+    "spearman",
+    "kappa",
+    "mae_ranks",
+    "adjacent_accuracy",
+]
 LongTexts = Literal["head", "head_tail", "windows"]
-TaskName = Literal["classification", "multi_label", "soft_labels", "masked_lm"]
+TaskName = Literal["classification", "multi_label", "soft_labels", "regression", "ordinal", "masked_lm"]
 ClassWeights = Literal["none", "balanced", "effective_number"] | dict[str, float]
 Schedule = Literal["cosine", "linear", "wsd"]
 
@@ -94,8 +109,11 @@ class DataConfig:
     lines train, the last weights are kept, and what is measured is measured on the training texts: a way to
     train once more on everything after the settings were judged. masked_lm refuses 0."""
     label_separator: str = "\t"
-    """For multi_label and soft_labels: the characters between the labels of a line. No label may contain
-    them."""
+    """For multi_label, soft_labels and regression: the characters between the labels, or the numbers, of a
+    line. No label may contain them."""
+    label_order: str | None = None
+    """For ordinal: the labels from the lowest rank to the highest, with commas or tabs between them. None
+    takes the order of the numbers, and refuses labels that are no numbers."""
     pairs: bool = False
     """Whether each line of the text files is two texts with a tab between them, such as a question and an
     answer. Second texts may also be in files of their own, train_dataset_2.txt beside train_dataset.txt and
@@ -262,7 +280,7 @@ class OptimConfig:
     fitted on the vectors of the pretrained encoder. contrast: as probe, after the encoder has learned in 100
     steps to put texts of one label near each other. None takes random, unless the checkpoint was made for
     mean vectors: then contrast with at most 20 texts a label, and probe if there are few steps for each
-    label, or a text may have several labels."""
+    label, or a text may have several labels. regression and ordinal always take random."""
     r_drop: float | None = None
     """Weight of R-Drop (Liang et al. 2021, arXiv 2106.14448): each text passes twice under different dropout,
     and the two predictions are drawn together. It helps where there is little data, and takes twice the time.
@@ -277,10 +295,16 @@ class OptimConfig:
     but classes with more than some 1,000 examples weigh by an example alike (Cui et al. 2019, arXiv
     1901.05555). A table such as {"spam": 5} weighs the examples of each class; classes that it lacks weigh
     1."""
+    regression_loss: Literal["mse", "huber"] = "mse"
+    """For regression: the loss of a number, on a scale on which the training numbers have the mean 0 and the
+    standard deviation 1. mse is the squared error. huber is squared up to an error of 1, and grows linearly
+    from there on, so that a few wrong or extreme numbers count less."""
     metric: Metric | None = None
     """Measure on the validation data by which the best weights are chosen. classification has accuracy and,
     for classes of very different size, macro_f1. multi_label has micro_f1, macro_f1 and exact_match.
-    soft_labels has divergence, accuracy and macro_f1. masked_lm has perplexity. None takes the first of
+    soft_labels has divergence, accuracy and macro_f1. regression has r2, mae, rmse, pearson and spearman.
+    ordinal has kappa (Cohen's, with quadratic weights), accuracy, adjacent_accuracy, mae_ranks and macro_f1.
+    masked_lm has perplexity. None takes the first of
     these."""
     eval_every: int | None = None
     """Number of optimizer steps between two evaluations. None evaluates once an epoch, but at least 10
@@ -351,8 +375,9 @@ class TrainConfig:
     how it is trained; legacy and modern start from scratch unless `model.init_from` names one."""
     task: TaskName = "classification"
     """What is learned. classification: each text has one label. multi_label: each text has any number of
-    labels. soft_labels: each text is divided among labels, by votes or probabilities. masked_lm: an encoder
-    is pretrained on running text, `data.corpus`."""
+    labels. soft_labels: each text is divided among labels, by votes or probabilities. regression: each text
+    has a number, or several. ordinal: each text has one of several labels that have an order. masked_lm: an
+    encoder is pretrained on running text, `data.corpus`."""
     out: str | None = None
     """Run directory to write. None takes runs/ and a name made from the settings and the data, so that the
     same command finds its run again."""

@@ -83,8 +83,10 @@ class Predict(TextTable):
     gives any number of labels prints the labels above their thresholds, with tabs between them. A model that
     was trained on pairs of texts reads two texts from each line, with a tab between them.
 
-    A table (.csv, .tsv, .jsonl, .parquet) is written back in the same format, with two more columns:
-    predicted_label and predicted_probability."""
+    A model of numbers prints these, with tabs between several.
+
+    A table (.csv, .tsv, .jsonl, .parquet) is written back in the same format, with two more columns,
+    predicted_label and predicted_probability, or for numbers with one, predicted_number."""
 
     run_directory: RunDirectory
     """The run directory that train wrote."""
@@ -170,6 +172,8 @@ class Predict(TextTable):
         classifier = self._classifier()
         if classifier.pairs:
             reader = tabbed(reader, f"{self.run_directory} was trained on pairs")
+        if self.all_probabilities and not classifier.labels:
+            raise UserError("--all-probabilities: numbers have no probabilities; leave it out")
         output, unknown, warned_at = DataOutput(), UnknownText(), 0
 
         def warn() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from custom_bert import files
 from custom_bert.commands.common import DataDirectory, DividedTable, print_json
@@ -23,12 +23,15 @@ class CheckData(DividedTable):
     """A tokenizer.json, a vocab.txt, a checkpoint or its name, or a run directory. The text that its
     vocabulary does not know is counted. Without this option, the vocabulary is the one that train would make
     from scratch."""
-    task: Literal["classification", "multi_label", "soft_labels"] = "classification"
-    """What the labels are for. multi_label allows any number of labels in a line, soft_labels
-    divides a text among labels."""
+    task: Literal["classification", "multi_label", "soft_labels", "regression", "ordinal"] = "classification"
+    """What the labels are for. multi_label allows any number of labels in a line, soft_labels divides a text
+    among labels, regression reads numbers, and ordinal labels that have an order."""
     label_separator: str = "\t"
-    """What stands between the labels of a line, for multi_label and soft_labels. Without this option it is a
-    tab."""
+    """What stands between the labels or numbers of a line, for multi_label, soft_labels and regression.
+    Without this option it is a tab."""
+    label_order: str | None = None
+    """For ordinal: the labels from the lowest rank to the highest, with commas between them. Without this
+    option it is the order of the numbers."""
     pairs: bool = False
     """Read each line of the text files as two texts with a tab between them."""
     json: bool = False
@@ -38,7 +41,8 @@ class CheckData(DividedTable):
         from custom_bert.data.findings import as_json, describe
         from custom_bert.training.check_data import check_data
 
-        settings = {"task": self.task, "data.label_separator": self.label_separator, "data.pairs": self.pairs}
+        settings: dict[str, Any] = {"task": self.task, "data.label_separator": self.label_separator}
+        settings |= {"data.label_order": self.label_order, "data.pairs": self.pairs}
         settings |= {name: value for name, value, _ in self.implied()}
         dataset = check_data(self.directory, self.vocabulary, settings)
         if self.json:

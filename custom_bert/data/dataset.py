@@ -199,4 +199,5 @@ class Dataset:
             },
             **({"columns": self.columns.record()} if self.columns else {}),
             "labels": self.label_counts(),
+            **self.train.targets.summary(),
         }

@@ -123,7 +123,7 @@ def describe(dataset: Dataset) -> list[str]:
     lines = [*(dataset.columns.said() if dataset.columns else [])]
     lines.append(
         f"{train.texts_path}: {len(train):,} {words.line}s, {train.characters:,} characters, "
-        f"{len(dataset.labels):,} labels"
+        f"{train.targets.amount(dataset.labels)}"
     )
     if dataset.was_divided:
         aside = f"{len(dataset.val):,} {words.line}s would be set aside from these"
@@ -135,7 +135,8 @@ def describe(dataset: Dataset) -> list[str]:
         lines.append(f"{test.texts_path}: {len(test):,} {words.line}s, {test.characters:,} characters")
     largest = sorted(dataset.label_counts().items(), key=lambda item: (-item[1], item[0]))
     shown = ", ".join(f"{shown_label(label)} {count:,}" for label, count in largest[:10])
-    lines.append(f"training examples by label: {shown}{', ...' if len(largest) > 10 else ''}")
+    of_each = f"training examples by label: {shown}{', ...' if len(largest) > 10 else ''}"
+    lines.append(of_each if largest else dataset.train.targets.said(()))
     again = duplicates(train)[:, 1]
     if len(again):
         times, repeat = (
@@ -169,6 +170,7 @@ def as_json(dataset: Dataset) -> dict[str, Any]:
         "files": files,
         "divided": dataset.was_divided,
         "labels": dataset.label_counts(),
+        **dataset.train.targets.summary(),
         "leaks": [] if dataset.was_divided else _leaking(train, dataset.val.file),
         **({} if test is None else {"test_leaks": _leaking(train, test.file)}),
         "warnings": list(dataset.warnings),

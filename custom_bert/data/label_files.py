@@ -69,7 +69,8 @@ class LabelReader(Protocol):
         """Returns the targets with the final ids, in the order of `ordered`, once all files are read."""
 
     def ordered(self) -> tuple[str, ...]:
-        """Returns the labels once all files are read: numbers by their value, then the others, sorted."""
+        """Returns the labels once all files are read, in the order of their ids; none where the targets are
+        no classes."""
 
 
 class Reader:
@@ -99,7 +100,11 @@ class Reader:
         check_label(where, label, texts.words)
         if known_from is not None:
             raise unknown_label(where, label, self.labels.names, known_from, texts)
+        self.admit(where, label)
         self.labels.add(label)
+
+    def admit(self, where: str, label: str) -> None:
+        """Raises DataError, at the place `where`, if a new label is not allowed. Every label is."""
 
     def _check_size(self, path: str) -> None:
         """Raises DataError if all different labels together are too long for the files of a run."""
@@ -256,7 +261,7 @@ def check_not_swapped(
             raise DataError(
                 first,
                 f"the labels look like numbers that measure or count: {how_many}, such as "
-                f"{short_label(labels[1])}; put them into a few classes",
+                f"{short_label(labels[1])}; put them into a few classes, or take --task regression",
             )
         raise DataError(first, f"the labels look like texts: {how_many}{too_many}")
     if too_many:

@@ -7,7 +7,6 @@ from typing import Any
 
 from custom_bert.config import LongTexts
 from custom_bert.data.dataset import Dataset, LabelledFile
-from custom_bert.data.labels import labels_by_id
 from custom_bert.data.loader import BatchBuilder
 from custom_bert.data.source import Tokenised, Tokenising, VocabularyText
 from custom_bert.data.store import StoreInfo, TokenStore, open_store
@@ -117,7 +116,7 @@ class LabelledTexts:
             if info.unknown.hinders_learning:
                 warnings.append(f"{path}: {info.unknown.message(of=file.lines)}: {way_out}")
         counts = self.dataset.label_counts().values()
-        if max(counts) > UNEVEN * max(1, min(counts)):
+        if counts and max(counts) > UNEVEN * max(1, min(counts)):
             warnings.append(
                 f"{self.dataset.train.file.labels_path}: the largest class has {max(counts):,} examples, the "
                 f"smallest {min(counts):,}; optim.class_weights balanced and optim.metric macro_f1 may help"
@@ -125,11 +124,12 @@ class LabelledTexts:
         return warnings
 
     def sizes(self, train: BatchBuilder, val: BatchBuilder) -> str:
-        """Returns the numbers of texts and labels, in a few words."""
+        """Returns the numbers of texts and targets, in a few words."""
         data, words = self.dataset, self.dataset.train.file.lines.words
         what = "pairs" if self.pairs else "texts"
+        amount = data.train.file.targets.amount(self.labels)
         if not data.validates:
-            return f"{len(train.rows_N):,} training {what}, no other to validate, {len(self.labels):,} labels"
+            return f"{len(train.rows_N):,} training {what}, no other to validate, {amount}"
         set_aside = f" (set aside from the training {words.line}s)" if data.was_divided else ""
         choosing, test = (
             "" if split is None else f", {len(split):,} {what}"
@@ -137,7 +137,7 @@ class LabelledTexts:
         )
         texts = f"{len(train.rows_N):,} training and {len(val.rows_N):,} validation {what}{set_aside}"
         second = f"; each pair is of {data.train.file.texts_path}" if self.pairs else ""
-        return f"{texts}{choosing}{test}, {len(self.labels):,} labels{second}"
+        return f"{texts}{choosing}{test}, {amount}{second}"
 
     def columns(self) -> list[str]:
         """Returns a line about the columns of a table, if some of them were guessed."""
@@ -151,7 +151,7 @@ class LabelledTexts:
         elif data.was_divided:
             lines.append(
                 f"{words.no_validation}: {len(data.val):,} of {len(data.train.file):,} {words.line}s are set "
-                f"aside, stratified by label, seed {self.seed}"
+                f"aside, stratified by {data.train.targets.strata}, seed {self.seed}"
             )
         if data.choosing is not None:
             lines.append(f"{len(data.choosing):,} training {words.line}s are set aside {self.use}")
@@ -159,7 +159,7 @@ class LabelledTexts:
             lines.append("texts have weights: the best step is chosen by them; measures count each text once")
         if data.test is not None:
             lines.append(f"{len(data.test):,} test texts decide nothing; they are measured once, at the end")
-        return [*lines, labels_by_id(data.labels)]
+        return [*lines, data.train.targets.said(data.labels)]
 
     def hashes(self) -> dict[str, str]:
         """Returns the hashes by which a run recognises its data when it continues."""

@@ -181,7 +181,7 @@ def warn_label_format(pair: Pair, warnings: list[str]) -> None:
         warnings.append(
             f"{pair.place_of(broken[0])}: the labels look like measured values, {len(names):,} "
             f"different numbers such as {short_label(broken[0])}, each of which would be a class; "
-            f"put them into a few classes"
+            f"put them into a few classes, or take --task regression"
         )
 
 

@@ -1,8 +1,8 @@
 """The targets of a file's lines: the content of its label file as numbers.
 
-The forms here are the index of one class for each line, and a set of classes for each line; `data.shares`
-has a third. The code that reads and divides a data set and builds batches uses only `LineTargets`, so another
-form is only an addition. In all forms the lines may have weights.
+There are two forms here: the index of one class for each line, and a set of classes for each line. Shares are
+in `data.shares`, numbers in `data.numbers`. The code that reads and divides a data set and builds batches
+uses only `LineTargets`, so another form is only an addition. In every form the lines may have weights.
 
 Shapes: N lines, C classes.
 """
@@ -11,11 +11,15 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Protocol, Self
+from typing import Any, ClassVar, Protocol, Self
 
 import numpy as np
+
+from custom_bert.data.labels import labels_by_id
+from custom_bert.phrases import counted
 
 STRATUM = 20
 """A set of classes with at least this many lines is a stratum of its own. A line with a rarer set belongs to
@@ -23,7 +27,13 @@ the stratum of the rarest class in its set, because the share of a rare set cann
 
 
 class LineTargets(Protocol):
-    """The targets of N lines, in any form."""
+    """The targets of N lines, in any form.
+
+    Attributes:
+        strata: by what a division of the lines keeps shares, in words.
+    """
+
+    strata: ClassVar[str]
 
     def __len__(self) -> int: ...
 
@@ -70,15 +80,26 @@ class LineTargets(Protocol):
             new_ids_C: (C,) the new index of each class.
         """
 
+    def amount(self, labels: Sequence[str]) -> str:
+        """Returns what the targets are in a few words, such as `3 labels`, for the names of the classes."""
+
+    def said(self, labels: Sequence[str]) -> str:
+        """Returns what a user should know of what the targets mean, in a line."""
+
+    def summary(self) -> dict[str, Any]:
+        """Returns what records hold of the targets beside the number of lines of each class."""
+
 
 @dataclass(frozen=True)
-class _Weights:
+class WeightedTargets:
     """The part that all forms share.
 
     Attributes:
+        strata: by what a division of the lines keeps shares, in words.
         weights_N: (N,) float32 how much each line counts; None if all count the same.
     """
 
+    strata: ClassVar[str] = "label"
     weights_N: np.ndarray | None = dataclasses.field(default=None, kw_only=True)
 
     def weighted(self, weights_N: np.ndarray | None) -> Self:
@@ -89,9 +110,21 @@ class _Weights:
         """Returns (n,) the weights of n lines, by their indices from 0; None if all count the same."""
         return None if self.weights_N is None else np.asarray(self.weights_N[rows_N])
 
+    def amount(self, labels: Sequence[str]) -> str:
+        """Returns how many labels there are."""
+        return counted(len(labels), "label")
+
+    def said(self, labels: Sequence[str]) -> str:
+        """Returns the labels in the order of their ids."""
+        return labels_by_id(labels)
+
+    def summary(self) -> dict[str, Any]:
+        """Returns nothing: the classes and their numbers of lines say everything."""
+        return {}
+
 
 @dataclass(frozen=True)
-class ClassIds(_Weights):
+class ClassIds(WeightedTargets):
     """Targets with one class for each line.
 
     Attributes:
@@ -143,7 +176,7 @@ class ClassIds(_Weights):
 
 
 @dataclass(frozen=True)
-class ClassSets(_Weights):
+class ClassSets(WeightedTargets):
     """Targets with any number of different classes for each line, as a sparse matrix in CSR form.
 
     Attributes:

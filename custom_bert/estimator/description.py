@@ -17,7 +17,17 @@ FORMAT = "custom-bert-estimator/1"
 
 
 def described(parameters: Mapping[str, Any], labels: Labels) -> dict[str, Any]:
-    """Returns the content of estimator.json.
+    """Returns the content of estimator.json for an estimator of labels."""
+    return {
+        **parameters_described(parameters),
+        "form": labels.form,
+        "type": labels.classes.dtype.str,
+        "classes": labels.classes.tolist(),
+    }
+
+
+def parameters_described(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the content of estimator.json for an estimator without labels: its format and its parameters.
 
     Left out are the device, which belongs to the machine, and what JSON cannot hold, such as a RandomState.
     They are at their defaults when the estimator is loaded.
@@ -26,10 +36,20 @@ def described(parameters: Mapping[str, Any], labels: Labels) -> dict[str, Any]:
     return {
         "format": FORMAT,
         "parameters": {name: v for name, v in kept.items() if name != "device" and _is_plain(v)},
-        "form": labels.form,
-        "type": labels.classes.dtype.str,
-        "classes": labels.classes.tolist(),
     }
+
+
+def read_parameters(stored: StoredRun) -> dict[str, Any]:
+    """Returns the parameters of a run, which need not be an estimator's.
+
+    Raises:
+        RunError: if estimator.json is damaged.
+    """
+    value = stored.json(ESTIMATOR) if ESTIMATOR in stored.contents else {"format": FORMAT, "parameters": {}}
+    parameters = value.get("parameters") if isinstance(value, dict) else None
+    if not isinstance(parameters, dict) or value.get("format") != FORMAT:
+        raise RunError(f"{ESTIMATOR}: damaged: not of the format {FORMAT}")
+    return parameters
 
 
 def _is_plain(value: Any) -> bool:

@@ -38,7 +38,7 @@ ELSEWHERE = {
     "data.train_labels": "fit is given the labels",
     "data.val_texts": "fit is given the texts, and validation_fraction of them is set aside",
     "data.val_labels": "fit is given the labels",
-    "data.label_separator": "fit is given the labels of a text as a set",
+    "data.label_separator": "fit is given the labels of a text as a set, or the numbers as a row",
     **dict.fromkeys(
         ("data.test_texts", "data.test_labels", "data.test_table"),
         "score(texts, labels) measures on other texts",
@@ -62,7 +62,7 @@ def config_of(parameters: Mapping[str, Any], task: str) -> TrainConfig:
 
     Args:
         parameters: the values of the estimator's parameters by name.
-        task: what the labels make of it: the name of a task.
+        task: the task that the labels make of it.
 
     Raises:
         ConfigError: for every parameter or setting that is wrong.

@@ -7,29 +7,28 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import numpy as np
-from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.exceptions import NotFittedError
+from sklearn.base import ClassifierMixin
 from sklearn.utils import Tags
 
 from custom_bert.config import TaskName
 from custom_bert.data.memory import checked_weights
-from custom_bert.errors import ConfigError, RunError, WriteError, shown
+from custom_bert.errors import ConfigError, RunError, shown
 from custom_bert.estimator.description import described, read_description
 from custom_bert.estimator.fitting import fitted_run
 from custom_bert.estimator.given import counts_agree, texts_of_one_or_two_columns
 from custom_bert.estimator.labels import Given, Labels, read_labels
 from custom_bert.estimator.parameters import config_of
+from custom_bert.estimator.saved import SavedEstimator
 from custom_bert.estimator.shares import GivenShares, look_like_shares, read_shares
-from custom_bert.estimator.stored_run import ESTIMATOR, StoredRun
+from custom_bert.estimator.stored_run import StoredRun
 from custom_bert.inference.classifier import Classifier
-from custom_bert.tasks.multi_label import LabelsPrediction
 from custom_bert.tasks.registry import takes_shares, task_of_labels, task_of_shares
 
 
-class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+class TextClassifier(ClassifierMixin, SavedEstimator):  # type: ignore[misc]
     """A text classifier for scikit-learn: it learns from texts and labels in memory, and predicts labels.
 
     A label is a string, a whole number or a bool, one for each text. For several labels of a text, labels are
@@ -41,8 +40,9 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     written unless it is saved.
 
     Args:
-        task: classification, multi_label or soft_labels. None goes by the labels, and never takes
-            soft_labels; a value refuses labels of another task.
+        task: classification, ordinal, multi_label or soft_labels. None goes by the labels, and never takes
+            ordinal or soft_labels; a value refuses labels of another form. Ranks that are no numbers need
+            `data.label_order` among the settings.
         init_from: a pretrained encoder to start from, or the directory of an earlier `save`; see
             `model.init_from`. None takes minilm, if it is on this machine and the texts read as English.
         max_minutes: the most minutes that training takes. A second fit then gives slightly different weights.
@@ -71,7 +71,6 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     """
 
     classes_: np.ndarray
-    run_: StoredRun
     labels_: Labels
 
     def __init__(
@@ -135,8 +134,8 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             only = labels.names[0]
             raise ValueError(f"labels: there is one class, {only!r}, and at least two are needed")
         try:
-            task = task_of_shares() if shares else task_of_labels(sets=labels.are_sets)
-            config = config_of(self.get_params(deep=False), task)
+            asked = task_of_labels(sets=labels.are_sets, asked=self.task)
+            config = config_of(self.get_params(deep=False), task_of_shares() if shares else asked)
         except ConfigError as error:
             raise ValueError(str(error)) from None
         stored = fitted_run(config, texts, given.lines(), weights_N, self.verbose)
@@ -164,9 +163,9 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def predict(self, X: Any) -> Any:
         """Returns the labels of texts, in the form and the type of the labels that `fit` was given.
 
-        For one label a text that is an (N,) array with the most probable class. For several it is a list of
-        sets, or an (N, C) matrix of zeros and ones, with the labels whose probabilities reach their
-        thresholds.
+        For one label a text that is an (N,) array with the most probable class, or the middle rank. For
+        several it is a list of sets, or an (N, C) matrix of zeros and ones, with the labels whose
+        probabilities reach their thresholds.
 
         Raises:
             TypeError: if a text is no string.
@@ -174,12 +173,8 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """
         model, places_K = self._model()
         texts = self._texts(X)
-        if self.labels_.are_sets:
-            index_of = {name: i for i, name in enumerate(self.labels_.names)}
-            found = (cast(LabelsPrediction, one).labels for one in model.stream(texts))
-            rows: Any = [sorted(map(index_of.__getitem__, names)) for names in found]
-        else:
-            rows = places_K[model.predict_proba(texts).argmax(axis=1)][:, None].tolist()
+        given = (model.task.given(row_K, model.model) for row_K in model.stream_proba(texts))
+        rows = [sorted(places_K[indices].tolist()) for indices in given]
         return self.labels_.answers(rows, len(texts))
 
     def predict_proba(self, X: Any) -> np.ndarray:
@@ -229,28 +224,8 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         model = self.run_.classifier(self.device)
         return model, self.labels_.places(model.labels)
 
-    def _check_is_fitted(self) -> None:
-        if not self.__sklearn_is_fitted__():
-            raise NotFittedError(
-                "this TextClassifier is not fitted yet; call fit, or take TextClassifier.load"
-            )
-
-    def save(self, directory: str | Path) -> None:
-        """Writes a run directory, which all commands accept and `init_from` can start from.
-
-        Args:
-            directory: a directory that does not exist yet, or is empty.
-
-        Raises:
-            WriteError: if there is something already, or the system refuses.
-            NotFittedError: before `fit`.
-        """
-        self._check_is_fitted()
-        path = Path(directory)
-        if path.exists() and not (path.is_dir() and not any(path.iterdir())):
-            raise WriteError(f"{path}: exists already and is not overwritten; choose another directory")
-        described_now = described(self.get_params(deep=False), self.labels_)
-        self.run_.with_json(ESTIMATOR, described_now).write(path)
+    def _described(self) -> dict[str, Any]:
+        return described(self.get_params(deep=False), self.labels_)
 
     @classmethod
     def load(cls, directory: str | Path) -> TextClassifier:
@@ -264,6 +239,8 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             RunError: if the directory is missing, incomplete or damaged, or holds no classifier.
         """
         model = Classifier.load(directory)
+        if model.task.label_sets is None:
+            raise RunError(f"{directory}: its model predicts no labels")
         stored = StoredRun.read(Path(directory))
         stored.loaded = (None, model)
         try:
@@ -274,9 +251,6 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         estimator = cls(**{name: value for name, value in parameters.items() if name in known})
         estimator.run_, estimator.labels_, estimator.classes_ = stored, labels, labels.classes
         return estimator
-
-    def __sklearn_is_fitted__(self) -> bool:
-        return hasattr(self, "run_")
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()

@@ -255,3 +255,30 @@ def _scale_of_classes(margins_NC: np.ndarray, ids_N: np.ndarray, weights_N: np.n
         return -float(np.average(log_NC[rows, ids_N], weights=weights_N))
 
     return float(np.exp(minimize_scalar(loss, bounds=(-2.0, 4.0), method="bounded").x))
+
+
+RIDGE = 1.0
+"""The strength of the ridge regression, scikit-learn's `alpha`."""
+
+MOST_STEPS = 200
+"""The most steps of the solver for each number. A regression that has not converged is a floor as well."""
+
+
+def fit_numbers(texts: Sequence[str], values_NK: np.ndarray, *, weights_N: np.ndarray | None = None) -> Floor:
+    """Fits a floor for texts that have numbers: a ridge regression. Its scores are the numbers.
+
+    Args:
+        texts: the training texts.
+        values_NK: (N, K) the numbers, each with about the standard deviation 1.
+        weights_N: how much each text counts; None for 1.
+
+    Raises:
+        NoFloorError: if the texts have no n-gram.
+    """
+    from sklearn.linear_model import Ridge
+
+    ngrams, matrix = NGrams.learn(texts, values_NK.shape[1])
+    machine = Ridge(alpha=RIDGE, solver="sparse_cg", max_iter=MOST_STEPS)
+    machine.fit(matrix, values_NK, weights_N)
+    weights_KF, bias_K = np.atleast_2d(machine.coef_), np.atleast_1d(machine.intercept_)
+    return Floor(ngrams, weights_KF.T.astype(np.float32), bias_K.astype(np.float32))

@@ -30,6 +30,7 @@ from custom_bert.machine import choose_device
 from custom_bert.metrics import Scores
 from custom_bert.model_files.description import read_description
 from custom_bert.model_files.native import has_weights, load_model
+from custom_bert.number_metrics import NumberScores
 from custom_bert.openmp import one_thread
 from custom_bert.precision import choose_precision
 from custom_bert.tasks.parts import LabelLineError, Measured, Prediction, UnknownLabelError
@@ -109,7 +110,8 @@ class Classifier:
         """Returns a prediction for each text or pair, in input order.
 
         For a model with one label a text it is a `Prediction`, the most probable label. For a multi-label
-        model it is a `LabelsPrediction`, the labels whose probabilities reach their thresholds.
+        model it is a `LabelsPrediction`, the labels whose probabilities reach their thresholds, and for a
+        regression a `NumbersPrediction`.
 
         Raises:
             TypeError: if `texts` is not a collection of strings, or for a model that reads pairs, of pairs of
@@ -134,7 +136,8 @@ class Classifier:
             yield from self.task.predictions(probabilities_NC, self.model, every=every)
 
     def predict_proba(self, texts: Iterable[Text]) -> np.ndarray:
-        """Returns (N, C) fp32 probabilities; the columns are in the order of `labels`, as in scikit-learn."""
+        """Returns (N, C) fp32 probabilities; the columns are in the order of `labels`, as in scikit-learn.
+        For a regression it is (N, K) float64 numbers, in the unit of the training data."""
         chunks_of_rows = list(self._chunks(texts))
         if not chunks_of_rows:
             return np.empty((0, self.task.num_outputs), dtype=np.float32)
@@ -173,8 +176,9 @@ class Classifier:
             raise ValueError("this model reads pairs of texts, and only single texts are explained")
         return explained(text, self.task, self.model, self._scores, label=label, most=most)
 
-    def evaluate(self, texts: Iterable[Text], labels: Iterable[str]) -> Scores | LabelScores:
-        """Returns the scores on labelled texts: `Scores`, or for a multi-label model `LabelScores`.
+    def evaluate(self, texts: Iterable[Text], labels: Iterable[str]) -> Scores | LabelScores | NumberScores:
+        """Returns the scores on labelled texts: `Scores`, for ranks `RankScores`, for a multi-label model
+        `LabelScores`, and for a regression `NumberScores`.
 
         Args:
             texts: any number of texts.
@@ -185,7 +189,7 @@ class Classifier:
             ValueError: if there are not as many labels as texts, the model does not know a label, or a line
                 of labels has not the form that it reads.
         """
-        scores: Scores | LabelScores = self.measure(texts, labels).scores
+        scores: Scores | LabelScores | NumberScores = self.measure(texts, labels).scores
         return scores
 
     def measure(self, texts: Iterable[Text], labels: Iterable[str]) -> Measured:

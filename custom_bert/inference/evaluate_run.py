@@ -166,7 +166,10 @@ def _is_training_data(lines: LabelledLines, record: dict[str, Any]) -> bool:
         return False
 
 
-DIVIDING = ("seed", "task", "data.val_fraction", "data.label_separator", "floor", "ensemble")
+DIVIDING = (
+    *("seed", "task", "floor", "ensemble"),
+    *("data.val_fraction", "data.label_separator", "data.label_order"),
+)
 """The settings by which a run divided its lines. The record of an older version may lack some of them."""
 
 

@@ -21,7 +21,7 @@ from custom_bert.data.given import joined
 from custom_bert.data.labels import LabelIds
 from custom_bert.data.unknown import UnknownText
 from custom_bert.data.words import words
-from custom_bert.errors import did_you_mean, shown
+from custom_bert.errors import RunError, did_you_mean, shown
 from custom_bert.inference.scores import ScoreModel
 from custom_bert.tasks.task import Task
 
@@ -118,6 +118,8 @@ def explained(
         raise TypeError(f"text: expected a string, got {shown(text)}")
     if type(most) is not int or most < 0:
         raise ValueError(f"most: expected a whole number from 0 on, got {shown(most)}")
+    if not task.output_names:
+        raise RunError(f"explanations say which words count for a label, and task {task.name} has no labels")
     asked = None if label is None else _index_of(label, task.output_names)
     text = joined(text)
     places = words(text)

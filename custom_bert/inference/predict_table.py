@@ -1,4 +1,4 @@
-"""Predicts for the texts of a table, and writes the table back with two more columns, a batch at a time."""
+"""Predicts for the texts of a table, and writes the table back with more columns, a batch at a time."""
 
 from __future__ import annotations
 
@@ -18,9 +18,7 @@ from custom_bert.data.unknown import OF_A_MODEL, UnknownText
 from custom_bert.errors import RunError, WriteError
 from custom_bert.inference.classifier import Classifier, Text
 from custom_bert.inference.pairs_of_run import check_columns
-
-NEW_COLUMNS = ("predicted_label", "predicted_probability")
-"""The names of the new columns, if the table has no columns of these names."""
+from custom_bert.model_files.description import read_description
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,14 +29,14 @@ class TableTexts:
         table: the table.
         text: the name of the column with the texts.
         second: the name of the column with the second texts of pairs; None for single texts.
-        names: the names of the two new columns.
+        names: the names of the new columns.
         notes: what a user should know of the choice of columns, one line each.
     """
 
     table: Table
     text: str
     second: str | None
-    names: tuple[str, str]
+    names: tuple[str, ...]
     notes: tuple[str, ...]
 
 
@@ -52,6 +50,7 @@ def table_texts(run: str | Path, data: DataConfig) -> TableTexts:
 
     Raises:
         DataError: if the table cannot be read, or the column is missing or cannot be guessed.
+        RunError: if the run directory is missing or damaged.
     """
     assert data.table is not None
     table = open_table(data.table, data.encoding)
@@ -64,14 +63,15 @@ def table_texts(run: str | Path, data: DataConfig) -> TableTexts:
     if second is not None:
         named(table, second, "give --second-text-column")
     text, by_name = text_alone(table, wanted.text_column, () if second is None else (second,))
-    label, probability = free_names(NEW_COLUMNS, table.names)
+    new = read_description(Path(run)).task.table_columns
+    names = tuple(free_names(new, table.names))
     notes = Columns(path=table.path, text=text, guessed=("text",) if by_name else ()).said()
-    if taken := [repr(name) for name in NEW_COLUMNS if name in table.names]:
-        notes.append(
-            f"{table.path}: has {' and '.join(taken)} already; the new columns are {label!r} and "
-            f"{probability!r}"
-        )
-    return TableTexts(table=table, text=text, second=second, names=(label, probability), notes=tuple(notes))
+    if taken := [repr(name) for name in new if name in table.names]:
+        called = f"the new columns are {' and '.join(map(repr, names))}"
+        if len(names) == 1:
+            called = f"the new column is {names[0]!r}"
+        notes.append(f"{table.path}: has {' and '.join(taken)} already; {called}")
+    return TableTexts(table=table, text=text, second=second, names=names, notes=tuple(notes))
 
 
 def check_output(table: str, out: str | None) -> None:

@@ -96,6 +96,11 @@ class ClassificationHead(nn.Module):
         logits_NC: Tensor = self.projection(self.features(pooled_ND))
         return logits_NC
 
+    def begin_with(self, biases: Tensor) -> None:
+        """Sets the biases of the projection, (C,)."""
+        with torch.no_grad():
+            self.projection.bias.copy_(biases)
+
     def features(self, pooled_ND: Tensor) -> Tensor:
         """Returns (N, D), what the projection reads."""
         if self.form == "roberta":
@@ -118,8 +123,13 @@ class SequenceClassifier(nn.Module):
         super().__init__()
         self.config, self.num_labels = config, num_labels
         self.encoder = Encoder(config)
-        self.head = ClassificationHead(config, num_labels)
+        self.head = self.new_head(config, num_labels)
         initialise(self.head, config)
+
+    @staticmethod
+    def new_head(config: EncoderConfig, num_labels: int) -> ClassificationHead:
+        """Returns a head for C labels, whose weights are not drawn yet."""
+        return ClassificationHead(config, num_labels)
 
     def forward(self, batch: Batch) -> Tensor:
         """Returns logits, (N, C). If the sequences are windows, it returns the mean logits of each text."""

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from custom_bert.models.encoder import Encoder, initialise
-from custom_bert.models.heads import FIRST_THRESHOLD, ClassificationHead, SequenceClassifier
+from custom_bert.models.heads import FIRST_THRESHOLD, SequenceClassifier
 from custom_bert.models.masked_lm import MaskedLanguageModel
 from custom_bert.presets import EncoderConfig
 
@@ -38,7 +38,7 @@ def from_tensors(
     for name, buffer in model.named_buffers(recurse=False):
         model.register_buffer(name, torch.full(buffer.shape, FIRST_THRESHOLD))
     if any(f"head.{name}" not in tensors for name in model.head.state_dict()):
-        model.head = ClassificationHead(config, num_labels)
+        model.head = model.new_head(config, num_labels)
         initialise(model.head, config)
     missing, unknown = model.load_state_dict(tensors, strict=False, assign=True)
     assert not unknown and not any(name.startswith("encoder.") for name in missing)

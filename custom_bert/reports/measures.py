@@ -21,14 +21,14 @@ class Measure:
         chart: the title of its chart on the page of a run. Measures with the same title share a chart and its
             axis, and so need the same unit.
         form: how the page writes its value. Lines of text write four digits of every measure.
-        is_error: whether a smaller value is better.
+        low: whether a lower value is better.
     """
 
     key: str
     words: str
     chart: str
     form: str = "{:.4f}"
-    is_error: bool = False
+    low: bool = False
 
 
 MEASURES = (
@@ -36,9 +36,17 @@ MEASURES = (
     Measure("micro_f1", "micro-F1", "Validation"),
     Measure("macro_f1", "macro-F1", "Validation"),
     Measure("exact_match", "exact match", "Validation"),
-    Measure("divergence", "divergence", "Divergence from the given shares (nats)", is_error=True),
-    Measure("calibration_error", "calibration error", "Calibration error", is_error=True),
-    Measure("perplexity", "perplexity", "Perplexity of held-out text", "{:.2f}", is_error=True),
+    Measure("divergence", "divergence", "Divergence from the given shares (nats)", low=True),
+    Measure("calibration_error", "calibration error", "Calibration error", low=True),
+    Measure("perplexity", "perplexity", "Perplexity of held-out text", "{:.2f}", low=True),
+    Measure("r2", "R2", "Validation"),
+    Measure("pearson", "Pearson", "Validation"),
+    Measure("spearman", "Spearman", "Validation"),
+    Measure("mae", "MAE", "Error in the unit of the numbers", low=True),
+    Measure("rmse", "RMSE", "Error in the unit of the numbers", low=True),
+    Measure("kappa", "kappa", "Validation"),
+    Measure("adjacent_accuracy", "adjacent accuracy", "Validation"),
+    Measure("mae_ranks", "MAE in ranks", "Error in ranks", low=True),
 )
 """All measures, in the order in which they are shown. The loss is not among them, since every evaluation has
 one."""
@@ -54,10 +62,10 @@ def words_of(key: str) -> str:
     return next(one.words for one in MEASURES if one.key == key)
 
 
-def is_worse(key: str, value: float, than: float) -> bool:
+def is_worse(key: str, value: float, other: float) -> bool:
     """Returns whether a value of a measure is worse than another one."""
-    measure = next(one for one in MEASURES if one.key == key)
-    return value > than if measure.is_error else value < than
+    low = next(one.low for one in MEASURES if one.key == key)
+    return value > other if low else value < other
 
 
 def in_words(numbers: Mapping[str, Any]) -> str:

@@ -12,6 +12,8 @@ from html import escape
 from typing import Any
 
 from custom_bert.reports.labels import cut, most_frequent, printable
+from custom_bert.reports.measures import measured
+from custom_bert.reports.number_tables import number
 
 MATRIX_UP_TO = 40
 """The largest number of classes whose confusion matrix is shown. With more classes, the page lists the pairs
@@ -168,9 +170,28 @@ def _label(label: str, width: int = 60) -> str:
     return escape(cut(printable(label), width))
 
 
+def _numbers(validation: dict[str, Any]) -> str:
+    """Returns a table with the measures of each number, of their mean, and the ends of its intervals."""
+    outputs, intervals = validation["per_output"], validation["intervals"]
+    shown = measured(validation)
+    rows = [(f"number {i + 1}", one) for i, one in enumerate(outputs[:TABLE_ROWS])] if outputs[1:] else []
+    rows.append(("mean of all" if rows else "numbers", validation))
+    ends = ("95 % from", "95 % to")
+    rows += [(name, {key: pair[i] for key, pair in intervals.items()}) for i, name in enumerate(ends)]
+    html = [
+        f"<tr><td>{name}</td>"
+        + "".join(f"<td>{number(one[measure.key])}</td>" for measure, _ in shown)
+        + "</tr>"
+        for name, one in rows
+    ]
+    left_out = _left_out(max(0, len(outputs) - TABLE_ROWS), "numbers are not shown; run.json has all")
+    return table(["", *(measure.words for measure, _ in shown)], html) + left_out
+
+
 CONFUSED = "True and predicted labels"
 
 SECTIONS = (
+    Section("Predicted numbers", "per_output", _numbers),
     Section("Classes", "per_class", _classes),
     Section(CONFUSED, "confusion_matrix", _matrix),
     Section(CONFUSED, "confusions", _most_frequent_pairs),

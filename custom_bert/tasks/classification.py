@@ -123,10 +123,14 @@ class ClassScorer:
         """Counts a batch of (N, C) logits and (N,) true classes."""
         self._loss += float(cross_entropy_sum(outputs, targets.values))
         self._texts += len(targets)
-        true_N, predicted_N = targets.values.cpu().numpy(), outputs.argmax(-1).cpu().numpy()
+        true_N, predicted_N = targets.values.cpu().numpy(), self.predicted(outputs)
         self._matrix.add(true_N, predicted_N)
         if targets.weights_N is not None:
             self._by_weight.add(true_N, predicted_N, targets.weights_N.cpu().double().numpy())
+
+    def predicted(self, outputs: Tensor) -> np.ndarray:
+        """Returns (N,) the classes that (N, C) logits predict."""
+        return np.asarray(outputs.argmax(-1).cpu().numpy())
 
     def measured(self, gathering: Gathering = ONE_PROCESS) -> ClassMeasured:
         """Returns the result over the batches of all processes."""
@@ -143,7 +147,7 @@ class ClassScorer:
 
 @dataclass(frozen=True)
 class Prediction:
-    """The most probable label of a text.
+    """The label of a text: the most probable one, or of ranks the middle one.
 
     Attributes:
         label: the label, as it stood in the label file.
@@ -184,7 +188,9 @@ class Classification(LabelledTask):
     """The task in which each text has exactly one of the classes."""
 
     name: ClassVar[str] = "classification"
-    unread: ClassVar[tuple[str, ...]] = ("data.corpus", "data.label_separator")
+    unread: ClassVar[tuple[str, ...]] = (
+        *("data.corpus", "data.label_separator", "data.label_order", "optim.regression_loss"),
+    )
     measures: ClassVar[tuple[str, ...]] = ("accuracy", "macro_f1")
     label_sets: ClassVar[bool | None] = False
     contrasts: ClassVar[bool] = True
@@ -242,13 +248,11 @@ class Classification(LabelledTask):
     def predictions(
         self, probabilities_NK: np.ndarray, model: nn.Module, *, every: bool
     ) -> Iterator[Prediction]:
-        """Yields the most probable class of each text."""
-        best_N, most_N = probabilities_NK.argmax(axis=1), probabilities_NK.max(axis=1)
-        for i, (best, probability) in enumerate(zip(best_N.tolist(), most_N.tolist(), strict=True)):
-            by_label = None
-            if every:
-                by_label = dict(zip(self.labels, probabilities_NK[i].tolist(), strict=True))
-            yield Prediction(self.labels[best], probability, by_label)
+        """Yields the class of each text that `given` returns."""
+        for row_C in probabilities_NK:
+            (best,) = self.given(row_C, model)
+            by_label = dict(zip(self.labels, row_C.tolist(), strict=True)) if every else None
+            yield Prediction(self.labels[best], float(row_C[best]), by_label)
 
     def targets_of(self, lines: Iterable[str]) -> Iterator[np.ndarray]:
         """Yields the index of the class that each line names."""

@@ -105,7 +105,7 @@ def drawn_for_training(data: Dataset, seed: int) -> np.ndarray:
     Raises:
         NoFloorError: if there are too many classes.
     """
-    targets, num_classes = data.train.targets, len(data.labels)
+    targets, num_classes = data.train.targets, len(data.labels) or 1  # numbers are fitted like one class
     occurring = np.flatnonzero(targets.counts(num_classes))
     firsts = np.array([targets.first_line(int(index)) - 1 for index in occurring], dtype=np.int64)
     portion = training_portion(len(data.train), _mean_characters(data.train), firsts, num_classes, seed)

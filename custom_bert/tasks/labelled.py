@@ -94,11 +94,13 @@ class LabelledTask(Task):
 
     @classmethod
     def faults(cls, config: TrainConfig) -> list[str]:
-        """Refuses a metric that the task does not measure."""
-        metric = config.optim.metric
-        if metric is None or metric in cls.measures:
-            return []
-        return [f"optim.metric {metric}: task {cls.name} has {', '.join(cls.measures)}"]
+        """Refuses a metric that the task does not measure, and a probe where there is none."""
+        metric, start, faults = config.optim.metric, config.optim.head_init, []
+        if metric is not None and metric not in cls.measures:
+            faults.append(f"optim.metric {metric}: task {cls.name} has {', '.join(cls.measures)}")
+        if start not in (None, "random") and not cls.probes:
+            faults.append(f"optim.head_init {start}: task {cls.name} has no probe; leave it out")
+        return faults
 
     @classmethod
     def defaults(cls) -> dict[str, Any]:
@@ -246,12 +248,12 @@ class LabelledTask(Task):
     def model(self, config: EncoderConfig, tensors: dict[str, Tensor] | None = None) -> SequenceClassifier:
         """Returns a classifier, whose head is drawn where `tensors` lacks a part of it."""
         if tensors is None:
-            return self.model_class(config, len(self.labels))
-        return from_tensors(self.model_class, config, len(self.labels), tensors)
+            return self.model_class(config, self.num_outputs)
+        return from_tensors(self.model_class, config, self.num_outputs, tensors)
 
     def outline(self, config: EncoderConfig) -> SequenceClassifier:
         """Returns the classifier on the meta device."""
-        return outline(self.model_class, config, len(self.labels))
+        return outline(self.model_class, config, self.num_outputs)
 
     @classmethod
     def keeps(cls, name: str) -> bool:
@@ -260,7 +262,7 @@ class LabelledTask(Task):
         The rows of the last projection belong to the earlier run's labels, and so does what stands beside the
         head, such as thresholds.
         """
-        return name.startswith("head.") and not name.startswith("head.projection")
+        return name.startswith(("head.dense.", "head.norm."))
 
     @abstractmethod
     def objective(self, config: ResolvedConfig, counts_C: Tensor, examples: float) -> Objective:
@@ -359,7 +361,7 @@ class LabelledTask(Task):
         """Reads the ensemble of a run directory; None if the encoder predicts alone."""
         if not has_ensemble(run):
             return None
-        return read_ensemble(run, len(self.labels), sets=self.has_thresholds)
+        return read_ensemble(run, self.num_outputs, sets=self.has_thresholds)
 
     def floor_on_test(
         self,
@@ -373,8 +375,8 @@ class LabelledTask(Task):
         return measure_on_test(floor, source.dataset.test, self.scorer, ensemble, outputs_NK)
 
     def read_floor(self, run: Path) -> FloorModel:
-        """Reads the floor of a run directory, which has to have as many classes as the task."""
-        return FloorModel(read_floor(run, len(self.labels), sets=self.has_thresholds))
+        """Reads the floor of a run directory, which has to have as many outputs as the task."""
+        return FloorModel(read_floor(run, self.num_outputs, sets=self.has_thresholds))
 
     # In other libraries
 

@@ -226,6 +226,7 @@ class MaskedLanguageModelling(Task):
         *("data.split_column", "data.group_column", "data.encoding"),
         *("data.pairs", "data.second_text_column"),
         *("data.label_separator", "data.long_texts", "ensemble"),
+        *("data.label_order", "optim.regression_loss"),
         *("optim.label_smoothing", "optim.class_weights", "optim.pretrain_epochs"),
         *(
             "optim.head_init",

@@ -123,8 +123,9 @@ class Prediction(Protocol):
     def as_dict(self) -> dict[str, Any]:
         """Returns what `custom-bert predict --json` prints."""
 
-    def cells(self) -> tuple[str, str | float]:
-        """Returns the cells that `custom-bert predict` adds to the row of a table: labels, probability."""
+    def cells(self) -> tuple[str | float, ...]:
+        """Returns the cells that `custom-bert predict` adds to the row of a table, one for each of the task's
+        `table_columns`."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,6 +6,8 @@ from custom_bert.config import TaskName
 from custom_bert.tasks.classification import Classification
 from custom_bert.tasks.masked_lm import MaskedLanguageModelling
 from custom_bert.tasks.multi_label import MultiLabel
+from custom_bert.tasks.ordinal import Ordinal
+from custom_bert.tasks.regression import Regression
 from custom_bert.tasks.soft_labels import SoftLabels
 from custom_bert.tasks.task import Task
 
@@ -14,12 +16,16 @@ TASKS: dict[TaskName, type[Task]] = {
     "multi_label": MultiLabel,
     "soft_labels": SoftLabels,
     "masked_lm": MaskedLanguageModelling,
+    "regression": Regression,
+    "ordinal": Ordinal,
 }
 
 
-def task_of_labels(*, sets: bool) -> TaskName:
-    """Returns the name of the task whose texts have one label each, or with `sets` any number of them."""
-    return next(name for name, task in TASKS.items() if task.label_sets is sets)
+def task_of_labels(*, sets: bool, asked: str | None = None) -> TaskName:
+    """Returns the name of a task whose texts have one label each, or with `sets` any number of them: the one
+    that is asked for if it is such a task, else the first."""
+    fitting = [name for name, task in TASKS.items() if task.label_sets is sets]
+    return next((name for name in fitting if name == asked), fitting[0])
 
 
 def task_of_shares() -> TaskName:

@@ -23,7 +23,7 @@ class SeparatedTask(LabelledTask):
 
     separator: str = "\t"
 
-    unread: ClassVar[tuple[str, ...]] = ("data.corpus",)
+    unread: ClassVar[tuple[str, ...]] = ("data.corpus", "data.label_order", "optim.regression_loss")
 
     @classmethod
     def from_source(cls, source: Source, config: TrainConfig) -> Self:

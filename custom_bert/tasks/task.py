@@ -76,6 +76,7 @@ class Task(ABC):
             user leaves the start open.
         label_sets: whether a text may have several labels; None if labels never tell that this is the task.
         takes_shares: whether a text is divided among labels by shares.
+        table_columns: the names of the columns that `custom-bert predict` adds to a table.
     """
 
     name: ClassVar[str]
@@ -93,6 +94,7 @@ class Task(ABC):
     pretrained_by_default: ClassVar[bool] = False
     label_sets: ClassVar[bool | None] = None
     takes_shares: ClassVar[bool] = False
+    table_columns: ClassVar[tuple[str, ...]] = ("predicted_label", "predicted_probability")
 
     # Settings, before the data is read
 
@@ -423,6 +425,20 @@ class Task(ABC):
         """
 
     # In other libraries, and for people
+
+    def unpublishable(self) -> str:
+        """Returns why no class of transformers computes what the model does, and what the user can do; empty
+        where one does."""
+        return ""
+
+    def published_tensors(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Returns the tensors of an export, from those of the model, by our names. A task whose head
+        transformers does not have turns it into one that transformers has."""
+        return dict(state)
+
+    def published_outputs(self, outputs: Tensor) -> Tensor:
+        """Returns what an export computes for a text, from what our model computes for it."""
+        return outputs
 
     @abstractmethod
     def published(self, model: nn.Module) -> dict[str, Any]:

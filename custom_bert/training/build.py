@@ -64,8 +64,7 @@ def _model(plan: RunPlan, material: Material) -> EncoderModel:
     model = _drawn(plan, material)
     biases_K = plan.task.first_biases(plan.config, material.source)
     if biases_K is not None:
-        with torch.no_grad():
-            cast(SequenceClassifier, model).head.projection.bias.copy_(biases_K)
+        cast(SequenceClassifier, model).head.begin_with(biases_K)
     return model
 
 

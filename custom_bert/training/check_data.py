@@ -52,7 +52,7 @@ def check_data(
         RunError: if there is no such checkpoint or run.
     """
     config = configuration.replace(TrainConfig(), {**data_settings(directory), **settings})
-    if faults := check(config):
+    if faults := check(config) or TASKS[config.task].faults(config):
         raise ConfigError([f"config: {fault}" for fault in faults])
     task = TASKS[config.task]
     config = configuration.replace(config, {"data.val_fraction": task.defaults()["data.val_fraction"]})

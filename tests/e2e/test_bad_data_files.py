@@ -256,7 +256,7 @@ UNUSABLE: dict[str, tuple[dict[str, bytes | None], str]] = {
             "train_labels.txt": lines([f"{i}" for i in range(30)]),
         },
         "DIR/train_labels.txt:1: the labels look like numbers that measure or count: "
-        "30 different ones in 30 lines, such as '1'; put them into a few classes",
+        "30 different ones in 30 lines, such as '1'; put them into a few classes, or take --task regression",
     ),
     "a hundred thousand classes": (
         {

@@ -95,6 +95,10 @@ TINY = {
 }
 
 
+SCORES = ("4", "2.5", "-0.25")
+STARS = ("very_negative", "negative", "neutral", "positive", "very_positive")
+
+
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder as the pages assume: data, trained runs, pretrained encoders, and exports."""
@@ -111,6 +115,10 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "books").mkdir()
     for name in ("books/novel.txt", "letters.txt"):
         write_lines(folder / name, [*texts, "", *texts[::-1], "", *texts])
+    for name, made in (("scores", SCORES), ("stars", STARS)):
+        write_data(folder / name)
+        for split, count in (("train", 240), ("val", 60)):
+            write_lines(folder / name / f"{split}_labels.txt", [made[i % len(made)] for i in range(count)])
     rows = [f"{text},{len(label)}" for text, label in zip(*examples(240), strict=True)]
     for name in ("reviews.csv", "new.csv"):
         write_lines(folder / name, ["review,stars", *rows])
@@ -123,6 +131,12 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     for out in ("mine", "few", "balanced", "reviews"):
         assert main(["train", *arguments(values | {"out": str(folder / "runs" / out)})]) == 0
+    for name, changes in (
+        ("scores", {"task": "regression"}),
+        ("stars", {"task": "ordinal", "data.label_order": ",".join(STARS)}),
+    ):
+        ready = settings(folder / name, folder / "runs" / name, **changes, **{"optim.epochs": 1})
+        assert main(["train", *arguments(ready)]) == 0
     several = settings(folder / "multi", folder / "runs" / "multi")
     several |= {"task": "multi_label", "data.label_separator": ","}
     assert main(["train", *arguments(several)]) == 0

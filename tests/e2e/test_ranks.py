@@ -22,10 +22,14 @@ from torture.runs import forked, wait
 from training_runs import settings, write_data
 
 from custom_bert.cli import main
+from custom_bert.number_metrics import MEASURES
 
 ROOT = Path(__file__).resolve().parents[2]
 WORKER = ROOT / "tests" / "ranks_worker.py"
-INEXACT = ("loss", "perplexity", "divergence", "calibration_error", "calibration")
+INEXACT = (
+    *("loss", "perplexity", "divergence", "calibration_error", "calibration"),
+    *(*MEASURES, "intervals", "per_output"),
+)
 """Of an evaluation: apart by rounding, where sums are taken in another order; all else is counted."""
 
 
@@ -74,6 +78,22 @@ def shares(folder: Path, out: Path, **changes: Any) -> dict[str, Any]:
                 "".join(f"{x}:{1 - i % 2 / 4}\tother:{i % 2 / 4}\n" for i, x in enumerate(labels))
             )
     return settings(data, out, **{"task": "soft_labels", "floor": True, **SETS, **changes})
+
+
+def numbers(folder: Path, out: Path, **changes: Any) -> dict[str, Any]:
+    data = folder / "numbers"
+    if not data.exists():
+        write_data(data, train=90, val=31)
+        for name in ("train", "val"):
+            texts = (data / f"{name}_dataset.txt").read_text().splitlines()
+            rows = [f"{len(text) / 8}\t{100 * len(text.split())}" for text in texts]
+            (data / f"{name}_labels.txt").write_text("".join(f"{row}\n" for row in rows))
+    return settings(data, out, **{"task": "regression", "floor": True, **SETS, **changes})
+
+
+def in_order(folder: Path, out: Path, **changes: Any) -> dict[str, Any]:
+    order = {"data.label_order": "weather,animals,machines"}
+    return settings(folder / "data", out, **{"task": "ordinal", **SETS, **order, **changes})
 
 
 SETS = {"optim.epochs": 6, "model.hidden_dropout": 0.0, "batch.token_budget": 128, "batch.accumulation": 2}
@@ -171,10 +191,12 @@ def weights(out: Path) -> bytes:
         (shares, {"runtime.log_every": 1, "optim.class_weights": {"other": 2.0}}),
         (of_two_texts, {"runtime.log_every": 1}),
         (masked, {}),
+        (numbers, {"runtime.log_every": 1}),
+        (in_order, {"runtime.log_every": 1, "runtime.shard": True}),
     ],
     ids=[
         *("labels", "fewer texts than ranks", "FSDP2", "label sets", "label sets, FSDP2", "shares", "pairs"),
-        "masked tokens",
+        *("masked tokens", "numbers", "labels in order, FSDP2"),
     ],
 )
 def test_two_ranks_see_what_one_sees(
@@ -196,6 +218,8 @@ def test_two_ranks_see_what_one_sees(
         for scores in validation.get("per_class", {}).values():
             scores["threshold"] = round(scores.get("threshold", 0.0), 3)
     assert theirs["loss"] == pytest.approx(found["loss"], abs=1e-4)
+    for key in (*MEASURES, "examples"):
+        assert theirs.get(key, 0.0) == pytest.approx(found.get(key, 0.0), rel=1e-3, abs=1e-3)
     assert {k: v for k, v in theirs.items() if k not in INEXACT} == {
         k: v for k, v in found.items() if k not in INEXACT
     }

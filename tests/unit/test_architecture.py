@@ -32,6 +32,8 @@ LAYERS = {
     "metrics": 1,
     "label_metrics": 1,
     "share_metrics": 1,
+    "number_metrics": 1,
+    "rank_metrics": 1,
     "machine": 1,
     "precision": 2,
     "reports": 2,

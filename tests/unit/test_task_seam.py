@@ -14,23 +14,20 @@ PACKAGE = ROOT / "custom_bert"
 NAMES = frozenset(get_args(TaskName))
 
 KIND_FILES = (
-    "data/targets.py",
-    "data/label_files.py",
-    "data/shares.py",
-    "data/share_files.py",
-    "data/labelled_texts.py",
-    "data/running_text.py",
+    *("data/targets.py", "data/numbers.py", "data/labelled_texts.py", "data/running_text.py"),
+    *("data/label_files.py", "data/number_files.py", "data/rank_files.py"),
+    *("data/shares.py", "data/share_files.py"),
 )
 """What is defined here beside protocols belongs to some tasks and not to others."""
 
-MODELS = {"SequenceClassifier", "ThresholdClassifier", "MaskedLanguageModel"}
+MODELS = {"SequenceClassifier", "ThresholdClassifier", "RankClassifier", "MaskedLanguageModel"}
 
 SPOKEN = {
-    "__init__.py": {"LabelsPrediction"},  # a public name
+    "__init__.py": {"LabelsPrediction", "NumbersPrediction"},  # public names
     "config.py": NAMES,  # the setting's values
     "model_files/description.py": {"classification", "masked_lm"},  # what directories of older formats hold
     "commands/training.py": {"masked_lm"},  # `pretrain` is `train` with this task
-    "commands/starting.py": {"classification", "multi_label", "soft_labels"},  # an option's values
+    "commands/starting.py": NAMES - {"masked_lm"},  # an option's values
 }
 """Where the names of tasks are written down, to be handed on."""
 
@@ -47,8 +44,7 @@ def kinds() -> frozenset[str]:
 
 GENERAL = {
     *("Task", "Gathering", "Learning", "Card", "CardFacts", "EncoderModel", "UnknownLabelError"),
-    "LabelLineError",
-    *("Measured", "Prediction", "Objective", "Scorer"),
+    *("Measured", "Prediction", "Objective", "Scorer", "LabelLineError", "WeightedTargets"),
 }
 """Classes of tasks/ that every task has."""
 

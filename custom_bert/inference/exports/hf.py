@@ -45,14 +45,16 @@ def export_hugging_face(run: str | Path, out: str | Path) -> list[str]:
         with its floor too, which the export does not have.
 
     Raises:
-        RunError: if the run is damaged, no family of Hugging Face expresses the model, or transformers
-            computes something else from the written directory.
+        RunError: if the run is damaged, no family of Hugging Face expresses the model or its task, or
+            transformers computes something else from the written directory.
         WriteError: if `out` is not empty, or the system refuses to write.
     """
     run, out = Path(run), Path(out)
     trained = load_model(run)
     described, task = trained.described, trained.task
     family = family_of(described.encoder)
+    if refusal := task.unpublishable():
+        raise RunError(f"{run}: {refusal}")
     fault = inexpressible(described.encoder, described.long_texts)
     if fault:
         raise RunError(f"{run}: {fault}; the defaults of every preset can be exported")
@@ -118,7 +120,7 @@ def _write(
         "dtype": "float32",
     }
     files.write_json(folder / "config.json", content)
-    tensors = head.tensors(family, state)
+    tensors = head.tensors(family, task.published_tensors(state))
     if head.pools and trained.described.encoder.pooling == "mean_layer":
         assert family.pooling_layer is not None, "its config refuses this pooling"
         tensors |= family.pooling_layer(trained.described.encoder)

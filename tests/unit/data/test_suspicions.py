@@ -275,13 +275,14 @@ def test_labels_that_measure_are_told_or_refused(tmp_path: Path, comma: bool) ->
     repeated = [written(i % 25 / 8) for i in range(60)]
     assert told(tmp_path / "a", TEXTS, repeated) == [
         f"train_labels.txt:2: the labels look like measured values, 25 different numbers such as "
-        f"{written(0.125)!r}, each of which would be a class; put them into a few classes"
+        f"{written(0.125)!r}, each of which would be a class; put them into a few classes, or "
+        f"take --task regression"
     ]
     with pytest.raises(DataError) as raised:
         told(tmp_path / "b", ["text", *TEXTS], ["score", *(written(3.75 + i) for i in range(60))])
     assert str(raised.value).endswith(
         "train_labels.txt:1: the labels look like numbers that measure or count: 61 different ones in 61 "
-        f"lines, such as {written(3.75)!r}; put them into a few classes"
+        f"lines, such as {written(3.75)!r}; put them into a few classes, or take --task regression"
     )
 
 

@@ -76,17 +76,17 @@ def test_a_step_whose_loss_was_left_out_is_no_point() -> None:
 
 
 def test_a_new_measure_and_a_new_section_are_shown_by_a_row_each(monkeypatch: pytest.MonkeyPatch) -> None:
-    error = Measure("rmse", "root mean squared error", "Root mean squared error", "{:.1f}")
+    error = Measure("ece", "calibration error", "Calibration error", "{:.1f}")
     monkeypatch.setattr(measures, "MEASURES", (*measures.MEASURES, error))
     series = Series(error.chart, error.words, error.key, progress.EVALUATION)
     monkeypatch.setattr(progress, "SERIES", (*progress.SERIES, series))
     residuals = Section("Residuals", "residuals", lambda found: f"<p>{len(found['residuals'])} of them</p>")
     monkeypatch.setattr(sections, "SECTIONS", (*sections.SECTIONS, residuals))
-    found = {"rmse": 1.25, "loss": 0.5, "residuals": [0.1, 0.2]}
-    page = page_of([{"kind": "eval", "step": 1, "loss": 0.5, "rmse": 1.25}], validation=found)
-    assert "<b>1.2</b>root mean squared error" in page and "<h2>Residuals</h2><p>2 of them</p>" in page
-    assert "<figcaption>Root mean squared error" in page and "accuracy" not in page
-    assert measures.in_words(found) == "root mean squared error 1.2500"
+    found = {"ece": 1.25, "loss": 0.5, "residuals": [0.1, 0.2]}
+    page = page_of([{"kind": "eval", "step": 1, "loss": 0.5, "ece": 1.25}], validation=found)
+    assert "<b>1.2</b>calibration error" in page and "<h2>Residuals</h2><p>2 of them</p>" in page
+    assert "<figcaption>Calibration error" in page and "accuracy" not in page
+    assert measures.in_words(found) == "calibration error 1.2500"
 
 
 def test_the_course_of_every_measure_is_drawn() -> None:

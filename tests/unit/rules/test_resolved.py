@@ -30,6 +30,7 @@ VALUES = {
     "data.split_column": "all rows train",
     "data.group_column": "rows have no groups",
     "data.encoding": "UTF-8",
+    "data.label_order": "the order of the numbers",
     "batch.batch_size": "no limit",
     "optim.eval_every": "by shares of the time",
     "optim.max_minutes": "no limit",

@@ -1,0 +1,51 @@
+"""What the estimators share: being fitted, and writing themselves as a run directory."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from pathlib import Path
+from typing import Any
+
+from sklearn.base import BaseEstimator
+from sklearn.exceptions import NotFittedError
+
+from custom_bert.errors import WriteError
+from custom_bert.estimator.stored_run import ESTIMATOR, StoredRun
+
+
+class SavedEstimator(BaseEstimator):  # type: ignore[misc]
+    """An estimator that holds the bytes of its run's files once it is fitted.
+
+    Attributes:
+        run_: the files of the run, as bytes by their names; run.json has what was measured.
+    """
+
+    run_: StoredRun
+
+    @abstractmethod
+    def _described(self) -> dict[str, Any]:
+        """Returns the content of estimator.json."""
+
+    def _check_is_fitted(self) -> None:
+        if not self.__sklearn_is_fitted__():
+            name = type(self).__name__
+            raise NotFittedError(f"this {name} is not fitted yet; call fit, or take {name}.load")
+
+    def save(self, directory: str | Path) -> None:
+        """Writes a run directory, which all commands accept and `init_from` can start from.
+
+        Args:
+            directory: a directory that does not exist yet, or is empty.
+
+        Raises:
+            WriteError: if there is something already, or the system refuses.
+            NotFittedError: before `fit`.
+        """
+        self._check_is_fitted()
+        path = Path(directory)
+        if path.exists() and not (path.is_dir() and not any(path.iterdir())):
+            raise WriteError(f"{path}: exists already and is not overwritten; choose another directory")
+        self.run_.with_json(ESTIMATOR, self._described()).write(path)
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "run_")

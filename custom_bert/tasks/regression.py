@@ -1,0 +1,311 @@
+"""Regression: each text has a number, or several.
+
+The model computes on a scale on which the training numbers have the mean 0 and the standard deviation 1.
+Everything that people see is in the unit of the label files. An export has the scale in its last layer.
+
+Shapes: N texts, K numbers of a text.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Self
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from custom_bert.batch import Targets
+from custom_bert.config import TrainConfig
+from custom_bert.data.dataset import Dataset
+from custom_bert.data.label_files import LabelReader
+from custom_bert.data.labelled_texts import LabelledTexts
+from custom_bert.data.number_files import NumberReader, parsed_numbers
+from custom_bert.data.numbers import Numbers
+from custom_bert.data.source import Source
+from custom_bert.errors import RunError, shown
+from custom_bert.floor.ensemble import Ensemble
+from custom_bert.floor.linear import Floor, fit_numbers
+from custom_bert.phrases import counted
+from custom_bert.presets import EncoderConfig
+from custom_bert.rules.resolved import ResolvedConfig
+from custom_bert.tasks.labelled import MOST_LABELS, LabelledTask
+from custom_bert.tasks.number_scorer import NumberScorer
+from custom_bert.tasks.parts import Card, CardFacts, LabelLineError, Measured, Objective
+from custom_bert.tasks.worth import worth_in_words, worth_of
+
+DELTA = 1.0
+"""The error, on the scale of the training numbers, from which on Huber's loss grows linearly."""
+
+
+@dataclass(frozen=True)
+class NumberLoss:
+    """The squared error, or Huber's loss, of each number of each text, multiplied by the text's weight.
+
+    A step divides by texts times numbers, as transformers does for regression.
+
+    Attributes:
+        mean_K: (K,) float64 the mean of the training numbers.
+        std_K: (K,) float64 their standard deviation.
+        kind: mse, or huber (Huber 1964), which is half the square up to `DELTA` and linear from there on.
+        r_drop: the weight of the squared difference of two passes of a text (Liang et al. 2021, arXiv
+            2106.14448, as the authors do for numbers); 0 for none. Otherwise the batch holds each text twice,
+            the copies side by side.
+    """
+
+    mean_K: Tensor
+    std_K: Tensor
+    kind: Literal["mse", "huber"] = "mse"
+    r_drop: float = 0.0
+
+    def loss_sum(self, output: Tensor, targets: Targets) -> Tensor:
+        """Returns the sum over texts and numbers; `output` is (N, K) on the scale of the training numbers,
+        the targets are in the user's unit."""
+        output = output if output.dtype is torch.float64 else output.float()
+        wanted = ((targets.values - self.mean_K) / self.std_K).to(output.dtype)
+        if self.kind == "huber":
+            losses_NK = F.huber_loss(output, wanted, reduction="none", delta=DELTA)
+        else:
+            losses_NK = (output - wanted).square()
+        weights_N = targets.weights_N
+        loss = (losses_NK if weights_N is None else losses_NK * weights_N[:, None]).sum()
+        if self.r_drop:
+            first_NK, second_NK = output.view(-1, 2, output.shape[-1]).unbind(1)
+            apart_NK = (first_NK - second_NK).square()
+            apart = (apart_NK if weights_N is None else apart_NK * weights_N[::2, None]).sum()
+            loss = loss + self.r_drop / 2 * apart
+        return loss
+
+    def weight(self, targets: Targets) -> Tensor | float:
+        """Returns the number of texts, or the sum of their weights, times the numbers of a text."""
+        outputs = len(self.mean_K)
+        weights_N = targets.weights_N
+        return float(len(targets) * outputs) if weights_N is None else weights_N.sum() * outputs
+
+
+@dataclass(frozen=True)
+class NumbersPrediction:
+    """The numbers that are predicted for a text, in the unit of the training numbers.
+
+    Attributes:
+        numbers: the K numbers.
+        separator: what stands between them in a line.
+    """
+
+    numbers: tuple[float, ...]
+    separator: str = "\t"
+
+    def line(self) -> str:
+        """Returns the numbers with seven digits and the separator between them."""
+        return self.separator.join(f"{number:.7g}" for number in self.numbers)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Returns the list of the numbers, for JSON."""
+        return {"numbers": list(self.numbers)}
+
+    def cells(self) -> tuple[str | float, ...]:
+        """Returns the number, or several with the separator between them."""
+        return (self.numbers[0] if len(self.numbers) == 1 else self.line(),)
+
+
+@dataclass(frozen=True)
+class Regression(LabelledTask):
+    """The task in which each text has K numbers. It has no labels.
+
+    Attributes:
+        mean: the mean of each of the K training numbers.
+        std: their standard deviations, above 0.
+        separator: the characters between the numbers of a line.
+    """
+
+    labels: tuple[str, ...] = ()
+    mean: tuple[float, ...] = (0.0,)
+    std: tuple[float, ...] = (1.0,)
+    separator: str = "\t"
+
+    name: ClassVar[str] = "regression"
+    unread: ClassVar[tuple[str, ...]] = (
+        *("data.corpus", "data.label_order", "optim.label_smoothing", "optim.class_weights"),
+    )
+    measures: ClassVar[tuple[str, ...]] = ("r2", "mae", "rmse", "pearson", "spearman")
+    combines: ClassVar[bool] = False
+    probes: ClassVar[bool] = False  # the weights of a linear fit are large: under dropout the loss explodes
+    table_columns: ClassVar[tuple[str, ...]] = ("predicted_number",)
+    card_title: ClassVar[str] = "A model that predicts numbers for texts"
+    problem_type: ClassVar[str] = "regression"
+
+    @classmethod
+    def reader(cls, config: TrainConfig) -> LabelReader:
+        """Returns a reader of label files whose lines hold numbers."""
+        return NumberReader(config.data.label_separator)
+
+    @classmethod
+    def from_source(cls, source: Source, config: TrainConfig) -> Self:
+        """Takes the scale of the training lines, and the separator of the settings."""
+        assert isinstance(source, LabelledTexts)
+        targets = source.dataset.train.targets
+        assert isinstance(targets, Numbers)
+        mean_K, std_K = targets.scale()
+        # a number that the training lines hold only once in another value may lose it to validation
+        std_K = np.where(std_K > 0, std_K, 1.0)
+        return cls((), tuple(mean_K.tolist()), tuple(std_K.tolist()), config.data.label_separator)
+
+    @classmethod
+    def blank(cls) -> Self:
+        """Has one number on its own scale."""
+        return cls()
+
+    @classmethod
+    def restored(cls, directory: Path, stored: Mapping[str, Any]) -> Self:
+        """Reads the scale and the separator from config.json.
+
+        Raises:
+            RunError: if one of the two is missing or damaged.
+        """
+        path, separator = directory / "config.json", stored.get("label_separator")
+        if not isinstance(separator, str) or not separator:
+            raise RunError(f"{path}: label_separator is {shown(separator)}")
+        scales = []
+        for name, least in (("mean", -math.inf), ("std", 0.0)):
+            values = stored.get(name)
+            if not isinstance(values, list) or not all(_is_number(one, least) for one in values):
+                raise RunError(f"{path}: {name} is {shown(values)}")
+            scales.append(tuple(map(float, values)))
+        mean, std = scales
+        if len(mean) != len(std) or not 1 <= len(mean) <= MOST_LABELS:
+            raise RunError(f"{path}: mean has {len(mean):,} numbers, and std {len(std):,}")
+        return cls((), mean, std, separator)
+
+    def stored(self) -> dict[str, Any]:
+        """Returns the scale, from which the number of outputs follows, and the separator."""
+        return {"mean": list(self.mean), "std": list(self.std), "label_separator": self.separator}
+
+    def store(self, directory: Path) -> None:
+        """Writes nothing: config.json has everything."""
+
+    @property
+    def num_outputs(self) -> int:
+        """K, the number of numbers of a text."""
+        return len(self.mean)
+
+    @property
+    def mean_K(self) -> np.ndarray:
+        """(K,) float64 the mean of the training numbers."""
+        return np.array(self.mean, dtype=np.float64)
+
+    @property
+    def std_K(self) -> np.ndarray:
+        """(K,) float64 the standard deviation of the training numbers."""
+        return np.array(self.std, dtype=np.float64)
+
+    def objective(self, config: ResolvedConfig, counts_C: Tensor, examples: float) -> Objective:
+        """Returns the loss that `optim.regression_loss` names, on the scale of the training numbers."""
+        mean_K, std_K = (torch.from_numpy(some).to(counts_C.device) for some in (self.mean_K, self.std_K))
+        return NumberLoss(mean_K, std_K, config.optim.regression_loss, config.optim.r_drop)
+
+    def kept_by(self, config: ResolvedConfig) -> str:
+        """Returns the measure, as a number that is higher where the model is better."""
+        return worth_in_words(config.optim.metric)
+
+    def worth(self, measured: Measured, config: ResolvedConfig) -> float:
+        """Returns the measure that `optim.metric` names, turned round if it should be low."""
+        return worth_of(config.optim.metric, super().worth(measured, config))
+
+    def floor_of(self, data: Dataset, rows_N: np.ndarray, config: ResolvedConfig) -> Floor:
+        """Returns a ridge regression on n-grams, whose scores are on the scale of the training numbers."""
+        targets = data.train.targets
+        scaled_NK = (targets.values(rows_N) - self.mean_K) / self.std_K
+        return fit_numbers(list(data.train.texts(rows_N)), scaled_NK, weights_N=targets.weights(rows_N))
+
+    def ensemble_of(
+        self, encoder_NC: np.ndarray, floor_NC: np.ndarray, values: np.ndarray, weights_N: np.ndarray | None
+    ) -> Ensemble:
+        """Is not asked for: encoder and floor do not predict numbers together."""
+        raise AssertionError("numbers have no ensemble")
+
+    def scorer(self, model: nn.Module) -> NumberScorer:
+        """Returns a scorer that measures in the user's unit."""
+        return NumberScorer(self.mean_K, self.std_K)
+
+    def probabilities(self, outputs_NK: np.ndarray) -> np.ndarray:
+        """Returns (N, K) float64, the numbers in the user's unit."""
+        return np.asarray(outputs_NK.astype(np.float64) * self.std_K + self.mean_K)
+
+    def predictions(
+        self, probabilities_NK: np.ndarray, model: nn.Module, *, every: bool
+    ) -> Iterator[NumbersPrediction]:
+        """Yields the numbers of each text."""
+        for row in probabilities_NK.tolist():
+            yield NumbersPrediction(tuple(row), self.separator)
+
+    def targets_of(self, lines: Iterable[str]) -> Iterator[np.ndarray]:
+        """Yields (K,) float64 the numbers of each line."""
+        for i, line in enumerate(lines):
+            try:
+                numbers = parsed_numbers(line, self.separator)
+            except ValueError as error:
+                raise LabelLineError(i, str(error)) from None
+            if len(numbers) != self.num_outputs:
+                raise LabelLineError(
+                    i, f"{len(numbers):,} numbers, while the model predicts {self.num_outputs:,}"
+                )
+            yield np.array(numbers, dtype=np.float64)
+
+    def published(self, model: nn.Module) -> dict[str, Any]:
+        """Returns the type of the problem, and Hugging Face's own names for K outputs."""
+        names = [f"LABEL_{i}" for i in range(self.num_outputs)]
+        return {
+            "id2label": {str(i): name for i, name in enumerate(names)},
+            "label2id": {name: i for i, name in enumerate(names)},
+            "problem_type": self.problem_type,
+        }
+
+    def published_tensors(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Returns the tensors with the scale in the last layer, so that it computes in the user's unit."""
+        std_K, mean_K = torch.from_numpy(self.std_K), torch.from_numpy(self.mean_K)
+        weight_KD, bias_K = (state[f"head.projection.{name}"].double() for name in ("weight", "bias"))
+        scaled = {"weight": weight_KD * std_K[:, None], "bias": bias_K * std_K + mean_K}
+        return {**state, **{f"head.projection.{name}": one.float() for name, one in scaled.items()}}
+
+    def published_outputs(self, outputs: Tensor) -> Tensor:
+        """Returns the numbers in the user's unit."""
+        return outputs * torch.from_numpy(self.std_K) + torch.from_numpy(self.mean_K)
+
+    def card(self, encoder: EncoderConfig, model: nn.Module, about: CardFacts) -> Card:
+        """Says how to get the numbers: a pipeline gives one of them, or all with `top_k`."""
+        several = self.num_outputs > 1
+        return Card(
+            "text-classification",
+            f"{self.card_title}, {counted(self.num_outputs, 'number')} each: "
+            f"{encoder.num_hidden_layers} layers, {encoder.hidden_size} wide, texts of up to "
+            f"{about.max_length} tokens",
+            ("The outputs are the numbers themselves, in the unit of the training data.",),
+            (
+                "from transformers import pipeline",
+                "",
+                f'predict = pipeline("text-classification", "{about.name}", truncation=True, '
+                f'function_to_apply="none"{", top_k=None" if several else ""})',
+                'print(predict("a text"))',
+            ),
+        )
+
+    def results(self, record: Mapping[str, Any]) -> str:
+        """Returns R2, errors and Pearson's correlation on the validation texts, in a sentence."""
+        validation, texts = record["validation"], record["data"]["val_examples"]
+        return (
+            f"On {texts:,} validation texts: R2 {validation['r2']:.4f}, mean absolute error "
+            f"{validation['mae']:.4g}, Pearson {validation['pearson']:.4f}."
+        )
+
+    def summary(self) -> str:
+        """Returns the number of outputs."""
+        return f"{counted(self.num_outputs, 'number')} in the unit of the training data"
+
+
+def _is_number(value: Any, least: float) -> bool:
+    """Returns whether a value of JSON is a finite number above `least`."""
+    return type(value) in (int, float) and math.isfinite(value) and value > least
