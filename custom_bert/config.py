@@ -391,7 +391,7 @@ class TrainConfig:
     ensemble: bool | None = None
     """Whether encoder and floor predict together, by a weighted sum of their scores. Its two factors are
     fitted on training lines that are set aside for it: a twentieth, about 400 at most, or in multi_label
-    those that choose the thresholds. With fewer than 2,000 training lines, or 500 in multi_label, these would
+    those that choose the thresholds. With fewer than 1,500 training lines, or 500 in multi_label, these would
     be too few; then the better one on the validation texts predicts, if there are 50 of these. None takes
     True where one of the two is possible. True is refused where neither is."""
     data: DataConfig = field(default_factory=DataConfig)

@@ -32,6 +32,7 @@ from custom_bert.ops.ranks import ordered_thresholds
 from custom_bert.rank_metrics import RankScores
 from custom_bert.reports.measures import in_words
 from custom_bert.rules.resolved import ResolvedConfig
+from custom_bert.tasks.class_weights import class_weights
 from custom_bert.tasks.classification import Classification, ClassMeasured, ClassScorer
 from custom_bert.tasks.parts import ONE_PROCESS, Gathering, Measured
 from custom_bert.tasks.worth import worth_in_words, worth_of
@@ -120,12 +121,13 @@ class Ordinal(Classification):
 
     def first_biases(self, config: ResolvedConfig, source: Source) -> Tensor | None:
         """Returns (C - 1,) the thresholds at which a text with the score 0 has each rank with the share that
-        the rank has of the training texts. With balanced classes all ranks have the same share."""
+        the rank has of the training texts, by their class weights."""
         assert isinstance(source, LabelledTexts)
         targets = source.dataset.train.targets
         counts_C = torch.from_numpy(targets.counts(len(self.labels))).double() + 0.5
-        if config.optim.class_weights == "balanced":
-            counts_C = torch.ones_like(counts_C)
+        weights_C = class_weights(config.optim.class_weights, self.labels, counts_C)
+        if weights_C is not None:
+            counts_C = counts_C * weights_C
         return torch.logit(counts_C.cumsum(0)[:-1] / counts_C.sum()).float()
 
     def kept_by(self, config: ResolvedConfig) -> str:

@@ -166,13 +166,13 @@ UNUSABLE: dict[str, tuple[str, bytes, str, str]] = {
     "an office document": ("r.csv", b"PK\x03\x04...", "", f"DIR/r.csv: {OFFICE}"),
     "packed data without the ending": (
         "r.csv",
-        gzip.compress(GOOD.encode()),
+        gzip.compress(GOOD.encode(), mtime=0),
         "",
         "DIR/r.csv: gzip data; unpack it, or add .gz to its name",
     ),
     "packed data that is cut short": (
         "r.csv.gz",
-        gzip.compress(GOOD.encode())[:-12],
+        gzip.compress(GOOD.encode(), mtime=0)[:-12],
         "",
         "DIR/r.csv.gz: cannot read: Compressed file ended before the end-of-stream marker was reached",
     ),
@@ -470,10 +470,10 @@ def test_a_doubtful_table_is_told_with_its_rows(command: Command, name: str) -> 
         ("r.tsv", GOOD.replace(",", "\t").encode(), ""),
         ("r.csv", GOOD.encode("utf-16"), "--encoding utf-16"),
         ("r.csv", GOOD.encode("cp1252"), "--encoding cp1252"),
-        ("r.csv.gz", gzip.compress(GOOD.encode()), ""),
+        ("r.csv.gz", gzip.compress(GOOD.encode(), mtime=0), ""),
         ("r.jsonl", as_json(*OBJECTS), ""),
         ("r.ndjson", as_json(*OBJECTS).replace(b"\n", b"\n\n"), ""),
-        ("r.jsonl.gz", gzip.compress(as_json(*OBJECTS)), ""),
+        ("r.jsonl.gz", gzip.compress(as_json(*OBJECTS), mtime=0), ""),
     ],
 )
 def test_every_form_of_a_good_table_is_good(

@@ -26,6 +26,7 @@ VALUES = {
     "data.val_table": "rows are set aside",
     "data.test_table": "there is no test data",
     "data.text_column": "guessed by its name",
+    "data.second_text_column": "texts are no pairs",
     "data.label_column": "guessed by its name",
     "data.split_column": "all rows train",
     "data.group_column": "rows have no groups",
