@@ -239,7 +239,7 @@ class TextClassifier(ClassifierMixin, SavedEstimator):  # type: ignore[misc]
             RunError: if the directory is missing, incomplete or damaged, or holds no classifier.
         """
         model = Classifier.load(directory)
-        if model.task.label_sets is None:
+        if model.task.label_sets is None and not model.task.takes_shares:
             raise RunError(f"{directory}: its model predicts no labels")
         stored = StoredRun.read(Path(directory))
         stored.loaded = (None, model)

@@ -58,7 +58,7 @@ def check_swapping(classifier: Classifier, run: str | Path) -> None:
         raise ConfigError(
             [f"--swap: {run} was trained on single texts, and only the texts of pairs can be swapped"]
         )
-    if classifier.task.label_sets is None:
+    if not classifier.labels:
         raise ConfigError([f"--swap: task {classifier.task.name} has no labels that could change"])
 
 

@@ -414,5 +414,5 @@ class MaskedLanguageModelling(Task):
         return dataclasses.replace(batch, targets=Targets(batch.input_ids_T, every))
 
     def split_outputs(self, outputs: Tensor, lengths: Sequence[int]) -> Sequence[Tensor]:
-        """Returns for each text the (length, V) logits of its tokens."""
-        return torch.split(outputs, list(lengths))
+        """Returns for each text the (length, V) logits of its tokens. Rows of filler stand at the end."""
+        return torch.split(outputs[: sum(lengths)], list(lengths))

@@ -267,7 +267,7 @@ def test_encoder_and_floor_predict_together(
     tmp_path_factory: pytest.TempPathFactory, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = tmp_path_factory.mktemp("together")
-    data = write_set(folder / "data", *texts_of(700, 0), *texts_of(100, 1))
+    data = write_set(folder / "data", *texts_of(1_700, 0), *texts_of(100, 1))
     changes = {"floor": True, "optim.epochs": 2, "optim.class_weights": "effective_number"}
     run = train_model(config(data, folder / "run", **changes), reporter=Reporter(silent=True)).directory
     record = json.loads((run / "run.json").read_text())

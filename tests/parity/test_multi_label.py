@@ -16,6 +16,7 @@ from custom_bert.batch import Batch, Targets
 from custom_bert.config import Preset
 from custom_bert.model_files.tables import from_hugging_face
 from custom_bert.models.heads import SequenceClassifier
+from custom_bert.ops.losses import balanced_binary_weights
 from custom_bert.tasks import multi_label
 from custom_bert.tasks.multi_label import BinaryCrossEntropy
 
@@ -110,7 +111,7 @@ def test_three_planted_mistakes_are_noticed() -> None:
 def test_class_weights_are_those_of_scikit_learns_balanced_questions() -> None:
     utils = pytest.importorskip("sklearn.utils", reason="scikit-learn is not installed")
     hot_NC = np.random.default_rng(0).random((50, 4)) < [0.1, 0.3, 0.5, 0.9]
-    weights_2C = multi_label.balanced_binary_weights(torch.from_numpy(hot_NC.sum(0)), len(hot_NC))
+    weights_2C = balanced_binary_weights(torch.from_numpy(hot_NC.sum(0)), len(hot_NC))
     for index in range(4):
         wanted = utils.compute_class_weight("balanced", classes=np.array([False, True]), y=hot_NC[:, index])
         assert weights_2C[:, index].tolist() == pytest.approx(wanted.tolist())
