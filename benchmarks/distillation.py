@@ -82,7 +82,8 @@ def table_of(raw: dict[str, dict[str, Any]]) -> list[str]:
     """A row for each side: the mean accuracy over the seeds, with the smallest and the largest."""
     rows = []
     for side, cells in raw.items():
-        found = [100 * one["accuracy"] for one in cells.values()]
+        if not (found := [100 * one["accuracy"] for one in cells.values()]):
+            continue
         rows.append([side, len(found), f"{np.mean(found):.2f} ({min(found):.2f} to {max(found):.2f})"])
     return markdown(["learns from", "seeds", "accuracy, %"], rows)
 

@@ -66,7 +66,8 @@ def table_of(raw: dict[str, dict[str, Any]]) -> list[str]:
     """A row for each task: means over the seeds, with the smallest and the largest."""
     rows = []
     for task, cells in raw.items():
-        found = list(cells.values())
+        if not (found := list(cells.values())):
+            continue
         values = {name: [one[name] for one in found] for name in MEASURES}
         shown = [f"{np.mean(some):.3f} ({min(some):.3f} to {max(some):.3f})" for some in values.values()]
         rows.append([task, len(found), *shown])

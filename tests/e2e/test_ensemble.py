@@ -397,3 +397,11 @@ def test_with_few_lines_the_choice_can_be_turned_off(tmp_path: Path) -> None:
     data, run = noisy_data(tmp_path / "data", FEW), tmp_path / "run"
     train_model(config(data, run, **{"optim.lr": 1e-7, "ensemble": False}))
     assert not (run / NAME).exists()
+
+
+def test_weighed_sides_predict_together_whatever_the_validation_texts_say(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Classification, "worth", lambda *_: 0.5)  # the encoder is as good as both together
+    train_model(config(noisy_data(tmp_path / "data"), tmp_path / "run"))
+    read_ensemble(tmp_path / "run", CLASSES, sets=False)

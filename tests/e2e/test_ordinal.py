@@ -55,6 +55,22 @@ def run(data: Path) -> Path:
     return train_model(config(data, data.parent / "run"), reporter=QUIET).directory
 
 
+@pytest.mark.parametrize(
+    ("setting", "weights"),
+    [("none", [1, 1, 1, 1, 1]), ("balanced", None), ({"8": 9.0, "12": 3}, [9, 1, 1, 1, 3])],
+)
+def test_the_first_thresholds_give_each_rank_its_weighted_share(
+    data: Path, setting: Any, weights: list[int] | None
+) -> None:
+    one = ready(config(data, None, **{"optim.class_weights": setting}))
+    biases = one.plan.task.first_biases(one.plan.config, one.material.source)
+    assert biases is not None
+    counts = np.array(list(one.material.source.dataset.label_counts().values())) + 0.5  # type: ignore[attr-defined]
+    shares = np.ones(5) if weights is None else counts * weights
+    expected = np.cumsum(shares / shares.sum())[:-1]
+    assert np.allclose(biases.sigmoid().numpy(), expected, atol=1e-3)
+
+
 def test_it_learns_and_reports_what_evaluate_finds(
     data: Path, run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
