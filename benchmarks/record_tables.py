@@ -133,15 +133,15 @@ def value(record: dict[str, Any]) -> list[str]:
 
 
 def defaults(record: dict[str, Any]) -> list[str]:
-    """A row for each set: the floor, the default command, and the same from scratch."""
+    """A row for each set: the floor, the default command, the Trainer from the same checkpoint, and the
+    default command from scratch. The numbers of seeds are in the same order."""
     rows = []
     for name, sides in record["raw"].items():
-        ours, scratch = sides.get("default", {}), sides.get("scratch", {})
-        seeds = f"{len(ours)}" if len(ours) == len(scratch) or not scratch else f"{len(ours)}, {len(scratch)}"
-        rows.append(
-            [name, mean_of(ours, "floor"), mean_of(ours, "together"), mean_of(scratch, "together"), seeds]
-        )
-    return table(["test accuracy, %", "floor", "default", "from scratch", "seeds"], rows)
+        ours, theirs, scratch = (sides.get(side, {}) for side in ("default", "hf", "scratch"))
+        found = [mean_of(ours, "floor"), mean_of(ours, "together"), mean_of(theirs, "encoder")]
+        seeds = ", ".join(str(len(side)) for side in (ours, theirs, scratch))
+        rows.append([name, *found, mean_of(scratch, "together"), seeds])
+    return table(["test accuracy, %", "floor", "default", "Trainer", "from scratch", "seeds of these"], rows)
 
 
 def ensembles(record: dict[str, Any]) -> list[str]:
