@@ -55,7 +55,8 @@ def ours(arguments: dict[str, Any]) -> dict[str, Any]:
         result = train_model(settings, reporter=Reporter(silent=True))
         record = record_of(run)
         texts, labels = (lines(Path(arguments["test"]), name) for name in ("test_dataset", "test_labels"))
-        parts = Classifier.load_to_measure(run).measure_parts(texts, labels)
+        given = [text.split("\t") for text in texts] if arguments.get("pairs") else texts
+        parts = Classifier.load_to_measure(run).measure_parts(given, labels)
     config = record["config"]
     return {
         "accuracy": {PARTS[name]: measured.numbers["accuracy"] for name, measured in parts.items()},
