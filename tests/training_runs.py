@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -190,3 +192,35 @@ def arguments(config: dict[str, Any]) -> list[str]:
         if value is not None:
             found += [f"--{name.replace('_', '-')}", str(value)]
     return found
+
+
+def stopped_and_continued(
+    config: Callable[[Path], dict[str, Any]], folder: Path, monkeypatch: pytest.MonkeyPatch, step: int = 10
+) -> tuple[Path, Path]:
+    """Trains once as a whole, and once with Ctrl-C in a step and the same command again.
+
+    Args:
+        config: returns the settings for a run directory.
+        folder: where both run directories are made.
+        monkeypatch: sends the signal.
+        step: the step in which the second run is stopped, from 1.
+
+    Returns:
+        Both run directories.
+    """
+    whole, stopped = folder / "whole", folder / "run"
+    train_model(config(whole))
+    real, done = fit.step_within_memory, 0
+
+    def interrupted(*arguments: Any, **options: Any) -> Any:
+        nonlocal done
+        done += 1
+        if done == step:
+            os.kill(os.getpid(), signal.SIGINT)
+        return real(*arguments, **options)
+
+    monkeypatch.setattr(fit, "step_within_memory", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        train_model(config(stopped))
+    train_model(config(stopped))
+    return whole, stopped

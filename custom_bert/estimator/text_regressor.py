@@ -141,7 +141,7 @@ class TextRegressor(RegressorMixin, SavedEstimator):  # type: ignore[misc]
             RunError: if the directory is missing, incomplete or damaged, or holds no model of numbers.
         """
         model = Classifier.load(directory)
-        if model.task.label_sets is not None:
+        if model.labels:
             raise RunError(f"{directory}: its model predicts no numbers; take TextClassifier.load")
         stored = StoredRun.read(Path(directory))
         stored.loaded = (None, model)

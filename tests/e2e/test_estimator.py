@@ -20,7 +20,7 @@ from sklearn.utils import get_tags
 from training_runs import TINY, examples
 
 import custom_bert
-from custom_bert import Classifier, TextClassifier, train_model
+from custom_bert import Classifier, TextClassifier, TextRegressor, train_model
 from custom_bert.cli import main
 from custom_bert.data import sample
 from custom_bert.errors import CustomBertWarning, RunError, WriteError
@@ -225,6 +225,8 @@ def test_a_fit_on_shares_is_saved_and_loaded(tmp_path: Path) -> None:
     again = TextClassifier.load(tmp_path / "run")
     assert again.task == "soft_labels" and np.array_equal(again.predict(SOME), model.predict(SOME))
     assert again.score(TEXTS, np.eye(3)[IDS]) == model.score(TEXTS, IDS)
+    with pytest.raises(RunError, match=r"predicts no numbers; take TextClassifier\.load"):
+        TextRegressor.load(tmp_path / "run")
 
 
 @pytest.mark.parametrize(

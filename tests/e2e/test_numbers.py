@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from data_files import lines, write_set
-from training_runs import built, ready, settings
+from training_runs import built, ready, settings, stopped_and_continued
 
 from custom_bert import Classifier, in_memory, train_model
 from custom_bert.batch import Targets
@@ -22,7 +20,6 @@ from custom_bert.errors import ConfigError, RunError
 from custom_bert.model_files.native import load_model
 from custom_bert.number_metrics import NumberScores
 from custom_bert.tasks.regression import NumberLoss, Regression
-from custom_bert.training import fit
 from custom_bert.training.log import Reporter
 
 QUIET = Reporter(silent=True)
@@ -176,23 +173,10 @@ def test_a_stopped_run_is_continued_bit_for_bit(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any], ctrl_c: None
 ) -> None:
     changes = {**changes, "optim.epochs": 3, "model.hidden_dropout": 0.1, "optim.token_dropout": 0.1}
-    train_model(config(data, tmp_path / "whole", **changes), reporter=QUIET)
-    real, done = fit.step_within_memory, 0
-
-    def step(*arguments: Any, **options: Any) -> Any:
-        nonlocal done
-        done += 1
-        if done == 10:
-            os.kill(os.getpid(), signal.SIGINT)
-        return real(*arguments, **options)
-
-    monkeypatch.setattr(fit, "step_within_memory", step)
-    with pytest.raises(KeyboardInterrupt):
-        train_model(config(data, tmp_path / "run", **changes), reporter=QUIET)
-    train_model(config(data, tmp_path / "run", **changes), reporter=QUIET)
-    weights = [(tmp_path / name / "model.safetensors").read_bytes() for name in ("whole", "run")]
+    runs = stopped_and_continued(lambda out: config(data, out, **changes), tmp_path, monkeypatch)
+    weights = [(one / "model.safetensors").read_bytes() for one in runs]
     assert weights[0] == weights[1]
-    found = [json.loads((tmp_path / name / "run.json").read_text()) for name in ("whole", "run")]
+    found = [json.loads((one / "run.json").read_text()) for one in runs]
     assert found[0]["validation"] == found[1]["validation"]
 
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +12,13 @@ import torch
 import torch.nn.functional as F
 from data_files import write_set
 from scipy.special import softmax
-from training_runs import built, ready, settings
+from training_runs import built, ready, settings, stopped_and_continued
 
 from custom_bert import Classifier, train_model
 from custom_bert.batch import Targets
 from custom_bert.cli import main
 from custom_bert.errors import ConfigError, DataError
 from custom_bert.tasks.share_scorer import SoftCrossEntropy
-from custom_bert.training import fit
 from custom_bert.training.log import Reporter
 
 WORDS = {
@@ -136,25 +133,10 @@ def test_a_stopped_run_is_continued_bit_for_bit(
 ) -> None:
     table = {"weather": 2.0, "machines": 0.5}
     changes = {**changes, "optim.epochs": 3, "model.hidden_dropout": 0.1, "optim.class_weights": table}
-    train_model(config(data, tmp_path / "whole", **changes))
-    real, done = fit.step_within_memory, 0
-
-    def step(*arguments: Any, **options: Any) -> Any:
-        nonlocal done
-        done += 1
-        if done == 10:
-            os.kill(os.getpid(), signal.SIGINT)
-        return real(*arguments, **options)
-
-    monkeypatch.setattr(fit, "step_within_memory", step)
-    with pytest.raises(KeyboardInterrupt):
-        train_model(config(data, tmp_path / "run", **changes))
-    train_model(config(data, tmp_path / "run", **changes))
-    weights = [(tmp_path / name / "model.safetensors").read_bytes() for name in ("whole", "run")]
+    runs = stopped_and_continued(lambda out: config(data, out, **changes), tmp_path, monkeypatch)
+    weights = [(one / "model.safetensors").read_bytes() for one in runs]
     assert weights[0] == weights[1]
-    found = [
-        json.loads((tmp_path / name / "run.json").read_text())["validation"] for name in ("whole", "run")
-    ]
+    found = [json.loads((one / "run.json").read_text())["validation"] for one in runs]
     assert found[0] == found[1]
 
 

@@ -18,6 +18,7 @@ from custom_bert.model_files.families import FAMILIES as BY_TYPE
 from custom_bert.model_files.tables import Family, from_hugging_face
 from custom_bert.models.heads import SequenceClassifier
 from custom_bert.presets import EncoderConfig, encoder_config
+from custom_bert.tasks.parts import Objective
 
 LENGTHS = (3, 17, 9, 1, 12)
 LABELS = 3
@@ -174,3 +175,44 @@ def compare(
         scale = max(float(wanted[name].abs().max()), 1e-6)
         found.gradients[name] = float((grad - wanted[name]).abs().max()) / scale
     return found
+
+
+def largest_difference(
+    preset: Preset,
+    theirs: nn.Module,
+    wanted: tuple[Tensor, Tensor],
+    texts: list[np.ndarray],
+    targets: np.ndarray,
+    objective: Objective,
+) -> float:
+    """The largest difference of outputs, of the loss and, relative to its size, of any gradient.
+
+    Args:
+        preset: the family of both models.
+        theirs: transformers' model, with the gradients of its loss.
+        wanted: its outputs and its loss.
+        texts: the token ids of each text.
+        targets: what ours should predict, as `batch.Targets` holds it.
+        objective: our loss.
+    """
+    ours = SequenceClassifier(tiny(preset), LABELS).eval()
+    shapes = {name: tensor.shape for name, tensor in ours.state_dict().items()}
+    state = {name: tensor.detach() for name, tensor in theirs.state_dict().items()}
+    ours.load_state_dict(from_hugging_face(FAMILIES[preset], state, shapes))
+    batch = Batch.build(texts, targets=targets)
+    assert batch.targets is not None
+    outputs_NK = ours(batch)
+    loss = objective.loss_sum(outputs_NK, batch.targets) / objective.weight(batch.targets)
+    loss.backward()
+
+    none = {n: torch.zeros_like(p) if p.grad is None else p.grad for n, p in theirs.named_parameters()}
+    gradients = from_hugging_face(FAMILIES[preset], none, shapes)
+    worst = [
+        float((one - other).detach().abs().max())
+        for one, other in zip((outputs_NK, loss), wanted, strict=True)
+    ]
+    for name, parameter in ours.named_parameters():
+        gradient = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
+        scale = max(float(gradients[name].abs().max()), 1e-6)
+        worst.append(0.1 * float((gradient - gradients[name]).abs().max()) / scale)
+    return max(worst)

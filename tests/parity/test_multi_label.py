@@ -12,17 +12,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from custom_bert.batch import Batch, Targets
+from custom_bert.batch import Targets
 from custom_bert.config import Preset
-from custom_bert.model_files.tables import from_hugging_face
-from custom_bert.models.heads import SequenceClassifier
 from custom_bert.ops.losses import balanced_binary_weights
 from custom_bert.tasks import multi_label
 from custom_bert.tasks.multi_label import BinaryCrossEntropy
 
 pytest.importorskip("transformers", reason="transformers is not installed: parity is not tested")
 
-from parity.comparison import FAMILIES, LABELS, LENGTHS, randomise, reference, tiny
+from parity.comparison import LABELS, LENGTHS, largest_difference, randomise, reference, tiny
 
 PRESETS: tuple[Preset, ...] = ("legacy", "custom", "modern")
 
@@ -43,27 +41,7 @@ def difference(preset: Preset, objective: BinaryCrossEntropy) -> float:
     output = theirs(input_ids=ids, attention_mask=mask, labels=hot_NC)
     output.loss.backward()
 
-    ours = SequenceClassifier(config, LABELS).eval()
-    shapes = {name: tensor.shape for name, tensor in ours.state_dict().items()}
-    state = {name: tensor.detach() for name, tensor in theirs.state_dict().items()}
-    ours.load_state_dict(from_hugging_face(FAMILIES[preset], state, shapes))
-    batch = Batch.build(texts, targets=hot_NC.numpy())
-    assert batch.targets is not None
-    logits_NC = ours(batch)
-    loss = objective.loss_sum(logits_NC, batch.targets) / objective.weight(batch.targets)
-    loss.backward()
-
-    none = {n: torch.zeros_like(p) if p.grad is None else p.grad for n, p in theirs.named_parameters()}
-    wanted = from_hugging_face(FAMILIES[preset], none, shapes)
-    worst = [
-        float((logits_NC - output.logits).detach().abs().max()),
-        abs(float((loss - output.loss).detach())),
-    ]
-    for name, parameter in ours.named_parameters():
-        gradient = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
-        scale = max(float(wanted[name].abs().max()), 1e-6)
-        worst.append(0.1 * float((gradient - wanted[name]).abs().max()) / scale)
-    return max(worst)
+    return largest_difference(preset, theirs, (output.logits, output.loss), texts, hot_NC.numpy(), objective)
 
 
 @pytest.mark.parametrize("preset", PRESETS)

@@ -12,13 +12,13 @@ from torch import Tensor
 
 from custom_bert.batch import Batch, Targets
 from custom_bert.config import Preset
-from custom_bert.model_files.tables import from_hugging_face, to_hugging_face
+from custom_bert.model_files.tables import to_hugging_face
 from custom_bert.models.heads import SequenceClassifier
 from custom_bert.tasks.regression import NumberLoss, Regression
 
 pytest.importorskip("transformers", reason="transformers is not installed: parity is not tested")
 
-from parity.comparison import FAMILIES, LABELS, LENGTHS, randomise, reference, tiny
+from parity.comparison import FAMILIES, LABELS, LENGTHS, largest_difference, randomise, reference, tiny
 
 PRESETS: tuple[Preset, ...] = ("legacy", "custom", "modern")
 MEAN, STD = (500.0, -3.0, 0.25), (40.0, 0.5, 2.0)
@@ -47,27 +47,7 @@ def difference(preset: Preset, objective: NumberLoss) -> float:
     output = theirs(input_ids=ids, attention_mask=mask, labels=torch.from_numpy(wanted_NK).float())
     output.loss.backward()
 
-    ours = SequenceClassifier(config, LABELS).eval()
-    shapes = {name: tensor.shape for name, tensor in ours.state_dict().items()}
-    state = {name: tensor.detach() for name, tensor in theirs.state_dict().items()}
-    ours.load_state_dict(from_hugging_face(FAMILIES[preset], state, shapes))
-    batch = Batch.build(texts, targets=wanted_NK)
-    assert batch.targets is not None
-    outputs_NK = ours(batch)
-    loss = objective.loss_sum(outputs_NK, batch.targets) / objective.weight(batch.targets)
-    loss.backward()
-
-    none = {n: torch.zeros_like(p) if p.grad is None else p.grad for n, p in theirs.named_parameters()}
-    wanted = from_hugging_face(FAMILIES[preset], none, shapes)
-    worst = [
-        float((outputs_NK - output.logits).detach().abs().max()),
-        abs(float((loss - output.loss).detach())),
-    ]
-    for name, parameter in ours.named_parameters():
-        gradient = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
-        scale = max(float(wanted[name].abs().max()), 1e-6)
-        worst.append(0.1 * float((gradient - wanted[name]).abs().max()) / scale)
-    return max(worst)
+    return largest_difference(preset, theirs, (output.logits, output.loss), texts, wanted_NK, objective)
 
 
 @pytest.mark.parametrize("preset", PRESETS)

@@ -9,17 +9,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from custom_bert.batch import Batch, Targets
+from custom_bert.batch import Targets
 from custom_bert.config import Preset
-from custom_bert.model_files.tables import from_hugging_face
-from custom_bert.models.heads import SequenceClassifier
 from custom_bert.ops.losses import cross_entropy_sum
 from custom_bert.tasks.classification import CrossEntropy
 from custom_bert.tasks.share_scorer import SoftCrossEntropy
 
 pytest.importorskip("transformers", reason="transformers is not installed: parity is not tested")
 
-from parity.comparison import FAMILIES, LABELS, LENGTHS, randomise, reference, tiny
+from parity.comparison import LABELS, LENGTHS, largest_difference, randomise, reference, tiny
 
 PRESETS: tuple[Preset, ...] = ("legacy", "custom", "modern")
 
@@ -40,24 +38,7 @@ def difference(preset: Preset, objective: SoftCrossEntropy) -> float:
     wanted_loss = torch.nn.CrossEntropyLoss()(logits, shares_NC)
     wanted_loss.backward()
 
-    ours = SequenceClassifier(config, LABELS).eval()
-    shapes = {name: tensor.shape for name, tensor in ours.state_dict().items()}
-    state = {name: tensor.detach() for name, tensor in theirs.state_dict().items()}
-    ours.load_state_dict(from_hugging_face(FAMILIES[preset], state, shapes))
-    batch = Batch.build(texts, targets=shares_NC.numpy())
-    assert batch.targets is not None
-    logits_NC = ours(batch)
-    loss = objective.loss_sum(logits_NC, batch.targets) / objective.weight(batch.targets)
-    loss.backward()
-
-    none = {n: torch.zeros_like(p) if p.grad is None else p.grad for n, p in theirs.named_parameters()}
-    wanted = from_hugging_face(FAMILIES[preset], none, shapes)
-    worst = [float((logits_NC - logits).detach().abs().max()), abs(float((loss - wanted_loss).detach()))]
-    for name, parameter in ours.named_parameters():
-        gradient = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
-        scale = max(float(wanted[name].abs().max()), 1e-6)
-        worst.append(0.1 * float((gradient - wanted[name]).abs().max()) / scale)
-    return max(worst)
+    return largest_difference(preset, theirs, (logits, wanted_loss), texts, shares_NC.numpy(), objective)
 
 
 @pytest.mark.parametrize("preset", PRESETS)
