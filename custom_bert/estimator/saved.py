@@ -8,6 +8,7 @@ from typing import Any
 
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
+from sklearn.utils import Tags
 
 from custom_bert.errors import WriteError
 from custom_bert.estimator.stored_run import ESTIMATOR, StoredRun
@@ -21,6 +22,7 @@ class SavedEstimator(BaseEstimator):  # type: ignore[misc]
     """
 
     run_: StoredRun
+    max_minutes: float | None
 
     @abstractmethod
     def _described(self) -> dict[str, Any]:
@@ -49,3 +51,10 @@ class SavedEstimator(BaseEstimator):  # type: ignore[misc]
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "run_")
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.string = tags.input_tags.one_d_array = True
+        tags.input_tags.two_d_array = False
+        tags.non_deterministic = self.max_minutes is not None  # the number of steps is by the clock
+        return tags

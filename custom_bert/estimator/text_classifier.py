@@ -254,10 +254,7 @@ class TextClassifier(ClassifierMixin, SavedEstimator):  # type: ignore[misc]
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
-        tags.input_tags.string = tags.input_tags.one_d_array = True
-        tags.input_tags.two_d_array = False
         tags.classifier_tags.multi_label = True
-        tags.non_deterministic = self.max_minutes is not None  # the number of steps is by the clock
         return tags
 
 

@@ -159,10 +159,7 @@ class TextRegressor(RegressorMixin, SavedEstimator):  # type: ignore[misc]
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
-        tags.input_tags.string = tags.input_tags.one_d_array = True
-        tags.input_tags.two_d_array = False
         tags.target_tags.multi_output = True
-        tags.non_deterministic = self.max_minutes is not None  # the number of steps is by the clock
         return tags
 
 
