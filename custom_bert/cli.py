@@ -12,7 +12,9 @@ from custom_bert import __version__
 from custom_bert.bench.commands import BENCH
 from custom_bert.commands.checkpoints import Fetch
 from custom_bert.commands.demo import Demo
-from custom_bert.commands.models import Evaluate, Export, Predict, ProbeEncoder
+from custom_bert.commands.export import Export
+from custom_bert.commands.measuring import Evaluate, ProbeEncoder
+from custom_bert.commands.predict import Predict
 from custom_bert.commands.runs import Info, Report
 from custom_bert.commands.starting import CheckData, Init, SampleData
 from custom_bert.commands.training import Pretrain, Train

@@ -9,7 +9,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from custom_bert.cli import main
-from custom_bert.commands.models import Predict
+from custom_bert.commands.predict import Predict
 from custom_bert.commands.training import Pretrain, Train
 from custom_bert.errors import UserError
 from custom_bert.options.option import Command, Group, all_options, setting_sections
