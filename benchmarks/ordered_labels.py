@@ -7,8 +7,8 @@ the training lines, drawn by the seed, is what each side chooses by. The rows th
 test_dataset.txt or, where there is none, of val_dataset.txt; they are read once.
 
 The sides are the tasks `ordinal`, `classification` and `regression`, each at its defaults without the n-gram
-model, so that only the target differs, and `ordinal` with that model. A number is rounded to the nearest rank. The measures are
-scikit-learn's: kappa with quadratic weights, the mean distance in ranks, and accuracy.
+model, so that only the target differs, and `ordinal` with that model. A number is rounded to the nearest
+rank. The measures are scikit-learn's: kappa with quadratic weights, the mean distance in ranks, and accuracy.
 """
 
 from __future__ import annotations
