@@ -1,0 +1,1 @@
+"""Tests on a simulated GPU, which need none."""
