@@ -20,13 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from custom_bert.layout import Layout, blocks_of
-
-
-def like(array: np.ndarray, tensor: Tensor) -> Tensor:
-    """Returns an array as a tensor, in page-locked memory if the other tensor is."""
-    made = torch.from_numpy(array)
-    return made.pin_memory() if tensor.is_pinned() else made
+from custom_bert.layout import Layout, blocks_of, like
 
 
 @dataclass(frozen=True)
@@ -136,7 +130,8 @@ class Batch:
 
     def to(self, device: torch.device) -> Batch:
         """Returns the same batch on `device`. From page-locked memory it is copied asynchronously."""
-        if device.type == "cpu":
+        here = self.input_ids_T.device
+        if device.type == here.type and device.index in (None, here.index):
             return self
 
         windows = self.windows
@@ -152,6 +147,50 @@ class Batch:
             windows,
             self.stands_in,
             None if self.type_ids_T is None else self.type_ids_T.to(device, non_blocking=True),
+        )
+
+    def halves(self) -> tuple[Batch, Batch]:
+        """Returns the first and the second half of the texts as batches without filler.
+
+        Raises:
+            ValueError: for a batch of one text.
+        """
+        middle = self.num_texts // 2
+        if not middle:
+            raise ValueError("one text has no halves")
+        first = middle if self.windows is None else int((self.windows.text_N < middle).sum())
+        return self._part(0, first, slice(0, middle)), self._part(
+            first, self.num_sequences, slice(middle, None)
+        )
+
+    def _part(self, first: int, end: int, texts: slice) -> Batch:
+        """Returns a batch of the sequences from `first` to before `end`, which are those of some texts."""
+        starts = self.layout.cu_seqlens.cpu().numpy()
+        begin, stop = int(starts[first]), int(starts[end])
+        cu_seqlens = starts[first : end + 1] - begin
+        lengths_N = self.layout.lengths_N[first:end]
+        blocks = blocks_of(lengths_N.cpu().numpy(), cu_seqlens)
+        targets, windows = self.targets, self.windows
+        if targets is not None and targets.rows_M is not None:
+            inside_M = (targets.rows_M >= begin) & (targets.rows_M < stop)
+            targets = Targets(targets.values[inside_M], targets.rows_M[inside_M] - begin)
+        elif targets is not None:
+            targets = targets[texts]
+        if windows is not None:
+            text_N = windows.text_N[first:end] - texts.start
+            windows = Windows(text_N, windows.start_N[first:end], len(range(windows.num_texts)[texts]))
+        return Batch(
+            self.input_ids_T[begin:stop],
+            self.positions_T[begin:stop],
+            Layout(
+                like(cu_seqlens, self.layout.cu_seqlens).to(lengths_N.device), lengths_N, blocks, stop - begin
+            ),
+            targets,
+            int(lengths_N.sum()),
+            self.indices[texts] if len(self.indices) == self.num_texts else self.indices,
+            windows,
+            self.stands_in,
+            None if self.type_ids_T is None else self.type_ids_T[begin:stop],
         )
 
     @staticmethod

@@ -342,6 +342,10 @@ class RuntimeConfig:
     """Whether the last layer leaves out what only unread rows need. With cls pooling only the first token of
     a text is read, and in language modelling only hidden tokens are. That is less work, and without
     dropout the result is the same. None takes the preset's value."""
+    tf32: bool | None = None
+    """Whether training on a GPU multiplies in TF32 what is left in fp32: up to 8 times as fast, with factors
+    rounded to 10 bits. Evaluation and prediction are exact whatever it says. None takes True on GPUs that
+    have TF32."""
     compile: bool | None = None
     """Whether torch.compile fuses operations. None takes False: it did not pay on CPUs, and on CUDA it is not
     measured. The first step takes longer with it."""

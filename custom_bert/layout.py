@@ -13,13 +13,27 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 import torch
 from torch import Tensor
 
 Plan = TypeVar("Plan")
+
+
+@runtime_checkable
+class Movable(Protocol):
+    """A kernel's plan that can be made on the host and used on a GPU."""
+
+    def to(self, device: torch.device) -> Movable:
+        """Returns the same plan with its tensors on `device`."""
+
+
+def like(array: np.ndarray, tensor: Tensor) -> Tensor:
+    """Returns an array as a tensor, in page-locked memory if the other tensor is."""
+    made = torch.from_numpy(array)
+    return made.pin_memory() if tensor.is_pinned() else made
 
 
 @dataclass(frozen=True)
@@ -134,13 +148,18 @@ class Layout:
         return torch.where(inside, owner, count)
 
     def to(self, device: torch.device) -> Layout:
-        """Returns the same layout with its tensors on `device`. Plans are made there anew."""
-        return Layout(
+        """Returns the same layout with its tensors on `device`, together with the plans that can be moved.
+        Others are made there anew."""
+        moved = Layout(
             self.cu_seqlens.to(device, non_blocking=True),
             self.lengths_N.to(device, non_blocking=True),
             self.blocks,
             self.num_rows,
         )
+        for key, plan in self._plans.items():
+            if isinstance(plan, Movable):
+                moved._plans[key] = plan.to(device)
+        return moved
 
 
 def blocks_of(lengths_N: np.ndarray, cu_seqlens: np.ndarray) -> tuple[Block, ...]:

@@ -19,8 +19,15 @@ import torch
 from custom_bert import threads, torch_internals
 from custom_bert.errors import ConfigError, did_you_mean
 
-ALLOCATORS = ("can't allocate memory", "not enough memory", "out of memory")
-"""Words by which torch's allocators are recognised. The one for CPUs has no error class of its own."""
+ALLOCATORS = (
+    "can't allocate memory",
+    "not enough memory",
+    "out of memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_ALLOC_FAILED",
+)
+"""Words by which a lack of memory is recognised where it has no error class of its own: in torch's allocator
+for CPUs, and in libraries that allocate beside torch."""
 
 
 def memory_bytes() -> int:
@@ -35,6 +42,16 @@ def memory_of(device: torch.device) -> int:
     if device.type == "cuda":
         return int(torch.cuda.get_device_properties(device).total_memory)
     return memory_bytes() // threads.processes()
+
+
+def free_memory_of(device: torch.device) -> int:
+    """Returns the bytes of memory that this process can get now: of a GPU, what others leave of it and what
+    this process holds already. Use it for what must not fail, and `memory_of` for what has to be decided the
+    same way again."""
+    if device.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(device)
+        return int(free) + int(torch.cuda.memory_reserved(device))
+    return memory_of(device)
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -56,6 +73,17 @@ def _bf16_hardware() -> str:
     return "BF16" if " bf16 " in _read("/proc/cpuinfo").replace("\n", " \n") else ""
 
 
+ROCM = "this torch build is for AMD GPUs (ROCm), on which nothing of this package was ever tried"
+"""torch calls an AMD GPU cuda too, but some kernels that are chosen for CUDA are not there."""
+
+
+def other_gpus(device: torch.device) -> int:
+    """Returns how many GPUs of this machine a run in one process leaves idle."""
+    if device.type != "cuda" or threads.processes() > 1:
+        return 0
+    return int(torch.cuda.device_count()) - 1
+
+
 def choose_device(wanted: str | None) -> tuple[torch.device, str]:
     """Chooses the device. Returns it with the reason.
 
@@ -67,6 +95,8 @@ def choose_device(wanted: str | None) -> tuple[torch.device, str]:
     if wanted and not re.fullmatch(r"cpu|cuda(:\d+)?", wanted):
         near = did_you_mean(wanted, ["cpu", "cuda"])
         raise ConfigError([f"runtime.device: expected cpu or cuda, got {wanted!r}{near}"])
+    if wanted and wanted != "cpu" and torch.version.hip is not None:
+        raise ConfigError([f"runtime.device: {ROCM}; take cpu, or a torch build for CUDA"])
     if wanted and wanted != "cpu" and not torch.cuda.is_available():
         raise ConfigError(["runtime.device: this machine or this torch build has no CUDA device"])
     if wanted and int(wanted.partition(":")[2] or 0) >= max(1, torch.cuda.device_count()):
@@ -74,6 +104,8 @@ def choose_device(wanted: str | None) -> tuple[torch.device, str]:
         raise ConfigError([f"runtime.device: {wanted} is not there; the last of {count} is cuda:{count - 1}"])
     if wanted:
         return torch.device(wanted), "as configured"
+    if torch.version.hip is not None:
+        return torch.device("cpu"), ROCM
     if torch.cuda.is_available():
         return torch.device("cuda"), f"{torch.cuda.get_device_name()} found"
     return torch.device("cpu"), "no CUDA device found"
@@ -95,7 +127,7 @@ def description(device: torch.device) -> dict[str, Any]:
         "processor": _processor(),
         "cores": threads.cores(),
         "memory_gib": round(memory_bytes() / 2**30, 1),
-        "device": torch.cuda.get_device_name() if device.type == "cuda" else "cpu",
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
         "cpu_capability": _capability(),
         "threads": torch.get_num_threads(),
         "python": sys.version.split()[0],

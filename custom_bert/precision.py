@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 import torch
 import torch.nn.functional as F
@@ -30,7 +30,7 @@ def choose_precision(wanted: Precision | None, device: torch.device) -> tuple[Pr
         raise ConfigError([f"runtime.precision: expected fp32, bf16 or fp16, got {wanted!r}{near}"])
     if wanted == "fp16" and device.type == "cpu":
         raise ConfigError(["runtime.precision: fp16 is 10 x slower than fp32 on a CPU; use bf16 or fp32"])
-    cuda_bf16 = device.type == "cuda" and torch.cuda.get_device_capability()[0] >= 8
+    cuda_bf16 = device.type == "cuda" and torch.cuda.get_device_capability(device) >= (8, 0)
     if wanted == "bf16" and device.type == "cuda" and not cuda_bf16:
         raise ConfigError(["runtime.precision: this GPU does not compute bf16; use fp16 or fp32"])
     if wanted:
@@ -40,6 +40,32 @@ def choose_precision(wanted: Precision | None, device: torch.device) -> tuple[Pr
     if has_cpu_bf16():
         return "bf16", "this CPU multiplies bf16 in hardware"
     return "fp32", "this CPU has no bf16 hardware"
+
+
+def choose_tf32(device: torch.device) -> tuple[bool, str]:
+    """Returns whether training multiplies in TF32 on a device if the user leaves it open, and the reason."""
+    if device.type != "cuda":
+        return False, "TF32 is a format of GPUs"
+    if torch.cuda.get_device_capability(device) < (8, 0):
+        return False, "this GPU has no TF32"
+    return True, "training bears its rounding; evaluation and prediction stay exact"
+
+
+@contextmanager
+def fp32_products(device: str, *, tf32: bool) -> Iterator[None]:
+    """Within the block, a GPU multiplies fp32 matrices in TF32, or exactly. CPUs are not touched.
+
+    Do not use it inside a generator, whose caller's code would run within the block.
+    """
+    if device != "cuda":
+        yield
+        return
+    before = torch.backends.cuda.matmul.fp32_precision
+    torch.backends.cuda.matmul.fp32_precision = "tf32" if tf32 else "ieee"
+    try:
+        yield
+    finally:
+        torch.backends.cuda.matmul.fp32_precision = before
 
 
 SOUND = 0.02
@@ -119,9 +145,11 @@ class MixedPrecision:
     Args:
         precision: the precision of matrix products.
         device: the device that computes them.
+        tf32: whether training multiplies in TF32 on a GPU what is left in fp32.
     """
 
-    def __init__(self, precision: Precision, device: torch.device) -> None:
+    def __init__(self, precision: Precision, device: torch.device, *, tf32: bool = False) -> None:
+        self.tf32 = tf32
         self.dtype = DTYPES[precision]
         self.device_type = device.type
         self.scaler = torch.amp.GradScaler(device.type, enabled=precision == "fp16")
@@ -132,6 +160,10 @@ class MixedPrecision:
             scale = self.scaler.state_dict()
             self.scaler = torch.amp.GradScaler(self.device_type)
             self.scaler.load_state_dict(scale)
+
+    def products(self) -> AbstractContextManager[None]:
+        """Returns the context for forward and backward passes in training."""
+        return fp32_products(self.device_type, tf32=self.tf32)
 
     def autocast(self) -> torch.autocast:
         """Returns the context for forward passes. It does nothing in fp32."""

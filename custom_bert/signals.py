@@ -54,20 +54,20 @@ class Requests:
         self.number = number
 
     def between(
-        self, items: Iterable[T], agreed: Callable[[int], int] = lambda number: number
+        self, items: Iterable[T], agreed: Callable[[int, T], int] = lambda number, item: number
     ) -> Iterator[T]:
         """Yields the items until there is a request to end.
 
         Args:
             items: the work, one step each.
-            agreed: maps this process's signal number to the number that all processes agree on, so that all
-                of them end before the same item.
+            agreed: maps this process's signal number, and the next item, to the number that all processes
+                agree on, so that all of them end before the same item.
 
         Raises:
             StopRequested: before an item, once there is a request.
         """
         for item in items:
-            number = agreed(self.number)
+            number = agreed(self.number, item)
             if number:
                 if not self.number:  # another process noted it; our own signal may still arrive
                     self._noted = time.monotonic()

@@ -91,6 +91,7 @@ class LabelledTexts:
                 how.tokenizer.pad_id,
                 how.pin_memory,
                 window,
+                how.ahead,
             )
             for split in (data.train, data.val, data.choosing, data.test)
         )

@@ -23,6 +23,7 @@ from custom_bert.data.targets import LineTargets
 from custom_bert.data.token_dropout import TokenDropout
 from custom_bert.data.windows import Cut, whole
 from custom_bert.data.windows import cut as cut_texts
+from custom_bert.layout import Layout
 
 Item = TypeVar("Item")
 
@@ -84,6 +85,8 @@ class BatchBuilder:
         pin_memory: whether batches are in page-locked memory, for asynchronous copies to a GPU.
         window: the number of tokens of the windows in which longer texts are read; None to read no text in
             windows.
+        ahead: plans what the kernels of a GPU need to know of a layout, given whether the batch is computed
+            in fp32; None to plan nothing.
     """
 
     store: TokenisedTexts
@@ -92,6 +95,7 @@ class BatchBuilder:
     pad_token_id: int
     pin_memory: bool = False
     window: int | None = None
+    ahead: Callable[[Layout, bool], None] | None = None
 
     @cached_property
     def lengths_N(self) -> np.ndarray:
@@ -146,6 +150,8 @@ class BatchBuilder:
             lengths_W = np.add.reduceat(stays_L, np.cumsum(lengths_W) - lengths_W, dtype=np.int64)
         slots_W = training_slots(lengths_W, plan, max_length)
         batch = self._laid_out(indices, cut, lengths_W, slots_W, num_rows(slots_W, plan), stays_L)
+        if self.ahead is not None:
+            self.ahead(batch.layout, False)
         return batch if masker is None else masker.mask(batch, epoch)
 
     def build_for_evaluation(self, indices: np.ndarray, *, padding: float = EVALUATION_PADDING) -> Batch:
@@ -156,7 +162,11 @@ class BatchBuilder:
             padding: the largest share of padding in a block.
         """
         cut = self._cut(indices)
-        return self._laid_out(indices, cut, cut.length_W, near_equal_slots(cut.length_W, padding), None, None)
+        slots_W = near_equal_slots(cut.length_W, padding)
+        batch = self._laid_out(indices, cut, cut.length_W, slots_W, None, None)
+        if self.ahead is not None:
+            self.ahead(batch.layout, True)
+        return batch
 
     def _laid_out(
         self,

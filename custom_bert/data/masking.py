@@ -14,8 +14,9 @@ from functools import cached_property
 
 import numpy as np
 
-from custom_bert.batch import Batch, Targets, like
+from custom_bert.batch import Batch, Targets
 from custom_bert.data.draws import as_uniform, random_bits, uniform
+from custom_bert.layout import like
 
 REPLACED, RANDOM = 0.8, 0.1
 """Shares of the chosen tokens: 80 % become [MASK], 10 % a random token, 10 % stay (Devlin et al. 2018)."""

@@ -80,7 +80,14 @@ class RunningText:
         )
         every = max(1, -(-int(val.lengths_N.sum()) // MEASURED))
         train_builder, val_builder = (
-            BatchBuilder(pieces, np.arange(0, len(pieces), step), None, how.tokenizer.pad_id, how.pin_memory)
+            BatchBuilder(
+                pieces,
+                np.arange(0, len(pieces), step),
+                None,
+                how.tokenizer.pad_id,
+                how.pin_memory,
+                ahead=how.ahead,
+            )
             for pieces, step in ((train, 1), (val, every))
         )
         for builder, what in ((train_builder, "texts"), (val_builder, "held-out texts")):

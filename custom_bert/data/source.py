@@ -11,6 +11,7 @@ from custom_bert.data.cache import Cache
 from custom_bert.data.loader import BatchBuilder
 from custom_bert.data.store import StoreInfo
 from custom_bert.data.tokenizer import TextTokenizer
+from custom_bert.layout import Layout
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,7 @@ class Tokenising:
         pin_memory: whether to put batches into page-locked memory, for asynchronous copies to a GPU.
         ways_out: the advice about unknown characters, for warnings.
         say: prints a line about the progress.
+        ahead: plans what the kernels of a GPU need to know of each batch; see `BatchBuilder`.
     """
 
     tokenizer: TextTokenizer
@@ -62,6 +64,7 @@ class Tokenising:
     pin_memory: bool
     ways_out: WaysOut
     say: Callable[[str], None]
+    ahead: Callable[[Layout, bool], None] | None = None
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,16 @@ from custom_bert.presets import EncoderConfig, Head
 
 
 def mean_pool(hidden_TD: Tensor, layout: Layout) -> Tensor:
-    """Returns (N, D), the mean of the vectors of each sequence's tokens, without padding."""
+    """Returns (N, D), the mean of the vectors of each sequence's tokens, without padding.
+
+    A CPU adds up block by block. On a GPU one operation adds up all rows, since the host would pay for every
+    block; what no sequence owns goes to a row of its own.
+    """
+    if hidden_TD.device.type != "cpu":
+        count, wide = len(layout.lengths_N), torch.promote_types(hidden_TD.dtype, torch.float32)
+        zeros_ND = hidden_TD.new_zeros(count + 1, hidden_TD.shape[1], dtype=wide)
+        added_ND = zeros_ND.index_add(0, layout.sequence_T, hidden_TD.to(wide))[:count]
+        return (added_ND / layout.lengths_N[:, None]).to(hidden_TD.dtype)
     sums = []
     for hidden_NSD, mask in zip(layout.split(hidden_TD), layout.key_masks, strict=True):
         if mask is not None:

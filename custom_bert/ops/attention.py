@@ -27,7 +27,7 @@ from custom_bert.config import Kernel
 from custom_bert.layout import Layout
 from custom_bert.ops import kernels
 from custom_bert.ops.dropout import drop
-from custom_bert.ops.grouping import GROUP
+from custom_bert.ops.grouping import GROUP, grouping_by_length
 from custom_bert.ops.kernels import MATMUL_UP_TO
 from custom_bert.ops.matmul_attention import matmul_attention
 
@@ -69,12 +69,10 @@ def choose_kernel(
     few_blocks = few_blocks or dropout  # grouped and varlen cannot drop weights
     if device == "cuda":
         half = dtype in (torch.float16, torch.bfloat16) and flash
-        if window >= 0 and half and not padded and not dropout:
-            return KernelChoice("varlen", "a window on CUDA: flash attention over cu_seqlens")
+        if half and not padded and not dropout:
+            return KernelChoice("varlen", "no padding on CUDA: flash attention over cu_seqlens in one call")
         if few_blocks:
             return KernelChoice("dense", "near-equal lengths on CUDA: SDPA")
-        if half and not padded:
-            return KernelChoice("varlen", "packed batches on CUDA: flash attention over cu_seqlens")
         why = "flash attention has no padding inside" if padded else "no flash attention for this type or GPU"
         return KernelChoice("grouped", f"many lengths on CUDA: {why}")
     if not few_blocks:
@@ -93,6 +91,21 @@ def choose_kernel(
 def has_few_blocks(layout: Layout) -> bool:
     """Whether block by block takes about as few calls as the `grouped` kernel would."""
     return len(layout.blocks) <= max(FEW_BLOCKS, len(layout.lengths_N) // GROUP)
+
+
+def plan_ahead(layout: Layout, exact: bool, *, kernel: Kernel | None, flash: bool) -> None:
+    """Makes on the host, and in the loader's thread, what the `grouped` kernel needs to know of a layout on a
+    GPU, if that kernel will take it. On the GPU the plan would make the host wait in every step.
+
+    Args:
+        layout: a layout on the host, which keeps the plan and takes it along to the GPU.
+        exact: whether the batch is computed in fp32, as in evaluations.
+        kernel: the kernel that is set; None where `choose_kernel` decides.
+        flash: whether flash attention computes batches that are not exact.
+    """
+    unequal = not has_few_blocks(layout) and (exact or layout.padded or not flash)
+    if kernel == "grouped" or (kernel is None and unequal):
+        layout.once(grouping_by_length)
 
 
 def attention(

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from custom_bert.layout import Layout
 from custom_bert.ops.dropout import drop
-from custom_bert.ops.grouping import grouping
+from custom_bert.ops.grouping import grouping, grouping_by_length
 
 MATMUL_UP_TO = 512
 """Up to this length, in bf16 on a CPU, plain matmul-softmax-matmul trains faster than SDPA (docs/log/0002).
@@ -165,7 +165,8 @@ class _Rows(torch.autograd.Function):
 
 def grouped(qkv_T3HK: Tensor, layout: Layout, window: int) -> Tensor:
     """Gathers sequences of similar length into groups; short ones take the formula, long ones `_attend`."""
-    plan, heads = layout.once(grouping), qkv_T3HK.shape[2]
+    on_cpu = qkv_T3HK.device.type == "cpu"
+    plan, heads = layout.once(grouping if on_cpu else grouping_by_length), qkv_T3HK.shape[2]
     gathered: Tensor = _Rows.apply(qkv_T3HK, plan.gather_P, plan.scatter_T)  # type: ignore[no-untyped-call]
     outs = []
     for group in plan.groups:

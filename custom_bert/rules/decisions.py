@@ -55,6 +55,7 @@ class Facts:
         pretrained: whether training starts from a pretrained encoder.
         can_mask: whether the tokenizer has a mask token.
         fitting_rows: the number of rows of a step that fit into memory.
+        device: the kind of device that trains, "cpu" or "cuda".
         earlier_lr: the peak learning rate of the run whose optimizer moments are taken over; None if there is
             none.
     """
@@ -66,6 +67,7 @@ class Facts:
     can_mask: bool
     fitting_rows: int
     earlier_lr: float | None = None
+    device: str = "cpu"
 
     @property
     def mean_tokens(self) -> float:

@@ -96,6 +96,7 @@ class ResolvedRuntime(RuntimeConfig):
     device: Literal["cpu", "cuda", "mps"] = field()
     precision: Precision = field()
     skip_unread: bool = field()
+    tf32: bool = field()
     compile: bool = field()
     threads: int = field()
 

@@ -17,6 +17,24 @@ from custom_bert.ops.losses import (
 )
 
 
+class Copies:
+    """A tensor, with a copy on each device that computes with it. Each copy is made once, without a wait.
+
+    Args:
+        tensor: the tensor, on the host.
+    """
+
+    def __init__(self, tensor: Tensor) -> None:
+        self._tensor, self._by_device = tensor, {tensor.device: tensor}
+
+    def beside(self, other: Tensor) -> Tensor:
+        """Returns the copy on the device of another tensor."""
+        if other.device not in self._by_device:
+            source = self._tensor.pin_memory() if other.device.type == "cuda" else self._tensor
+            self._by_device[other.device] = source.to(other.device, non_blocking=True)
+        return self._by_device[other.device]
+
+
 def class_weights(setting: ClassWeights, labels: Sequence[str], counts_C: Tensor) -> Tensor | None:
     """Returns (C,) fp32 the weight of each class, on the device of the counts; None if all weigh the same.
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, ClassVar
 
 import numpy as np
@@ -25,7 +26,7 @@ from custom_bert.metrics import ConfusionMatrix, Scores
 from custom_bert.ops.losses import combined_weights, cross_entropy_sum, r_drop_sum
 from custom_bert.reports.tables import score_lines
 from custom_bert.rules.resolved import ResolvedConfig
-from custom_bert.tasks.class_weights import class_weights
+from custom_bert.tasks.class_weights import Copies, class_weights
 from custom_bert.tasks.labelled import LabelledTask
 from custom_bert.tasks.parts import ONE_PROCESS, Gathering, Objective, UnknownLabelError
 
@@ -35,7 +36,7 @@ class CrossEntropy:
     """Cross-entropy of the class of each text. A text's weight is the product of its own and its class's.
 
     Attributes:
-        class_weights_C: the weight of the texts of each class; None weights every text with 1.
+        class_weights_C: the weight of the texts of each class, on the host; None weights every text with 1.
         label_smoothing: the share of the target's probability that is spread over all classes.
         r_drop: the weight of R-Drop's divergence (Liang et al. 2021, arXiv 2106.14448); 0 for none. Otherwise
             the batch holds each text twice, the copies side by side.
@@ -57,15 +58,17 @@ class CrossEntropy:
         return loss
 
     def weight(self, targets: Targets) -> Tensor | float:
-        """Returns the number of texts, or the sum of their weights.
-
-        The sum stays on its device, so that the host does not wait for it.
-        """
+        """Returns the number of texts, or the sum of their weights."""
         weights_N = self._weights(targets)
         return float(len(targets)) if weights_N is None else weights_N.sum()
 
+    @cached_property
+    def _copies(self) -> Copies | None:
+        return None if self.class_weights_C is None else Copies(self.class_weights_C)
+
     def _weights(self, targets: Targets) -> Tensor | None:
-        of_classes = None if self.class_weights_C is None else self.class_weights_C[targets.values]
+        copies = self._copies
+        of_classes = None if copies is None else copies.beside(targets.values)[targets.values]
         return combined_weights(of_classes, targets.weights_N)
 
 

@@ -167,7 +167,7 @@ class LabelledTask(Task):
         """Goes by the number of training tokens; from a pretrained encoder on, by the texts' mean length."""
         if facts.pretrained:
             return choices.finetune_token_budget(facts.mean_tokens, fitting=facts.fitting_rows)
-        return choices.token_budget(facts.tokens, fitting=facts.fitting_rows)
+        return choices.token_budget(facts.tokens, fitting=facts.fitting_rows, device=facts.device)
 
     def decide(self, todo: Decisions, facts: Facts) -> None:
         """Decides what is open about learning and about pretraining on the texts before it.
@@ -255,28 +255,25 @@ class LabelledTask(Task):
 
         Args:
             config: the settings.
-            counts_C: (C,) the number of training examples of each class, or the sum of their weights, on the
-                device that trains.
+            counts_C: (C,) the number of training examples of each class, or the sum of their weights.
             examples: the number of all training examples, or the sum of their weights.
         """
 
-    def _objective(self, config: ResolvedConfig, source: Source, device: torch.device) -> Objective:
+    def _objective(self, config: ResolvedConfig, source: Source) -> Objective:
         """Returns the loss on the training split. Classes are balanced by the weights of their texts, as in
         scikit-learn: here too, a text with the weight 2 is as two texts."""
         assert isinstance(source, LabelledTexts)
         train = source.dataset.train.targets
         masses_C = torch.from_numpy(train.masses(len(self.labels)))
         examples = len(train) if train.weights_N is None else float(train.weights_N.sum(dtype=np.float64))
-        return self.objective(config, masses_C.to(device), examples)
+        return self.objective(config, masses_C, examples)
 
-    def learning(
-        self, config: ResolvedConfig, source: Source, tokenizer: TextTokenizer, device: torch.device
-    ) -> Learning:
+    def learning(self, config: ResolvedConfig, source: Source, tokenizer: TextTokenizer) -> Learning:
         """Learns the labels, with token dropout and R-Drop where the settings have them."""
         optim = config.optim
         rate = optim.token_dropout
         return Learning(
-            objective=self._objective(config, source, device),
+            objective=self._objective(config, source),
             transform=Transform(
                 # R-Drop compares two passes of a text, which stand side by side in the batch
                 copies=2 if optim.r_drop else 1,
@@ -293,7 +290,7 @@ class LabelledTask(Task):
     def probe_objective(self, config: ResolvedConfig, source: Source) -> Objective:
         """Returns the loss of the labels without R-Drop, which compares two passes of a text."""
         plain = replace(config, optim=replace(config.optim, r_drop=0.0))
-        return self._objective(plain, source, torch.device("cpu"))
+        return self._objective(plain, source)
 
     def worth(self, measured: Measured, config: ResolvedConfig) -> float:
         """Returns the measure that `optim.metric` names. Where texts have weights, it counts them by weight,

@@ -286,7 +286,7 @@ class MaskedLanguageModelling(Task):
 
     def token_budget(self, facts: Facts) -> tuple[int, str]:
         """Goes by the number of training tokens, also where a pretrained encoder goes on."""
-        return choices.token_budget(facts.tokens, fitting=facts.fitting_rows)
+        return choices.token_budget(facts.tokens, fitting=facts.fitting_rows, device=facts.device)
 
     def decide(self, todo: Decisions, facts: Facts) -> None:
         """Decides the number of epochs and the learning rate.
@@ -324,9 +324,7 @@ class MaskedLanguageModelling(Task):
         """Returns the language model on the meta device."""
         return language_model_outline(config)
 
-    def learning(
-        self, config: ResolvedConfig, source: Source, tokenizer: TextTokenizer, device: torch.device
-    ) -> Learning:
+    def learning(self, config: ResolvedConfig, source: Source, tokenizer: TextTokenizer) -> Learning:
         """Predicts hidden tokens, with other tokens hidden in each epoch."""
         optim = config.optim
         return predicting_tokens(

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, ClassVar
 
 import numpy as np
@@ -46,7 +47,7 @@ from custom_bert.presets import EncoderConfig
 from custom_bert.reports.tables import TABLE_ROWS
 from custom_bert.rules import choices
 from custom_bert.rules.resolved import ResolvedConfig
-from custom_bert.tasks.class_weights import binary_class_weights
+from custom_bert.tasks.class_weights import Copies, binary_class_weights
 from custom_bert.tasks.floors import drawn_for_measuring
 from custom_bert.tasks.parts import Card, CardFacts, Gathering, Objective, UnknownLabelError
 from custom_bert.tasks.separated import SeparatedTask
@@ -89,10 +90,14 @@ class BinaryCrossEntropy:
         weights_NC = self._weights(targets)
         return float(targets.values.numel()) if weights_NC is None else weights_NC.sum()
 
+    @cached_property
+    def _copies(self) -> Copies | None:
+        return None if self.class_weights_2C is None else Copies(self.class_weights_2C)
+
     def _weights(self, targets: Targets) -> Tensor | None:
         of_classes = of_texts = None
-        if self.class_weights_2C is not None:
-            absent_C, present_C = self.class_weights_2C
+        if self._copies is not None:
+            absent_C, present_C = self._copies.beside(targets.values)
             of_classes = torch.where(targets.values > 0, present_C, absent_C)
         if targets.weights_N is not None:
             of_texts = targets.weights_N[:, None].expand_as(targets.values)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
@@ -32,6 +33,7 @@ from custom_bert.floor.linear import Floor, fit_numbers
 from custom_bert.phrases import counted
 from custom_bert.presets import EncoderConfig
 from custom_bert.rules.resolved import ResolvedConfig
+from custom_bert.tasks.class_weights import Copies
 from custom_bert.tasks.labelled import LabelledTask
 from custom_bert.tasks.number_scorer import NumberScorer
 from custom_bert.tasks.parts import Card, CardFacts, LabelLineError, Measured, Objective
@@ -65,7 +67,8 @@ class NumberLoss:
         """Returns the sum over texts and numbers; `output` is (N, K) on the scale of the training numbers,
         the targets are in the user's unit."""
         output = output if output.dtype is torch.float64 else output.float()
-        wanted = ((targets.values - self.mean_K) / self.std_K).to(output.dtype)
+        mean_K, std_K = (copies.beside(targets.values) for copies in self._copies)
+        wanted = ((targets.values - mean_K) / std_K).to(output.dtype)
         if self.kind == "huber":
             losses_NK = F.huber_loss(output, wanted, reduction="none", delta=DELTA)
         else:
@@ -78,6 +81,10 @@ class NumberLoss:
             apart = (apart_NK if weights_N is None else apart_NK * weights_N[::2, None]).sum()
             loss = loss + self.r_drop / 2 * apart
         return loss
+
+    @cached_property
+    def _copies(self) -> tuple[Copies, Copies]:
+        return Copies(self.mean_K), Copies(self.std_K)
 
     def weight(self, targets: Targets) -> Tensor | float:
         """Returns the number of texts, or the sum of their weights, times the numbers of a text."""
@@ -159,7 +166,7 @@ class Regression(LabelledTask):
 
     def objective(self, config: ResolvedConfig, counts_C: Tensor, examples: float) -> Objective:
         """Returns the loss that `optim.regression_loss` names, on the scale of the training numbers."""
-        mean_K, std_K = (torch.from_numpy(some).to(counts_C.device) for some in (self.mean_K, self.std_K))
+        mean_K, std_K = torch.from_numpy(self.mean_K), torch.from_numpy(self.std_K)
         return NumberLoss(mean_K, std_K, config.optim.regression_loss, config.optim.r_drop)
 
     def kept_by(self, config: ResolvedConfig) -> str:

@@ -6,6 +6,7 @@ Shapes: N texts, C classes.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -16,6 +17,7 @@ from custom_bert.metrics import ConfusionMatrix, Scores
 from custom_bert.ops.losses import r_drop_sum, soft_cross_entropy_sum
 from custom_bert.reports.share_tables import share_lines
 from custom_bert.share_metrics import ShareScores, ShareSums, majority
+from custom_bert.tasks.class_weights import Copies
 from custom_bert.tasks.parts import ONE_PROCESS, Gathering
 
 
@@ -47,15 +49,19 @@ class SoftCrossEntropy:
         return loss
 
     def weight(self, targets: Targets) -> Tensor | float:
-        """Returns the number of texts, or the sum of their shares with all weights, on its device."""
+        """Returns the number of texts, or the sum of their shares with all weights."""
         if self.class_weights_C is None and targets.weights_N is None:
             return float(len(targets))
         return self._masses(targets).sum()
 
+    @cached_property
+    def _copies(self) -> Copies | None:
+        return None if self.class_weights_C is None else Copies(self.class_weights_C)
+
     def _masses(self, targets: Targets) -> Tensor:
         masses_NC = targets.values
-        if self.class_weights_C is not None:
-            masses_NC = masses_NC * self.class_weights_C
+        if self._copies is not None:
+            masses_NC = masses_NC * self._copies.beside(masses_NC)
         return masses_NC if targets.weights_N is None else masses_NC * targets.weights_N[:, None]
 
 

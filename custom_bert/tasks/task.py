@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import numpy as np
-import torch
 from torch import Tensor, nn
 
 from custom_bert.batch import Batch, Targets
@@ -219,16 +218,13 @@ class Task(ABC):
         return True
 
     @abstractmethod
-    def learning(
-        self, config: ResolvedConfig, source: Source, tokenizer: TextTokenizer, device: torch.device
-    ) -> Learning:
+    def learning(self, config: ResolvedConfig, source: Source, tokenizer: TextTokenizer) -> Learning:
         """Returns how the phase of this task learns.
 
         Args:
             config: the settings.
             source: the data, as `read` returned it.
             tokenizer: the tokenizer of the texts.
-            device: the device that trains, where tensors of the objective have to be.
         """
 
     def probe_objective(self, config: ResolvedConfig, source: Source) -> Objective:

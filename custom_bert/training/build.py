@@ -50,7 +50,7 @@ def build(plan: RunPlan, material: Material, ranks: Ranks, reporter: Reporter) -
     else:
         train_tokens_in_use(encoder, plan, material, reporter.detail)
     phases = _phases(model, plan, material, ranks)
-    precision = MixedPrecision(config.runtime.precision, device)
+    precision = MixedPrecision(config.runtime.precision, device, tf32=config.runtime.tf32)
     state = State(model, phases, precision, ranks, clock=clock)
     if ranks.rank:  # all ranks have drawn the same weights; from here on every rank draws its own dropout
         torch.manual_seed(config.seed + 1_000_003 * ranks.rank)
@@ -87,7 +87,7 @@ def _phases(model: EncoderModel, plan: RunPlan, material: Material, ranks: Ranks
         language_model: nn.Module = MaskedLanguageModel(model.encoder).to(plan.device).train()
         before = before_the_task(plan.config, material.tokenizer)
         phases.append(make_phase("pretrain", language_model, before, plan, material, ranks))
-    learning = plan.task.learning(plan.config, material.source, material.tokenizer, plan.device)
+    learning = plan.task.learning(plan.config, material.source, material.tokenizer)
     phases.append(make_phase(plan.task.phase, model, learning, plan, material, ranks))
     return phases
 

@@ -271,7 +271,7 @@ def restore(saved: Saved, run: Path, state: State) -> None:
     if "losses" not in tensors or "random.cpu.0" not in random:
         raise RunError(f"{saved.path / MODEL}: the losses or the random generator are missing")
     state.losses = list(tensors.pop("losses").to(state.device).unbind(0))
-    restore_random({name: random[key] for name, key in own.items() if key in random})
+    restore_random({name: random[key] for name, key in own.items() if key in random}, state.device)
     put_weights(saved.path / MODEL, tensors, state)
     begin_moments(state.phase.model, state.phase.optimizer)
     restore_moments(saved.path / OPTIMIZER, state)

@@ -104,13 +104,14 @@ class Clock:
 
     def read(self) -> dict[str, float]:
         """Returns, for the steps since the last call, the tokens per second (padding not counted), the share
-        of padding among the rows, and the share of the time that was spent waiting for batches."""
+        of padding among the rows, and the share of the time in which the host waited for the next batch. A
+        GPU may have been busy meanwhile with the batches before."""
         with self.stopped():
             seconds = max(self.log_seconds, 1e-9)
             rates = {
                 "tokens_per_second": self.tokens / seconds,
                 "padding": 1 - self.tokens / self.rows if self.rows else 0.0,
-                "data_wait": min(1.0, (self.waited - self._waited_mark) / seconds),
+                "host_data_wait": min(1.0, (self.waited - self._waited_mark) / seconds),
             }
         self._trained_mark, self._waited_mark = self.trained, self.waited
         self.tokens = self.rows = 0

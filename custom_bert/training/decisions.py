@@ -17,7 +17,7 @@ from custom_bert.errors import ConfigError
 from custom_bert.model_files.pretrained import Pretrained
 from custom_bert.ops.attention import choose_kernel
 from custom_bert.ops.kernels import has_flash
-from custom_bert.precision import DTYPES, choose_precision, sound_precision
+from custom_bert.precision import DTYPES, choose_precision, choose_tf32, sound_precision
 from custom_bert.presets import TRAINING, EncoderConfig, check_encoder, encoder_config
 from custom_bert.rounding import round_up
 from custom_bert.rules import choices
@@ -82,6 +82,7 @@ def decide_machine(todo: Decisions) -> torch.device:
             max_seqlen=max_length,
             device=device.type,
             dtype=DTYPES[precision],
+            padded=plan == "padded",
             dropout=dropout > 0 and plan != "packed",
             flash=flash,
         )
@@ -97,13 +98,16 @@ def decide_machine(todo: Decisions) -> torch.device:
         raise ConfigError(
             [f"config: runtime.attention: {kernel} is made for a CPU; leave it out, or take dense"]
         )
-    if traits.needs_flash and (not flash or precision == "fp32" or plan != "packed"):
+    asked = todo.config.runtime.attention
+    if asked and traits.needs_flash and (not flash or precision == "fp32" or plan != "packed"):
         raise ConfigError(
             [
                 f"config: runtime.attention: {kernel} needs CUDA on a GPU from Ampere on, bf16 or fp16, and "
                 "batch.plan packed"
             ]
         )
+    if todo.config.runtime.tf32 is None:
+        todo.set("runtime.tf32", *choose_tf32(device))
     if todo.config.runtime.compile is None:
         todo.set("runtime.compile", *choose_compile(device))
     return device
@@ -259,6 +263,7 @@ def decide_training(
         can_mask=tokenizer.mask_id is not None,
         fitting_rows=choices.fitting_rows(encoder.bytes_per_row, machine.memory_of(device)),
         earlier_lr=earlier_lr,
+        device=device.type,
     )
     if todo.config.batch.plan == "padded":
         todo.default("batch.batch_size", (32, "the padded plan's default"))

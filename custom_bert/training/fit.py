@@ -8,7 +8,7 @@ have exchanged.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -29,7 +29,7 @@ from custom_bert.training.plan import Material, RunPlan, evaluations
 from custom_bert.training.run import RunDirectory
 from custom_bert.training.state import State
 from custom_bert.training.state_tensors import begin_moments, restore_moments
-from custom_bert.training.step import StepResult
+from custom_bert.training.step import StepResult, Totals, totals_of
 
 SAVED_BYTES = 12
 """The bytes that a parameter takes in a checkpoint: its value and AdamW's two moments, in fp32."""
@@ -87,6 +87,9 @@ class Fit:
         self.when, _ = evaluations(config, plan.task, material)
         size = SAVED_BYTES * sum(parameter.numel() for parameter in self.phase.model.parameters())
         self.pace = checkpoint.Pace(config.runtime.checkpoint_every, size)
+        # what all ranks know before a step; see `_exchange`
+        self.stepped = False
+        self.elapsed, self.due, self.totals = 0.0, False, cast(Totals | None, None)
         self.board = Board(run.path) if config.runtime.tensorboard and self.ranks.leads else None
 
     def _time_limit(self) -> float:
@@ -109,6 +112,7 @@ class Fit:
             if self.progress.evaluation_due:
                 self._evaluate()
             for step in self._steps():
+                self._save_if_due()
                 done = self._share_done(step)
                 lr = self._set_lr(done)
                 result = self._train(step)
@@ -117,7 +121,6 @@ class Fit:
                 self._evaluate_if_due(done)
                 if self.progress.ended:
                     break
-                self._save_if_due()
         except signals.StopRequested:
             if self.state.saved != self.state.position and (self.progress.phase or self.progress.step):
                 self._save()
@@ -150,14 +153,33 @@ class Fit:
         if self.progress.ended:
             return iter(())
         steps = steps_of(self.phase, self.progress.epochs_done, self.progress.steps_done)
-        agreed = self.requests.between(steps, lambda number: int(self.ranks.largest(number)[0]))
-        return self.clock.waiting_for(agreed)
+        return iter(self.requests.between(self.clock.waiting_for(steps), self._exchange))
+
+    def _exchange(self, number: int, step: Step) -> int:
+        """Has the ranks tell each other, once before each step, all that they have to agree on: requests to
+        end, the time, whether a checkpoint is due, and what the step's batches add up to.
+
+        Args:
+            number: the signal that asked this process to end; 0 for none.
+            step: the next step.
+
+        Returns:
+            The signal that all ranks obey; 0 for none.
+        """
+        seconds, due = self.clock.phase_seconds, self.stepped and self.pace.due(self.progress.step)
+        if self.ranks.world == 1:
+            self.elapsed, self.due, self.totals = seconds, due, None
+            return number
+        sums = totals_of(step.microbatches, self.phase.objective).numbers()
+        told = self.ranks.told(number, seconds, due, *sums)
+        agreed, self.elapsed, due = told[:, :3].max(0).tolist()
+        self.due, self.totals = bool(due), Totals.of(told[:, 3:].sum(0).tolist())
+        return int(agreed)
 
     def _share_done(self, step: Step) -> float:
         """Returns the share of the phase that is done after a step: by epochs or by the time, whichever is
         larger."""
-        (elapsed,) = self.ranks.largest(self.clock.phase_seconds)
-        return min(1.0, max(step.progress, elapsed / self.limit))
+        return min(1.0, max(step.progress, self.elapsed / self.limit))
 
     def _set_lr(self, done: float) -> float:
         """Sets and returns the learning rate of the step. Before wsd's rate begins to fall, saves the
@@ -186,11 +208,13 @@ class Fit:
             device=self.plan.device,
             clip_norm=self.plan.config.optim.clip_norm,
             warn=self.reporter.warn,
+            totals=self.totals,
         )
 
     def _advance(self, step: Step, result: StepResult, done: float) -> None:
         """Notes that a step is done, and whether the phase ends with it."""
         progress = self.progress
+        self.stepped = True
         progress.step, progress.epoch = progress.step + 1, step.epoch
         progress.epochs_done, progress.steps_done = step.epochs_done, step.steps_done
         progress.ended = step.last or done >= 1
@@ -266,8 +290,8 @@ class Fit:
             progress.ended = True
 
     def _save_if_due(self) -> None:
-        (due,) = self.ranks.largest(self.pace.due(self.progress.step))
-        if due:
+        """Writes a checkpoint of the steps before this one, if one is due."""
+        if self.due:
             self._save()
 
     def _save(self) -> None:
@@ -283,9 +307,9 @@ class Fit:
         self.clock.end_phase()
         trained = self.clock.trained
         waited = self.clock.waited / max(trained, 1e-9)
-        self.reporter.say(
-            f"{self.phase.name}ing took {duration(trained)}, {waited:.1%} of it waiting for batches"
-        )
+        gpu = self.plan.device.type == "cuda"
+        what = "the host waited for batches, not always the GPU" if gpu else "waiting for batches"
+        self.reporter.say(f"{self.phase.name}ing took {duration(trained)}, {waited:.1%} of it {what}")
 
 
 def _or_none(value: float) -> float | None:

@@ -46,6 +46,7 @@ OF_THE_MACHINE = (
     "runtime.compile",
     "runtime.device",
     "runtime.precision",
+    "runtime.tf32",
 )
 """Settings that a rule decides by the machine and its memory. Where the user leaves them open they are no
 part of the identity, so that another machine finds the run and continues it."""

@@ -6,6 +6,7 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
+from custom_bert import machine
 from custom_bert.training.log import duration
 from custom_bert.training.phases import Phase, total_steps
 from custom_bert.training.plan import Material, RunPlan
@@ -28,9 +29,15 @@ def short(plan: RunPlan, material: Material) -> list[str]:
             f"{encoder.num_hidden_layers} layers, {encoder.hidden_size} wide, {parameters:.1f} M parameters; "
             f"{_start(plan)}",
         ),
-        _line("device", f"{runtime.device}{threads if plan.device.type == 'cpu' else ''}"),
+        _line("device", f"{runtime.device}{threads if plan.device.type == 'cpu' else _idle(plan)}"),
         _line("precision", f"{runtime.precision}{mixed}"),
     ]
+
+
+def _idle(plan: RunPlan) -> str:
+    """Returns how to use further GPUs, if there are some that this run leaves idle."""
+    idle = machine.other_gpus(plan.device)
+    return f"; {idle + 1} GPUs are here: torchrun --nproc-per-node {idle + 1} uses all" if idle else ""
 
 
 def _start(plan: RunPlan) -> str:

@@ -22,7 +22,7 @@ from custom_bert.training.plan import Material, RunPlan, epoch_batches
 from custom_bert.training.ranks import Ranks
 from custom_bert.training.state import State
 from custom_bert.training.state_tensors import random_state, restore_random
-from custom_bert.training.step import StepResult, train_step
+from custom_bert.training.step import StepResult, Totals, train_step
 
 SHARE = 0.9
 """The share of the memory that a run may take by its own estimate."""
@@ -41,7 +41,7 @@ def halvings_needed(plan: RunPlan, material: Material, ranks: Ranks) -> int:
     Raises:
         ConfigError: if the model alone does not fit.
     """
-    encoder, config, memory = plan.encoder, plan.config, machine.memory_of(plan.device)
+    encoder, config, memory = plan.encoder, plan.config, machine.free_memory_of(plan.device)
     outputs = plan.task.num_outputs
     fixed = BYTES * encoder.num_parameters(outputs)
     if config.runtime.shard:
@@ -51,7 +51,7 @@ def halvings_needed(plan: RunPlan, material: Material, ranks: Ranks) -> int:
         raise ConfigError(
             [
                 f"model.size: weights, gradients and moments take {fixed / 1e9:.1f} GB of the "
-                f"{memory / 1e9:.1f} GB that there are; choose a smaller one"
+                f"{memory / 1e9:.1f} GB that are free; choose a smaller one"
             ]
         )
     lengths_N = material.train.lengths_N
@@ -81,6 +81,7 @@ def step_within_memory(
     device: torch.device,
     clip_norm: float,
     warn: Callable[[str], None],
+    totals: Totals | None = None,
 ) -> StepResult:
     """Runs `train_step`. If memory runs out, runs it again from the same random state with the batches
     halved, and halves batches from then on.
@@ -94,6 +95,7 @@ def step_within_memory(
         device: the device of the model.
         clip_norm: the largest gradient norm.
         warn: prints a warning about a halving.
+        totals: the sums over the batches of all ranks, if these have exchanged them already.
 
     Raises: UserError: if a single text does not fit, or if there are several ranks, which cannot agree on
         halving.
@@ -102,15 +104,15 @@ def step_within_memory(
         batches = halved(phase, step, state.progress.halvings)
         before = random_state(device)
         try:
-            on_device = [batch.to(device) for batch in batches]
             return train_step(
                 model,
                 phase.optimizer,
-                on_device,
+                batches,
                 phase.objective,
                 precision=state.precision,
                 clip_norm=clip_norm,
                 ranks=state.ranks,
+                totals=totals,
             )
         except (MemoryError, RuntimeError) as error:
             if not machine.is_out_of_memory(error):
@@ -122,7 +124,7 @@ def step_within_memory(
                 ) from error
         # out of the handler, whose frames hold the tensors that there was no room for
         phase.optimizer.zero_grad(set_to_none=True)
-        restore_random(before)
+        restore_random(before, device)
         state.precision.forget()
         if device.type == "cuda":
             torch.cuda.empty_cache()

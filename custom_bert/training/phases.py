@@ -224,7 +224,7 @@ def time_passes(
                 output = phase.model(batch)
             phase.objective.loss_sum(output, batch.targets).backward()  # type: ignore[no-untyped-call]
             if on_gpu:
-                torch.cuda.synchronize()
+                machine.wait_for(device)
             seconds.append(time.perf_counter() - begun)
     phase.optimizer.zero_grad(set_to_none=True)
     return seconds

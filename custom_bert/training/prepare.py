@@ -36,6 +36,7 @@ from custom_bert.rules.decisions import Decisions, EvaluationFacts
 from custom_bert.rules.resolved import resolved
 from custom_bert.tasks.registry import TASKS
 from custom_bert.tasks.task import Task
+from custom_bert.training.ahead import plans_ahead
 from custom_bert.training.decisions import (
     decide_defaults,
     decide_head,
@@ -217,6 +218,7 @@ def _tokenising(
         long_texts=config.data.long_texts,
         cache=cache,
         pin_memory=device.type == "cuda",
+        ahead=plans_ahead(config, device),
         ways_out=ways_out,
         say=say,
     )

@@ -23,12 +23,12 @@ def random_state(device: torch.device) -> dict[str, Tensor]:
     return generators
 
 
-def restore_random(generators: Mapping[str, Tensor]) -> None:
-    """Gives the generators the states that `random_state` returned."""
+def restore_random(generators: Mapping[str, Tensor], device: torch.device) -> None:
+    """Gives the generators the states that `random_state` returned for a device."""
     if "random.cpu" in generators:
         torch.set_rng_state(generators["random.cpu"])
-    if "random.cuda" in generators and torch.cuda.is_available():
-        torch.cuda.set_rng_state(generators["random.cuda"])
+    if "random.cuda" in generators and device.type == "cuda":  # not the current device, which may be another
+        torch.cuda.set_rng_state(generators["random.cuda"], device)
 
 
 def begin_moments(model: nn.Module, optimizer: torch.optim.Optimizer) -> None:

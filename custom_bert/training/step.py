@@ -40,6 +40,37 @@ class StepResult:
     empty: bool = False
 
 
+@dataclass(frozen=True)
+class Totals:
+    """Sums over the batches of a step.
+
+    Attributes:
+        weight: by which the sum of the losses is divided: the number of targets, or the sum of their weights.
+        tokens, rows: the number of tokens and of rows.
+    """
+
+    weight: Tensor | float
+    tokens: int
+    rows: int
+
+    def numbers(self) -> tuple[float, float, float]:
+        """Returns the sums as plain numbers, for an exchange between ranks."""
+        return float(self.weight), self.tokens, self.rows
+
+    @staticmethod
+    def of(numbers: Sequence[float]) -> Totals:
+        """Returns the sums that `numbers` had returned, added up over ranks."""
+        weight, tokens, rows = numbers
+        return Totals(weight, int(tokens), int(rows))
+
+
+def totals_of(microbatches: Sequence[Batch], objective: Objective) -> Totals:
+    """Returns the sums over the batches of a process, but for stand-ins, which count for nothing."""
+    own = [batch for batch in microbatches if not batch.stands_in]
+    weight: Tensor | float = sum((objective.weight(targets_of(batch)) for batch in own), 0.0)
+    return Totals(weight, sum(batch.num_tokens for batch in own), sum(batch.num_rows for batch in own))
+
+
 def train_step(
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
@@ -49,6 +80,7 @@ def train_step(
     precision: MixedPrecision,
     clip_norm: float,
     ranks: Ranks = ALONE,
+    totals: Totals | None = None,
 ) -> StepResult:
     """Runs forward and backward passes over the microbatches, clips the gradients, and updates the weights.
 
@@ -61,40 +93,44 @@ def train_step(
         model: maps a `Batch` to what the objective reads; with several ranks, what `Ranks.parallel` returned.
         optimizer: a fused optimizer, which takes the gradients' divisor, and whether to skip the update, as
             tensors. The gradients are cleared afterwards.
-        microbatches: batches with targets, on the model's device.
+        microbatches: batches with targets, on the host or on the model's device, to which they are moved.
+            Their weights are added up where they are: on the host no device has to be waited for.
         objective: the loss.
         precision: autocast and loss scaling.
         clip_norm: the largest gradient norm.
         ranks: the processes that take part.
+        totals: the sums over the batches of all ranks; None to exchange them here.
     """
-    own = [batch for batch in microbatches if not batch.stands_in]
-    tokens, rows = sum(batch.num_tokens for batch in own), sum(batch.num_rows for batch in own)
-    total: Tensor | float = sum((objective.weight(targets_of(batch)) for batch in own), 0.0)
-    if ranks.world > 1:
-        total, all_tokens, all_rows = ranks.totals(float(total), tokens, rows)
-        tokens, rows = int(all_tokens), int(all_rows)
+    device = next(model.parameters()).device
+    if totals is None:
+        totals = totals_of(microbatches, objective)
+        if ranks.world > 1:
+            totals = Totals.of(ranks.totals(*totals.numbers()))
+    total, tokens, rows = totals.weight, totals.tokens, totals.rows
     # a mean over nothing is no number; a total on a device is not looked at, which would wait for the device
     if isinstance(total, float) and total == 0:
-        nothing = torch.zeros((), device=own[0].input_ids_T.device if own else None)
+        nothing = torch.zeros((), device=device)
         return StepResult(nothing / 0, nothing, nothing, tokens, rows, empty=True)
     losses = []
-    for i, batch in enumerate(microbatches, start=1):
-        with nullcontext() if i == len(microbatches) else without_exchange(model):
-            with precision.autocast():
-                output = model(batch)
-            loss = objective.loss_sum(output, targets_of(batch)) / total
-            if batch.stands_in:
-                loss = 0 * loss
-            # the exchange takes the mean of the ranks' gradients, and their sum is needed
-            precision.scaler.scale(loss * ranks.world).backward()  # type: ignore[no-untyped-call]
-        losses.append(loss.detach())
+    with precision.products():
+        for i, batch in enumerate(microbatches, start=1):
+            batch = batch.to(device)
+            with nullcontext() if i == len(microbatches) else without_exchange(model):
+                with precision.autocast():
+                    output = model(batch)
+                loss = objective.loss_sum(output, targets_of(batch)) / total
+                if batch.stands_in:
+                    loss = 0 * loss
+                # the exchange takes the mean of the ranks' gradients, and their sum is needed
+                precision.scaler.scale(loss * ranks.world).backward()  # type: ignore[no-untyped-call]
+            losses.append(loss.detach())
     loss = ranks.total(torch.stack(losses).sum())
     precision.scaler.unscale_(optimizer)
     gradients = [p.grad for p in model.parameters() if p.grad is not None]
     grad_norm = whole(nn.utils.get_total_norm(gradients, foreach=True))
     skipped = (~(loss + grad_norm).isfinite()).float()
     scale_next_step(optimizer, (grad_norm / clip_norm).clamp(min=1).float(), skipped)
-    precision.scaler.step(optimizer)
+    optimizer.step()  # the scaler's own `step` would decide anew whether to skip, by the gradients alone
     precision.scaler.update()
     optimizer.zero_grad(set_to_none=True)
     return StepResult(loss, grad_norm, skipped, tokens, rows)

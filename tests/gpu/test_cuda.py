@@ -32,7 +32,8 @@ def test_varlen_agrees_with_the_formula(dtype: torch.dtype, window: int) -> None
         ("own", "naive", dtype),
         ("varlen", "varlen", dtype),
     ):
-        q, k, v = (x.to(kind).requires_grad_() for x in exact)
+        # clones, since `to` returns a tensor that has the type already, and stack's inputs need gradients
+        q, k, v = (x.to(kind, copy=True).requires_grad_() for x in exact)
         qkv = torch.stack([q, k, v], dim=1)
         out = attention(qkv, batch.layout, kernel=kernel, window=window)  # type: ignore[arg-type]
         (out * probe.to(kind)).sum().backward()

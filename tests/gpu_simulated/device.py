@@ -1,12 +1,13 @@
 """A CUDA device that computes nothing: the package runs on it from end to end, on a machine without a GPU.
 
-Autograd, autocast, dispatch, and the rules about shapes, types and devices are torch's own (`FakeTensorMode`). A
-guard and hooks in C++ (guard.cpp) let a CPU build of torch take the device "cuda". Every moment at which the host
-would wait for the GPU is noted, and every operation that the GPU would run is counted. What the host reads is 0,
-or 0.5 for one float; integers that the host itself has sent come back as they were.
+Autograd, autocast, dispatch, and the rules about shapes, types and devices are torch's own
+(`FakeTensorMode`). A guard and hooks in C++ (guard.cpp) let a CPU build of torch take the device "cuda".
+Every moment at which the host would wait for the GPU is noted, and every operation that the GPU would run
+is counted. What the host reads is 0, or 0.5 for one float, or true; integers that the host itself has sent come
+back as they were.
 
-It changes torch for the whole process and cannot be undone: import it in a process of its own (`worker.py`). It
-does not see real kernels, their alignment checks, NCCL, or torch.compile.
+It changes torch for the whole process and cannot be undone: import it in a process of its own (`worker.py`).
+It does not see real kernels, their alignment checks, NCCL, or torch.compile.
 """
 
 from __future__ import annotations
@@ -39,7 +40,13 @@ WAITS = {
 }
 """Operations whose result has a size, or is a value, that the host has to know."""
 
-SILENT = {"aten::empty", "aten::empty_strided", "aten::empty_like", "aten::new_empty", "aten::new_empty_strided"}
+SILENT = {
+    "aten::empty",
+    "aten::empty_strided",
+    "aten::empty_like",
+    "aten::new_empty",
+    "aten::new_empty_strided",
+}
 """Operations that only allocate, so that the device runs nothing."""
 
 
@@ -49,8 +56,9 @@ class Machine:
     Attributes:
         capability: the compute capability; (7, 5) is a T4, which has neither bf16 nor flash attention.
         memory: the bytes of memory of each GPU, and those of them that are free.
-        waits: how often the host would have waited, by the part of the run, the kind and the line of the package.
+        waits: how often the host would have waited, by the part of the run, the package's line and the kind.
         operations: how often each operation ran on the device within `train_step`.
+        dispatched: the number of all operations within `train_step` that the host prepared, views too.
         steps: the number of calls of `train_step`.
         seeded: the devices whose generators were set.
     """
@@ -60,7 +68,7 @@ class Machine:
         self.memory = self.free = 80 * 10**9
         self.waits: Counter[tuple[str, str, str]] = Counter()
         self.operations: Counter[str] = Counter()
-        self.steps = 0
+        self.dispatched = self.steps = 0
         self.seeded: set[str] = set()
 
     def forget(self) -> None:
@@ -127,6 +135,8 @@ class Simulated(TorchDispatchMode):
         if name == "aten::_local_scalar_dense":
             MACHINE.wait("value read")
             skips = any("count_skips" in frame for frame in calls())
+            if args[0].dtype is torch.bool:
+                return True
             return 0.5 if args[0].dtype.is_floating_point and not skips else 0
         if name == "aten::is_pinned":
             return False
@@ -153,15 +163,22 @@ class Simulated(TorchDispatchMode):
                     if index.dtype in (torch.bool, torch.uint8):
                         MACHINE.wait("index by booleans")
                         return args[0].new_empty(1, *args[0].shape[1:]) if name == "aten::index" else args[0]
-        if name not in SILENT and not is_view(func) and in_step():
-            MACHINE.operations[str(func)] += 1
+        if in_step():
+            MACHINE.dispatched += 1
+            if name not in SILENT and not is_view(func):
+                MACHINE.operations[str(func)] += 1
         if name == "aten::_amp_update_scale_":
             return args[0]
         if name == "aten::_amp_foreach_non_finite_check_and_unscale_":
             return None
         with _disable_current_modes(), FAKE:
             out = func(*args, **kwargs)
-        if name == "aten::_to_copy" and to_cuda and not is_fake(args[0]) and not args[0].dtype.is_floating_point:
+        if (
+            name == "aten::_to_copy"
+            and to_cuda
+            and not is_fake(args[0])
+            and not args[0].dtype.is_floating_point
+        ):
             out._sent = args[0]
         return out
 
@@ -176,7 +193,9 @@ class Simulated(TorchDispatchMode):
     def _sent_back(tensor: Any, dtype: torch.dtype | None) -> torch.Tensor:
         with _disable_current_modes():
             sent: torch.Tensor | None = getattr(tensor, "_sent", None)
-            return sent.clone() if sent is not None else torch.zeros(tensor.shape, dtype=dtype or tensor.dtype)
+            return (
+                sent.clone() if sent is not None else torch.zeros(tensor.shape, dtype=dtype or tensor.dtype)
+            )
 
 
 def calls() -> list[str]:
@@ -229,7 +248,14 @@ def install() -> None:
         "get_rng_state_all": lambda: [_random_state()] * DEVICES,
         "set_rng_state": _reseeded,
     }
-    for name in ("_lazy_init", "manual_seed", "manual_seed_all", "empty_cache", "set_device", "set_rng_state_all"):
+    for name in (
+        "_lazy_init",
+        "manual_seed",
+        "manual_seed_all",
+        "empty_cache",
+        "set_device",
+        "set_rng_state_all",
+    ):
         replaced[name] = _nothing
     for name, function in replaced.items():
         setattr(torch.cuda, name, function)

@@ -1,4 +1,4 @@
-"""Builds and loads the library of guard.cpp. Nothing here imports torch, which has to find the library loaded."""
+"""Builds and loads the library of guard.cpp. Nothing here imports torch, which has to find it loaded."""
 
 from __future__ import annotations
 

@@ -2,28 +2,40 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
-from collections.abc import Iterator
 
 import torch
 from training_runs import settings
 
 from custom_bert import Classifier, train_model
+from custom_bert.bench.workloads import AG_NEWS, SyntheticTexts
+from custom_bert.config import ModelConfig
+from custom_bert.data.batching import plan_batches
+from custom_bert.data.loader import Transform
+from custom_bert.data.masking import Masker
+from custom_bert.models.heads import SequenceClassifier
+from custom_bert.models.masked_lm import MaskedLanguageModel
 from custom_bert.ops import kernels
+from custom_bert.precision import MixedPrecision
+from custom_bert.presets import encoder_config
+from custom_bert.tasks.classification import CrossEntropy
+from custom_bert.tasks.masked_lm import TokenCrossEntropy
 from custom_bert.training import memory
+from custom_bert.training.optim import make_optimizer
+from custom_bert.training.step import train_step
 from gpu_simulated.device import MACHINE
-
-LABELS = ("preset", "task")
 
 
 @contextmanager
 def stepped(before: Callable[[int], None] = lambda number: None) -> Iterator[None]:
-    """Counts the calls of `train_step` within the block, and calls `before` with the number of each, from 1."""
+    """Counts the calls of `train_step` within the block, and calls `before` with the number of each."""
     real = memory.train_step
 
     def counted(*positional: Any, **named: Any) -> Any:
@@ -50,7 +62,16 @@ def configured(data: str, out: str, changes: dict[str, Any]) -> dict[str, Any]:
     """The settings of a run on the GPU, of one epoch."""
     base = settings(Path(data), Path(out))
     if changes.get("task") == "masked_lm":
-        parts = ("model", "batch", "runtime", "out", "data.cache_dir", "data.max_length", "optim.epochs", "optim.lr")
+        parts = (
+            "model",
+            "batch",
+            "runtime",
+            "out",
+            "data.cache_dir",
+            "data.max_length",
+            "optim.epochs",
+            "optim.lr",
+        )
         base = {name: value for name, value in base.items() if name.startswith(parts)}
         base["data.corpus"] = [str(Path(data) / "train_dataset.txt")]
     gpu = {"optim.epochs": 1, "runtime.device": "cuda", "runtime.precision": None}
@@ -77,8 +98,8 @@ def train_with_failing_step(data: str, out: str, changes: dict[str, Any], error:
 
 
 def train_and_stop(data: str, out: str, changes: dict[str, Any]) -> list[str]:
-    """Trains, gets a request to end in the third step, and trains on. Returns the devices whose generators were
-    restored."""
+    """Trains, gets a request to end in the third step, and trains on. Returns the devices whose generators
+    were restored."""
     use()
 
     def stop(number: int) -> None:
@@ -100,3 +121,36 @@ def predict(run: str, device: str, precision: str | None, texts: int) -> int:
     use()
     classifier = Classifier.load(run, device=device, precision=precision)
     return len(classifier.predict(["a dog barks in the yard"[: 7 + i % 16] for i in range(texts)]))
+
+
+def step(
+    width: int, layers: int, plan: str, masked: bool, capability: list[int], pooling: str = "cls"
+) -> int:
+    """Runs one step of a batch of 8,192 rows with texts of AG News's lengths. Returns the number of its rows.
+
+    It uses only what earlier versions of the package have too, so that these can be compared.
+    """
+    use(capability)
+    device, precision = torch.device("cuda"), "bf16" if capability >= [8, 0] else "fp16"
+    wishes = ModelConfig(hidden_size=width, num_hidden_layers=layers, pooling=pooling)
+    config = encoder_config(
+        "custom", wishes, vocab_size=30_000, pad_token_id=0, max_length=256, default_shape=(0, 0)
+    )
+    classifier = SequenceClassifier(config, 4)
+    model = (MaskedLanguageModel(classifier.encoder) if masked else classifier).to(device).train()
+    optimizer = make_optimizer(model, lr=1e-4, weight_decay=0.01)
+    lengths = AG_NEWS.lengths(2_000)
+    builder = SyntheticTexts(lengths, 30_000).builder(pin_memory=True)
+    if "ahead" in {field.name for field in dataclasses.fields(builder)}:
+        from custom_bert.ops.attention import plan_ahead
+
+        flash = capability >= [8, 0]
+        builder = dataclasses.replace(builder, ahead=partial(plan_ahead, kernel=None, flash=flash))
+    masker = Masker(4, (0, 1, 2, 3, 4), 30_000, 0.25, 0) if masked else None
+    (first, *_) = plan_batches(lengths, plan, token_budget=8192, batch_size=None, seed=0, epoch=0)
+    batch = builder.build(first, plan, 256, transform=Transform(masker=masker))
+    objective = TokenCrossEntropy() if masked else CrossEntropy()
+    mixed = MixedPrecision(precision, device)
+    MACHINE.steps = 1
+    train_step(model, optimizer, [batch.to(device)], objective, precision=mixed, clip_norm=1.0)
+    return batch.num_rows

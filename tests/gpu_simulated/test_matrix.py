@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from gpu_simulated.conftest import Ask
+
+from gpu_simulated.connection import Ask
 from gpu_simulated.matrix import CONFIGURATIONS, QUICK, REFUSED
 
 ALL = bool(os.environ.get("CUSTOM_BERT_TEST_GPU_MATRIX"))
@@ -23,6 +24,7 @@ def test_a_step_never_waits_for_the_gpu(ask: Ask, data: Path, tmp_path: Path, na
     changes = dict(CONFIGURATIONS[name])
     machine = changes.pop("machine", None)
     answer = ask("train", data=data, out=tmp_path / "run", changes=changes, machine=machine)
+    assert "refused" not in answer, answer["refused"]
     assert answer["returned"] > 1
     assert waits(answer, "step") == []
 

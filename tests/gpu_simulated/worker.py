@@ -18,9 +18,8 @@ from gpu_simulated import guard
 
 guard.load()  # before torch is imported
 
-from gpu_simulated import device, jobs  # noqa: E402
-
 from custom_bert.errors import UserError  # noqa: E402
+from gpu_simulated import device, jobs  # noqa: E402
 
 
 def answer(job: dict[str, Any]) -> dict[str, Any]:
@@ -39,6 +38,7 @@ def answer(job: dict[str, Any]) -> dict[str, Any]:
     found |= {
         "said": said.getvalue().splitlines(),
         "waits": [[*place, count] for place, count in sorted(machine.waits.items())],
+        "dispatched": machine.dispatched / max(1, machine.steps),
         "operations": sum(machine.operations.values()) / max(1, machine.steps),
         "by_name": {name: count / max(1, machine.steps) for name, count in machine.operations.most_common()},
         "seeded": sorted(machine.seeded),

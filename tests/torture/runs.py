@@ -21,7 +21,7 @@ from training_runs import Ready, built, ready, settings, write_data
 from custom_bert.training import fit
 from custom_bert.training.state import State
 
-WALL_CLOCK = ("seconds", "run_seconds", "tokens_per_second", "data_wait")
+WALL_CLOCK = ("seconds", "run_seconds", "tokens_per_second", "host_data_wait")
 """What metrics.jsonl holds that no two runs share."""
 
 

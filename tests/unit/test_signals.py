@@ -39,7 +39,7 @@ def test_a_request_that_another_process_noted_comes_here_too(monkeypatch: pytest
     try:
         with signals.noted() as requests:
             with pytest.raises(signals.StopRequested):
-                list(requests.between([1], lambda number: signal.SIGTERM))
+                list(requests.between([1], lambda number, item: signal.SIGTERM))
             os.kill(os.getpid(), signal.SIGTERM)
             assert requests.number == signal.SIGTERM
     finally:
@@ -50,7 +50,7 @@ def test_a_request_that_comes_while_processes_agree_is_obeyed_before_the_next_it
     """Ranks wait for each other in the agreement, so that most requests come there."""
     requests, asked = signals.Requests(), list[int]()
 
-    def agreed(number: int) -> int:
+    def agreed(number: int, item: int) -> int:
         asked.append(number)
         if len(asked) == 2:
             requests.note(signal.SIGTERM)  # too late for this agreement, in which all ranks go on

@@ -29,9 +29,9 @@ def test_waiting_for_batches_is_measured_apart_from_work() -> None:
         time.sleep(0.05)
     found = clock.read()
     assert 0.15 <= clock.waited < clock.trained
-    assert 0.2 < found["data_wait"] < 0.8 and found["padding"] == pytest.approx(0.2)
+    assert 0.2 < found["host_data_wait"] < 0.8 and found["padding"] == pytest.approx(0.2)
     time.sleep(0.01)
-    assert clock.read()["data_wait"] == 0.0  # since the last call
+    assert clock.read()["host_data_wait"] == 0.0  # since the last call
 
 
 def test_a_continued_record_counts_the_time_that_its_tokens_took_before() -> None:

@@ -1,0 +1,40 @@
+"""Starts a worker with a simulated GPU, and asks it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[2]
+
+Ask = Callable[..., dict[str, Any]]
+
+
+@contextmanager
+def asking(package: Path = ROOT) -> Iterator[Ask]:
+    """Yields what asks a worker, whose package is the one in a folder."""
+    path = os.pathsep.join([str(package), str(ROOT / "tests"), os.environ.get("PYTHONPATH", "")])
+    environment = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "gpu_simulated.worker"]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment, cwd=package
+    ) as process:
+
+        def asked(job: str, **arguments: Any) -> dict[str, Any]:
+            assert process.stdin is not None and process.stdout is not None
+            process.stdin.write(json.dumps({"job": job, "arguments": arguments}, default=str) + "\n")
+            process.stdin.flush()
+            line = process.stdout.readline()
+            assert line, "the worker has ended"
+            answer: dict[str, Any] = json.loads(line)
+            return answer
+
+        yield asked
+        assert process.stdin is not None
+        process.stdin.close()

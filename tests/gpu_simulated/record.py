@@ -1,0 +1,83 @@
+"""Writes what every configuration does on the simulated GPU, and what a step costs the host, into a record.
+
+    PYTHONPATH=.:tests python -m gpu_simulated.record --out benchmarks/results/new/gpu_simulated.json
+
+With `--package FOLDER` it is another version of the package that runs, for a comparison.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from training_runs import write_data
+
+from gpu_simulated.connection import ROOT, asking
+from gpu_simulated.matrix import CONFIGURATIONS, REFUSED
+
+SHAPES = ((256, 4), (768, 12))
+
+
+def shown(answer: dict[str, Any]) -> dict[str, Any]:
+    """The parts of an answer that a record holds."""
+    ran = "ran" if "returned" in answer else answer.get("refused") or answer["fault"].splitlines()[-1]
+    waits = [[line, kind, count] for part, line, kind, count in answer["waits"] if part == "step"]
+    return {
+        "result": ran,
+        "steps": answer.get("returned"),
+        "waits_in_steps": waits,
+        "kernels_a_step": round(answer["operations"]),
+        "operations_a_step": round(answer["dispatched"]),
+    }
+
+
+def main() -> None:
+    """Asks for everything, one after the other, and writes the record after each answer."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--package", type=Path, default=ROOT)
+    options = parser.parse_args()
+    record: dict[str, Any] = {"package": options.package.name, "configurations": {}, "steps": {}}
+    with asking(options.package) as ask, tempfile.TemporaryDirectory() as folder:
+        data = write_data(Path(folder) / "data", train=96, val=24)
+        for (width, layers), masked, plan, capability in (
+            (shape, masked, plan, capability)
+            for shape in SHAPES
+            for masked in (False, True)
+            for plan in ("uniform_length", "packed")
+            for capability in ([9, 0], [7, 5])
+        ):
+            what = "masked tokens" if masked else "labels"
+            name = f"{width}x{layers} {what} {plan} {'T4' if capability == [7, 5] else 'bf16'}"
+            kind = {
+                "width": width,
+                "layers": layers,
+                "plan": plan,
+                "masked": masked,
+                "capability": capability,
+            }
+            record["steps"][name] = shown(ask("step", **kind))
+            print(name, record["steps"][name], flush=True)
+            options.out.write_text(json.dumps(record, indent=1) + "\n")
+        for pooling, plan in (("mean", "uniform_length"), ("mean", "packed")):
+            name = f"256x4 labels {plan} bf16 mean pooling"
+            kind = {"width": 256, "layers": 4, "plan": plan, "masked": False, "capability": [9, 0]}
+            record["steps"][name] = shown(ask("step", **kind, pooling=pooling))
+            print(name, record["steps"][name], flush=True)
+        for number, (name, settings) in enumerate(
+            [*CONFIGURATIONS.items(), *((name, changes) for name, (changes, _) in REFUSED.items())]
+        ):
+            changes = dict(settings)
+            machine = changes.pop("machine", None)
+            out = Path(folder) / f"run{number}"
+            answer = ask("train", data=data, out=out, changes=changes, machine=machine)
+            record["configurations"][name] = shown(answer)
+            print(name, record["configurations"][name], flush=True)
+            options.out.write_text(json.dumps(record, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
