@@ -6,7 +6,7 @@ Shapes: n texts of a chunk, K outputs of each text.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import numpy as np
 import torch
@@ -16,7 +16,7 @@ from custom_bert.config import Precision
 from custom_bert.data.unknown import OF_A_MODEL, UnknownText
 from custom_bert.errors import warn_caller
 from custom_bert.inference.chunks import chunks
-from custom_bert.inference.in_order import compute, prepare_threads
+from custom_bert.inference.in_order import begin, prepare_threads
 from custom_bert.inference.scores import WHOLE, Parts
 from custom_bert.model_files.native import TrainedModel
 from custom_bert.models.heads import thresholds_of
@@ -49,13 +49,17 @@ class EncoderScores:
         return {WHOLE: thresholds_of(self._model)}
 
     def of(self, texts: Iterable[str], unknown: UnknownText | None = None) -> Iterator[np.ndarray]:
-        """Yields (n, K) outputs of the model, a chunk of texts at a time."""
+        """Yields (n, K) outputs of the model, a chunk of texts at a time.
+
+        While a GPU computes a chunk, the next one is read, tokenised and built into batches.
+        """
         counts = UnknownText() if unknown is None else unknown
         described = self._trained.described
+        computing: Callable[[], np.ndarray] | None = None
         for chunk in chunks(texts, described.task.num_outputs):
             # between two chunks the caller's code runs, which may have forked or set OpenMP's limits
             model, precision = self._prepared()
-            outputs_NK = compute(
+            begun = begin(
                 model,
                 self._trained.tokenizer,
                 chunk,
@@ -65,7 +69,14 @@ class EncoderScores:
                 precision=precision,
                 unknown=counts,
             )
-            yield outputs_NK
+            if computing is not None:
+                yield computing()
+            if self._device.type == "cuda":
+                computing = begun
+            else:
+                yield begun()
+        if computing is not None:
+            yield computing()
         if unknown is None and counts.spoils_predictions:
             warn_caller(f"{counts.message(lines=False)}: {OF_A_MODEL}")
 

@@ -5,7 +5,9 @@ Shapes: N texts, K outputs of the model for each.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,12 +15,15 @@ from torch import nn
 
 from custom_bert.config import LongTexts, Precision
 from custom_bert.data.batching import EVALUATION_ROWS, by_length
-from custom_bert.data.loader import BatchBuilder
+from custom_bert.data.loader import BatchBuilder, prefetch
 from custom_bert.data.tokenizer import TextTokenizer
 from custom_bert.data.unknown import UnknownText
 from custom_bert.errors import warn_caller
+from custom_bert.models.encoder import Encoder
 from custom_bert.models.outputs import outputs_of, rows_in_order
 from custom_bert.openmp import about_to_compute
+from custom_bert.ops.attention import plan_ahead
+from custom_bert.ops.kernels import has_flash
 from custom_bert.precision import MixedPrecision
 
 
@@ -29,7 +34,12 @@ def prepare_threads() -> None:
         warn_caller(lost)
 
 
-def compute(
+def compute(model: nn.Module, tokenizer: TextTokenizer, texts: Sequence[str], **how: Any) -> np.ndarray:
+    """Returns (N, K) fp32 outputs; row i belongs to text i. See `begin` for the arguments."""
+    return begin(model, tokenizer, texts, **how)()
+
+
+def begin(
     model: nn.Module,
     tokenizer: TextTokenizer,
     texts: Sequence[str],
@@ -39,8 +49,10 @@ def compute(
     device: torch.device,
     precision: Precision = "fp32",
     unknown: UnknownText,
-) -> np.ndarray:
-    """Returns (N, K) fp32 outputs; row i belongs to text i.
+) -> Callable[[], np.ndarray]:
+    """Has a model compute its outputs for texts, and returns what reads them: (N, K) fp32, row i of text i.
+
+    For a GPU, batches are built in a thread, and the host does not wait for the outputs until they are read.
 
     Args:
         model: maps a `Batch` to (N, K) outputs.
@@ -55,7 +67,20 @@ def compute(
     encoded = tokenizer.encode(texts, max_length, long_texts)
     unknown.add(encoded)
     window = max_length if long_texts == "windows" else None
-    builder = BatchBuilder(encoded, np.arange(len(texts)), None, tokenizer.pad_id, window=window)
-    batches = map(builder.build_for_evaluation, by_length(builder.lengths_N, EVALUATION_ROWS[device.type]))
+    gpu, flash = device.type == "cuda", precision != "fp32" and has_flash(device, _head_width(model))
+    ahead = partial(plan_ahead, kernel=None, flash=flash) if gpu and not flash else None
+    builder = BatchBuilder(
+        encoded, np.arange(len(texts)), None, tokenizer.pad_id, gpu, window=window, ahead=ahead
+    )
+    # flash attention has no padding, and needs no blocks
+    build = partial(builder.build_for_evaluation, padding=0.0) if flash else builder.build_for_evaluation
+    plan = by_length(builder.lengths_N, EVALUATION_ROWS[device.type])
+    batches = prefetch(plan, build) if gpu else map(build, plan)
     autocast = MixedPrecision(precision, device).autocast
     return rows_in_order(outputs_of(model, batches, device=device, autocast=autocast), len(texts))
+
+
+def _head_width(model: nn.Module) -> int:
+    """Returns the width of the attention heads of a model; 0 if it has no encoder."""
+    encoder = next((module for module in model.modules() if isinstance(module, Encoder)), None)
+    return 0 if encoder is None else encoder.config.head_dim

@@ -29,19 +29,27 @@ def mean_pool(hidden_TD: Tensor, layout: Layout) -> Tensor:
     A CPU adds up block by block. On a GPU one operation adds up all rows, since the host would pay for every
     block; what no sequence owns goes to a row of its own.
     """
-    if hidden_TD.device.type != "cpu":
-        count, wide = len(layout.lengths_N), torch.promote_types(hidden_TD.dtype, torch.float32)
-        zeros_ND = hidden_TD.new_zeros(count + 1, hidden_TD.shape[1], dtype=wide)
-        added_ND = zeros_ND.index_add(0, layout.sequence_T, hidden_TD.to(wide))[:count]
-        return (added_ND / layout.lengths_N[:, None]).to(hidden_TD.dtype)
+    by_block = hidden_TD.device.type == "cpu"
+    sums_ND = _sums_by_block(hidden_TD, layout) if by_block else _sums_at_once(hidden_TD, layout)
+    means_ND: Tensor = sums_ND / layout.lengths_N[:, None]
+    return means_ND
+
+
+def _sums_at_once(hidden_TD: Tensor, layout: Layout) -> Tensor:
+    """Returns (N, D) the sums in fp32 or better."""
+    wide = torch.promote_types(hidden_TD.dtype, torch.float32)
+    sums_ND = hidden_TD.new_zeros(len(layout.lengths_N) + 1, hidden_TD.shape[1], dtype=wide)
+    return sums_ND.index_add(0, layout.sequence_T, hidden_TD.to(wide))[:-1]
+
+
+def _sums_by_block(hidden_TD: Tensor, layout: Layout) -> Tensor:
+    """Returns (N, D) the sums."""
     sums = []
     for hidden_NSD, mask in zip(layout.split(hidden_TD), layout.key_masks, strict=True):
         if mask is not None:
             hidden_NSD = hidden_NSD.masked_fill(~mask[:, 0, 0, :, None], 0.0)
         sums.append(hidden_NSD.sum(1))
-    sums_ND = torch.cat(sums)
-    means_ND: Tensor = sums_ND / layout.lengths_N[:, None]
-    return means_ND
+    return torch.cat(sums)
 
 
 MEAN_WEIGHT = 8.0

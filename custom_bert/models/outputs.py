@@ -86,17 +86,27 @@ def _halves(batch: Batch, device: torch.device) -> tuple[Batch, Batch]:
     return batch.halves()
 
 
-def rows_in_order(outputs: Iterable[tuple[Batch, Tensor]], count: int) -> np.ndarray:
-    """Returns (count, K) fp32, where row i belongs to the example with index i. Without batches it is (0, 0).
+def rows_in_order(outputs: Iterable[tuple[Batch, Tensor]], count: int) -> Callable[[], np.ndarray]:
+    """Has all batches computed, and returns what reads their outputs, once for all of them.
+
+    A GPU may still be computing them until then, so that the host can do something else meanwhile.
 
     Args:
         outputs: batches with their outputs, as `outputs_of` yields them.
         count: the number of examples.
+
+    Returns:
+        A function that returns (count, K) fp32, where row i belongs to the example with index i. Without
+        batches it is (0, 0).
     """
-    rows: np.ndarray | None = None
-    for batch, output_NK in outputs:
-        values = output_NK.cpu().numpy()
-        if rows is None:
-            rows = np.empty((count, values.shape[1]), dtype=np.float32)
-        rows[batch.indices] = values
-    return np.empty((0, 0), dtype=np.float32) if rows is None else rows
+    parts = [(batch.indices, output_NK) for batch, output_NK in outputs]
+
+    def read() -> np.ndarray:
+        if not parts:
+            return np.empty((0, 0), dtype=np.float32)
+        values = torch.cat([output_NK for _, output_NK in parts]).cpu().numpy()
+        rows = np.empty((count, values.shape[1]), dtype=np.float32)
+        rows[np.concatenate([indices for indices, _ in parts])] = values
+        return rows
+
+    return read

@@ -186,7 +186,7 @@ def grouped(qkv_T3HK: Tensor, layout: Layout, window: int) -> Tensor:
 @functools.cache
 def has_flash(device: torch.device, width: int) -> bool:
     """Whether flash attention over cu_seqlens runs for heads of this width: it needs a GPU since Ampere."""
-    if device.type != "cuda" or width % 8 or width > 256:
+    if device.type != "cuda" or not width or width % 8 or width > 256:
         return False
     return torch.cuda.get_device_capability(device) >= (8, 0)
 
@@ -201,13 +201,33 @@ def varlen(qkv_T3HK: Tensor, layout: Layout, window: int) -> Tensor:
         raise ValueError("the varlen kernel needs packed batches without padding")
     if qkv_T3HK.device.type != "cuda" or qkv_T3HK.dtype not in (torch.float16, torch.bfloat16):
         raise ValueError("the varlen kernel needs fp16 or bf16 on a CUDA device")
-    from torch.nn.attention.varlen import varlen_attn
-
     cu_seqlens, longest = layout.cu_seqlens, layout.max_seqlen
     if layout.num_filler_rows:  # they become a sequence, so that every row of the output is computed
         cu_seqlens = torch.cat([cu_seqlens, cu_seqlens.new_full((1,), layout.num_rows)])
         longest = max(longest, layout.num_filler_rows)
     q, k, v = qkv_T3HK.unbind(1)
-    out = varlen_attn(q, k, v, cu_seqlens, cu_seqlens, longest, longest, window_size=(window, window))
+    return _flash(q, k, v, cu_seqlens, cu_seqlens, longest, longest, window)
+
+
+def _flash(
+    q: Tensor, k: Tensor, v: Tensor, cu_q: Tensor, cu_k: Tensor, max_q: int, max_k: int, window: int
+) -> Tensor:
+    from torch.nn.attention.varlen import varlen_attn
+
+    out = varlen_attn(q, k, v, cu_q, cu_k, max_q, max_k, window_size=(window, window))
     assert isinstance(out, Tensor)
     return out
+
+
+def can_take_flash(x: Tensor, layout: Layout) -> bool:
+    """Whether `varlen` and `varlen_of_first` compute (..., K) queries of this type and device."""
+    half = x.dtype in (torch.float16, torch.bfloat16)
+    return half and not layout.padded and has_flash(x.device, x.shape[-1])
+
+
+def varlen_of_first(q_NHK: Tensor, k_THK: Tensor, v_THK: Tensor, layout: Layout) -> Tensor:
+    """Returns (N, H, K), what flash attention gives for one query a sequence against all its keys."""
+    # keys of filler belong to no query, and flash attention would leave their gradients as memory was
+    used, longest = layout.num_rows - layout.num_filler_rows, layout.max_seqlen
+    each = torch.arange(len(q_NHK) + 1, dtype=torch.int32, device=q_NHK.device)
+    return _flash(q_NHK, k_THK[:used], v_THK[:used], each, layout.cu_seqlens, 1, longest, -1)

@@ -23,9 +23,11 @@ def ask() -> Iterator[Ask]:
         pytest.skip(f"no C++ compiler that can build the simulated GPU: {error}")
     with asking() as worker:
 
-        def asked(job: str, **arguments: Any) -> dict[str, Any]:
+        def asked(job: str, *, refusable: bool = False, **arguments: Any) -> dict[str, Any]:
             answer = worker(job, **arguments)
             assert "fault" not in answer, answer["fault"]
+            if not refusable:
+                assert "refused" not in answer, answer["refused"]
             return answer
 
         yield asked

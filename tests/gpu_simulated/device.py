@@ -3,8 +3,8 @@
 Autograd, autocast, dispatch, and the rules about shapes, types and devices are torch's own
 (`FakeTensorMode`). A guard and hooks in C++ (guard.cpp) let a CPU build of torch take the device "cuda".
 Every moment at which the host would wait for the GPU is noted, and every operation that the GPU would run
-is counted. What the host reads is 0, or 0.5 for one float, or true; integers that the host itself has sent come
-back as they were.
+is counted. What the host reads is 0, or 0.5 for one float, or true; integers that the host itself has sent
+come back as they were.
 
 It changes torch for the whole process and cannot be undone: import it in a process of its own (`worker.py`).
 It does not see real kernels, their alignment checks, NCCL, or torch.compile.
@@ -61,6 +61,8 @@ class Machine:
         dispatched: the number of all operations within `train_step` that the host prepared, views too.
         steps: the number of calls of `train_step`.
         seeded: the devices whose generators were set.
+        stepping: whether `train_step` runs. The backward pass has a thread of its own, in which no frame says
+            so.
     """
 
     def __init__(self) -> None:
@@ -70,6 +72,7 @@ class Machine:
         self.operations: Counter[str] = Counter()
         self.dispatched = self.steps = 0
         self.seeded: set[str] = set()
+        self.stepping = False
 
     def forget(self) -> None:
         """Forgets what happened, and makes the GPU what it is at first."""
@@ -98,17 +101,7 @@ def where() -> tuple[str, str]:
                 line = f"{name.split(PACKAGE)[-1]}: {source}"[:110]
             part = PARTS.get(frame.f_code.co_name, "")
         frame = frame.f_back
-    return part or "other", line
-
-
-def in_step() -> bool:
-    """Whether `train_step` runs."""
-    frame: Any = sys._getframe(1)
-    while frame is not None:
-        if frame.f_code.co_name == "train_step":
-            return True
-        frame = frame.f_back
-    return False
+    return part or ("step" if MACHINE.stepping else "other"), line
 
 
 def is_fake(value: object) -> bool:
@@ -163,7 +156,7 @@ class Simulated(TorchDispatchMode):
                     if index.dtype in (torch.bool, torch.uint8):
                         MACHINE.wait("index by booleans")
                         return args[0].new_empty(1, *args[0].shape[1:]) if name == "aten::index" else args[0]
-        if in_step():
+        if MACHINE.stepping and not name.startswith("prim::"):
             MACHINE.dispatched += 1
             if name not in SILENT and not is_view(func):
                 MACHINE.operations[str(func)] += 1
@@ -216,6 +209,22 @@ def _reseeded(_state: Any, device: Any = "cuda") -> None:
     MACHINE.seeded.add(str(device))
 
 
+def _moved(module: torch.nn.Module, move: Callable[[Any], Any], recurse: bool = True) -> torch.nn.Module:
+    """Moves a module by giving it new parameters, since fake tensors cannot take the place of real ones."""
+    for child in module.children():
+        _moved(child, move)
+    for name, parameter in module._parameters.items():
+        if parameter is not None:
+            with torch.no_grad():
+                new = move(parameter)
+            if new is not parameter:
+                module._parameters[name] = torch.nn.Parameter(new.detach(), parameter.requires_grad)
+    for name, buffer in module._buffers.items():
+        if buffer is not None:
+            module._buffers[name] = move(buffer)
+    return module
+
+
 def _nothing(*_args: Any, **_others: Any) -> None:
     return None
 
@@ -228,7 +237,7 @@ def install() -> None:
     """Puts what asks the driver in torch.cuda by what `MACHINE` says."""
     torch._C._set_only_lift_cpu_tensors(True)
     FakeTensorMode.avoid_device_init = property(lambda self: True)  # type: ignore[assignment, method-assign]
-    torch.__future__.set_overwrite_module_params_on_conversion(True)
+    torch.nn.Module._apply = _moved  # type: ignore[method-assign, assignment]
     warnings.filterwarnings("ignore", message=".*CUDA.*")
     replaced: dict[str, Callable[..., Any]] = {
         "is_available": lambda: True,

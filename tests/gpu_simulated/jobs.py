@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib.util
 import os
 import signal
 from collections.abc import Callable, Iterator
@@ -15,8 +16,10 @@ import torch
 from training_runs import settings
 
 from custom_bert import Classifier, train_model
+from custom_bert.batch import Batch
 from custom_bert.bench.workloads import AG_NEWS, SyntheticTexts
 from custom_bert.config import ModelConfig
+from custom_bert.data import batching
 from custom_bert.data.batching import plan_batches
 from custom_bert.data.loader import Transform
 from custom_bert.data.masking import Masker
@@ -29,8 +32,19 @@ from custom_bert.tasks.classification import CrossEntropy
 from custom_bert.tasks.masked_lm import TokenCrossEntropy
 from custom_bert.training import memory
 from custom_bert.training.optim import make_optimizer
+from custom_bert.training.state_tensors import begin_moments
 from custom_bert.training.step import train_step
 from gpu_simulated.device import MACHINE
+
+
+@contextmanager
+def stepping() -> Iterator[None]:
+    """Within the block, what runs belongs to a step."""
+    MACHINE.stepping = True
+    try:
+        yield
+    finally:
+        MACHINE.stepping = False
 
 
 @contextmanager
@@ -41,7 +55,8 @@ def stepped(before: Callable[[int], None] = lambda number: None) -> Iterator[Non
     def counted(*positional: Any, **named: Any) -> Any:
         MACHINE.steps += 1
         before(MACHINE.steps)
-        return real(*positional, **named)
+        with stepping():
+            return real(*positional, **named)
 
     memory.train_step = counted
     try:
@@ -116,11 +131,16 @@ def train_and_stop(data: str, out: str, changes: dict[str, Any]) -> list[str]:
     return sorted(MACHINE.seeded)
 
 
-def predict(run: str, device: str, precision: str | None, texts: int) -> int:
-    """Predicts, and returns the number of predictions."""
+def predict(run: str, device: str, precision: str | None, texts: int, rows: int) -> int:
+    """Predicts in batches of some rows, and returns the number of predictions."""
     use()
-    classifier = Classifier.load(run, device=device, precision=precision)
-    return len(classifier.predict(["a dog barks in the yard"[: 7 + i % 16] for i in range(texts)]))
+    before = batching.EVALUATION_ROWS["cuda"]
+    batching.EVALUATION_ROWS["cuda"] = rows
+    try:
+        classifier = Classifier.load(run, device=device, precision=precision)
+        return len(classifier.predict(["a dog barks in the yard"[: 7 + i % 16] for i in range(texts)]))
+    finally:
+        batching.EVALUATION_ROWS["cuda"] = before
 
 
 def step(
@@ -151,6 +171,62 @@ def step(
     batch = builder.build(first, plan, 256, transform=Transform(masker=masker))
     objective = TokenCrossEntropy() if masked else CrossEntropy()
     mixed = MixedPrecision(precision, device)
+    begin_moments(model, optimizer)
     MACHINE.steps = 1
-    train_step(model, optimizer, [batch.to(device)], objective, precision=mixed, clip_norm=1.0)
+    on_device = batch.to(device)
+    with stepping():
+        train_step(model, optimizer, [on_device], objective, precision=mixed, clip_norm=1.0)
     return batch.num_rows
+
+
+def train_with_failing_evaluation(data: str, out: str, most: int) -> int:
+    """Trains; a batch of more than `most` texts in evaluation mode finds no memory."""
+    use()
+    real = SequenceClassifier.forward
+
+    def limited(self: SequenceClassifier, batch: Batch) -> torch.Tensor:
+        if not self.training and batch.num_texts > most:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return real(self, batch)
+
+    SequenceClassifier.forward = limited  # type: ignore[method-assign]
+    try:
+        return train_model(configured(data, out, {})).steps
+    finally:
+        SequenceClassifier.forward = real  # type: ignore[method-assign]
+
+
+def gpu_test(dtype: str) -> str:
+    """Runs the test of flash attention that needs a GPU. What it compares is always true here."""
+    use()
+    path = Path(__file__).parents[1] / "gpu" / "test_cuda.py"
+    spec = importlib.util.spec_from_file_location("test_cuda", path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    module.test_varlen_agrees_with_the_formula(getattr(torch, dtype), -1)
+    return "done"
+
+
+def products(data: str, out: str) -> dict[str, Any]:
+    """Trains in fp32, and returns in which formats the GPU multiplied fp32 matrices."""
+    use()
+    matmul, real = torch.backends.cuda.matmul, SequenceClassifier.forward
+    seen: dict[bool, set[str]] = {True: set(), False: set()}
+
+    def noted(self: SequenceClassifier, batch: Batch) -> torch.Tensor:
+        if MACHINE.stepping or not self.training:
+            seen[self.training].add(matmul.fp32_precision)
+        return real(self, batch)
+
+    SequenceClassifier.forward = noted  # type: ignore[method-assign]
+    try:
+        with stepped():
+            train_model(configured(data, out, {"runtime.precision": "fp32"}))
+    finally:
+        SequenceClassifier.forward = real  # type: ignore[method-assign]
+    return {
+        "training": sorted(seen[True]),
+        "evaluation": sorted(seen[False]),
+        "afterwards": matmul.fp32_precision,
+    }
