@@ -88,6 +88,10 @@ class Layout:
         made: Plan = self._plans[plan]
         return made
 
+    def keep(self, plan: Callable[[Layout], Any], made: Any) -> None:
+        """Has `once` return what was made elsewhere."""
+        self._plans[plan] = made
+
     @property
     def first_N(self) -> Tensor:
         """(N,) int64, the row of each sequence's first token."""
@@ -158,7 +162,7 @@ class Layout:
         )
         for key, plan in self._plans.items():
             if isinstance(plan, Movable):
-                moved._plans[key] = plan.to(device)
+                moved.keep(key, plan.to(device))
         return moved
 
 

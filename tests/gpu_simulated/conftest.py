@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from training_runs import write_data
 
 from gpu_simulated import guard
-from gpu_simulated.connection import Ask, asking
+from gpu_simulated.connection import Ask, asking, small_data
 
 
 @pytest.fixture(scope="session")
@@ -35,5 +34,5 @@ def ask() -> Iterator[Ask]:
 
 @pytest.fixture(scope="session")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data directory of a few texts."""
-    return write_data(tmp_path_factory.mktemp("simulated") / "data", train=96, val=24)
+    """A data directory of a few texts and a little running text."""
+    return small_data(tmp_path_factory.mktemp("simulated") / "data")

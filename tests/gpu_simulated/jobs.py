@@ -88,7 +88,7 @@ def configured(data: str, out: str, changes: dict[str, Any]) -> dict[str, Any]:
             "optim.lr",
         )
         base = {name: value for name, value in base.items() if name.startswith(parts)}
-        base["data.corpus"] = [str(Path(data) / "train_dataset.txt")]
+        base["data.corpus"] = [str(Path(data) / "corpus.txt")]
     gpu = {"optim.epochs": 1, "runtime.device": "cuda", "runtime.precision": None}
     return {**base, **gpu, **changes}
 

@@ -59,7 +59,6 @@ CONFIGURATIONS: dict[str, dict[str, Any]] = {
     "masked_lm packed fp32": {"task": "masked_lm", "batch.plan": "packed", "runtime.precision": "fp32"},
     "masked_lm warmup": {"task": "masked_lm", "batch.length_warmup": 0.5, "batch.accumulation": 2},
     "deterministic": {"runtime.deterministic": True},
-    "cuda:1": {"runtime.device": "cuda:1"},
     "checkpoints": {"runtime.checkpoint_every": 1},
     "freeze": {"optim.freeze_layers": 1},
 }
@@ -69,6 +68,7 @@ QUICK = ("packed T4", "balanced", "mean pooling packed", "masked_lm packed fp16"
 """Those that every test run takes. `make gpu-simulated` takes all."""
 
 REFUSED = {
+    "cuda:1": ({"runtime.device": "cuda:1"}, "runtime.device"),
     "mps": ({"runtime.device": "mps"}, "mps is not supported"),
     "matmul": ({"runtime.attention": "matmul"}, "matmul"),
     "bf16 on a T4": ({"runtime.precision": "bf16", "machine": T4}, "does not compute bf16"),

@@ -13,9 +13,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from training_runs import write_data
-
-from gpu_simulated.connection import ROOT, asking
+from gpu_simulated.connection import ROOT, asking, small_data
 from gpu_simulated.matrix import CONFIGURATIONS, REFUSED
 
 SHAPES = ((256, 4), (768, 12))
@@ -42,7 +40,7 @@ def main() -> None:
     options = parser.parse_args()
     record: dict[str, Any] = {"package": options.package.name, "configurations": {}, "steps": {}}
     with asking(options.package) as ask, tempfile.TemporaryDirectory() as folder:
-        data = write_data(Path(folder) / "data", train=96, val=24)
+        data = small_data(Path(folder) / "data")
         for (width, layers), masked, plan, capability in (
             (shape, masked, plan, capability)
             for shape in SHAPES

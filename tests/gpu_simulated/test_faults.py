@@ -38,10 +38,9 @@ def test_an_evaluation_without_memory_is_computed_in_halves(ask: Ask, data: Path
     assert answer["returned"] > 0
 
 
-def test_a_continued_run_restores_the_generator_of_its_own_gpu(ask: Ask, data: Path, tmp_path: Path) -> None:
-    changes = {"runtime.device": "cuda:1"}
-    answer = ask("train_and_stop", data=data, out=tmp_path / "run", changes=changes)
-    assert answer["returned"] == ["cuda:1"]
+def test_a_stopped_run_continues_with_the_generator_of_its_gpu(ask: Ask, data: Path, tmp_path: Path) -> None:
+    answer = ask("train_and_stop", data=data, out=tmp_path / "run", changes={"runtime.precision": "fp16"})
+    assert answer["returned"] == ["cuda"]
 
 
 def test_a_run_that_leaves_gpus_idle_says_how_to_use_them(ask: Ask, data: Path, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Batches: where sequences lie, and what is padding."""
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from custom_bert.batch import Batch
+from custom_bert.batch import Batch, Targets
 from custom_bert.layout import Block
 
 
@@ -74,3 +75,44 @@ def test_a_slot_or_a_batch_that_is_too_small_is_our_mistake() -> None:
         Batch.build([np.ones(4)], slots=3)
     with pytest.raises(AssertionError):
         Batch.build([np.ones(4)], rows=3)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.integers(1, 12), min_size=2, max_size=20),
+    st.sampled_from([None, 12]),
+    st.sampled_from(["texts", "windows", "rows"]),
+)
+def test_the_halves_of_a_batch_are_the_batch(lengths: list[int], slots: int | None, kind: str) -> None:
+    count = len(lengths)
+    texts = None
+    if kind == "windows":
+        texts = (np.arange(count) // 2 if count > 3 else np.arange(count), np.zeros(count, dtype=np.int64))
+    num_texts = count if texts is None else int(texts[0].max()) + 1
+    sequences = [np.arange(n) + 100 * i for i, n in enumerate(lengths)]
+    batch = Batch.build(
+        sequences,
+        slots=slots,
+        rows=None if slots else sum(lengths) + 5,
+        targets=np.arange(num_texts),
+        indices=np.arange(num_texts) + 7,
+        texts=texts,
+    )
+    if kind == "rows":
+        rows_M = torch.arange(0, batch.num_rows - 5, 2)
+        batch = replace(batch, targets=Targets(rows_M * 10, rows_M), indices=np.empty(0, dtype=np.int64))
+    parts, at = batch.halves(), 0
+    assert sum(part.num_tokens for part in parts) == batch.num_tokens
+    assert sum(part.num_texts for part in parts) == num_texts
+    for part in parts:
+        assert torch.equal(part.input_ids_T, batch.input_ids_T[at : at + part.num_rows])
+        assert part.targets is not None
+        if part.targets.rows_M is not None:
+            assert torch.equal(part.targets.values, (part.targets.rows_M + at) * 10)
+        if part.windows is not None:
+            assert part.windows.text_N.min() == 0 and part.windows.text_N.max() == part.num_texts - 1
+        at += part.num_rows
+    assert batch.targets is not None
+    assert torch.equal(torch.cat([part.targets.values for part in parts]), batch.targets.values)  # type: ignore[union-attr]
+    assert np.concatenate([part.indices for part in parts]).tolist() == batch.indices.tolist()
+    assert not parts[1].num_texts or sum(len(part.layout.lengths_N) for part in parts) == count

@@ -7,6 +7,7 @@ import torch
 
 from custom_bert import machine, precision, torch_internals
 from custom_bert.errors import ConfigError
+from custom_bert.training.state_tensors import restore_random
 
 
 @pytest.mark.parametrize(
@@ -66,3 +67,51 @@ def test_processors_of_one_brand_are_told_apart(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(machine, "_read", lambda path: said)
     found = machine.description(torch.device("cpu"))["processor"]
     assert found == "AMD EPYC, family 25, model 17"
+
+
+def test_an_amd_gpu_is_refused_in_words_and_left_aside_by_the_rule(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.version, "hip", "6.4")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    with pytest.raises(ConfigError, match="ROCm"):
+        machine.choose_device("cuda")
+    device, reason = machine.choose_device(None)
+    assert device.type == "cpu" and "ROCm" in reason
+
+
+def test_a_precision_is_chosen_by_the_gpu_that_computes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two GPUs of one machine may be of different kinds."""
+    kinds = {0: (9, 0), 1: (7, 5)}
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device=None: kinds[device.index or 0])
+    assert precision.choose_precision(None, torch.device("cuda:0"))[0] == "bf16"
+    assert precision.choose_precision(None, torch.device("cuda:1"))[0] == "fp16"
+    assert [precision.choose_tf32(torch.device(f"cuda:{i}"))[0] for i in (0, 1)] == [True, False]
+
+
+def test_a_generator_is_restored_at_the_device_that_it_belongs_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    restored = []
+    monkeypatch.setattr(
+        torch.cuda, "set_rng_state", lambda state, device="cuda": restored.append(str(device))
+    )
+    restore_random({"random.cuda": torch.zeros(16, dtype=torch.uint8)}, torch.device("cuda:1"))
+    assert restored == ["cuda:1"]
+
+
+def test_what_others_hold_of_a_gpus_memory_is_not_counted_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (3 * 10**9, 80 * 10**9))
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device: 10**9)
+    assert machine.free_memory_of(torch.device("cuda")) == 4 * 10**9
+    cpu = torch.device("cpu")
+    assert machine.free_memory_of(cpu) == machine.memory_of(cpu)
+
+
+@pytest.mark.parametrize(
+    ("message", "memory"),
+    [
+        ("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`", True),
+        ("CUDA error: out of memory", True),
+        ("CUDA error: an illegal memory access was encountered", False),
+        ("CUDA error: CUBLAS_STATUS_EXECUTION_FAILED when calling `cublasGemmEx`", False),
+    ],
+)
+def test_a_lack_of_memory_is_recognised(message: str, memory: bool) -> None:
+    assert machine.is_out_of_memory(RuntimeError(message)) == memory

@@ -11,8 +11,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from custom_bert.batch import Batch, Targets
 from custom_bert.config import ModelConfig
+from custom_bert.errors import UserError
 from custom_bert.models.heads import SequenceClassifier
-from custom_bert.models.outputs import outputs_of
+from custom_bert.models.outputs import outputs_of, rows_in_order
 from custom_bert.precision import MixedPrecision, casts_kept
 from custom_bert.presets import encoder_config
 from custom_bert.tasks import classification
@@ -98,3 +99,48 @@ def test_an_evaluation_that_is_left_early_keeps_nothing() -> None:
         model.encoder.layers[0].mlp.up.weight.mul_(3)  # type: ignore[union-attr]
     assert (outputs(model)[0] != first[1]).any()
     assert torch.autocast_increment_nesting() == 1 and torch.autocast_decrement_nesting() == 0
+
+
+class Limited:
+    """A model for which a batch of more than some rows finds no memory."""
+
+    def __init__(self, model: SequenceClassifier, most: int) -> None:
+        self.model, self.most, self.seen = model, most, list[int]()
+        self.training = False
+
+    def train(self, mode: bool) -> None:
+        self.model.train(mode)
+
+    def eval(self) -> None:
+        self.model.eval()
+
+    def __call__(self, batch: Batch) -> torch.Tensor:
+        self.seen.append(batch.num_rows)
+        if batch.num_rows > self.most:
+            raise RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`")
+        return cast(torch.Tensor, self.model(batch))
+
+
+def test_a_batch_without_memory_is_computed_in_halves_to_the_same_outputs() -> None:
+    indexed = [
+        replace(batch, indices=np.arange(first, first + batch.num_texts))
+        for batch, first in zip(BATCHES, (0, 2, 3, 6), strict=True)
+    ]
+    model = classifier()
+    whole = rows_in_order(outputs_of(model, indexed, device=CPU), 8)()
+    limited = Limited(model, 12)
+    halves = rows_in_order(outputs_of(cast(Any, limited), indexed, device=CPU), 8)()
+    assert np.abs(whole - halves).max() <= 1e-6
+    assert limited.seen == [7, 7, 16, 5, 5, 6, 12, 2], "later batches are divided before they fail"
+    with pytest.raises(UserError, match="a text of 12 tokens does not fit into memory"):
+        list(outputs_of(cast(Any, Limited(model, 11)), BATCHES[3:], device=CPU))
+
+
+def test_what_runs_out_of_something_else_is_not_taken_for_memory() -> None:
+    def broken(batch: Batch) -> torch.Tensor:
+        raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+    model = classifier()
+    model.forward = broken  # type: ignore[method-assign]
+    with pytest.raises(RuntimeError, match="illegal"):
+        list(outputs_of(model, BATCHES, device=CPU))

@@ -158,3 +158,14 @@ def test_evaluations_by_time_are_as_many_and_wait_for_as_long_as_one_may_take() 
         3, pretrained=True, training_tokens=3_000, validation_tokens=9, validation_texts=100, share=0.2
     )
     assert few.interval == 1 / 4
+
+
+def test_a_gpu_takes_larger_steps_of_much_data_and_the_same_of_little() -> None:
+    """A step of a small encoder costs a GPU less than it costs the host."""
+    for tokens in (5_000, 600_000, 3_000_000):
+        assert choices.token_budget(tokens, device="cuda") == choices.token_budget(tokens)
+    wanted = {100_000_000: 32_768, 2_000_000_000: 131_072}
+    for tokens, rows in wanted.items():
+        assert choices.token_budget(tokens, device="cuda")[0] == rows
+        assert choices.token_budget(tokens)[0] == 8192
+    assert choices.token_budget(2_000_000_000, device="cuda", fitting=16_384)[0] == 16_384

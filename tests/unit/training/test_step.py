@@ -16,7 +16,7 @@ from custom_bert.presets import encoder_config
 from custom_bert.tasks.classification import CrossEntropy
 from custom_bert.tasks.masked_lm import TokenCrossEntropy
 from custom_bert.training.optim import full_rate, make_optimizer, parameter_groups, set_lr, share_by_depth
-from custom_bert.training.step import targets_of, train_step
+from custom_bert.training.step import Totals, targets_of, train_step
 
 CPU = torch.device("cpu")
 LENGTHS = [3, 17, 9, 4, 12, 5, 8, 20]
@@ -321,3 +321,57 @@ def test_a_batch_without_a_target_weighs_nothing_beside_others() -> None:
     parts = [[0, 1, 2, 3], [4, 5]]
     for a, b in zip(run(parts, empty=True), run(parts, empty=False), strict=True):
         assert (a - b).norm() <= 1e-12 * max(b.norm(), 1e-12)
+
+
+def test_a_step_that_is_counted_as_skipped_is_skipped_while_scaling() -> None:
+    """The norm overflows though no gradient does, so that the loss scaler alone would make the step."""
+    model = make_model().float()
+    optimizer = make_optimizer(model, lr=0.01, weight_decay=0.1)
+    precision = MixedPrecision("fp32", CPU)
+    precision.scaler = torch.amp.GradScaler("cpu", init_scale=1.0)
+
+    @dataclasses.dataclass(frozen=True)
+    class Huge(CrossEntropy):
+        def loss_sum(self, output: Tensor, targets: Targets) -> Tensor:
+            return super().loss_sum(output, targets) * 1e25
+
+    kept = [p.detach().clone() for p in model.parameters()]
+    batches = microbatches([[0, 1, 2]], None)
+    result = train_step(model, optimizer, batches, Huge(), precision=precision, clip_norm=1.0)
+    assert result.loss.isfinite() and float(result.skipped) == 1
+    assert all(torch.equal(a, b) for a, b in zip(kept, model.parameters(), strict=True))
+    result = train_step(model, optimizer, batches, CrossEntropy(), precision=precision, clip_norm=1.0)
+    assert float(result.skipped) == 0
+    assert not all(torch.equal(a, b) for a, b in zip(kept, model.parameters(), strict=True))
+
+
+def test_weights_of_classes_are_on_the_device_of_what_they_weigh() -> None:
+    """A step adds the weights of its texts up on the host, before it moves them."""
+    weights_C = torch.tensor([1.0, 2.0, 4.0])
+    targets = Targets(torch.tensor([0, 2]))
+    objective = CrossEntropy(weights_C)
+    assert float(objective.weight(targets)) == 5.0
+    there = objective.weight(targets.to(torch.device("meta")))
+    assert isinstance(there, Tensor) and there.device.type == "meta"
+    assert objective.class_weights_C is weights_C
+
+
+def test_totals_that_ranks_have_exchanged_are_taken() -> None:
+    found = []
+    for totals in (None, Totals(6.0, 100, 200)):
+        model = make_model()
+        optimizer = make_optimizer(model, lr=0.01, weight_decay=0.1)
+        found.append(
+            train_step(
+                model,
+                optimizer,
+                microbatches([[0, 1, 2]], None),
+                CrossEntropy(),
+                precision=MixedPrecision("fp32", CPU),
+                clip_norm=1.0,
+                totals=totals,
+            )
+        )
+    own, given = found
+    assert float(given.loss) == pytest.approx(float(own.loss) / 2)
+    assert (given.tokens, given.rows) == (100, 200)
