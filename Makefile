@@ -14,7 +14,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: setup train test check search pairs bench torture lock sbom docs format gpu clean
+.PHONY: setup train test check search pairs bench torture lock sbom docs format gpu gpu-simulated gpu-bench clean
 
 setup: $(READY)
 
@@ -90,6 +90,14 @@ sbom: $(READY)
 # the tests that need a CUDA device
 gpu: $(READY)
 	$(BIN)/python -m pytest -m gpu tests/gpu
+
+# every configuration on a simulated GPU, for which a C++ compiler is needed and no GPU; `make test` takes a few
+gpu-simulated: $(READY)
+	CUSTOM_BERT_TEST_GPU_MATRIX=1 $(BIN)/python -m pytest tests/gpu_simulated
+
+# everything that is worth knowing of a GPU, in seven minutes
+gpu-bench: $(READY)
+	$(BIN)/python benchmarks/gpu.py
 
 # docs/reference/configuration.md is generated from the dataclasses, the README's tables from the records
 docs: $(READY)

@@ -2,9 +2,10 @@
 
     PYTHONPATH=. python benchmarks/gpu.py --minutes 7
 
-It needs torch, numpy, safetensors and tokenizers, and takes pytest and transformers where they are. Weights and
-texts are random, so that nothing is fetched. Each section runs in a process of its own and is ended when its time
-is over; every figure is in the record as soon as it is measured. Started again with the same record, it goes on.
+It needs torch, numpy, safetensors and tokenizers, and takes pytest and transformers where they are. Weights
+and texts are random, so that nothing is fetched. Each section runs in a process of its own and is ended when
+its time is over; every figure is in the record as soon as it is measured. Started again with the same record,
+it goes on.
 `--plan` prints which section begins in which minute, and `--rehearse` runs it all on a CPU, tiny.
 """
 
@@ -145,7 +146,9 @@ def shrunk(cell: Cell) -> Cell:
 
 def tests(work: Work) -> Iterator[tuple[str, dict[str, Any]]]:
     """The tests that need a GPU. Without pytest they are named as not run."""
-    command = [sys.executable, "-m", "pytest", "-q", "-rA", "-p", "no:cacheprovider", "tests/gpu"]
+    # without what other tests need, and with torch's warnings as warnings: its version may be another one
+    options = ["-q", "-rA", "-p", "no:cacheprovider", "--noconftest", "-o", "filterwarnings=default"]
+    command = [sys.executable, "-m", "pytest", *options, "tests/gpu"]
     path = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
     ended = subprocess.run(
         command, cwd=ROOT, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True, check=False
@@ -197,7 +200,7 @@ def roofline(work: Work) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def peers(work: Work) -> Iterator[tuple[str, dict[str, Any]]]:
-    """transformers on the same texts with as many parameters: its defaults, and the best that is known of it."""
+    """transformers on the same texts: its defaults, and the best that is known of it."""
     import importlib.util
 
     if importlib.util.find_spec("transformers") is None:
@@ -347,7 +350,6 @@ def time_cell(cell: Cell, work: Work) -> dict[str, Any]:
         hidden_size=cell.width,
         num_hidden_layers=cell.layers,
         num_attention_heads=max(1, cell.width // 64),
-        max_position_embeddings=max(limit, 512),
         norm=cell.norm,  # type: ignore[arg-type]
         hidden_dropout=0.1,
         attention_dropout=0.0,

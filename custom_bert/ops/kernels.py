@@ -164,7 +164,7 @@ class _Rows(torch.autograd.Function):
 
 
 def grouped(qkv_T3HK: Tensor, layout: Layout, window: int) -> Tensor:
-    """Gathers sequences of similar length into groups; short ones take the formula, long ones `_attend`."""
+    """Gathers sequences of similar length into groups. On a CPU short ones take the formula; others `_attend`."""
     on_cpu = qkv_T3HK.device.type == "cpu"
     plan, heads = layout.once(grouping if on_cpu else grouping_by_length), qkv_T3HK.shape[2]
     gathered: Tensor = _Rows.apply(qkv_T3HK, plan.gather_P, plan.scatter_T)  # type: ignore[no-untyped-call]
@@ -174,7 +174,7 @@ def grouped(qkv_T3HK: Tensor, layout: Layout, window: int) -> Tensor:
         slots = rows.view(group.count, group.length, 3, heads, -1)
         qg, kg, vg = slots.permute(2, 0, 3, 1, 4).unbind(0)
         near = window if window < group.length - 1 else -1
-        if near < 0 and group.length <= MATMUL_UP_TO:
+        if on_cpu and near < 0 and group.length <= MATMUL_UP_TO:
             out = softmax_attention(qg, kg, vg, group.mask_N11S, 0.0)
         else:
             out = _attend(qg, kg, vg, group.mask_N11S, near)
