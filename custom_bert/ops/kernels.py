@@ -164,7 +164,8 @@ class _Rows(torch.autograd.Function):
 
 
 def grouped(qkv_T3HK: Tensor, layout: Layout, window: int) -> Tensor:
-    """Gathers sequences of similar length into groups. On a CPU short ones take the formula; others `_attend`."""
+    """Gathers sequences of similar length into groups. On a CPU short ones take the formula, others
+    `_attend`."""
     on_cpu = qkv_T3HK.device.type == "cpu"
     plan, heads = layout.once(grouping if on_cpu else grouping_by_length), qkv_T3HK.shape[2]
     gathered: Tensor = _Rows.apply(qkv_T3HK, plan.gather_P, plan.scatter_T)  # type: ignore[no-untyped-call]
