@@ -1,16 +1,25 @@
 """What several processes agree on, as far as one process shows it."""
 
+import itertools
 import threading
 import weakref
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any, ClassVar, TypeVar
 
 import pytest
 import torch
+from torch import nn
+from training_runs import settings, write_data
 
+from custom_bert import train_model
 from custom_bert.errors import ConfigError, RunError
-from custom_bert.training import ranks
+from custom_bert.training import fit, ranks
 from custom_bert.training.ranks import Ranks
+
+T = TypeVar("T")
 
 
 class Held:
@@ -113,3 +122,55 @@ def test_rows_of_ranks_that_have_not_as_many_are_joined(
         for found in threads.map(joined, range(2)):
             assert torch.equal(found, torch.cat(tensors))
     assert torch.equal(Ranks().joined(tensors[0]), tensors[0])
+
+
+class Alike(Ranks):
+    """Rank 0 of two that say the same, in one process; counts their exchanges of numbers."""
+
+    exchanges: ClassVar[int] = 0
+
+    def gathered(self, tensor: torch.Tensor) -> list[torch.Tensor]:
+        Alike.exchanges += 1
+        return [tensor, tensor]
+
+    @staticmethod
+    def _reduced(numbers: Sequence[float], how: Any) -> list[float]:
+        Alike.exchanges += 1
+        return list(numbers)
+
+    def total(self, tensor: torch.Tensor) -> torch.Tensor:
+        return tensor
+
+    def joined(self, tensor: torch.Tensor) -> torch.Tensor:
+        return tensor
+
+    def from_leader(self, make: Callable[[], T]) -> T:
+        return make()
+
+    def one_after_the_other(self, make: Callable[[], T]) -> T:
+        return make()
+
+    def parallel(self, model: nn.Module) -> nn.Module:
+        return model
+
+
+def test_ranks_exchange_numbers_once_a_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Requests to end, the time, a checkpoint that is due and the sums of the batches go together."""
+    monkeypatch.setattr(ranks, "joined", lambda device: nullcontext(Alike(0, 2)))
+    before, real = [], fit.step_within_memory
+
+    def counted(*positional: Any, **named: Any) -> Any:
+        before.append(Alike.exchanges)
+        return real(*positional, **named)
+
+    monkeypatch.setattr(fit, "step_within_memory", counted)
+    data = write_data(tmp_path / "data", train=60, val=12)
+    changes = {"optim.epochs": 1, "optim.class_weights": "balanced", "optim.eval_every": 1000}
+    train_model(settings(data, tmp_path / "run", **changes))
+    assert len(before) > 2
+    assert {later - earlier for earlier, later in itertools.pairwise(before)} == {1}
+
+
+def test_ranks_tell_each_other_any_number_of_numbers_at_once() -> None:
+    assert Ranks().told(3, 0.5, True).tolist() == [[3, 0.5, 1]]
+    assert Alike(0, 2).told(3, 0.5).tolist() == [[3, 0.5]] * 2
