@@ -25,7 +25,7 @@ from custom_bert.data.loader import Transform, prefetch
 from custom_bert.data.token_dropout import TokenDropout
 from custom_bert.errors import first_line
 from custom_bert.models.heads import SequenceClassifier
-from custom_bert.ops.attention import choose_kernel
+from custom_bert.ops.attention import choose_kernel, plan_ahead
 from custom_bert.precision import DTYPES, MixedPrecision, choose_precision
 from custom_bert.presets import encoder_config
 from custom_bert.tasks.classification import CrossEntropy
@@ -149,11 +149,12 @@ def _train(arguments: dict[str, Any], device: torch.device) -> dict[str, Any]:
 def defaults_here(device: torch.device, max_length: int) -> Switches:
     """The recipe of the defaults on this machine for texts up to `max_length`, but for token dropout.
 
-    Kernel fusion is off, as it is by default on a CPU.
+    Kernel fusion is off, as it is by default on a CPU. The kernel is one that takes padding, since recipes
+    with it are measured too.
     """
     precision = choose_precision(None, device)[0]
     kernel = choose_kernel(
-        few_blocks=True, max_seqlen=max_length, device=device.type, dtype=DTYPES[precision]
+        few_blocks=True, max_seqlen=max_length, device=device.type, dtype=DTYPES[precision], padded=True
     )
     return replace(
         LEGACY,
@@ -198,6 +199,9 @@ def batches(
 ) -> Iterator[Batch]:
     """Endless training batches of about `workload.examples` texts, built ahead by a thread."""
     builder = texts.builder(pin_memory=pin_memory)
+    if pin_memory:
+        flash = switches.precision != "fp32"
+        builder = replace(builder, ahead=partial(plan_ahead, kernel=switches.attention, flash=flash))
     rate = switches.token_dropout
     dropout = TokenDropout(rate, seed=0) if rate else None
     epoch = 0

@@ -197,7 +197,7 @@ def train_with_failing_evaluation(data: str, out: str, most: int) -> int:
 
 
 def gpu_test(dtype: str) -> str:
-    """Runs the test of flash attention that needs a GPU. What it compares is always true here."""
+    """Runs the tests of flash attention that need a GPU. What they compare is always true here."""
     use()
     path = Path(__file__).parents[1] / "gpu" / "test_cuda.py"
     spec = importlib.util.spec_from_file_location("test_cuda", path)
@@ -205,6 +205,7 @@ def gpu_test(dtype: str) -> str:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     module.test_varlen_agrees_with_the_formula(getattr(torch, dtype), -1)
+    module.test_flash_attention_of_first_tokens_agrees_with_the_formula(getattr(torch, dtype), 128)
     return "done"
 
 
