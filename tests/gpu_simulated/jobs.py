@@ -89,7 +89,12 @@ def configured(data: str, out: str, changes: dict[str, Any]) -> dict[str, Any]:
         )
         base = {name: value for name, value in base.items() if name.startswith(parts)}
         base["data.corpus"] = [str(Path(data) / "corpus.txt")]
-    gpu = {"optim.epochs": 1, "runtime.device": "cuda", "runtime.precision": None}
+    gpu = {
+        "optim.epochs": 1,
+        "optim.eval_every": 3,
+        "runtime.device": "cuda",
+        "runtime.precision": None,
+    }
     return {**base, **gpu, **changes}
 
 
