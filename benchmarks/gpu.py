@@ -151,7 +151,13 @@ def tests(work: Work) -> Iterator[tuple[str, dict[str, Any]]]:
     command = [sys.executable, "-m", "pytest", *options, "tests/gpu"]
     path = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
     ended = subprocess.run(
-        command, cwd=ROOT, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True, check=False
+        command,
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        check=False,
     )
     lines = ended.stdout.splitlines()
     kinds = ("PASSED", "FAILED", "ERROR", "SKIPPED")
@@ -471,6 +477,7 @@ def measure(name: str, seconds: float, options: argparse.Namespace, entry: dict[
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        encoding="utf-8",
         env={**os.environ, "PYTHONPATH": path},
         start_new_session=True,
     ) as process:

@@ -34,7 +34,7 @@ CONFIGURATIONS: dict[str, dict[str, Any]] = {
     "mean pooling": {"model.pooling": "mean"},
     "mean pooling packed": {"model.pooling": "mean", "batch.plan": "packed"},
     "mean pooling padded": {"model.pooling": "mean", "batch.plan": "padded", "batch.batch_size": 8},
-    "mean layer": {"model.pooling": "mean_layer"},
+    "mean layer": {"model.pooling": "mean_layer", "model.norm": "post"},
     "windows": {"data.long_texts": "windows", "data.max_length": 16},
     "windows packed mean": {
         "data.long_texts": "windows",
@@ -57,10 +57,12 @@ CONFIGURATIONS: dict[str, dict[str, Any]] = {
     "masked_lm packed bf16": {"task": "masked_lm", "batch.plan": "packed"},
     "masked_lm packed fp16": {"task": "masked_lm", "batch.plan": "packed", "runtime.precision": "fp16"},
     "masked_lm packed fp32": {"task": "masked_lm", "batch.plan": "packed", "runtime.precision": "fp32"},
-    "masked_lm warmup": {"task": "masked_lm", "batch.length_warmup": 0.5, "batch.accumulation": 2},
+    "masked_lm accumulated": {"task": "masked_lm", "batch.accumulation": 2},
+    "multi_label balanced": {"task": "multi_label", "optim.class_weights": "balanced"},
+    "soft_labels balanced": {"task": "soft_labels", "optim.class_weights": "balanced"},
+    "ordinal": {"task": "ordinal", "data.label_order": "animals, machines, weather"},
     "deterministic": {"runtime.deterministic": True},
     "checkpoints": {"runtime.checkpoint_every": 1},
-    "freeze": {"optim.freeze_layers": 1},
 }
 """Settings by name, beside those of `jobs.configured`."""
 
@@ -68,6 +70,7 @@ QUICK = ("packed T4", "balanced", "mean pooling packed", "masked_lm packed fp16"
 """Those that every test run takes. `make gpu-simulated` takes all."""
 
 REFUSED = {
+    "freeze": ({"optim.freeze_layers": 1}, "nothing is trained yet"),
     "cuda:1": ({"runtime.device": "cuda:1"}, "runtime.device"),
     "mps": ({"runtime.device": "mps"}, "mps is not supported"),
     "matmul": ({"runtime.attention": "matmul"}, "matmul"),
