@@ -23,6 +23,10 @@ def small_data(folder: Path) -> Path:
     texts, _ = examples(400)
     write_data(folder, train=96, val=24)
     write_lines(folder / "corpus.txt", [" ".join(texts[i : i + 6]) for i in range(0, 390, 3)])
+    for name, count in (("train", 96), ("val", 24)):
+        _, labels = examples(count)
+        write_lines(folder / f"{name}_soft_labels.txt", [f"{label}:0.75\tother:0.25" for label in labels])
+        write_lines(folder / f"{name}_regression.txt", [str(i % 7) for i in range(count)])
     return folder
 
 

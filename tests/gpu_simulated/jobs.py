@@ -89,6 +89,8 @@ def configured(data: str, out: str, changes: dict[str, Any]) -> dict[str, Any]:
         )
         base = {name: value for name, value in base.items() if name.startswith(parts)}
         base["data.corpus"] = [str(Path(data) / "corpus.txt")]
+    if (task := changes.get("task")) in ("soft_labels", "regression"):
+        base |= {f"data.{name}_labels": str(Path(data) / f"{name}_{task}.txt") for name in ("train", "val")}
     gpu = {
         "optim.epochs": 1,
         "optim.eval_every": 3,

@@ -60,6 +60,7 @@ CONFIGURATIONS: dict[str, dict[str, Any]] = {
     "masked_lm accumulated": {"task": "masked_lm", "batch.accumulation": 2},
     "multi_label balanced": {"task": "multi_label", "optim.class_weights": "balanced"},
     "soft_labels balanced": {"task": "soft_labels", "optim.class_weights": "balanced"},
+    "regression": {"task": "regression"},
     "ordinal": {"task": "ordinal", "data.label_order": "animals, machines, weather"},
     "deterministic": {"runtime.deterministic": True},
     "checkpoints": {"runtime.checkpoint_every": 1},
