@@ -225,6 +225,25 @@ def _moved(module: torch.nn.Module, move: Callable[[Any], Any], recurse: bool = 
     return module
 
 
+_sdpa = torch.nn.functional.scaled_dot_product_attention
+
+
+def _fused_sdpa(
+    q: Any, k: Any, v: Any, attn_mask: Any = None, dropout_p: float = 0.0, **others: Any
+) -> torch.Tensor:
+    """Takes the fused kernel that a GPU has, instead of the written-out form that fake tensors would take."""
+    if not is_fake(q):
+        return _sdpa(q, k, v, attn_mask, dropout_p, **others)
+    if attn_mask is not None:
+        shape = (*q.shape[:3], k.shape[2])
+        attn_mask = (
+            torch.zeros_like(attn_mask, dtype=q.dtype).masked_fill(~attn_mask, -torch.inf).expand(shape)
+        )
+    kernel = torch.ops.aten._scaled_dot_product_efficient_attention
+    out: torch.Tensor = kernel(q, k, v, attn_mask, torch.is_grad_enabled(), dropout_p)[0]
+    return out
+
+
 def _nothing(*_args: Any, **_others: Any) -> None:
     return None
 
@@ -237,6 +256,7 @@ def install() -> None:
     """Puts what asks the driver in torch.cuda by what `MACHINE` says."""
     torch._C._set_only_lift_cpu_tensors(True)
     FakeTensorMode.avoid_device_init = property(lambda self: True)  # type: ignore[assignment, method-assign]
+    torch.nn.functional.scaled_dot_product_attention = _fused_sdpa
     torch.nn.Module._apply = _moved  # type: ignore[method-assign, assignment]
     warnings.filterwarnings("ignore", message=".*CUDA.*")
     replaced: dict[str, Callable[..., Any]] = {
