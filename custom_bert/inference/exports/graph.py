@@ -41,27 +41,27 @@ class Outputs(nn.Module):
 
     Args:
         trained: the model.
+
+    Attributes:
+        inputs: the names of the inputs.
+        output: the name of the output.
+        width: K, the number of outputs for a text; of an encoder D, the width of its vectors.
     """
 
     def __init__(self, trained: TrainedModel) -> None:
         super().__init__()
-        model = trained.model
-        self.task = trained.task
-        predicts = isinstance(model, SequenceClassifier)
-        self.output: OutputName = "logits" if predicts else "last_hidden_state"
-        self.rectangular = (
-            RectangularClassifier(model) if predicts else RectangularEncoder(trained.model.encoder)
-        )
+        model: nn.Module = trained.model
         encoder = RectangularEncoder(trained.model.encoder)
+        self.task = trained.task
+        self.rectangular: nn.Module
+        if isinstance(model, SequenceClassifier):
+            self.output: OutputName = "logits"
+            self.rectangular, self.width = RectangularClassifier(model), trained.task.num_outputs
+        else:
+            self.output = "last_hidden_state"
+            self.rectangular, self.width = encoder, encoder.encoder.config.hidden_size
         typed = trained.described.pairs and encoder.reads_types
         self.inputs = INPUTS if typed else INPUTS[:2]
-
-    @property
-    def width(self) -> int:
-        """K, the number of outputs for a text; of an encoder D, the width of its vectors."""
-        encoder = self.rectangular.encoder
-        width: int = self.task.num_outputs or encoder.config.hidden_size
-        return width
 
     def forward(
         self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor | None = None

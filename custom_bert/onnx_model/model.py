@@ -1,28 +1,23 @@
-"""Computes the outputs of an ONNX directory's model for texts: in rectangles of similar length, and back in
-input order.
+"""A model that was read from an ONNX directory. It computes texts in rectangles of similar length, and puts the
+outputs into the order of the texts.
 
-Shapes: N texts, n texts of a chunk, W rows (a text, or one of its windows), K outputs, D width of an encoder.
+Shapes: N texts, W rows (a text, or one of its windows), K outputs, D width of an encoder.
 """
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from custom_bert.data.batching import texts_at_once
 from custom_bert.data.tokenizer import TextTokenizer
 from custom_bert.data.tokenizer_files import read_run_tokenizer
-from custom_bert.data.unknown import OF_A_MODEL, UnknownText
-from custom_bert.errors import RunError, warn_caller
+from custom_bert.data.unknown import UnknownText
+from custom_bert.errors import RunError
 from custom_bert.onnx_model.description import MODEL, OnnxDescription, read_model, read_onnx_description
 from custom_bert.onnx_model.rectangles import Rectangle, Rows
 from custom_bert.onnx_model.session import OnnxSession
-
-CHUNK = 4096
-"""The largest number of texts that are tokenised and sorted by length together. It bounds the memory."""
 
 
 class OnnxModel:
@@ -96,37 +91,6 @@ class OnnxModel:
         sums_NK = np.zeros((len(texts), described.width), dtype=np.float32)
         np.add.at(sums_NK, cut.text_W, found_WK)
         return sums_NK / np.bincount(cut.text_W)[:, None].astype(np.float32)
-
-
-def chunks(texts: Iterable[str], width: int) -> Iterator[list[str]]:
-    """Yields up to `CHUNK` consecutive texts at a time, and no more than `texts_at_once` allows."""
-    source, most = iter(texts), min(CHUNK, texts_at_once(width))
-    while chunk := list(itertools.islice(source, most)):
-        yield chunk
-
-
-class OnnxScores:
-    """The outputs of an ONNX directory's model for texts.
-
-    Args:
-        model: the model.
-    """
-
-    def __init__(self, model: OnnxModel) -> None:
-        self._model = model
-
-    def of(self, texts: Iterable[str], unknown: UnknownText | None = None) -> Iterator[np.ndarray]:
-        """Yields (n, K) outputs of the model, a chunk of texts at a time."""
-        counts = UnknownText() if unknown is None else unknown
-        described = self._model.described
-        for chunk in chunks(texts, described.width):
-            yield self._model.rows(chunk, described.max_length, counts, lambda output, _: output)
-        if unknown is None and counts.spoils_predictions:
-            warn_caller(f"{counts.message(lines=False)}: {OF_A_MODEL}")
-
-    def parts(self, texts: Iterable[str]) -> Iterator[Mapping[str, np.ndarray]]:
-        """Yields the outputs of the model; they have no parts."""
-        return ({"whole": outputs_NK} for outputs_NK in self.of(texts))
 
 
 def pooled(hidden_BLD: np.ndarray, rectangle: Rectangle, pooling: str) -> np.ndarray:
