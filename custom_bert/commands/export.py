@@ -27,8 +27,8 @@ class Export(LabelledTable):
     """Compute products in int8, with --format onnx. It is refused if it loses more than half a point on 1,000
     rows or more."""
     data: Annotated[str | None, Mark(word="DATA", path=True)] = None
-    """Folder with data files, or a table, on whose validation rows an ONNX model is compared with the run; for
-    an encoder that pretrain wrote, a file or a folder with text. Without it, the data of the run."""
+    """Folder with data files, or a table, on whose validation rows an ONNX model is compared with the run;
+    for an encoder that pretrain wrote, a file or a folder with text. Without it, the data of the run."""
 
     def run(self) -> None:
         columns = {name: value for name, value, _ in self.implied()}

@@ -100,8 +100,8 @@ def load_onnx(
     `kinds.load_directory`.
 
     Raises:
-        RunError: if the directory is incomplete or damaged, or holds an encoder for embeddings; if onnxruntime
-            is not installed.
+        RunError: if the directory is incomplete or damaged, or holds an encoder for embeddings; if
+            onnxruntime is not installed.
         ConfigError: if another device or another precision is asked for than it has.
     """
     _check_device(directory, device)
@@ -112,7 +112,7 @@ def load_onnx(
     described = read_onnx_description(directory)
     if described.output != "logits":
         raise RunError(
-            f"{directory}: an encoder for embeddings, which predicts nothing for texts; Embedder.load reads it"
+            f"{directory}: an encoder for embeddings, which predicts nothing; Embedder.load reads it"
         )
     decoder = _decoder_of(directory, described)
     scores: ScoreModel = OnnxScores(OnnxModel.load(directory, described))

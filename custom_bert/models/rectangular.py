@@ -95,7 +95,7 @@ class RectangularEncoder(nn.Module):
         return {local: torch.where(mask, 0.0, lowest) for local, mask in masks.items()}
 
     def _rope(self, positions_L: Tensor) -> dict[bool, RopeTables]:
-        """Returns the rotary tables of global layers (key False) and of local ones (True), if there are any."""
+        """Returns the rotary tables of global layers (key False) and of local ones (True), if any."""
         config = self.encoder.config
         if config.position != "rope":
             return {}

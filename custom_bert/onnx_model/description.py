@@ -65,8 +65,8 @@ class OnnxDescription:
     Attributes:
         task: the name of what the model has learned.
         stored: the task's own keys, as a run's config.json has them.
-        thresholds_C: (C,) float32, the probability from which on each class is given; None where no thresholds
-            were chosen.
+        thresholds_C: (C,) float32, the probability from which on each class is given; None where there are
+            no thresholds.
         max_length: the number of tokens that are kept of a text, or of each window.
         long_texts: how a text with more tokens is read.
         pairs: whether it reads pairs of texts.
@@ -75,7 +75,7 @@ class OnnxDescription:
         width: K, the number of outputs for a text; of an encoder D, the width of its vectors.
         int8: what of it is computed in int8.
         size, sha256: the size of model.onnx in bytes, and its hash.
-        verified: what was compared with the run, and on how many rows; with the key "why_not", why nothing was.
+        verified: what was compared with the run: the figures, and `in_words` the line that was printed.
     """
 
     task: str

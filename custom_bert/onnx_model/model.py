@@ -1,5 +1,5 @@
-"""A model that was read from an ONNX directory. It computes texts in rectangles of similar length, and puts the
-outputs into the order of the texts.
+"""A model that was read from an ONNX directory. It computes texts in rectangles of similar length, and puts
+the outputs into the order of the texts.
 
 Shapes: N texts, W rows (a text, or one of its windows), K outputs, D width of an encoder.
 """

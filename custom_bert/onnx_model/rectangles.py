@@ -1,7 +1,7 @@
 """Lays token ids out as rectangles, which is what an ONNX model reads: rows of similar length together.
 
-Equal lengths are worth more than full rectangles. A row of padding costs as much as one of tokens, and an int8
-model takes one scale for all numbers of a product, those of padding among them.
+Equal lengths are worth more than full rectangles. A row of padding costs as much as one of tokens, and an
+int8 model takes one scale for all numbers of a product, those of padding among them.
 
 Shapes: N texts, W rows (a text, or one of its windows), B rows of a rectangle, L slots of each.
 """
@@ -21,7 +21,7 @@ SLOTS = 1024
 and gain nothing."""
 
 ENOUGH = 256
-"""With this many slots a rectangle ends where the length changes. Smaller ones would take longer for a token."""
+"""With this many slots a rectangle ends where the length changes. Smaller ones take longer for a token."""
 
 PADDING = 0.1
 """The largest share of padding in a rectangle that is not large enough yet."""

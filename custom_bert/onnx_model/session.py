@@ -15,8 +15,8 @@ from custom_bert.errors import RunError, first_line, warn_caller
 from custom_bert.threads import thread_count
 
 UNFUSED = "SkipLayerNormFusion"
-"""A fusion of onnxruntime that is left out. It turns a sum and a norm into one operation that takes longer on a
-processor than both: without it, MiniLM in int8 is a fifth faster."""
+"""A fusion of onnxruntime that is left out. It turns a sum and a norm into one operation that takes longer on
+a processor than both: without it, MiniLM in int8 is a fifth faster."""
 
 NOT_INSTALLED = 'onnxruntime is not installed; pip install "custom-bert[onnx]"'
 
@@ -25,8 +25,8 @@ KINDS = {"input_ids": "tensor(int64)", "attention_mask": "tensor(int64)", "token
 
 
 FORKED = (
-    "this process was forked from one in which onnxruntime had computed: it computes here too, but may not let "
-    "the process end. Load the model and use it in the same process, or start processes by spawn"
+    "this process was forked from one in which onnxruntime had computed: it computes here too, but may "
+    "not let the process end. Load the model and use it in the same process, or start processes by spawn"
 )
 
 
@@ -61,8 +61,8 @@ class OnnxSession:
         """Returns the output, for inputs by name.
 
         Raises:
-            RunError: if onnxruntime cannot read or compute the model, or its inputs and its output are not the
-                named ones.
+            RunError: if onnxruntime cannot read or compute the model, or its inputs and its output are not
+                the named ones.
         """
         session = self._sessions.get(os.getpid())
         if session is None:

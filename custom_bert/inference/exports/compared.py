@@ -32,7 +32,7 @@ class Texts:
     Attributes:
         rows: the texts or pairs, as `data.text_pairs` holds them.
         labels: the labels; empty for an encoder, which has none.
-        random: texts of random words, with and without words that the vocabulary knows, from none to too many.
+        random: texts of random words, from no word to more than are read.
         why_none: why there are no rows; empty if there are some.
         notes: what a user should know of how the rows were read, one line each.
     """

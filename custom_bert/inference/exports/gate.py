@@ -3,20 +3,22 @@
 Both sides are computed for the same rows in one process. What counts as the same depends on what the model
 predicts:
 
-| model | change | quality |
-|---|---|---|
-| classes, sets, shares, ranks | the largest change of a probability; texts that get other labels | the first measure of the task |
-| numbers | the largest change of a number, in standard deviations of the training numbers | R2 |
-| embeddings | the largest change of a component of a vector of length 1 | the mean cosine of both sides' vectors |
+- Of classes, sets of classes, shares and ranks: the largest change of a probability, the number of texts that
+  get other labels, and the first measure of the task, such as accuracy.
+- Of numbers: the largest change in standard deviations of the training numbers, and R2.
+- Of embeddings: the largest change of a component of a vector of length 1, and the mean cosine of both sides'
+  vectors of a text.
 
-In fp32 the change may be rounding only, and no label may change. In int8 the quality may fall by half a point, on
-at least `FEWEST` rows: on fewer, a difference of half a point is chance.
+In fp32 the change may be rounding only, and no label may change. In int8 the measure may lose half a point,
+on at least `FEWEST` rows: on fewer, a difference of half a point is chance.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
+
+from custom_bert.phrases import counted
 
 FEWEST = 1000
 """The fewest rows on which a loss in int8 is judged."""
@@ -80,8 +82,10 @@ class Compared:
         """Returns what changed, in words."""
         parts = []
         if self.changed is not None:
-            parts.append(f"{self.changed:,} of {self.rows:,} rows get another label")
-        parts.append(f"the largest change is {self.largest:.1e}")
+            parts.append(
+                f"{counted(self.changed, 'row')} with another label" if self.changed else "the same labels"
+            )
+        parts.append(f"the largest change {self.largest:.1e}")
         if self.before is not None and self.after is not None:
             parts.append(f"{self.measure} {self.before:.4f} before and {self.after:.4f} after")
         return ", ".join(parts)
@@ -154,12 +158,11 @@ def verdict(compared: Compared, *, int8: bool, why_no_rows: str = "") -> Verdict
 
 def _of_fp32(compared: Compared, why_no_rows: str) -> Verdict:
     if not max(compared.largest, compared.largest_anywhere) <= LARGEST or compared.changed:
-        worst = max(compared.largest, compared.largest_anywhere)
         return Verdict(
             False,
             True,
-            f"the ONNX model does not compute what the run does: {compared.differences()}, and on random texts "
-            f"{worst:.1e}, where {LARGEST:.0e} is rounding",
+            f"the ONNX model does not compute what the run does: {compared.differences()}; on random texts "
+            f"{compared.largest_anywhere:.1e}; up to {LARGEST:.0e} is rounding",
         )
     if not compared.rows:
         return Verdict(

@@ -68,8 +68,7 @@ def labelled_texts(
 
 
 def unlabelled_texts(run: Path, trained: TrainedModel, data: str | Path | None) -> Texts:
-    """Returns texts for an encoder: lines that are not blank, of the corpus that it was trained on or of other
-    files.
+    """Returns texts for an encoder: lines that are not blank, of its own corpus or of other files.
 
     Args:
         run: the run directory.

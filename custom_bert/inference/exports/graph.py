@@ -1,7 +1,7 @@
 """Writes a model as an ONNX graph, with torch's own exporter.
 
-The exporter runs the model over rectangles (`models.rectangular`) with shapes that stand for any number of rows
-and any length, and translates the operations that it sees.
+The exporter runs the model over rectangles (`models.rectangular`) with shapes that stand for any number
+of rows and any length, and translates the operations that it sees.
 """
 
 from __future__ import annotations
@@ -37,7 +37,8 @@ def check_installed() -> None:
 
 
 class Outputs(nn.Module):
-    """A model over rectangles whose outputs are those that other programs expect, such as numbers in their unit.
+    """A model over rectangles whose outputs are those that other programs expect, such as numbers in a
+    unit.
 
     Args:
         trained: the model.
@@ -88,7 +89,7 @@ def graph_of(outputs: Outputs) -> Any:
                 dynamo=True,
                 input_names=list(outputs.inputs),
                 output_names=[outputs.output],
-                dynamic_shapes={name: any_shape for name in outputs.inputs},
+                dynamic_shapes=dict.fromkeys(outputs.inputs, any_shape),
                 verbose=False,
             )
     except Exception as error:  # the exporter raises classes of its own and of dynamo

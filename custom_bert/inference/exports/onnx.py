@@ -40,7 +40,7 @@ from custom_bert.onnx_model.description import MODEL, NAME, Int8, OnnxDescriptio
 
 WAY_OUT = {
     True: "export without --int8",
-    False: "--format hf is compared in another way; tell the authors, with the versions of torch and onnxruntime",
+    False: "this is a fault of Custom-BERT or of its libraries; --format hf does not need them",
 }
 """What a user can do about an export that the gate refuses, in int8 or in fp32."""
 
@@ -67,8 +67,8 @@ def export_onnx(
         Lines about what was written, and what was compared.
 
     Raises:
-        RunError: if the run is damaged, a library is not installed, torch cannot export the model, or the gate
-            refuses what was exported.
+        RunError: if the run is damaged, a library is not installed, torch cannot export the model, or the
+            gate refuses what was exported.
         DataError: if `data` cannot be used.
         WriteError: if `out` is not empty, or the system refuses to write.
     """
@@ -135,8 +135,8 @@ class _Export:
         return [self._summary(described), said.line, *speed, *lines]
 
     def _kinds(self) -> tuple[Int8, ...]:
-        """Returns what is tried in int8, one after the other. With too few rows to judge by, token vectors stay
-        in fp32."""
+        """Returns what is tried in int8, one after the other. With too few rows to judge by, token vectors
+        stay in fp32."""
         judged = len(self.texts.rows) >= FEWEST
         return ("products and token vectors", "products") if judged else ("products",)
 
@@ -157,9 +157,8 @@ class _Export:
                 Path(ENSEMBLE),
                 *(one.relative_to(self.run) for one in (self.run / FOLDER).iterdir()),
             ):
-                with files.open_regular(self.run / part) as source, files.creating(folder / part) as sink:
-                    while chunk := source.read(files.CHUNK):
-                        sink.write(chunk)
+                with files.creating(folder / part) as sink:
+                    files.copy_into(self.run / part, sink)
         encoder = trained.described.encoder
         if not self.predicts:
             encoder = dataclasses.replace(encoder, pooling="cls")

@@ -19,8 +19,8 @@ COMPUTES = {
 """What a model computes in, by `OnnxDescription.int8`."""
 
 NEIGHBOURS = (
-    "In int8 all numbers that go into a product share a scale. So the outputs for a text depend a little on the "
-    "texts that are computed together with it."
+    "In int8 all numbers that go into a product share a scale. So the outputs for a text depend a little on "
+    "the texts that are computed together with it."
 )
 
 
@@ -71,7 +71,7 @@ def onnx_card(
         *_table(compared),
         *licence_of(start),
         "\n".join(["```python", *(_classifying(name, facts) if predicts else _embedding(name)), "```"]),
-        'Where Custom-BERT is not installed: `pip install "custom-bert[onnx]"`. torch is not needed.',
+        "This needs no torch: `pip install custom-bert-runtime` is enough.",
     ]
     return "\n".join([*head, "", "\n\n".join(paragraphs), ""])
 
@@ -80,15 +80,14 @@ def _table(compared: Compared) -> list[str]:
     """Returns a table of size and speed; nothing if they were not measured."""
     if compared.run is None or compared.export is None:
         return []
+    sides = (compared.run, compared.export)
     rows = [
-        f"| {what} | {of(compared.run)} | {of(compared.export)} |"
-        for what, of in (
-            ("size of the weights", lambda one: megabytes(one.size)),
-            ("a text alone, median", lambda one: f"{one.latency_ms:.1f} ms"),
-            ("32 texts together", lambda one: f"{one.texts_per_second:,.0f} texts a second"),
-        )
+        ("size of the weights", *(megabytes(one.size) for one in sides)),
+        ("a text alone, median", *(f"{one.latency_ms:.1f} ms" for one in sides)),
+        ("32 texts together", *(f"{one.texts_per_second:,.0f} texts a second" for one in sides)),
     ]
-    return ["\n".join(["| | the run, by torch | this directory, by onnxruntime |", "|---|---|---|", *rows])]
+    lines = [f"| {' | '.join(cells)} |" for cells in rows]
+    return ["\n".join(["| | the run, by torch | this directory, by onnxruntime |", "|---|---|---|", *lines])]
 
 
 def megabytes(size: int) -> str:
