@@ -118,7 +118,15 @@ def write_run(
 def texts(count: int, seed: int = 0, longest: int = LONGEST + 20) -> list[str]:
     """Texts of many lengths: none, one word, unknown words, exactly as much as is read, and more."""
     draw = np.random.default_rng(seed)
-    lengths = [0, 1, 2, LONGEST - 2, LONGEST - 1, longest, *draw.integers(1, longest, size=count - 6).tolist()]
+    lengths = [
+        0,
+        1,
+        2,
+        LONGEST - 2,
+        LONGEST - 1,
+        longest,
+        *draw.integers(1, longest, size=count - 6).tolist(),
+    ]
     made = [" ".join(draw.choice(WORDS, length)) for length in lengths]
     return [*made, "Ünknown wörds 漢字"]
 

@@ -43,7 +43,9 @@ CASES = EVERY if os.environ.get("CUSTOM_BERT_TEST_ONNX") == "all" else FEW
 
 
 @pytest.fixture(scope="module", params=CASES, ids=lambda case: " ".join(map(str, case)))
-def case(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Path]]:
+def case(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Path, Path]]:
     """A run and its export."""
     family, task, described = request.param
     folder = tmp_path_factory.mktemp("onnx")

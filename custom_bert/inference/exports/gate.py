@@ -157,7 +157,9 @@ def verdict(compared: Compared, *, int8: bool, why_no_rows: str = "") -> Verdict
 
 
 def _of_fp32(compared: Compared, why_no_rows: str) -> Verdict:
-    if not max(compared.largest, compared.largest_anywhere) <= LARGEST or compared.changed:
+    # not a number is no rounding, and `max` may pass over it
+    rounding = compared.largest <= LARGEST and compared.largest_anywhere <= LARGEST
+    if not rounding or compared.changed:
         return Verdict(
             False,
             True,

@@ -1,4 +1,4 @@
-"""A model over rectangles computes what it computes over packed rows, whatever padding stands beside a text."""
+"""A model over rectangles computes what it computes over packed rows, whatever padding is there."""
 
 from collections.abc import Callable
 from typing import Any
@@ -110,9 +110,7 @@ def plain_mean(hidden_NLD: Tensor, attention_mask: Tensor) -> Tensor:
     return hidden_NLD.mean(1)
 
 
-BIASES, EMBEDDED, ROPE = (
-    getattr(RectangularEncoder, name) for name in ("_biases", "_embedded", "_rope")
-)
+BIASES, EMBEDDED, ROPE = (getattr(RectangularEncoder, name) for name in ("_biases", "_embedded", "_rope"))
 
 MUTANTS: dict[str, tuple[str, Any, str, Callable[..., Any]]] = {
     "the mask is ignored by attention": ("bert", RectangularEncoder, "_biases", unmasked),
