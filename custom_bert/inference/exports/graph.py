@@ -18,7 +18,6 @@ from torch import Tensor, nn
 
 from custom_bert.errors import RunError, first_line
 from custom_bert.model_files.native import TrainedModel
-from custom_bert.models.heads import SequenceClassifier
 from custom_bert.models.rectangular import RectangularClassifier, RectangularEncoder
 from custom_bert.onnx_model.description import INPUTS, OutputName
 
@@ -51,11 +50,11 @@ class Outputs(nn.Module):
 
     def __init__(self, trained: TrainedModel) -> None:
         super().__init__()
-        model: nn.Module = trained.model
-        encoder = RectangularEncoder(trained.model.encoder)
+        model: Any = trained.model
+        encoder = RectangularEncoder(model.encoder)
         self.task = trained.task
         self.rectangular: nn.Module
-        if isinstance(model, SequenceClassifier):
+        if trained.task.num_outputs:
             self.output: OutputName = "logits"
             self.rectangular, self.width = RectangularClassifier(model), trained.task.num_outputs
         else:
