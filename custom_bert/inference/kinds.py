@@ -6,7 +6,7 @@ import importlib.util
 from pathlib import Path
 
 from custom_bert.config import Precision
-from custom_bert.errors import RunError
+from custom_bert.errors import LibraryError, RunError
 from custom_bert.inference.loaded import Loaded
 from custom_bert.inference.vectors import VectorModel
 from custom_bert.onnx_model.description import is_onnx_directory
@@ -24,6 +24,8 @@ def load_directory(
         from custom_bert.inference.onnx_loading import load_onnx
 
         return load_onnx(directory, device, precision, floor=floor, encoder_only=encoder_only)
+    if not directory.is_dir():
+        raise RunError(f"{directory}: no such run directory")
     require_torch(directory)
     from custom_bert.inference.loading import load_run
 
@@ -44,9 +46,9 @@ def load_encoder(name: str, device: str | None) -> VectorModel:
 
 
 def require_torch(directory: Path) -> None:
-    """Raises RunError if torch is not installed, which computes the models of runs."""
+    """Raises LibraryError if torch is not installed, which computes the models of runs."""
     if importlib.util.find_spec("torch") is None:
-        raise RunError(
+        raise LibraryError(
             f"{directory}: torch computes this model, and is not installed; install custom-bert, or export "
             f"the run with --format onnx where custom-bert is installed"
         )

@@ -100,8 +100,8 @@ def load_onnx(
     `kinds.load_directory`.
 
     Raises:
-        RunError: if the directory is incomplete or damaged, or holds an encoder for embeddings; if
-            onnxruntime is not installed.
+        LibraryError: if onnxruntime is not installed.
+        RunError: if the directory is incomplete or damaged, or holds an encoder for embeddings.
         ConfigError: if another device or another precision is asked for than it has.
     """
     _check_device(directory, device)
@@ -131,8 +131,8 @@ def load_onnx_vectors(directory: Path, device: str | None) -> OnnxVectors:
     """Loads an encoder for embeddings from a directory that `custom-bert export --format onnx` wrote.
 
     Raises:
-        RunError: if the directory is incomplete or damaged, or holds a classifier; if onnxruntime is not
-            installed.
+        LibraryError: if onnxruntime is not installed.
+        RunError: if the directory is incomplete or damaged, or holds a classifier.
         ConfigError: if another device is asked for than the CPU.
     """
     _check_device(directory, device)

@@ -45,7 +45,8 @@ class OnnxModel:
             described: what its custom_bert.json says, if that has been read.
 
         Raises:
-            RunError: if it is missing, incomplete or damaged, or onnxruntime is not installed.
+            LibraryError: if onnxruntime is not installed.
+            RunError: if it is missing, incomplete or damaged.
         """
         directory = Path(directory)
         described = described or read_onnx_description(directory)

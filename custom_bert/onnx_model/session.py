@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from custom_bert.errors import RunError, first_line, warn_caller
+from custom_bert.errors import LibraryError, RunError, first_line, warn_caller
 from custom_bert.threads import thread_count
 
 UNFUSED = "SkipLayerNormFusion"
@@ -31,9 +31,9 @@ FORKED = (
 
 
 def check_installed(directory: Path) -> None:
-    """Raises RunError if onnxruntime is not installed, which is needed to compute with a directory."""
+    """Raises LibraryError if onnxruntime is not installed, which is needed to compute with a directory."""
     if importlib.util.find_spec("onnxruntime") is None:
-        raise RunError(f"{directory}: {NOT_INSTALLED}")
+        raise LibraryError(f"{directory}: {NOT_INSTALLED}")
 
 
 class OnnxSession:
@@ -49,7 +49,7 @@ class OnnxSession:
         output: the name of the output.
 
     Raises:
-        RunError: if onnxruntime is not installed.
+        LibraryError: if onnxruntime is not installed.
     """
 
     def __init__(self, path: Path, content: bytes, inputs: Sequence[str], output: str) -> None:

@@ -17,7 +17,7 @@ from training_runs import examples
 from custom_bert import Classifier, Embedder
 from custom_bert.cli import main
 from custom_bert.data.unknown import UnknownText
-from custom_bert.errors import ConfigError, CustomBertWarning, RunError
+from custom_bert.errors import ConfigError, CustomBertWarning, LibraryError, RunError
 from custom_bert.floor.ensemble import Ensemble, write_ensemble
 from custom_bert.floor.linear import fit_classes
 from custom_bert.floor.storage import write_floor
@@ -455,12 +455,12 @@ def test_missing_libraries_are_told(
     monkeypatch.setattr(
         importlib.util, "find_spec", lambda name, *more: None if name in missing else real(name, *more)
     )
-    with pytest.raises(RunError) as caught:
+    with pytest.raises(LibraryError) as caught:
         export_onnx(run, tmp_path / "out")
     assert str(caught.value) == (
         '--format onnx needs onnxscript and onnxruntime; pip install "custom-bert[onnx]"'
     )
-    with pytest.raises(RunError) as caught:
+    with pytest.raises(LibraryError) as caught:
         Classifier.load(out)
     assert str(caught.value) == f'{out}: onnxruntime is not installed; pip install "custom-bert[onnx]"'
 

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from custom_bert.errors import RunError, first_line
+from custom_bert.errors import LibraryError, RunError, first_line
 from custom_bert.model_files.native import TrainedModel
 from custom_bert.models.rectangular import RectangularClassifier, RectangularEncoder
 from custom_bert.onnx_model.description import INPUTS, OutputName
@@ -29,10 +29,10 @@ BATCH, LENGTH = "batch", "length"
 
 
 def check_installed() -> None:
-    """Raises RunError if a library that an export needs is not installed."""
+    """Raises LibraryError if a library that an export needs is not installed."""
     missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
     if missing:
-        raise RunError(f'--format onnx needs {" and ".join(missing)}; pip install "custom-bert[onnx]"')
+        raise LibraryError(f'--format onnx needs {" and ".join(missing)}; pip install "custom-bert[onnx]"')
 
 
 class Outputs(nn.Module):

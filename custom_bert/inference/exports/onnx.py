@@ -67,8 +67,8 @@ def export_onnx(
         Lines about what was written, and what was compared.
 
     Raises:
-        RunError: if the run is damaged, a library is not installed, torch cannot export the model, or the
-            gate refuses what was exported.
+        LibraryError: if a library is not installed.
+        RunError: if the run is damaged, torch cannot export the model, or the gate refuses what was exported.
         DataError: if `data` cannot be used.
         WriteError: if `out` is not empty, or the system refuses to write.
     """
