@@ -71,7 +71,7 @@ def onnx_card(
         *_table(compared),
         *licence_of(start),
         "\n".join(["```python", *(_classifying(name, facts) if predicts else _embedding(name)), "```"]),
-        "That needs no torch: the distribution `custom-bert-runtime`, with onnxruntime, tokenizers and NumPy, is enough.",
+        "That needs no torch: the distribution `custom-bert-runtime` is enough.",
     ]
     return "\n".join([*head, "", "\n\n".join(paragraphs), ""])
 
