@@ -14,7 +14,7 @@ Shapes: N texts, C ranks, D hidden.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -24,18 +24,23 @@ from torch import Tensor, nn
 from custom_bert.config import TrainConfig
 from custom_bert.data.label_files import LabelReader
 from custom_bert.data.labelled_texts import LabelledTexts
+from custom_bert.data.labels import labels_by_id
 from custom_bert.data.rank_files import RankReader, parsed_order
 from custom_bert.data.source import Source
 from custom_bert.models.heads import SequenceClassifier
 from custom_bert.models.ranks import RankClassifier
-from custom_bert.ops.ranks import ordered_thresholds
+from custom_bert.ops.ranks import logits_above, ordered_thresholds
+from custom_bert.presets import EncoderConfig
 from custom_bert.rank_metrics import RankScores
 from custom_bert.reports.measures import in_words
 from custom_bert.rules.resolved import ResolvedConfig
 from custom_bert.tasks.class_weights import class_weights
 from custom_bert.tasks.classification import Classification, ClassMeasured, ClassScorer
-from custom_bert.tasks.parts import ONE_PROCESS, Gathering, Measured
+from custom_bert.tasks.parts import ONE_PROCESS, Card, CardFacts, Gathering, Measured
 from custom_bert.tasks.worth import worth_in_words, worth_of
+
+TWO = 2
+"""Two ranks are the same as two classes."""
 
 
 @dataclass(frozen=True)
@@ -146,34 +151,82 @@ class Ordinal(Classification):
         """Returns the middle rank."""
         return [int(middle_ranks(probabilities_K[None])[0])]
 
-    def unpublishable(self) -> str:
-        """Says that three ranks or more have no place in a class of transformers.
+    # In transformers, two ranks are classes, whose probabilities are a softmax of linear scores. Those of
+    # more ranks are not. There an output says whether a text is above a rank, for each but the highest.
 
-        Its classes compute logits as a linear map of a text's vector, whose softmax are the probabilities.
-        For two ranks that is what the model computes. For more, a probability is a difference of two sigmoids
-        of one score, whose logarithm is not linear in the vector.
-        """
-        if len(self.labels) < 3:
-            return ""
-        return (
-            f"the probabilities of {len(self.labels):,} ranks are no softmax of linear scores, which is all "
-            f"that a class of transformers computes; predict with Classifier.load, or train the same data "
-            f"with --task classification or --task regression, which can be exported"
-        )
+    def published(self, model: nn.Module) -> dict[str, Any]:
+        """Returns for two ranks what every labelled task has. For more, the outputs are named after the ranks
+        that they lie above, with the threshold of a half; `ranks` lists the ranks from the lowest on."""
+        if len(self.labels) == TWO:
+            return super().published(model)
+        names = self.names_above
+        return {
+            "id2label": {str(i): name for i, name in enumerate(names)},
+            "label2id": {name: i for i, name in enumerate(names)},
+            "problem_type": "multi_label_classification",
+            "thresholds": dict.fromkeys(names, 0.5),
+            "ranks": list(self.labels),
+        }
+
+    @property
+    def names_above(self) -> list[str]:
+        """The names of the outputs of an export: "> 1", "> 2" and so on for the ranks 1, 2 and 3."""
+        return [f"> {label}" for label in self.labels[:-1]]
 
     def published_tensors(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Returns the tensors with a plain projection for two ranks: the logit of the lower one is 0, that of
-        the higher one the score minus the threshold."""
+        """Returns the tensors with a plain projection: each output is the score minus a threshold. Two ranks
+        have the logit 0 before it, that of the lower rank."""
         tensors = dict(state)
-        threshold = ordered_thresholds(tensors.pop("head.raw_thresholds"))
+        thresholds = ordered_thresholds(tensors.pop("head.raw_thresholds"))
         weight, bias = (tensors[f"head.projection.{name}"] for name in ("weight", "bias"))
-        tensors["head.projection.weight"] = torch.cat([torch.zeros_like(weight), weight])
-        tensors["head.projection.bias"] = torch.cat([torch.zeros_like(bias), bias - threshold])
-        return tensors
+        weights, biases = weight.expand(len(thresholds), -1), bias - thresholds
+        if len(self.labels) == TWO:
+            weights, biases = (torch.cat([torch.zeros_like(some), some]) for some in (weights, biases))
+        return {**tensors, "head.projection.weight": weights.contiguous(), "head.projection.bias": biases}
 
     def published_outputs(self, outputs: Tensor) -> Tensor:
-        """Returns the logits of two ranks, of which the first is 0, from their log-probabilities."""
-        return outputs - outputs[..., :1]
+        """Returns the logits of an export from the log-probabilities of the ranks."""
+        if len(self.labels) == TWO:
+            return outputs - outputs[..., :1]
+        return logits_above(outputs)
+
+    def card(self, encoder: EncoderConfig, model: nn.Module, about: CardFacts) -> Card:
+        """Says for more than two ranks what the outputs are, and shows how the rank and the probability of
+        each rank follow from them."""
+        card = super().card(encoder, model, about)
+        if len(self.labels) == TWO:
+            return card
+        return replace(
+            card,
+            more=(
+                f"The ranks, from the lowest to the highest: {card.more[0].removeprefix('Labels: ')} "
+                f"`config.json` lists them as `ranks`.",
+                f"An output is the probability that a text is above a rank: `{self.names_above[0]}`, up to "
+                f"`{self.names_above[-1]}`. The predicted rank is the middle one: as many ranks lie below it "
+                f"as outputs are above a half. The probability of a rank is the difference of two outputs that "
+                f"are neighbours.",
+            ),
+            example=(
+                "from transformers import pipeline",
+                "",
+                f'classify = pipeline("text-classification", "{about.name}", top_k=None, truncation=True)',
+                "ranks = classify.model.config.ranks",
+                f"answers = classify([{about.example}])[0]",
+                'above = {a["label"]: a["score"] for a in answers}',
+                'above = [1.0, *(above[f"> {rank}"] for rank in ranks[:-1]), 0.0]',
+                "print(ranks[sum(share > 0.5 for share in above) - 1])",
+                "print({rank: above[i] - above[i + 1] for i, rank in enumerate(ranks)})",
+            ),
+        )
+
+    def summary(self) -> str:
+        """Returns the number of labels and the first of them; for more than two, what the outputs are."""
+        if len(self.labels) == TWO:
+            return super().summary()
+        return (
+            f"{len(self.labels):,} ranks; an output is the probability of being above a rank, and README.md "
+            f"shows how the rank follows from them; {labels_by_id(self.names_above)}"
+        )
 
     def results(self, record: Mapping[str, Any]) -> str:
         """Returns the measures on the validation texts, in a sentence."""

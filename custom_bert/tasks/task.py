@@ -426,11 +426,6 @@ class Task(ABC):
 
     # In other libraries, and for people
 
-    def unpublishable(self) -> str:
-        """Returns why no class of transformers computes what the model does, and what the user can do; empty
-        where one does."""
-        return ""
-
     def published_tensors(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Returns the tensors of an export, from those of the model, by our names. A task whose head
         transformers does not have turns it into one that transformers has."""
