@@ -203,8 +203,8 @@ class Ordinal(Classification):
                 f"`config.json` lists them as `ranks`.",
                 f"An output is the probability that a text is above a rank: `{self.names_above[0]}`, up to "
                 f"`{self.names_above[-1]}`. The predicted rank is the middle one: as many ranks lie below it "
-                f"as outputs are above a half. The probability of a rank is the difference of two outputs that "
-                f"are neighbours.",
+                f"as outputs are above a half. The probability of a rank is the difference of two outputs "
+                f"that are neighbours.",
             ),
             example=(
                 "from transformers import pipeline",
