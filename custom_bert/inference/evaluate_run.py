@@ -20,6 +20,7 @@ from custom_bert.data.labels import nearest_label, short_label
 from custom_bert.data.lines import Lines, taken
 from custom_bert.data.pair_files import has_second_file, text_lines
 from custom_bert.data.reading import LabelledLines, check_aligned, data_files, data_settings
+from custom_bert.data.share_files import votes_in
 from custom_bert.data.tables.formats import is_table
 from custom_bert.data.tables.opening import NoTrainingRowsError, remembered
 from custom_bert.data.text import LineReader, status_of
@@ -92,7 +93,10 @@ def evaluate_run(
         check_aligned(texts, labels)
     found = taken(texts.blocks(), rows)
     given: Iterator[Text] = map(sides, found) if classifier.pairs else found
-    parts = classifier.measure_parts(given, _known(labels, classifier, rows))
+    votes: list[int] = []
+    parts = classifier.measure_parts(given, _known(labels, classifier, rows, votes))
+    if votes:
+        notes.append(f"warning: {votes_in(labels, votes)}")
     swapped = share_that_changes(classifier, map(sides, taken(texts.blocks(), rows))) if swap else None
     return Evaluated(parts[WHOLE], parts.get(FLOOR), parts.get(ENCODER), tuple(notes), swapped)
 
@@ -227,18 +231,22 @@ def _with_defaults(config: TrainConfig, task: type[Task]) -> TrainConfig:
     return configuration.replace(config, missing)
 
 
-def _known(lines: Lines, classifier: Classifier, rows: np.ndarray | None) -> Iterator[str]:
-    """Yields the labels; with `rows`, rising indices from 0, only those.
+def _known(lines: Lines, classifier: Classifier, rows: np.ndarray | None, votes: list[int]) -> Iterator[str]:
+    """Yields the labels; with `rows`, rising indices from 0, only those. Adds the indices of lines whose
+    numbers are divided by their sum to `votes`.
 
     Raises:
         DataError: at the first line with a label that the model does not know; it names the place, which
             `Classifier.measure` cannot do.
     """
-    seen: set[str] = set()
+    seen: dict[str, bool] = {}
     for i, line in enumerate(taken(lines.blocks(), rows)):
+        index = i if rows is None else int(rows[i])
         if line not in seen:
-            _check_known(lines.where(i if rows is None else int(rows[i])), line, classifier)
-            seen.add(line)
+            _check_known(lines.where(index), line, classifier)
+            seen[line] = classifier.task.holds_votes(line)
+        if seen[line]:
+            votes.append(index)
         yield line
 
 

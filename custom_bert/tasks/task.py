@@ -401,6 +401,11 @@ class Task(ABC):
             LabelLineError: for a line that has not the form that the task reads.
         """
 
+    def holds_votes(self, line: str) -> bool:
+        """Returns whether a line of a label file, which `targets_of` can read, holds numbers that are divided
+        by their sum. Whoever reads label files has to say so."""
+        return False
+
     # On disk
 
     @abstractmethod

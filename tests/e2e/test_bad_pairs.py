@@ -302,7 +302,7 @@ def test_python_callers_are_told_which_item_is_no_pair(tmp_path: Path) -> None:
         "text 0: expected a string, got ('a', 'b'); write one string for each text, without lists "
         "inside the list"
     )
-    with pytest.raises(ValueError, match=r"^this model reads pairs .* only single texts are explained$"):
+    with pytest.raises(TypeError, match=r"^text: expected two texts, .* got 'a'; this model reads pairs"):
         pairs.explain("a")
 
 
