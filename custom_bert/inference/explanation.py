@@ -16,7 +16,6 @@ from itertools import islice
 from typing import Any
 
 import numpy as np
-from torch import nn
 
 from custom_bert.data.given import joined
 from custom_bert.data.given_pairs import checked_pair
@@ -24,9 +23,9 @@ from custom_bert.data.labels import LabelIds
 from custom_bert.data.text_pairs import paired, sides
 from custom_bert.data.unknown import UnknownText
 from custom_bert.data.words import words
+from custom_bert.decoding.decoder import Decoder
 from custom_bert.errors import RunError, did_you_mean, shown
 from custom_bert.inference.scores import ScoreModel
-from custom_bert.tasks.task import Task
 
 MOST_WORDS = 256
 """At most this many words of a text are left out, from the first on. Each takes one more prediction. Of a
@@ -127,8 +126,7 @@ class Explanation:
 
 def explained(
     text: str | Sequence[str],
-    task: Task,
-    model: nn.Module,
+    decoder: Decoder,
     scores: ScoreModel,
     *,
     pairs: bool,
@@ -138,10 +136,10 @@ def explained(
     """Returns the explanation of a text, or with `pairs` of two; `Classifier.explain` says more."""
     if type(most) is not int or most < 0:
         raise ValueError(f"most: expected a whole number from 0 on, got {shown(most)}")
-    if not task.output_names:
-        raise RunError(f"explanations say which words count for a label, and task {task.name} has no labels")
+    if not decoder.output_names:
+        raise RunError("explanations say which words count for a label, and this model has no labels")
     texts = sides(checked_pair(text, "text")) if pairs else (_single(text),)
-    asked = None if label is None else _index_of(label, task.output_names)
+    asked = None if label is None else _index_of(label, decoder.output_names)
     left_out, complete = _left_out(texts)
     without = [
         _joined([*texts[:i], texts[i][:start] + texts[i][end:], *texts[i + 1 :]])
@@ -149,15 +147,15 @@ def explained(
     ]
     # what the vocabulary does not know is nothing to warn of in texts that nobody wrote
     outputs_VK = np.concatenate(list(scores.of([_joined(texts), *without], UnknownText())))
-    probabilities_K = task.probabilities(outputs_VK[:1])[0]
-    logs_VK = task.log_probabilities(outputs_VK)
+    probabilities_K = decoder.probabilities(outputs_VK[:1])[0]
+    logs_VK = decoder.log_probabilities(outputs_VK)
     explanations = []
-    for index in task.given(probabilities_K, model) if asked is None else [asked]:
+    for index in decoder.given(probabilities_K) if asked is None else [asked]:
         effects_V = logs_VK[0, index] - logs_VK[1:, index]
         first = np.argsort(-np.abs(effects_V), kind="stable")[:most].tolist()
         explanations.append(
             LabelExplanation(
-                task.output_names[index],
+                decoder.output_names[index],
                 float(probabilities_K[index]),
                 tuple(_effect(texts, left_out[i], float(effects_V[i])) for i in first),
             )
