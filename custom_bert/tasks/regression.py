@@ -229,15 +229,15 @@ class Regression(LabelledTask):
         return Card(
             "text-classification",
             f"{self.card_title}, {counted(self.num_outputs, 'number')} each: "
-            f"{encoder.num_hidden_layers} layers, {encoder.hidden_size} wide, texts of up to "
-            f"{about.max_length} tokens",
+            f"{encoder.num_hidden_layers} layers, {encoder.hidden_size} wide, "
+            f"{about.texts} of up to {about.max_length} tokens",
             ("The outputs are the numbers themselves, in the unit of the training data.",),
             (
                 "from transformers import pipeline",
                 "",
                 f'predict = pipeline("text-classification", "{about.name}", truncation=True, '
                 f'function_to_apply="none"{", top_k=None" if several else ""})',
-                'print(predict("a text"))',
+                f"print(predict({about.example}))",
             ),
         )
 

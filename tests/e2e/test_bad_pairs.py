@@ -249,7 +249,8 @@ MISREAD: dict[str, tuple[str, int, str]] = {
         "probe DIR/RUN DIR/two",
         65,
         "DIR/two/train_dataset.txt and DIR/two/train_dataset_2.txt: pairs of texts, and a probe measures the "
-        "vectors of single texts",
+        "vectors of single texts; what the encoder is worth for pairs, training shows: --model.init-from "
+        "DIR/RUN",
     ),
     "swapping the texts of no pairs": (
         "evaluate DIR/ONE DIR --swap",

@@ -82,15 +82,20 @@ def by_the_card(out: Path, inputs: list[Any]) -> list[list[str]]:
     return printed
 
 
+@pytest.mark.parametrize("pairs", [False, True], ids=["texts", "pairs"])
 @pytest.mark.parametrize("family", MODELS)
 @pytest.mark.parametrize("task", [ONE, SEVERAL], ids=["one number", "three numbers"])
-def test_numbers_are_those_of_the_run_in_every_family(family: str, task: Regression, tmp_path: Path) -> None:
-    run, out = run_of(tmp_path, family, task), tmp_path / "out"
+def test_numbers_are_those_of_the_run_in_every_family(
+    family: str, task: Regression, pairs: bool, tmp_path: Path
+) -> None:
+    run, out = run_of(tmp_path, family, task, pairs=pairs), tmp_path / "out"
     said = export_hugging_face(run, out)
     assert "logits within" in said[1]
-    ours_NK = Classifier.load(run).predict_proba(TEXTS)
-    for (line,), row_K in zip(by_the_card(out, TEXTS), ours_NK, strict=True):
+    ours_NK = Classifier.load(run).predict_proba(PAIRS if pairs else TEXTS)
+    inputs = [{"text": a, "text_pair": b} for a, b in PAIRS] if pairs else TEXTS
+    for (line,), row_K in zip(by_the_card(out, inputs), ours_NK, strict=True):
         answers = eval(line)
+        answers = [answers] if isinstance(answers, dict) else answers
         answers = answers[0] if isinstance(answers[0], list) else answers
         theirs = {one["label"]: one["score"] for one in answers}
         found_K = np.array([theirs[f"LABEL_{i}"] for i in range(len(row_K))])
