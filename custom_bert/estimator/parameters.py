@@ -101,6 +101,8 @@ def _class_weights(class_weight: Any, *, table: bool) -> Any:
         ConfigError: if it is nothing that the parameter can be.
     """
     words = get_args(get_args(ClassWeights)[0])
+    if isinstance(class_weight, Mapping) and not class_weight:
+        return "none"
     if isinstance(class_weight, Mapping):
         return {str(_plain(label)): weight for label, weight in class_weight.items()} if table else "none"
     if class_weight is None or (isinstance(class_weight, str) and class_weight in words):

@@ -208,6 +208,7 @@ def test_a_mapping_weighs_the_presence_of_labels_of_sets(form: str) -> None:
     )
     assert heavy[:, 2].min() > plain[:, 2].max() + 0.2, "the odds of the heavy label rise"
     assert abs(heavy[:, :2] - plain[:, :2]).max() < 0.2, "and of no other one"
+    assert tiny(epochs=1, class_weight={}).fit(texts[:30], y[:30]).predict(texts[:2]) is not None
     recorded = tiny(epochs=1, class_weight={rare: 2.0}).fit(texts, y).run_.json("run.json")["config"]
     assert recorded["optim.class_weights"] == {str(rare): 2.0}
     with pytest.raises(ValueError, match=r"^class_weight: 'unheard' is not one of the labels$"):

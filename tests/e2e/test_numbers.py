@@ -308,6 +308,19 @@ REFUSED: dict[str, tuple[dict[str, list[str]], str]] = {
         {"train_labels": ["1", "2", "1e400"]},
         "train_labels.txt:3: '1e400' is larger than 1e+30; write the numbers in another unit",
     ),
+    "another minus": (
+        {"train_labels": ["1", "\u22122.5", "3"]},
+        "train_labels.txt:2: '\u22122.5' has another sign in the place of the minus; write -2.5",
+    ),
+    "digits of another script": (
+        {"train_labels": ["1", "\uff12", "3"]},
+        "train_labels.txt:2: '\uff12' is no decimal number such as 3.5",
+    ),
+    "too near each other": (
+        {"train_labels": ["1e-320", "2e-320", "1e-320"]},
+        "train_labels.txt: the number differs by less than 1e-30 between two lines; write the numbers in "
+        "another unit",
+    ),
     "fewer numbers": (
         {"train_labels": ["1\t2", "3\t4", "5"]},
         "train_labels.txt:3: 1 number, while DIR/train_labels.txt:1 has 2; write as many on every line",
