@@ -2,8 +2,8 @@
 
 A `Task` supplies the parts (`tasks.parts`), and `custom_bert.training` and `custom_bert.inference` put them
 together without knowing which task it is. A new task is a file in this folder, a name in `config.TaskName`
-and in `tasks.registry`, and its measures in `config.Metric` and `reports.measures`. A task whose targets are
-classes of texts inherits most of it from `tasks.labelled`.
+and in `tasks.registry`, and its measures in `config.Metric` and `reports.measures`. A task that learns a
+target for each text inherits most of it from `tasks.text_task`, and classes from `tasks.labelled`.
 
 The methods of `Task` stand in the order in which a run calls them: settings, data, rules, learning,
 measuring; then what a trained model predicts, and what is written to disk.

@@ -378,6 +378,14 @@ def test_check_data_says_what_the_numbers_are(
     assert found["labels"] == {} and [one["min"] for one in found["numbers"]][1] == 10
 
 
+def test_a_table_of_class_weights_has_no_effect_as_a_word_has_none(data: Path) -> None:
+    for weights in ("balanced", {"z": 5.0}):
+        told = ready(config(data, None, **{"optim.class_weights": weights})).warnings
+        assert any(
+            "optim.class_weights" in one and "has no effect: task is regression" in one for one in told
+        )
+
+
 def test_what_does_not_fit_is_refused_in_one_line(data: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"optim\.metric accuracy: task regression has r2, mae, rmse"):
         train_model(config(data, None, **{"optim.metric": "accuracy"}))

@@ -39,8 +39,8 @@ PAIRS = list(zip(TEXTS, [*TEXTS[:0:-1], "m n"], strict=True))
 """Without an empty second text, which a pipeline of transformers takes for none."""
 
 RANKS = ("poor", "fair", "good", "very good")
-ONE = Regression((), (500.0,), (40.0,))
-SEVERAL = Regression((), (500.0, -3.0, 0.25), (40.0, 0.5, 2.0))
+ONE = Regression((500.0,), (40.0,))
+SEVERAL = Regression((500.0, -3.0, 0.25), (40.0, 0.5, 2.0))
 
 
 def run_of(folder: Path, family: str, task: Task, *, pairs: bool = False) -> Path:
