@@ -34,7 +34,7 @@ from custom_bert.errors import ConfigError
 from custom_bert.models.heads import SequenceClassifier
 from custom_bert.models.outline import from_tensors, outline
 from custom_bert.presets import EncoderConfig
-from custom_bert.rules import choices
+from custom_bert.rules import choices, evaluations
 from custom_bert.rules.decisions import Decisions, EvaluationFacts, Facts
 from custom_bert.rules.resolved import ResolvedConfig
 from custom_bert.tasks.floored import FlooredTask
@@ -54,7 +54,7 @@ class TextTask(FlooredTask):
 
     phase: ClassVar[PhaseName] = "train"
     head: ClassVar[HeadName] = "sequence_classification"
-    evaluation_share: ClassVar[float] = choices.EVALUATION_SHARE
+    evaluation_share: ClassVar[float] = evaluations.EVALUATION_SHARE
     pretrained_by_default: ClassVar[bool] = True
     measures: ClassVar[tuple[str, ...]]
     model_class: ClassVar[type[SequenceClassifier]] = SequenceClassifier
@@ -162,8 +162,8 @@ class TextTask(FlooredTask):
         todo.default("optim.lr", choices.learning_rate(width, after_pretraining=after_pretraining))
 
     def eval_every(self, facts: EvaluationFacts) -> tuple[int, str]:
-        """Evaluates once an epoch, within limits; see `choices.eval_every`."""
-        return choices.eval_every(
+        """Evaluates once an epoch, within limits; see `evaluations.eval_every`."""
+        return evaluations.eval_every(
             facts.steps_per_epoch,
             facts.epochs,
             pretrained=facts.pretrained,

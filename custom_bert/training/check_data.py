@@ -13,7 +13,7 @@ from tokenizers.normalizers import Normalizer
 
 from custom_bert import config as configuration
 from custom_bert.config import TrainConfig
-from custom_bert.config_values import check
+from custom_bert.config_checks import check
 from custom_bert.data.dataset import Dataset, LabelledFile
 from custom_bert.data.reading import data_files, data_settings
 from custom_bert.data.text import composed

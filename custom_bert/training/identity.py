@@ -11,8 +11,8 @@ from typing import Any, cast
 from custom_bert import config as configuration
 from custom_bert import openmp
 from custom_bert.config import Precision, TrainConfig
+from custom_bert.config_checks import RANGES
 from custom_bert.config_sources import PATHS
-from custom_bert.config_values import RANGES
 from custom_bert.data.source import Source
 from custom_bert.errors import ConfigError, RunError, shown
 from custom_bert.phrases import as_set

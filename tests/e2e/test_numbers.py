@@ -15,7 +15,7 @@ from training_runs import built, ready, settings, stopped_and_continued
 from custom_bert import Classifier, in_memory, train_model
 from custom_bert.batch import Targets
 from custom_bert.cli import main
-from custom_bert.config_values import check
+from custom_bert.config_checks import check
 from custom_bert.errors import ConfigError, RunError
 from custom_bert.model_files.native import load_model
 from custom_bert.number_metrics import NumberScores
