@@ -17,6 +17,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from custom_bert.config import TrainConfig
@@ -36,10 +37,8 @@ from custom_bert.rules.resolved import ResolvedConfig
 from custom_bert.tasks.class_weights import class_weights
 from custom_bert.tasks.classification import Classification, ClassMeasured, ClassScorer
 from custom_bert.tasks.parts import ONE_PROCESS, Card, CardFacts, Gathering, Measured
+from custom_bert.tasks.task import Task
 from custom_bert.tasks.worth import worth_in_words, worth_of
-
-TWO = 2
-"""Two ranks are the same as two classes."""
 
 
 @dataclass(frozen=True)
@@ -144,60 +143,71 @@ class Ordinal(Classification):
         """Returns the decoder of the middle rank."""
         return RankDecoder(self.labels)
 
-    # In transformers, two ranks are classes, whose probabilities are a softmax of linear scores. Those of
-    # more ranks are not. There an output says whether a text is above a rank, for each but the highest.
+    def in_transformers(self) -> Task:
+        """Returns the task for two ranks, which are two classes. The probabilities of more ranks are no
+        softmax of linear scores, which is all that a class of transformers computes."""
+        return self if len(self.labels) <= 2 else RanksAbove(self.labels)
+
+    def published_tensors(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Returns the tensors with a plain projection for two ranks: the logit of the lower one is 0, that of
+        the higher one the score minus the threshold."""
+        weights, biases = _above(state)
+        both = {"weight": torch.cat([torch.zeros_like(weights), weights]), "bias": F.pad(biases, (1, 0))}
+        return _with_projection(state, both)
+
+    def published_outputs(self, outputs: Tensor) -> Tensor:
+        """Returns the log-probabilities of the ranks as logits of which the first is 0."""
+        return outputs - outputs[..., :1]
+
+    def results(self, record: Mapping[str, Any]) -> str:
+        """Returns the measures on the validation texts, in a sentence."""
+        return f"On {record['data']['val_examples']:,} validation texts: {in_words(record['validation'])}."
+
+
+@dataclass(frozen=True)
+class RanksAbove(Ordinal):
+    """Three ranks or more as a class of transformers has them: an output says whether a text is above a rank,
+    for each rank but the highest. Its logit is the score minus a threshold."""
+
+    problem_type: ClassVar[str] = "multi_label_classification"
+
+    @property
+    def names(self) -> list[str]:
+        """The names of the outputs: "> 1" and "> 2" for the ranks 1, 2 and 3."""
+        return [f"> {label}" for label in self.labels[:-1]]
 
     def published(self, model: nn.Module) -> dict[str, Any]:
-        """Returns for two ranks what every labelled task has. For more, the outputs are named after the ranks
-        that they lie above, with the threshold of a half; `ranks` lists the ranks from the lowest on."""
-        if len(self.labels) == TWO:
-            return super().published(model)
-        names = self.names_above
+        """Returns the names of the outputs with the threshold of a half, and the `ranks` from the lowest
+        on."""
         return {
-            "id2label": {str(i): name for i, name in enumerate(names)},
-            "label2id": {name: i for i, name in enumerate(names)},
-            "problem_type": "multi_label_classification",
-            "thresholds": dict.fromkeys(names, 0.5),
+            "id2label": {str(i): name for i, name in enumerate(self.names)},
+            "label2id": {name: i for i, name in enumerate(self.names)},
+            "problem_type": self.problem_type,
+            "thresholds": dict.fromkeys(self.names, 0.5),
             "ranks": list(self.labels),
         }
 
-    @property
-    def names_above(self) -> list[str]:
-        """The names of the outputs of an export: "> 1", "> 2" and so on for the ranks 1, 2 and 3."""
-        return [f"> {label}" for label in self.labels[:-1]]
-
     def published_tensors(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Returns the tensors with a plain projection: each output is the score minus a threshold. Two ranks
-        have the logit 0 before it, that of the lower rank."""
-        tensors = dict(state)
-        thresholds = ordered_thresholds(tensors.pop("head.raw_thresholds"))
-        weight, bias = (tensors[f"head.projection.{name}"] for name in ("weight", "bias"))
-        weights, biases = weight.expand(len(thresholds), -1), bias - thresholds
-        if len(self.labels) == TWO:
-            weights, biases = (torch.cat([torch.zeros_like(some), some]) for some in (weights, biases))
-        return {**tensors, "head.projection.weight": weights.contiguous(), "head.projection.bias": biases}
+        """Returns the tensors with a projection that repeats the one row, with a bias for each output."""
+        weights, biases = _above(state)
+        return _with_projection(state, {"weight": weights, "bias": biases})
 
     def published_outputs(self, outputs: Tensor) -> Tensor:
-        """Returns the logits of an export from the log-probabilities of the ranks."""
-        if len(self.labels) == TWO:
-            return outputs - outputs[..., :1]
+        """Returns the log-odds of being above each rank, from the log-probabilities of the ranks."""
         return logits_above(outputs)
 
     def card(self, encoder: EncoderConfig, model: nn.Module, about: CardFacts) -> Card:
-        """Says for more than two ranks what the outputs are, and shows how the rank and the probability of
-        each rank follow from them."""
+        """Says what the outputs are, and shows how the rank and the probability of each rank follow."""
         card = super().card(encoder, model, about)
-        if len(self.labels) == TWO:
-            return card
         return replace(
             card,
             more=(
                 f"The ranks, from the lowest to the highest: {card.more[0].removeprefix('Labels: ')} "
                 f"`config.json` lists them as `ranks`.",
-                f"An output is the probability that a text is above a rank: `{self.names_above[0]}`, up to "
-                f"`{self.names_above[-1]}`. The predicted rank is the middle one: as many ranks lie below it "
-                f"as outputs are above a half. The probability of a rank is the difference of two outputs "
-                f"that are neighbours.",
+                f"An output is the probability that a text is above a rank: `{self.names[0]}`, up to "
+                f"`{self.names[-1]}`. The predicted rank is the middle one: as many ranks lie below it as "
+                f"outputs are above a half. The probability of a rank is the difference of two outputs that "
+                f"are neighbours.",
             ),
             example=(
                 "from transformers import pipeline",
@@ -213,14 +223,21 @@ class Ordinal(Classification):
         )
 
     def summary(self) -> str:
-        """Returns the number of labels and the first of them; for more than two, what the outputs are."""
-        if len(self.labels) == TWO:
-            return super().summary()
+        """Returns what the outputs are."""
         return (
             f"{len(self.labels):,} ranks; an output is the probability of being above a rank, and README.md "
-            f"shows how the rank follows from them; {labels_by_id(self.names_above)}"
+            f"shows how the rank follows from them; {labels_by_id(self.names)}"
         )
 
-    def results(self, record: Mapping[str, Any]) -> str:
-        """Returns the measures on the validation texts, in a sentence."""
-        return f"On {record['data']['val_examples']:,} validation texts: {in_words(record['validation'])}."
+
+def _above(state: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+    """Returns (C - 1, D) weights and (C - 1,) biases of a projection to the score minus each threshold."""
+    thresholds = ordered_thresholds(state["head.raw_thresholds"])
+    weight, bias = (state[f"head.projection.{name}"] for name in ("weight", "bias"))
+    return weight.expand(len(thresholds), -1).contiguous(), bias - thresholds
+
+
+def _with_projection(state: Mapping[str, Tensor], projection: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Returns tensors with another projection, and without thresholds."""
+    others = {name: tensor for name, tensor in state.items() if name != "head.raw_thresholds"}
+    return {**others, **{f"head.projection.{name}": tensor for name, tensor in projection.items()}}

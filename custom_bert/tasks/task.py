@@ -407,6 +407,11 @@ class Task(ABC):
 
     # In other libraries, and for people
 
+    def in_transformers(self) -> Task:
+        """Returns the task as a class of transformers expresses it, whose outputs are linear in the vector of
+        a text. What is published is asked of that one."""
+        return self
+
     def published_tensors(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Returns the tensors of an export, from those of the model, by our names. A task whose head
         transformers does not have turns it into one that transformers has."""

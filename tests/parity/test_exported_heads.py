@@ -23,8 +23,8 @@ from custom_bert.model_files.native import write_weights
 from custom_bert.model_files.pretrained import load_pretrained
 from custom_bert.models.ranks import RankHead
 from custom_bert.ops.ranks import logits_above, rank_log_probabilities
-from custom_bert.tasks.ordinal import Ordinal
-from custom_bert.tasks.registry import TASKS
+from custom_bert.tasks import ordinal
+from custom_bert.tasks.ordinal import Ordinal, RanksAbove
 from custom_bert.tasks.regression import Regression
 from custom_bert.tasks.task import Task
 
@@ -123,7 +123,7 @@ def test_ranks_are_those_of_the_run_in_every_family(family: str, pairs: bool, tm
         assert list(theirs) == list(RANKS) and list(theirs.values()) == pytest.approx(row_C, abs=1e-5)
 
 
-class OtherOrder(Ordinal):
+class OtherOrder(RanksAbove):
     """Gives the outputs the thresholds in the wrong order."""
 
     def published_tensors(self, state: Any) -> dict[str, Tensor]:
@@ -131,7 +131,7 @@ class OtherOrder(Ordinal):
         return {**tensors, "head.projection.bias": tensors["head.projection.bias"].flip(0)}
 
 
-class NoThresholds(Ordinal):
+class NoThresholds(RanksAbove):
     """Leaves the thresholds out."""
 
     def published_tensors(self, state: Any) -> dict[str, Tensor]:
@@ -140,7 +140,7 @@ class NoThresholds(Ordinal):
         return {**tensors, "head.projection.bias": bias.expand(len(RANKS) - 1).contiguous()}
 
 
-class Below(Ordinal):
+class Below(RanksAbove):
     """Answers whether a text is at most at a rank, which is the opposite."""
 
     def published_tensors(self, state: Any) -> dict[str, Tensor]:
@@ -151,10 +151,10 @@ class Below(Ordinal):
 
 @pytest.mark.parametrize("mistake", [OtherOrder, NoThresholds, Below])
 def test_planted_mistakes_are_noticed_by_the_verification(
-    mistake: type[Ordinal], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    mistake: type[RanksAbove], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = run_of(tmp_path, "bert", Ordinal(RANKS))
-    monkeypatch.setitem(TASKS, "ordinal", mistake)
+    monkeypatch.setattr(ordinal, "RanksAbove", mistake)
     with pytest.raises(RunError, match=r"computes logits that differ by"):
         export_hugging_face(run, tmp_path / "out")
     assert not (tmp_path / "out").exists()

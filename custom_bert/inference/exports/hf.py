@@ -51,7 +51,8 @@ def export_hugging_face(run: str | Path, out: str | Path) -> list[str]:
     """
     run, out = Path(run), Path(out)
     trained = load_model(run)
-    described, task = trained.described, trained.task
+    described, task = trained.described, trained.task.in_transformers()
+    trained = dataclasses.replace(trained, described=dataclasses.replace(described, task=task))
     family = family_of(described.encoder)
     fault = inexpressible(described.encoder, described.long_texts)
     if fault:
