@@ -146,11 +146,14 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_lines(folder / "pairs.txt", ["a dog barks\tthe pump leaks"])
     of_pairs = settings(folder / "pairs", folder / "runs" / "pairs", **{"data.pairs": True})
     assert main(["train", *arguments(of_pairs)]) == 0
+    ranks = {"task": "ordinal", "data.label_order": "animals,machines,weather", "optim.epochs": 1}
+    assert main(["train", *arguments(settings(folder / "data", folder / "runs" / "ranks") | ranks)]) == 0
     for out in ("encoder", "adapted"):
         cache = {"data.cache_dir": str(folder / "cache")}
         books, out = str(folder / "books"), str(folder / "runs" / out)
         assert main(["pretrain", books, "--out", out, *arguments(TINY | cache)]) == 0
-    for name, out in (("mine", "my-classifier"), ("multi", "several"), ("pairs", "pairs-classifier")):
+    exports = {"mine": "my-classifier", "multi": "several", "pairs": "pairs-classifier", "ranks": "my-ranks"}
+    for name, out in exports.items():
         assert main(["export", str(folder / "runs" / name), str(folder / out)]) == 0
     assert main(["export", str(folder / "runs" / "mine"), str(folder / "my-onnx"), "--format", "onnx"]) == 0
     return folder
