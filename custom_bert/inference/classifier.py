@@ -30,6 +30,7 @@ from custom_bert.machine import choose_device
 from custom_bert.metrics import Scores
 from custom_bert.model_files.description import read_description
 from custom_bert.model_files.native import has_weights, load_model
+from custom_bert.model_files.published_classifier import is_published, load_published_classifier
 from custom_bert.number_metrics import NumberScores
 from custom_bert.openmp import one_thread
 from custom_bert.precision import choose_precision
@@ -271,7 +272,7 @@ def _loaded(
         task = described.task
         return Classifier(task, FloorScores(task.read_floor(directory)), pairs=described.pairs)
     with one_thread():
-        trained = load_model(directory)
+        trained = load_published_classifier(directory) if is_published(directory) else load_model(directory)
     task, pairs = trained.task, trained.described.pairs
     if not task.num_outputs:
         raise RunError(f"{directory}: {task.no_predictions.format(directory=directory)}")

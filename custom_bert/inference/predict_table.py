@@ -19,6 +19,7 @@ from custom_bert.errors import RunError, WriteError
 from custom_bert.inference.classifier import Classifier, Text
 from custom_bert.inference.pairs_of_run import check_columns
 from custom_bert.model_files.description import read_description
+from custom_bert.model_files.published_classifier import describe_published, is_published
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +64,8 @@ def table_texts(run: str | Path, data: DataConfig) -> TableTexts:
     if second is not None:
         named(table, second, "give --second-text-column")
     text, by_name = text_alone(table, wanted.text_column, () if second is None else (second,))
-    new = read_description(Path(run)).task.table_columns
+    described = describe_published(run) if is_published(run) else read_description(Path(run))
+    new = described.task.table_columns
     names = tuple(free_names(new, table.names))
     notes = Columns(path=table.path, text=text, guessed=("text",) if by_name else ()).said()
     if taken := [repr(name) for name in new if name in table.names]:

@@ -54,6 +54,30 @@ WAY_OUT = "save it with transformers: AutoTokenizer.from_pretrained(DIR).save_pr
 """The advice for a tokenizer whose files do not say everything: transformers writes a tokenizer.json."""
 
 
+RESIZE = "in transformers, model.resize_token_embeddings(len(tokenizer)) gives it the others"
+"""The advice for a checkpoint whose tokenizer has more entries than its model has vectors."""
+
+
+def fitting_tokenizer(directory: Path, config: dict[str, Any], vectors: int) -> TextTokenizer:
+    """Reads the tokenizer of a checkpoint, which has to fit its model.
+
+    Args:
+        directory: of the checkpoint.
+        config: the content of config.json, which may name the tokenizer's class.
+        vectors: the number of token vectors that the model has.
+
+    Raises:
+        RunError: see `read_tokenizer`; and if it has more entries than the model has vectors.
+    """
+    tokenizer = read_tokenizer(directory, config, vectors)
+    if tokenizer.vocab_size > vectors:
+        raise RunError(
+            f"{directory}: the tokenizer has {tokenizer.vocab_size:,} entries, but the model has vectors for "
+            f"{vectors:,}; {RESIZE}"
+        )
+    return tokenizer
+
+
 def read_tokenizer(directory: Path, config: dict[str, Any], most: int) -> TextTokenizer:
     """Reads the tokenizer of a checkpoint's directory.
 

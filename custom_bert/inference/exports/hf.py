@@ -27,6 +27,7 @@ from custom_bert.inference.exports.card import ensemble_left_out, model_card
 from custom_bert.inference.exports.verify import verify
 from custom_bert.model_files.families import family_of, inexpressible
 from custom_bert.model_files.native import TrainedModel, load_model
+from custom_bert.model_files.published_classifier import PAIRS
 from custom_bert.model_files.published_files import WEIGHTS
 from custom_bert.model_files.tables import Family, masked_to_hugging_face, to_hugging_face
 from custom_bert.model_files.tensor_files import write_tensors
@@ -117,6 +118,7 @@ def _write(
         **{f"{role}_token_id": token_id for role, token_id in ids.items()},
         "architectures": [head.model(family)],
         **task.published(trained.model),
+        **({PAIRS: True} if tokenizer.pairs else {}),
         "dtype": "float32",
     }
     files.write_json(folder / "config.json", content)
