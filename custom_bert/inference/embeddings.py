@@ -29,6 +29,9 @@ from custom_bert.openmp import one_thread
 PREFIX = "encoder."
 """The names of the encoder's tensors begin with this in the state dict of a whole model."""
 
+TOKENS = 256
+"""The number of tokens that are kept of a text if nobody says another."""
+
 VectorPooling = Literal["cls", "mean"]
 """What of a text's tokens makes its vector."""
 
@@ -88,7 +91,7 @@ class Embedder:
         self.model = model.to(device).eval()
 
     @staticmethod
-    def load(name: str | Path, *, max_length: int = 256, device: str | None = None) -> Embedder:
+    def load(name: str | Path, *, max_length: int = TOKENS, device: str | None = None) -> Embedder:
         """Loads an encoder.
 
         Args:

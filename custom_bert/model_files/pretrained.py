@@ -26,6 +26,7 @@ from custom_bert.model_files.origin import UNKNOWN, Origin
 from custom_bert.model_files.published_config import read_architecture
 from custom_bert.model_files.published_files import LARGEST_WEIGHTS, WEIGHTS, read, read_json, read_weights
 from custom_bert.model_files.published_heads import READERS
+from custom_bert.model_files.published_tensors import without_pooling_layer
 from custom_bert.model_files.published_tokenizer import fitting_tokenizer
 from custom_bert.presets import EncoderConfig
 from custom_bert.tasks.classification import Classification
@@ -97,6 +98,7 @@ def load_pretrained(
     tensors, digest = read_weights(directory)
     check_size(directory, encoder, 1, sum(t.numel() * t.element_size() for t in tensors.values()))
     notes: list[str] = []
+    encoder, tensors = without_pooling_layer(family, encoder, tensors)
     if published.unread:
         notes.append(f"config.json: not read: {', '.join(published.unread)}")
     state = READERS[task.head](directory, family, encoder, tensors, notes)
@@ -110,7 +112,10 @@ def load_pretrained(
         tuple(notes),
         digest,
         origin=origin,
-        for_means=family.pooling_layer is not None and _is_for_means(directory),
+        # with a head for tokens it has learned to predict these, as the encoders that `pretrain` writes
+        for_means=family.pooling_layer is not None
+        and family.masked.bias not in tensors
+        and _is_for_means(directory),
     )
 
 

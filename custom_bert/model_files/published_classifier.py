@@ -10,6 +10,7 @@ A text is cut to what the tokenizer says (`model_max_length`), or else to the po
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -21,6 +22,7 @@ from custom_bert.model_files.published_config import read_architecture
 from custom_bert.model_files.published_files import read_json, read_weights
 from custom_bert.model_files.published_heads import whole_classifier
 from custom_bert.model_files.published_labels import read_task, read_thresholds
+from custom_bert.model_files.published_tensors import without_pooling_layer
 from custom_bert.model_files.published_tokenizer import fitting_tokenizer
 from custom_bert.presets import EncoderConfig
 from custom_bert.tasks.parts import EncoderModel
@@ -91,11 +93,12 @@ def load_published_classifier(directory: str | Path) -> TrainedModel:
     """
     directory = Path(directory)
     described = describe_published(directory)
-    values, task, encoder = read_json(directory, "config.json"), described.task, described.encoder
-    tokenizer = _tokenizer(directory, values, encoder)
+    values, task = read_json(directory, "config.json"), described.task
+    tokenizer = _tokenizer(directory, values, described.encoder)
     tensors, _ = read_weights(directory)
-    check_size(directory, encoder, task.num_outputs, sum(one.nbytes for one in tensors.values()))
+    check_size(directory, described.encoder, task.num_outputs, sum(one.nbytes for one in tensors.values()))
     family = read_architecture(directory, values).family
+    encoder, tensors = without_pooling_layer(family, described.encoder, tensors)
     state = whole_classifier(directory, family, encoder, tensors, task.num_outputs)
     thresholds_C = read_thresholds(directory / "config.json", values, task.output_names)
     if thresholds_C is not None and "thresholds_C" in task.outline(encoder).state_dict():
@@ -105,7 +108,7 @@ def load_published_classifier(directory: str | Path) -> TrainedModel:
         tokenizer = tokenizer.reading(pairs=described.pairs)
     except DataError as error:
         raise RunError(str(error)) from error
-    return TrainedModel(model.eval(), tokenizer, described)
+    return TrainedModel(model.eval(), tokenizer, replace(described, encoder=encoder))
 
 
 def _check_kind(directory: Path, values: dict[str, Any]) -> None:
