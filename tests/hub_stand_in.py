@@ -1,4 +1,4 @@
-"""A stand-in for the Hugging Face Hub on this machine: repositories are made, files uploaded and read again."""
+"""A stand-in for the Hugging Face Hub on this machine: repositories are made, files uploaded and read."""
 
 from __future__ import annotations
 
@@ -69,6 +69,11 @@ class Hub:
                 if line["key"] == "file":
                     files[line["value"]["path"]] = base64.b64decode(line["value"]["content"])
             return 200, {"commitUrl": f"{self.address}/{repository}/commit/{COMMIT}", "commitOid": COMMIT}
+        if rest[:1] == ["tree"]:
+            return 200, [
+                {"type": "file", "path": path, "size": len(content), "oid": hashlib.sha1(content).hexdigest()}
+                for path, content in files.items()
+            ]
         names = [{"rfilename": name, "size": len(files[name])} for name in sorted(files)]
         return 200, {
             "id": repository,

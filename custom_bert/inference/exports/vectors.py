@@ -1,7 +1,7 @@
 """The files by which other programs read an export's lengths and, of an encoder, make vectors of texts.
 
-sentence-transformers, text-embeddings-inference and vLLM read them. With these files, they compute the vectors
-that `Embedder` computes: the mean of all tokens, scaled to length 1.
+sentence-transformers, text-embeddings-inference and vLLM read them. With these files, they compute the
+vectors that `Embedder` computes: the mean of all tokens, scaled to length 1.
 """
 
 from __future__ import annotations
