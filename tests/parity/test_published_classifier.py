@@ -14,10 +14,9 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from custom_bert import Classifier
+from custom_bert import Classifier, LabelsPrediction
 from custom_bert.errors import RunError
 from custom_bert.model_files import published_labels
-from custom_bert.tasks.multi_label import LabelsPrediction
 
 transformers = pytest.importorskip("transformers", reason="transformers is not installed")
 
