@@ -23,7 +23,7 @@ from custom_bert.model_files.published_files import read_json, read_weights
 from custom_bert.model_files.published_heads import whole_classifier
 from custom_bert.model_files.published_labels import read_task, read_thresholds
 from custom_bert.model_files.published_tensors import without_pooling_layer
-from custom_bert.model_files.published_tokenizer import fitting_tokenizer
+from custom_bert.model_files.published_tokenizer import fitting_tokenizer, is_known_class
 from custom_bert.presets import EncoderConfig
 from custom_bert.tasks.parts import EncoderModel
 
@@ -148,7 +148,15 @@ def _tokenizer(directory: Path, values: dict[str, Any], encoder: EncoderConfig) 
             f"{directory / TOKENIZER}: truncation_side is {shown(side)}, which keeps the ends of long texts; "
             f"known is 'right'"
         )
-    return fitting_tokenizer(directory, values, encoder.vocab_size)
+    tokenizer = fitting_tokenizer(directory, values, encoder.vocab_size)
+    kind, alone = settings.get("tokenizer_class"), tokenizer.backend.encode("").tokens
+    if kind is not None and not is_known_class(kind) and len(alone) != 2:
+        around = " ".join(alone) or "nothing"
+        raise RunError(
+            f"{directory / 'tokenizer.json'}: puts {around} around a text; texts are read with one token "
+            f"before and one after"
+        )
+    return tokenizer
 
 
 def _max_length(directory: Path, encoder: EncoderConfig) -> int:

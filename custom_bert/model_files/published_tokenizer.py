@@ -114,6 +114,12 @@ def read_tokenizer(directory: Path, config: dict[str, Any], most: int) -> TextTo
     )
 
 
+def is_known_class(kind: object) -> bool:
+    """Returns whether a tokenizer class puts special tokens around a text by itself, as those of BERT and
+    RoBERTa do, whatever tokenizer.json says."""
+    return str(kind).removesuffix("Fast") in (*WORD_PIECE, *BYTE_LEVEL)
+
+
 def _stands(directory: Path, *names: str) -> bool:
     """Whether all of these files are there. A broken link counts, so that `read` can name it."""
     return all(os.path.lexists(directory / name) for name in names)
@@ -143,8 +149,7 @@ def _overridden(content: bytes, settings: dict[str, Any]) -> bytes:
 
     transformers does so for the classes of BERT and RoBERTa. For others it takes tokenizer.json as it is.
     """
-    kind = str(settings.get("tokenizer_class", "")).removesuffix("Fast")
-    if kind not in (*WORD_PIECE, *BYTE_LEVEL):
+    if not is_known_class(settings.get("tokenizer_class", "")):
         return content
     try:
         value = parse_json(content)

@@ -186,6 +186,14 @@ def without_head(folder: Path) -> None:
     save_file(left, folder / "model.safetensors")
 
 
+def without_special_tokens(folder: Path) -> None:
+    """Lets the tokenizer give a text's own tokens alone, as a class without a form of its own does."""
+    tokenizer = transformers.BertTokenizer.from_pretrained(folder).backend_tokenizer
+    value = {**json.loads(tokenizer.to_str()), "post_processor": None}
+    (folder / "tokenizer.json").write_text(json.dumps(value))
+    edit(folder, "tokenizer_config.json", tokenizer_class="PreTrainedTokenizerFast")
+
+
 Change = Callable[[Path], None]
 
 
@@ -285,6 +293,11 @@ REFUSED: dict[str, tuple[Change, str]] = {
         lambda folder: edit(folder, "tokenizer_config.json", truncation_side="left"),
         "{folder}/tokenizer_config.json: truncation_side is 'left', which keeps the ends of long texts; "
         "known is 'right'",
+    ),
+    "no special tokens": (
+        without_special_tokens,
+        "{folder}/tokenizer.json: puts nothing around a text; texts are read with one token before and one "
+        "after",
     ),
     "a length of two tokens": (
         lambda folder: edit(folder, "tokenizer_config.json", model_max_length=2),
