@@ -24,7 +24,7 @@ PAGES = [
 README = PAGES[0]
 GETTING_STARTED = DOCS / "getting-started.md"
 HOW_TO = sorted((DOCS / "how-to").glob("*.md"))
-OF_ITS_OWN = ("tables.md", "scikit-learn.md")
+OF_ITS_OWN = ("tables.md", "scikit-learn.md", "other-tools.md")
 """How-to pages whose blocks build on each other and on data of their own. They are tried elsewhere."""
 CALLED = re.compile(r"\b(?:custom-bert|-m custom_bert) ([a-z][^|<>;)\n]*)")
 
@@ -77,6 +77,11 @@ def not_there_yet(text: str) -> str:
     """
     if "TextClassifier" in text and "TextClassifier" not in custom_bert.__all__:
         return "custom_bert.TextClassifier"
+    if "--format onnx" in text:
+        try:
+            understood(["export", "run", "out", "--format", "onnx"])
+        except UserError:
+            return "export --format onnx"
     if "--text-column" in text or ".csv" in text:
         try:
             understood(["train", "x.csv", "--text-column", "x", "--label-column", "y"])

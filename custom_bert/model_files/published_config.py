@@ -17,7 +17,7 @@ HARMLESS = frozenset(
         *("architectures", "model_type", "transformers_version", "torch_dtype", "dtype", "_name_or_path"),
         *("initializer_range", "use_cache", "gradient_checkpointing", "tie_word_embeddings"),
         *("id2label", "label2id", "num_labels", "problem_type", "classifier_dropout"),
-        *("thresholds", "text_pairs", "sentence_transformers"),
+        *("thresholds", "label_separator", "text_pairs", "sentence_transformers"),
         *("bos_token_id", "eos_token_id", "cls_token_id", "sep_token_id"),
     )
 )

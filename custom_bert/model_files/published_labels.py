@@ -2,8 +2,8 @@
 
 `problem_type` says whether a text has one label, any number of labels, or numbers. Without it, transformers
 takes numbers for one output and one label for several, and so does this module. `id2label` names the outputs.
-`thresholds` is a key of our exports: a label of a text with any number of labels is predicted if its
-probability reaches its threshold.
+Two keys are those of our exports: `thresholds`, which the probabilities of labels have to reach where a text
+may have any number of them, and `label_separator`, which stands between the labels or numbers of a line.
 """
 
 from __future__ import annotations
@@ -49,10 +49,13 @@ def read_task(path: Path, values: dict[str, Any]) -> Task:
             f"{path}: problem_type is {problem!r}, which needs two labels or more, and there is one; for a "
             f"number, write {Regression.problem_type!r}"
         )
+    separator = values.get("label_separator", "\t")
+    if not isinstance(separator, str) or not separator:
+        raise RunError(f"{path}: label_separator is {shown(separator)}; expected characters")
     if problem == Regression.problem_type or (problem is None and len(names) == 1):
-        return Regression((), (0.0,) * len(names), (1.0,) * len(names))
+        return Regression((), (0.0,) * len(names), (1.0,) * len(names), separator)
     _check_labels(path, names)
-    return MultiLabel(names) if problem == MultiLabel.problem_type else Classification(names)
+    return MultiLabel(names, separator) if problem == MultiLabel.problem_type else Classification(names)
 
 
 def read_thresholds(path: Path, values: dict[str, Any], labels: tuple[str, ...]) -> Tensor | None:

@@ -285,6 +285,10 @@ REFUSED: dict[str, tuple[Change, str]] = {
         "{folder}: classifier.bias is missing, so it is no BertForSequenceClassification; custom-bert train "
         "DATA --model.init-from {folder} trains a classifier from its encoder",
     ),
+    "an empty separator": (
+        key(label_separator=""),
+        "{config}: label_separator is ''; expected characters",
+    ),
     "pairs that are neither": (
         key(text_pairs="yes"),
         "{config}: text_pairs is 'yes'; expected true or false",
