@@ -24,7 +24,7 @@ from custom_bert.data.pair_frames import gives_types
 from custom_bert.data.tokenizer import TextTokenizer
 from custom_bert.errors import RunError, WriteError
 from custom_bert.inference.exports.card import ensemble_left_out, model_card
-from custom_bert.inference.exports.vectors import length_file, vector_files
+from custom_bert.inference.exports.sentence_files import length_file, vector_files
 from custom_bert.inference.exports.verify import verify
 from custom_bert.model_files.description import Description
 from custom_bert.model_files.families import family_of, inexpressible
