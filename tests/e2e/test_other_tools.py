@@ -15,6 +15,7 @@ import socket
 import subprocess
 import sys
 import time
+import tomllib
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -488,7 +489,10 @@ def test_the_image_is_made_of_files_that_are_there_and_asks_for_a_command_that_i
     taken = {line.removeprefix("!") for line in ignored() if line.startswith("!")}
     assert set(copied) == taken and ignored()[0] == "*"
     for name in copied:
-        assert (ROOT / name).exists() or name == "packaging", name
+        assert (ROOT / name).exists(), name
+    runtime = tomllib.loads((ROOT / "packaging" / "runtime" / "pyproject.toml").read_text())["project"]
+    (extra,) = re.findall(r"\$\{RUNTIME\}\[(\w+)\]", " ".join(rest for _, rest in words))
+    assert extra in runtime["optional-dependencies"]
     (entry,) = [json.loads(rest) for word, rest in words if word == "ENTRYPOINT"]
     (call,) = [json.loads(rest) for word, rest in words if word == "CMD"]
     assert entry == ["custom-bert"]
