@@ -16,7 +16,6 @@ import torch
 from torch import Tensor
 
 from custom_bert.data.labels import is_label, short_label
-from custom_bert.decoding.label_names import MOST_LABELS
 from custom_bert.errors import RunError, shown
 from custom_bert.tasks.classification import Classification
 from custom_bert.tasks.multi_label import MultiLabel
@@ -28,6 +27,9 @@ PROBLEMS = tuple(task.problem_type for task in (Classification, MultiLabel, Regr
 
 DEFAULT_OUTPUTS = 2
 """The number of outputs if config.json says nothing: transformers leaves out the names of two."""
+
+MOST_UNNAMED = 1 << 20
+"""The largest number of outputs without names that is believed; a damaged config.json may say any number."""
 
 
 def read_task(path: Path, values: dict[str, Any]) -> Task:
@@ -89,7 +91,7 @@ def _names(path: Path, values: dict[str, Any]) -> tuple[str, ...]:
     given = values.get("id2label")
     if given is None:
         outputs = values.get("num_labels", DEFAULT_OUTPUTS)
-        if type(outputs) is not int or not 1 <= outputs <= MOST_LABELS:
+        if type(outputs) is not int or not 1 <= outputs <= MOST_UNNAMED:
             raise RunError(f"{path}: num_labels is {shown(outputs)}")
         return tuple(f"LABEL_{index}" for index in range(outputs))
     if not isinstance(given, dict) or not given or not all(isinstance(one, str) for one in given.values()):

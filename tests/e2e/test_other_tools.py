@@ -18,7 +18,8 @@ import time
 import tomllib
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -96,7 +97,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], tuple[Path
             train_model(
                 settings(data, run, **{"optim.epochs": 2, **KINDS[kind]}), reporter=Reporter(silent=True)
             )
-            export_hugging_face(run, out)
+            with redirect_stderr(StringIO()):  # where transformers draws its progress
+                export_hugging_face(run, out)
             found[kind] = run, out
         return found[kind]
 
@@ -163,6 +165,42 @@ def test_the_commands_take_an_export(
     ours, again = (list(map(float, re.findall(r"-?\d+\.\d+", one.out))) for one in measured)
     # ranks of numbers that are almost equal go by their last digits
     assert len(ours) > 4 and ours == pytest.approx(again, rel=0.02, abs=0.05)
+
+
+def test_without_validation_files_an_export_is_not_evaluated(
+    made: Callable[[str], tuple[Path, Path]], command: Command
+) -> None:
+    run, out = made("classification")
+    shutil.copytree(out, command.directory / "out")
+    for name in ("train_dataset.txt", "train_labels.txt"):
+        shutil.copy(run.parent / "data" / name, command.directory / name)
+    assert command.refused("evaluate DIR/out DIR", 66) == [
+        "DIR/out: no run.json says which rows were held out, as in every directory but a run; write "
+        "val_dataset.txt and val_labels.txt to evaluate on other data"
+    ]
+
+
+def test_the_commands_and_the_vectors_of_the_page_are_right(
+    made: Callable[[str], tuple[Path, Path]],
+    encoders: dict[Preset, tuple[Path, Path]],
+    command: Command,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pytest.importorskip("sentence_transformers", reason="sentence-transformers is not installed")
+    (command.directory / "runs").mkdir()
+    (command.directory / "runs" / "mine").symlink_to(made("classification")[0])
+    (command.directory / "runs" / "encoder").symlink_to(encoders["legacy"][0])
+    (command.directory / "data").symlink_to(made("classification")[0].parent / "data")
+    write_lines(command.directory / "texts.txt", ["a dog barks"])
+    monkeypatch.chdir(command.directory)
+    lines = [line for line in command_lines(PAGE) if line.startswith("custom-bert") and "onnx" not in line]
+    assert len(lines) == 4
+    for line in lines:
+        assert command(line.removeprefix("custom-bert ")).code == 0
+    names: dict[str, Any] = {}
+    exec(shown("python", "SentenceTransformer"), names)
+    wanted_ND = Embedder.load("runs/encoder").embed(["a text", "another"])
+    assert np.abs(names["vectors"] - wanted_ND).max() < 1e-6
 
 
 def test_the_demo_takes_an_export(

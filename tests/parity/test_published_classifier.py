@@ -245,6 +245,10 @@ REFUSED: dict[str, tuple[Change, str]] = {
         "{folder}: classifier.bias has 12 outputs, and config.json describes 2; give each output a name in "
         "id2label",
     ),
+    "more outputs than can be": (
+        key(id2label=None, label2id=None, num_labels=1 << 40),
+        "{config}: num_labels is 1099511627776",
+    ),
     "a name left out": (
         key(id2label={**{str(i): name for i, name in NAMES.items() if i}, "12": "tea"}),
         "{config}: id2label has the keys ['1', '2', '3', '4', '5', '6', '7', '8', '9', '10', '11', '12']; "
