@@ -77,11 +77,6 @@ def not_there_yet(text: str) -> str:
     """
     if "TextClassifier" in text and "TextClassifier" not in custom_bert.__all__:
         return "custom_bert.TextClassifier"
-    if "--format onnx" in text:
-        try:
-            understood(["export", "run", "out", "--format", "onnx"])
-        except UserError:
-            return "export --format onnx"
     if "--text-column" in text or ".csv" in text:
         try:
             understood(["train", "x.csv", "--text-column", "x", "--label-column", "y"])
