@@ -48,6 +48,7 @@ LAYERS = {
     "inference": 6,
     "bench": 7,
     "estimator": 7,
+    "server": 7,
     "templates": 7,
     "docs": 8,
     "commands": 8,
@@ -205,6 +206,7 @@ WITHOUT_TORCH = {
     *(unit for unit, layer in LAYERS.items() if layer == 0),
     *("options", "commands", "reports", "rules", "presets", "metrics", "label_metrics", "share_metrics"),
     *("docs", "cli"),
+    "server",
 }
 """Units whose modules load without torch. Commands import what needs it when they run."""
 

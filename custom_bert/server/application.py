@@ -1,0 +1,335 @@
+"""The application: maps a request to its answer, as ASGI describes it (https://asgi.readthedocs.io).
+
+It is written for ASGI itself, not for a framework: a request passes through one function, and texts are
+checked by hand. A framework's routing and validation cost as much as a small model's computation.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+import time
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from contextlib import suppress
+from typing import Any
+
+from custom_bert.server.access import Gate
+from custom_bert.server.bodies import (
+    PREDICTION_KEYS,
+    VECTOR_KEYS,
+    read_texts,
+    read_words,
+)
+from custom_bert.server.joining import ClosedError, Job, Joiner, OverdueError, QueueFullError
+from custom_bert.server.limits import BUDGET, Limits, RefusalError
+from custom_bert.server.measures import Measures
+from custom_bert.server.serving import Kind, Offer
+
+Scope = dict[str, Any]
+Receive = Callable[[], Awaitable[dict[str, Any]]]
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+Headers = Iterable[tuple[bytes, bytes]]
+
+JSON = (b"content-type", b"application/json")
+TEXT = (b"content-type", b"text/plain; version=0.0.4; charset=utf-8")
+SAFE: Headers = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
+
+TICK = 0.25
+"""Seconds between two looks for requests that have waited too long."""
+
+
+GONE = "custom_bert.gone"
+"""The key of a scope beneath which the connection finds whom to tell that the client went away."""
+
+
+class ClientGoneError(Exception):
+    """The client went away before it was answered."""
+
+
+class Application:
+    """Answers requests.
+
+    Args:
+        offer: what is computed.
+        limits: the most that is taken on.
+        gate: who may ask.
+        measures: counts.
+        files: what is served as it is: the content type, the content and more headers, by path.
+        failed: takes an error that is a mistake of ours. Its message may hold text and is never printed.
+        clock: the time in seconds.
+    """
+
+    def __init__(
+        self,
+        offer: Offer,
+        limits: Limits,
+        gate: Gate,
+        measures: Measures,
+        *,
+        files: dict[str, tuple[bytes, bytes, Headers]],
+        failed: Callable[[BaseException], None],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._offer, self._limits, self._gate, self.measures = offer, limits, gate, measures
+        self._files, self.failed, self._clock = files, failed, clock
+        self._bytes = 0
+        self.ending = False
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self.joiner = Joiner(
+            offer.compute,
+            self._deliver,
+            budget=BUDGET,
+            most_jobs=limits.queue,
+            most_characters=limits.waiting_characters,
+            clock=clock,
+            measured=measures.batch,
+        )
+        self._posts = {
+            "/predict": self._predict,
+            "/explain": self._explain,
+            "/embed": self._embed,
+        }
+        self._gets = {"/health": self._health, "/metrics": self._metrics}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers one request, or starts and ends with the server."""
+        if scope["type"] == "lifespan":
+            await self._live(receive, send)
+            return
+        began = self._clock()
+        path: str = scope["path"]
+        headers: Headers = (JSON,)
+        try:
+            status, headers, content = await self._answer(scope, receive)
+        except RefusalError as refusal:
+            status, content = refusal.status, error_line(refusal.line)
+            headers = (JSON, *refusal.headers)
+        except ClientGoneError:
+            status, content = 499, b""
+        except Exception as error:
+            self.failed(error)
+            status, content = 500, error_line("a mistake of the server; its log says where")
+        known = path in self._posts or path in self._gets or path in self._files
+        self.measures.request(path if known else "other", status, self._clock() - began)
+        if status == 499:
+            return
+        length = (b"content-length", str(len(content)).encode())
+        start = {"type": "http.response.start", "status": status, "headers": [length, *headers, *SAFE]}
+        await send(start)
+        await send({"type": "http.response.body", "body": content})
+
+    async def _answer(self, scope: Scope, receive: Receive) -> tuple[int, Headers, bytes]:
+        """Returns status, headers and content of the answer.
+
+        Raises:
+            RefusalError: if the request is not answered as it asks.
+            ClientGoneError: if the client went away.
+        """
+        path, method = scope["path"], scope["method"]
+        if (post := self._posts.get(path)) is not None:
+            if method != "POST":
+                raise RefusalError(405, f"{path}: send a POST request", headers=((b"allow", b"POST"),))
+            length = self._admitted(scope)
+            return 200, (JSON,), await post(await self._body(length, receive), scope)
+        if method not in ("GET", "HEAD"):
+            known = path in self._files or path in self._gets
+            allowed = ((b"allow", b"GET, HEAD"),)
+            raise RefusalError(405, f"{path}: send a GET request", headers=allowed) if known else _no(path)
+        if (file := self._files.get(path)) is not None:
+            kind, content, headers = file
+            return 200, ((b"content-type", kind), *headers), content
+        if (get := self._gets.get(path)) is not None:
+            if path != "/health":
+                self._admitted(scope)
+            return get()
+        raise _no(path)
+
+    def _admitted(self, scope: Scope) -> int | None:
+        """Checks the token, and returns the length that the body is said to have.
+
+        Raises:
+            RefusalError: if the token is missing or another one, or the body is too large.
+        """
+        length, opened = None, not self._gate.needed
+        for name, value in scope["headers"]:
+            if name == b"content-length":
+                length = int(value)
+            elif name == b"authorization" and self._gate.opens(value):
+                opened = True
+        if not opened:
+            raise RefusalError(
+                401,
+                "the token is missing or wrong; send the header Authorization: Bearer TOKEN",
+                headers=((b"www-authenticate", b"Bearer"),),
+            )
+        if length is not None and length > self._limits.body_bytes:
+            raise self._too_large()
+        return length
+
+    def _too_large(self) -> RefusalError:
+        return RefusalError(413, f"the body is too large; at most {self._limits.body_bytes:,} bytes are read")
+
+    async def _body(self, length: int | None, receive: Receive) -> bytes:
+        """Returns the body, and keeps count of the bytes of all bodies that are being read."""
+        message = await receive()
+        if message["type"] != "http.request":
+            raise ClientGoneError
+        body: bytes = message.get("body", b"")
+        if not message.get("more_body", False):
+            if len(body) > self._limits.body_bytes:
+                raise self._too_large()
+            return body
+        chunks, held = [body], len(body)
+        self._bytes += held
+        try:
+            while message.get("more_body", False):
+                if held > self._limits.body_bytes:
+                    raise self._too_large()
+                if self._bytes > self._limits.bytes_in_flight:
+                    raise RefusalError(429, "too many large requests are on their way", retry_after=1)
+                message = await receive()
+                if message["type"] != "http.request":
+                    raise ClientGoneError
+                chunks.append(message.get("body", b""))
+                held += len(chunks[-1])
+                self._bytes += len(chunks[-1])
+        finally:
+            self._bytes -= held
+        if held > self._limits.body_bytes:
+            raise self._too_large()
+        return b"".join(chunks)
+
+    async def _predict(self, body: bytes, scope: Scope) -> bytes:
+        self._offer.check(Kind.LABELS)
+        asked = read_texts(body, self._limits, pairs=self._offer.pairs, keys=PREDICTION_KEYS)
+        kind = Kind.PROBABILITIES if asked.every else Kind.LABELS
+        answers = await self._computed(scope, kind, asked.items, asked.sizes)
+        return _json({"predictions": answers})
+
+    async def _explain(self, body: bytes, scope: Scope) -> bytes:
+        self._offer.check(Kind.WORDS)
+        asked = read_words(body)
+        (answer,) = await self._computed(scope, Kind.WORDS, [asked], [asked.size])
+        if isinstance(answer, RefusalError):
+            raise answer
+        return _json(answer)
+
+    async def _embed(self, body: bytes, scope: Scope) -> bytes:
+        self._offer.check(Kind.VECTORS)
+        asked = read_texts(body, self._limits, pairs=False, keys=VECTOR_KEYS)
+        vectors = await self._computed(scope, Kind.VECTORS, asked.items, asked.sizes)
+        if vectors and isinstance(vectors[0], RefusalError):
+            raise vectors[0]
+        # nine digits give every fp32 number back
+        rows = ["[" + ",".join([f"{number:.9g}" for number in vector]) + "]" for vector in vectors]
+        return f'{{"vectors":[{",".join(rows)}]}}'.encode()
+
+    async def _computed(
+        self, scope: Scope, kind: Kind, items: Sequence[Any], sizes: Sequence[int]
+    ) -> Sequence[Any]:
+        """Returns the answers of some items, from the computing thread."""
+        if not items:
+            return []
+        loop = self._loop
+        assert loop is not None, "the application was not started"
+        future: asyncio.Future[Sequence[Any]] = loop.create_future()
+        job = Job(kind, items, sizes, self._clock() + self._limits.seconds, future)
+        try:
+            self.joiner.put(job)
+        except QueueFullError:
+            raise RefusalError(429, "the queue is full; try again", retry_after=1) from None
+        except ClosedError:
+            raise RefusalError(503, "the server is ending; ask another one", retry_after=5) from None
+        self.measures.accepted += 1
+        scope[GONE] = lambda: self._gone(job)
+        try:
+            answers = await future
+        except OverdueError as late:
+            seconds = f"{self._limits.seconds:g} s"
+            if late.begun:
+                raise RefusalError(
+                    504, f"the answer was not there after {seconds}; ask for fewer texts"
+                ) from None
+            raise RefusalError(503, f"the request has waited for {seconds}", retry_after=5) from None
+        self.measures.answered += 1
+        self.measures.texts(scope["path"], len(items))
+        return answers
+
+    def _gone(self, job: Job) -> None:
+        """Leaves out a request whose client went away."""
+        self.joiner.give_up(job)
+        self.measures.gone += 1
+        job.error = ClientGoneError()
+        _settle([job])
+
+    def _deliver(self, jobs: list[Job]) -> None:
+        """Hands finished jobs from the computing thread to the loop."""
+        if self._loop is not None:
+            with suppress(RuntimeError):  # the loop is closed: the server was told to end at once
+                self._loop.call_soon_threadsafe(_settle, jobs)
+
+    def _health(self) -> tuple[int, Headers, bytes]:
+        if self.ending or self.joiner.closed:
+            return 503, (JSON,), _json({"status": "ending"})
+        return 200, (JSON,), _json({"status": "ok"})
+
+    def _metrics(self) -> tuple[int, Headers, bytes]:
+        gauges = {
+            "queue_requests": ("Requests that wait or are computed.", float(self.joiner.jobs)),
+            "queue_characters": ("Characters of these requests.", float(self.joiner.characters)),
+        }
+        return 200, (TEXT,), self.measures.page(gauges).encode()
+
+    async def _live(self, receive: Receive, send: Send) -> None:
+        """Starts the computing thread, and ends it when what was accepted is answered."""
+        await receive()
+        self._loop = asyncio.get_running_loop()
+        thread = threading.Thread(target=self._run, name="computing", daemon=True)
+        thread.start()
+        watch = asyncio.create_task(self._watch())
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        self.joiner.close()
+        while thread.is_alive():
+            await asyncio.sleep(0.01)
+        watch.cancel()
+        await send({"type": "lifespan.shutdown.complete"})
+
+    def _run(self) -> None:
+        try:
+            self.joiner.run()
+        except BaseException as error:
+            self.failed(error)
+
+    async def _watch(self) -> None:
+        """Looks now and then for requests that have waited too long."""
+        while True:
+            await asyncio.sleep(TICK)
+            _settle(self.joiner.overdue())
+
+
+def error_line(line: str) -> bytes:
+    """Returns the body that says in one line why a request is refused."""
+    return _json({"error": line})
+
+
+def _no(path: str) -> RefusalError:
+    return RefusalError(404, "there is nothing here; /openapi.json lists what there is")
+
+
+def _json(value: Any) -> bytes:
+    # a name of a file or a label may hold half of a surrogate pair, which UTF-8 cannot express
+    return json.dumps(value, ensure_ascii=False, allow_nan=False).encode("utf-8", "replace")
+
+
+def _settle(jobs: list[Job]) -> None:
+    """Wakes the requests that wait for these jobs."""
+    for job in jobs:
+        future: asyncio.Future[Sequence[Any]] = job.target
+        if future.done():
+            continue
+        if job.error is None:
+            future.set_result(job.answers)
+        else:
+            future.set_exception(job.error)

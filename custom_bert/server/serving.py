@@ -1,0 +1,176 @@
+"""What a directory can answer: predictions, explanations and vectors, each for many items in one call.
+
+Only the computing thread computes. The classifier is loaded at the start. The encoder that gives vectors is
+loaded when the first request asks for vectors, since most servers are never asked and it takes memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from custom_bert.config import Precision
+from custom_bert.errors import RunError, UserError
+from custom_bert.server.bodies import AskedWords
+from custom_bert.server.limits import RefusalError
+
+if TYPE_CHECKING:
+    from custom_bert.inference.classifier import Classifier
+    from custom_bert.inference.embeddings import Embedder
+
+
+class Kind(StrEnum):
+    """What can be asked for."""
+
+    LABELS = "labels"
+    PROBABILITIES = "probabilities"
+    WORDS = "words"
+    VECTORS = "vectors"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Loading:
+    """What is loaded, and where it computes; see `Classifier.load`."""
+
+    directory: str
+    device: str | None = None
+    precision: Precision = "fp32"
+    encoder_only: bool = False
+
+
+class Offer:
+    """Answers items of each kind.
+
+    Args:
+        classifier: the classifier; None for an encoder, which only gives vectors.
+        embedder: loads the encoder for vectors. It raises UserError if there are none.
+        no_predictions: why there is no classifier, in one line.
+        counted: takes the numbers of characters and of unknown characters of the texts of a call.
+
+    Attributes:
+        pairs: whether predictions are for pairs of texts.
+        predicts: whether there are predictions.
+        explains: whether there are explanations.
+    """
+
+    def __init__(
+        self,
+        classifier: Classifier | None,
+        embedder: Callable[[], Embedder],
+        *,
+        no_predictions: str = "",
+        counted: Callable[[int, int], None] = lambda characters, unknown: None,
+    ) -> None:
+        self._classifier, self._load_embedder, self._counted = classifier, embedder, counted
+        self._embedder: Embedder | RefusalError | None = None
+        self._no_predictions = no_predictions
+        self.pairs = classifier is not None and classifier.pairs
+        self.predicts = classifier is not None
+        self.explains = classifier is not None and bool(classifier.labels) and not classifier.pairs
+
+    def check(self, kind: Kind) -> None:
+        """Refuses what is not on offer.
+
+        Raises:
+            RefusalError: with the code 501 and the reason.
+        """
+        if kind is Kind.VECTORS:
+            if isinstance(self._embedder, RefusalError):
+                raise self._embedder
+        elif not self.predicts:
+            raise RefusalError(501, self._no_predictions)
+        elif kind is Kind.WORDS and not self.explains:
+            why = "reads pairs of texts" if self.pairs else "predicts numbers and has no labels"
+            raise RefusalError(501, f"this model {why}, and only labels of single texts are explained")
+
+    def warm_up(self) -> None:
+        """Computes for one text, so that what is wrong shows at the start and the first request is fast."""
+        if self.predicts:
+            self.compute(Kind.LABELS, [("a text", "a text") if self.pairs else "a text"])
+        else:
+            self.compute(Kind.VECTORS, ["a text"])
+
+    def compute(self, kind: Kind, items: Sequence[Any]) -> list[Any]:
+        """Returns what JSON can hold for each item: a dictionary, or for vectors an array.
+
+        An item that cannot be answered has a `RefusalError` in the place of its answer.
+        """
+        if kind is Kind.WORDS:
+            return [self._words(asked) for asked in items]
+        if kind is Kind.VECTORS:
+            return self._vectors(items)
+        return self._predictions(items, every=kind is Kind.PROBABILITIES)
+
+    def _predictions(self, items: Sequence[Any], *, every: bool) -> list[Any]:
+        from custom_bert.data.unknown import UnknownText
+
+        assert self._classifier is not None
+        unknown = UnknownText()
+        predictions = self._classifier.stream(items, every=every, unknown=unknown)
+        answers = [prediction.as_dict() for prediction in predictions]
+        self._counted(unknown.characters, unknown.unknown)
+        return answers
+
+    def _words(self, asked: AskedWords) -> Any:
+        assert self._classifier is not None
+        try:
+            explanation = self._classifier.explain(asked.text, label=asked.label, most=asked.most)
+        except ValueError as error:  # an unknown label
+            return RefusalError(422, f"label: {error}")
+        return explanation.as_dict()
+
+    def _vectors(self, items: Sequence[str]) -> list[Any]:
+        if self._embedder is None:
+            try:
+                self._embedder = self._load_embedder()
+            except (UserError, ImportError) as error:
+                why = str(error).partition("\n")[0]
+                self._embedder = RefusalError(501, f"there are no vectors here: {why}")
+        if isinstance(self._embedder, RefusalError):
+            return [self._embedder for _ in items]
+        return list(self._embedder.embed(items))
+
+
+def load_offer(
+    loading: Loading,
+    *,
+    say: Callable[[str], None],
+    counted: Callable[[int, int], None] = lambda characters, unknown: None,
+) -> Offer:
+    """Loads what a directory offers: predictions, or for an encoder without a head vectors only.
+
+    Args:
+        loading: what is loaded.
+        say: takes a line that says what is not offered.
+        counted: see `Offer`.
+
+    Raises:
+        UserError: if the directory holds nothing that can be served.
+    """
+    from custom_bert.inference.classifier import Classifier
+
+    def embedder() -> Embedder:
+        from custom_bert.inference.embeddings import Embedder
+
+        return Embedder.load(loading.directory, device=loading.device)
+
+    try:
+        classifier = Classifier.load(
+            Path(loading.directory),
+            device=loading.device,
+            precision=loading.precision,
+            encoder_only=loading.encoder_only,
+        )
+    except RunError as error:
+        # an encoder without a head gives vectors; anything else is refused for the reason that it has
+        try:
+            loaded = embedder()
+        except (UserError, ImportError):
+            raise error from None
+        line = str(error).partition("\n")[0]
+        say(f"only vectors are served: {line}")
+        return Offer(None, lambda: loaded, no_predictions=line, counted=counted)
+    return Offer(classifier, embedder, counted=counted)
