@@ -86,7 +86,7 @@ def _reason(error: ValueError) -> str:
     """Returns why the body is not JSON, without a copy of any of it."""
     if isinstance(error, json.JSONDecodeError):
         return f"{error.msg} at character {error.pos}" if error.doc else "it is empty"
-    return str(error).partition(";")[0]
+    return str(error).partition(":")[0]
 
 
 PREDICTION_KEYS = frozenset({SEVERAL_TEXTS, ONE_TEXT, ALL})

@@ -132,7 +132,7 @@ class Connection(HttpToolsProtocol):
         elif self._writing_since is not None and self._writing_since < earliest:
             self.transport.abort()
         elif self._reading_since is not None and self._reading_since < earliest:
-            if self._bytes:
+            if self.scope is not None:  # a request has begun
                 self._refuse(408, f"the request was not there after {self.limits.reading_seconds:g} s")
             else:
                 self.transport.close()

@@ -1,19 +1,16 @@
-"""Runs the server: opens the port, answers until a signal comes, and ends when all it accepted is answered."""
+"""Starts the server: checks what is there, opens the port, loads the model, and says where to find it."""
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import os
 import resource
-import signal
 import socket
 import traceback
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any
 
 from custom_bert.errors import CustomBertWarning, UserError, system_reason
 from custom_bert.server.access import Gate
@@ -25,12 +22,6 @@ from custom_bert.server.page import page_files
 from custom_bert.server.serving import Loading, load_offer
 
 INSTALL = 'the server needs more packages: pip install "custom-bert[serve]"'
-
-KEPT_OPEN = 75
-"""Seconds for which an idle connection is kept. Proxies keep theirs for 60."""
-
-DRAIN = 0.1
-"""Seconds in which requests that are on their way are still read, after the signal to end."""
 
 SPARE_FILES = 64
 """Files that a process may open beside its connections."""
@@ -89,7 +80,9 @@ def serve(serving: Serving, *, say: Callable[[str], None], complain: Callable[[s
         say(f"serving {serving.loading.directory} at {address}")
         say("Ctrl-C ends it" + ("; requests need the token" if gate.needed else ""))
         with quiet():
-            _run(application, limits, listener)
+            from custom_bert.server.running import run
+
+            run(application, limits, listener)
     say(f"ended: {measures.answered:,} of {measures.accepted:,} accepted requests were answered")
 
 
@@ -171,63 +164,3 @@ def quiet() -> Iterator[None]:
             yield
     finally:
         logging.disable(before)
-
-
-def _run(application: Application, limits: Limits, listener: socket.socket) -> None:
-    """Runs uvicorn until a signal comes."""
-    import uvicorn
-
-    from custom_bert.server.connection import check_times, connection_class
-
-    class Server(uvicorn.Server):
-        """Looks after slow clients, and ends without raising the signal again."""
-
-        async def on_tick(self, counter: int) -> bool:
-            if counter % 5 == 0:
-                check_times(self.server_state.connections)
-            ends = await super().on_tick(counter)
-            application.ending = application.ending or ends
-            return ends
-
-        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-            asyncio.get_running_loop().set_exception_handler(lambda loop, context: mistake(context))
-            await super().startup(sockets)
-
-        async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-            application.ending = True
-            await asyncio.sleep(DRAIN)
-            await super().shutdown(sockets)
-
-    def mistake(context: dict[str, Any]) -> None:
-        error = context.get("exception")
-        if isinstance(error, Exception) and not isinstance(error, OSError):  # OSError: the network's
-            application.failed(error)
-
-    config: Any = uvicorn.Config(
-        application,
-        http=connection_class(limits),
-        ws="none",
-        lifespan="on",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,
-        timeout_keep_alive=KEPT_OPEN,
-        timeout_graceful_shutdown=int(limits.seconds + limits.reading_seconds) + 1,
-    )
-    with signals_swallowed():
-        Server(config).run(sockets=[listener])
-
-
-@contextmanager
-def signals_swallowed() -> Iterator[None]:
-    """Has the signals that uvicorn raises again at its end do nothing, so that the process ends with 0."""
-    before = {}
-    for number in (signal.SIGINT, signal.SIGTERM):
-        with suppress(ValueError):  # not in the main thread
-            before[number] = signal.signal(number, lambda number, frame: None)
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

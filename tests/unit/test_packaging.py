@@ -119,6 +119,7 @@ OPTIONAL = {
     "data/tables/parquet_table.py": {"pyarrow"},
     "data/tables/writing.py": {"pyarrow"},
     "server/connection.py": {"uvicorn"},
+    "server/running.py": {"uvicorn"},
     "server/service.py": {"uvicorn", "httptools"},
 }
 
