@@ -89,8 +89,8 @@ class Predict(TextTable):
         if faults := check(config):
             raise ConfigError([f"config: {fault}" for fault in faults])
         check_output(self.texts, self.out)
-        asked = table_texts(self.run_directory, config.data)
         classifier = self._classifier()
+        asked = table_texts(self.run_directory, config.data, classifier.decoder.table_columns)
         for note in asked.notes:
             complain(note)
 
