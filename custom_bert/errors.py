@@ -105,6 +105,10 @@ class RunError(UserError):
     exit_code = 66  # EX_NOINPUT
 
 
+class NoPredictionsError(RunError):
+    """A directory with an encoder that predicts nothing for texts. It may give vectors."""
+
+
 class WriteError(UserError):
     """A file that could not be written. The message names the path and the reason of the system."""
 

@@ -148,7 +148,10 @@ def running(
         limits,
         Gate(token),
         Measures(),
-        files=page_files(offer, "a <model>", needs_token=token is not None),  # type: ignore[arg-type]
+        files={
+            **page_files(offer, "a <model>", needs_token=token is not None),  # type: ignore[arg-type]
+            "/large": (b"text/plain", b"x" * 1_000_000, ()),
+        },
         failed=mistakes.append,
     )
     server = Server(application, limits)

@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterable
 from typing import Any, cast
 
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from custom_bert.server.application import GONE, error_line
 from custom_bert.server.limits import Limits
@@ -23,6 +23,9 @@ HEAD_BYTES = 64 << 10
 
 PIPELINED = 16
 """The largest number of requests that a client may send before their answers."""
+
+LINGER = 1.0
+"""Seconds for which a client that was refused may go on sending, so that it sees why."""
 
 FRAMING = 8
 """A body in chunks may have this many times the bytes of the largest body, sizes of chunks included."""
@@ -47,7 +50,8 @@ class Connection(HttpToolsProtocol):
         self._reading_since: float | None = time.monotonic()
         self._writing_since: float | None = None
         self._closing_since: float | None = None
-        self._in_head, self._bytes = True, 0
+        self._refused_since: float | None = None
+        self._begun, self._in_head, self._bytes = False, True, 0
         if len(self.connections) > self.limits.connections:
             self._refuse(503, "too many connections; try again", retry_after=5)
 
@@ -64,7 +68,7 @@ class Connection(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Reads what has come, as long as it is not too much for one request."""
-        if self.transport.is_closing():
+        if self._refused_since is not None or self.transport.is_closing():
             return
         self._bytes += len(data)
         super().data_received(data)
@@ -80,7 +84,7 @@ class Connection(HttpToolsProtocol):
             self.transport.abort()
             raise TooManyRequestsError
         super().on_message_begin()
-        self._in_head, self._bytes = True, 0
+        self._begun, self._in_head, self._bytes = True, True, 0
         self._reading_since = time.monotonic()
 
     def on_headers_complete(self) -> None:
@@ -96,10 +100,12 @@ class Connection(HttpToolsProtocol):
 
     def eof_received(self) -> bool | None:  # type: ignore[override]
         """Answers a client that has sent everything and closed its side, and then closes the connection."""
-        cycle = self.cycle
-        if self._reading_since is not None and cycle is not None and cycle.more_body:
+        cycle: RequestResponseCycle | None = self.cycle  # uvicorn has None before the first request
+        if self._refused_since is not None or cycle is None:
+            return None
+        if self._reading_since is not None and cycle.more_body:
             self._refuse(400, "the request ended before its body was whole")
-        elif cycle is not None and not cycle.response_complete:
+        elif not cycle.response_complete:
             cycle.keep_alive = False
             return True
         return None
@@ -118,6 +124,11 @@ class Connection(HttpToolsProtocol):
         super().resume_writing()
         self._writing_since = None
 
+    @property
+    def _awaited(self) -> bool:
+        """Whether an answer of the application is still to come."""
+        return self.cycle is not None and not self.cycle.response_complete and not self.cycle.disconnected
+
     def check_time(self, now: float) -> None:
         """Ends the connection of a client that is too slow.
 
@@ -131,26 +142,41 @@ class Connection(HttpToolsProtocol):
                 self.transport.abort()
         elif self._writing_since is not None and self._writing_since < earliest:
             self.transport.abort()
+        elif self._refused_since is not None:
+            if self._refused_since < now - LINGER and not self._awaited:
+                self.transport.close()
         elif self._reading_since is not None and self._reading_since < earliest:
-            if self.scope is not None:  # a request has begun
+            if self._begun:
                 self._refuse(408, f"the request was not there after {self.limits.reading_seconds:g} s")
             else:
                 self.transport.close()
 
     def _refuse(self, status: int, line: str, *, retry_after: int | None = None) -> None:
-        """Writes an answer past the application, if none has begun, and closes the connection."""
-        if self.transport.is_closing():
+        """Answers past the application, and lets the connection end.
+
+        A client that is still sending would not see the answer if the connection were closed at once, since
+        the system then tells it that its bytes went nowhere. So what it sends is read for a moment and
+        thrown away.
+        """
+        if self._refused_since is not None or self.transport.is_closing():
             return
-        begun = self.cycle is not None and self.cycle.response_started and not self.cycle.response_complete
-        if not begun:
-            content = error_line(line)
-            wait = f"retry-after: {retry_after}\r\n" if retry_after is not None else ""
-            head = (
-                f"content-type: application/json\r\ncontent-length: {len(content)}\r\n{wait}"
-                "connection: close\r\n\r\n"
-            )
-            self.transport.write(STATUS_LINE[status] + head.encode() + content)
-        self.transport.close()
+        self._refused_since = time.monotonic()
+        cycle: RequestResponseCycle | None = self.cycle
+        if cycle is not None and not cycle.response_complete and not cycle.more_body:
+            cycle.keep_alive = False  # the answer to an earlier request comes first, and is the last
+            return
+        if cycle is not None and not cycle.response_complete:
+            cycle.disconnected = True
+            cycle.message_event.set()
+        content = error_line(line)
+        wait = f"retry-after: {retry_after}\r\n" if retry_after is not None else ""
+        head = (
+            f"content-type: application/json\r\ncontent-length: {len(content)}\r\n{wait}"
+            "connection: close\r\n\r\n"
+        )
+        self.transport.write(STATUS_LINE[status] + head.encode() + content)
+        self.transport.write_eof()
+        self.flow.resume_reading()
 
 
 def connection_class(bounds: Limits) -> type[Connection]:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from custom_bert.config import Precision
-from custom_bert.errors import RunError, UserError
+from custom_bert.errors import NoPredictionsError, UserError
 from custom_bert.server.bodies import AskedWords
 from custom_bert.server.limits import RefusalError
 
@@ -164,13 +164,8 @@ def load_offer(
             precision=loading.precision,
             encoder_only=loading.encoder_only,
         )
-    except RunError as error:
-        # an encoder without a head gives vectors; anything else is refused for the reason that it has
-        try:
-            loaded = embedder()
-        except (UserError, ImportError):
-            raise error from None
-        line = str(error).partition("\n")[0]
-        say(f"only vectors are served: {line}")
-        return Offer(None, lambda: loaded, no_predictions=line, counted=counted)
+    except NoPredictionsError as error:
+        loaded = embedder()
+        say(f"only vectors are served: {error}")
+        return Offer(None, lambda: loaded, no_predictions=str(error), counted=counted)
     return Offer(classifier, embedder, counted=counted)

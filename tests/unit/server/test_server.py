@@ -173,9 +173,9 @@ def test_chunks_of_single_bytes_are_not_read_for_ever(open_server: Running) -> N
     client = open_server.client()
     client.send(b"POST /predict HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
     extended = b"1;" + b"x" * 1000 + b"\r\n \r\n"
-    with pytest.raises(OSError):  # refused, and closed while it still sends
-        for _ in range(100_000):
-            client.send(extended)
+    for _ in range(300):
+        client.send(extended)
+    assert client.answer().status == 413
     client.close()
 
 
@@ -285,13 +285,12 @@ def test_a_connection_that_never_says_anything_is_closed(hasty_server: Running) 
 
 
 def test_a_client_that_does_not_fetch_its_answers_is_cut_off(hasty_server: Running) -> None:
-    greedy = hasty_server.client()
+    greedy = hasty_server.client(5.0)
     greedy.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    page = request("/large") * 10
     with pytest.raises(OSError):
-        while True:
-            for _ in range(15):
-                greedy.send(request("/"))
-            time.sleep(0.005)
+        for _ in range(10_000):
+            greedy.send(page)
     greedy.close()
     assert hasty_server.ask("/health").status == 200
 
