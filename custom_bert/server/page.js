@@ -57,7 +57,7 @@ function showPrediction(prediction) {
   }
   const given = prediction.labels || [prediction.label];
   byId("given").textContent = given.length
-    ? given.join(", ")
+    ? given.map((label) => `${label} (${percent(prediction.probabilities[label])})`).join(", ")
     : "No label: no probability reaches its label's threshold.";
   const ordered = Object.entries(prediction.probabilities).sort((a, b) => b[1] - a[1]);
   const first = Math.max(FIRST_BARS, given.length);
@@ -120,7 +120,8 @@ async function submit() {
     (text.trim() ? byId("second") : byId("first")).focus();
     return;
   }
-  byId("state").textContent = "Reading…";
+  byId("state").textContent = "Reading";
+  byId("ask").setAttribute("aria-busy", "true");
   try {
     const question = { text: is("pairs") ? [text, byId("second").value] : text, probabilities: true };
     const answer = await ask("predict", question);
@@ -135,12 +136,14 @@ async function submit() {
       select.onchange = () => explain(text, select.value, ++asked);
       await explain(text, select.value, mine);
     }
-    if (mine === asked) byId("state").textContent = "Done.";
+    if (mine === asked) byId("state").textContent = `Prediction: ${byId("given").textContent}`;
   } catch (error) {
     if (mine !== asked) return;
     byId("answer").hidden = byId("words").hidden = true;
     byId("state").textContent = "";
     byId("error").textContent = error.message;
+  } finally {
+    if (mine === asked) byId("ask").removeAttribute("aria-busy");
   }
 }
 
