@@ -18,7 +18,7 @@ from custom_bert.server.measures import Measures
 from custom_bert.server.page import page_files
 from custom_bert.server.running import Server
 from custom_bert.server.service import address_of, opened
-from custom_bert.server.serving import Kind
+from custom_bert.server.serving import Kind, Offer
 
 
 @dataclass
@@ -137,7 +137,7 @@ class Running(NamedTuple):
 
 @contextmanager
 def running(
-    offer: Pretended | None = None, limits: Limits | None = None, token: str | None = None
+    offer: Pretended | Offer | None = None, limits: Limits | None = None, token: str | None = None
 ) -> Iterator[Running]:
     """A server in a thread, which has ended at the end of the block."""
     offer, limits = offer or Pretended(), limits or Limits()
@@ -165,7 +165,8 @@ def running(
         finally:
             for client in clients:
                 client.close()
-            offer.go.set()
+            if isinstance(offer, Pretended):
+                offer.go.set()
             server.should_exit = True
             thread.join(30)
     assert not thread.is_alive(), "the server does not end"
