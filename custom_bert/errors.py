@@ -109,6 +109,12 @@ class NoPredictionsError(RunError):
     """A directory with an encoder that predicts nothing for texts. It may give vectors."""
 
 
+class LibraryError(UserError):
+    """A library that is needed and not installed."""
+
+    exit_code = 69  # EX_UNAVAILABLE
+
+
 class WriteError(UserError):
     """A file that could not be written. The message names the path and the reason of the system."""
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
-from custom_bert.errors import CustomBertWarning, UserError, system_reason
+from custom_bert.errors import CustomBertWarning, LibraryError, UserError, system_reason
 from custom_bert.server.access import Gate
 from custom_bert.server.application import Application
 from custom_bert.server.description import description
@@ -90,13 +90,13 @@ def check_installed() -> None:
     """Refuses if the packages of the server are not installed.
 
     Raises:
-        UserError: naming what to install.
+        LibraryError: naming what to install.
     """
     try:
         import httptools  # noqa: F401
         import uvicorn  # noqa: F401
     except ImportError:
-        raise UserError(INSTALL) from None
+        raise LibraryError(INSTALL) from None
 
 
 def opened(host: str, port: int) -> socket.socket:

@@ -296,6 +296,6 @@ def test_without_its_packages_the_command_says_what_to_install(
     command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "uvicorn", None)
-    assert command.refused("serve DIR/run", 64) == [
+    assert command.refused("serve DIR/run", 69) == [
         'the server needs more packages: pip install "custom-bert[serve]"'
     ]
