@@ -71,7 +71,10 @@ class Serve(Command):
         limits = Limits(
             texts=self.most_texts, characters=self.most_characters, queue=self.queue, seconds=self.wait
         )
-        if self.precision != "fp32":
-            warn_of_precision(self.precision, self.device)
         serving = Serving(loading=loading, host=self.host, port=self.port, token=token, limits=limits)
-        serve(serving, say=say, complain=complain)
+
+        def loaded() -> None:
+            if self.precision != "fp32":
+                warn_of_precision(self.precision, self.device)
+
+        serve(serving, say=say, complain=complain, loaded=loaded)

@@ -218,6 +218,13 @@ class Application:
     async def _embed(self, body: bytes, scope: Scope) -> bytes:
         self._offer.check(Kind.VECTORS)
         asked = read_texts(body, self._limits, pairs=False, keys=VECTOR_KEYS)
+        if not self._offer.vectors_loaded:
+            loading = asyncio.get_running_loop().run_in_executor(None, self._offer.load_vectors)
+            try:
+                await asyncio.wait_for(asyncio.shield(loading), self._limits.seconds)
+            except TimeoutError:
+                line = "the encoder for vectors is still being loaded"
+                raise RefusalError(503, line, retry_after=5) from None
         vectors = await self._computed(scope, Kind.VECTORS, asked.items, asked.sizes)
         if vectors and isinstance(vectors[0], RefusalError):
             raise vectors[0]

@@ -46,13 +46,20 @@ class Serving:
     limits: Limits
 
 
-def serve(serving: Serving, *, say: Callable[[str], None], complain: Callable[[str], None]) -> None:
+def serve(
+    serving: Serving,
+    *,
+    say: Callable[[str], None],
+    complain: Callable[[str], None],
+    loaded: Callable[[], None] = lambda: None,
+) -> None:
     """Serves until SIGTERM or SIGINT comes, and returns when what was accepted is answered.
 
     Args:
         serving: what is served, and where.
         say: takes lines about the start and the end.
         complain: takes lines about mistakes.
+        loaded: is called when the model is loaded.
 
     Raises:
         UserError: if packages are missing, the port cannot be opened, or the directory cannot be served.
@@ -63,6 +70,7 @@ def serve(serving: Serving, *, say: Callable[[str], None], complain: Callable[[s
         address = address_of(listener)
         measures = Measures()
         offer = load_offer(serving.loading, say=say, counted=measures.characters)
+        loaded()
         offer.warm_up()
         limits = replace(serving.limits, connections=possible_connections(serving.limits.connections))
         gate = Gate(serving.token)

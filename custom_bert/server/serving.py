@@ -1,11 +1,13 @@
 """What a directory can answer: predictions, explanations and vectors, each for many items in one call.
 
 Only the computing thread computes. The classifier is loaded at the start. The encoder that gives vectors is
-loaded when the first request asks for vectors, since most servers are never asked and it takes memory.
+loaded when the first request asks for vectors, since most servers are never asked and it takes memory. That
+happens in a thread of its own, so that predictions go on meanwhile.
 """
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -66,6 +68,7 @@ class Offer:
     ) -> None:
         self._classifier, self._load_embedder, self._counted = classifier, embedder, counted
         self._embedder: Embedder | RefusalError | None = None
+        self._loading = threading.Lock()
         self._no_predictions = no_predictions
         self.pairs = classifier is not None and classifier.pairs
         self.predicts = classifier is not None
@@ -91,6 +94,7 @@ class Offer:
         if self.predicts:
             self.compute(Kind.LABELS, [("a text", "a text") if self.pairs else "a text"])
         else:
+            self.load_vectors()
             self.compute(Kind.VECTORS, ["a text"])
 
     def compute(self, kind: Kind, items: Sequence[Any]) -> list[Any]:
@@ -122,15 +126,25 @@ class Offer:
             return RefusalError(422, f"label: {error}")
         return explanation.as_dict()
 
+    @property
+    def vectors_loaded(self) -> bool:
+        """Whether `load_vectors` has been called, and vectors can be asked for."""
+        return self._embedder is not None
+
+    def load_vectors(self) -> None:
+        """Loads the encoder that gives vectors, once. Any thread may call it."""
+        with self._loading:
+            if self._embedder is None:
+                try:
+                    self._embedder = self._load_embedder()
+                except (UserError, ImportError) as error:
+                    why = str(error).partition("\n")[0]
+                    self._embedder = RefusalError(501, f"there are no vectors here: {why}")
+
     def _vectors(self, items: Sequence[str]) -> list[Any]:
-        if self._embedder is None:
-            try:
-                self._embedder = self._load_embedder()
-            except (UserError, ImportError) as error:
-                why = str(error).partition("\n")[0]
-                self._embedder = RefusalError(501, f"there are no vectors here: {why}")
         if isinstance(self._embedder, RefusalError):
             return [self._embedder for _ in items]
+        assert self._embedder is not None
         return list(self._embedder.embed(items))
 
 
