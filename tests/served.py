@@ -39,13 +39,15 @@ class Pretended:
         if kind is Kind.VECTORS:
             raise RefusalError(501, "there are no vectors here")
 
+    def explain(self, asked: Any, compute: Callable[[list[str]], Sequence[Any]]) -> dict[str, Any]:
+        answers = compute([asked.text] * (1 + len(asked.text.split())))
+        return {"text": asked.text, "labels": [], "tried": len(answers) - 1, "complete": True}
+
     def compute(self, kind: Kind, items: Sequence[Any]) -> list[Any]:
         self.batches.append(list(items))
         self.go.wait(30)
         if "secret that breaks the model" in items:
             raise RuntimeError("secret that breaks the model")
-        if kind is Kind.WORDS:
-            return [{"text": asked.text, "labels": [], "tried": 0, "complete": True} for asked in items]
         return [{"label": item, "kind": str(kind)} for item in items]
 
 

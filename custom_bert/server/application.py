@@ -6,27 +6,18 @@ checked by hand. A framework's routing and validation cost as much as a small mo
 
 from __future__ import annotations
 
-import asyncio
 import json
-import threading
 import time
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 from custom_bert.server.access import Gate
-from custom_bert.server.bodies import (
-    PREDICTION_KEYS,
-    VECTOR_KEYS,
-    read_texts,
-    read_words,
-)
-from custom_bert.server.joining import ClosedError, Job, Joiner, OverdueError, QueueFullError
-from custom_bert.server.limits import BUDGET, Limits, RefusalError
+from custom_bert.server.bodies import PREDICTION_KEYS, VECTOR_KEYS, read_texts, read_words
+from custom_bert.server.computing import ClientGoneError, Computing, Scope
+from custom_bert.server.limits import Limits, RefusalError
 from custom_bert.server.measures import Measures
 from custom_bert.server.serving import Kind, Offer
 
-Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 Headers = Iterable[tuple[bytes, bytes]]
@@ -34,17 +25,6 @@ Headers = Iterable[tuple[bytes, bytes]]
 JSON = (b"content-type", b"application/json")
 TEXT = (b"content-type", b"text/plain; version=0.0.4; charset=utf-8")
 SAFE: Headers = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
-
-TICK = 0.25
-"""Seconds between two looks for requests that have waited too long."""
-
-
-GONE = "custom_bert.gone"
-"""The key of a scope beneath which the connection finds whom to tell that the client went away."""
-
-
-class ClientGoneError(Exception):
-    """The client went away before it was answered."""
 
 
 class Application:
@@ -75,16 +55,8 @@ class Application:
         self._files, self.failed, self._clock = files, failed, clock
         self._bytes = 0
         self.ending = False
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self.joiner = Joiner(
-            offer.compute,
-            self._deliver,
-            budget=BUDGET,
-            most_jobs=limits.queue,
-            most_characters=limits.waiting_characters,
-            clock=clock,
-            measured=measures.batch,
-        )
+        self._computing = Computing(offer, limits, measures, failed=failed, clock=clock)
+        self.joiner = self._computing.joiner
         self._posts = {
             "/predict": self._predict,
             "/explain": self._explain,
@@ -204,77 +176,25 @@ class Application:
         self._offer.check(Kind.LABELS)
         asked = read_texts(body, self._limits, pairs=self._offer.pairs, keys=PREDICTION_KEYS)
         kind = Kind.PROBABILITIES if asked.every else Kind.LABELS
-        answers = await self._computed(scope, kind, asked.items, asked.sizes)
+        answers = await self._computing.answers(scope, kind, asked.items, asked.sizes)
         return _json({"predictions": answers})
 
     async def _explain(self, body: bytes, scope: Scope) -> bytes:
         self._offer.check(Kind.WORDS)
         asked = read_words(body)
-        (answer,) = await self._computed(scope, Kind.WORDS, [asked], [asked.size])
-        if isinstance(answer, RefusalError):
-            raise answer
+        answer = await self._computing.explanation(scope, asked)
         return _json(answer)
 
     async def _embed(self, body: bytes, scope: Scope) -> bytes:
         self._offer.check(Kind.VECTORS)
         asked = read_texts(body, self._limits, pairs=False, keys=VECTOR_KEYS)
-        if not self._offer.vectors_loaded:
-            loading = asyncio.get_running_loop().run_in_executor(None, self._offer.load_vectors)
-            try:
-                await asyncio.wait_for(asyncio.shield(loading), self._limits.seconds)
-            except TimeoutError:
-                line = "the encoder for vectors is still being loaded"
-                raise RefusalError(503, line, retry_after=5) from None
-        vectors = await self._computed(scope, Kind.VECTORS, asked.items, asked.sizes)
+        await self._computing.load_vectors()
+        vectors = await self._computing.answers(scope, Kind.VECTORS, asked.items, asked.sizes)
         if vectors and isinstance(vectors[0], RefusalError):
             raise vectors[0]
         # nine digits give every fp32 number back
         rows = ["[" + ",".join([f"{number:.9g}" for number in vector]) + "]" for vector in vectors]
         return f'{{"vectors":[{",".join(rows)}]}}'.encode()
-
-    async def _computed(
-        self, scope: Scope, kind: Kind, items: Sequence[Any], sizes: Sequence[int]
-    ) -> Sequence[Any]:
-        """Returns the answers of some items, from the computing thread."""
-        if not items:
-            return []
-        loop = self._loop
-        assert loop is not None, "the application was not started"
-        future: asyncio.Future[Sequence[Any]] = loop.create_future()
-        job = Job(kind, items, sizes, self._clock() + self._limits.seconds, future)
-        try:
-            self.joiner.put(job)
-        except QueueFullError:
-            raise RefusalError(429, "the queue is full; try again", retry_after=1) from None
-        except ClosedError:
-            raise RefusalError(503, "the server is ending; ask another one", retry_after=5) from None
-        self.measures.accepted += 1
-        scope[GONE] = lambda: self._gone(job)
-        try:
-            answers = await future
-        except OverdueError as late:
-            seconds = f"{self._limits.seconds:g} s"
-            if late.begun:
-                raise RefusalError(
-                    504, f"the answer was not there after {seconds}; ask for fewer texts"
-                ) from None
-            raise RefusalError(503, f"the request has waited for {seconds}", retry_after=5) from None
-        self.measures.answered += 1
-        self.measures.texts(scope["path"], len(items))
-        return answers
-
-    def _gone(self, job: Job) -> None:
-        """Leaves out a request whose client went away."""
-        self.joiner.give_up(job)
-        self.measures.gone += 1
-        job.error = ClientGoneError()
-        _settle([job])
-
-    def _deliver(self, jobs: list[Job]) -> None:
-        """Hands finished jobs from the computing thread to the loop."""
-        if self._loop is not None:
-            with suppress(RuntimeError):  # the loop is closed: the server was told to end at once
-                self._loop.call_soon_threadsafe(_settle, jobs)
 
     def _health(self) -> tuple[int, Headers, bytes]:
         if self.ending or self.joiner.closed:
@@ -286,34 +206,16 @@ class Application:
             "queue_requests": ("Requests that wait or are computed.", float(self.joiner.jobs)),
             "queue_characters": ("Characters of these requests.", float(self.joiner.characters)),
         }
-        return 200, (TEXT,), self.measures.page(gauges).encode()
+        return 200, (TEXT,), self.measures.page(self.joiner.accepted, gauges).encode()
 
     async def _live(self, receive: Receive, send: Send) -> None:
         """Starts the computing thread, and ends it when what was accepted is answered."""
         await receive()
-        self._loop = asyncio.get_running_loop()
-        thread = threading.Thread(target=self._run, name="computing", daemon=True)
-        thread.start()
-        watch = asyncio.create_task(self._watch())
+        self._computing.start()
         await send({"type": "lifespan.startup.complete"})
         await receive()
-        self.joiner.close()
-        while thread.is_alive():
-            await asyncio.sleep(0.01)
-        watch.cancel()
+        await self._computing.end()
         await send({"type": "lifespan.shutdown.complete"})
-
-    def _run(self) -> None:
-        try:
-            self.joiner.run()
-        except BaseException as error:
-            self.failed(error)
-
-    async def _watch(self) -> None:
-        """Looks now and then for requests that have waited too long."""
-        while True:
-            await asyncio.sleep(TICK)
-            _settle(self.joiner.overdue())
 
 
 def error_line(line: str) -> bytes:
@@ -328,15 +230,3 @@ def _no(path: str) -> RefusalError:
 def _json(value: Any) -> bytes:
     # a name of a file or a label may hold half of a surrogate pair, which UTF-8 cannot express
     return json.dumps(value, ensure_ascii=False, allow_nan=False).encode("utf-8", "replace")
-
-
-def _settle(jobs: list[Job]) -> None:
-    """Wakes the requests that wait for these jobs."""
-    for job in jobs:
-        future: asyncio.Future[Sequence[Any]] = job.target
-        if future.done():
-            continue
-        if job.error is None:
-            future.set_result(job.answers)
-        else:
-            future.set_exception(job.error)

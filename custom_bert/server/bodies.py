@@ -43,11 +43,6 @@ class AskedWords:
     label: str | None
     most: int
 
-    @property
-    def size(self) -> int:
-        """The characters of all the texts that are computed for it, one without each word."""
-        return (len(self.text) + OVERHEAD) * (len(self.text.split()) + 1)
-
 
 def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")

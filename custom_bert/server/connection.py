@@ -15,7 +15,8 @@ from typing import Any, cast
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
-from custom_bert.server.application import GONE, error_line
+from custom_bert.server.application import error_line
+from custom_bert.server.computing import GONE
 from custom_bert.server.limits import Limits
 
 HEAD_BYTES = 64 << 10

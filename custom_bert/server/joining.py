@@ -2,7 +2,7 @@
 
 Nothing waits for company. While one batch is computed, requests gather, and the next batch takes them in the
 order in which they came, up to a budget of characters. A request that is larger than the budget is computed
-in parts, and goes to the end of the queue after each, so that it holds others up for one batch at most.
+in parts, and goes to the end of the queue after each, behind all that came meanwhile.
 
 The queue is bounded in requests and in characters. `Joiner` knows nothing of HTTP and nothing of models.
 """
@@ -97,6 +97,9 @@ class Joiner:
         most_characters: the largest number of their characters; a single job may have more.
         clock: the time in seconds, which deadlines refer to.
         measured: takes the number of items and the seconds of each batch.
+
+    Attributes:
+        accepted: the number of jobs that were accepted so far.
     """
 
     def __init__(
@@ -118,6 +121,7 @@ class Joiner:
         self._open: dict[Job, int] = {}  # the jobs that are not finished, with their sizes
         self._characters = 0
         self._closed = False
+        self.accepted = 0
 
     @property
     def jobs(self) -> int:
@@ -150,6 +154,7 @@ class Joiner:
                 raise QueueFullError
             self._open[job] = size
             self._characters += size
+            self.accepted += 1
             self._waiting.append(job)
             self._changed.notify()
 
@@ -196,7 +201,6 @@ class Joiner:
     def _taken(self) -> list[Part]:
         """Takes what fits into the budget, in the order of the queue."""
         parts: list[Part] = []
-        unfinished: list[Job] = []
         room = self._budget
         while self._waiting:
             job = self._waiting[0]
@@ -213,9 +217,7 @@ class Joiner:
             parts.append(Part(job, start, end))
             job.begun = end
             if end < len(job.items):
-                unfinished.append(job)
                 break
-        self._waiting.extend(unfinished)
         return parts
 
     def _answer(self, parts: list[Part]) -> None:
@@ -231,6 +233,8 @@ class Joiner:
                 if not job.finished and (job.error is not None or len(job.answers) == len(job.items)):
                     self._finish(job)
                     complete.append(job)
+                elif not job.finished:
+                    self._waiting.append(job)  # behind those that came meanwhile
         if complete:
             self._deliver(complete)
 

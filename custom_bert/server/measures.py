@@ -54,13 +54,12 @@ class Measures:
     """Counts requests, texts and batches.
 
     Attributes:
-        accepted: requests that were put into the queue.
-        answered: those of them that were answered with what they asked for.
-        gone: those of them whose clients went away before that.
+        answered: requests of the queue that were answered with what they asked for.
+        gone: those whose clients went away before that.
     """
 
     def __init__(self) -> None:
-        self.accepted = self.answered = self.gone = 0
+        self.answered = self.gone = 0
         self._requests: Counter[tuple[str, int]] = Counter()
         self._texts: Counter[str] = Counter()
         self._seconds: dict[str, Histogram] = {}
@@ -95,10 +94,11 @@ class Measures:
         self._characters += characters
         self._unknown += unknown
 
-    def page(self, gauges: dict[str, tuple[str, float]]) -> str:
+    def page(self, accepted: int, gauges: dict[str, tuple[str, float]]) -> str:
         """Returns all that was counted in Prometheus' format.
 
         Args:
+            accepted: the number of requests that entered the queue.
             gauges: what has a value now: its name, a sentence about it, and the value.
         """
         lines: list[str] = []
@@ -120,7 +120,7 @@ class Measures:
             (f'{PREFIX}texts_total{{path="{p}"}} {count}' for p, count in sorted(self._texts.items())),
         )
         counts = {
-            "accepted_total": ("Requests that entered the queue.", self.accepted),
+            "accepted_total": ("Requests that entered the queue.", accepted),
             "answered_total": ("Requests of the queue that were answered.", self.answered),
             "gone_total": ("Requests of the queue whose clients went away.", self.gone),
             "characters_total": ("Characters of texts, without white space.", self._characters),

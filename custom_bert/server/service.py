@@ -91,7 +91,8 @@ def serve(
             from custom_bert.server.running import run
 
             run(application, limits, listener)
-    say(f"ended: {measures.answered:,} of {measures.accepted:,} accepted requests were answered")
+    accepted = application.joiner.accepted
+    say(f"ended: {measures.answered:,} of {accepted:,} accepted requests were answered")
 
 
 def check_installed() -> None:

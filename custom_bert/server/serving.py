@@ -8,11 +8,13 @@ happens in a thread of its own, so that predictions go on meanwhile.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from custom_bert.config import Precision
 from custom_bert.errors import NoPredictionsError, UserError
@@ -20,8 +22,10 @@ from custom_bert.server.bodies import AskedWords
 from custom_bert.server.limits import RefusalError
 
 if TYPE_CHECKING:
+    from custom_bert.data.unknown import UnknownText
     from custom_bert.inference.classifier import Classifier
     from custom_bert.inference.embeddings import Embedder
+    from custom_bert.inference.scores import Parts, ScoreModel
 
 
 class Kind(StrEnum):
@@ -29,6 +33,7 @@ class Kind(StrEnum):
 
     LABELS = "labels"
     PROBABILITIES = "probabilities"
+    SCORES = "scores"  # for explanations, which are made from the scores of many texts
     WORDS = "words"
     VECTORS = "vectors"
 
@@ -41,6 +46,31 @@ class Loading:
     device: str | None = None
     precision: Precision = "fp32"
     encoder_only: bool = False
+
+
+class QueuedScores:
+    """Scores that the computing thread computes, in parts among other requests; a `ScoreModel`.
+
+    Args:
+        scores: what it computes them with.
+        compute: returns the scores of each text, after it has waited for them.
+    """
+
+    def __init__(self, scores: ScoreModel, compute: Callable[[list[str]], Sequence[Any]]) -> None:
+        self._scores, self._compute = scores, compute
+
+    @property
+    def thresholds(self) -> Mapping[str, np.ndarray | None]:
+        """The thresholds of the classes."""
+        return self._scores.thresholds
+
+    def of(self, texts: Iterable[str], unknown: UnknownText | None = None) -> Iterator[np.ndarray]:
+        """Yields the (N, K) scores of all texts at once."""
+        yield np.stack(self._compute(list(texts)))
+
+    def parts(self, texts: Iterable[str]) -> Iterator[Parts]:
+        """Is for measuring, which a server does not do."""
+        raise NotImplementedError
 
 
 class Offer:
@@ -98,12 +128,12 @@ class Offer:
             self.compute(Kind.VECTORS, ["a text"])
 
     def compute(self, kind: Kind, items: Sequence[Any]) -> list[Any]:
-        """Returns what JSON can hold for each item: a dictionary, or for vectors an array.
+        """Returns the answer for each item: a dictionary for JSON, or an array of vectors or scores.
 
-        An item that cannot be answered has a `RefusalError` in the place of its answer.
+        Where there are no vectors, a `RefusalError` is in their place.
         """
-        if kind is Kind.WORDS:
-            return [self._words(asked) for asked in items]
+        if kind is Kind.SCORES:
+            return self._scores(items)
         if kind is Kind.VECTORS:
             return self._vectors(items)
         return self._predictions(items, every=kind is Kind.PROBABILITIES)
@@ -118,12 +148,32 @@ class Offer:
         self._counted(unknown.characters, unknown.unknown)
         return answers
 
-    def _words(self, asked: AskedWords) -> Any:
+    def _scores(self, texts: Sequence[str]) -> list[Any]:
+        from custom_bert.data.unknown import UnknownText
+
         assert self._classifier is not None
+        # what the vocabulary does not know is not counted for texts that nobody wrote
+        return [row for rows_NK in self._classifier.scores.of(texts, UnknownText()) for row in rows_NK]
+
+    def explain(self, asked: AskedWords, compute: Callable[[list[str]], Sequence[Any]]) -> dict[str, Any]:
+        """Returns the explanation of a text, as JSON holds it. It waits for the computing thread.
+
+        Args:
+            asked: the text, and what to explain.
+            compute: has the computing thread compute the scores of texts.
+
+        Raises:
+            RefusalError: if the model does not know the label.
+        """
+        from custom_bert.inference.explanation import explained
+
+        assert self._classifier is not None
+        scores = QueuedScores(self._classifier.scores, compute)
+        decoder = self._classifier.decoder
         try:
-            explanation = self._classifier.explain(asked.text, label=asked.label, most=asked.most)
+            explanation = explained(asked.text, decoder, scores, label=asked.label, most=asked.most)
         except ValueError as error:  # an unknown label
-            return RefusalError(422, f"label: {error}")
+            raise RefusalError(422, f"label: {error}") from None
         return explanation.as_dict()
 
     @property

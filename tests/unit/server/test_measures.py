@@ -25,8 +25,7 @@ def test_the_page_has_every_count_with_its_kind_and_what_it_is() -> None:
     measures.texts("/predict", 7)
     measures.batch(7, 0.5)
     measures.characters(100, 3)
-    measures.accepted = 2
-    page = measures.page({"queue_requests": ("Requests that wait.", 5.0)})
+    page = measures.page(2, {"queue_requests": ("Requests that wait.", 5.0)})
     lines = page.split("\n")
     for line in (
         'custom_bert_requests_total{path="/predict",code="200"} 2',

@@ -335,6 +335,36 @@ def test_what_was_accepted_is_answered_when_the_server_ends() -> None:
             client.close()
 
 
+def test_an_explanation_is_computed_in_parts_and_others_have_their_turn_in_between() -> None:
+    offer = Pretended()
+    with running(offer) as server:
+        offer.go.clear()
+        explainer, other = server.client(), server.client()
+        explainer.send(request("/explain", {"text": "word " * 400}))
+        until(lambda: offer.batches)
+        other.send(request("/predict", {"text": "small"}))
+        until(lambda: server.application.joiner.jobs == 2)
+        offer.go.set()
+        assert texts_of(other.answer()) == ["small"]
+        assert explainer.answer().json["tried"] == 400
+    place = next(i for i, batch in enumerate(offer.batches) if "small" in batch)
+    assert place == 1 < len(offer.batches) - 1, "it came while the first part was computed"
+
+
+def test_too_many_explanations_at_a_time_are_429() -> None:
+    offer = Pretended()
+    with running(offer) as server:
+        offer.go.clear()
+        clients = [server.client() for _ in range(17)]
+        for client in clients[:16]:
+            client.send(request("/explain", {"text": "a b"}))
+        until(lambda: offer.batches)
+        until(lambda: server.application._computing._explaining == 16)
+        assert clients[16].ask("/explain", {"text": "a b"}).status == 429
+        offer.go.set()
+        assert [client.answer().json["tried"] for client in clients[:16]] == [2] * 16
+
+
 def test_health_says_that_the_server_ends_while_it_still_answers() -> None:
     with running() as server:
         client = server.client()
