@@ -191,7 +191,8 @@ def ratios(raw: Raw) -> dict[str, list[float]]:
     for side in raw:
         for name in map(str, CLIENTS):
             pairs = zip(raw["ours"], raw[side], strict=False)
-            values = [a["loops"][name]["rate"] / b["loops"][name]["rate"] for a, b in pairs]
+            rates = [(a["loops"][name]["rate"], b["loops"][name]["rate"]) for a, b in pairs]
+            values = [a / b for a, b in rates if b]  # a side may answer nothing in a short time
             if side != "ours" and values:
                 found[f"ours / {side}, {name} clients"] = values
     return found

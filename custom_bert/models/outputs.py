@@ -21,8 +21,8 @@ def outputs_of(
 ) -> Iterator[tuple[Batch, Tensor]]:
     """Yields each batch with the model's output, (N, K) in fp32.
 
-    The model is in evaluation mode meanwhile. Afterwards it is in the mode that it was in, which is the mode of
-    all its parts.
+    The model is in evaluation mode meanwhile. Afterwards it is in the mode that it was in, and all its parts
+    with it.
 
     Args:
         model: maps a `Batch` to (N, K): logits, or vectors, of each text.

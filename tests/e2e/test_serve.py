@@ -8,7 +8,6 @@ import signal
 import socket
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from command_line import Command
 from data_files import write_run, write_set
 from pair_data import pairs_of, write_pairs
 from serve_process import Load, Process, serving
-from served import Running, running
+from served import Running, running, until
 from training_runs import examples, settings
 
 from custom_bert import Classifier, Embedder, train_model
@@ -135,13 +134,13 @@ def test_at_its_end_the_server_answers_what_it_has_accepted(run: Path) -> None:
     with serving(run) as one:
         load = Load(one, 12)
         load.start()
-        time.sleep(0.3)
+        until(lambda: load.answered > 50)
         code, out, err = one.end(signal.SIGTERM)
         load.join()
     assert (code, err) == (0, "")
     found = re.search(r"ended: ([\d,]+) of ([\d,]+) accepted requests were answered\n$", out)
     assert found and found[1] == found[2]
-    assert int(found[1].replace(",", "")) == load.answered > 20
+    assert int(found[1].replace(",", "")) == load.answered
     assert load.wrong == 0 and set(load.codes) <= {200, 503}
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from hostile_requests import code_of, hostile
 from serve_process import Load, Process, serving
+from served import until
 from training_runs import settings, write_data
 
 from custom_bert import train_model
@@ -70,6 +71,7 @@ def ended_under_load(trial: Trial) -> None:
     with serving(trial.shared / "run") as server:
         load = Load(server, clients)
         load.start()
+        until(lambda: load.answered > 0)
         time.sleep(float(trial.random.uniform(0.05, 0.8)))
         number = signal.SIGTERM if trial.number % 2 else signal.SIGINT
         code, out, err = server.end(number)

@@ -223,6 +223,17 @@ def test_a_head_without_end_is_refused(open_server: Running) -> None:
     assert client.ended()
 
 
+def test_a_client_that_is_refused_may_go_on_sending_so_that_it_sees_why(open_server: Running) -> None:
+    client = open_server.client()
+    client.send(b"GET / HTTP/1.1\r\nx: " + b"y" * 600_000)
+    until(lambda: client.socket.recv(1, socket.MSG_PEEK))
+    for _ in range(5):
+        client.send(b"y" * 1000)
+        time.sleep(0.01)
+    assert client.answer().status == 431
+    client.close()
+
+
 def test_a_client_that_closes_its_side_after_its_request_is_answered(open_server: Running) -> None:
     client = open_server.client()
     client.send(request("/predict", {"text": "half closed"}))
