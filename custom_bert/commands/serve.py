@@ -74,7 +74,6 @@ class Serve(Command):
         serving = Serving(loading=loading, host=self.host, port=self.port, token=token, limits=limits)
 
         def loaded() -> None:
-            if self.precision != "fp32":
-                warn_of_precision(self.precision, self.device)
+            warn_of_precision(self.precision, self.device)
 
         serve(serving, say=say, complain=complain, loaded=loaded)

@@ -44,6 +44,7 @@ LAYERS = {
     "models": 3,
     "data": 3,
     "decoding": 4,
+    "onnx_model": 4,
     "tasks": 5,
     "model_files": 6,
     "training": 7,
@@ -207,7 +208,7 @@ def test_importing_loads_no_torch(name: str) -> None:
 WITHOUT_TORCH = {
     *(unit for unit, layer in LAYERS.items() if layer == 0),
     *("options", "commands", "reports", "rules", "presets", "metrics", "label_metrics", "share_metrics"),
-    *("docs", "cli", "decoding", "floor", "rounding"),
+    *("docs", "cli", "decoding", "floor", "onnx_model", "rounding"),
     "server",
 }
 """Units whose modules load without torch. Commands import what needs it when they run."""
@@ -224,7 +225,10 @@ def test_help_reports_and_rules_load_no_torch() -> None:
     assert run_python(code).strip() == ""
 
 
-PREDICTING = ("inference.classifier", "inference.scores", "inference.predict_table", "data.tokenizer")
+PREDICTING = (
+    *("inference.classifier", "inference.scores", "inference.predict_table", "data.tokenizer"),
+    *("inference.onnx_loading", "inference.embeddings"),
+)
 """Modules on the way of `predict`, which has to work where torch is not installed."""
 
 
