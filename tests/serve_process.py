@@ -51,12 +51,16 @@ class Process(NamedTuple):
 
 
 @contextmanager
-def serving(directory: Path, *options: str, token: str | None = None) -> Iterator[Process]:
-    """A server at a port that is free, which has ended after the block."""
+def serving(
+    directory: Path, *options: str, token: str | None = None, without: tuple[str, ...] = ()
+) -> Iterator[Process]:
+    """A server at a port that is free, which has ended after the block. `without` are packages that it cannot
+    import, as if they were not installed."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     environment |= {"CUSTOM_BERT_TOKEN": token} if token else {}
     # a shell's background jobs, and with them this process, may ignore SIGINT, which a child inherits
     code = "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    code += "".join(f"sys.modules[{name!r}] = None; " for name in without)
     code += "from custom_bert.cli import main; sys.exit(main())"
     process = subprocess.Popen(
         [sys.executable, "-c", code, "serve", str(directory), "--port", "0", *options],

@@ -219,6 +219,25 @@ def test_every_task_answers_what_predict_prints(task: str, tmp_path: Path) -> No
         assert explained.status == (501 if task == "regression" else 200)
 
 
+def test_an_onnx_directory_is_served_where_torch_is_not_installed(run: Path, tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
+    pytest.importorskip("onnxscript", reason="onnxscript is not installed")
+    from custom_bert.inference.exports.onnx import export_onnx
+
+    directory = tmp_path / "out"
+    export_onnx(run, directory)
+    wanted = [one.as_dict() for one in Classifier.load(directory).predict(TEXTS)]
+    with serving(directory, without=("torch", "sklearn", "scipy", "transformers")) as one:
+        close(one.ask("/predict", {"texts": TEXTS}).json["predictions"], wanted)
+        explained = one.ask("/explain", {"text": "the cat sleeps"}).json
+        assert explained["labels"][0]["label"] == "animals"
+        refused = one.ask("/embed", {"text": "a"})
+        assert refused.status == 501
+        assert refused.json["error"].startswith(f"there are no vectors here: {directory}: ")
+        code, _, err = one.end()
+    assert (code, err) == (0, "")
+
+
 def encoder_of(run: Path, directory: Path) -> Path:
     """A pretrained encoder without a head for texts."""
     directory.mkdir()
