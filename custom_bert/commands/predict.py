@@ -78,7 +78,7 @@ class Predict(TextTable):
     def _table(self) -> None:
         from custom_bert import files
         from custom_bert.config import TrainConfig, replace
-        from custom_bert.config_values import check
+        from custom_bert.config_checks import check
         from custom_bert.inference.predict_table import check_output, table_texts, write_predictions
 
         for given, option in ((self.json, "--json"), (self.all_probabilities, "--all-probabilities")):

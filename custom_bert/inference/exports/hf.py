@@ -45,16 +45,15 @@ def export_hugging_face(run: str | Path, out: str | Path) -> list[str]:
         with its floor too, which the export does not have.
 
     Raises:
-        RunError: if the run is damaged, no family of Hugging Face expresses the model or its task, or
-            transformers computes something else from the written directory.
+        RunError: if the run is damaged, no family of Hugging Face expresses the model, or transformers
+            computes something else from the written directory.
         WriteError: if `out` is not empty, or the system refuses to write.
     """
     run, out = Path(run), Path(out)
     trained = load_model(run)
-    described, task = trained.described, trained.task
+    described, task = trained.described, trained.task.in_transformers()
+    trained = dataclasses.replace(trained, described=dataclasses.replace(described, task=task))
     family = family_of(described.encoder)
-    if refusal := task.unpublishable():
-        raise RunError(f"{run}: {refusal}")
     fault = inexpressible(described.encoder, described.long_texts)
     if fault:
         raise RunError(f"{run}: {fault}; the defaults of every preset can be exported")
