@@ -181,7 +181,7 @@ class Application:
 
     async def _explain(self, body: bytes, scope: Scope) -> bytes:
         self._offer.check(Kind.WORDS)
-        asked = read_words(body)
+        asked = read_words(body, pairs=self._offer.pairs)
         answer = await self._computing.explanation(scope, asked)
         return _json(answer)
 

@@ -37,9 +37,9 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class AskedWords:
-    """A text to explain, the label to explain it for, and the largest number of words for a label."""
+    """A text or a pair to explain, the label to explain, and the largest number of words for a label."""
 
-    text: str
+    text: Any
     label: str | None
     most: int
 
@@ -139,17 +139,16 @@ def _pair_sizes(items: list[Any], name: str) -> list[int]:
     return [len(first) + len(second) + OVERHEAD for first, second in items]
 
 
-def read_words(body: bytes) -> AskedWords:
-    """Reads a request for an explanation.
+def read_words(body: bytes, *, pairs: bool) -> AskedWords:
+    """Reads a request for an explanation of a text or, where the model reads pairs, of a pair.
 
     Raises:
         RefusalError: if it is not as expected, or the text is too long.
     """
     value = parsed(body, EXPLANATION_KEYS)
     text, label, most = value.get(ONE_TEXT), value.get("label"), value.get("most", 10)
-    if type(text) is not str:
-        raise RefusalError(422, f"{ONE_TEXT}: expected a text, got {_kind(text)}")
-    if len(text) > EXPLAINED_CHARACTERS:
+    (size,) = (_pair_sizes if pairs else _text_sizes)([text], ONE_TEXT)
+    if size - OVERHEAD > EXPLAINED_CHARACTERS:
         raise RefusalError(
             413, f"{ONE_TEXT}: at most {EXPLAINED_CHARACTERS:,} characters of a text are explained"
         )

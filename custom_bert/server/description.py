@@ -36,7 +36,9 @@ def description(offer: Offer, limits: Limits, needs_token: bool) -> bytes:
     if offer.predicts:
         posts["/predict"] = _post("Predict for texts", _texts(limits, offer.pairs, every=True), PREDICTIONS)
     if offer.explains:
-        posts["/explain"] = _post("Say which words of a text count for its label", EXPLAIN, EXPLANATION)
+        posts["/explain"] = _post(
+            "Say which words of a text count for its label", _explain(offer.pairs), EXPLANATION
+        )
     posts["/embed"] = _post(
         "Turn texts into vectors of length 1", _texts(limits, False, every=False), VECTORS
     )
@@ -90,6 +92,17 @@ def _texts(limits: Limits, pairs: bool, *, every: bool) -> dict[str, Any]:
     return {**schema, "oneOf": [{"required": ["texts"]}, {"required": ["text"]}]}
 
 
+def _explain(pairs: bool) -> dict[str, Any]:
+    """Returns the schema of a request for an explanation."""
+    text: dict[str, Any] = {"type": "string", "maxLength": EXPLAINED_CHARACTERS}
+    properties = {
+        "text": {"type": "array", "items": text, "minItems": 2, "maxItems": 2} if pairs else text,
+        "label": {"type": "string", "description": "The label to explain; without it, what is predicted."},
+        "most": {"type": "integer", "minimum": 0, "maximum": MOST_EXPLAINED, "default": 10},
+    }
+    return _object(properties, ["text"])
+
+
 NUMBER, STRING = {"type": "number"}, {"type": "string"}
 PREDICTION = {
     "type": "object",
@@ -104,14 +117,6 @@ PREDICTION = {
 }
 PREDICTIONS = _object({"predictions": {"type": "array", "items": PREDICTION}}, ["predictions"])
 VECTORS = _object({"vectors": {"type": "array", "items": {"type": "array", "items": NUMBER}}}, ["vectors"])
-EXPLAIN = _object(
-    {
-        "text": {"type": "string", "maxLength": EXPLAINED_CHARACTERS},
-        "label": {"type": "string", "description": "The label to explain; without it, what is predicted."},
-        "most": {"type": "integer", "minimum": 0, "maximum": MOST_EXPLAINED, "default": 10},
-    },
-    ["text"],
-)
 WORD = _object(
     {
         "word": STRING,
@@ -121,12 +126,14 @@ WORD = _object(
             "type": "number",
             "description": "How much higher the natural logarithm of the probability is with the word.",
         },
+        "second": {"type": "boolean", "description": "Of a pair: whether the word is of the second text."},
     },
     ["word", "start", "end", "effect"],
 )
 EXPLANATION = _object(
     {
         "text": STRING,
+        "second_text": STRING,
         "labels": {
             "type": "array",
             "items": _object(

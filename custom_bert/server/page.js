@@ -80,14 +80,10 @@ function signed(effect) {
   return number === "0.00" ? "0.00" : `${effect < 0 ? "−" : "+"}${number}`;
 }
 
-function showWords(explanation) {
-  const marked = byId("marked");
-  const note = byId("words-note");
+function showMarked(marked, text, words) {
   marked.replaceChildren();
-  const one = explanation.labels[0];
-  const characters = Array.from(explanation.text); // the server counts characters, not UTF-16 units
+  const characters = Array.from(text); // the server counts characters, not UTF-16 units
   let at = 0;
-  const words = (one ? one.words : []).filter((word) => signed(word.effect) !== "0.00");
   for (const word of words.sort((a, b) => a.start - b.start)) {
     marked.append(characters.slice(at, word.start).join(""));
     const mark = element("mark", word.word, word.effect < 0 ? "against" : "for");
@@ -96,6 +92,15 @@ function showWords(explanation) {
     at = word.end;
   }
   marked.append(characters.slice(at).join(""));
+}
+
+function showWords(explanation) {
+  const note = byId("words-note");
+  const one = explanation.labels[0];
+  const words = (one ? one.words : []).filter((word) => signed(word.effect) !== "0.00");
+  showMarked(byId("marked"), explanation.text, words.filter((word) => !word.second));
+  byId("marked-second").hidden = !is("pairs");
+  showMarked(byId("marked-second"), explanation.second_text || "", words.filter((word) => word.second));
   note.textContent = explanation.complete ? "" : `Only the first ${explanation.tried} words were left out.`;
   if (!words.length) note.textContent = "No single word changes the probability much.";
 }
@@ -133,8 +138,8 @@ async function submit() {
       const select = byId("label");
       select.replaceChildren(...labels.map((label) => new Option(label, label)));
       select.value = given.length ? given[0] : labels[0];
-      select.onchange = () => explain(text, select.value, ++asked);
-      await explain(text, select.value, mine);
+      select.onchange = () => explain(question.text, select.value, ++asked);
+      await explain(question.text, select.value, mine);
     }
     if (mine === asked) byId("state").textContent = `Prediction: ${byId("given").textContent}`;
   } catch (error) {

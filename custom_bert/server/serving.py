@@ -102,7 +102,7 @@ class Offer:
         self._no_predictions = no_predictions
         self.pairs = classifier is not None and classifier.pairs
         self.predicts = classifier is not None
-        self.explains = classifier is not None and bool(classifier.labels) and not classifier.pairs
+        self.explains = classifier is not None and bool(classifier.labels)
 
     def check(self, kind: Kind) -> None:
         """Refuses what is not on offer.
@@ -116,8 +116,7 @@ class Offer:
         elif not self.predicts:
             raise RefusalError(501, self._no_predictions)
         elif kind is Kind.WORDS and not self.explains:
-            why = "reads pairs of texts" if self.pairs else "predicts numbers and has no labels"
-            raise RefusalError(501, f"this model {why}, and only labels of single texts are explained")
+            raise RefusalError(501, "this model predicts numbers, and only labels are explained")
 
     def warm_up(self) -> None:
         """Computes for one text, so that what is wrong shows at the start and the first request is fast."""
@@ -168,10 +167,15 @@ class Offer:
         from custom_bert.inference.explanation import explained
 
         assert self._classifier is not None
-        scores = QueuedScores(self._classifier.scores, compute)
-        decoder = self._classifier.decoder
         try:
-            explanation = explained(asked.text, decoder, scores, label=asked.label, most=asked.most)
+            explanation = explained(
+                asked.text,
+                self._classifier.decoder,
+                QueuedScores(self._classifier.scores, compute),
+                pairs=self.pairs,
+                label=asked.label,
+                most=asked.most,
+            )
         except ValueError as error:  # an unknown label
             raise RefusalError(422, f"label: {error}") from None
         return explanation.as_dict()

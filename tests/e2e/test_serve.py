@@ -193,12 +193,13 @@ def test_pairs_are_read_where_the_model_reads_pairs(tmp_path: Path) -> None:
     with served(directory) as one:
         close(one.ask("/predict", {"texts": pairs}).json["predictions"], wanted)
         close(one.ask("/predict", {"text": pairs[0]}).json["predictions"], wanted[:1])
-        refused = one.ask("/explain", {"text": "a"})
-        assert (refused.status, refused.json["error"]) == (
-            501,
-            "this model reads pairs of texts, and only labels of single texts are explained",
-        )
-        assert b'data-pairs="yes" data-predicts="yes" data-explains="no"' in one.ask("/").content
+        explained = one.ask("/explain", {"text": pairs[0]}).json
+        words = Classifier.load(directory).explain(pairs[0]).as_dict()
+        assert (explained["text"], explained["second_text"]) == tuple(pairs[0])
+        assert explained["tried"] == words["tried"]
+        assert {word["second"] for word in explained["labels"][0]["words"]} == {False, True}
+        assert one.ask("/explain", {"text": "a"}).status == 422
+        assert b'data-pairs="yes" data-predicts="yes" data-explains="yes"' in one.ask("/").content
 
 
 @pytest.mark.parametrize("task", ["regression", "multi_label", "ordinal"])

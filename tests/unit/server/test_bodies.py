@@ -99,13 +99,20 @@ def test_a_key_that_is_long_is_not_repeated_as_a_whole() -> None:
     assert status == 422 and len(line) < 120
 
 
+def test_a_request_for_words_of_a_pair_has_two_texts() -> None:
+    assert read_words(b'{"text": ["a", "b"]}', pairs=True).text == ["a", "b"]
+    for body in (b'{"text": "a"}', b'{"text": ["a"]}', b"{}"):
+        with pytest.raises(RefusalError, match="text: expected two texts"):
+            read_words(body, pairs=True)
+
+
 def test_vectors_have_no_probabilities() -> None:
     with pytest.raises(RefusalError, match="unknown key 'probabilities'"):
         read_texts(b'{"text": "a", "probabilities": true}', LIMITS, pairs=False, keys=VECTOR_KEYS)
 
 
 def test_a_request_for_words_is_read() -> None:
-    asked = read_words(b'{"text": "a fine film", "label": "good", "most": 3}')
+    asked = read_words(b'{"text": "a fine film", "label": "good", "most": 3}', pairs=False)
     assert (asked.text, asked.label, asked.most) == ("a fine film", "good", 3)
 
 
@@ -123,5 +130,5 @@ def test_a_request_for_words_is_read() -> None:
 )
 def test_each_fault_of_a_request_for_words_has_its_line(body: bytes, status: int, line: str) -> None:
     with pytest.raises(RefusalError) as error:
-        read_words(body)
+        read_words(body, pairs=False)
     assert (error.value.status, error.value.line) == (status, line)
