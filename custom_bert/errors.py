@@ -105,6 +105,10 @@ class RunError(UserError):
     exit_code = 66  # EX_NOINPUT
 
 
+class NoPredictionsError(RunError):
+    """A directory with an encoder that predicts nothing for texts. It may give vectors."""
+
+
 class LibraryError(UserError):
     """A library that is needed and not installed."""
 

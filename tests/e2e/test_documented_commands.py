@@ -28,8 +28,10 @@ QUICKSTART = next(
     for block in blocks("sh", README)
     if block.startswith("custom-bert sample-data")
 )
-SKIPPED = re.compile(r"bench |torchrun|fetch|OWNER/NAME|ettin|--max-minutes 10$|--device cuda|--scratch|\$\(")
-"""What takes minutes to hours, or needs a network, a GPU or several machines."""
+SKIPPED = re.compile(
+    r"bench |serve |torchrun|fetch|OWNER/NAME|ettin|--max-minutes 10$|--device cuda|--scratch|\$\("
+)
+"""What takes minutes to hours or has no end, or needs a network, a GPU or several machines."""
 
 SHOWN = [GETTING_STARTED, *(page for page in HOW_TO if page.name not in OF_ITS_OWN)]
 RUNNING = [

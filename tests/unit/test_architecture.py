@@ -52,6 +52,7 @@ LAYERS = {
     "inference": 7,
     "bench": 8,
     "estimator": 8,
+    "server": 8,
     "templates": 8,
     "docs": 9,
     "commands": 9,
@@ -209,6 +210,7 @@ WITHOUT_TORCH = {
     *(unit for unit, layer in LAYERS.items() if layer == 0),
     *("options", "commands", "reports", "rules", "presets", "metrics", "label_metrics", "share_metrics"),
     *("docs", "cli", "decoding", "floor", "onnx_model", "rounding"),
+    "server",
 }
 """Units whose modules load without torch. Commands import what needs it when they run."""
 

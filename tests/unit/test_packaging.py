@@ -49,7 +49,7 @@ def test_the_public_names_are_these_and_can_be_had() -> None:
     assert dir(custom_bert) == sorted(custom_bert.__all__)
 
 
-KINDS = (".py", ".css", ".json")
+KINDS = (".py", ".css", ".json", ".html", ".js", ".svg")
 """Endings of the files that make the package."""
 
 
@@ -119,6 +119,9 @@ OPTIONAL = {
     "data/packed.py": {"zstandard", "pyarrow"},
     "data/tables/parquet_table.py": {"pyarrow"},
     "data/tables/writing.py": {"pyarrow"},
+    "server/connection.py": {"uvicorn"},
+    "server/running.py": {"uvicorn"},
+    "server/service.py": {"uvicorn", "httptools"},
 }
 
 
