@@ -42,11 +42,15 @@ class ParquetTable:
             with pyarrow.parquet.ParquetFile(path) as file:
                 self.schema: Any = file.schema_arrow
                 self.names: tuple[str, ...] = tuple(self.schema.names)
-                rows = file.metadata.num_rows
+                self._rows: int = file.metadata.num_rows
         except (*self._refusals, UnicodeDecodeError) as error:
             raise DataError(str(path), f"not a Parquet file that can be read: {first_line(error)}") from error
-        if not rows:
+        if not self._rows:
             raise DataError(str(path), "the table has no rows")
+
+    def expected_rows(self) -> int:
+        """Returns how many rows the file has, as it says itself."""
+        return self._rows
 
     def batches(self, columns: tuple[int, ...], *, whole: bool = False) -> Iterator[Batch]:
         """Yields all rows. See `Table.batches`."""
