@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from custom_bert.config import TrainConfig as TrainConfig
     from custom_bert.data.memory import in_memory as in_memory
+    from custom_bert.decoding.classes import Prediction as Prediction
+    from custom_bert.decoding.numbers import NumbersPrediction as NumbersPrediction
+    from custom_bert.decoding.sets import LabelsPrediction as LabelsPrediction
     from custom_bert.estimator.text_classifier import TextClassifier as TextClassifier
     from custom_bert.estimator.text_regressor import TextRegressor as TextRegressor
     from custom_bert.inference.classifier import Classifier as Classifier
@@ -19,9 +22,6 @@ if TYPE_CHECKING:
     from custom_bert.metrics import Scores as Scores
     from custom_bert.number_metrics import NumberScores as NumberScores
     from custom_bert.rank_metrics import RankScores as RankScores
-    from custom_bert.tasks.classification import Prediction as Prediction
-    from custom_bert.tasks.multi_label import LabelsPrediction as LabelsPrediction
-    from custom_bert.tasks.regression import NumbersPrediction as NumbersPrediction
     from custom_bert.training.log import Reporter as Reporter
     from custom_bert.training.loop import train_model as train_model
     from custom_bert.training.outcome import TrainResult as TrainResult
@@ -58,10 +58,10 @@ _HOME = {
     "Explanation": "custom_bert.inference.explanation",
     "LabelExplanation": "custom_bert.inference.explanation",
     "LabelScores": "custom_bert.label_metrics",
-    "LabelsPrediction": "custom_bert.tasks.multi_label",
+    "LabelsPrediction": "custom_bert.decoding.sets",
     "NumberScores": "custom_bert.number_metrics",
-    "NumbersPrediction": "custom_bert.tasks.regression",
-    "Prediction": "custom_bert.tasks.classification",
+    "NumbersPrediction": "custom_bert.decoding.numbers",
+    "Prediction": "custom_bert.decoding.classes",
     "RankScores": "custom_bert.rank_metrics",
     "Reporter": "custom_bert.training.log",
     "Scores": "custom_bert.metrics",

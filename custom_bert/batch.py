@@ -222,8 +222,3 @@ class Batch:
             windows=None if texts is None else Windows(tensor(texts[0]), texts[1], int(texts[0].max()) + 1),
             type_ids_T=None if types_T is None else tensor(types_T),
         )
-
-
-def round_up(value: int, step: int) -> int:
-    """Returns the smallest multiple of `step` that is at least `value`."""
-    return -(-value // step) * step

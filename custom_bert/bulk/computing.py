@@ -30,31 +30,35 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Model:
+    """What computes. For the fields see `Classifier.load`."""
+
+    directory: str
+    device: str | None = None
+    precision: Precision = "fp32"
+    encoder_only: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
 class Work:
     """What is done with each shard.
 
     Attributes:
-        model: the directory of the model.
-        device, precision, encoder_only: see `Classifier.load`.
         every: whether predictions have the probabilities of all labels.
         form: how predictions become bytes.
         folder: where the shards are written.
     """
 
-    model: str
-    device: str | None
-    precision: Precision
-    encoder_only: bool
     every: bool
     form: Form
     folder: Path
 
 
 class Computer:
-    """Computes shards in this process.
+    """A model that computes shards in this process.
 
     Args:
-        work: what is done with each.
+        model: the model.
 
     Attributes:
         by: what computes; see `computed_by`.
@@ -64,28 +68,38 @@ class Computer:
         UserError: if the model cannot be loaded.
     """
 
-    def __init__(self, work: Work) -> None:
+    def __init__(self, model: Model) -> None:
         from custom_bert.inference.classifier import Classifier
 
-        self._work, self.warnings = work, list[str]()
+        self.warnings = list[str]()
         with self._noting_warnings(), one_thread():
-            self._classifier: Classifier = Classifier.load(
-                work.model,
-                device=work.device,
-                precision=work.precision,
-                encoder_only=work.encoder_only,
+            self._classifier: Classifier | None = Classifier.load(
+                model.directory,
+                device=model.device,
+                precision=model.precision,
+                encoder_only=model.encoder_only,
             )
-            self.by = computed_by(work.device)
+            self.by = computed_by(model.device)
 
-    def compute(self, shard: Shard) -> Done:
+    @property
+    def classifier(self) -> Classifier:
+        """The classifier, until `release`."""
+        assert self._classifier is not None
+        return self._classifier
+
+    def release(self) -> None:
+        """Lets go of the model and its memory, when others compute."""
+        self._classifier = None
+
+    def compute(self, shard: Shard, work: Work) -> Done:
         """Predicts for a shard, and writes it durably.
 
         Raises:
             WriteError: if the system refuses.
         """
-        unknown, work = UnknownText(), self._work
+        unknown = UnknownText()
         with self._noting_warnings(), one_thread():
-            answers = self._classifier.stream(shard.texts, every=work.every, unknown=unknown)
+            answers = self.classifier.stream(shard.texts, every=work.every, unknown=unknown)
             with files.writing(work.folder / shard_name(shard.index)) as sink:
                 work.form.write(shard.stored, answers, sink.write, first=shard.index == 0)
         return Done(

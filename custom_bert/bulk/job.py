@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from custom_bert import files
-from custom_bert.bulk.computing import Computer, Work
+from custom_bert.bulk.computing import Computer, Model, Work
 from custom_bert.bulk.joining import join, was_complete
 from custom_bert.bulk.partial import Done, Partial, discard_if_empty, opened, part_of
 from custom_bert.bulk.progress import Progress
@@ -32,21 +32,40 @@ class Share:
     """The processes that work on a file.
 
     Attributes:
-        processes: the largest number of processes that this one starts.
-        asked: whether the user asked for that number.
+        processes: the largest number of processes that compute for this one; 1 if it computes itself.
         rank: the number of this process among those that were started with the same command, from 0.
         ranks: how many these are.
     """
 
     processes: int = 1
-    asked: bool = False
     rank: int = 0
     ranks: int = 1
+
+
+def is_finished(out: Path, rank: int, warn: Callable[[str], None]) -> bool:
+    """Returns whether nothing is left to do for an output, because a process before was killed after it.
+
+    Args:
+        out: the output.
+        rank: the number of this process.
+        warn: takes a line for the user.
+
+    Raises:
+        WriteError: if there is another file of that name.
+    """
+    if rank and out.exists() and not part_of(out).exists():
+        return True  # rank 0 says that it exists, or the other ranks had nothing left to do and have ended
+    if was_complete(out):
+        warn(f"{out}: was complete already when the process before was ended")
+        return True
+    return False
 
 
 def label(
     source: Source,
     out: Path,
+    model: Model,
+    computer: Computer,
     work: Work,
     identity: Mapping[str, str],
     share: Share,
@@ -59,6 +78,8 @@ def label(
     Args:
         source: the rows.
         out: the file to write, which must not exist.
+        model: what computes.
+        computer: the model, loaded; it computes, or is let go if other processes do.
         work: what is done with each shard. Its folder is set here.
         identity: what a run that goes on has to have been begun with.
         share: the processes that work on it.
@@ -70,15 +91,11 @@ def label(
         KeyboardInterrupt: after Ctrl-C, with what is done kept.
         SystemExit: after SIGTERM, likewise.
     """
-    if share.rank and out.exists() and not part_of(out).exists():
-        return  # rank 0 says that it exists, or the other ranks had nothing left to do and have ended
-    if was_complete(out):
-        warn(f"{out}: was complete already when the process before was ended")
-        return
     with opened(out, identity, rank=share.rank, ranks=share.ranks, warn=warn) as partial:
+        partial.check_computed_by(computer.by)
         run = _Run(source, out, replace(work, folder=partial.own), share, partial, warn, shown=shown)
         with _told_how_to_go_on(run):
-            run.compute()
+            run.compute(model, computer)
             run.join()
 
 
@@ -101,7 +118,7 @@ class _Run:
         self.noun = source.lines.words.line
         self.progress = Progress(self.noun, self.rows_done, shown=shown)
         self._shards = self._computed = self._warned_at = 0
-        self._unknown = UnknownText()
+        self._unknown, self._warned = UnknownText(), set[str]()
 
     @property
     def rows_done(self) -> int:
@@ -113,15 +130,14 @@ class _Run:
         """The number of processes that were started with the same command."""
         return self._share.ranks
 
-    def compute(self) -> None:
+    def compute(self, model: Model, computer: Computer) -> None:
         """Computes all shards of this rank that are not done."""
-        with closing(self._reports(self._todo())) as reports:
+        with closing(self._reports(self._todo(), model, computer)) as reports:
             for report in reports:
                 if isinstance(report, Ready):
-                    self.partial.check_computed_by(report.by)
                     self.progress.ready()
                 elif isinstance(report, Warned):
-                    self.warn(f"warning: {report.line}")
+                    self._warn_once(f"warning: {report.line}")
                 elif isinstance(report, Done):
                     self.partial.add(report)
                     self._note(report)
@@ -154,6 +170,11 @@ class _Run:
         join(self.partial, self._out, self._shards)
         self.progress.end(f"{self._out}: {counted(rows, self.noun)}")
 
+    def _warn_once(self, line: str) -> None:
+        if line not in self._warned:  # several workers warn of the same
+            self._warned.add(line)
+            self.warn(line)
+
     def warn(self, line: str) -> None:
         """Prints a line for the user."""
         self.progress.clear()
@@ -183,14 +204,18 @@ class _Run:
             f"{self.partial.path} to begin anew"
         )
 
-    def _reports(self, todo: Iterator[Shard]) -> Generator[Report, None, None]:
+    def _reports(
+        self, todo: Iterator[Shard], model: Model, computer: Computer
+    ) -> Generator[Report, None, None]:
         """Yields what becomes of shards: in this process if it is to be one, or there is one shard alone."""
         first = list(itertools.islice(todo, 2))
+        todo = itertools.chain(first, todo)
+        yield from map(Warned, computer.warnings)
         if len(first) < 2 or self._share.processes == 1:
-            yield from _here(self._work, itertools.chain(first, todo)) if first else ()
-            return
-        workers = Workers(self._work, self._share.processes, asked=self._share.asked)
-        yield from workers.run(itertools.chain(first, todo))
+            yield from _here(computer, self._work, todo)
+        else:
+            computer.release()
+            yield from Workers(model, self._work, self._share.processes).run(todo)
 
     def _note(self, done: Done) -> None:
         """Counts a shard that this process has just had computed."""
@@ -222,12 +247,12 @@ def _add(unknown: UnknownText, done: Done) -> None:
     unknown.first = [*unknown.first, *done.first][:NAMED]
 
 
-def _here(work: Work, shards: Iterator[Shard]) -> Iterator[Report]:
+def _here(computer: Computer, work: Work, shards: Iterator[Shard]) -> Iterator[Report]:
     """Computes shards in this process, and yields what workers would report."""
-    computer, said = Computer(work), 0
-    yield Ready(computer.by)
+    said = len(computer.warnings)
+    yield Ready()
     for shard in shards:
-        done = computer.compute(shard)
+        done = computer.compute(shard, work)
         yield from map(Warned, computer.warnings[said:])
         said = len(computer.warnings)
         yield done

@@ -47,14 +47,12 @@ class LineSource:
 
     Args:
         path: the file.
-        run: the directory of the model, for messages.
-        pairs: whether each line is a pair of texts, with a tab between them.
 
     Raises:
         DataError: if the file is missing or empty, or can be read only once.
     """
 
-    def __init__(self, path: str, run: str, *, pairs: bool) -> None:
+    def __init__(self, path: str) -> None:
         if path in ("-", STANDARD_INPUT):
             raise DataError(
                 "standard input",
@@ -62,8 +60,16 @@ class LineSource:
             )
         self._reader = LineReader(path, unpack=bool(packing(path)))
         self._reader.check_repeatable()
-        self._pairs, self._size = pairs, Path(path).stat().st_size
-        self.lines: Lines = tabbed(self._reader, f"{run} was trained on pairs") if pairs else self._reader
+        self._pairs, self._size = False, Path(path).stat().st_size
+        self.lines: Lines = self._reader
+
+    def take_pairs(self, run: str) -> None:
+        """Reads each line as a pair of texts, with a tab between them.
+
+        Args:
+            run: the directory of the model that wants pairs, for messages.
+        """
+        self._pairs, self.lines = True, tabbed(self._reader, f"{run} was trained on pairs")
 
     def read(self) -> Iterator[Rows]:
         """Yields all lines; see `Source.read`."""

@@ -19,7 +19,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any
 
-from custom_bert.bulk.computing import Computer, Work
+from custom_bert.bulk.computing import Computer, Model, Work
 from custom_bert.bulk.partial import Done
 from custom_bert.bulk.shards import Shard
 from custom_bert.errors import UserError
@@ -49,13 +49,7 @@ class WorkerError(UserError):
 
 @dataclass(frozen=True)
 class Ready:
-    """A worker has loaded its model.
-
-    Attributes:
-        by: what computes; see `identity.computed_by`.
-    """
-
-    by: dict[str, str]
+    """A worker has loaded its model."""
 
 
 @dataclass(frozen=True)
@@ -85,22 +79,20 @@ Report = Ready | Failed | Warned | Done
 class _Worker:
     process: BaseProcess
     connection: Connection
-    ready: bool = False
     ahead: set[int] = field(default_factory=set)
 
 
 class Workers:
-    """Processes that compute shards. Another one is only started when there is a shard that no other can
-    take.
+    """Processes that compute shards. Another one is only started when there is a shard that no other takes.
 
     Args:
+        model: what computes.
         work: what is done with each shard.
         most: the largest number of processes.
-        asked: whether the user asked for this number. Otherwise there is one process for a GPU.
     """
 
-    def __init__(self, work: Work, most: int, *, asked: bool) -> None:
-        self._work, self._most, self._asked = work, most, asked
+    def __init__(self, model: Model, work: Work, most: int) -> None:
+        self._model, self._work, self._most = model, work, most
         self._workers: list[_Worker] = []
         self._context = multiprocessing.get_context("spawn")
 
@@ -127,16 +119,14 @@ class Workers:
     def _free(self) -> _Worker | None:
         """Returns a worker that can take a shard; a new one if there may be more; None if all are busy."""
         idle = min(self._workers, key=lambda worker: len(worker.ahead), default=None)
-        if idle is not None and not idle.ahead and idle.ready:
-            return idle
-        # the first one says whether the model can be loaded at all, and where it computes
-        if not self._workers or (self._workers[0].ready and len(self._workers) < self._most):
+        if (idle is None or idle.ahead) and len(self._workers) < self._most:
             return self._start()
         return idle if idle is not None and len(idle.ahead) < AHEAD else None
 
     def _start(self) -> _Worker:
         ours, theirs = self._context.Pipe()
-        process = self._context.Process(target=_serve, args=(theirs, self._work), daemon=True)
+        arguments = (theirs, self._model, self._work)
+        process = self._context.Process(target=_serve, args=arguments, daemon=True)
         process.start()
         theirs.close()
         self._workers.append(_Worker(process, ours))
@@ -162,11 +152,7 @@ class Workers:
                 if report.exit_code is None:
                     raise RuntimeError(f"a worker process failed:\n{report.message}")
                 raise WorkerError(report.message, report.exit_code)
-            if isinstance(report, Ready):
-                worker.ready = True
-                if report.by["device"] != "cpu" and not self._asked:
-                    self._most = 1
-            elif isinstance(report, Done):
+            if isinstance(report, Done):
                 worker.ahead.discard(report.shard)
             yield report
 
@@ -191,7 +177,7 @@ class Workers:
             worker.process.join()
 
 
-def _serve(connection: Connection, work: Work) -> None:
+def _serve(connection: Connection, model: Model, work: Work) -> None:
     """Computes shards until the other process has ended. It runs in a process of its own."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to all; the other process ends this one
     os.environ.setdefault(RAYON, "1")
@@ -199,13 +185,13 @@ def _serve(connection: Connection, work: Work) -> None:
     threading.Thread(target=_receive, args=(connection, shards), daemon=True).start()
     said = 0
     try:
-        computer = Computer(work)
-        connection.send(Ready(computer.by))
+        computer = Computer(model)
+        connection.send(Ready())
         while True:
             for line in computer.warnings[said:]:
                 connection.send(Warned(line))
             said = len(computer.warnings)
-            connection.send(computer.compute(shards.get()))
+            connection.send(computer.compute(shards.get(), work))
     except UserError as error:
         connection.send(Failed(str(error), error.exit_code))
     except MemoryError:

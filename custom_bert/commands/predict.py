@@ -15,6 +15,7 @@ from custom_bert.options.program import speaks
 from custom_bert.terminal import DataOutput, complain
 
 if TYPE_CHECKING:
+    from custom_bert.config import DataConfig
     from custom_bert.inference.classifier import Classifier
     from custom_bert.inference.predict_table import TableTexts
 
@@ -98,43 +99,57 @@ class Predict(TextTable):
                 f"{MOST_PROCESSES:,}"
             )
 
-    def _asked(self) -> TableTexts:
+    def _asked(self, classifier: Classifier) -> TableTexts:
         """Returns the table and its columns, and says how they were chosen."""
-        from custom_bert.config import TrainConfig, replace
-        from custom_bert.config_values import check
         from custom_bert.inference.predict_table import table_texts
 
-        settings = {name: value for name, value, _ in self.implied()}
-        config = replace(TrainConfig(), {"data.table": self.texts, **settings})
-        if faults := check(config):
-            raise ConfigError([f"config: {fault}" for fault in faults])
-        asked = table_texts(self.run_directory, config.data)
+        asked = table_texts(self.run_directory, self._settings(), classifier.decoder.table_columns)
         if speaks():
             for note in asked.notes:
                 complain(note)
         return asked
 
+    def _settings(self) -> DataConfig:
+        """Returns the options of the table as settings."""
+        from custom_bert.config import TrainConfig, replace
+        from custom_bert.config_values import check
+
+        settings = {name: value for name, value, _ in self.implied()}
+        config = replace(TrainConfig(), {"data.table": self.texts, **settings})
+        if faults := check(config):
+            raise ConfigError([f"config: {fault}" for fault in faults])
+        return config.data
+
     def _bulk(self, out: str) -> None:
+        from custom_bert.bulk.computing import Computer, Model
+        from custom_bert.bulk.job import is_finished
         from custom_bert.bulk.outputs import check_output
         from custom_bert.bulk.ranks import ranks_of
         from custom_bert.bulk.request import Request, label_file
+        from custom_bert.bulk.sources import LineSource
         from custom_bert.data.tables.formats import is_table
 
         check_output(self.texts, out, json_lines=self.json)
-        warn_of_precision(self.precision, self.device)
         rank, ranks = ranks_of()
-        request = Request(
-            model=self.run_directory,
-            texts=self.texts,
-            out=Path(out),
-            asked=self._asked() if is_table(self.texts) else None,
-            json_lines=self.json,
-            every=self.all_probabilities,
+        if is_finished(Path(out), rank, complain):
+            return
+        lines = None if is_table(self.texts) else LineSource(self.texts)
+        warn_of_precision(self.precision, self.device)
+        model = Model(
+            directory=self.run_directory,
             device=self.device,
             precision=self.precision,
             encoder_only=self.encoder_only,
         )
-        label_file(request, processes=self.processes, rank=rank, ranks=ranks, warn=complain)
+        computer = Computer(model)
+        request = Request(
+            model=model,
+            rows=lines or self._asked(computer.classifier),
+            out=Path(out),
+            json_lines=self.json,
+            every=self.all_probabilities,
+        )
+        label_file(request, computer, processes=self.processes, rank=rank, ranks=ranks, warn=complain)
 
     def _classifier(self) -> Classifier:
         from custom_bert.inference.classifier import Classifier
@@ -152,7 +167,8 @@ class Predict(TextTable):
         from custom_bert.inference.predict_table import check_printable, write_predictions
 
         check_printable(self.texts)
-        asked, classifier = self._asked(), self._classifier()
+        classifier = self._classifier()
+        asked = self._asked(classifier)
 
         def warn(line: str) -> None:
             complain(f"warning: {line}")

@@ -19,8 +19,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from custom_bert.batch import round_up
 from custom_bert.config import Plan
+from custom_bert.rounding import round_up
 
 OPEN_BATCHES = 8
 """The number of batches that packing keeps open while it looks for the best fit."""

@@ -173,7 +173,7 @@ class TextClassifier(ClassifierMixin, SavedEstimator):  # type: ignore[misc]
         """
         model, places_K = self._model()
         texts = self._texts(X)
-        given = (model.task.given(row_K, model.model) for row_K in model.stream_proba(texts))
+        given = (model.decoder.given(row_K) for row_K in model.stream_proba(texts))
         rows = [sorted(places_K[indices].tolist()) for indices in given]
         return self.labels_.answers(rows, len(texts))
 

@@ -11,9 +11,10 @@ Shapes: N texts, F features, C classes.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,9 @@ HELD_OUT = 0.2
 """The share of the texts that are held out to fit the scale, up to `MOST_HELD_OUT`."""
 
 MOST_HELD_OUT = 5_000
+
+CHUNK = 4096
+"""The number of texts that are scored at a time."""
 
 FEW = 50
 """With fewer texts than this the scale is not fitted, and margins are scores as they are."""
@@ -63,6 +67,12 @@ class Floor:
     def scores(self, texts: Sequence[str]) -> np.ndarray:
         """Returns (N, C) float32 scores, to be read like the logits of a classifier."""
         return np.asarray(self.scale * self.margins(texts) + self.offset, dtype=np.float32)
+
+    def scored(self, texts: Iterable[str]) -> Iterator[np.ndarray]:
+        """Yields (n, C) float32 scores of `CHUNK` texts at a time."""
+        iterator = iter(texts)
+        while chunk := list(islice(iterator, CHUNK)):
+            yield self.scores(chunk)
 
 
 @dataclass(frozen=True)

@@ -7,34 +7,29 @@ Shapes: N texts, n texts of a chunk, K outputs of the model. Where there are cla
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from torch import nn
 
-from custom_bert.batch import Targets
 from custom_bert.config import Precision
-from custom_bert.data.given import strings
 from custom_bert.data.given_pairs import texts_or_pairs
 from custom_bert.data.unknown import UnknownText
-from custom_bert.errors import RunError, did_you_mean, shown, warn_caller
+from custom_bert.decoding.decoder import AnyPrediction, Decoder
 from custom_bert.floor.ensemble import has_ensemble
 from custom_bert.floor.storage import has_floor
 from custom_bert.inference.explanation import Explanation, explained
-from custom_bert.inference.scores import WHOLE, BothScores, EncoderScores, FloorScores, Parts, ScoreModel
+from custom_bert.inference.kinds import load_directory
+from custom_bert.inference.loaded import Loaded
+from custom_bert.inference.scores import WHOLE, Parts, ScoreModel
 from custom_bert.label_metrics import LabelScores
-from custom_bert.machine import choose_device
 from custom_bert.metrics import Scores
-from custom_bert.model_files.description import read_description
-from custom_bert.model_files.native import has_weights, load_model
 from custom_bert.number_metrics import NumberScores
-from custom_bert.openmp import one_thread
-from custom_bert.precision import choose_precision
-from custom_bert.tasks.parts import LabelLineError, Measured, Prediction, UnknownLabelError
-from custom_bert.tasks.task import Task
+
+if TYPE_CHECKING:
+    from custom_bert.tasks.parts import Measured
+    from custom_bert.tasks.task import Task
 
 Text = str | Sequence[str]
 """What a classifier reads: a text, or a pair of texts."""
@@ -44,24 +39,29 @@ class Classifier:
     """A trained model that predicts for texts.
 
     Args:
-        task: what the model has learned.
+        decoder: what turns outputs into predictions.
         scores: what computes the scores of texts. `Classifier.load` makes both from a directory.
+        task: returns what the model has learned. It is called to measure, which needs torch.
         pairs: whether it reads pairs of texts.
 
     Attributes:
+        decoder: what turns outputs into predictions.
+        scores: what computes the scores of texts.
         labels: the names of the classes, in the order of the probabilities.
         pairs: whether it reads pairs of texts. Then every text in what follows is a pair, such as
             `("question", "answer")`.
     """
 
-    def __init__(self, task: Task, scores: ScoreModel, *, pairs: bool = False) -> None:
-        self.task, self.labels, self.pairs = task, task.output_names, pairs
-        self._scores = scores
+    def __init__(
+        self, decoder: Decoder, scores: ScoreModel, *, task: Callable[[], Task], pairs: bool = False
+    ) -> None:
+        self.decoder, self.labels, self.pairs = decoder, decoder.output_names, pairs
+        self.scores, self._task = scores, task
 
     @property
-    def model(self) -> nn.Module:
-        """The module that computes: a classifier, or a floor."""
-        return self._scores.models[WHOLE]
+    def task(self) -> Task:
+        """What the model has learned. Where torch is not installed, this raises ModuleNotFoundError."""
+        return self._task()
 
     @staticmethod
     def load(
@@ -72,13 +72,13 @@ class Classifier:
         encoder_only: bool = False,
     ) -> Classifier:
         """Loads what `custom-bert train` wrote: encoder and floor, if they predict together, else the
-        encoder; before that has weights, the floor.
+        encoder; before that has weights, the floor. It also loads what `custom-bert export` wrote.
 
         No thread is started, so that a process may load a model and then fork. Do not fork a process that has
         already predicted.
 
         Args:
-            directory: the run directory.
+            directory: the run directory, or a directory that `custom-bert export` wrote.
             device: "cpu" or "cuda"; None takes cuda if there is a CUDA device.
             precision: the number format of matrix products. fp32 predicts as an exported model does. bf16 is
                 faster where the processor has it, and may change a label if two are almost equally probable.
@@ -86,12 +86,14 @@ class Classifier:
 
         Raises:
             RunError: if the directory is missing, incomplete or damaged, or holds a pretrained encoder, which
-                predicts nothing for texts.
+                predicts nothing for texts; or if the library is not installed that computes such a model.
             ConfigError: if the device is not there, or does not compute in the precision. A CPU without bf16
                 hardware computes in bf16, but slowly.
         """
         together = has_ensemble(directory) and not encoder_only
-        return _loaded(Path(directory), device, precision, floor=together, encoder_only=encoder_only)
+        return _classifier(
+            load_directory(Path(directory), device, precision, floor=together, encoder_only=encoder_only)
+        )
 
     @staticmethod
     def load_to_measure(
@@ -104,9 +106,11 @@ class Classifier:
         """Loads what `load` loads, and the floor if there is one, so that `measure_parts` measures that too.
         For the arguments and what is raised see `load`."""
         floor = has_floor(directory) and not encoder_only
-        return _loaded(Path(directory), device, precision, floor=floor, encoder_only=encoder_only)
+        return _classifier(
+            load_directory(Path(directory), device, precision, floor=floor, encoder_only=encoder_only)
+        )
 
-    def predict(self, texts: Iterable[Text]) -> list[Prediction]:
+    def predict(self, texts: Iterable[Text]) -> list[AnyPrediction]:
         """Returns a prediction for each text or pair, in input order.
 
         For a model with one label a text it is a `Prediction`, the most probable label. For a multi-label
@@ -121,7 +125,7 @@ class Classifier:
 
     def stream(
         self, texts: Iterable[Text], *, every: bool = False, unknown: UnknownText | None = None
-    ) -> Iterator[Prediction]:
+    ) -> Iterator[AnyPrediction]:
         """Yields what `predict` returns, one prediction after the other.
 
         The input is read up to 4,096 texts at a time, or fewer where the model has more than 4,096 labels.
@@ -133,14 +137,14 @@ class Classifier:
                 text; without it, this method does.
         """
         for probabilities_NC in self._chunks(texts, unknown):
-            yield from self.task.predictions(probabilities_NC, self.model, every=every)
+            yield from self.decoder.predictions(probabilities_NC, every=every)
 
     def predict_proba(self, texts: Iterable[Text]) -> np.ndarray:
         """Returns (N, C) fp32 probabilities; the columns are in the order of `labels`, as in scikit-learn.
         For a regression it is (N, K) float64 numbers, in the unit of the training data."""
         chunks_of_rows = list(self._chunks(texts))
         if not chunks_of_rows:
-            return np.empty((0, self.task.num_outputs), dtype=np.float32)
+            return np.empty((0, self.decoder.num_outputs), dtype=np.float32)
         return np.concatenate(chunks_of_rows)
 
     def stream_proba(
@@ -174,7 +178,7 @@ class Classifier:
         """
         if self.pairs:
             raise ValueError("this model reads pairs of texts, and only single texts are explained")
-        return explained(text, self.task, self.model, self._scores, label=label, most=most)
+        return explained(text, self.decoder, self.scores, label=label, most=most)
 
     def evaluate(self, texts: Iterable[Text], labels: Iterable[str]) -> Scores | LabelScores | NumberScores:
         """Returns the scores on labelled texts: `Scores`, for ranks `RankScores`, for a multi-label model
@@ -206,7 +210,7 @@ class Classifier:
         """
 
         def whole(some: Iterable[str]) -> Iterator[Parts]:
-            return ({WHOLE: scores_NK} for scores_NK in self._scores.of(some))
+            return ({WHOLE: scores_NK} for scores_NK in self.scores.of(some))
 
         return self._measured(texts, labels, whole)[WHOLE]
 
@@ -216,73 +220,22 @@ class Classifier:
 
         For the arguments and what is raised see `measure`.
         """
-        return self._measured(texts, labels, self._scores.parts)
+        return self._measured(texts, labels, self.scores.parts)
 
     def _measured(
         self, texts: Iterable[Text], labels: Iterable[str], parts: Callable[[Iterable[str]], Iterator[Parts]]
     ) -> dict[str, Measured]:
         """Returns what is measured of each part of the scores, by its name."""
-        given, labels = texts_or_pairs(texts, pairs=self.pairs), strings(labels, "label")
-        values = self._values(labels)
-        if isinstance(labels, list):  # a list can be checked before anything is computed
-            values = iter(list(values))
-            if isinstance(given, list):
-                _check_counts(len(given), len(labels))
-        scorers = {WHOLE: self.task.scorer(self.model)}
-        for outputs in parts(given):
-            wanted = list(itertools.islice(values, len(outputs[WHOLE])))
-            _check_counts(len(outputs[WHOLE]), len(wanted))
-            targets = Targets(torch.from_numpy(np.stack(wanted)))
-            for name, outputs_NK in outputs.items():
-                if name not in scorers:
-                    scorers[name] = self.task.scorer(self._scores.models[name])
-                scorers[name].add(torch.from_numpy(outputs_NK), targets)
-        _check_counts(0, sum(1 for _ in itertools.islice(values, 1)))
-        return {name: scorer.measured() for name, scorer in scorers.items()}
+        from custom_bert.inference.measuring import measured
 
-    def _values(self, labels: Iterable[str]) -> Iterator[np.ndarray]:
-        """Yields the target of each text, as `batch.Targets.values` holds it."""
-        try:
-            yield from self.task.targets_of(labels)
-        except UnknownLabelError as error:
-            label, near = shown(str(error.label)), did_you_mean(error.label, self.labels)
-            raise ValueError(
-                f"label {error.index}: {label} is not one of this model's labels{near}"
-            ) from None
-        except LabelLineError as error:
-            raise ValueError(f"label {error.index}: {error.fault}") from None
+        given = texts_or_pairs(texts, pairs=self.pairs)
+        return measured(self.task, self.scores.thresholds, given, labels, parts)
 
     def _chunks(self, texts: Iterable[Text], unknown: UnknownText | None = None) -> Iterator[np.ndarray]:
         """Yields (n, K) probabilities, a chunk of texts at a time."""
-        for outputs_NK in self._scores.of(texts_or_pairs(texts, pairs=self.pairs), unknown):
-            yield self.task.probabilities(outputs_NK)
+        for outputs_NK in self.scores.of(texts_or_pairs(texts, pairs=self.pairs), unknown):
+            yield self.decoder.probabilities(outputs_NK)
 
 
-def _loaded(
-    directory: Path, device: str | None, precision: Precision, *, floor: bool, encoder_only: bool
-) -> Classifier:
-    """Loads a classifier, with the floor beside the encoder if that is asked for."""
-    where = choose_device(device)[0]
-    if not has_weights(directory) and has_floor(directory) and not encoder_only:
-        warn_caller(
-            f"{directory}: the encoder has no weights yet; the floor predicts, a linear model on n-grams"
-        )
-        described = read_description(directory)
-        task = described.task
-        return Classifier(task, FloorScores(task.read_floor(directory)), pairs=described.pairs)
-    with one_thread():
-        trained = load_model(directory)
-    task, pairs = trained.task, trained.described.pairs
-    if not task.num_outputs:
-        raise RunError(f"{directory}: {task.no_predictions.format(directory=directory)}")
-    encoder = EncoderScores(trained, where, choose_precision(precision, where)[0])
-    if not floor:
-        return Classifier(task, encoder, pairs=pairs)
-    floor_scores = FloorScores(task.read_floor(directory))
-    both = BothScores(encoder, floor_scores, task.read_ensemble(directory))
-    return Classifier(task, both, pairs=pairs)
-
-
-def _check_counts(texts: int, labels: int) -> None:
-    if labels != texts:
-        raise ValueError(f"there are {'fewer' if labels < texts else 'more'} labels than texts")
+def _classifier(loaded: Loaded) -> Classifier:
+    return Classifier(loaded.decoder, loaded.scores, task=loaded.task, pairs=loaded.pairs)

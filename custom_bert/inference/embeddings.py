@@ -18,7 +18,8 @@ from custom_bert.batch import Batch
 from custom_bert.data.given import strings
 from custom_bert.data.unknown import OF_VECTORS, UnknownText
 from custom_bert.errors import shown, warn_caller
-from custom_bert.inference.in_order import chunks, compute, prepare_threads
+from custom_bert.inference.chunks import chunks
+from custom_bert.inference.in_order import compute, prepare_threads
 from custom_bert.machine import choose_device
 from custom_bert.model_files.hub import locate
 from custom_bert.model_files.pretrained import Pretrained, load_pretrained

@@ -15,15 +15,14 @@ from itertools import islice
 from typing import Any
 
 import numpy as np
-from torch import nn
 
 from custom_bert.data.given import joined
 from custom_bert.data.labels import LabelIds
 from custom_bert.data.unknown import UnknownText
 from custom_bert.data.words import words
+from custom_bert.decoding.decoder import Decoder
 from custom_bert.errors import RunError, did_you_mean, shown
 from custom_bert.inference.scores import ScoreModel
-from custom_bert.tasks.task import Task
 
 MOST_WORDS = 256
 """At most this many words of a text are left out, from the first on. Each takes one more prediction."""
@@ -111,16 +110,16 @@ class Explanation:
 
 
 def explained(
-    text: str, task: Task, model: nn.Module, scores: ScoreModel, *, label: str | None, most: int
+    text: str, decoder: Decoder, scores: ScoreModel, *, label: str | None, most: int
 ) -> Explanation:
     """Returns the explanation of a text; `Classifier.explain` says more."""
     if not isinstance(text, str):
         raise TypeError(f"text: expected a string, got {shown(text)}")
     if type(most) is not int or most < 0:
         raise ValueError(f"most: expected a whole number from 0 on, got {shown(most)}")
-    if not task.output_names:
-        raise RunError(f"explanations say which words count for a label, and task {task.name} has no labels")
-    asked = None if label is None else _index_of(label, task.output_names)
+    if not decoder.output_names:
+        raise RunError("explanations say which words count for a label, and this model has no labels")
+    asked = None if label is None else _index_of(label, decoder.output_names)
     text = joined(text)
     places = words(text)
     limit = max(1, min(MOST_WORDS, MOST_CHARACTERS // max(1, len(text))))
@@ -128,15 +127,15 @@ def explained(
     without = [text[:start] + text[end:] for start, end in spans]
     # what the vocabulary does not know is nothing to warn of in texts that nobody wrote
     outputs_VK = np.concatenate(list(scores.of([text, *without], UnknownText())))
-    probabilities_K = task.probabilities(outputs_VK[:1])[0]
-    logs_VK = task.log_probabilities(outputs_VK)
+    probabilities_K = decoder.probabilities(outputs_VK[:1])[0]
+    logs_VK = decoder.log_probabilities(outputs_VK)
     explanations = []
-    for index in task.given(probabilities_K, model) if asked is None else [asked]:
+    for index in decoder.given(probabilities_K) if asked is None else [asked]:
         effects_V = logs_VK[0, index] - logs_VK[1:, index]
         first = np.argsort(-np.abs(effects_V), kind="stable")[:most].tolist()
         explanations.append(
             LabelExplanation(
-                task.output_names[index],
+                decoder.output_names[index],
                 float(probabilities_K[index]),
                 tuple(_effect(text, spans[i], float(effects_V[i])) for i in first),
             )

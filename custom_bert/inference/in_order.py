@@ -5,15 +5,14 @@ Shapes: N texts, K outputs of the model for each.
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 from torch import nn
 
 from custom_bert.config import LongTexts, Precision
-from custom_bert.data.batching import EVALUATION_ROWS, by_length, texts_at_once
+from custom_bert.data.batching import EVALUATION_ROWS, by_length
 from custom_bert.data.loader import BatchBuilder
 from custom_bert.data.tokenizer import TextTokenizer
 from custom_bert.data.unknown import UnknownText
@@ -22,27 +21,12 @@ from custom_bert.models.outputs import outputs_of, rows_in_order
 from custom_bert.openmp import about_to_compute
 from custom_bert.precision import MixedPrecision
 
-CHUNK = 4096
-"""The largest number of texts that are tokenised and sorted by length together. It bounds the memory."""
-
 
 def prepare_threads() -> None:
     """Has to be called before anything is computed: a forked process has lost its threads, and is warned."""
     lost = about_to_compute()
     if lost:
         warn_caller(lost)
-
-
-def chunks(texts: Iterable[str], outputs: int) -> Iterator[list[str]]:
-    """Yields up to `CHUNK` consecutive texts at a time, and no more than `texts_at_once` allows.
-
-    Args:
-        texts: any number of texts, which are read as they are needed.
-        outputs: K, the number of outputs for each text.
-    """
-    source, most = iter(texts), min(CHUNK, texts_at_once(outputs))
-    while chunk := list(itertools.islice(source, most)):
-        yield chunk
 
 
 def compute(

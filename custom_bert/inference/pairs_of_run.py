@@ -11,8 +11,8 @@ from custom_bert.data.lines import Lines
 from custom_bert.data.tables.batches import Table
 from custom_bert.data.tables.choosing import listed
 from custom_bert.errors import ConfigError, DataError
+from custom_bert.inference.chunks import CHUNK
 from custom_bert.inference.classifier import Classifier
-from custom_bert.inference.in_order import CHUNK
 
 SINGLE = "the model was trained on single texts"
 PAIRS = "the model was trained on pairs of texts"

@@ -20,7 +20,6 @@ from custom_bert.data.unknown import OF_A_MODEL, UnknownText
 from custom_bert.errors import RunError, WriteError
 from custom_bert.inference.classifier import Classifier, Text
 from custom_bert.inference.pairs_of_run import check_columns
-from custom_bert.model_files.description import read_description
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,13 +41,14 @@ class TableTexts:
     notes: tuple[str, ...]
 
 
-def table_texts(run: str | Path, data: DataConfig) -> TableTexts:
+def table_texts(run: str | Path, data: DataConfig, new: tuple[str, ...]) -> TableTexts:
     """Opens a table, and finds the column with the texts: the one that is given, or that the run was trained
     on, or the only one with a usual name.
 
     Args:
         run: the run directory.
         data: the settings of the table, its encoding and the column of the texts.
+        new: the names of the columns that the model adds.
 
     Raises:
         DataError: if the table cannot be read, or the column is missing or cannot be guessed.
@@ -65,7 +65,6 @@ def table_texts(run: str | Path, data: DataConfig) -> TableTexts:
     if second is not None:
         named(table, second, "give --second-text-column")
     text, by_name = text_alone(table, wanted.text_column, () if second is None else (second,))
-    new = read_description(Path(run)).task.table_columns
     names = tuple(free_names(new, table.names))
     notes = Columns(path=table.path, text=text, guessed=("text",) if by_name else ()).said()
     if taken := [repr(name) for name in new if name in table.names]:

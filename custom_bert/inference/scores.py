@@ -1,26 +1,20 @@
 """What computes the scores of texts for a `Classifier`: a trained encoder, the floor of a run, or both.
 
+Nothing here needs torch: the encoder may be computed by torch (`encoder_scores`) or by another library.
+
 Shapes: N texts, n texts of a chunk, K scores of each text.
 """
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Protocol
 
 import numpy as np
-import torch
-from torch import nn
 
-from custom_bert.config import Precision
-from custom_bert.data.unknown import OF_A_MODEL, UnknownText
-from custom_bert.errors import warn_caller
+from custom_bert.data.unknown import UnknownText
 from custom_bert.floor.ensemble import Ensemble
-from custom_bert.inference.in_order import chunks, compute, prepare_threads
-from custom_bert.model_files.native import TrainedModel
-from custom_bert.precision import round_matrices, sound_precision
-from custom_bert.tasks.floors import EnsembleModel, FloorModel
+from custom_bert.floor.linear import Floor
 
 Parts = dict[str, np.ndarray]
 """(n, K) fp32 scores of some texts by the name of what computed them."""
@@ -33,9 +27,8 @@ class ScoreModel(Protocol):
     """Computes the scores of texts."""
 
     @property
-    def models(self) -> Mapping[str, nn.Module]:
-        """The modules in which a task finds what it needs beside the scores, such as thresholds: one for each
-        name of `parts`."""
+    def thresholds(self) -> Mapping[str, np.ndarray | None]:
+        """(K,) float32 the thresholds of the classes, where there are any, for each name of `parts`."""
 
     def of(self, texts: Iterable[str], unknown: UnknownText | None = None) -> Iterator[np.ndarray]:
         """Yields (n, K) fp32 scores, a chunk of texts at a time, in input order.
@@ -50,74 +43,6 @@ class ScoreModel(Protocol):
         """Yields what `of` yields under the name `WHOLE`, and what it is made of under other names."""
 
 
-class EncoderScores:
-    """The outputs of a trained model.
-
-    Args:
-        trained: the model.
-        device: where to compute.
-        precision: the number format of matrix products.
-    """
-
-    def __init__(self, trained: TrainedModel, device: torch.device, precision: Precision) -> None:
-        self._model: nn.Module = trained.model.to(device).eval()
-        self._trained, self._device, self._precision = trained, device, precision
-        self._models: dict[Precision, nn.Module] = {"fp32": self._model}
-        self._used, self._last_fault = False, ""
-
-    @property
-    def models(self) -> Mapping[str, nn.Module]:
-        """The model."""
-        return {WHOLE: self._model}
-
-    def of(self, texts: Iterable[str], unknown: UnknownText | None = None) -> Iterator[np.ndarray]:
-        """Yields (n, K) outputs of the model, a chunk of texts at a time."""
-        counts = UnknownText() if unknown is None else unknown
-        described = self._trained.described
-        for chunk in chunks(texts, described.task.num_outputs):
-            # between two chunks the caller's code runs, which may have forked or set OpenMP's limits
-            model, precision = self._prepared()
-            outputs_NK = compute(
-                model,
-                self._trained.tokenizer,
-                chunk,
-                max_length=described.max_length,
-                long_texts=described.long_texts,
-                device=self._device,
-                precision=precision,
-                unknown=counts,
-            )
-            yield outputs_NK
-        if unknown is None and counts.spoils_predictions:
-            warn_caller(f"{counts.message(lines=False)}: {OF_A_MODEL}")
-
-    def parts(self, texts: Iterable[str]) -> Iterator[Parts]:
-        """Yields the outputs of the model; they have no parts."""
-        return ({WHOLE: outputs_NK} for outputs_NK in self.of(texts))
-
-    def _prepared(self) -> tuple[nn.Module, Precision]:
-        """Returns the model for the precision that computes right at this moment, and that precision.
-
-        Whether bf16 computes right depends on the threads that OpenMP gives, and so on the thread that calls.
-        A model whose matrices are rounded to the precision is a copy: other threads may be computing with the
-        one that exists, so it is never changed. If the first prediction is in bf16, the weights in fp32 are
-        not kept, which halves the memory; fp32 later computes with the rounded weights.
-        """
-        prepare_threads()
-        precision, fault = sound_precision(self._precision, self._device)
-        if fault and fault != self._last_fault:
-            self._last_fault = fault
-            warn_caller(fault)
-        model = self._models.get(precision)
-        if model is None:
-            model = copy.deepcopy(self._model)
-            round_matrices(model, precision)
-            self._models = {**(self._models if self._used else {}), precision: model}
-            self._model = model
-        self._used = True
-        return model, precision
-
-
 class FloorScores:
     """The scores of a run's floor, which predicts while its encoder has no weights.
 
@@ -125,13 +50,13 @@ class FloorScores:
         floor: the floor.
     """
 
-    def __init__(self, floor: FloorModel) -> None:
+    def __init__(self, floor: Floor) -> None:
         self._floor = floor
 
     @property
-    def models(self) -> Mapping[str, nn.Module]:
-        """The floor."""
-        return {WHOLE: self._floor}
+    def thresholds(self) -> Mapping[str, np.ndarray | None]:
+        """The thresholds of the floor."""
+        return {WHOLE: self._floor.thresholds_C}
 
     def of(self, texts: Iterable[str], unknown: UnknownText | None = None) -> Iterator[np.ndarray]:
         """Yields (n, K) scores, a chunk of texts at a time. The floor has no vocabulary, and counts
@@ -153,15 +78,16 @@ class BothScores:
             only computed for `parts`.
     """
 
-    def __init__(self, encoder: EncoderScores, floor: FloorScores, ensemble: Ensemble | None) -> None:
+    def __init__(self, encoder: ScoreModel, floor: FloorScores, ensemble: Ensemble | None) -> None:
         self._encoder, self._floor, self._ensemble = encoder, floor, ensemble
-        self._whole = None if ensemble is None else EnsembleModel(ensemble)
 
     @property
-    def models(self) -> Mapping[str, nn.Module]:
-        """The encoder's model, the floor, and the ensemble or, without one, the encoder's model again."""
-        encoder, floor = self._encoder.models[WHOLE], self._floor.models[WHOLE]
-        return {WHOLE: self._whole or encoder, ENCODER: encoder, FLOOR: floor}
+    def thresholds(self) -> Mapping[str, np.ndarray | None]:
+        """The thresholds of the encoder, of the floor, and of the ensemble or, without one, the encoder's
+        again."""
+        encoder, floor = self._encoder.thresholds[WHOLE], self._floor.thresholds[WHOLE]
+        whole = encoder if self._ensemble is None else self._ensemble.thresholds_C
+        return {WHOLE: whole, ENCODER: encoder, FLOOR: floor}
 
     def of(self, texts: Iterable[str], unknown: UnknownText | None = None) -> Iterator[np.ndarray]:
         """Yields (n, K) scores, a chunk of texts at a time. A side that does not count is not computed."""

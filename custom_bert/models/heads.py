@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -158,6 +159,12 @@ class SequenceClassifier(nn.Module):
         if self.config.pooling == "mean":
             return mean_pool(hidden_TD, batch.layout)
         return mean_layer_pool(hidden_TD, batch.layout, self.config.norm_eps)
+
+
+def thresholds_of(model: nn.Module) -> np.ndarray | None:
+    """Returns (C,) float32 the thresholds of a model; None if it has none."""
+    buffer = dict(model.named_buffers(recurse=False)).get("thresholds_C")
+    return None if buffer is None else buffer.detach().float().cpu().numpy()
 
 
 FIRST_THRESHOLD = 0.5

@@ -15,13 +15,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from custom_bert.batch import round_up
 from custom_bert.config import Activation, Kernel
 from custom_bert.layout import Layout
 from custom_bert.ops.attention import attention, can_attend_from_first, first_token_attention
 from custom_bert.ops.dropout import Dropout
 from custom_bert.ops.rope import apply_rope
 from custom_bert.presets import EncoderConfig
+from custom_bert.rounding import round_up
 
 RopeTables = tuple[Tensor, Tensor]
 """Cosines and sines; see `ops.rope.rope_tables`."""

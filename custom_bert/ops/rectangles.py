@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from custom_bert.batch import round_up
 from custom_bert.layout import Block, Layout
+from custom_bert.rounding import round_up
 
 LENGTHS = 16
 """The length of a rectangle is a multiple of this."""

@@ -11,13 +11,14 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from custom_bert.batch import Targets
 from custom_bert.config import TrainConfig
 from custom_bert.data.dataset import Dataset
 from custom_bert.data.label_files import ClassReader, LabelReader
 from custom_bert.data.labels import LabelIds
+from custom_bert.decoding.classes import ClassDecoder
 from custom_bert.floor.ensemble import Ensemble, fit_ensemble
 from custom_bert.floor.linear import Floor, fit_classes
 from custom_bert.metrics import ConfusionMatrix, Scores
@@ -146,44 +147,6 @@ class ClassScorer:
 
 
 @dataclass(frozen=True)
-class Prediction:
-    """The label of a text: the most probable one, or of ranks the middle one.
-
-    Attributes:
-        label: the label, as it stood in the label file.
-        probability: the probability of that label.
-        probabilities: the probability of every label by name, in label order; None if it was not asked for.
-    """
-
-    label: str
-    probability: float
-    probabilities: Mapping[str, float] | None = None
-
-    def line(self) -> str:
-        """Returns label and probability with a tab between them, for all labels if they were asked for."""
-        if self.probabilities is None:
-            return f"{self.label}\t{self.probability:.6f}"
-        return pairs_line(self.probabilities)
-
-    def as_dict(self) -> dict[str, Any]:
-        """Returns the fields for JSON; `probabilities` only if they were asked for."""
-        fields: dict[str, Any] = {"label": self.label, "probability": self.probability}
-        if self.probabilities is not None:
-            fields["probabilities"] = dict(self.probabilities)
-        return fields
-
-    def cells(self) -> tuple[str, str | float]:
-        """Returns label and probability."""
-        return self.label, self.probability
-
-
-def pairs_line(probabilities: Mapping[str, float]) -> str:
-    """Returns labels and probabilities with tabs between them, the most probable label first."""
-    ordered = sorted(probabilities.items(), key=lambda pair: -pair[1])
-    return "\t".join(f"{label}\t{probability:.6f}" for label, probability in ordered)
-
-
-@dataclass(frozen=True)
 class Classification(LabelledTask):
     """The task in which each text has exactly one of the classes."""
 
@@ -229,30 +192,13 @@ class Classification(LabelledTask):
         """Fits the two factors at which the cross-entropy of the classes is lowest."""
         return fit_ensemble(encoder_NC, floor_NC, values, weights_N)
 
-    def scorer(self, model: nn.Module) -> ClassScorer:
+    def scorer(self, thresholds_C: np.ndarray | None) -> ClassScorer:
         """Returns a scorer that takes the most probable class of each text as predicted."""
         return ClassScorer(self.labels)
 
-    def probabilities(self, outputs_NK: np.ndarray) -> np.ndarray:
-        """Returns (N, C), the softmax of the logits."""
-        return torch.from_numpy(outputs_NK).softmax(-1).numpy()
-
-    def log_probabilities(self, outputs_NK: np.ndarray) -> np.ndarray:
-        """Returns (N, C) fp64, the logarithms of the softmax of the logits."""
-        return torch.from_numpy(outputs_NK).double().log_softmax(-1).numpy()
-
-    def given(self, probabilities_K: np.ndarray, model: nn.Module) -> list[int]:
-        """Returns the most probable class."""
-        return [int(probabilities_K.argmax())]
-
-    def predictions(
-        self, probabilities_NK: np.ndarray, model: nn.Module, *, every: bool
-    ) -> Iterator[Prediction]:
-        """Yields the class of each text that `given` returns."""
-        for row_C in probabilities_NK:
-            (best,) = self.given(row_C, model)
-            by_label = dict(zip(self.labels, row_C.tolist(), strict=True)) if every else None
-            yield Prediction(self.labels[best], float(row_C[best]), by_label)
+    def decoder(self, thresholds_C: np.ndarray | None) -> ClassDecoder:
+        """Returns the decoder of the most probable class."""
+        return ClassDecoder(self.labels)
 
     def targets_of(self, lines: Iterable[str]) -> Iterator[np.ndarray]:
         """Yields the index of the class that each line names."""

@@ -6,14 +6,12 @@ Shapes: N texts, C classes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 
 from custom_bert.batch import Targets
 from custom_bert.data.dataset import Dataset, Split
@@ -22,42 +20,6 @@ from custom_bert.floor.limits import measured_portion, training_portion
 from custom_bert.floor.linear import Floor
 from custom_bert.floor.ngrams import NoFloorError
 from custom_bert.tasks.parts import Measured, Scorer
-
-CHUNK = 4096
-"""The number of texts that are scored at a time."""
-
-
-class FloorModel(nn.Module):
-    """A floor in the place of a model: a task finds its thresholds here, as in a model of its own.
-
-    Args:
-        floor: the floor.
-    """
-
-    def __init__(self, floor: Floor) -> None:
-        super().__init__()
-        self.floor = floor
-        if floor.thresholds_C is not None:
-            self.register_buffer("thresholds_C", torch.from_numpy(floor.thresholds_C))
-
-    def scored(self, texts: Iterable[str]) -> Iterator[np.ndarray]:
-        """Yields (n, C) float32 scores of `CHUNK` texts at a time, to be read like logits."""
-        iterator = iter(texts)
-        while chunk := list(islice(iterator, CHUNK)):
-            yield self.floor.scores(chunk)
-
-
-class EnsembleModel(nn.Module):
-    """An ensemble in the place of a model: a task finds its thresholds here, as in a model of its own.
-
-    Args:
-        ensemble: the ensemble.
-    """
-
-    def __init__(self, ensemble: Ensemble) -> None:
-        super().__init__()
-        if ensemble.thresholds_C is not None:
-            self.register_buffer("thresholds_C", torch.from_numpy(ensemble.thresholds_C))
 
 
 @dataclass(frozen=True)
@@ -129,7 +91,7 @@ def measure(floor: Floor, split: Split, rows_N: np.ndarray, scorer: Scorer) -> M
         scorer: counts what is right.
     """
     targets, start = split.targets, 0
-    for scores_NC in FloorModel(floor).scored(split.texts(rows_N)):
+    for scores_NC in floor.scored(split.texts(rows_N)):
         values = targets.values(rows_N[start : start + len(scores_NC)])
         scorer.add(torch.from_numpy(scores_NC), Targets(torch.from_numpy(values)))
         start += len(scores_NC)
@@ -139,8 +101,8 @@ def measure(floor: Floor, split: Split, rows_N: np.ndarray, scorer: Scorer) -> M
 def combine(
     fit: Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray | None], Ensemble],
     data: Dataset,
-    floor: FloorModel,
-    scorer_of: Callable[[nn.Module], Scorer],
+    floor: Floor,
+    scorer_of: Callable[[np.ndarray | None], Scorer],
     chosen_NC: np.ndarray | None,
     val_NC: np.ndarray,
 ) -> Combined:
@@ -152,28 +114,28 @@ def combine(
         fit: returns the ensemble for scores of the encoder, scores of the floor, targets, and weights.
         data: the data.
         floor: the floor.
-        scorer_of: returns what counts what is right, with the thresholds of a model.
+        scorer_of: returns what counts what is right, with the thresholds that it is given.
         chosen_NC: the scores of the encoder for the lines that are set aside; None if these are too few.
         val_NC: the scores of the encoder for the validation texts.
     """
     chosen, texts = data.choosing, 0
     if chosen_NC is None:
-        ensemble = Ensemble(0.0, 1.0, floor.floor.thresholds_C)
+        ensemble = Ensemble(0.0, 1.0, floor.thresholds_C)
     else:
         assert chosen is not None
         texts, rows_N, wanted = len(chosen), np.arange(len(chosen)), chosen.targets
         floor_NC = np.concatenate(list(floor.scored(chosen.texts(rows_N))))
         ensemble = fit(chosen_NC, floor_NC, wanted.values(rows_N), wanted.weights(rows_N))
-    scorer = scorer_of(EnsembleModel(ensemble))
+    scorer = scorer_of(ensemble.thresholds_C)
     for rows_n, of_floor_nC, targets in _scored(floor, data.val):
         scorer.add(torch.from_numpy(ensemble.scores(val_NC[rows_n], of_floor_nC)), targets)
     return Combined(ensemble, scorer.measured(), texts)
 
 
 def measure_on_test(
-    floor: FloorModel,
+    floor: Floor,
     test: Split,
-    scorer_of: Callable[[nn.Module], Scorer],
+    scorer_of: Callable[[np.ndarray | None], Scorer],
     ensemble: Ensemble | None,
     encoder_NC: np.ndarray | None,
 ) -> tuple[Measured, Measured | None]:
@@ -182,15 +144,15 @@ def measure_on_test(
     Args:
         floor: the floor.
         test: the test texts.
-        scorer_of: returns what counts what is right, with the thresholds of a model.
+        scorer_of: returns what counts what is right, with the thresholds that it is given.
         ensemble: the factors with which both predict; None if the encoder predicts alone.
         encoder_NC: the scores of the encoder for these texts, if there is an ensemble.
 
     Returns:
         What was measured of the floor and, with an ensemble, of both together.
     """
-    alone = scorer_of(floor)
-    together = None if ensemble is None else scorer_of(EnsembleModel(ensemble))
+    alone = scorer_of(floor.thresholds_C)
+    together = None if ensemble is None else scorer_of(ensemble.thresholds_C)
     for rows_n, of_floor_nC, targets in _scored(floor, test):
         alone.add(torch.from_numpy(of_floor_nC), targets)
         if ensemble is not None and together is not None and encoder_NC is not None:
@@ -198,7 +160,7 @@ def measure_on_test(
     return alone.measured(), None if together is None else together.measured()
 
 
-def _scored(floor: FloorModel, split: Split) -> Iterator[tuple[np.ndarray, np.ndarray, Targets]]:
+def _scored(floor: Floor, split: Split) -> Iterator[tuple[np.ndarray, np.ndarray, Targets]]:
     """Yields (n,) the indices of some texts of a split, (n, C) the floor's scores of them, and their targets,
     until all texts have come."""
     targets, start = split.targets, 0

@@ -17,20 +17,21 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from custom_bert import files
 from custom_bert.config import TrainConfig
 from custom_bert.data.cache import Cache
 from custom_bert.data.dataset import Dataset
 from custom_bert.data.label_files import LabelReader
 from custom_bert.data.labelled_texts import LabelledTexts
-from custom_bert.data.labels import is_label, labels_by_id, short_label
+from custom_bert.data.labels import labels_by_id
 from custom_bert.data.loader import Transform
 from custom_bert.data.reading import LabelledLines, data_files, read_dataset
 from custom_bert.data.set_aside import NOTHING_ASIDE, Aside
 from custom_bert.data.source import Source
 from custom_bert.data.token_dropout import TokenDropout
 from custom_bert.data.tokenizer import TextTokenizer
-from custom_bert.errors import ConfigError, RunError, shown
+from custom_bert.decoding.decoder import Decoder
+from custom_bert.decoding.label_names import read_labels
+from custom_bert.errors import ConfigError
 from custom_bert.floor.ensemble import Ensemble, has_ensemble, read_ensemble
 from custom_bert.floor.linear import Floor
 from custom_bert.floor.storage import read_floor
@@ -45,7 +46,6 @@ from custom_bert.tasks.class_weights import unknown_in_table
 from custom_bert.tasks.floors import (
     Combined,
     FittedFloor,
-    FloorModel,
     combine,
     drawn_for_measuring,
     drawn_for_training,
@@ -54,9 +54,6 @@ from custom_bert.tasks.floors import (
 from custom_bert.tasks.floors import measure as measure_floor
 from custom_bert.tasks.parts import Card, CardFacts, HeadName, Learning, Measured, Objective, PhaseName
 from custom_bert.tasks.task import Task
-
-MOST_LABELS = 1 << 24
-"""The largest number of labels that is believed in a config.json; a damaged one may name any number."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +83,10 @@ class LabelledTask(Task):
     has_thresholds: ClassVar[bool] = False
     card_title: ClassVar[str]
     problem_type: ClassVar[str]
+
+    @abstractmethod
+    def decoder(self, thresholds_C: np.ndarray | None) -> Decoder:
+        """Returns what turns the outputs into predictions; see `Task.decoder`."""
 
     @classmethod
     @abstractmethod
@@ -150,31 +151,15 @@ class LabelledTask(Task):
         Raises:
             RunError: if labels.json is missing or damaged, or the two files disagree.
         """
-        count, path = stored.get("num_labels"), directory / "labels.json"
-        if type(count) is not int or not 1 <= count <= MOST_LABELS:
-            raise RunError(f"{directory / 'config.json'}: num_labels is {shown(count)}")
-        labels = files.read_run_json(directory, "labels.json")
-        if not isinstance(labels, list) or not all(isinstance(label, str) for label in labels):
-            raise RunError(f"{path}: expected a list of strings")
-        for label in labels:
-            if not is_label(label):
-                raise RunError(f"{path}: {short_label(label)} cannot be a label")
-        if len(labels) != count:
-            raise RunError(f"{path}: expected {count} labels, got {len(labels)}")
-        seen = set[str]()
-        for label in labels:
-            if label in seen:
-                raise RunError(f"{path}: the label {short_label(label)} stands there twice")
-            seen.add(label)
-        return cls(tuple(labels))
+        return cls(read_labels(directory, stored))
 
     def stored(self) -> dict[str, Any]:
-        """The number of labels stands in config.json, so that the sizes of tensors follow from it alone."""
-        return {"num_labels": len(self.labels)}
+        """Returns the keys of the decoder, which say what the outputs are."""
+        return self.decoder(None).stored()
 
     def store(self, directory: Path) -> None:
-        """Writes labels.json, a list of the labels in the order of the model's outputs."""
-        files.write_json(directory / "labels.json", list(self.labels))
+        """Writes the files of the decoder, such as labels.json."""
+        self.decoder(None).store(directory)
 
     # Rules
 
@@ -324,7 +309,7 @@ class LabelledTask(Task):
         rows_N = drawn_for_training(data, config.seed)
         floor = self.floor_of(data, rows_N, config)
         val_N = drawn_for_measuring(data.val, config.seed)
-        measured = measure_floor(floor, data.val, val_N, self.scorer(FloorModel(floor)))
+        measured = measure_floor(floor, data.val, val_N, self.scorer(floor.thresholds_C))
         counts = {"texts": len(rows_N), "of": len(data.train)}
         return FittedFloor(floor, measured, {**counts, "val_texts": len(val_N), "val_of": len(data.val)})
 
@@ -337,7 +322,7 @@ class LabelledTask(Task):
         """
 
     def combine(
-        self, source: Source, floor: FloorModel, chosen_NK: np.ndarray | None, val_NK: np.ndarray
+        self, source: Source, floor: Floor, chosen_NK: np.ndarray | None, val_NK: np.ndarray
     ) -> Combined:
         """Fits the two factors at which the cross-entropy of the labels is lowest, or takes the floor
         alone."""
@@ -366,7 +351,7 @@ class LabelledTask(Task):
     def floor_on_test(
         self,
         source: Source,
-        floor: FloorModel,
+        floor: Floor,
         ensemble: Ensemble | None,
         outputs_NK: np.ndarray | None,
     ) -> tuple[Measured, Measured | None]:
@@ -374,9 +359,9 @@ class LabelledTask(Task):
         assert isinstance(source, LabelledTexts) and source.dataset.test is not None
         return measure_on_test(floor, source.dataset.test, self.scorer, ensemble, outputs_NK)
 
-    def read_floor(self, run: Path) -> FloorModel:
+    def read_floor(self, run: Path) -> Floor:
         """Reads the floor of a run directory, which has to have as many outputs as the task."""
-        return FloorModel(read_floor(run, self.num_outputs, sets=self.has_thresholds))
+        return read_floor(run, self.num_outputs, sets=self.has_thresholds)
 
     # In other libraries
 

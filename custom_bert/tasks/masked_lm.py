@@ -13,7 +13,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, NoReturn, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
@@ -46,7 +46,6 @@ from custom_bert.tasks.parts import (
     Learning,
     Measured,
     PhaseName,
-    Prediction,
 )
 from custom_bert.tasks.task import Task
 
@@ -348,28 +347,13 @@ class MaskedLanguageModelling(Task):
         """Returns 1 / perplexity, since a low perplexity is good."""
         return 1 / measured.numbers["perplexity"]
 
-    def scorer(self, model: nn.Module) -> TokenScorer:
+    def scorer(self, thresholds_C: np.ndarray | None) -> TokenScorer:
         """Returns a scorer of hidden tokens."""
         return TokenScorer()
 
-    # It predicts nothing for whole texts (`num_outputs` is 0), so these three are never called.
-
-    def _predicts_nothing(self) -> NoReturn:
-        raise AssertionError("a model without outputs for texts was asked for predictions")
-
-    def probabilities(self, outputs_NK: np.ndarray) -> np.ndarray:
-        """Is never called."""
-        self._predicts_nothing()
-
-    def predictions(
-        self, probabilities_NK: np.ndarray, model: nn.Module, *, every: bool
-    ) -> Iterator[Prediction]:
-        """Is never called."""
-        self._predicts_nothing()
-
     def targets_of(self, lines: Iterable[str]) -> Iterator[np.ndarray]:
-        """Is never called."""
-        self._predicts_nothing()
+        """Is never called, since the model has no outputs for texts (`num_outputs` is 0)."""
+        raise AssertionError("a model without outputs for texts was asked for its targets")
 
     # In other libraries
 

@@ -16,7 +16,6 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import logsigmoid
 
 from custom_bert.batch import Targets
 from custom_bert.config import HeadInit, TrainConfig
@@ -26,11 +25,18 @@ from custom_bert.data.labelled_texts import LabelledTexts
 from custom_bert.data.labels import LabelIds
 from custom_bert.data.set_aside import Aside
 from custom_bert.data.source import Source
+from custom_bert.decoding.arithmetic import sigmoid
+from custom_bert.decoding.sets import SetDecoder
 from custom_bert.floor.ensemble import Ensemble, fit_ensemble_of_sets
 from custom_bert.floor.linear import Floor
 from custom_bert.floor.linear_sets import fit_sets
 from custom_bert.label_metrics import best_thresholds
-from custom_bert.models.heads import SequenceClassifier, ThresholdClassifier
+from custom_bert.models.heads import (
+    FIRST_THRESHOLD,
+    SequenceClassifier,
+    ThresholdClassifier,
+    thresholds_of,
+)
 from custom_bert.ops.losses import (
     binary_cross_entropy_sum,
     binary_r_drop_sum,
@@ -41,7 +47,6 @@ from custom_bert.reports.tables import TABLE_ROWS
 from custom_bert.rules import choices
 from custom_bert.rules.resolved import ResolvedConfig
 from custom_bert.tasks.class_weights import binary_class_weights
-from custom_bert.tasks.classification import pairs_line
 from custom_bert.tasks.floors import drawn_for_measuring
 from custom_bert.tasks.parts import Card, CardFacts, Gathering, Objective, UnknownLabelError
 from custom_bert.tasks.separated import SeparatedTask
@@ -92,45 +97,6 @@ class BinaryCrossEntropy:
         if targets.weights_N is not None:
             of_texts = targets.weights_N[:, None].expand_as(targets.values)
         return combined_weights(of_classes, of_texts)
-
-
-@dataclass(frozen=True)
-class LabelsPrediction:
-    """The labels that a text is predicted to have.
-
-    Attributes:
-        labels: the labels whose probability reaches their threshold, in label order; there may be none.
-        names: every label that the model knows, in label order.
-        probabilities_C: (C,) fp32 probabilities of `names`.
-        every: whether `line` shows all probabilities.
-        separator: what stands between labels in a cell of a table.
-    """
-
-    labels: tuple[str, ...]
-    names: tuple[str, ...]
-    probabilities_C: np.ndarray
-    every: bool = False
-    separator: str = "\t"
-
-    @property
-    def probabilities(self) -> Mapping[str, float]:
-        """The probability of every label by name, in label order."""
-        return dict(zip(self.names, self.probabilities_C.tolist(), strict=True))
-
-    def line(self) -> str:
-        """Returns the labels with tabs between them; with `every`, all labels and their probabilities."""
-        return pairs_line(self.probabilities) if self.every else "\t".join(self.labels)
-
-    def as_dict(self) -> dict[str, Any]:
-        """Returns the labels, and the probability of every label, for JSON."""
-        return {"labels": list(self.labels), "probabilities": dict(self.probabilities)}
-
-    def cells(self) -> tuple[str, str | float]:
-        """Returns the labels with the separator between them, and their probabilities in the same way."""
-        known = self.probabilities
-        return self.separator.join(self.labels), self.separator.join(
-            f"{known[one]:.6f}" for one in self.labels
-        )
 
 
 @dataclass(frozen=True)
@@ -186,7 +152,7 @@ class MultiLabel(SeparatedTask):
             weights_N=train.weights(rows_N),
             held_out_weights_N=weights_N,
         )
-        thresholds_C = best_thresholds(self.probabilities(scores_NC), hot_NC, weights_N)
+        thresholds_C = best_thresholds(sigmoid(scores_NC), hot_NC, weights_N)
         return replace(floor, thresholds_C=thresholds_C)
 
     def ensemble_of(
@@ -217,9 +183,9 @@ class MultiLabel(SeparatedTask):
         odds = torch.logit(share_C)
         return (odds if weights_2C is None else odds + (weights_2C[1] / weights_2C[0]).log()).float()
 
-    def scorer(self, model: nn.Module) -> SetScorer:
-        """Returns a scorer that predicts labels by the thresholds that the model has now."""
-        return SetScorer(self.labels, _thresholds_of(model))
+    def scorer(self, thresholds_C: np.ndarray | None) -> SetScorer:
+        """Returns a scorer that predicts labels by thresholds."""
+        return SetScorer(self.labels, self.decoder(thresholds_C).thresholds_C)
 
     def choose(
         self, model: nn.Module, outputs: Iterable[tuple[Tensor, Targets]], gathering: Gathering
@@ -236,28 +202,14 @@ class MultiLabel(SeparatedTask):
             gathering.joined(torch.cat(part)) for part in zip(*parts, strict=True)
         )
         thresholds_C = best_thresholds(probabilities_NC.numpy(), hot_NC.numpy() > 0, weights_N.numpy())
-        _thresholds_of(model).copy_(torch.from_numpy(thresholds_C))
+        model.get_buffer("thresholds_C").copy_(torch.from_numpy(thresholds_C))
 
-    def probabilities(self, outputs_NK: np.ndarray) -> np.ndarray:
-        """Returns (N, C), the sigmoids of the logits."""
-        return torch.from_numpy(outputs_NK).sigmoid().numpy()
-
-    def log_probabilities(self, outputs_NK: np.ndarray) -> np.ndarray:
-        """Returns (N, C) fp64, the logarithms of the sigmoids of the logits."""
-        return logsigmoid(torch.from_numpy(outputs_NK).double()).numpy()
-
-    def given(self, probabilities_K: np.ndarray, model: nn.Module) -> list[int]:
-        """Returns the classes whose probabilities reach their thresholds."""
-        return np.flatnonzero(probabilities_K >= _thresholds_of(model).cpu().numpy()).tolist()
-
-    def predictions(
-        self, probabilities_NK: np.ndarray, model: nn.Module, *, every: bool
-    ) -> Iterator[LabelsPrediction]:
-        """Yields for each text the labels whose probabilities reach their thresholds."""
-        given_NC = probabilities_NK >= _thresholds_of(model).cpu().numpy()
-        for row_C, is_given_C in zip(probabilities_NK, given_NC, strict=True):
-            given = tuple(self.labels[i] for i in np.flatnonzero(is_given_C).tolist())
-            yield LabelsPrediction(given, self.labels, row_C, every, self.separator)
+    def decoder(self, thresholds_C: np.ndarray | None) -> SetDecoder:
+        """Returns the decoder of the labels whose probabilities reach their thresholds; before these are
+        chosen, `FIRST_THRESHOLD`."""
+        if thresholds_C is None:
+            thresholds_C = np.full(len(self.labels), FIRST_THRESHOLD, dtype=np.float32)
+        return SetDecoder(self.labels, self.separator, thresholds_C)
 
     def targets_of(self, lines: Iterable[str]) -> Iterator[np.ndarray]:
         """Yields for each line (C,) fp32 with a 1 for each label that it holds."""
@@ -273,13 +225,19 @@ class MultiLabel(SeparatedTask):
 
     def published(self, model: nn.Module) -> dict[str, Any]:
         """Returns what every labelled task has, and the thresholds by label; transformers keeps this key."""
-        thresholds = _thresholds_of(model).tolist()
+        thresholds = self._thresholds(model)
         return {**super().published(model), "thresholds": dict(zip(self.labels, thresholds, strict=True))}
+
+    @staticmethod
+    def _thresholds(model: nn.Module) -> list[float]:
+        thresholds_C = thresholds_of(model)
+        assert thresholds_C is not None, "a model for sets of labels has thresholds"
+        return [float(one) for one in thresholds_C]
 
     def card(self, encoder: EncoderConfig, model: nn.Module, about: CardFacts) -> Card:
         """Adds the thresholds, and an example that applies them, since the pipeline does not."""
         card = super().card(encoder, model, about)
-        thresholds = _thresholds_of(model).tolist()
+        thresholds = self._thresholds(model)
         rows = [f"| `{label}` | {value:.3f} |" for label, value in zip(self.labels, thresholds, strict=True)]
         table = "\n".join(["| label | threshold |", "|---|---|", *rows[:TABLE_ROWS]])
         return replace(
@@ -307,7 +265,3 @@ class MultiLabel(SeparatedTask):
             f"On {texts:,} validation texts: micro-F1 {validation['micro_f1']:.4f}, macro-F1 "
             f"{validation['macro_f1']:.4f}, exact match {validation['exact_match']:.4f}."
         )
-
-
-def _thresholds_of(model: nn.Module) -> Tensor:
-    return model.get_buffer("thresholds_C")

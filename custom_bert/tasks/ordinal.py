@@ -4,9 +4,7 @@ The model computes one score for a text, and thresholds that divide the scores i
 outputs are the logarithms of the ranks' probabilities, so that everything reads them like the logits of a
 classifier.
 
-The middle rank is predicted: the first at which the probability of being at most this rank reaches a half.
-That is the rank between whose thresholds the score lies. The most probable rank would leave out ranks whose
-thresholds are near each other, however the scores lie.
+The middle rank is predicted (`decoding.ranks`). It is the one between whose thresholds the score lies.
 
 Shapes: N texts, C ranks, D hidden.
 """
@@ -19,13 +17,14 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from custom_bert.config import TrainConfig
 from custom_bert.data.label_files import LabelReader
 from custom_bert.data.labelled_texts import LabelledTexts
 from custom_bert.data.rank_files import RankReader, parsed_order
 from custom_bert.data.source import Source
+from custom_bert.decoding.ranks import RankDecoder, middle_ranks
 from custom_bert.models.heads import SequenceClassifier
 from custom_bert.models.ranks import RankClassifier
 from custom_bert.ops.ranks import ordered_thresholds
@@ -64,12 +63,6 @@ class RanksMeasured(ClassMeasured):
     def lines(self) -> list[str]:
         """Returns a table with a row for each rank, for few ranks the confusion matrix, and the measures."""
         return [*super().lines(), "", in_words(self.numbers)]
-
-
-def middle_ranks(probabilities_NC: np.ndarray) -> np.ndarray:
-    """Returns (N,) the medians of (N, C) distributions over ranks."""
-    below_NC = np.cumsum(probabilities_NC, axis=1, dtype=np.float64)[:, :-1] < 0.5
-    return np.asarray(below_NC.sum(axis=1))
 
 
 class RankScorer(ClassScorer):
@@ -138,13 +131,13 @@ class Ordinal(Classification):
         """Returns the measure that `optim.metric` names, turned round if it should be low."""
         return worth_of(config.optim.metric, super().worth(measured, config))
 
-    def scorer(self, model: nn.Module) -> RankScorer:
+    def scorer(self, thresholds_C: np.ndarray | None) -> RankScorer:
         """Returns a scorer that takes the middle rank of each text as predicted."""
         return RankScorer(self.labels)
 
-    def given(self, probabilities_K: np.ndarray, model: nn.Module) -> list[int]:
-        """Returns the middle rank."""
-        return [int(middle_ranks(probabilities_K[None])[0])]
+    def decoder(self, thresholds_C: np.ndarray | None) -> RankDecoder:
+        """Returns the decoder of the middle rank."""
+        return RankDecoder(self.labels)
 
     def unpublishable(self) -> str:
         """Says that three ranks or more have no place in a class of transformers.

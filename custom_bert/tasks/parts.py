@@ -114,20 +114,6 @@ class Scorer(Protocol):
         """
 
 
-class Prediction(Protocol):
-    """What a model predicts for one text."""
-
-    def line(self) -> str:
-        """Returns the line that `custom-bert predict` prints, its columns separated by tabs."""
-
-    def as_dict(self) -> dict[str, Any]:
-        """Returns what `custom-bert predict --json` prints."""
-
-    def cells(self) -> tuple[str | float, ...]:
-        """Returns the cells that `custom-bert predict` adds to the row of a table, one for each of the task's
-        `table_columns`."""
-
-
 @dataclass(frozen=True, kw_only=True)
 class Learning:
     """How a phase of a run learns.

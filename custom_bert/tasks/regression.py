@@ -8,7 +8,6 @@ Shapes: N texts, K numbers of a text.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,13 +26,13 @@ from custom_bert.data.labelled_texts import LabelledTexts
 from custom_bert.data.number_files import NumberReader, parsed_numbers
 from custom_bert.data.numbers import Numbers
 from custom_bert.data.source import Source
-from custom_bert.errors import RunError, shown
+from custom_bert.decoding.numbers import NumberDecoder
 from custom_bert.floor.ensemble import Ensemble
 from custom_bert.floor.linear import Floor, fit_numbers
 from custom_bert.phrases import counted
 from custom_bert.presets import EncoderConfig
 from custom_bert.rules.resolved import ResolvedConfig
-from custom_bert.tasks.labelled import MOST_LABELS, LabelledTask
+from custom_bert.tasks.labelled import LabelledTask
 from custom_bert.tasks.number_scorer import NumberScorer
 from custom_bert.tasks.parts import Card, CardFacts, LabelLineError, Measured, Objective
 from custom_bert.tasks.worth import worth_in_words, worth_of
@@ -88,31 +87,6 @@ class NumberLoss:
 
 
 @dataclass(frozen=True)
-class NumbersPrediction:
-    """The numbers that are predicted for a text, in the unit of the training numbers.
-
-    Attributes:
-        numbers: the K numbers.
-        separator: what stands between them in a line.
-    """
-
-    numbers: tuple[float, ...]
-    separator: str = "\t"
-
-    def line(self) -> str:
-        """Returns the numbers with seven digits and the separator between them."""
-        return self.separator.join(f"{number:.7g}" for number in self.numbers)
-
-    def as_dict(self) -> dict[str, Any]:
-        """Returns the list of the numbers, for JSON."""
-        return {"numbers": list(self.numbers)}
-
-    def cells(self) -> tuple[str | float, ...]:
-        """Returns the number, or several with the separator between them."""
-        return (self.numbers[0] if len(self.numbers) == 1 else self.line(),)
-
-
-@dataclass(frozen=True)
 class Regression(LabelledTask):
     """The task in which each text has K numbers. It has no labels.
 
@@ -134,7 +108,6 @@ class Regression(LabelledTask):
     measures: ClassVar[tuple[str, ...]] = ("r2", "mae", "rmse", "pearson", "spearman")
     combines: ClassVar[bool] = False
     probes: ClassVar[bool] = False  # the weights of a linear fit are large: under dropout the loss explodes
-    table_columns: ClassVar[tuple[str, ...]] = ("predicted_number",)
     card_title: ClassVar[str] = "A model that predicts numbers for texts"
     problem_type: ClassVar[str] = "regression"
 
@@ -166,26 +139,8 @@ class Regression(LabelledTask):
         Raises:
             RunError: if one of the two is missing or damaged.
         """
-        path, separator = directory / "config.json", stored.get("label_separator")
-        if not isinstance(separator, str) or not separator:
-            raise RunError(f"{path}: label_separator is {shown(separator)}")
-        scales = []
-        for name, least in (("mean", -math.inf), ("std", 0.0)):
-            values = stored.get(name)
-            if not isinstance(values, list) or not all(_is_number(one, least) for one in values):
-                raise RunError(f"{path}: {name} is {shown(values)}")
-            scales.append(tuple(map(float, values)))
-        mean, std = scales
-        if len(mean) != len(std) or not 1 <= len(mean) <= MOST_LABELS:
-            raise RunError(f"{path}: mean has {len(mean):,} numbers, and std {len(std):,}")
-        return cls((), mean, std, separator)
-
-    def stored(self) -> dict[str, Any]:
-        """Returns the scale, from which the number of outputs follows, and the separator."""
-        return {"mean": list(self.mean), "std": list(self.std), "label_separator": self.separator}
-
-    def store(self, directory: Path) -> None:
-        """Writes nothing: config.json has everything."""
+        decoder = NumberDecoder.restored(directory, stored, None)
+        return cls((), decoder.mean, decoder.std, decoder.separator)
 
     @property
     def num_outputs(self) -> int:
@@ -195,12 +150,12 @@ class Regression(LabelledTask):
     @property
     def mean_K(self) -> np.ndarray:
         """(K,) float64 the mean of the training numbers."""
-        return np.array(self.mean, dtype=np.float64)
+        return self.decoder(None).mean_K
 
     @property
     def std_K(self) -> np.ndarray:
         """(K,) float64 the standard deviation of the training numbers."""
-        return np.array(self.std, dtype=np.float64)
+        return self.decoder(None).std_K
 
     def objective(self, config: ResolvedConfig, counts_C: Tensor, examples: float) -> Objective:
         """Returns the loss that `optim.regression_loss` names, on the scale of the training numbers."""
@@ -227,20 +182,13 @@ class Regression(LabelledTask):
         """Is not asked for: encoder and floor do not predict numbers together."""
         raise AssertionError("numbers have no ensemble")
 
-    def scorer(self, model: nn.Module) -> NumberScorer:
+    def scorer(self, thresholds_C: np.ndarray | None) -> NumberScorer:
         """Returns a scorer that measures in the user's unit."""
         return NumberScorer(self.mean_K, self.std_K)
 
-    def probabilities(self, outputs_NK: np.ndarray) -> np.ndarray:
-        """Returns (N, K) float64, the numbers in the user's unit."""
-        return np.asarray(outputs_NK.astype(np.float64) * self.std_K + self.mean_K)
-
-    def predictions(
-        self, probabilities_NK: np.ndarray, model: nn.Module, *, every: bool
-    ) -> Iterator[NumbersPrediction]:
-        """Yields the numbers of each text."""
-        for row in probabilities_NK.tolist():
-            yield NumbersPrediction(tuple(row), self.separator)
+    def decoder(self, thresholds_C: np.ndarray | None) -> NumberDecoder:
+        """Returns the decoder of numbers in the user's unit."""
+        return NumberDecoder(self.mean, self.std, self.separator)
 
     def targets_of(self, lines: Iterable[str]) -> Iterator[np.ndarray]:
         """Yields (K,) float64 the numbers of each line."""
@@ -304,8 +252,3 @@ class Regression(LabelledTask):
     def summary(self) -> str:
         """Returns the number of outputs."""
         return f"{counted(self.num_outputs, 'number')} in the unit of the training data"
-
-
-def _is_number(value: Any, least: float) -> bool:
-    """Returns whether a value of JSON is a finite number above `least`."""
-    return type(value) in (int, float) and math.isfinite(value) and value > least

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Self
 
 from custom_bert.config import TrainConfig
 from custom_bert.data.source import Source
-from custom_bert.errors import RunError, shown
+from custom_bert.decoding.label_names import read_separator
 from custom_bert.tasks.labelled import LabelledTask
 
 
@@ -37,11 +37,5 @@ class SeparatedTask(LabelledTask):
         Raises:
             RunError: if one of the two is missing or damaged.
         """
-        separator = stored.get("label_separator")
-        if not isinstance(separator, str) or not separator:
-            raise RunError(f"{directory / 'config.json'}: label_separator is {shown(separator)}")
+        separator = read_separator(directory, stored)
         return replace(super().restored(directory, stored), separator=separator)
-
-    def stored(self) -> dict[str, Any]:
-        """Returns the number of labels and the separator, by which label files can be read again."""
-        return {**super().stored(), "label_separator": self.separator}

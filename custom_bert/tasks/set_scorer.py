@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -67,8 +68,8 @@ class SetScorer:
         thresholds_C: (C,) the probability from which on each label is predicted.
     """
 
-    def __init__(self, labels: tuple[str, ...], thresholds_C: Tensor) -> None:
-        self._labels, self._thresholds_C = labels, thresholds_C.detach().float().cpu().numpy()
+    def __init__(self, labels: tuple[str, ...], thresholds_C: np.ndarray) -> None:
+        self._labels, self._thresholds_C = labels, thresholds_C
         self._counts = LabelCounts(len(labels))
         self._by_weight = LabelCounts(len(labels), weighted=True)
         self._loss = 0.0

@@ -13,13 +13,14 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from custom_bert.config import TrainConfig
 from custom_bert.data.dataset import Dataset
 from custom_bert.data.label_files import LabelReader
 from custom_bert.data.labels import LabelIds
 from custom_bert.data.share_files import ShareError, ShareReader, shares_of_line
+from custom_bert.decoding.classes import ShareDecoder
 from custom_bert.floor.ensemble import Ensemble, fit_ensemble_of_shares
 from custom_bert.floor.linear import Floor, fit_shares
 from custom_bert.rules.resolved import ResolvedConfig
@@ -94,9 +95,13 @@ class SoftLabels(SeparatedTask, Classification):
         worth = super().worth(measured, config)
         return 1 / (1 + worth) if config.optim.metric == "divergence" else worth
 
-    def scorer(self, model: nn.Module) -> ShareScorer:  # type: ignore[override]
+    def scorer(self, thresholds_C: np.ndarray | None) -> ShareScorer:  # type: ignore[override]
         """Returns a scorer that compares distributions, and the most probable class with the majority."""
         return ShareScorer(self.labels)
+
+    def decoder(self, thresholds_C: np.ndarray | None) -> ShareDecoder:
+        """Returns the decoder of the most probable class."""
+        return ShareDecoder(self.labels, self.separator)
 
     def targets_of(self, lines: Iterable[str]) -> Iterator[np.ndarray]:
         """Yields (C,) fp32 for each line, the share of each class.

@@ -30,13 +30,15 @@ from custom_bert.data.loader import Transform
 from custom_bert.data.reading import LabelledLines
 from custom_bert.data.source import Source
 from custom_bert.data.tokenizer import TextTokenizer
+from custom_bert.decoding.decoder import Decoder
 from custom_bert.errors import ConfigError, RunError
 from custom_bert.floor.ensemble import Ensemble
+from custom_bert.floor.linear import Floor
 from custom_bert.presets import EncoderConfig
 from custom_bert.rules import choices
 from custom_bert.rules.decisions import Decisions, EvaluationFacts, Facts
 from custom_bert.rules.resolved import ResolvedConfig
-from custom_bert.tasks.floors import Combined, FittedFloor, FloorModel
+from custom_bert.tasks.floors import Combined, FittedFloor
 from custom_bert.tasks.parts import (
     Card,
     CardFacts,
@@ -46,7 +48,6 @@ from custom_bert.tasks.parts import (
     Measured,
     Objective,
     PhaseName,
-    Prediction,
     Scorer,
 )
 
@@ -76,7 +77,6 @@ class Task(ABC):
             user leaves the start open.
         label_sets: whether a text may have several labels; None if labels never tell that this is the task.
         takes_shares: whether a text is divided among labels by shares.
-        table_columns: the names of the columns that `custom-bert predict` adds to a table.
     """
 
     name: ClassVar[str]
@@ -94,7 +94,6 @@ class Task(ABC):
     pretrained_by_default: ClassVar[bool] = False
     label_sets: ClassVar[bool | None] = None
     takes_shares: ClassVar[bool] = False
-    table_columns: ClassVar[tuple[str, ...]] = ("predicted_label", "predicted_probability")
 
     # Settings, before the data is read
 
@@ -268,8 +267,12 @@ class Task(ABC):
         """
 
     @abstractmethod
-    def scorer(self, model: nn.Module) -> Scorer:
-        """Returns a scorer for one evaluation of the model."""
+    def scorer(self, thresholds_C: np.ndarray | None) -> Scorer:
+        """Returns a scorer for one evaluation of a model.
+
+        Args:
+            thresholds_C: (C,) float32 what `choose` has chosen for it; None where it has chosen nothing.
+        """
 
     def choose(  # noqa: B027 (most tasks have nothing to choose)
         self, model: nn.Module, outputs: Iterable[tuple[Tensor, Targets]], gathering: Gathering
@@ -297,7 +300,7 @@ class Task(ABC):
         """
         raise AssertionError(f"{self.name} has no floor")
 
-    def read_floor(self, run: Path) -> FloorModel:
+    def read_floor(self, run: Path) -> Floor:
         """Reads the floor of a run directory.
 
         Raises:
@@ -314,7 +317,7 @@ class Task(ABC):
         return None
 
     def combine(
-        self, source: Source, floor: FloorModel, chosen_NK: np.ndarray | None, val_NK: np.ndarray
+        self, source: Source, floor: Floor, chosen_NK: np.ndarray | None, val_NK: np.ndarray
     ) -> Combined:
         """Fits an ensemble of encoder and floor, and measures it on the validation texts.
 
@@ -332,7 +335,7 @@ class Task(ABC):
     def floor_on_test(
         self,
         source: Source,
-        floor: FloorModel,
+        floor: Floor,
         ensemble: Ensemble | None,
         outputs_NK: np.ndarray | None,
     ) -> tuple[Measured, Measured | None]:
@@ -356,41 +359,14 @@ class Task(ABC):
 
     # What a trained model predicts
 
-    @abstractmethod
-    def probabilities(self, outputs_NK: np.ndarray) -> np.ndarray:
-        """Returns (N, K) fp32: the model's outputs as the numbers that users see.
-
-        For classes these are probabilities. A task with other outputs, such as a regression, returns its
-        values, and `Classifier.predict_proba` hands them out under this name.
-        """
-
-    def log_probabilities(self, outputs_NK: np.ndarray) -> np.ndarray:
-        """Returns (N, K): the natural logarithms of the classes' probabilities, for a task with classes.
-
-        They are computed in fp64, so that they tell probabilities apart that round to 1 in fp32.
-        """
-        raise AssertionError(f"{self.name} has no classes")
-
-    def given(self, probabilities_K: np.ndarray, model: nn.Module) -> list[int]:
-        """Returns the indices of the classes that a text is predicted to have, for a task with classes.
+    def decoder(self, thresholds_C: np.ndarray | None) -> Decoder:
+        """Returns what turns the outputs of the model into predictions; only a task with outputs for texts is
+        asked for it.
 
         Args:
-            probabilities_K: a row of what `probabilities` returned.
-            model: the model, whose buffers hold what `choose` has chosen.
+            thresholds_C: (C,) float32 what `choose` has chosen; None where it has chosen nothing.
         """
-        raise AssertionError(f"{self.name} has no classes")
-
-    @abstractmethod
-    def predictions(
-        self, probabilities_NK: np.ndarray, model: nn.Module, *, every: bool
-    ) -> Iterator[Prediction]:
-        """Yields the prediction for each text.
-
-        Args:
-            probabilities_NK: what `probabilities` returned.
-            model: the model, whose buffers hold what `choose` has chosen.
-            every: whether each prediction also shows the probabilities of all classes.
-        """
+        raise AssertionError(f"{self.name} predicts nothing for texts")
 
     @abstractmethod
     def targets_of(self, lines: Iterable[str]) -> Iterator[np.ndarray]:

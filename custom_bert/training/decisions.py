@@ -9,7 +9,6 @@ import torch
 
 from custom_bert import machine, openmp, threads
 from custom_bert.attention_kernels import KERNELS
-from custom_bert.batch import round_up
 from custom_bert.config import TrainConfig
 from custom_bert.data.batching import ROW_MULTIPLE
 from custom_bert.data.loader import BatchBuilder
@@ -20,6 +19,7 @@ from custom_bert.ops.attention import choose_kernel
 from custom_bert.ops.kernels import has_flash
 from custom_bert.precision import DTYPES, choose_precision, sound_precision
 from custom_bert.presets import TRAINING, EncoderConfig, check_encoder, encoder_config
+from custom_bert.rounding import round_up
 from custom_bert.rules import choices
 from custom_bert.rules.choices import Choice
 from custom_bert.rules.decisions import Decisions, Facts

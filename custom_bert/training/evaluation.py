@@ -14,6 +14,7 @@ from custom_bert.attention_kernels import KERNELS
 from custom_bert.batch import Batch, Targets
 from custom_bert.data.batching import EVALUATION_PADDING, EVALUATION_ROWS, by_length, texts_at_once
 from custom_bert.data.loader import BatchBuilder, prefetch
+from custom_bert.models.heads import thresholds_of
 from custom_bert.models.outputs import outputs_of
 from custom_bert.precision import casts_kept
 from custom_bert.reports.measures import measured
@@ -80,7 +81,7 @@ def measure(
     Returns:
         The measures of all ranks' batches together, the same at every rank.
     """
-    scorer = plan.task.scorer(model)
+    scorer = plan.task.scorer(thresholds_of(model))
     for indices, outputs, targets in _answers(model, batches, plan, autocast):
         scorer.add(outputs, targets)
         if kept_NK is not None:

@@ -24,6 +24,7 @@ from custom_bert import Classifier, Reporter, terminal, train_model
 from custom_bert.cli import main
 from custom_bert.commands import demo
 from custom_bert.data import sample
+from custom_bert.decoding.sets import SetDecoder
 from custom_bert.errors import RunError
 from custom_bert.inference.answers import Answers
 
@@ -160,7 +161,8 @@ def test_it_tells_what_was_not_read_and_not_known(
 @pytest.mark.parametrize(("threshold", "given"), [(0.0, 3), (1.0, 0)])
 def test_a_model_of_several_labels_says_which_it_gives(threshold: float, given: int, several: Path) -> None:
     classifier = Classifier.load(several)
-    classifier.model.get_buffer("thresholds_C").fill_(threshold)
+    assert isinstance(classifier.decoder, SetDecoder)
+    classifier.decoder.thresholds_C.fill(threshold)
     text = "the engine starts and the rain falls hard and a dog barks"
     said = "\n".join(Answers(classifier).to(text, repeat=False))
     names = ", ".join(classifier.labels)

@@ -57,7 +57,7 @@ def test_embedding_leaves_the_encoder_in_evaluation_mode(run: Path) -> None:
 
 
 def test_any_number_of_texts(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from custom_bert.inference import in_order
+    from custom_bert.inference import chunks
 
     encoder = Embedder.load(run)
     assert encoder.embed([]).shape == (0, 8)
@@ -65,7 +65,7 @@ def test_any_number_of_texts(run: Path, monkeypatch: pytest.MonkeyPatch) -> None
         encoder.embed("a text")
     texts, _ = examples(50)
     whole = encoder.embed(texts)
-    monkeypatch.setattr(in_order, "CHUNK", 7)
+    monkeypatch.setattr(chunks, "CHUNK", 7)
     assert np.abs(encoder.embed(iter(texts)) - whole).max() < 1e-6
 
 

@@ -18,11 +18,11 @@ from custom_bert.config_sources import from_mapping
 from custom_bert.data.reading import data_files
 from custom_bert.errors import ConfigError, RunError
 from custom_bert.floor.ensemble import NAME, fit_ensemble, read_ensemble
+from custom_bert.floor.linear import Floor
 from custom_bert.floor.ngrams import NoFloorError
+from custom_bert.inference.encoder_scores import EncoderScores
 from custom_bert.inference.evaluate_run import evaluate_run
-from custom_bert.inference.scores import EncoderScores
 from custom_bert.tasks.classification import Classification
-from custom_bert.tasks.floors import FloorModel
 from custom_bert.training import outcome
 
 LINES = 2_100
@@ -72,7 +72,7 @@ def test_scores_are_the_weighted_sum_of_both_sides(trained: tuple[Path, Path]) -
     texts, _ = val_of(data)
     ensemble = read_ensemble(run, CLASSES, sets=False)
     classifier = Classifier.load(run)
-    floor = classifier.task.read_floor(run).floor
+    floor = classifier.task.read_floor(run)
     alone = np.log(Classifier.load(run, encoder_only=True).predict_proba(texts))
     whole = ensemble.encoder * alone + ensemble.floor * floor.scores(texts)
     expected = np.exp(whole - whole.max(1, keepdims=True))
@@ -89,7 +89,7 @@ def test_its_factors_are_the_best_on_the_lines_that_were_set_aside(trained: tupl
     rows = np.arange(len(aside))
     texts, ids = list(aside.texts(rows)), aside.targets.values(rows)
     encoder = np.log(Classifier.load(run, encoder_only=True).predict_proba(texts))
-    floor = Classifier.load(run).task.read_floor(run).floor.scores(texts)
+    floor = Classifier.load(run).task.read_floor(run).scores(texts)
     expected, found = fit_ensemble(encoder, floor, ids), read_ensemble(run, CLASSES, sets=False)
     assert found.encoder == pytest.approx(expected.encoder, rel=0.01)
     assert found.floor == pytest.approx(expected.floor, rel=0.01)
@@ -101,8 +101,8 @@ def test_predictions_do_not_depend_on_how_texts_are_chunked(
     data, run = trained
     texts, _ = val_of(data)
     whole = Classifier.load(run).predict_proba(texts)
-    monkeypatch.setattr("custom_bert.inference.in_order.CHUNK", 7)
-    monkeypatch.setattr("custom_bert.tasks.floors.CHUNK", 3)
+    monkeypatch.setattr("custom_bert.inference.chunks.CHUNK", 7)
+    monkeypatch.setattr("custom_bert.floor.linear.CHUNK", 3)
     in_parts = np.concatenate([row[None] for row in Classifier.load(run).stream_proba(iter(texts))])
     assert np.allclose(in_parts, whole, atol=1e-5)
 
@@ -369,7 +369,7 @@ def test_with_few_lines_the_floor_predicts_if_it_is_better_on_the_validation_tex
     texts, _ = val_of(data)
     classifier = Classifier.load(run)
     floor = classifier.task.read_floor(run)
-    expected = classifier.task.probabilities(next(iter(floor.scored(texts))))
+    expected = classifier.decoder.probabilities(next(iter(floor.scored(texts))))
     assert np.allclose(classifier.predict_proba(texts), expected, atol=1e-6)
     with monkeypatch.context() as patch:  # an encoder that does not count is not computed either
         patch.delattr(EncoderScores, "of")
@@ -381,10 +381,10 @@ def test_with_few_lines_the_floor_predicts_if_it_is_better_on_the_validation_tex
 def test_with_few_lines_the_encoder_predicts_alone_if_the_floor_is_not_better(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def guessed(_: FloorModel, texts: Iterable[str]) -> Iterator[np.ndarray]:
+    def guessed(_: Floor, texts: Iterable[str]) -> Iterator[np.ndarray]:
         yield np.zeros((len(list(texts)), CLASSES), dtype=np.float32)
 
-    monkeypatch.setattr(FloorModel, "scored", guessed)
+    monkeypatch.setattr(Floor, "scored", guessed)
     data, run = noisy_data(tmp_path / "data", FEW), tmp_path / "run"
     train_model(config(data, run, **{"optim.epochs": 20}))
     record = json.loads((run / "run.json").read_text())

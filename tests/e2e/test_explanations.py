@@ -11,10 +11,10 @@ from training_runs import examples, settings, write_lines
 
 from custom_bert import Classifier, Explanation, Reporter, train_model
 from custom_bert.data.words import words
+from custom_bert.decoding.classes import ClassDecoder
+from custom_bert.decoding.sets import SetDecoder
 from custom_bert.errors import CustomBertWarning
 from custom_bert.inference import explanation
-from custom_bert.tasks.classification import Classification
-from custom_bert.tasks.multi_label import MultiLabel
 
 KINDS: dict[str, tuple[int, dict[str, Any]]] = {
     "ensemble": (2_100, {"floor": True, "optim.epochs": 1}),
@@ -130,7 +130,7 @@ def test_the_number_of_predictions_is_bounded_and_the_rest_is_told(
 
 def test_certain_predictions_have_effects_too() -> None:
     outputs = np.array([[30.0, 0.0], [25.0, 0.0]], dtype=np.float32)
-    for task in (Classification(("a", "b")), MultiLabel(("a", "b"))):
-        logs = task.log_probabilities(outputs)
-        assert task.probabilities(outputs)[:, 0].tolist() == [1.0, 1.0]
+    for decoder in (ClassDecoder(("a", "b")), SetDecoder(("a", "b"))):
+        logs = decoder.log_probabilities(outputs)
+        assert decoder.probabilities(outputs)[:, 0].tolist() == [1.0, 1.0]
         assert 0 > logs[0, 0] > logs[1, 0] and np.isfinite(logs).all()

@@ -251,7 +251,7 @@ def test_encoder_and_floor_predict_together_with_thresholds_of_their_own(
     stored = json.loads((run / "ensemble.json").read_text())
     classifier, alone = Classifier.load(run), Classifier.load(run, encoder_only=True)
     texts = (data / "val_dataset.txt").read_text().splitlines()
-    floor = classifier.task.read_floor(run).floor
+    floor = classifier.task.read_floor(run)
     whole = stored["encoder"] * logit(alone.predict_proba(texts)) + stored["floor"] * floor.scores(texts)
     assert np.allclose(classifier.predict_proba(texts), expit(whole), atol=1e-5)
     given = classifier.predict_proba(texts) >= np.array(stored["thresholds"], dtype=np.float32)

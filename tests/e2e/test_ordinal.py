@@ -15,10 +15,10 @@ from training_runs import built, ready, settings, stopped_and_continued
 from custom_bert import Classifier, train_model
 from custom_bert.batch import Targets
 from custom_bert.cli import main
+from custom_bert.decoding.ranks import middle_ranks
 from custom_bert.errors import ConfigError
 from custom_bert.model_files.native import load_model
 from custom_bert.rank_metrics import RankScores
-from custom_bert.tasks.ordinal import middle_ranks
 from custom_bert.training.log import Reporter
 
 QUIET = Reporter(silent=True)
@@ -216,7 +216,7 @@ def test_the_worth_of_every_measure_rises_with_the_quality(data: Path) -> None:
         one = ready(config(data, None, **{"optim.metric": metric}))
         found = []
         for predicted in ([0, 1, 2, 3, 4, 1], [2, 4, 0, 1, 1, 4], [4, 3, 0, 0, 0, 4]):
-            scorer = one.plan.task.scorer(built(one).model)
+            scorer = one.plan.task.scorer(None)
             outputs = 20 * torch.nn.functional.one_hot(torch.tensor(predicted), 5).float()
             scorer.add(outputs, Targets(torch.tensor([0, 1, 2, 3, 4, 1])))
             found.append(one.plan.task.worth(scorer.measured(), one.config))

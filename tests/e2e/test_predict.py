@@ -59,7 +59,7 @@ def test_a_single_string_is_refused(run: Path) -> None:
 
 
 def test_a_stream_is_read_as_it_is_predicted(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from custom_bert.inference import in_order as module
+    from custom_bert.inference import chunks as module
 
     monkeypatch.setattr(module, "CHUNK", 4)
     taken = 0
@@ -116,12 +116,12 @@ def test_matrices_rounded_once_predict_what_autocast_does_bit_for_bit(
     texts, _ = examples(60, seed=5)
     rounded = Classifier.load(run, precision="bf16")
     found = rounded.predict_proba(texts)  # the first use rounds
-    assert rounded.model.head.projection.weight.dtype is torch.bfloat16
-    assert rounded.model.encoder.embeddings.token.weight.dtype is torch.float32
-    monkeypatch.setattr("custom_bert.inference.scores.round_matrices", lambda *_: None)
+    assert rounded.scores.model.head.projection.weight.dtype is torch.bfloat16
+    assert rounded.scores.model.encoder.embeddings.token.weight.dtype is torch.float32
+    monkeypatch.setattr("custom_bert.inference.encoder_scores.round_matrices", lambda *_: None)
     each_time = Classifier.load(run, precision="bf16")
     assert (found == each_time.predict_proba(texts)).all()
-    assert each_time.model.head.projection.weight.dtype is torch.float32
+    assert each_time.scores.model.head.projection.weight.dtype is torch.float32
 
 
 def test_predictions_in_fp16_on_a_cpu_are_refused(run: Path) -> None:

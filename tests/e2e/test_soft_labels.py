@@ -257,7 +257,7 @@ def test_encoder_and_floor_predict_together(
     stored = json.loads((run / "ensemble.json").read_text())
     classifier, alone = Classifier.load(run), Classifier.load(run, encoder_only=True)
     texts = (data / "val_dataset.txt").read_text().splitlines()
-    floor_NC = classifier.task.read_floor(run).floor.scores(texts)
+    floor_NC = classifier.task.read_floor(run).scores(texts)
     encoder_NC = np.log(alone.predict_proba(texts))
     whole = softmax(stored["encoder"] * encoder_NC + stored["floor"] * floor_NC, axis=1)
     assert np.allclose(classifier.predict_proba(texts), whole, atol=1e-5)

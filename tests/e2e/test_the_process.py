@@ -125,7 +125,9 @@ def test_predictions_in_bf16_are_right_where_threads_are_withheld(
 
 
 def test_loading_computes_nothing(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("custom_bert.inference.scores.sound_precision", lambda *_: pytest.fail("asked"))
+    monkeypatch.setattr(
+        "custom_bert.inference.encoder_scores.sound_precision", lambda *_: pytest.fail("asked")
+    )
     Classifier.load(run, precision="bf16")
 
 
@@ -308,10 +310,10 @@ def test_a_prediction_of_unknown_text_is_warned_of(run: Path) -> None:
 
 def test_bf16_is_asked_about_before_every_window(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Between two texts of a stream the caller's code runs, and may turn OpenMP's adjustment on."""
-    monkeypatch.setattr("custom_bert.inference.in_order.CHUNK", 2)
+    monkeypatch.setattr("custom_bert.inference.chunks.CHUNK", 2)
     fault: list[str] = []
     monkeypatch.setattr(
-        "custom_bert.inference.scores.sound_precision",
+        "custom_bert.inference.encoder_scores.sound_precision",
         lambda wanted, device: ("fp32", fault[0]) if fault else (wanted, None),
     )
     used: list[str] = []
@@ -321,7 +323,7 @@ def test_bf16_is_asked_about_before_every_window(run: Path, monkeypatch: pytest.
         used.append(named["precision"])
         return real(*positional, **named)
 
-    monkeypatch.setattr("custom_bert.inference.scores.compute", compute)
+    monkeypatch.setattr("custom_bert.inference.encoder_scores.compute", compute)
     classifier = Classifier.load(run, precision="bf16")
     stream = classifier.stream_proba(["a dog barks"] * 6)
     next(stream)
@@ -337,7 +339,7 @@ def test_threads_that_are_given_other_precisions_do_not_disturb_each_other(
     """OpenMP's settings belong to a thread: one may have bf16 while another has fp32."""
     withheld = threading.local()
     monkeypatch.setattr(
-        "custom_bert.inference.scores.sound_precision",
+        "custom_bert.inference.encoder_scores.sound_precision",
         lambda wanted, device: ("fp32", None) if getattr(withheld, "now", False) else (wanted, None),
     )
     classifier, texts = Classifier.load(run, precision="bf16"), ["a dog barks in the yard"] * 8

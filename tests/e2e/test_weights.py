@@ -27,7 +27,7 @@ from custom_bert.label_metrics import best_thresholds
 from custom_bert.precision import MixedPrecision
 from custom_bert.tasks import multi_label
 from custom_bert.tasks.classification import Classification, ClassScorer, CrossEntropy
-from custom_bert.tasks.floors import FloorModel, combine
+from custom_bert.tasks.floors import combine
 from custom_bert.tasks.multi_label import BinaryCrossEntropy
 from custom_bert.tasks.parts import Gathering, Objective
 from custom_bert.tasks.set_scorer import SetScorer
@@ -228,7 +228,7 @@ def test_a_run_hands_its_weights_to_thresholds_and_to_ensembles(
     assert isinstance(material.source, LabelledTexts)
     data = dataclasses.replace(material.source.dataset, choosing=material.source.dataset.train)
     floor, scores = (
-        FloorModel(fit_classes(texts, np.arange(90) % 3, 3, seed=0)),
+        fit_classes(texts, np.arange(90) % 3, 3, seed=0),
         np.zeros((90, 3), np.float32),
     )
 
@@ -288,7 +288,7 @@ def test_the_best_weights_are_chosen_by_weight_and_shown_measures_count_each_tex
     task, by_f1 = Classification(("a", "b", "c")), SimpleNamespace(optim=SimpleNamespace(metric="macro_f1"))
     assert task.worth(found, by_f1) == found.weighted_numbers["macro_f1"]  # type: ignore[arg-type]
     hot_NC = np.eye(3)[true_N] + np.eye(3)[(true_N + TIMES) % 3] > 0
-    sets = SetScorer(("a", "b", "c"), torch.full((3,), 0.5))
+    sets = SetScorer(("a", "b", "c"), np.full(3, 0.5, dtype=np.float32))
     sets.add(scores_NC, Targets(torch.from_numpy(hot_NC).float(), None, torch.from_numpy(TIMES).float()))
     expected = (scores_NC.sigmoid() >= 0.5).numpy()
     assert sets.measured().weighted_numbers == pytest.approx(
@@ -309,7 +309,7 @@ def test_several_processes_add_up_their_weights_also_if_one_has_no_batch(sets: b
 
     def scored(rows: np.ndarray) -> ClassScorer | SetScorer:
         labels = ("a", "b", "c")
-        scorer = SetScorer(labels, torch.full((3,), 0.5)) if sets else ClassScorer(labels)
+        scorer = SetScorer(labels, np.full(3, 0.5, dtype=np.float32)) if sets else ClassScorer(labels)
         if len(rows):
             scorer.add(scores_NC[rows], Targets(values[rows], None, torch.from_numpy(TIMES[rows]).float()))
         return scorer

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from custom_bert.batch import Batch, Targets
 from custom_bert.config import Preset
+from custom_bert.decoding.numbers import NumberDecoder
 from custom_bert.model_files.tables import to_hugging_face
 from custom_bert.models.heads import SequenceClassifier
 from custom_bert.tasks.regression import NumberLoss, Regression
@@ -81,7 +82,7 @@ def exported(preset: Preset, task: Regression) -> float:
     texts, ids, mask = texts_of(config.vocab_size)
     with torch.inference_mode():
         numbers_NK = theirs(input_ids=ids, attention_mask=mask).logits.numpy()
-        mine_NK = Regression((), MEAN, STD).probabilities(ours(Batch.build(texts)).numpy())
+        mine_NK = NumberDecoder(MEAN, STD).probabilities(ours(Batch.build(texts)).numpy())
     return float((np.abs(numbers_NK - mine_NK) / np.maximum(np.abs(mine_NK), np.array(STD))).max())
 
 

@@ -29,6 +29,7 @@ LAYERS = {
     "presets": 1,
     "openmp": 1,
     "options": 1,
+    "rounding": 0,
     "metrics": 1,
     "label_metrics": 1,
     "share_metrics": 1,
@@ -42,17 +43,19 @@ LAYERS = {
     "floor": 3,
     "models": 3,
     "data": 3,
-    "tasks": 4,
-    "model_files": 5,
-    "training": 6,
-    "inference": 6,
-    "bench": 7,
-    "estimator": 7,
-    "templates": 7,
-    "docs": 8,
-    "commands": 8,
-    "cli": 8,
-    "__main__": 8,
+    "decoding": 4,
+    "tasks": 5,
+    "model_files": 6,
+    "training": 7,
+    "inference": 7,
+    "bench": 8,
+    "bulk": 8,
+    "estimator": 8,
+    "templates": 8,
+    "docs": 9,
+    "commands": 9,
+    "cli": 9,
+    "__main__": 9,
 }
 SIBLINGS = {("models", "data"), ("data", "models"), ("training", "inference"), ("inference", "training")}
 EXTRAS = {"transformers", "accelerate", "sentence_transformers", "tensorboard", "pytest"}
@@ -204,7 +207,7 @@ def test_importing_loads_no_torch(name: str) -> None:
 WITHOUT_TORCH = {
     *(unit for unit, layer in LAYERS.items() if layer == 0),
     *("options", "commands", "reports", "rules", "presets", "metrics", "label_metrics", "share_metrics"),
-    *("docs", "cli"),
+    *("docs", "cli", "decoding", "floor", "rounding"),
 }
 """Units whose modules load without torch. Commands import what needs it when they run."""
 
@@ -218,6 +221,17 @@ def test_help_reports_and_rules_load_no_torch() -> None:
         "    if 'torch' in sys.modules:\n        print(name)\n        break"
     )
     assert run_python(code).strip() == ""
+
+
+PREDICTING = ("inference.classifier", "inference.scores", "inference.predict_table", "data.tokenizer")
+"""Modules on the way of `predict`, which has to work where torch is not installed."""
+
+
+@pytest.mark.parametrize("name", PREDICTING)
+def test_predicting_loads_no_torch_and_nothing_that_it_can_do_without(name: str) -> None:
+    heavy = ("torch", "sklearn", "scipy", "rich", "pyarrow", "transformers")
+    loaded = run_python(f"import sys, custom_bert.{name}; print([m for m in {heavy} if m in sys.modules])")
+    assert loaded.strip() == "[]"
 
 
 @pytest.mark.parametrize("name", ["info", "page", "pictures", "tables"])

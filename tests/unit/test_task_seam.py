@@ -26,6 +26,7 @@ SPOKEN = {
     "__init__.py": {"LabelsPrediction", "NumbersPrediction"},  # public names
     "config.py": NAMES,  # the setting's values
     "model_files/description.py": {"classification", "masked_lm"},  # what directories of older formats hold
+    "decoding/registry.py": NAMES - {"masked_lm"},  # the decoder of each
     "commands/training.py": {"masked_lm"},  # `pretrain` is `train` with this task
     "commands/starting.py": NAMES - {"masked_lm"},  # an option's values
 }

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from custom_bert import Classifier, Embedder
 from custom_bert.data.given import joined, strings
-from custom_bert.inference import in_order
+from custom_bert.inference import chunks
 
 quiet = settings(deadline=None, derandomize=True, database=None)
 
@@ -172,11 +172,11 @@ def test_a_list_is_checked_whole_before_anything_is_computed(
     def fail(*arguments: object, **options: object) -> None:
         raise AssertionError("computed")
 
-    monkeypatch.setattr("custom_bert.inference.scores.compute", fail)
-    texts: list[Any] = ["a"] * (in_order.CHUNK + 10)
+    monkeypatch.setattr("custom_bert.inference.encoder_scores.compute", fail)
+    texts: list[Any] = ["a"] * (chunks.CHUNK + 10)
     texts[-1] = None
     for source in (texts, tuple(texts), np.array(texts, dtype=object), Column(*texts)):
-        with pytest.raises(TypeError, match=f"text {in_order.CHUNK + 9}:"):
+        with pytest.raises(TypeError, match=f"text {chunks.CHUNK + 9}:"):
             classifier.predict(source)
     good = texts[:-1]
     with pytest.raises(ValueError, match="fewer labels than texts"):
@@ -188,7 +188,7 @@ def test_a_list_is_checked_whole_before_anything_is_computed(
 def test_the_index_in_an_iterator_is_right_beyond_the_first_window(
     classifier: Classifier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(in_order, "CHUNK", 4)
+    monkeypatch.setattr(chunks, "CHUNK", 4)
     got = []
     with pytest.raises(TypeError, match=r"text 9: expected a string, got None"):
         got.extend(classifier.stream(iter([*["a"] * 9, None])))
@@ -290,7 +290,7 @@ def test_columns_of_pandas_are_taken_and_tables_are_not(classifier: Classifier) 
 def test_a_label_that_is_none_is_named_with_its_index(
     classifier: Classifier, label: Any, words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(in_order, "CHUNK", 2)
+    monkeypatch.setattr(chunks, "CHUNK", 2)
     for labels in (["bad", "good", "bad", label], iter(["bad", "good", "bad", label])):
         with pytest.raises((TypeError, ValueError)) as raised:
             classifier.evaluate(iter("abcd"), labels)

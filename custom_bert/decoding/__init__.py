@@ -1,0 +1,1 @@
+"""What the outputs of a model mean: labels, probabilities, numbers. Nothing here needs torch."""
