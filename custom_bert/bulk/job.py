@@ -15,11 +15,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from custom_bert import files
+from custom_bert.bulk import shards
 from custom_bert.bulk.computing import Computer, Model, Work
 from custom_bert.bulk.joining import join, was_complete
 from custom_bert.bulk.partial import Done, Partial, discard_if_empty, opened, part_of
 from custom_bert.bulk.progress import Progress
-from custom_bert.bulk.shards import Shard, cut
+from custom_bert.bulk.shards import Shard
 from custom_bert.bulk.sources import Source
 from custom_bert.bulk.workers import Ready, Report, Warned, Workers
 from custom_bert.data.unknown import NAMED, OF_A_MODEL, UnknownText
@@ -182,7 +183,7 @@ class _Run:
 
     def _todo(self) -> Iterator[Shard]:
         """Yields the shards that this rank has to compute, and checks the rows of those that are done."""
-        for shard in cut(self._source.read()):
+        for shard in shards.cut(self._source.read(), shards.ROWS, shards.CHARACTERS):
             self._shards = shard.index + 1
             done = self.partial.done.get(shard.index)
             if done is not None:
@@ -275,6 +276,7 @@ def _told_how_to_go_on(run: _Run) -> Iterator[None]:
         yield
     except (UserError, KeyboardInterrupt, SystemExit, OSError):
         if run.partial.path.exists():
+            run.partial.read()  # the shard that was being recorded may count
             discard_if_empty(run.partial, run.ranks)
         if run.partial.done and run.partial.path.exists():
             kept = f"{counted(run.rows_done, run.noun)} done and kept in {run.partial.path}"

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import io
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from custom_bert import files
 from custom_bert.bulk.partial import WHOLE, Done, Partial, part_of
+from custom_bert.data.tables.writing import join_parquet
 from custom_bert.errors import RunError, WriteError
 
 GROUP = 32
@@ -24,10 +23,12 @@ def was_complete(out: Path) -> bool:
     """
     if not out.exists():
         return False
-    whole = part_of(out) / WHOLE
-    if not (whole.exists() and whole.samefile(out)):
+    part = part_of(out)
+    whole = part / WHOLE
+    named = whole.exists() and whole.samefile(out)
+    if not named and not (part.is_dir() and not any(part.iterdir())):
         raise WriteError(f"{out}: exists already and is not overwritten")
-    _remove(part_of(out))
+    _remove(part)
     return True
 
 
@@ -49,7 +50,8 @@ def join(partial: Partial, out: Path, shards: int) -> None:
     whole = partial.path / WHOLE
     with files.writing(whole) as sink:
         if out.suffix.lower() == ".parquet":
-            _join_parquet(ordered, sink)
+            contents = (b"".join(_checked(*one)) for one in ordered)
+            join_parquet(contents, sink.write, GROUP)
         else:
             for done, path in ordered:
                 for content in _checked(done, path):
@@ -65,7 +67,11 @@ def _remove(part: Path) -> None:
     for folder in list(part.iterdir()):
         if folder.is_dir():
             files.remove_directory(folder)
-    files.remove_directory(part)
+    for path in sorted(part.iterdir()):
+        if path.name != WHOLE:
+            files.remove_file(path)
+    files.remove_file(part / WHOLE)
+    files.remove_if_empty(part)
 
 
 def _checked(done: Done, path: Path) -> Iterator[bytes]:
@@ -83,22 +89,3 @@ def _checked(done: Done, path: Path) -> Iterator[bytes]:
             f"{path}: damaged: its bytes are not those that were written; remove it, and the same command "
             f"labels its rows again"
         )
-
-
-def _join_parquet(ordered: list[tuple[Done, Path]], sink: files.Sink) -> None:
-    """Writes one Parquet file with the rows of many."""
-    import pyarrow.parquet
-
-    from custom_bert.data.tables.writing import Stream
-
-    writer: Any = None
-    for start in range(0, len(ordered), GROUP):
-        tables = [
-            pyarrow.parquet.read_table(io.BytesIO(b"".join(_checked(*one))), use_threads=False)
-            for one in ordered[start : start + GROUP]
-        ]
-        table = pyarrow.concat_tables(tables)
-        if writer is None:
-            writer = pyarrow.parquet.ParquetWriter(Stream(sink.write), table.schema)
-        writer.write_table(table, row_group_size=max(1, len(table)))
-    writer.close()

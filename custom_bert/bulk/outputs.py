@@ -83,7 +83,7 @@ def _why_not(texts: str, plain: str, wanted: tuple[str, ...], *, json_lines: boo
         return "Parquet packs its columns itself; give a name without .gz or .zst"
     if is_table(texts):
         kind = FORMATS[ending(texts)]
-        more = f" or {wanted[0]}.gz or .zst" if kind.packable else ""
+        more = ", or with .gz or .zst after it" if kind.packable else ""
         name = f"give a name that ends with {wanted[0]}{more}"
         return f"the table is written as it is read, as {kind.name}; {name}"
     if plain in OBJECTS and not json_lines:

@@ -13,6 +13,7 @@ computed again. Processes never write into each other's folders, and each holds 
 
 from __future__ import annotations
 
+import glob
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -138,7 +139,8 @@ class Partial:
             else:
                 lost += 1
         if lost:
-            self._warn(f"{folder}: {lost:,} shards are missing or cut short; their rows are labelled again")
+            some, their = ("1 shard is", "its") if lost == 1 else (f"{lost:,} shards are", "their")
+            self._warn(f"{folder}: {some} missing or cut short; {their} rows are labelled again")
 
 
 def _record(value: Any) -> Done:
@@ -178,7 +180,7 @@ def opened(
         WriteError: if the system refuses.
     """
     path = part_of(out)
-    _make(path, identity)
+    _make(path, identity, alone=ranks == 1)
     check_same(path, _identity(path), identity)
     own = path / f"{rank}-of-{ranks}"
     files.make_directory(own)
@@ -200,10 +202,19 @@ def discard_if_empty(partial: Partial, ranks: int) -> None:
         files.remove_directory(partial.path)
 
 
-def _make(path: Path, identity: Mapping[str, str]) -> None:
-    """Makes the folder of an output, with what it is begun with. One that is there stays."""
+def _make(path: Path, identity: Mapping[str, str], *, alone: bool) -> None:
+    """Makes the folder of an output, with what it is begun with. One that is there stays.
+
+    Args:
+        path: the folder.
+        identity: what it is begun with.
+        alone: whether no other process may be making it at this moment.
+    """
     if path.is_dir():
         return
+    for litter in path.parent.glob(f".{glob.escape(path.name)}.*") if alone else ():
+        if files.LITTER.fullmatch(litter.name):  # of a process that was killed while it made the folder
+            files.remove_directory(litter)
     if path.exists():
         raise WriteError(f"{path}: is in the way, and no folder; move it, or choose another --out")
     try:

@@ -76,7 +76,7 @@ class _Growing:
             self.stored.append(rows.stored[start:end])
 
 
-def cut(read: Iterator[Rows], rows: int = ROWS, characters: int = CHARACTERS) -> Iterator[Shard]:
+def cut(read: Iterator[Rows], rows: int, characters: int) -> Iterator[Shard]:
     """Yields the shards of a file.
 
     Args:

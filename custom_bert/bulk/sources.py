@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,6 +12,7 @@ from custom_bert.bulk.shards import Rows, Text
 from custom_bert.data.lines import Lines
 from custom_bert.data.pair_files import tabbed
 from custom_bert.data.tables.formats import ending
+from custom_bert.data.tables.parquet_table import batch_sha256
 from custom_bert.data.text import STANDARD_INPUT, LineReader
 from custom_bert.data.text_pairs import as_line, sides
 from custom_bert.errors import DataError
@@ -141,33 +141,12 @@ def _cells_of(rows: list[list[str]]) -> Callable[[int, int], bytes]:
 def _batch_of(batch: Any) -> Callable[[int, int], bytes]:
     """Returns a function that returns bytes that tell which rows of a record batch of pyarrow are meant, and
     the hash of the batch. A Parquet file is always divided into the same batches."""
-    import pyarrow.ipc
-
-    sink = _Hash()
-    with pyarrow.ipc.new_stream(sink, batch.schema) as stream:
-        stream.write_batch(batch)
+    digest = batch_sha256(batch)
 
     def content(start: int, end: int) -> bytes:
-        return f"{sink.digest.hexdigest()} {start} {end}\n".encode()
+        return f"{digest} {start} {end}\n".encode()
 
     return content
-
-
-class _Hash:
-    """A file that keeps nothing but the hash of what is written to it."""
-
-    closed = False
-
-    def __init__(self) -> None:
-        self.digest = hashlib.sha256()
-
-    def write(self, content: bytes) -> int:
-        """Adds bytes."""
-        self.digest.update(content)
-        return len(content)
-
-    def flush(self) -> None:
-        """Does nothing."""
 
 
 CONTENT: dict[str, Callable[[Any], Callable[[int, int], bytes]]] = {

@@ -24,6 +24,9 @@ from custom_bert.bulk.partial import Done
 from custom_bert.bulk.shards import Shard
 from custom_bert.errors import UserError
 
+START = "spawn"
+"""How processes are started. Tests fork, which is faster."""
+
 AHEAD = 2
 """The number of shards that a worker has at a time: one that it computes, and the next one."""
 
@@ -94,7 +97,7 @@ class Workers:
     def __init__(self, model: Model, work: Work, most: int) -> None:
         self._model, self._work, self._most = model, work, most
         self._workers: list[_Worker] = []
-        self._context = multiprocessing.get_context("spawn")
+        self._context: Any = multiprocessing.get_context(START)
 
     def run(self, shards: Iterator[Shard]) -> Iterator[Report]:
         """Yields what the workers report: that they are ready, and each shard that is done, in any order.

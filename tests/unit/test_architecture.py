@@ -223,7 +223,10 @@ def test_help_reports_and_rules_load_no_torch() -> None:
     assert run_python(code).strip() == ""
 
 
-PREDICTING = ("inference.classifier", "inference.scores", "inference.predict_table", "data.tokenizer")
+PREDICTING = (
+    *("inference.classifier", "inference.scores", "inference.predict_table", "data.tokenizer"),
+    *("bulk.request", "bulk.workers", "bulk.predictor"),
+)
 """Modules on the way of `predict`, which has to work where torch is not installed."""
 
 

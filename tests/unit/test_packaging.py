@@ -115,6 +115,7 @@ IMPORTED = {"sklearn" if name == "scikit-learn" else name for name in RUN_TIME}
 
 OPTIONAL = {
     "inference/exports/verify.py": {"transformers"},
+    "bulk/outputs.py": {"zstandard"},
     "data/packed.py": {"zstandard", "pyarrow"},
     "data/tables/parquet_table.py": {"pyarrow"},
     "data/tables/writing.py": {"pyarrow"},

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol, cast
 
 from custom_bert.data.tables.batches import Table, place
@@ -116,7 +117,7 @@ class ParquetWriter:
 
     def __init__(self, table: Table, names: Sequence[str], put: Put) -> None:
         assert isinstance(table, ParquetTable)
-        self._schema, self._names, self._stream = table.schema, names, Stream(put)
+        self._schema, self._names, self._stream = table.schema, names, _Stream(put)
         self._file: Any = None
 
     def begin(self) -> None:
@@ -141,7 +142,30 @@ class ParquetWriter:
             self._file.close()
 
 
-class Stream(io.RawIOBase):
+def join_parquet(contents: Iterable[bytes], put: Put, group: int) -> None:
+    """Writes the rows of several Parquet files as one.
+
+    Args:
+        contents: the files, of the same columns, in order.
+        put: takes the next bytes.
+        group: the number of files whose rows are a row group.
+    """
+    import pyarrow
+    import pyarrow.parquet
+
+    writer: Any = None
+    remaining = iter(contents)
+    while some := list(itertools.islice(remaining, group)):
+        parts = [pyarrow.parquet.read_table(io.BytesIO(content), use_threads=False) for content in some]
+        table = pyarrow.concat_tables(parts)
+        if writer is None:
+            writer = pyarrow.parquet.ParquetWriter(_Stream(put), table.schema)
+        writer.write_table(table, row_group_size=max(1, len(table)))
+    if writer is not None:
+        writer.close()
+
+
+class _Stream(io.RawIOBase):
     """Hands what pyarrow writes to a function."""
 
     def __init__(self, put: Put) -> None:
