@@ -314,8 +314,8 @@ def test_nothing_is_overwritten_and_formats_stay(predicted: Command) -> None:
         ("there.csv", "exists already and is not overwritten"),
         (
             "o.jsonl",
-            "the table is written as it is read, as CSV; give a name that ends with .csv, or with .gz or .zst "
-            "after it",
+            "the table is written as it is read, as CSV; give a name that ends with .csv, or with .gz or "
+            ".zst after it",
         ),
     ):
         assert predicted.refused(f"predict DIR/run DIR/r.csv --out DIR/{out}", 74) == [f"DIR/{out}: {reason}"]
