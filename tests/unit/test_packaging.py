@@ -22,6 +22,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def test_the_public_names_are_these_and_can_be_had() -> None:
     assert custom_bert.__all__ == [
+        "BatchPredictor",
         "ClassScores",
         "Classifier",
         "Embedder",
