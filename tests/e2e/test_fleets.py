@@ -1,4 +1,4 @@
-"""`BatchPredictor` adds predictions to batches: alone, in Ray Data and in Spark, where these are installed."""
+"""`BatchPredictor` adds predictions to batches: alone, in Ray Data and in Spark, where those are there."""
 
 from __future__ import annotations
 
