@@ -29,7 +29,7 @@ from custom_bert.phrases import counted
 
 
 @dataclass(frozen=True, kw_only=True)
-class Share:
+class Team:
     """The processes that work on a file.
 
     Attributes:
@@ -69,7 +69,7 @@ def label(
     computer: Computer,
     work: Work,
     identity: Mapping[str, str],
-    share: Share,
+    team: Team,
     *,
     warn: Callable[[str], None],
     shown: bool = True,
@@ -83,7 +83,7 @@ def label(
         computer: the model, loaded; it computes, or is let go if other processes do.
         work: what is done with each shard. Its folder is set here.
         identity: what a run that goes on has to have been begun with.
-        share: the processes that work on it.
+        team: the processes that work on it.
         warn: takes a line for the user, such as a warning.
         shown: whether progress is shown.
 
@@ -92,9 +92,9 @@ def label(
         KeyboardInterrupt: after Ctrl-C, with what is done kept.
         SystemExit: after SIGTERM, likewise.
     """
-    with opened(out, identity, rank=share.rank, ranks=share.ranks, warn=warn) as partial:
+    with opened(out, identity, rank=team.rank, ranks=team.ranks, warn=warn) as partial:
         partial.check_computed_by(computer.by)
-        run = _Run(source, out, replace(work, folder=partial.own), share, partial, warn, shown=shown)
+        run = _Run(source, out, replace(work, folder=partial.own), team, partial, warn, shown=shown)
         with _told_how_to_go_on(run):
             run.compute(model, computer)
             run.join()
@@ -108,13 +108,13 @@ class _Run:
         source: Source,
         out: Path,
         work: Work,
-        share: Share,
+        team: Team,
         partial: Partial,
         warn: Callable[[str], None],
         *,
         shown: bool,
     ) -> None:
-        self._source, self._out, self._work, self._share = source, out, work, share
+        self._source, self._out, self._work, self._team = source, out, work, team
         self.partial, self._warn = partial, warn
         self.noun = source.lines.words.line
         self.progress = Progress(self.noun, self.rows_done, shown=shown)
@@ -129,7 +129,7 @@ class _Run:
     @property
     def ranks(self) -> int:
         """The number of processes that were started with the same command."""
-        return self._share.ranks
+        return self._team.ranks
 
     def compute(self, model: Model, computer: Computer) -> None:
         """Computes all shards of this rank that are not done."""
@@ -148,7 +148,7 @@ class _Run:
         if self.ranks == 1:
             self._join()
             return
-        if self._share.rank and not self._computed:
+        if self._team.rank and not self._computed:
             return  # what was done before, rank 0 puts together
         try:
             self.partial.read()
@@ -162,7 +162,7 @@ class _Run:
     def _join(self) -> None:
         missing = sum(index not in self.partial.done for index in range(self._shards))
         if missing:
-            self.progress.end(f"rank {self._share.rank}: {missing:,} shards of other ranks are not done yet")
+            self.progress.end(f"rank {self._team.rank}: {missing:,} shards of other ranks are not done yet")
             return
         rows = self.rows_done
         self._warn_of_unknown()
@@ -188,7 +188,7 @@ class _Run:
             done = self.partial.done.get(shard.index)
             if done is not None:
                 self._check_input(shard, done[0])
-            elif shard.index % self._share.ranks == self._share.rank:
+            elif shard.index % self._team.ranks == self._team.rank:
                 yield shard
         if any(index >= self._shards for index in self.partial.done):
             raise self._changed(f"has fewer {self.noun}s than are")
@@ -212,11 +212,11 @@ class _Run:
         first = list(itertools.islice(todo, 2))
         todo = itertools.chain(first, todo)
         yield from map(Warned, computer.warnings)
-        if len(first) < 2 or self._share.processes == 1:
+        if len(first) < 2 or self._team.processes == 1:
             yield from _here(computer, self._work, todo)
         else:
             computer.release()
-            yield from Workers(model, self._work, self._share.processes).run(todo)
+            yield from Workers(model, self._work, self._team.processes).run(todo)
 
     def _note(self, done: Done) -> None:
         """Counts a shard that this process has just had computed."""

@@ -10,7 +10,7 @@ from custom_bert import __version__, threads
 from custom_bert.bulk import shards
 from custom_bert.bulk.computing import Computer, Model, Work
 from custom_bert.bulk.identity import MODEL, model_digest, on_or_off
-from custom_bert.bulk.job import Share, label
+from custom_bert.bulk.job import Team, label
 from custom_bert.bulk.outputs import Form, packing, versions
 from custom_bert.bulk.sources import LineSource, Source, TableSource
 from custom_bert.errors import UserError
@@ -104,7 +104,7 @@ def label_file(
         computer,
         Work(every=request.every, form=form, folder=request.out.parent),
         request.identity(),
-        Share(processes=processes, rank=rank, ranks=ranks),
+        Team(processes=processes, rank=rank, ranks=ranks),
         warn=warn,
         shown=speaks(),
     )
