@@ -77,7 +77,10 @@ def table(directory: Path, ending: str, texts: list[str]) -> Path:
 
 
 @pytest.mark.parametrize("options", ["", "--json", "--all-probabilities", "--json --all-probabilities"])
-def test_lines_are_those_of_standard_output(predict: Command, options: str) -> None:
+def test_lines_are_those_of_standard_output(
+    predict: Command, options: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shards, "ROWS", 8)  # more than ten of them
     said = predict(f"predict DIR/run DIR/t.txt --out DIR/o.txt {options}")
     assert (said.code, said.out, said.err) == (0, "", "")
     shown = predict(f"predict DIR/run DIR/t.txt {options}").out
