@@ -7,8 +7,8 @@ the training lines, drawn by the seed, is what each side chooses by. The rows th
 test_dataset.txt or, where there is none, of val_dataset.txt; they are read once.
 
 The sides are the tasks `ordinal`, `classification` and `regression`, each at its defaults without the n-gram
-model, so that only the target differs. A number is rounded to the nearest rank. The measures are
-scikit-learn's: kappa with quadratic weights, the mean distance in ranks, and accuracy.
+model, so that only the target differs, and `ordinal` with that model. A number is rounded to the nearest
+rank. The measures are scikit-learn's: kappa with quadratic weights, the mean distance in ranks, and accuracy.
 """
 
 from __future__ import annotations
@@ -27,12 +27,15 @@ from custom_bert.bench.measure import in_child, markdown, write_record
 from custom_bert.bench.sets import lines, write_lines
 
 QUESTION = "Labels with an order, learned as ranks, as classes and as numbers"
-SIDES = ("ordinal", "classification", "regression")
+SIDES: dict[str, dict[str, Any]] = {
+    **{task: {"task": task, "floor": False} for task in ("ordinal", "classification", "regression")},
+    "ordinal with n-grams": {"task": "ordinal"},
+}
 MEASURES = ("kappa", "mae", "accuracy")
 
 
 def ours(arguments: dict[str, Any]) -> dict[str, Any]:
-    """Trains one task, and measures its ranks on the reported rows."""
+    """Trains one side, and measures its ranks on the reported rows."""
     from sklearn.metrics import accuracy_score, cohen_kappa_score, mean_absolute_error
 
     from custom_bert import Classifier, Reporter, train_model
@@ -41,7 +44,7 @@ def ours(arguments: dict[str, Any]) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         run = Path(folder) / "run"
         settings = {**in_directory(arguments["folder"]), "seed": arguments["seed"], "out": str(run)}
-        settings |= {"task": arguments["task"], "floor": False, "data.cache_dir": f"{folder}/cache"}
+        settings |= {**arguments["settings"], "data.cache_dir": f"{folder}/cache"}
         result = train_model({**settings, "runtime.device": "cpu"}, reporter=Reporter(silent=True))
         texts, true = (lines(Path(arguments["test"]), name) for name in ("test_dataset", "test_labels"))
         predicted = [one.line().split("\t")[0] for one in Classifier.load(run).predict(texts)]
@@ -63,15 +66,15 @@ def as_places(folder: Path, order: list[str]) -> None:
 
 
 def table_of(raw: dict[str, dict[str, Any]]) -> list[str]:
-    """A row for each task: means over the seeds, with the smallest and the largest."""
+    """A row for each side: means over the seeds, with the smallest and the largest."""
     rows = []
-    for task, cells in raw.items():
+    for side, cells in raw.items():
         if not (found := list(cells.values())):
             continue
         values = {name: [one[name] for one in found] for name in MEASURES}
         shown = [f"{np.mean(some):.3f} ({min(some):.3f} to {max(some):.3f})" for some in values.values()]
-        rows.append([task, len(found), *shown])
-    return markdown(["task", "seeds", "quadratic kappa", "distance in ranks", "accuracy"], rows)
+        rows.append([side, len(found), *shown])
+    return markdown(["learned as", "seeds", "quadratic kappa", "distance in ranks", "accuracy"], rows)
 
 
 def main() -> None:
@@ -83,28 +86,28 @@ def main() -> None:
     options = parser.parse_args()
     raw: dict[str, dict[str, Any]] = {side: {} for side in SIDES}
     if options.out.exists():
-        raw = json.loads(options.out.read_text(encoding="utf-8"))["raw"]
+        raw |= json.loads(options.out.read_text(encoding="utf-8"))["raw"]
     for seed in range(options.seeds):
         with tempfile.TemporaryDirectory() as cut:
             train, test = divided(options.data, None, seed, Path(cut))
             for folder in (train, test):
                 as_places(folder, options.order)
-            for task in SIDES:
-                if str(seed) not in raw[task]:
-                    measure(raw, task, train, test, seed, options)
+            for side in SIDES:
+                if str(seed) not in raw[side]:
+                    measure(raw, side, train, test, seed, options)
 
 
 def measure(
-    raw: dict[str, dict[str, Any]], task: str, train: Path, test: Path, seed: int, options: argparse.Namespace
+    raw: dict[str, dict[str, Any]], side: str, train: Path, test: Path, seed: int, options: argparse.Namespace
 ) -> None:
-    """Measures one task with one seed, and writes the record."""
-    arguments = {"folder": str(train), "test": str(test), "seed": seed, "task": task}
-    raw[task][str(seed)] = in_child([__file__], "ours", {**arguments, "ranks": len(options.order)})
-    print(f"seed {seed}, {task}: {raw[task][str(seed)]}", flush=True)
+    """Measures one side with one seed, and writes the record."""
+    arguments = {"folder": str(train), "test": str(test), "seed": seed, "settings": SIDES[side]}
+    raw[side][str(seed)] = in_child([__file__], "ours", {**arguments, "ranks": len(options.order)})
+    print(f"seed {seed}, {side}: {raw[side][str(seed)]}", flush=True)
     results = [
-        {"id": f"order {options.data.name} {side}", "seeds": len(cells)}
-        | {name: float(np.mean([one[name] for one in cells.values()])) for name in MEASURES}
-        for side, cells in raw.items()
+        {"id": f"order {options.data.name} {name}", "seeds": len(cells)}
+        | {one: float(np.mean([cell[one] for cell in cells.values()])) for one in MEASURES}
+        for name, cells in raw.items()
         if cells
     ]
     write_record(options.out, question=QUESTION, table=table_of(raw), results=results, raw=raw)

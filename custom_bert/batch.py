@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -159,6 +160,32 @@ class Batch:
         *,
         positions: Sequence[np.ndarray] | None = None,
         types: Sequence[np.ndarray] | None = None,
+        **others: Any,
+    ) -> Batch:
+        """Lays sequences of token ids out as a batch.
+
+        Args:
+            sequences: an integer array for each sequence, none empty.
+            positions: the positions of each sequence's tokens; None if they count up from 0.
+            types: the types of each sequence's tokens, for pairs of texts; None for single texts.
+            others: further arguments of `lay_out`.
+        """
+        lengths_N = np.fromiter((len(s) for s in sequences), dtype=np.int64, count=len(sequences))
+        return Batch.lay_out(
+            np.concatenate(sequences) if sequences else np.empty(0, dtype=np.int64),
+            lengths_N,
+            positions_L=None if positions is None else np.concatenate(positions),
+            types_L=None if types is None else np.concatenate(types),
+            **others,
+        )
+
+    @staticmethod
+    def lay_out(
+        ids_L: np.ndarray,
+        lengths_N: np.ndarray,
+        *,
+        positions_L: np.ndarray | None = None,
+        types_L: np.ndarray | None = None,
         slots: int | np.ndarray | None = None,
         rows: int | None = None,
         pad_token_id: int = 0,
@@ -168,12 +195,13 @@ class Batch:
         texts: tuple[np.ndarray, np.ndarray] | None = None,
         pin_memory: bool = False,
     ) -> Batch:
-        """Lays sequences of token ids out as a batch.
+        """Lays tokens out as a batch.
 
         Args:
-            sequences: an integer array for each sequence, none empty.
-            positions: the positions of each sequence's tokens; None if they count up from 0.
-            types: the types of each sequence's tokens, for pairs of texts; None for single texts.
+            ids_L: (L,) the ids of the tokens of all sequences, one sequence after the other.
+            lengths_N: (N,) int64 the number of tokens of each sequence, none of them 0.
+            positions_L: (L,) the positions of the tokens; None if they count up from 0 in each sequence.
+            types_L: (L,) the types of the tokens, for pairs of texts; None for single texts.
             slots: the number of rows of each sequence's slot, at least its length: one number for all, or
                 (N,). None packs without padding.
             rows: T; filler follows the last slot. None ends the batch with the last slot.
@@ -184,7 +212,7 @@ class Batch:
             texts: the arrays `Windows.text_N` and `Windows.start_N`; None if each sequence is a text.
             pin_memory: whether to allocate page-locked memory, for asynchronous copies to a GPU.
         """
-        lengths = np.fromiter((len(s) for s in sequences), dtype=np.int64, count=len(sequences))
+        lengths = lengths_N
         assert len(lengths) and lengths.min() > 0, "a batch needs sequences, none of them empty"
         slots_N = np.broadcast_to(lengths if slots is None else np.asarray(slots), lengths.shape)
         assert (slots_N >= lengths).all(), "a slot is shorter than its sequence"
@@ -195,16 +223,18 @@ class Batch:
         assert rows >= used, f"{used} rows of slots do not fit into {rows}"
         steps_T = np.zeros(rows, dtype=np.int64)
         steps_T[:used] = np.arange(used) - np.repeat(cu_seqlens[:-1], slots_N)
-        token_T = np.zeros(rows, dtype=bool)
-        token_T[:used] = steps_T[:used] < np.repeat(lengths, slots_N)
+        token_T: slice | np.ndarray = slice(used)
+        if used > len(ids_L):
+            token_T = np.zeros(rows, dtype=bool)
+            token_T[:used] = steps_T[:used] < np.repeat(lengths, slots_N)
         ids_T = np.full(rows, pad_token_id, dtype=np.int64)
-        ids_T[token_T] = np.concatenate(sequences)
-        if positions is not None:
-            steps_T[token_T] = np.concatenate(positions)
+        ids_T[token_T] = ids_L
+        if positions_L is not None:
+            steps_T[token_T] = positions_L
         types_T = None
-        if types is not None:
+        if types_L is not None:
             types_T = np.zeros(rows, dtype=np.int64)
-            types_T[token_T] = np.concatenate(types)
+            types_T[token_T] = types_L
 
         def tensor(array: np.ndarray) -> Tensor:
             made = torch.from_numpy(array)

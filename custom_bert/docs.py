@@ -101,6 +101,7 @@ EXIT_CODES = (
         errors.RunError.exit_code,
         "a run directory, checkpoint or encoder that is missing, damaged or not the expected one",
     ),
+    (errors.LibraryError.exit_code, "a library is needed that is not installed"),
     (errors.WriteError.exit_code, "the system refuses to write, or to read"),
     (130, "Ctrl-C: a run can be continued"),
     (141, "the reader of the output went away, as `head` does"),

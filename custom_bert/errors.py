@@ -105,6 +105,12 @@ class RunError(UserError):
     exit_code = 66  # EX_NOINPUT
 
 
+class LibraryError(UserError):
+    """A library that is needed and not installed."""
+
+    exit_code = 69  # EX_UNAVAILABLE
+
+
 class WriteError(UserError):
     """A file that could not be written. The message names the path and the reason of the system."""
 

@@ -10,7 +10,6 @@ Shapes: T rows (tokens, padding, filler), N sequences, S slot length of a block.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -152,14 +151,9 @@ def blocks_of(lengths_N: np.ndarray, cu_seqlens: np.ndarray) -> tuple[Block, ...
         cu_seqlens: (N + 1,) rows at which slots start, and the end of the last.
     """
     slots_N = np.diff(cu_seqlens)
-    starts = np.flatnonzero(np.diff(slots_N, prepend=-1)).tolist()
-    return tuple(
-        Block(
-            first,
-            int(cu_seqlens[first]),
-            end - first,
-            int(slots_N[first]),
-            padded=bool((lengths_N[first:end] < slots_N[first]).any()),
-        )
-        for first, end in itertools.pairwise([*starts, len(slots_N)])
-    )
+    first_B = np.flatnonzero(np.diff(slots_N, prepend=-1))
+    counts_B = np.diff(first_B, append=len(slots_N))
+    padded_B = np.logical_or.reduceat(lengths_N < slots_N, first_B)
+    # lists, since reading single elements of arrays takes most of the time where blocks are many
+    columns = (first_B, cu_seqlens[first_B], counts_B, slots_N[first_B], padded_B)
+    return tuple(map(Block, *(column.tolist() for column in columns)))

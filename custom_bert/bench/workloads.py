@@ -89,6 +89,10 @@ class SyntheticTexts:
         ids, ends_N = self._ids
         return ids[ends_N[row] - self.lengths_N[row] : ends_N[row]]
 
+    def tokens(self, rows: np.ndarray) -> np.ndarray:
+        """Returns (L,) int64 the token ids of some texts, one text after the other."""
+        return np.concatenate([self[row] for row in rows.tolist()])
+
     def special(self, rows: np.ndarray) -> np.ndarray:
         """(len(rows), 2) positions of each text's first and last token, where special tokens would be."""
         return Frame((0,), (0,)).special(self.lengths_N[rows])

@@ -76,6 +76,8 @@ def print_json(value: Any, indent: int | None = None) -> None:
 
 def warn_of_precision(precision: Precision, device: Device | None) -> None:
     """Prints a warning if the precision is slow or inexact on the device; None for the default device."""
+    if precision == "fp32":
+        return  # which every device has; an environment without torch knows no other
     from custom_bert.machine import choose_device
     from custom_bert.precision import doubts
 

@@ -111,6 +111,10 @@ class EncodedTexts:
     def __getitem__(self, row: int) -> np.ndarray:
         return self.sequences[row]
 
+    def tokens(self, rows: np.ndarray) -> np.ndarray:
+        """Returns (L,) int64 the token ids of some texts, one text after the other."""
+        return np.concatenate([self[row] for row in rows.tolist()])
+
     def special(self, rows: np.ndarray) -> np.ndarray:
         """Returns (len(rows), S) the positions, ascending, of the special tokens in some of the texts."""
         return np.asarray(self.special_NS[rows])

@@ -40,6 +40,9 @@ class TokenisedTexts(Protocol):
     def __getitem__(self, row: int) -> np.ndarray:
         """Returns (length,) int64 the token ids of text `row`."""
 
+    def tokens(self, rows: np.ndarray) -> np.ndarray:
+        """Returns (L,) int64 the token ids of some texts, one text after the other."""
+
     def special(self, rows: np.ndarray) -> np.ndarray:
         """Returns (len(rows), S) int64 the positions, ascending, of the special tokens in some of the
         texts."""
@@ -137,12 +140,12 @@ class BatchBuilder:
         dropout, masker = transform.token_dropout, transform.masker
         indices = np.repeat(indices, transform.copies)
         cut = self._cut(indices)
-        lengths_W, positions = cut.length_W, None
+        lengths_W, stays_L = cut.length_W, None
         if dropout is not None:
-            positions = dropout.positions(cut, indices[cut.text_W], epoch)
-            lengths_W = np.array([len(kept) for kept in positions])
+            stays_L = dropout.stays(cut, indices[cut.text_W], epoch)
+            lengths_W = np.add.reduceat(stays_L, np.cumsum(lengths_W) - lengths_W, dtype=np.int64)
         slots_W = training_slots(lengths_W, plan, max_length)
-        batch = self._laid_out(indices, cut, slots_W, num_rows(slots_W, plan), positions)
+        batch = self._laid_out(indices, cut, lengths_W, slots_W, num_rows(slots_W, plan), stays_L)
         return batch if masker is None else masker.mask(batch, epoch)
 
     def build_for_evaluation(self, indices: np.ndarray, *, padding: float = EVALUATION_PADDING) -> Batch:
@@ -153,46 +156,66 @@ class BatchBuilder:
             padding: the largest share of padding in a block.
         """
         cut = self._cut(indices)
-        return self._laid_out(indices, cut, near_equal_slots(cut.length_W, padding), None, None)
+        return self._laid_out(indices, cut, cut.length_W, near_equal_slots(cut.length_W, padding), None, None)
 
     def _laid_out(
         self,
         indices: np.ndarray,
         cut: Cut,
-        slots: np.ndarray,
+        lengths_W: np.ndarray,
+        slots_W: np.ndarray,
         rows: int | None,
-        positions: Sequence[np.ndarray] | None,
+        stays_L: np.ndarray | None,
     ) -> Batch:
-        """Builds a batch of the windows in `cut`, with the tokens at `positions` of each (None: all)."""
-        texts = [self.store[row] for row in self.rows_N[indices].tolist()]
-        sequences = [cut.window(i, texts[text]) for i, text in enumerate(cut.text_W.tolist())]
-        if positions is not None:
-            sequences = [ids[kept] for ids, kept in zip(sequences, positions, strict=True)]
-        return Batch.build(
-            sequences,
-            positions=positions,
-            types=self._types(indices, cut, positions),
-            slots=slots,
+        """Builds a batch of the windows in `cut`.
+
+        Args:
+            indices: the indices of the examples.
+            cut: how they are cut into windows.
+            lengths_W: (W,) the number of tokens of each window that the batch has.
+            slots_W: (W,) the number of rows of each window's slot.
+            rows: the number of rows of the batch; None for as many as the slots have.
+            stays_L: (L,) which tokens of the windows the batch has; None for all.
+        """
+        rows_N, windowed = self.rows_N[indices], len(cut.text_W) != len(indices)
+        if windowed:
+            texts = [self.store[row] for row in rows_N.tolist()]
+            windows = [cut.window(i, texts[text]) for i, text in enumerate(cut.text_W.tolist())]
+        ids_L = np.concatenate(windows) if windowed else self.store.tokens(rows_N)
+        positions_L, types_L = None, self._types(indices, cut)
+        if stays_L is not None:
+            ids_L, positions_L = ids_L[stays_L], _places(cut.length_W)[stays_L]
+            types_L = None if types_L is None else types_L[stays_L]
+        return Batch.lay_out(
+            ids_L,
+            lengths_W,
+            positions_L=positions_L,
+            types_L=types_L,
+            slots=slots_W,
             rows=rows,
             pad_token_id=self.pad_token_id,
             targets=None if self.targets is None else self.targets.values(indices),
             weights=None if self.targets is None else self.targets.weights(indices),
             indices=indices,
-            texts=None if len(sequences) == len(texts) else (cut.text_W, cut.start_W),
+            texts=(cut.text_W, cut.start_W) if windowed else None,
             pin_memory=self.pin_memory,
         )
 
-    def _types(
-        self, indices: np.ndarray, cut: Cut, positions: Sequence[np.ndarray] | None
-    ) -> list[np.ndarray] | None:
-        """Returns the types of each pair's tokens, 0 up to the separator and 1 after it; None where texts are
-        single."""
+    def _types(self, indices: np.ndarray, cut: Cut) -> np.ndarray | None:
+        """Returns (L,) int64 the types of the pairs' tokens, 0 up to the separator and 1 after it; None where
+        texts are single."""
         seconds_N = self.store.seconds(self.rows_N[indices])
         if seconds_N is None:
             return None
         assert self.window is None, "pairs are not read in windows"
-        kept = map(np.arange, cut.length_W.tolist()) if positions is None else positions
-        return [np.asarray(p >= second, np.int64) for p, second in zip(kept, seconds_N.tolist(), strict=True)]
+        return np.asarray(_places(cut.length_W) >= np.repeat(seconds_N, cut.length_W), dtype=np.int64)
+
+
+def _places(lengths_W: np.ndarray) -> np.ndarray:
+    """Returns (L,) int64 the place of each token within its window, from 0."""
+    places_L = np.arange(int(lengths_W.sum()))
+    places_L -= np.repeat(np.cumsum(lengths_W) - lengths_W, lengths_W)
+    return places_L
 
 
 def prefetch(plan: Sequence[Item], build: Callable[[Item], Batch]) -> Iterator[Batch]:

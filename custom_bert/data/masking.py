@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from custom_bert.batch import Batch, Targets, like
-from custom_bert.data.draws import uniform
+from custom_bert.data.draws import as_uniform, random_bits, uniform
 
 REPLACED, RANDOM = 0.8, 0.1
 """Shares of the chosen tokens: 80 % become [MASK], 10 % a random token, 10 % stay (Devlin et al. 2018)."""
@@ -42,6 +43,18 @@ class Masker:
     seed: int
     continues_V: np.ndarray | None = None
 
+    @cached_property
+    def _special_V(self) -> np.ndarray:
+        """(V,) whether a token is never chosen."""
+        special_V = np.zeros(self.vocab_size, dtype=bool)
+        special_V[[i for i in self.special_ids if 0 <= i < self.vocab_size]] = True
+        return special_V
+
+    @cached_property
+    def _ordinary_ids(self) -> np.ndarray:
+        """The ids that may be drawn as a random replacement, ascending."""
+        return np.flatnonzero(~self._special_V)
+
     def mask(self, batch: Batch, epoch: int) -> Batch:
         """Returns the batch with the chosen tokens hidden.
 
@@ -53,23 +66,32 @@ class Masker:
             A batch whose targets are the ids of the chosen tokens, at their rows. If no token was drawn, the
             first ordinary token is chosen, so that the loss is defined.
         """
-        ids_T, positions_T = batch.input_ids_T.numpy(), batch.positions_T.numpy()
-        example_T, ordinary_T = self._ordinary(batch)
+        used = batch.num_rows - batch.layout.num_filler_rows
+        ids_T, positions_T = batch.input_ids_T.numpy()[:used], batch.positions_T.numpy()[:used]
+        slots_N = np.diff(batch.layout.cu_seqlens.numpy())
+        examples_N = batch.indices
         if batch.windows is not None:  # draws are made by the place in the text, not in the window
-            positions_T = positions_T + np.append(batch.windows.start_N, 0)[batch.layout.sequence_T.numpy()]
-        chosen_T = self._draw(epoch, example_T, self._words(ids_T, positions_T), 0) < self.rate
-        rows_M = np.flatnonzero(ordinary_T & chosen_T)
+            examples_N = examples_N[batch.windows.text_N.numpy()]
+            positions_T = positions_T + np.repeat(batch.windows.start_N, slots_N)
+        ordinary_T = ~self._special_V[ids_T]
+        if batch.layout.padded:
+            steps_T = np.arange(used) - np.repeat(batch.layout.cu_seqlens.numpy()[:-1], slots_N)
+            ordinary_T &= steps_T < np.repeat(batch.layout.lengths_N.numpy(), slots_N)
+
+        words_T = self._words(ids_T, positions_T)
+        bits_T = random_bits(self.seed, epoch, examples_N, words_T, stream=0, counts=slots_N)
+        rows_M = np.flatnonzero(ordinary_T & (as_uniform(bits_T) < self.rate))
         if not len(rows_M):
             rows_M = np.flatnonzero(ordinary_T)[:1]
-        targets_M = ids_T[rows_M]
-        fate_M = self._draw(epoch, example_T[rows_M], positions_T[rows_M], 1)
-        ordinary_ids = np.setdiff1d(np.arange(self.vocab_size), self.special_ids)
-        drawn_M = self._draw(epoch, example_T[rows_M], positions_T[rows_M], 2) * len(ordinary_ids)
-        masked_T = ids_T.copy()
+        targets_M, places_M = ids_T[rows_M], positions_T[rows_M]
+        examples_M = examples_N[np.searchsorted(np.cumsum(slots_N), rows_M, side="right")]
+        fate_M = uniform(self.seed, epoch, examples_M, places_M, stream=1)
+        drawn_M = uniform(self.seed, epoch, examples_M, places_M, stream=2) * len(self._ordinary_ids)
+        masked_T = batch.input_ids_T.numpy().copy()
         masked_T[rows_M] = np.where(
             fate_M < REPLACED,
             self.mask_id,
-            np.where(fate_M < REPLACED + RANDOM, ordinary_ids[drawn_M.astype(np.int64)], targets_M),
+            np.where(fate_M < REPLACED + RANDOM, self._ordinary_ids[drawn_M.astype(np.int64)], targets_M),
         )
         return dataclasses.replace(
             batch,
@@ -87,16 +109,3 @@ class Masker:
         rows_T = np.arange(len(ids_T))
         begins_T = ~self.continues_V[ids_T] | (positions_T == 0)
         return np.asarray(positions_T[np.maximum.accumulate(np.where(begins_T, rows_T, 0))])
-
-    def _ordinary(self, batch: Batch) -> tuple[np.ndarray, np.ndarray]:
-        """Returns (T,) the example of each row, and (T,) whether the row is a token that may be chosen."""
-        sequence_T = batch.layout.sequence_T.numpy()  # filler has the number after the last sequence
-        within_T = sequence_T < batch.num_sequences
-        ordinary_T = within_T & ~np.isin(batch.input_ids_T.numpy(), self.special_ids)
-        indices = batch.indices
-        if batch.windows is not None:
-            indices = indices[batch.windows.text_N.numpy()]
-        return np.append(indices, 0)[sequence_T], ordinary_T
-
-    def _draw(self, epoch: int, example: np.ndarray, position: np.ndarray, stream: int) -> np.ndarray:
-        return uniform(self.seed, epoch, example, position, stream=stream)

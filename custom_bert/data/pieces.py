@@ -73,6 +73,10 @@ class Pieces:
         start = int(self._start_N[row]) - self._base[shard]
         return np.asarray(self._ids(shard)[start : start + int(self.lengths_N[row])], dtype=np.int64)
 
+    def tokens(self, rows: np.ndarray) -> np.ndarray:
+        """Returns (L,) int64 the token ids of some pieces, one piece after the other."""
+        return np.concatenate([self[row] for row in rows.tolist()])
+
     def special(self, rows: np.ndarray) -> np.ndarray:
         """Returns (len(rows), S) the positions, ascending, of the special tokens in some of the pieces."""
         return self.frame.special(self.lengths_N[rows])

@@ -83,7 +83,8 @@ class TokenStore:
 
     def __init__(self, directory: Path, info: StoreInfo, frame: Frame) -> None:
         self.directory, self.info, self.frame = directory, info, frame
-        self._ids = np.memmap(directory / "ids.bin", dtype=info.dtype, mode="r")
+        # as a plain array, since a slice of a memmap takes ten times as long
+        self._ids = np.asarray(np.memmap(directory / "ids.bin", dtype=info.dtype, mode="r"))
         self._offsets = np.fromfile(directory / "offsets.bin", dtype="<i8")
         self.lengths_N = np.diff(self._offsets)
         self._seconds_N = np.fromfile(directory / ARRAYS[-1], dtype="<i8") if frame.between else None
@@ -95,6 +96,13 @@ class TokenStore:
         """Returns (length,) int64 the token ids of text `row`, special tokens included."""
         ids = self._ids[self._offsets[row] : self._offsets[row + 1]]
         return np.asarray(ids, dtype=np.int64)
+
+    def tokens(self, rows: np.ndarray) -> np.ndarray:
+        """Returns (L,) int64 the token ids of some texts, one text after the other."""
+        lengths_N = self.lengths_N[rows]
+        places_L = np.arange(int(lengths_N.sum()))
+        places_L += np.repeat(self._offsets[rows] - (np.cumsum(lengths_N) - lengths_N), lengths_N)
+        return np.asarray(self._ids[places_L], dtype=np.int64)
 
     def special(self, rows: np.ndarray) -> np.ndarray:
         """Returns (len(rows), S) the positions, ascending, of the special tokens in some of the texts."""

@@ -5,7 +5,7 @@ Syntactic Methods"). The tokens are left out and not replaced, so they are not c
 Liu et al. 2023, "PatchDropout", arXiv 2208.07220). The other tokens keep their positions. Like masking, it is
 a pure function of (seed, epoch, example, position).
 
-Shapes: W windows, which are whole texts or parts of them; L tokens of all windows; K tokens that are kept.
+Shapes: W windows, which are whole texts or parts of them; L tokens of all windows.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from custom_bert.data.draws import uniform
+from custom_bert.data.draws import BITS, random_bits, uniform
 from custom_bert.data.windows import Cut
 
 TOKENS, ROUNDING = 3, 2
@@ -50,21 +50,50 @@ class TokenDropout:
         left_out_W = (self.rate * inner_W + chance_W).astype(np.int64)
         return np.asarray(cut.length_W - np.minimum(left_out_W, np.maximum(inner_W - 1, 0)))
 
-    def positions(self, cut: Cut, examples_W: np.ndarray, epoch: int) -> list[np.ndarray]:
-        """Returns for each window the positions that are kept, ascending, as many as `lengths` says.
+    def stays(self, cut: Cut, examples_W: np.ndarray, epoch: int) -> np.ndarray:
+        """Returns (L,) whether each token of each window is kept, of each window as many as `lengths` says.
 
         Arguments are those of `lengths`.
         """
         lengths_W, kept_W = cut.length_W, self.lengths(cut, examples_W, epoch)
         first_W = np.cumsum(lengths_W) - lengths_W
-        window_L = np.repeat(np.arange(len(lengths_W)), lengths_W)
-        row_L = np.arange(len(window_L))
-        place_L = row_L - (first_W - cut.start_W)[window_L]  # by the place in the text, windows differ
-        draw_L = uniform(self.seed, epoch, examples_W[window_L], place_L, stream=TOKENS)
-        draw_L[first_W[:, None] + cut.special_WS] = -1.0  # below every draw, so special tokens are kept
-        order_L = np.lexsort((draw_L, window_L))  # within each window, the smallest draws come first
-        stays_L = np.empty(len(window_L), dtype=bool)
-        stays_L[order_L] = row_L < (first_W + kept_W)[window_L]
-        kept_K = np.flatnonzero(stays_L) - np.repeat(first_W, kept_W)
-        stops = np.cumsum(kept_W).tolist()
-        return [kept_K[start:stop] for start, stop in zip([0, *stops], stops, strict=False)]
+        place_L = np.arange(int(lengths_W.sum()))
+        place_L -= np.repeat(first_W - cut.start_W, lengths_W)  # by the place in the text, windows differ
+        bits_L = random_bits(self.seed, epoch, examples_W, place_L, stream=TOKENS, counts=lengths_W)
+        return _smallest(bits_L, lengths_W, kept_W, (first_W[:, None] + cut.special_WS).ravel())
+
+
+def _smallest(
+    bits_L: np.ndarray, lengths_W: np.ndarray, kept_W: np.ndarray, special: np.ndarray
+) -> np.ndarray:
+    """Returns (L,) whether each token is among those of its window with the smallest draws.
+
+    The number of the window and the upper bits of the draw share a key. One sort of all keys, which is much
+    faster than sorting by two, shows the largest key that is kept of each window. If keys are equal there,
+    the draws are sorted as they are.
+
+    Args:
+        bits_L: (L,) the draws, `draws.BITS` bits each.
+        lengths_W: (W,) the number of tokens of each window.
+        kept_W: (W,) the number of tokens to keep of each.
+        special: the indices among L of the tokens that come first.
+    """
+    first_W, windows_W = np.cumsum(lengths_W) - lengths_W, np.arange(len(lengths_W), dtype=np.uint64)
+    width = 64 - len(lengths_W).bit_length() if len(lengths_W) else 64
+    width = min(width, BITS)
+    key_L = bits_L >> np.uint64(BITS - width)
+    key_L[special] = 0
+    key_L |= np.repeat(windows_W << np.uint64(width), lengths_W)
+    largest_W = np.sort(key_L)[first_W + kept_W - 1]
+    stays_L = key_L <= np.repeat(largest_W, lengths_W)
+    if np.count_nonzero(stays_L) != kept_W.sum():
+        order_L = _exact_order(bits_L, lengths_W, special)
+        stays_L[order_L] = np.arange(len(bits_L)) < np.repeat(first_W + kept_W, lengths_W)
+    return np.asarray(stays_L)
+
+
+def _exact_order(bits_L: np.ndarray, lengths_W: np.ndarray, special: np.ndarray) -> np.ndarray:
+    """Returns (L,) the tokens by window and within each by draw, special ones first, equal draws in order."""
+    draws_L = bits_L.astype(np.int64)
+    draws_L[special] = -1
+    return np.lexsort((draws_L, np.repeat(np.arange(len(lengths_W)), lengths_W)))

@@ -7,17 +7,16 @@ floor.safetensors   the weights, the biases, the inverse document frequencies, t
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import json
 import math
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors import SafetensorError
-from safetensors.numpy import load, save
 
 from custom_bert import files
-from custom_bert.errors import RunError
+from custom_bert.errors import LibraryError, RunError
 from custom_bert.floor.linear import Floor
 from custom_bert.floor.ngrams import FEATURES, KINDS, WEIGHTS, Columns, NGrams
 
@@ -37,6 +36,8 @@ def write_floor(run: Path, floor: Floor) -> None:
     Raises:
         WriteError: if the system refuses.
     """
+    from safetensors.numpy import save
+
     tensors = {"weights": floor.weights_FC, "bias": floor.bias_C}
     tensors |= {f"idf.{i}": part.idf_F for i, part in enumerate(floor.ngrams.parts)}
     if floor.thresholds_C is not None:
@@ -70,8 +71,13 @@ def read_floor(run: Path, num_classes: int, *, sets: bool) -> Floor:
 
     Raises:
         RunError: if it is missing, damaged, or of another number of classes.
+        LibraryError: if a library is not installed that computes floors.
     """
     path = run / FOLDER / DESCRIPTION
+    _require_libraries(path)
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
     try:
         described = files.parse_json(files.read_regular(path, LARGEST))
         content = files.read_regular(run / FOLDER / TENSORS, LARGEST_TENSORS)
@@ -84,6 +90,16 @@ def read_floor(run: Path, num_classes: int, *, sets: bool) -> Floor:
         raise RunError(f"{path}: cannot read: {error.strerror or error}") from error
     except (ValueError, KeyError, TypeError, SafetensorError) as error:
         raise RunError(f"{path}: damaged: {error}") from error
+
+
+def _require_libraries(path: Path) -> None:
+    """Raises LibraryError if a library is not installed that computes floors."""
+    for module, name in (("safetensors", "safetensors"), ("sklearn", "scikit-learn"), ("scipy", "scipy")):
+        if importlib.util.find_spec(module) is None:
+            raise LibraryError(
+                f"{path}: {name} is not installed, which this linear model needs; install the extra fused, "
+                f"or predict with --encoder-only"
+            )
 
 
 def _floor_of(described: Any, tensors: dict[str, np.ndarray], num_classes: int, *, sets: bool) -> Floor:

@@ -86,7 +86,8 @@ class Classifier:
 
         Raises:
             RunError: if the directory is missing, incomplete or damaged, or holds a pretrained encoder, which
-                predicts nothing for texts; or if the library is not installed that computes such a model.
+                predicts nothing for texts.
+            LibraryError: if the library is not installed that computes such a model.
             ConfigError: if the device is not there, or does not compute in the precision. A CPU without bf16
                 hardware computes in bf16, but slowly.
         """

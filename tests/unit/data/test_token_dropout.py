@@ -1,5 +1,7 @@
 """Token dropout leaves out the stated share, keeps order, ends and positions, and depends on nothing else."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -8,7 +10,7 @@ from hypothesis import strategies as st
 from custom_bert.data.encoded import Frame
 from custom_bert.data.loader import BatchBuilder, Transform
 from custom_bert.data.targets import ClassIds
-from custom_bert.data.token_dropout import TokenDropout
+from custom_bert.data.token_dropout import TokenDropout, _smallest
 from custom_bert.data.windows import Cut, whole
 
 FRAME = Frame((2,), (3,))
@@ -16,6 +18,12 @@ FRAME = Frame((2,), (3,))
 
 def framed(lengths_N: np.ndarray) -> Cut:
     return whole(lengths_N, FRAME.special(lengths_N))
+
+
+def positions_of(dropout: TokenDropout, cut: Cut, examples_W: np.ndarray, epoch: int) -> list[np.ndarray]:
+    """The positions that are kept of each window."""
+    stays = np.split(dropout.stays(cut, examples_W, epoch), np.cumsum(cut.length_W)[:-1])
+    return [np.flatnonzero(one) for one in stays]
 
 
 LENGTHS = st.lists(st.integers(1, 60), min_size=1, max_size=30)
@@ -27,7 +35,7 @@ def test_what_is_kept(lengths: list[int], rate: float, seed: int, epoch: int) ->
     lengths_N, examples_N = np.array(lengths), np.arange(len(lengths)) * 3
     dropout = TokenDropout(rate, seed)
     planned_N = dropout.lengths(framed(lengths_N), examples_N, epoch)
-    kept = dropout.positions(framed(lengths_N), examples_N, epoch)
+    kept = positions_of(dropout, framed(lengths_N), examples_N, epoch)
     assert [len(k) for k in kept] == planned_N.tolist()
     for length, positions in zip(lengths, kept, strict=True):
         assert (np.diff(positions) > 0).all()
@@ -43,7 +51,7 @@ def test_what_is_kept(lengths: list[int], rate: float, seed: int, epoch: int) ->
 @pytest.mark.parametrize("rate", [0.1, 0.3, 0.6])
 def test_every_inner_token_is_left_out_at_the_rate(length: int, rate: float) -> None:
     texts = 4000
-    kept = TokenDropout(rate, 1).positions(framed(np.full(texts, length)), np.arange(texts), 0)
+    kept = positions_of(TokenDropout(rate, 1), framed(np.full(texts, length)), np.arange(texts), 0)
     share = np.bincount(np.concatenate(kept), minlength=length) / texts
     assert share[0] == share[-1] == 1
     error = (rate * (1 - rate) / texts) ** 0.5
@@ -52,13 +60,13 @@ def test_every_inner_token_is_left_out_at_the_rate(length: int, rate: float) -> 
 
 def test_company_changes_nothing_and_epochs_and_seeds_do() -> None:
     lengths_N, examples_N = np.array([30, 12, 25]), np.array([7, 3, 9])
-    together = TokenDropout(0.4, 0).positions(framed(lengths_N), examples_N, 2)
+    together = positions_of(TokenDropout(0.4, 0), framed(lengths_N), examples_N, 2)
     for i in range(3):
-        alone = TokenDropout(0.4, 0).positions(framed(lengths_N[i : i + 1]), examples_N[i : i + 1], 2)
+        alone = positions_of(TokenDropout(0.4, 0), framed(lengths_N[i : i + 1]), examples_N[i : i + 1], 2)
         assert np.array_equal(alone[0], together[i])
     for other in (
-        TokenDropout(0.4, 0).positions(framed(lengths_N), examples_N, 3),
-        TokenDropout(0.4, 1).positions(framed(lengths_N), examples_N, 2),
+        positions_of(TokenDropout(0.4, 0), framed(lengths_N), examples_N, 3),
+        positions_of(TokenDropout(0.4, 1), framed(lengths_N), examples_N, 2),
     ):
         assert any(not np.array_equal(a, b) for a, b in zip(together, other, strict=True))
 
@@ -71,7 +79,7 @@ def test_special_tokens_between_two_texts_always_stay() -> None:
     lengths_N = a_N + b_N + 3
     special[:, 0], special[:, 1], special[:, 2] = 0, a_N + 1, lengths_N - 1
     dropout, pairs = TokenDropout(0.5, 0), whole(lengths_N, special)
-    kept = dropout.positions(pairs, np.arange(texts), 0)
+    kept = positions_of(dropout, pairs, np.arange(texts), 0)
     assert [len(k) for k in kept] == dropout.lengths(pairs, np.arange(texts), 0).tolist()
     for positions, own, inner in zip(kept, special, (a_N + b_N).tolist(), strict=True):
         assert set(own.tolist()) <= set(positions.tolist())
@@ -85,6 +93,9 @@ class Texts:
 
     def __getitem__(self, row: int) -> np.ndarray:
         return row * 100 + np.arange(self.lengths_N[row])
+
+    def tokens(self, rows: np.ndarray) -> np.ndarray:
+        return np.concatenate([self[row] for row in rows.tolist()])
 
     def special(self, rows: np.ndarray) -> np.ndarray:
         return FRAME.special(self.lengths_N[rows])
@@ -127,3 +138,30 @@ def test_without_dropout_a_batch_is_whole() -> None:
     assert BUILDER.kept_lengths(None, 0).tolist() == [20, 20, 9]
     batch = BUILDER.build(np.array([2]), "uniform_length", 24)
     assert batch.positions_T[:9].tolist() == list(range(9))
+
+
+@settings(max_examples=60, deadline=None)
+@given(LENGTHS, st.integers(0, 3), st.randoms(use_true_random=False))
+def test_equal_draws_leave_the_stated_number_and_keep_what_is_special(
+    lengths: list[int], largest: int, random: Any
+) -> None:
+    lengths_W = np.array(lengths)
+    kept_W = np.array([random.randint(min(n, 2), n) for n in lengths])
+    bits_L = np.array([random.randint(0, largest) for _ in range(sum(lengths))], dtype=np.uint64)
+    special = (np.cumsum(lengths_W) - lengths_W)[:, None] + FRAME.special(lengths_W).clip(min=0)
+    stays = np.split(_smallest(bits_L, lengths_W, kept_W, special.ravel()), np.cumsum(lengths_W)[:-1])
+    draws = np.split(bits_L, np.cumsum(lengths_W)[:-1])
+    assert [int(one.sum()) for one in stays] == kept_W.tolist()
+    for stay, draw in zip(stays, draws, strict=True):
+        assert stay[0] and stay[-1]
+        inner = slice(1, -1)
+        if stay[inner].any() and not stay[inner].all():
+            assert draw[inner][stay[inner]].max() <= draw[inner][~stay[inner]].min()
+
+
+def test_of_many_windows_the_same_tokens_stay_as_of_each_alone() -> None:
+    lengths_N, examples_N = np.full(5000, 6), np.arange(5000)
+    together = positions_of(TokenDropout(0.4, 0), framed(lengths_N), examples_N, 1)
+    for i in (0, 1, 2047, 2048, 4999):
+        (alone,) = positions_of(TokenDropout(0.4, 0), framed(lengths_N[:1]), examples_N[i : i + 1], 1)
+        assert np.array_equal(alone, together[i])

@@ -137,7 +137,7 @@ def test_a_texts_logits_are_the_mean_of_its_windows_logits(pooling: str) -> None
 
 
 def test_tokens_of_one_text_draw_their_masks_apart() -> None:
-    masker = Masker(mask_id=4, special_ids=(0, CLS, SEP, 4), vocab_size=60, rate=0.5, seed=0)
+    masker = Masker(mask_id=4, special_ids=(0, CLS, SEP, 4), vocab_size=1000, rate=0.5, seed=0)
     batch = builder(np.array([402]), window=52).build(np.array([0]), "uniform_length", 52)
     hidden = (masker.mask(batch, 0).input_ids_T != batch.input_ids_T)[: 8 * 52].view(8, 52)
     assert len({tuple(row.tolist()) for row in hidden}) == 8
