@@ -20,9 +20,6 @@ UNREAD = {"run.json", "metrics.jsonl", "report.html", "README.md"}
 
 UNREAD_FOLDERS = {"checkpoints", "tensorboard"}
 
-BACKENDS = ("torch", "onnxruntime")
-"""The libraries of which one computes."""
-
 
 def model_digest(directory: str | Path) -> str:
     """Returns a hash of the files in a model's directory that predictions depend on.
@@ -51,16 +48,24 @@ def model_digest(directory: str | Path) -> str:
 def computed_by(device: str | None) -> dict[str, str]:
     """Returns what computes in this process, after a model was loaded: the device, and the library's version.
 
+    torch has been imported by then if it computes. onnxruntime is not, before it computes.
+
     Args:
         device: cpu or cuda, as asked for; None if the library chooses.
     """
-    library = next((name for name in BACKENDS if name in sys.modules), BACKENDS[0])
-    found = {"device": device or "cpu", library: importlib.metadata.version(library)}
-    if library == "torch":
-        from custom_bert.machine import choose_device
+    if "torch" not in sys.modules:
+        return {"device": device or "cpu", "onnxruntime": _version("onnxruntime")}
+    from custom_bert.machine import choose_device
 
-        found["device"] = choose_device(device)[0].type
-    return found
+    return {"device": choose_device(device)[0].type, "torch": _version("torch")}
+
+
+def _version(name: str) -> str:
+    """Returns the version of a library; "unknown" if it was installed under another name."""
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return "unknown"
 
 
 MODEL = "model"
