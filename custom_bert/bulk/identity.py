@@ -53,7 +53,7 @@ def computed_by(device: str | None) -> dict[str, str]:
     Args:
         device: cpu or cuda, as asked for; None if the library chooses.
     """
-    if "torch" not in sys.modules:
+    if sys.modules.get("torch") is None:
         return {"device": device or "cpu", "onnxruntime": _version("onnxruntime")}
     from custom_bert.machine import choose_device
 
