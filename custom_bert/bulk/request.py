@@ -80,17 +80,18 @@ def label_file(
             many these are.
         warn: takes a line for the user.
     """
-    classifier = computer.classifier
-    if request.every and not classifier.labels:
+    # the classifier itself is not kept here, so that `Computer.release` frees its memory
+    pairs = computer.classifier.pairs
+    if request.every and not computer.classifier.labels:
         raise UserError("--all-probabilities: numbers have no probabilities; leave it out")
     source: Source
     asked: TableTexts | None = None
     if isinstance(request.rows, TableTexts):
         asked = request.rows
-        source = TableSource(asked, TextRows(asked, pairs=classifier.pairs))
+        source = TableSource(asked, TextRows(asked, pairs=pairs))
     else:
         source = request.rows
-        if classifier.pairs:
+        if pairs:
             request.rows.take_pairs(request.model.directory)
     form = Form(asked=asked, json_lines=request.json_lines, packed=packing(request.out))
     if processes is None:

@@ -22,7 +22,7 @@ from typing import Any
 from custom_bert.bulk.computing import Computer, Model, Work
 from custom_bert.bulk.partial import Done
 from custom_bert.bulk.shards import Shard
-from custom_bert.errors import UserError
+from custom_bert.errors import UserError, WorkerError
 
 START = "spawn"
 """How processes are started. Tests fork, which is faster."""
@@ -32,22 +32,6 @@ AHEAD = 2
 
 RAYON = "RAYON_NUM_THREADS"
 """The variable by which the tokenizer takes its number of threads. It does not change what it returns."""
-
-
-class WorkerError(UserError):
-    """A worker has ended, or could not go on.
-
-    Args:
-        message: what happened, in one line.
-        exit_code: the exit code of the error that the worker had.
-    """
-
-    exit_code = 75  # EX_TEMPFAIL: the same command goes on
-
-    def __init__(self, message: str, exit_code: int | None = None) -> None:
-        super().__init__(message)
-        if exit_code is not None:
-            self.exit_code = exit_code
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import json
 import os
@@ -360,6 +361,23 @@ def test_a_row_late_in_a_file_can_be_mended(
     assert predict(f"predict DIR/run {path} --out DIR/o.jsonl").code == 0
     assert computed == [3, 4, 5, 6]
     assert predict(f"predict DIR/run {path}").out.encode() == (predict.directory / "o.jsonl").read_bytes()
+
+
+def test_a_full_disk_keeps_what_is_done(predict: Command) -> None:
+    def full(call: int, name: str, done: bool) -> None:
+        if call > 60 and name == "write" and not done:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    line = "predict DIR/run DIR/t.txt --out DIR/o.txt"
+    with through(Faulty(full)):
+        said = predict(line)
+    assert said.code == 74
+    kept, error = said.err.splitlines()
+    assert re.fullmatch(r"\d+ lines done and kept in DIR/o.txt.part; the same command goes on there", kept)
+    assert re.fullmatch(
+        r"error: DIR/o.txt.part/0-of-1/\S+: cannot write: No space left on device \(ENOSPC\)", error
+    )
+    assert predict(line).code == 0
 
 
 def test_a_damaged_shard_is_named_and_its_rows_are_labelled_again(
