@@ -14,8 +14,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from command_line import Command
+from torture.disk import Disk, Recorder
 from torture.faults import Faulty, through
 from torture.runs import ended, forked
 from training_runs import examples, write_lines
@@ -219,6 +221,39 @@ def test_killed_at_any_call_of_the_system_the_same_command_ends_with_the_same_by
         left = {path.name for path in directory.iterdir()} - {"o.txt", "whole.txt", "run", "t.txt"}
         assert not left, (place, left)
         out.unlink()
+
+
+def test_a_power_cut_at_any_moment_leaves_nothing_that_only_seems_done(predict: Command, run: Path) -> None:
+    outputs = predict.directory / "outputs"
+    outputs.mkdir()
+    disk = Disk(outputs)
+    with through(Recorder(disk)):
+        assert predict("predict DIR/run DIR/t.txt --out DIR/outputs/o.txt").code == 0
+    whole, random = (outputs / "o.txt").read_bytes(), np.random.Generator(np.random.PCG64(0))
+    for state in range(12):
+        after = disk.materialise(predict.directory / f"after{state}", random)
+        found = (after / "o.txt").exists()
+        if not found or (after / "o.txt.part").exists():
+            said = predict(f"predict DIR/run DIR/t.txt --out {after}/o.txt")
+            assert said.code == 0 or "exists already" in said.err, said
+        assert (after / "o.txt").read_bytes() == whole
+        assert not disk.cut_at_the_end or found
+
+
+def test_a_file_that_appears_meanwhile_is_not_overwritten(
+    predict: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = predict.directory / "o.txt"
+
+    def appear() -> None:
+        out.write_bytes(b"mine")
+
+    stop_before(3, monkeypatch, appear)
+    said = predict("predict DIR/run DIR/t.txt --out DIR/o.txt")
+    assert said.code == 74 and out.read_bytes() == b"mine"
+    assert said.err.splitlines()[-1] == "error: DIR/o.txt: exists already and is not overwritten"
+    out.rename(predict.directory / "mine.txt")
+    assert predict("predict DIR/run DIR/t.txt --out DIR/o.txt").code == 0
 
 
 def test_two_processes_give_the_bytes_of_one_and_a_dead_one_ends_the_whole(
