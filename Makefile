@@ -1,4 +1,4 @@
-# setup train test check search pairs bench torture sbom docs: each makes .venv if it is not there.
+# setup train test check search pairs onnx bench torture sbom docs: each makes .venv if it is not there.
 #
 #   make setup TORCH_INDEX=https://download.pytorch.org/whl/cpu   another build of torch
 #   make setup PYTHON=python3.12                                  another Python
@@ -14,7 +14,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: setup train test check search pairs bench torture lock sbom docs format gpu clean
+.PHONY: setup train test check search pairs onnx bench torture lock sbom docs format gpu clean
 
 setup: $(READY)
 
@@ -62,6 +62,10 @@ format: $(READY)
 # token ids of 10,000 hostile pairs of texts in each family, against transformers; `make test` takes 2,000
 pairs: $(READY)
 	CUSTOM_BERT_TEST_PAIRS=10000 $(BIN)/python -m pytest tests/parity/test_pairs.py -k hostile
+
+# ONNX models of every task from every family; `make test` takes five
+onnx: $(READY)
+	CUSTOM_BERT_TEST_ONNX=all $(BIN)/python -m pytest tests/parity/test_onnx.py
 
 # tables that take minutes to hours; FOLDER holds a folder with the four data files for each set
 bench: $(READY)

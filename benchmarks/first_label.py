@@ -36,7 +36,9 @@ def seconds(python: str, directory: Path) -> float:
 def installed(python: str) -> int:
     """The bytes of an environment's site-packages."""
     code = "import sysconfig; print(sysconfig.get_paths()['purelib'])"
-    where = subprocess.run([python, "-c", code], capture_output=True, check=True, text=True).stdout.strip()
+    where = subprocess.run(
+        [python, "-c", code], capture_output=True, check=True, encoding="utf-8"
+    ).stdout.strip()
     found = (path for path in Path(where).rglob("*") if path.is_file() and not path.is_symlink())
     return sum(
         path.stat().st_size

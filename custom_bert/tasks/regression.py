@@ -9,7 +9,7 @@ Shapes: N texts, K numbers of a text.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
@@ -222,6 +222,10 @@ class Regression(LabelledTask):
     def published_outputs(self, outputs: Tensor) -> Tensor:
         """Returns the numbers in the user's unit."""
         return outputs * torch.from_numpy(self.std_K) + torch.from_numpy(self.mean_K)
+
+    def published_task(self) -> Regression:
+        """Returns the task with the scale of a model that computes in the user's unit: none."""
+        return replace(self, mean=(0.0,) * self.num_outputs, std=(1.0,) * self.num_outputs)
 
     def card(self, encoder: EncoderConfig, model: nn.Module, about: CardFacts) -> Card:
         """Says how to get the numbers: a pipeline gives one of them, or all with `top_k`."""

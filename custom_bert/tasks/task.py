@@ -416,6 +416,10 @@ class Task(ABC):
         """Returns what an export computes for a text, from what our model computes for it."""
         return outputs
 
+    def published_task(self) -> Task:
+        """Returns the task of a model whose outputs are those of `published_outputs`."""
+        return self
+
     @abstractmethod
     def published(self, model: nn.Module) -> dict[str, Any]:
         """Returns the keys of Hugging Face's config.json that say what the outputs mean."""

@@ -152,6 +152,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         assert main(["pretrain", books, "--out", out, *arguments(TINY | cache)]) == 0
     for name, out in (("mine", "my-classifier"), ("multi", "several"), ("pairs", "pairs-classifier")):
         assert main(["export", str(folder / "runs" / name), str(folder / out)]) == 0
+    assert main(["export", str(folder / "runs" / "mine"), str(folder / "my-onnx"), "--format", "onnx"]) == 0
     return folder
 
 
@@ -188,7 +189,7 @@ def test_command_lines_run(place: Path, line: str, monkeypatch: pytest.MonkeyPat
     (words,) = calls(line)
     words = shortened(words, place)
     if words[0] == "export":
-        words[-1] = str(tmp_path / "out")
+        words[2] = str(tmp_path / "out")
     assert main(words) == 0
 
 

@@ -44,6 +44,7 @@ LAYERS = {
     "models": 3,
     "data": 3,
     "decoding": 4,
+    "onnx_model": 4,
     "tasks": 5,
     "model_files": 6,
     "training": 7,
@@ -207,7 +208,7 @@ def test_importing_loads_no_torch(name: str) -> None:
 WITHOUT_TORCH = {
     *(unit for unit, layer in LAYERS.items() if layer == 0),
     *("options", "commands", "reports", "rules", "presets", "metrics", "label_metrics", "share_metrics"),
-    *("docs", "cli", "decoding", "floor", "rounding"),
+    *("docs", "cli", "decoding", "floor", "onnx_model", "rounding"),
 }
 """Units whose modules load without torch. Commands import what needs it when they run."""
 
@@ -226,6 +227,7 @@ def test_help_reports_and_rules_load_no_torch() -> None:
 PREDICTING = (
     *("inference.classifier", "inference.scores", "inference.predict_table", "data.tokenizer"),
     *("bulk.request", "bulk.workers", "bulk.predictor"),
+    *("inference.onnx_loading", "inference.embeddings"),
 )
 """Modules on the way of `predict`, which has to work where torch is not installed."""
 

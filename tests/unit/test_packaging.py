@@ -117,6 +117,7 @@ IMPORTED = {"sklearn" if name == "scikit-learn" else name for name in RUN_TIME}
 OPTIONAL = {
     "inference/exports/verify.py": {"transformers"},
     "bulk/outputs.py": {"zstandard"},
+    "inference/exports/int8.py": {"onnx", "onnxruntime"},
     "data/packed.py": {"zstandard", "pyarrow"},
     "data/tables/parquet_table.py": {"pyarrow"},
     "data/tables/writing.py": {"pyarrow"},

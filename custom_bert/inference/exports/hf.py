@@ -61,13 +61,18 @@ def export_hugging_face(run: str | Path, out: str | Path) -> list[str]:
     head = HEADS[task.head]
     encoder = described.encoder if head.pools else dataclasses.replace(described.encoder, pooling="cls")
     config = family.config(encoder, task.num_outputs)
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise WriteError(f"{out}: exists already and is not overwritten")
+    check_free(out)
     with files.new_directory(out) as folder:
         _write(folder, trained, family, head, config, run, out.name)
         verdict = verify(folder, trained, head.auto, head.model(family))
     about = ", ".join(filter(None, (head.model(family), task.summary())))
     return [f"{out}: {about}", verdict, *ensemble_left_out(run)]
+
+
+def check_free(out: Path) -> None:
+    """Raises WriteError if a directory that is to be written exists already, and is not empty."""
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise WriteError(f"{out}: exists already and is not overwritten")
 
 
 @dataclass(frozen=True)
@@ -106,26 +111,46 @@ def _write(
     run: Path,
     name: str,
 ) -> None:
-    tokenizer, task = trained.tokenizer, trained.task
-    ids = {"bos": tokenizer.cls_id, "cls": tokenizer.cls_id, "eos": tokenizer.sep_id, "sep": tokenizer.sep_id}
+    task = trained.task
     buffers = {buffer for buffer, _ in trained.model.named_buffers()}
     state = {
         key: tensor.contiguous() for key, tensor in trained.model.state_dict().items() if key not in buffers
     }
-    content = {
-        **{key: value for key, value in config.items() if key != "num_labels"},
-        **{f"{role}_token_id": token_id for role, token_id in ids.items()},
-        "architectures": [head.model(family)],
-        **task.published(trained.model),
-        "dtype": "float32",
-    }
-    files.write_json(folder / "config.json", content)
+    write_config(folder, trained, config, head.model(family))
     tensors = head.tensors(family, task.published_tensors(state))
     if head.pools and trained.described.encoder.pooling == "mean_layer":
         assert family.pooling_layer is not None, "its config refuses this pooling"
         tensors |= family.pooling_layer(trained.described.encoder)
     with files.creating(folder / WEIGHTS) as sink:
         write_tensors(sink, tensors, metadata={"format": "pt"})
+    write_tokenizer(folder, trained)
+    files.write_text(folder / "README.md", model_card(trained, head.model(family), run, name))
+
+
+def write_config(folder: Path, trained: TrainedModel, config: Mapping[str, Any], model: str) -> None:
+    """Writes config.json.
+
+    Args:
+        folder: where to.
+        trained: the model.
+        config: the keys that the computation needs, as `Family.config` returns them.
+        model: the name of the class of transformers.
+    """
+    tokenizer = trained.tokenizer
+    ids = {"bos": tokenizer.cls_id, "cls": tokenizer.cls_id, "eos": tokenizer.sep_id, "sep": tokenizer.sep_id}
+    content = {
+        **{key: value for key, value in config.items() if key != "num_labels"},
+        **{f"{role}_token_id": token_id for role, token_id in ids.items()},
+        "architectures": [model],
+        **trained.task.published(trained.model),
+        "dtype": "float32",
+    }
+    files.write_json(folder / "config.json", content)
+
+
+def write_tokenizer(folder: Path, trained: TrainedModel) -> None:
+    """Writes tokenizer.json and tokenizer_config.json."""
+    tokenizer = trained.tokenizer
     typed = tokenizer.pairs and trained.described.encoder.type_vocab_size > 1
     files.write_text(folder / "tokenizer.json", _tokenizer_json(tokenizer))
     files.write_json(
@@ -139,7 +164,6 @@ def _write(
             **tokenizer.special_tokens(),
         },
     )
-    files.write_text(folder / "README.md", model_card(trained, head.model(family), run, name))
 
 
 def _tokenizer_json(tokenizer: TextTokenizer) -> str:
