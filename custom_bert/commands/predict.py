@@ -41,7 +41,7 @@ class Predict(TextTable):
     do not depend on the stops or on the number of processes."""
 
     run_directory: RunDirectory
-    """The run directory that train wrote."""
+    """The run directory that train wrote, or a directory that export wrote."""
     texts: Annotated[str, Mark(word="TEXTS", positional=True, path=True)] = "-"
     """File with one text a line, or a table; either may be packed, as .gz or .zst. Without it, or with -,
     texts are read from standard input. Lines of standard input and of pipes are answered as they come."""
@@ -112,7 +112,7 @@ class Predict(TextTable):
     def _settings(self) -> DataConfig:
         """Returns the options of the table as settings."""
         from custom_bert.config import TrainConfig, replace
-        from custom_bert.config_values import check
+        from custom_bert.config_checks import check
 
         settings = {name: value for name, value, _ in self.implied()}
         config = replace(TrainConfig(), {"data.table": self.texts, **settings})
