@@ -28,8 +28,10 @@ QUICKSTART = next(
     for block in blocks("sh", README)
     if block.startswith("custom-bert sample-data")
 )
-SKIPPED = re.compile(r"bench |torchrun|fetch|OWNER/NAME|ettin|--max-minutes 10$|--device cuda|--scratch|\$\(")
-"""What takes minutes to hours, or needs a network, a GPU or several machines."""
+SKIPPED = re.compile(
+    r"bench |serve |torchrun|fetch|OWNER/NAME|ettin|--max-minutes 10$|--device cuda|--scratch|\$\("
+)
+"""What takes minutes to hours or has no end, or needs a network, a GPU or several machines."""
 
 SHOWN = [GETTING_STARTED, *(page for page in HOW_TO if page.name not in OF_ITS_OWN)]
 RUNNING = [
@@ -200,8 +202,9 @@ def test_command_lines_run(place: Path, line: str, monkeypatch: pytest.MonkeyPat
 def test_python_blocks_run(place: Path, code: str, monkeypatch: pytest.MonkeyPatch) -> None:
     if missing := not_there_yet(code):
         pytest.skip(f"comes with {missing}")
-    if "transformers" in code:
-        pytest.importorskip("transformers")
+    for library in ("transformers", "ray", "pyspark"):
+        if f"import {library}" in code or f"from {library}" in code:
+            pytest.importorskip(library)
     monkeypatch.chdir(place)
     monkeypatch.syspath_prepend(str(place))
     given = {}
