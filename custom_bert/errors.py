@@ -121,6 +121,22 @@ class WriteError(UserError):
     exit_code = 74  # EX_IOERR
 
 
+class WorkerError(UserError):
+    """A process that computes for this one has died, or could not go on.
+
+    Args:
+        message: what happened, in one line.
+        exit_code: the exit code of the error that it had; None if it died without a word.
+    """
+
+    exit_code = 75  # EX_TEMPFAIL: the same command goes on
+
+    def __init__(self, message: str, exit_code: int | None = None) -> None:
+        super().__init__(message)
+        if exit_code is not None:
+            self.exit_code = exit_code
+
+
 def nearest(word: str, known: Sequence[str]) -> str:
     """Returns the closest of the known words, in any case, or the empty string if none is close."""
     import difflib  # only errors need it, and it takes time to import

@@ -50,8 +50,8 @@ class Demo(Command):
     and reads lines of two texts with a tab between them."""
 
     run_directory: Annotated[str | None, Mark(word="RUN", positional=True, path=True)] = None
-    """The run directory that train wrote. Without it, a classifier of the sample data is trained, for 2
-    minutes at most, into runs/demo. After that, runs/demo is opened."""
+    """The run directory that train wrote, or a directory that export wrote. Without it, a classifier of the
+    sample data is trained, for 2 minutes at most, into runs/demo. After that, runs/demo is opened."""
 
     def run(self) -> None:
         directory = Path(self.run_directory) if self.run_directory is not None else _sample_run()

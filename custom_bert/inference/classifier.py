@@ -72,13 +72,15 @@ class Classifier:
         encoder_only: bool = False,
     ) -> Classifier:
         """Loads what `custom-bert train` wrote: encoder and floor, if they predict together, else the
-        encoder; before that has weights, the floor. It also loads what `custom-bert export` wrote.
+        encoder; before that has weights, the floor. It also loads what `custom-bert export` wrote, and
+        classifiers of others in Hugging Face's layout.
 
         No thread is started, so that a process may load a model and then fork. Do not fork a process that has
         already predicted.
 
         Args:
-            directory: the run directory, or a directory that `custom-bert export` wrote.
+            directory: the run directory, a directory that `custom-bert export` wrote, or another one in
+                Hugging Face's layout.
             device: "cpu" or "cuda"; None takes cuda if there is a CUDA device.
             precision: the number format of matrix products. fp32 predicts as an exported model does. bf16 is
                 faster where the processor has it, and may change a label if two are almost equally probable.

@@ -223,6 +223,10 @@ def _divided_rows(run: Path, lines: LabelledLines, data: DataConfig, split: str)
         config = from_mapping(settings)
         hashes = [record["identity"]["data"][name] for name in ("train_texts", "train_labels")]
         count, trains = record["data"]["val_examples"], bool(record["data"].get("val_trains"))
+    except FileNotFoundError as error:  # it was exported, or comes from elsewhere
+        raise RunError(
+            f"{run}: no run.json says which rows were held out, as in every directory but a run; {ways}"
+        ) from error
     except (OSError, ValueError, KeyError, TypeError, ConfigError) as error:
         raise RunError(f"{run / 'run.json'}: does not say which rows were held out") from error
     if not divided and split == "train":

@@ -195,12 +195,14 @@ class Regression(TextTask):
             yield np.array(numbers, dtype=np.float64)
 
     def published(self, model: nn.Module) -> dict[str, Any]:
-        """Returns the type of the problem, and Hugging Face's own names for K outputs."""
+        """Returns the type of the problem, Hugging Face's own names for K outputs, and what stands between
+        the numbers of a line."""
         names = [f"LABEL_{i}" for i in range(self.num_outputs)]
         return {
             "id2label": {str(i): name for i, name in enumerate(names)},
             "label2id": {name: i for i, name in enumerate(names)},
             "problem_type": self.problem_type,
+            "label_separator": self.separator,
         }
 
     def published_tensors(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:

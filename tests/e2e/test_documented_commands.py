@@ -199,8 +199,9 @@ def test_command_lines_run(place: Path, line: str, monkeypatch: pytest.MonkeyPat
 def test_python_blocks_run(place: Path, code: str, monkeypatch: pytest.MonkeyPatch) -> None:
     if missing := not_there_yet(code):
         pytest.skip(f"comes with {missing}")
-    if "transformers" in code:
-        pytest.importorskip("transformers")
+    for library in ("transformers", "ray", "pyspark"):
+        if f"import {library}" in code or f"from {library}" in code:
+            pytest.importorskip(library)
     monkeypatch.chdir(place)
     monkeypatch.syspath_prepend(str(place))
     given = {}

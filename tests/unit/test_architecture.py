@@ -51,6 +51,7 @@ LAYERS = {
     "training": 7,
     "inference": 7,
     "bench": 8,
+    "bulk": 8,
     "estimator": 8,
     "server": 8,
     "templates": 8,
@@ -228,6 +229,7 @@ def test_help_reports_and_rules_load_no_torch() -> None:
 
 PREDICTING = (
     *("inference.classifier", "inference.scores", "inference.predict_table", "data.tokenizer"),
+    *("bulk.request", "bulk.workers", "bulk.predictor"),
     *("inference.onnx_loading", "inference.embeddings"),
 )
 """Modules on the way of `predict`, which has to work where torch is not installed."""

@@ -22,6 +22,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def test_the_public_names_are_these_and_can_be_had() -> None:
     assert custom_bert.__all__ == [
+        "BatchPredictor",
         "ClassScores",
         "Classifier",
         "Embedder",
@@ -115,6 +116,7 @@ IMPORTED = {"sklearn" if name == "scikit-learn" else name for name in RUN_TIME}
 
 OPTIONAL = {
     "inference/exports/verify.py": {"transformers"},
+    "bulk/outputs.py": {"zstandard"},
     "inference/exports/int8.py": {"onnx", "onnxruntime"},
     "data/packed.py": {"zstandard", "pyarrow"},
     "data/tables/parquet_table.py": {"pyarrow"},
