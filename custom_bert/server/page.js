@@ -87,6 +87,7 @@ function showMarked(marked, text, words) {
   for (const word of words.sort((a, b) => a.start - b.start)) {
     marked.append(characters.slice(at, word.start).join(""));
     const mark = element("mark", word.word, word.effect < 0 ? "against" : "for");
+    if (word.word.length > 20) mark.classList.add("long"); // a phone has no room for it in one line
     mark.append(element("b", signed(word.effect)));
     marked.append(mark);
     at = word.end;
