@@ -21,11 +21,11 @@ from custom_bert.model_files.native import TrainedModel, check_size
 from custom_bert.model_files.published_config import read_architecture
 from custom_bert.model_files.published_files import read_json, read_weights
 from custom_bert.model_files.published_heads import whole_classifier
-from custom_bert.model_files.published_labels import read_task, read_thresholds
 from custom_bert.model_files.published_tensors import without_pooling_layer
 from custom_bert.model_files.published_tokenizer import fitting_tokenizer, is_known_class
 from custom_bert.presets import EncoderConfig
 from custom_bert.tasks.parts import EncoderModel
+from custom_bert.tasks.published_labels import read_task, read_thresholds
 
 PAIRS = "text_pairs"
 """The key of config.json by which a model reads pairs of texts. transformers keeps it, and does not read it.
