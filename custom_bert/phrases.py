@@ -10,6 +10,12 @@ def counted(count: int, noun: str) -> str:
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
+def as_set(value: Any) -> str:
+    """Returns the value of a setting; a string whose end cannot be seen, such as a tab, in quotes."""
+    visible = not isinstance(value, str) or (value.isprintable() and value == value.strip() != "")
+    return str(value) if visible else repr(value)
+
+
 def at_lines(lines: Any, total: int | None = None, *, noun: str = "line") -> str:
     """Returns the first five line numbers, in brackets: ` (line 3)`, ` (lines 3, 8, 9, 12, 40, ...)`.
 

@@ -113,7 +113,9 @@ def _measure(
     files = data_files(from_mapping(folder).data)
     if files.train[0].pairs:
         raise DataError(
-            files.train[0].name, "pairs of texts, and a probe measures the vectors of single texts"
+            files.train[0].name,
+            f"pairs of texts, and a probe measures the vectors of single texts; what the encoder is worth "
+            f"for pairs, training shows: --model.init-from {encoder}",
         )
     dataset = read_dataset(files, ClassReader(), val_fraction=VAL_FRACTION, seed=seed)
     say("a linear classifier on the frozen vectors")

@@ -31,7 +31,7 @@ class Predict(TextTable):
     predicted_label and predicted_probability, or for numbers with one, predicted_number."""
 
     run_directory: RunDirectory
-    """The run directory that train wrote."""
+    """The run directory that train wrote, or a directory that export wrote."""
     texts: Annotated[str, Mark(word="TEXTS", positional=True, path=True)] = "-"
     """File with one text a line, or a table. Without it, or with -, texts are read from standard input. Lines
     of standard input and of pipes are answered as they come."""
@@ -78,7 +78,7 @@ class Predict(TextTable):
     def _table(self) -> None:
         from custom_bert import files
         from custom_bert.config import TrainConfig, replace
-        from custom_bert.config_values import check
+        from custom_bert.config_checks import check
         from custom_bert.inference.predict_table import check_output, table_texts, write_predictions
 
         for given, option in ((self.json, "--json"), (self.all_probabilities, "--all-probabilities")):

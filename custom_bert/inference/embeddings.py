@@ -20,6 +20,9 @@ from custom_bert.inference.chunks import chunks
 from custom_bert.inference.kinds import load_encoder
 from custom_bert.inference.vectors import VectorModel, VectorPooling
 
+TOKENS = 256
+"""The number of tokens that are kept of a text if nobody says another."""
+
 
 def _whole_number(max_length: object) -> int:
     try:
@@ -59,7 +62,7 @@ class Embedder:
         return self.vectors.tokenizer
 
     @staticmethod
-    def load(name: str | Path, *, max_length: int = 256, device: str | None = None) -> Embedder:
+    def load(name: str | Path, *, max_length: int = TOKENS, device: str | None = None) -> Embedder:
         """Loads an encoder.
 
         Args:

@@ -20,6 +20,7 @@ from custom_bert.data.labels import nearest_label, short_label
 from custom_bert.data.lines import Lines, taken
 from custom_bert.data.pair_files import has_second_file, text_lines
 from custom_bert.data.reading import LabelledLines, check_aligned, data_files, data_settings
+from custom_bert.data.share_files import votes_in
 from custom_bert.data.tables.formats import is_table
 from custom_bert.data.tables.opening import NoTrainingRowsError, remembered
 from custom_bert.data.text import LineReader, status_of
@@ -83,9 +84,11 @@ def evaluate_run(
     texts, labels, rows = chosen.texts, chosen.labels, chosen.rows
     found = taken(texts.blocks(), rows)
     given: Iterator[Text] = map(sides, found) if classifier.pairs else found
-    parts = classifier.measure_parts(given, known_labels(labels, classifier, rows))
+    votes: list[int] = []
+    parts = classifier.measure_parts(given, known_labels(labels, classifier, rows, votes))
+    notes = (*chosen.notes, *(f"warning: {votes_in(labels, votes)}" for _ in votes[:1]))
     swapped = share_that_changes(classifier, map(sides, taken(texts.blocks(), rows))) if swap else None
-    return Evaluated(parts[WHOLE], parts.get(FLOOR), parts.get(ENCODER), chosen.notes, swapped)
+    return Evaluated(parts[WHOLE], parts.get(FLOOR), parts.get(ENCODER), notes, swapped)
 
 
 @dataclass(frozen=True)
@@ -220,6 +223,10 @@ def _divided_rows(run: Path, lines: LabelledLines, data: DataConfig, split: str)
         config = from_mapping(settings)
         hashes = [record["identity"]["data"][name] for name in ("train_texts", "train_labels")]
         count, trains = record["data"]["val_examples"], bool(record["data"].get("val_trains"))
+    except FileNotFoundError as error:  # it was exported, or comes from elsewhere
+        raise RunError(
+            f"{run}: no run.json says which rows were held out, as in every directory but a run; {ways}"
+        ) from error
     except (OSError, ValueError, KeyError, TypeError, ConfigError) as error:
         raise RunError(f"{run / 'run.json'}: does not say which rows were held out") from error
     if not divided and split == "train":
@@ -261,18 +268,24 @@ def _with_defaults(config: TrainConfig, task: type[Task]) -> TrainConfig:
     return configuration.replace(config, missing)
 
 
-def known_labels(lines: Lines, classifier: Classifier, rows: np.ndarray | None) -> Iterator[str]:
-    """Yields the labels; with `rows`, rising indices from 0, only those.
+def known_labels(
+    lines: Lines, classifier: Classifier, rows: np.ndarray | None, votes: list[int]
+) -> Iterator[str]:
+    """Yields the labels; with `rows`, rising indices from 0, only those. Adds the indices of lines whose
+    numbers are divided by their sum to `votes`.
 
     Raises:
         DataError: at the first line with a label that the model does not know; it names the place, which
             `Classifier.measure` cannot do.
     """
-    seen: set[str] = set()
+    seen: dict[str, bool] = {}
     for i, line in enumerate(taken(lines.blocks(), rows)):
+        index = i if rows is None else int(rows[i])
         if line not in seen:
-            _check_known(lines.where(i if rows is None else int(rows[i])), line, classifier)
-            seen.add(line)
+            _check_known(lines.where(index), line, classifier)
+            seen[line] = classifier.task.holds_votes(line)
+        if seen[line]:
+            votes.append(index)
         yield line
 
 

@@ -16,6 +16,7 @@ LAYERS = {
     "config": 0,
     "config_sources": 0,
     "config_values": 0,
+    "config_checks": 0,
     "attention_kernels": 0,
     "files": 0,
     "places": 0,

@@ -58,7 +58,7 @@ def labelled_texts(
         where = _own_data(run) if data is None else _given(data, columns)
         chosen = rows_of(run, where, "val", pairs=pairs)
         rows = list(taken(chosen.texts.blocks(), chosen.rows))
-        labels = list(known_labels(chosen.labels, classifier, chosen.rows))
+        labels = list(known_labels(chosen.labels, classifier, chosen.rows, []))
     except UserError as error:
         if data is not None:
             raise

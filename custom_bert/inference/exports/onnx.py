@@ -165,7 +165,9 @@ class _Export:
         encoder = trained.described.encoder
         if not self.predicts:
             encoder = dataclasses.replace(encoder, pooling="cls")
-        fault = task.unpublishable() or inexpressible(encoder, trained.described.long_texts)
+        fault = inexpressible(encoder, trained.described.long_texts)
+        if task.in_transformers() is not task:
+            fault = "no class of transformers has these outputs"
         if fault:
             return [f"without config.json, by which other programs know a model: {fault}"]
         family = family_of(encoder)
