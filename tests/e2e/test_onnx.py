@@ -477,7 +477,8 @@ def test_ranks_are_written_without_a_config_that_no_class_of_transformers_fits(
     (tmp_path / "folder").mkdir()
     (line,) = export._write_common(tmp_path / "folder")
     assert line.startswith(
-        "without config.json, by which other programs know a model: no class of transformers has these outputs"
+        "without config.json, by which other programs know a model: no class of transformers has these "
+        "outputs"
     )
     assert {path.name for path in (tmp_path / "folder").iterdir()} == {
         "labels.json",
