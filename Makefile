@@ -14,7 +14,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: setup train test check search pairs onnx bench torture lock sbom docs format gpu clean
+.PHONY: setup train test check search pairs onnx bench torture serve-torture lock sbom docs format gpu clean
 
 setup: $(READY)
 
@@ -77,6 +77,10 @@ bench: $(READY)
 # every experiment of docs/how-it-works/reliability.md, about 80 minutes; started again it goes on
 torture: $(READY)
 	PYTHONPATH=tests $(BIN)/python -m torture --out benchmarks/results/new/reliability.json
+
+# the experiments with the server alone: 10,000 hostile requests, and 50 ends under load; about 10 minutes
+serve-torture: $(READY)
+	PYTHONPATH=tests $(BIN)/python -m torture --only S1 S2 --out benchmarks/results/new/serve_reliability.json
 
 # requirements/requirements.lock anew, from pyproject.toml and constraints.txt; needs uv
 lock:

@@ -52,7 +52,7 @@ TASKS: dict[str, Task] = {
     "classification": Classification(("a", "b", "c")),
     "multi_label": MultiLabel(("a", "b", "c", "d")),
     "soft_labels": SoftLabels(("a", "b", "c")),
-    "regression": Regression(mean=(30.0, -2.0), std=(7.0, 0.5)),
+    "regression": Regression((30.0, -2.0), (7.0, 0.5)),
     "ordinal": Ordinal(("low", "middle", "high", "highest")),
     "ordinal with two ranks": Ordinal(("low", "high")),
     "masked_lm": MaskedLanguageModelling(),

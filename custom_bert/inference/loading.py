@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from custom_bert.config import Precision
-from custom_bert.errors import RunError, warn_caller
+from custom_bert.errors import NoPredictionsError, warn_caller
 from custom_bert.floor.storage import has_floor
 from custom_bert.inference.encoder_scores import EncoderScores
 from custom_bert.inference.loaded import Loaded
@@ -34,7 +34,7 @@ def load_run(
         trained = load_published_classifier(directory) if is_published(directory) else load_model(directory)
     task, pairs = trained.task, trained.described.pairs
     if not task.num_outputs:
-        raise RunError(f"{directory}: {task.no_predictions.format(directory=directory)}")
+        raise NoPredictionsError(f"{directory}: {task.no_predictions.format(directory=directory)}")
     encoder = EncoderScores(trained, where, choose_precision(precision, where)[0])
     if not floor:
         return _loaded(task, encoder, pairs)

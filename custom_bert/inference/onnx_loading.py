@@ -16,7 +16,7 @@ from custom_bert.data.tokenizer import TextTokenizer
 from custom_bert.data.unknown import OF_A_MODEL, UnknownText
 from custom_bert.decoding.decoder import Decoder
 from custom_bert.decoding.registry import DECODERS
-from custom_bert.errors import ConfigError, RunError, shown, warn_caller
+from custom_bert.errors import ConfigError, NoPredictionsError, RunError, shown, warn_caller
 from custom_bert.floor.ensemble import read_ensemble
 from custom_bert.floor.storage import read_floor
 from custom_bert.inference.chunks import chunks
@@ -111,7 +111,7 @@ def load_onnx(
         )
     described = read_onnx_description(directory)
     if described.output != "logits":
-        raise RunError(
+        raise NoPredictionsError(
             f"{directory}: an encoder for embeddings, which predicts nothing; Embedder.load reads it"
         )
     decoder = _decoder_of(directory, described)

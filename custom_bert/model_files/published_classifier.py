@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from custom_bert.data.tokenizer import TextTokenizer
-from custom_bert.errors import DataError, RunError, shown
+from custom_bert.errors import DataError, NoPredictionsError, RunError, shown
 from custom_bert.model_files.description import LONGEST, Description
 from custom_bert.model_files.native import TrainedModel, check_size
 from custom_bert.model_files.published_config import read_architecture
@@ -59,6 +59,9 @@ OTHERS = {
     "ForConditionalGeneration": GENERATIVE,
 }
 """What a class of transformers is whose name ends like this, and what can be done with it."""
+
+ENCODERS = ("ForMaskedLM", "ForPreTraining", "Model")
+"""Those that have vectors for texts, though no predictions."""
 
 
 def is_published(directory: str | Path) -> bool:
@@ -121,9 +124,11 @@ def _check_kind(directory: Path, values: dict[str, Any]) -> None:
     if name.endswith(CLASSIFIER):
         return
     path = directory / "config.json"
-    for ending, what in OTHERS.items():
-        if name.endswith(ending):
-            raise RunError(f"{path}: {name} is {what.format(directory=directory)}")
+    endings = [ending for ending in OTHERS if name.endswith(ending)]
+    if endings:
+        ending = max(endings, key=len)  # GPT2LMHeadModel also ends with Model
+        kind = NoPredictionsError if ending in ENCODERS else RunError
+        raise kind(f"{path}: {name} is {OTHERS[ending].format(directory=directory)}")
     raise RunError(f"{path}: {name} is no classifier of texts; expected a class such as Bert{CLASSIFIER}")
 
 

@@ -55,7 +55,7 @@ def read_task(path: Path, values: dict[str, Any]) -> Task:
     if not isinstance(separator, str) or not separator:
         raise RunError(f"{path}: label_separator is {shown(separator)}; expected characters")
     if problem == Regression.problem_type or (problem is None and len(names) == 1):
-        return Regression((), (0.0,) * len(names), (1.0,) * len(names), separator)
+        return Regression((0.0,) * len(names), (1.0,) * len(names), separator)
     _check_labels(path, names)
     return MultiLabel(names, separator) if problem == MultiLabel.problem_type else Classification(names)
 

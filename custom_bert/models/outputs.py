@@ -21,7 +21,8 @@ def outputs_of(
 ) -> Iterator[tuple[Batch, Tensor]]:
     """Yields each batch with the model's output, (N, K) in fp32.
 
-    The model is in evaluation mode meanwhile. Afterwards it is in the mode that it was in.
+    The model is in evaluation mode meanwhile. Afterwards it is in the mode that it was in, and all its parts
+    with it.
 
     Args:
         model: maps a `Batch` to (N, K): logits, or vectors, of each text.
@@ -30,7 +31,8 @@ def outputs_of(
         autocast: returns the context of a forward pass; by default passes compute in fp32.
     """
     was_training = model.training
-    model.eval()
+    if was_training:  # a walk over all modules, which takes as long as a small model's layers
+        model.eval()
     try:
         for batch in batches:
             batch = batch.to(device)
@@ -38,7 +40,8 @@ def outputs_of(
                 output_NK = model(batch)
             yield batch, output_NK.float()
     finally:
-        model.train(was_training)
+        if was_training:
+            model.train()
 
 
 def rows_in_order(outputs: Iterable[tuple[Batch, Tensor]], count: int) -> np.ndarray:

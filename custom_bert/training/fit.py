@@ -14,13 +14,14 @@ import numpy as np
 import torch
 
 from custom_bert import signals
+from custom_bert.phrases import duration
 from custom_bert.reports.measures import words_of
 from custom_bert.rules.evaluations import log_every
 from custom_bert.rules.schedule import falls, lr_factor
 from custom_bert.signals import Requests
 from custom_bert.torch_internals import graphs_compiled
 from custom_bert.training import checkpoint
-from custom_bert.training.log import Board, Reporter, duration
+from custom_bert.training.log import Board, Reporter
 from custom_bert.training.memory import step_within_memory
 from custom_bert.training.optim import set_lr
 from custom_bert.training.outcome import evaluate_now

@@ -51,7 +51,9 @@ LAYERS = {
     "training": 7,
     "inference": 7,
     "bench": 8,
+    "bulk": 8,
     "estimator": 8,
+    "server": 8,
     "templates": 8,
     "docs": 9,
     "commands": 9,
@@ -209,6 +211,7 @@ WITHOUT_TORCH = {
     *(unit for unit, layer in LAYERS.items() if layer == 0),
     *("options", "commands", "reports", "rules", "presets", "metrics", "label_metrics", "share_metrics"),
     *("docs", "cli", "decoding", "floor", "onnx_model", "rounding"),
+    "server",
 }
 """Units whose modules load without torch. Commands import what needs it when they run."""
 
@@ -226,6 +229,7 @@ def test_help_reports_and_rules_load_no_torch() -> None:
 
 PREDICTING = (
     *("inference.classifier", "inference.scores", "inference.predict_table", "data.tokenizer"),
+    *("bulk.request", "bulk.workers", "bulk.predictor"),
     *("inference.onnx_loading", "inference.embeddings"),
 )
 """Modules on the way of `predict`, which has to work where torch is not installed."""
