@@ -4,6 +4,8 @@ The weights of each output of a product get a scale of their own. The numbers th
 quantised when it is computed, with one scale for all of them. So a text's outputs depend a little on the
 texts that are computed with it.
 
+`smoothing` makes the model ready for that.
+
 Weights have 7 bits. Processors without instructions for int8 sum two products of 8 bits in 16 bits, which may
 overflow: the same file would then predict worse there than where it was verified. With 7 bits no sum can.
 """

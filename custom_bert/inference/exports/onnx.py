@@ -32,6 +32,7 @@ from custom_bert.inference.exports.graph import Outputs, check_installed, graph_
 from custom_bert.inference.exports.hf import check_free, write_config, write_tokenizer
 from custom_bert.inference.exports.int8 import quantised
 from custom_bert.inference.exports.onnx_card import megabytes, onnx_card, speed_line
+from custom_bert.inference.exports.smoothing import smoothed
 from custom_bert.model_files.families import family_of, inexpressible
 from custom_bert.model_files.native import TrainedModel, load_model
 from custom_bert.model_files.published_files import WEIGHTS
@@ -113,7 +114,9 @@ class _Export:
             RunError: if the gate refuses it.
         """
         lines = [*self.texts.notes, *self._write_common(folder)]
-        graph = graph_of(self.outputs)
+        # the smoothed model computes the same, which is checked below like any other
+        samples = self.texts.rows or self.texts.random
+        graph = graph_of(Outputs(smoothed(self.trained, samples)) if int8 else self.outputs)
         self._write_model(folder, graph.SerializeToString(), "none")
         # what computes wrong in fp32 is not made better by int8, and random texts tell
         texts = dataclasses.replace(self.texts, rows=(), labels=()) if int8 else self.texts
