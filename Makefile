@@ -1,4 +1,4 @@
-# setup train test check search pairs bench torture sbom docs: each makes .venv if it is not there.
+# setup train test check search pairs onnx bench torture sbom docs: each makes .venv if it is not there.
 #
 #   make setup TORCH_INDEX=https://download.pytorch.org/whl/cpu   another build of torch
 #   make setup PYTHON=python3.12                                  another Python
@@ -14,7 +14,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: setup train test check search pairs bench torture lock sbom docs format gpu gpu-simulated gpu-bench clean
+.PHONY: setup train test check search pairs onnx bench torture serve-torture lock sbom docs format gpu gpu-simulated \
+        gpu-bench clean
 
 setup: $(READY)
 
@@ -63,6 +64,10 @@ format: $(READY)
 pairs: $(READY)
 	CUSTOM_BERT_TEST_PAIRS=10000 $(BIN)/python -m pytest tests/parity/test_pairs.py -k hostile
 
+# ONNX models of every task from every family; `make test` takes five
+onnx: $(READY)
+	CUSTOM_BERT_TEST_ONNX=all $(BIN)/python -m pytest tests/parity/test_onnx.py
+
 # tables that take minutes to hours; FOLDER holds a folder with the four data files for each set
 bench: $(READY)
 	@test -n "$(DATA)" || { echo "error: where are the data sets? make bench DATA=FOLDER" >&2; exit 64; }
@@ -73,6 +78,10 @@ bench: $(READY)
 # every experiment of docs/how-it-works/reliability.md, about 80 minutes; started again it goes on
 torture: $(READY)
 	PYTHONPATH=tests $(BIN)/python -m torture --out benchmarks/results/new/reliability.json
+
+# the experiments with the server alone: 10,000 hostile requests, and 50 ends under load; about 10 minutes
+serve-torture: $(READY)
+	PYTHONPATH=tests $(BIN)/python -m torture --only S1 S2 --out benchmarks/results/new/serve_reliability.json
 
 # requirements/requirements.lock anew, from pyproject.toml and constraints.txt; needs uv
 lock:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from custom_bert.bulk.predictor import BatchPredictor as BatchPredictor
     from custom_bert.config import TrainConfig as TrainConfig
     from custom_bert.data.memory import in_memory as in_memory
     from custom_bert.decoding.classes import Prediction as Prediction
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 __all__ = [
+    "BatchPredictor",
     "ClassScores",
     "Classifier",
     "Embedder",
@@ -52,6 +54,7 @@ __all__ = [
 ]
 
 _HOME = {
+    "BatchPredictor": "custom_bert.bulk.predictor",
     "ClassScores": "custom_bert.metrics",
     "Classifier": "custom_bert.inference.classifier",
     "Embedder": "custom_bert.inference.embeddings",

@@ -16,6 +16,7 @@ from custom_bert.commands.export import Export
 from custom_bert.commands.measuring import Evaluate, ProbeEncoder
 from custom_bert.commands.predict import Predict
 from custom_bert.commands.runs import Info, Report
+from custom_bert.commands.serve import Serve
 from custom_bert.commands.starting import CheckData, Init, SampleData
 from custom_bert.commands.training import Pretrain, Train
 from custom_bert.options.option import Command, Group
@@ -26,6 +27,7 @@ COMMANDS: dict[str, type[Command] | Group] = {
     "pretrain": Pretrain,
     "evaluate": Evaluate,
     "predict": Predict,
+    "serve": Serve,
     "demo": Demo,
     "fetch": Fetch,
     "check-data": CheckData,

@@ -1,7 +1,8 @@
 """The settings: frozen dataclasses, with the help text of each setting beneath it.
 
-`config_values` checks their values, and `config_sources` reads them from files and mappings. The text beneath
-a field is what `custom-bert train --help` and docs/reference/configuration.md show.
+`config_values` reads their values, `config_checks` checks them, and `config_sources` reads them from files
+and mappings. The text beneath a field is what `custom-bert train --help` and docs/reference/configuration.md
+show.
 
 `None` means that the user leaves a setting open. It is then decided by the pretrained encoder, the task, the
 preset (`presets`) or a rule on the data and the machine (`rules.choices`), in this order. What was decided is

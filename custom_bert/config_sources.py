@@ -15,7 +15,8 @@ from typing import Any, get_type_hints
 
 from custom_bert import files
 from custom_bert.config import GROUPS, TrainConfig, field_types, replace, to_flat
-from custom_bert.config_values import check, coerce
+from custom_bert.config_checks import check
+from custom_bert.config_values import coerce
 from custom_bert.errors import ConfigError, did_you_mean, shown
 from custom_bert.places import expanded
 

@@ -103,6 +103,7 @@ EXIT_CODES = (
     ),
     (errors.LibraryError.exit_code, "a library is needed that is not installed"),
     (errors.WriteError.exit_code, "the system refuses to write, or to read"),
+    (errors.WorkerError.exit_code, "a process that labels has died; the same command goes on"),
     (130, "Ctrl-C: a run can be continued"),
     (141, "the reader of the output went away, as `head` does"),
     (143, "SIGTERM: a run can be continued"),

@@ -105,6 +105,10 @@ class RunError(UserError):
     exit_code = 66  # EX_NOINPUT
 
 
+class NoPredictionsError(RunError):
+    """A directory with an encoder that predicts nothing for texts. It may give vectors."""
+
+
 class LibraryError(UserError):
     """A library that is needed and not installed."""
 
@@ -115,6 +119,22 @@ class WriteError(UserError):
     """A file that could not be written. The message names the path and the reason of the system."""
 
     exit_code = 74  # EX_IOERR
+
+
+class WorkerError(UserError):
+    """A process that computes for this one has died, or could not go on.
+
+    Args:
+        message: what happened, in one line.
+        exit_code: the exit code of the error that it had; None if it died without a word.
+    """
+
+    exit_code = 75  # EX_TEMPFAIL: the same command goes on
+
+    def __init__(self, message: str, exit_code: int | None = None) -> None:
+        super().__init__(message)
+        if exit_code is not None:
+            self.exit_code = exit_code
 
 
 def nearest(word: str, known: Sequence[str]) -> str:

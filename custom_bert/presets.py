@@ -20,7 +20,7 @@ from custom_bert.config import (
     Preset,
     Size,
 )
-from custom_bert.config_values import RANGES
+from custom_bert.config_checks import RANGES
 from custom_bert.errors import ConfigError
 
 Head = Literal["bert", "roberta", "distilbert", "modernbert"]

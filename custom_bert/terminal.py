@@ -183,6 +183,43 @@ class DataOutput:
                 self._stream.flush()
 
 
+class StatusLine:
+    """A line on standard error that says how far something is.
+
+    Attributes:
+        rewrites: whether it is a terminal, where each line is written over the one before.
+    """
+
+    def __init__(self) -> None:
+        isatty = getattr(sys.stderr, "isatty", None)
+        self.rewrites = bool(isatty and isatty())
+        self._shown = False
+
+    def show(self, line: str) -> None:
+        """Shows a line; on a terminal in the place of the one before, and cut to its width."""
+        self._shown = True
+        if not self.rewrites:
+            complain(line)
+            return
+        width = shutil.get_terminal_size().columns - 1
+        with suppress(OSError):
+            sys.stderr.write(f"\r{displayable(line, sys.stderr)[:width]:<{width}}")
+            sys.stderr.flush()
+
+    def clear(self) -> None:
+        """Removes the line from a terminal, so that another one can be printed."""
+        if self.rewrites and self._shown:
+            with suppress(OSError):
+                sys.stderr.write("\r" + " " * (shutil.get_terminal_size().columns - 1) + "\r")
+                sys.stderr.flush()
+
+    def end(self, line: str) -> None:
+        """Shows a last line that stays, if one was ever shown."""
+        self.clear()
+        if self._shown and line:
+            complain(line)
+
+
 class _Screen(io.TextIOBase):
     """A stream that passes every text on to another one, in characters that the other can write."""
 

@@ -24,7 +24,7 @@ PAGES = [
 README = PAGES[0]
 GETTING_STARTED = DOCS / "getting-started.md"
 HOW_TO = sorted((DOCS / "how-to").glob("*.md"))
-OF_ITS_OWN = ("tables.md", "scikit-learn.md")
+OF_ITS_OWN = ("tables.md", "scikit-learn.md", "other-tools.md")
 """How-to pages whose blocks build on each other and on data of their own. They are tried elsewhere."""
 CALLED = re.compile(r"\b(?:custom-bert|-m custom_bert) ([a-z][^|<>;)\n]*)")
 

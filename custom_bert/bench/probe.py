@@ -29,6 +29,7 @@ from custom_bert.data.label_files import ClassReader
 from custom_bert.data.reading import data_files, in_directory, read_dataset
 from custom_bert.errors import DataError
 from custom_bert.inference.embeddings import Embedder
+from custom_bert.inference.encoder_vectors import load_vectors
 from custom_bert.metrics import ConfusionMatrix, Scores
 from custom_bert.ops.linear_probe import fit_linear
 from custom_bert.training.loop import train_model
@@ -112,13 +113,15 @@ def _measure(
     files = data_files(from_mapping(folder).data)
     if files.train[0].pairs:
         raise DataError(
-            files.train[0].name, "pairs of texts, and a probe measures the vectors of single texts"
+            files.train[0].name,
+            f"pairs of texts, and a probe measures the vectors of single texts; what the encoder is worth "
+            f"for pairs, training shows: --model.init-from {encoder}",
         )
     dataset = read_dataset(files, ClassReader(), val_fraction=VAL_FRACTION, seed=seed)
     say("a linear classifier on the frozen vectors")
-    loaded = Embedder.load(encoder)
-    linear = linear_probe(loaded, dataset, seed=seed)
-    shape = loaded.model.config
+    vectors = load_vectors(encoder, None)
+    shape = vectors.model.config
+    linear = linear_probe(Embedder(vectors, min(256, vectors.longest)), dataset, seed=seed)
     with tempfile.TemporaryDirectory() as scratch:
         say("fine-tuning")
         common = {

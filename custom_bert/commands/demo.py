@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -36,6 +36,9 @@ MOST_EXAMPLES = 3
 
 PROMPT = "> "
 
+SECOND_PROMPT = "second> "
+"""What asks for the second text of a pair."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Demo(Command):
@@ -43,11 +46,12 @@ class Demo(Command):
 
     For each line, the most probable labels are printed, and the words whose absence would change the
     probability most. The number beside a word is how much the logarithm of the probability would fall
-    without it. Ctrl-D ends. Standard input may also be a pipe or a file."""
+    without it. Ctrl-D ends. Standard input may also be a pipe or a file. A model of pairs asks for two texts,
+    and reads lines of two texts with a tab between them."""
 
     run_directory: Annotated[str | None, Mark(word="RUN", positional=True, path=True)] = None
-    """The run directory that train wrote. Without it, a classifier of the sample data is trained, for 2
-    minutes at most, into runs/demo. After that, runs/demo is opened."""
+    """The run directory that train wrote, or a directory that export wrote. Without it, a classifier of the
+    sample data is trained, for 2 minutes at most, into runs/demo. After that, runs/demo is opened."""
 
     def run(self) -> None:
         directory = Path(self.run_directory) if self.run_directory is not None else _sample_run()
@@ -55,9 +59,9 @@ class Demo(Command):
 
         answers = Answers.load(directory)
         if not terminal.is_dialogue():
-            _answer_lines(answers)
+            _answer_lines(answers, directory)
             return
-        examples = EXAMPLES if self.run_directory is None else _examples_of(directory)
+        examples = EXAMPLES if self.run_directory is None else _examples_of(directory, pairs=answers.pairs)
         try:
             _talk(answers, examples)
         except (EOFError, KeyboardInterrupt):
@@ -121,24 +125,32 @@ def _record_of(directory: Path) -> dict[str, Any] | None:
     )
 
 
-def _examples_of(directory: Path) -> tuple[str, ...]:
-    """Returns the first texts of the last file of texts that a run has read; none if it is not there."""
+def _examples_of(directory: Path, *, pairs: bool) -> tuple[str, ...]:
+    """Returns the first texts, or pairs, of the last file of texts that a run has read; none if it is not
+    there."""
+    from custom_bert.data.pair_files import tabbed
     from custom_bert.data.text import LineReader, is_blank
 
     try:
         record = files.read_run_json(directory, "run.json")
         path = list(record["data"]["files"])[-2]  # after the texts come their labels
-        block = next(LineReader(path).blocks())
+        reader = LineReader(path)
+        block = next((tabbed(reader, "") if pairs else reader).blocks())
     except (UserError, LookupError, TypeError, AttributeError, StopIteration):
         return ()
     return tuple(line for line in block if not is_blank(line))[:MOST_EXAMPLES]
 
 
-def _answer_lines(answers: Answers) -> None:
+def _answer_lines(answers: Answers, directory: Path) -> None:
     """Answers the lines of standard input, without a prompt."""
+    from custom_bert.data.lines import Lines
+    from custom_bert.data.pair_files import tabbed
     from custom_bert.data.text import STANDARD_INPUT, LineReader
 
-    for block in LineReader(STANDARD_INPUT).blocks():
+    reader: Lines = LineReader(STANDARD_INPUT)
+    if answers.pairs:
+        reader = tabbed(reader, f"{directory} was trained on pairs")
+    for block in reader.blocks():
         for text in block:
             say("\n".join([*answers.to(text, repeat=True), ""]))
 
@@ -151,17 +163,27 @@ def _talk(answers: Answers, examples: tuple[str, ...]) -> None:
     """
     for line in answers.introduction(examples):
         say(line)
-    for typed in _typed():
+    while True:
+        typed = _typed(PROMPT)
         number = typed.strip()
         chosen = number.isascii() and number.isdigit() and 1 <= int(number[:9]) <= len(examples)
-        text = examples[int(number) - 1] if chosen else typed
+        text = examples[int(number) - 1] if chosen else _pair(typed) if answers.pairs else typed
         say("\n".join([*answers.to(text, repeat=chosen), ""]))
 
 
-def _typed() -> Iterator[str]:
-    """Yields what is typed, line by line."""
+def _pair(typed: str) -> str:
+    """Returns what was typed as a pair: a line with one tab, as it is pasted from a file, or a first text,
+    after which the second one is asked for."""
+    from custom_bert.data.text_pairs import paired
+
+    first, tab, second = typed.partition("\t")
+    return paired(first, second) if tab and "\t" not in second else paired(typed, _typed(SECOND_PROMPT))
+
+
+def _typed(prompt: str) -> str:
+    """Returns the next line that is typed."""
     while True:
         try:
-            yield terminal.asked(PROMPT)
+            return terminal.asked(prompt)
         except UnicodeDecodeError:
             complain("this line is not text in the terminal's encoding; type it again")

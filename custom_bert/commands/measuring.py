@@ -25,7 +25,7 @@ class Evaluate(LabelledTable):
     """Measure a trained classifier on labelled texts."""
 
     run_directory: RunDirectory
-    """The run directory that train wrote."""
+    """The run directory that train wrote, or a directory that export wrote."""
     data: DataDirectory
     """Folder with the data files, or a table. The columns of a table are those of the run, if it has them."""
     split: Literal["val", "train", "test"] = "val"

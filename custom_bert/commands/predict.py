@@ -11,10 +11,16 @@ from custom_bert.commands.common import Device, RunDirectory, TextTable, warn_of
 from custom_bert.config import Precision
 from custom_bert.errors import ConfigError, UserError
 from custom_bert.options.option import Mark
+from custom_bert.options.program import speaks
 from custom_bert.terminal import DataOutput, complain
 
 if TYPE_CHECKING:
+    from custom_bert.config import DataConfig
     from custom_bert.inference.classifier import Classifier
+    from custom_bert.inference.predict_table import TableTexts
+
+MOST_PROCESSES = 1024
+"""The largest number of processes that is believed to be meant."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,15 +34,23 @@ class Predict(TextTable):
     A model of numbers prints these, with tabs between several.
 
     A table (.csv, .tsv, .jsonl, .parquet) is written back in the same format, with two more columns,
-    predicted_label and predicted_probability, or for numbers with one, predicted_number."""
+    predicted_label and predicted_probability, or for numbers with one, predicted_number.
+
+    With --out FILE, several processes work on texts of any number. FILE appears when it is complete. Until
+    then what is done is kept in FILE.part, and the same command goes on there after a stop. The bytes of FILE
+    do not depend on the stops or on the number of processes."""
 
     run_directory: RunDirectory
-    """The run directory that train wrote."""
+    """The run directory that train wrote, or a directory that export wrote."""
     texts: Annotated[str, Mark(word="TEXTS", positional=True, path=True)] = "-"
-    """File with one text a line, or a table. Without it, or with -, texts are read from standard input. Lines
-    of standard input and of pipes are answered as they come."""
+    """File with one text a line, or a table; either may be packed, as .gz or .zst. Without it, or with -,
+    texts are read from standard input. Lines of standard input and of pipes are answered as they come."""
     out: Annotated[str | None, Mark(word="FILE", path=True)] = None
-    """File to write a table to, which must not exist. Without it, the table goes to standard output."""
+    """File to write, which must not exist; .gz or .zst at the end of its name packs it. Without it,
+    everything goes to standard output."""
+    processes: Annotated[int | None, Mark(word="N", least=1)] = None
+    """Largest number of processes that compute with --out, each with one thread. Without this option it is
+    the number of cores, and on a GPU 1."""
     json: bool = False
     """Print a JSON object for each text, with its label and probability, or its labels and all
     probabilities."""
@@ -55,13 +69,87 @@ class Predict(TextTable):
     def run(self) -> None:
         from custom_bert.data.tables.formats import is_table
 
-        if is_table(self.texts):
+        table = is_table(self.texts)
+        self._check(table=table)
+        if self.out is not None:
+            self._bulk(self.out)
+        elif table:
             self._table()
-            return
-        for value, option in ((self.out, "--out"), *((value, option) for _, value, option in self.implied())):
-            if value is not None:
+        else:
+            self._lines()
+
+    def _check(self, *, table: bool) -> None:
+        """Raises UserError for options that have no use together."""
+        from custom_bert.bulk.ranks import ranks_of
+
+        if not table:
+            for _, _, option in self.implied():
                 raise UserError(f"{option} is for tables, and {self.texts} is read as lines; leave it out")
-        self._lines()
+        for given, option in ((self.json, "--json"), (self.all_probabilities, "--all-probabilities")):
+            if given and table:
+                raise UserError(f"{option} is for lines of text; a table is written with two more columns")
+        if self.out is None:
+            if self.processes is not None:
+                raise UserError("--processes is for --out FILE; standard output is written by one process")
+            if ranks_of()[1] > 1:
+                raise ConfigError(["torchrun: the predictions of several processes need --out FILE"])
+        if self.processes is not None and self.processes > MOST_PROCESSES:
+            raise UserError(
+                f"--processes: {self.processes:,} are more than any machine has cores for; give at most "
+                f"{MOST_PROCESSES:,}"
+            )
+
+    def _asked(self, classifier: Classifier) -> TableTexts:
+        """Returns the table and its columns, and says how they were chosen."""
+        from custom_bert.inference.predict_table import table_texts
+
+        asked = table_texts(self.run_directory, self._settings(), classifier.decoder.table_columns)
+        if speaks():
+            for note in asked.notes:
+                complain(note)
+        return asked
+
+    def _settings(self) -> DataConfig:
+        """Returns the options of the table as settings."""
+        from custom_bert.config import TrainConfig, replace
+        from custom_bert.config_checks import check
+
+        settings = {name: value for name, value, _ in self.implied()}
+        config = replace(TrainConfig(), {"data.table": self.texts, **settings})
+        if faults := check(config):
+            raise ConfigError([f"config: {fault}" for fault in faults])
+        return config.data
+
+    def _bulk(self, out: str) -> None:
+        from custom_bert.bulk.computing import Computer, Model
+        from custom_bert.bulk.job import is_finished
+        from custom_bert.bulk.outputs import check_output
+        from custom_bert.bulk.ranks import ranks_of
+        from custom_bert.bulk.request import Request, label_file
+        from custom_bert.bulk.sources import LineSource
+        from custom_bert.data.tables.formats import is_table
+
+        check_output(self.texts, out, json_lines=self.json)
+        rank, ranks = ranks_of()
+        if is_finished(Path(out), rank, complain):
+            return
+        lines = None if is_table(self.texts) else LineSource(self.texts)
+        warn_of_precision(self.precision, self.device)
+        model = Model(
+            directory=self.run_directory,
+            device=self.device,
+            precision=self.precision,
+            encoder_only=self.encoder_only,
+        )
+        computer = Computer(model)
+        request = Request(
+            model=model,
+            rows=lines or self._asked(computer.classifier),
+            out=Path(out),
+            json_lines=self.json,
+            every=self.all_probabilities,
+        )
+        label_file(request, computer, processes=self.processes, rank=rank, ranks=ranks, warn=complain)
 
     def _classifier(self) -> Classifier:
         from custom_bert.inference.classifier import Classifier
@@ -76,41 +164,27 @@ class Predict(TextTable):
         return classifier
 
     def _table(self) -> None:
-        from custom_bert import files
-        from custom_bert.config import TrainConfig, replace
-        from custom_bert.config_values import check
-        from custom_bert.inference.predict_table import check_output, table_texts, write_predictions
+        from custom_bert.inference.predict_table import check_printable, write_predictions
 
-        for given, option in ((self.json, "--json"), (self.all_probabilities, "--all-probabilities")):
-            if given:
-                raise UserError(f"{option} is for lines of text; a table is written with two more columns")
-        settings = {name: value for name, value, _ in self.implied()}
-        config = replace(TrainConfig(), {"data.table": self.texts, **settings})
-        if faults := check(config):
-            raise ConfigError([f"config: {fault}" for fault in faults])
-        check_output(self.texts, self.out)
+        check_printable(self.texts)
         classifier = self._classifier()
-        asked = table_texts(self.run_directory, config.data, classifier.decoder.table_columns)
-        for note in asked.notes:
-            complain(note)
+        asked = self._asked(classifier)
 
         def warn(line: str) -> None:
             complain(f"warning: {line}")
 
-        if self.out is None:
-            write_predictions(classifier, asked, DataOutput().write, warn)
-        else:
-            with files.writing(Path(self.out), replace=False) as sink:
-                write_predictions(classifier, asked, sink.write, warn)
+        write_predictions(classifier, asked, DataOutput().write, warn)
 
     def _lines(self) -> None:
         from custom_bert.data.lines import Lines
         from custom_bert.data.pair_files import tabbed
+        from custom_bert.data.tables.formats import PACKED
         from custom_bert.data.text import STANDARD_INPUT, LineReader
         from custom_bert.data.text_pairs import sides
         from custom_bert.data.unknown import OF_A_MODEL, UnknownText
 
-        reader: Lines = LineReader(STANDARD_INPUT if self.texts == "-" else self.texts)
+        path = STANDARD_INPUT if self.texts == "-" else self.texts
+        reader: Lines = LineReader(path, unpack=path.endswith(PACKED))
         classifier = self._classifier()
         if classifier.pairs:
             reader = tabbed(reader, f"{self.run_directory} was trained on pairs")

@@ -51,17 +51,26 @@ def pair_strings(items: Any) -> list[str] | Iterator[str]:
     elif hasattr(items, "columns") and _is_two_columns(items):
         items = list(zip(*(list(items[name]) for name in list(items.columns)), strict=True))
     found = listed_or_iterated(items, "pair")
-    checked = (_checked(i, item) for i, item in enumerate(found))
+    checked = (checked_pair(item, f"pair {i}") for i, item in enumerate(found))
     return list(checked) if isinstance(found, list | tuple) else checked
 
 
-def _checked(index: int, item: Any) -> str:
+def checked_pair(item: Any, name: str) -> str:
+    """Returns a pair as `data.text_pairs` holds it.
+
+    Args:
+        item: what a caller gives.
+        name: what the message calls it.
+
+    Raises:
+        TypeError: if it is not two strings.
+    """
     if not _is_pair(item):
         way_out = (
             "this model reads pairs of texts" if isinstance(item, str) else "write a tuple of two strings"
         )
         raise TypeError(
-            f"pair {index}: expected two texts, such as ('first', 'second'), got {shown(item)}; {way_out}"
+            f"{name}: expected two texts, such as ('first', 'second'), got {shown(item)}; {way_out}"
         )
     first, second = map(joined, item)
     return paired(first, second)

@@ -85,6 +85,12 @@ class NumberReader:
         if constant_K.any():
             index, line = int(np.flatnonzero(constant_K)[0]), lines.words.line
             which = "the number" if self._count == 1 else f"number {index + 1} of {self._count:,}"
+            if np.ptp(values_NK[:, index]):
+                raise DataError(
+                    lines.name,
+                    f"{which} differs by less than {LEAST_SPREAD:g} between two {line}s; write the numbers "
+                    f"in another unit",
+                )
             raise DataError(
                 lines.name,
                 f"{which} is {values_NK[0, index]:g} on every {line}; two different ones are needed",

@@ -32,6 +32,9 @@ STRATUM = 20
 NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?")
 WITH_COMMA = re.compile(r"[+-]?[0-9]+,[0-9]+")
 WITH_UNIT = re.compile(r"(\D{0,3})[+-]?[0-9][0-9.,]*\s*(\D{0,12})")
+OTHER_MINUS = "\u2212\u2012\u2013\u2014\ufe63\uff0d"
+"""Signs that look like the minus of a keyboard, as word processors write them."""
+
 NO_NUMBER = ("nan", "inf", "infinity", "null", "none", "na", "n/a")
 
 
@@ -52,6 +55,8 @@ def parsed_number(cell: str) -> float:
         raise ValueError("an empty number")
     if cell.lstrip("+-").casefold() in NO_NUMBER:
         raise ValueError(f"{shown} is no finite number")
+    if cell[0] in OTHER_MINUS and NUMBER.fullmatch(cell[1:]):
+        raise ValueError(f"{shown} has another sign in the place of the minus; write -{cell[1:]}")
     if WITH_COMMA.fullmatch(cell) or THOUSANDS.fullmatch(cell):
         raise ValueError(f"{shown} has a comma; write decimals with a point and nothing between thousands")
     if WITH_UNIT.fullmatch(cell):

@@ -98,6 +98,20 @@ def _share(label: str, number: str) -> float:
     return value
 
 
+def votes_in(lines: Lines, rows: Sequence[int]) -> str:
+    """Returns a warning of lines whose numbers do not add up to 1.
+
+    Args:
+        lines: the lines of the label file.
+        rows: the indices of those lines, from 0; at least one.
+    """
+    many = counted(len(rows), lines.words.line)
+    return (
+        f"{lines.name}: the shares of {many} do not add up to 1; they are taken as votes and divided by "
+        f"their sum{at(lines, rows)}"
+    )
+
+
 class ShareReader(Reader):
     """Reads label files whose lines hold labels with shares.
 
@@ -115,11 +129,7 @@ class ShareReader(Reader):
         shares with another separator."""
         lines = pair.label_lines
         if self._votes:
-            many = counted(len(self._votes), lines.words.line)
-            warnings.append(
-                f"{lines.name}: the shares of {many} do not add up to 1; they are taken as votes and divided "
-                f"by their sum{at(lines, self._votes)}"
-            )
+            warnings.append(votes_in(lines, self._votes))
         inside = (one for one in self.labels.names if INSIDE.search(one))
         if label := next(inside, None):
             warnings.append(

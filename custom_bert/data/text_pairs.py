@@ -45,6 +45,10 @@ def apart(blocks: Iterator[list[str]]) -> Iterator[list[str]]:
     return ([text for pair in block for text in sides(pair)] for block in blocks)
 
 
+NAMED = 5
+"""The number of pairs that a warning names."""
+
+
 class _PairedLines:
     """What lines of pairs have in common. They are known by the lines of their first texts.
 
@@ -57,6 +61,7 @@ class _PairedLines:
     def __init__(self, lines: Lines) -> None:
         self._lines = lines
         self._half_empty: list[int] = []
+        self._half_empties = 0
 
     @property
     def path(self) -> Path:
@@ -99,10 +104,11 @@ class _PairedLines:
         """Returns warnings of the lines, and one about pairs with only one text that is not empty."""
         if not self._half_empty:
             return self._lines.doubts()
-        found = counted(len(self._half_empty), "pair")
+        found = counted(self._half_empties, "pair")
+        where = at(self._lines, self._half_empty, self._half_empties)
         return [
             *self._lines.doubts(),
-            f"{self.name}: {found} with one text that is empty{at(self._lines, self._half_empty)}",
+            f"{self.name}: {found} with one text that is empty{where}",
         ]
 
     def _note(self, start: int, first: list[str], second: list[str]) -> None:
@@ -113,7 +119,9 @@ class _PairedLines:
             first, second: their texts.
         """
         blank = ((is_blank(a), is_blank(b)) for a, b in zip(first, second, strict=True))
-        self._half_empty += [start + i for i, (a, b) in enumerate(blank) if a != b]
+        found = [start + i for i, (a, b) in enumerate(blank) if a != b]
+        self._half_empty = [*self._half_empty, *found][:NAMED]
+        self._half_empties += len(found)
 
 
 class TabbedLines(_PairedLines):
@@ -139,7 +147,7 @@ class TabbedLines(_PairedLines):
             DataError: for the first line without exactly one tab; after the last line, if the content has
                 another hash now.
         """
-        self._half_empty = []
+        self._half_empty, self._half_empties = [], 0
         for block in self._lines.blocks():
             start = self.num_lines - len(block)
             for i, line in enumerate(block):
@@ -205,7 +213,7 @@ class JoinedLines(_PairedLines):
             DataError: if one side has more lines than the other; after the last line, if the content has
                 another hash now.
         """
-        self._half_empty, start = [], 0
+        self._half_empty, self._half_empties, start = [], 0, 0
         seconds = chain.from_iterable(self._second.blocks())
         for first in self._lines.blocks():
             second = list(islice(seconds, len(first)))

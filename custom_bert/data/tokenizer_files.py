@@ -14,7 +14,7 @@ from custom_bert.data.split_pattern import LONGEST_WORD
 from custom_bert.data.tokenizer import TextTokenizer, library_errors
 from custom_bert.data.tokenizer_fields import NotSupportedError
 from custom_bert.data.tokenizer_json import SENTENCE_PIECE, NotATokenizerError, added_ids, checked
-from custom_bert.errors import DataError, UnsupportedTokenizerError, shown
+from custom_bert.errors import DataError, RunError, UnsupportedTokenizerError, shown
 from custom_bert.phrases import counted
 
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
@@ -103,6 +103,26 @@ def load_tokenizer(
     return parse_tokenizer(
         path, content, lowercase=lowercase, strip_accents=strip_accents, split_chinese=split_chinese
     )
+
+
+def read_run_tokenizer(path: Path, *, pairs: bool) -> TextTokenizer:
+    """Reads the tokenizer of a directory that this package wrote.
+
+    Args:
+        path: of tokenizer.json.
+        pairs: whether it has to read pairs of texts.
+
+    Raises:
+        RunError: if it is missing or damaged.
+    """
+    try:
+        return parse_tokenizer(path, files.read_regular(path, LARGEST_FILE)).reading(pairs=pairs)
+    except FileNotFoundError as error:
+        raise RunError(f"{path}: no such tokenizer file") from error
+    except OSError as error:
+        raise RunError(f"{path}: cannot read: {error.strerror}") from error
+    except DataError as error:
+        raise RunError(str(error)) from error
 
 
 def parse_tokenizer(

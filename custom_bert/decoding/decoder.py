@@ -93,6 +93,14 @@ class Decoder(ABC):
         """
         raise AssertionError(f"{type(self).__name__} has no classes")
 
+    def apart(self, probabilities_NK: np.ndarray, others_NK: np.ndarray) -> np.ndarray:
+        """Returns (N, K) how far apart two sides' predictions are, in a unit in which 1 is a lot.
+
+        Args:
+            probabilities_NK, others_NK: what `probabilities` returned for each side.
+        """
+        return np.asarray(np.abs(probabilities_NK.astype(np.float64) - others_NK))
+
     @abstractmethod
     def predictions(self, probabilities_NK: np.ndarray, *, every: bool) -> Iterator[AnyPrediction]:
         """Yields the prediction for each text.

@@ -102,6 +102,11 @@ class NumberDecoder(Decoder):
         """Returns (N, K) float64, the numbers in the user's unit."""
         return np.asarray(outputs_NK.astype(np.float64) * self.std_K + self.mean_K)
 
+    def apart(self, probabilities_NK: np.ndarray, others_NK: np.ndarray) -> np.ndarray:
+        """Returns (N, K) how far apart two sides' numbers are, in standard deviations of the training
+        numbers."""
+        return np.asarray(super().apart(probabilities_NK, others_NK) / self.std_K)
+
     def predictions(self, probabilities_NK: np.ndarray, *, every: bool) -> Iterator[NumbersPrediction]:
         """Yields the numbers of each text."""
         for row in probabilities_NK.tolist():

@@ -13,7 +13,7 @@ from custom_bert import config as configuration
 from custom_bert.config import ClassWeights, TrainConfig
 from custom_bert.config_sources import load, named_in
 from custom_bert.errors import ConfigError, shown
-from custom_bert.tasks.registry import takes_shares
+from custom_bert.tasks.registry import takes_sets, takes_shares
 
 SETTING_OF = {
     "init_from": "model.init_from",
@@ -81,7 +81,9 @@ def config_of(parameters: Mapping[str, Any], task: str) -> TrainConfig:
         raise ConfigError(faults)
     own = {SETTING_OF[name]: _plain(parameters[name]) for name in SETTING_OF}
     own |= {"task": task, "seed": seed_of(parameters["random_state"])}
-    own["optim.class_weights"] = _class_weights(parameters["class_weight"], table=takes_shares(task))
+    own["optim.class_weights"] = _class_weights(
+        parameters["class_weight"], table=takes_shares(task) or takes_sets(task)
+    )
     if config.runtime.checkpoint_every is None:
         own["runtime.checkpoint_every"] = 0  # nobody could continue from one
     return load(configuration.replace(config, own))
@@ -92,12 +94,15 @@ def _class_weights(class_weight: Any, *, table: bool) -> Any:
 
     Args:
         class_weight: the parameter.
-        table: whether a mapping is handed on. Otherwise it becomes weights of texts elsewhere.
+        table: whether a mapping is handed on, since a text may have several labels. Otherwise it becomes
+            weights of texts elsewhere.
 
     Raises:
         ConfigError: if it is nothing that the parameter can be.
     """
     words = get_args(get_args(ClassWeights)[0])
+    if isinstance(class_weight, Mapping) and not class_weight:
+        return "none"
     if isinstance(class_weight, Mapping):
         return {str(_plain(label)): weight for label, weight in class_weight.items()} if table else "none"
     if class_weight is None or (isinstance(class_weight, str) and class_weight in words):

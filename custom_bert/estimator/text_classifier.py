@@ -50,8 +50,10 @@ class TextClassifier(ClassifierMixin, SavedEstimator):  # type: ignore[misc]
         lr: the peak learning rate. None goes by the model.
         max_length: the largest number of tokens that are read of a text.
         class_weight: None; balanced, so that every class weighs the same; effective_number, so that very
-            frequent ones are left heavier; or, unless a text has several labels, a mapping of classes to
-            weights, which are multiplied with those of the texts.
+            frequent ones are left heavier; or a mapping of classes to weights, 1 for those that it lacks. For
+            one label a text these multiply the weights of the texts. Of several labels, a weight is how much
+            the presence of the label counts in the loss, and its absence counts 1; of shares, how much the
+            share of the label counts.
         floor: whether a linear model on n-grams is fitted, too.
         ensemble: whether encoder and floor predict together. None means: where there are enough texts.
         validation_fraction: the share of the texts that chooses the best weights and does not train them.
@@ -133,9 +135,12 @@ class TextClassifier(ClassifierMixin, SavedEstimator):  # type: ignore[misc]
         if len(labels.classes) < 2 and not labels.are_sets:
             only = labels.names[0]
             raise ValueError(f"labels: there is one class, {only!r}, and at least two are needed")
+        parameters = self.get_params(deep=False)
+        if isinstance(self.class_weight, Mapping) and isinstance(given, Given) and labels.are_sets:
+            parameters["class_weight"] = _weights_of_labels(self.class_weight, given)
         try:
             asked = task_of_labels(sets=labels.are_sets, asked=self.task)
-            config = config_of(self.get_params(deep=False), task_of_shares() if shares else asked)
+            config = config_of(parameters, task_of_shares() if shares else asked)
         except ConfigError as error:
             raise ValueError(str(error)) from None
         stored = fitted_run(config, texts, given.lines(), weights_N, self.verbose)
@@ -149,14 +154,13 @@ class TextClassifier(ClassifierMixin, SavedEstimator):  # type: ignore[misc]
     def _weights(
         self, given: Given | GivenShares, sample_weight: Iterable[float] | None
     ) -> np.ndarray | None:
-        """Returns the weights of texts, those of their classes multiplied in; None if all count the same."""
+        """Returns the weights of texts, for one label a text with those of their classes multiplied in; None
+        if all count the same."""
         weights_N = None if sample_weight is None else checked_weights(sample_weight, len(given))
         if isinstance(given, GivenShares) or not isinstance(self.class_weight, Mapping):
             return weights_N
         if given.labels.are_sets:
-            raise ValueError(
-                "class_weight: a mapping is for one label a text; take 'balanced', or sample_weight"
-            )
+            return weights_N
         of_classes_N = _weights_of_classes(self.class_weight, given)
         return checked_weights(of_classes_N if weights_N is None else weights_N * of_classes_N, len(given))
 
@@ -265,8 +269,25 @@ def _weights_of_classes(class_weight: Mapping[Any, float], given: Given) -> np.n
         ValueError: if the mapping has a class that no text has.
     """
     classes = given.labels.classes.tolist()
+    _check_known(class_weight, classes)
+    weights_C = checked_weights([class_weight.get(label, 1.0) for label in classes], len(classes))
+    return np.asarray(weights_C[[row[0] for row in given.rows]])
+
+
+def _weights_of_labels(class_weight: Mapping[Any, float], given: Given) -> dict[Any, float]:
+    """Returns the weights of those labels that a text has; a column of zeros has nothing that could weigh.
+
+    Raises:
+        ValueError: if the mapping has something that is no label.
+    """
+    classes = given.labels.classes.tolist()
+    _check_known(class_weight, classes)
+    used = {classes[index] for row in given.rows for index in row}
+    return {label: weight for label, weight in class_weight.items() if label in used}
+
+
+def _check_known(class_weight: Mapping[Any, float], classes: list[Any]) -> None:
+    """Raises ValueError if a mapping of class weights has something that is no class."""
     for label in class_weight:
         if label not in classes:
             raise ValueError(f"class_weight: {shown(label)} is not one of the labels")
-    weights_C = checked_weights([class_weight.get(label, 1.0) for label in classes], len(classes))
-    return np.asarray(weights_C[[row[0] for row in given.rows]])

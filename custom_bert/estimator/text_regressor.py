@@ -5,7 +5,7 @@ Shapes: N texts, K numbers of a text.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,10 +15,11 @@ from sklearn.utils import Tags
 from sklearn.utils.validation import check_array, column_or_1d
 
 from custom_bert.data.memory import checked_weights
-from custom_bert.errors import ConfigError, RunError
+from custom_bert.data.numbers import LARGEST
+from custom_bert.errors import ConfigError, RunError, first_line, shown
 from custom_bert.estimator.description import parameters_described, read_parameters
 from custom_bert.estimator.fitting import fitted_run
-from custom_bert.estimator.given import counts_agree, texts_of
+from custom_bert.estimator.given import counts_agree, texts_of_one_or_two_columns
 from custom_bert.estimator.parameters import config_of
 from custom_bert.estimator.saved import SavedEstimator
 from custom_bert.estimator.stored_run import StoredRun
@@ -89,7 +90,8 @@ class TextRegressor(RegressorMixin, SavedEstimator):  # type: ignore[misc]
         """Trains a model, and returns the estimator itself. An earlier fit is forgotten.
 
         Args:
-            X: N texts: a list, an array, the column of a table, or a table of one column.
+            X: N texts: a list, an array, the column of a table, or a table of one column. N pairs of texts: a
+                list of tuples of two strings, an array of shape (N, 2), or a table of two columns.
             y: (N,) a number for each text, or (N, K) several.
             sample_weight: (N,) how much each text counts, from 0 on. A text with the weight 2 counts as two
                 of its kind, one with 0 is left out.
@@ -117,9 +119,9 @@ class TextRegressor(RegressorMixin, SavedEstimator):  # type: ignore[misc]
         self.n_outputs_ = values_NK.shape[1]
         return self
 
-    def _texts(self, X: Any) -> list[str]:
-        """Returns the texts that a caller gives, for fit and for predictions."""
-        return texts_of(X)
+    def _texts(self, X: Any) -> list[Any]:
+        """Returns the texts or pairs that a caller gives, for fit and for predictions."""
+        return texts_of_one_or_two_columns(X)
 
     def predict(self, X: Any) -> np.ndarray:
         """Returns (N,) float64, the numbers of texts; (N, K) if `fit` was given several for each.
@@ -167,11 +169,26 @@ def _numbers(y: Any) -> np.ndarray:
     """Returns (N, K) float64 numbers.
 
     Raises:
+        TypeError: if they are no list or array.
         ValueError: if they are no finite numbers, or there are none.
     """
     if y is None:
         raise ValueError("fit requires y to be passed, but the target y is None")
-    values = check_array(y, ensure_2d=False, dtype=np.float64, input_name="y")
+    if isinstance(y, str | bytes | Set | Mapping):
+        raise TypeError(f"numbers: expected a list or an array, got {shown(y)}")
+    dtype = getattr(y, "dtype", None)
+    if (
+        isinstance(dtype, np.dtype) and dtype.kind in "cmM"
+    ):  # numpy would make numbers of dates without a word
+        what = "Complex data not supported" if dtype.kind == "c" else "dates and times are no numbers"
+        raise ValueError(f"numbers: {what}; got an array of {dtype}")
+    try:
+        values = check_array(y, ensure_2d=False, dtype=np.float64, input_name="y")
+    except OverflowError:
+        what = f"numbers: at least one is larger than {LARGEST:g}; write them in another unit"
+        raise ValueError(what) from None
+    except ValueError as error:  # some of its messages go on for lines
+        raise ValueError(first_line(error)) from None
     if values.ndim == 2 and values.shape[1] == 1:
         values = column_or_1d(values, warn=True)
     return np.asarray(values.reshape(len(values), -1))

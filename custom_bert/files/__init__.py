@@ -24,7 +24,16 @@ from custom_bert.files.directories import (
     remove_litter,
     rename_directory,
 )
-from custom_bert.files.durable import Sink, copy_into, creating, write_bytes, write_json, write_text, writing
+from custom_bert.files.durable import (
+    Sink,
+    copy_into,
+    creating,
+    name_too,
+    write_bytes,
+    write_json,
+    write_text,
+    writing,
+)
 from custom_bert.files.line_log import LineLog
 from custom_bert.files.locks import locked
 from custom_bert.files.reading import (
@@ -57,6 +66,7 @@ __all__ = [
     "locked",
     "make_directory",
     "make_private_directory",
+    "name_too",
     "new_directory",
     "open_regular",
     "parse_json",

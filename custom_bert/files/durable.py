@@ -97,15 +97,33 @@ def writing(path: Path, *, replace: bool = True) -> Iterator[Sink]:
 
 def _name(temporary: Path, path: Path) -> None:
     """Gives a complete file its name. Fails if a file of that name has appeared meanwhile."""
+    _name_too(temporary, path)
+    system.current.unlink(temporary)
+
+
+def _name_too(source: Path, path: Path) -> None:
     # a rename would replace a file of that name without a word; a link fails instead
     try:
-        system.current.link(temporary, path)
+        system.current.link(source, path)
     except OSError as error:
         if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.ENOSYS):
             raise
         with _created(path) as sink:  # this file system has no hard links
-            copy_into(temporary, sink)
-    system.current.unlink(temporary)
+            copy_into(source, sink)
+
+
+def name_too(source: Path, path: Path) -> None:
+    """Gives a complete and durable file a second name on the same file system, durably.
+
+    Raises:
+        WriteError: if the system refuses, or a file has that name.
+    """
+    with as_write_error(path):
+        try:
+            _name_too(source, path)
+        except FileExistsError:
+            raise WriteError(f"{path}: exists already and is not overwritten") from None
+        sync_directory(path.parent)
 
 
 def write_bytes(path: Path, content: bytes, *, replace: bool = True) -> None:

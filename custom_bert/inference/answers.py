@@ -1,4 +1,4 @@
-"""What `custom-bert demo` prints of a text: its labels with bars, and the words that count."""
+"""What `custom-bert demo` prints of a text or a pair: its labels with bars, and the words that count."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from pathlib import Path
 from custom_bert import terminal
 from custom_bert.data.encoded import EncodedTexts
 from custom_bert.data.text import is_blank
+from custom_bert.data.text_pairs import as_line, sides
 from custom_bert.data.unknown import OF_A_MODEL, UnknownText
+from custom_bert.errors import RunError
 from custom_bert.inference.classifier import Classifier
 from custom_bert.inference.explanation import Explanation
 from custom_bert.phrases import counted
@@ -48,32 +50,46 @@ class Answers:
 
     Args:
         classifier: the model.
+
+    Attributes:
+        pairs: whether it answers pairs of texts.
     """
 
     def __init__(self, classifier: Classifier) -> None:
-        self._classifier = classifier
+        self._classifier, self.pairs = classifier, classifier.pairs
 
     @staticmethod
     def load(directory: Path) -> Answers:
-        """Loads the classifier of a run directory; see `Classifier.load` for what it raises."""
-        return Answers(Classifier.load(directory))
+        """Loads the classifier of a run directory; see `Classifier.load` for what it raises.
+
+        Raises:
+            RunError: if its model predicts no labels, too.
+        """
+        classifier = Classifier.load(directory)
+        if not classifier.labels:
+            raise RunError(
+                f"{directory}: the demo shows labels and the words that count for them, and the model "
+                f"predicts numbers; custom-bert predict {directory} TEXTS prints them"
+            )
+        return Answers(classifier)
 
     def introduction(self, examples: tuple[str, ...]) -> list[str]:
         """Returns lines that say what can be typed.
 
         Args:
-            examples: texts to try, by number.
+            examples: texts to try, by number; pairs as `data.text_pairs` holds them.
         """
         columns = terminal.columns()
         labels = counted(len(self._classifier.labels), "label")
         or_try = ", or the number of an example" if examples else ""
-        lines = filled(f"{labels}. Type a text and press Enter{or_try}. Ctrl-D ends.", columns)
+        how = "the first text, Enter, the second text and" if self.pairs else "a text and press"
+        lines = filled(f"{labels}. Type {how} Enter{or_try}. Ctrl-D ends.", columns)
         lines += filled(
             "The number beside a word is how much the logarithm of the label's probability would fall "
-            "without that word.",
+            "without that word." + " (1) is a word of the first text, (2) one of the second." * self.pairs,
             columns,
         )
-        lines += [f"  {i}  {shortened(text, columns - 5)}" for i, text in enumerate(examples, 1)]
+        lines += [f"  {i}  {shortened(as_line(text), columns - 5)}" for i, text in enumerate(examples, 1)]
         return [*lines, ""]
 
     def ending(self, directory: Path) -> list[str]:
@@ -82,25 +98,23 @@ class Answers:
         return filled(words, terminal.columns())
 
     def to(self, text: str, *, repeat: bool) -> list[str]:
-        """Returns the lines that answer a text.
+        """Returns the lines that answer a text or a pair.
 
         Args:
-            text: the text.
+            text: the text, or the pair as `data.text_pairs` holds it.
             repeat: whether the text itself is printed too, also where no word of it can be marked.
         """
         columns, marks = terminal.columns(), terminal.shows_marks()
-        if is_blank(text):
+        texts = sides(text) if self.pairs else (text,)
+        if all(map(is_blank, texts)):
             return ["an empty text: there is nothing to read"]
-        reading = _Reading()
-        (prediction,) = self._classifier.stream([text], every=True, unknown=reading)
-        explanation = self._classifier.explain(text, most=WORDS)
+        reading, given = _Reading(), texts if self.pairs else text
+        (prediction,) = self._classifier.stream([given], every=True, unknown=reading)
+        explanation = self._classifier.explain(given, most=WORDS)
         probabilities: dict[str, float] = prediction.as_dict()["probabilities"]
-        places = [
-            Place(word.start, word.end, word.effect)
-            for one in explanation.labels[:EXPLAINED]
-            for word in one.words
-        ]
-        lines = marked_lines(text, places if marks else [], columns) if marks or repeat else []
+        lines = []
+        for i, one in enumerate(texts if marks or repeat else ()):
+            lines += marked_lines(one, _places(explanation, second=bool(i)) if marks else [], columns)
         lines += self._labels(explanation, probabilities, columns)
         lines += _words(explanation, columns)
         return lines + [line for note in _notes(reading, explanation) for line in filled(note, columns, "  ")]
@@ -117,13 +131,22 @@ class Answers:
         return lines
 
 
+def _places(explanation: Explanation, *, second: bool) -> list[Place]:
+    """Returns where the words that count stand in the text, or in one text of a pair."""
+    return [
+        Place(word.start, word.end, word.effect)
+        for one in explanation.labels[:EXPLAINED]
+        for word in one.words
+        if bool(word.second) == second
+    ]
+
+
 def _words(explanation: Explanation, columns: int) -> list[str]:
     """Returns the words that count for each label; the label is named if there are several."""
     lines: list[str] = []
     for one in explanation.labels[:EXPLAINED]:
         about = f" ({one.label})" if len(explanation.labels) > 1 else ""
-        places = [Place(word.start, word.end, word.effect) for word in one.words]
-        lines += word_lines(explanation.text, places, columns, about)
+        lines += word_lines([(word.name, word.effect) for word in one.words], columns, about)
     return lines
 
 

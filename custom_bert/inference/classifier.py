@@ -72,13 +72,15 @@ class Classifier:
         encoder_only: bool = False,
     ) -> Classifier:
         """Loads what `custom-bert train` wrote: encoder and floor, if they predict together, else the
-        encoder; before that has weights, the floor. It also loads what `custom-bert export` wrote.
+        encoder; before that has weights, the floor. It also loads what `custom-bert export` wrote, and
+        classifiers of others in Hugging Face's layout.
 
         No thread is started, so that a process may load a model and then fork. Do not fork a process that has
         already predicted.
 
         Args:
-            directory: the run directory, or a directory that `custom-bert export` wrote.
+            directory: the run directory, a directory that `custom-bert export` wrote, or another one in
+                Hugging Face's layout.
             device: "cpu" or "cuda"; None takes cuda if there is a CUDA device.
             precision: the number format of matrix products. fp32 predicts as an exported model does. bf16 is
                 faster where the processor has it, and may change a label if two are almost equally probable.
@@ -160,26 +162,24 @@ class Classifier:
         for probabilities_NC in self._chunks(texts, unknown):
             yield from probabilities_NC
 
-    def explain(self, text: str, *, label: str | None = None, most: int = 10) -> Explanation:
+    def explain(self, text: Text, *, label: str | None = None, most: int = 10) -> Explanation:
         """Returns which words of a text count most for its label, as the model predicts it.
 
         The text is predicted again without each of its words, all of these texts together. At most the first
-        256 words are left out, and of a text with more than 16,384 characters fewer.
+        256 words are left out, and of a text with more than 16,384 characters fewer. Of a pair, the words of
+        both texts are left out one at a time, and each effect says which text its word belongs to.
 
         Args:
-            text: the text.
+            text: the text, or the pair.
             label: the label to explain. None for the predicted one, or for every label that a multi-label
                 model predicts.
             most: the largest number of words for each label.
 
         Raises:
-            TypeError: if `text` is not a string.
-            ValueError: if the model does not know the label, `most` is not a whole number from 0 on, or the
-                model reads pairs.
+            TypeError: if `text` is not a string, or for a model that reads pairs, a pair of strings.
+            ValueError: if the model does not know the label, or `most` is not a whole number from 0 on.
         """
-        if self.pairs:
-            raise ValueError("this model reads pairs of texts, and only single texts are explained")
-        return explained(text, self.decoder, self.scores, label=label, most=most)
+        return explained(text, self.decoder, self.scores, pairs=self.pairs, label=label, most=most)
 
     def evaluate(self, texts: Iterable[Text], labels: Iterable[str]) -> Scores | LabelScores | NumberScores:
         """Returns the scores on labelled texts: `Scores`, for ranks `RankScores`, for a multi-label model

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
@@ -20,6 +20,7 @@ from custom_bert.data.labels import nearest_label, short_label
 from custom_bert.data.lines import Lines, taken
 from custom_bert.data.pair_files import has_second_file, text_lines
 from custom_bert.data.reading import LabelledLines, check_aligned, data_files, data_settings
+from custom_bert.data.share_files import votes_in
 from custom_bert.data.tables.formats import is_table
 from custom_bert.data.tables.opening import NoTrainingRowsError, remembered
 from custom_bert.data.text import LineReader, status_of
@@ -78,23 +79,59 @@ def evaluate_run(
         check_swapping(classifier, run)
     if status_of(Path(data)) is None and not is_table(data):
         raise DataError(str(data), "no such folder; expected one with the data files")
-    settings = {**data_settings(data), **columns}
-    where = configuration.replace(TrainConfig(), settings).data
+    where = configuration.replace(TrainConfig(), {**data_settings(data), **columns}).data
+    chosen = rows_of(run, where, split, pairs=classifier.pairs)
+    texts, labels, rows = chosen.texts, chosen.labels, chosen.rows
+    found = taken(texts.blocks(), rows)
+    given: Iterator[Text] = map(sides, found) if classifier.pairs else found
+    votes: list[int] = []
+    parts = classifier.measure_parts(given, known_labels(labels, classifier, rows, votes))
+    notes = (*chosen.notes, *(f"warning: {votes_in(labels, votes)}" for _ in votes[:1]))
+    swapped = share_that_changes(classifier, map(sides, taken(texts.blocks(), rows))) if swap else None
+    return Evaluated(parts[WHOLE], parts.get(FLOOR), parts.get(ENCODER), notes, swapped)
+
+
+@dataclass(frozen=True)
+class ChosenRows:
+    """What a model is measured on.
+
+    Attributes:
+        texts, labels: the lines.
+        rows: the indices of the lines to measure on, rising from 0; None for all.
+        notes: what a user should know of how a table was read, one line each.
+    """
+
+    texts: Lines
+    labels: Lines
+    rows: np.ndarray | None
+    notes: tuple[str, ...]
+
+
+def rows_of(
+    run: str | Path, where: DataConfig, split: Literal["val", "train", "test"], *, pairs: bool
+) -> ChosenRows:
+    """Returns what a run's model is measured on; see `evaluate_run`.
+
+    Args:
+        run: the run directory.
+        where: the data files, or the table.
+        split: "val", "train" or "test".
+        pairs: whether the model reads pairs of texts.
+
+    Raises:
+        RunError, DataError: as `evaluate_run` does.
+    """
     notes: list[str] = []
     if where.table is None:
         # pairs may be in another form than those that the run was trained on
-        where = replace(where, pairs=classifier.pairs and not _has_second_files(where))
+        where = replace(where, pairs=pairs and not _has_second_files(where))
         (texts, labels), rows = _of_folder(Path(run), where, split)
     else:
         (texts, labels), rows = _of_table(Path(run), where, split, notes)
-    check_as_trained(texts, run, pairs=classifier.pairs)
+    check_as_trained(texts, run, pairs=pairs)
     if rows is None:
         check_aligned(texts, labels)
-    found = taken(texts.blocks(), rows)
-    given: Iterator[Text] = map(sides, found) if classifier.pairs else found
-    parts = classifier.measure_parts(given, _known(labels, classifier, rows))
-    swapped = share_that_changes(classifier, map(sides, taken(texts.blocks(), rows))) if swap else None
-    return Evaluated(parts[WHOLE], parts.get(FLOOR), parts.get(ENCODER), tuple(notes), swapped)
+    return ChosenRows(texts, labels, rows, tuple(notes))
 
 
 Chosen = tuple[tuple[Lines, Lines], np.ndarray | None]
@@ -186,6 +223,10 @@ def _divided_rows(run: Path, lines: LabelledLines, data: DataConfig, split: str)
         config = from_mapping(settings)
         hashes = [record["identity"]["data"][name] for name in ("train_texts", "train_labels")]
         count, trains = record["data"]["val_examples"], bool(record["data"].get("val_trains"))
+    except FileNotFoundError as error:  # it was exported, or comes from elsewhere
+        raise RunError(
+            f"{run}: no run.json says which rows were held out, as in every directory but a run; {ways}"
+        ) from error
     except (OSError, ValueError, KeyError, TypeError, ConfigError) as error:
         raise RunError(f"{run / 'run.json'}: does not say which rows were held out") from error
     if not divided and split == "train":
@@ -227,18 +268,24 @@ def _with_defaults(config: TrainConfig, task: type[Task]) -> TrainConfig:
     return configuration.replace(config, missing)
 
 
-def _known(lines: Lines, classifier: Classifier, rows: np.ndarray | None) -> Iterator[str]:
-    """Yields the labels; with `rows`, rising indices from 0, only those.
+def known_labels(
+    lines: Lines, classifier: Classifier, rows: np.ndarray | None, votes: list[int]
+) -> Iterator[str]:
+    """Yields the labels; with `rows`, rising indices from 0, only those. Adds the indices of lines whose
+    numbers are divided by their sum to `votes`.
 
     Raises:
         DataError: at the first line with a label that the model does not know; it names the place, which
             `Classifier.measure` cannot do.
     """
-    seen: set[str] = set()
+    seen: dict[str, bool] = {}
     for i, line in enumerate(taken(lines.blocks(), rows)):
+        index = i if rows is None else int(rows[i])
         if line not in seen:
-            _check_known(lines.where(i if rows is None else int(rows[i])), line, classifier)
-            seen.add(line)
+            _check_known(lines.where(index), line, classifier)
+            seen[line] = classifier.task.holds_votes(line)
+        if seen[line]:
+            votes.append(index)
         yield line
 
 

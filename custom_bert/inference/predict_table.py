@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from custom_bert import files
 from custom_bert.config import DataConfig
@@ -12,8 +13,9 @@ from custom_bert.data.tables.batches import Table
 from custom_bert.data.tables.cells import Cells
 from custom_bert.data.tables.choosing import Columns, free_names, named, text_alone
 from custom_bert.data.tables.column import ColumnLines
-from custom_bert.data.tables.formats import FORMATS, PACKED, ending, open_table
+from custom_bert.data.tables.formats import FORMATS, ending, open_table
 from custom_bert.data.tables.opening import remembered
+from custom_bert.data.tables.writing import check_free
 from custom_bert.data.unknown import OF_A_MODEL, UnknownText
 from custom_bert.errors import RunError, WriteError
 from custom_bert.inference.classifier import Classifier, Text
@@ -73,22 +75,61 @@ def table_texts(run: str | Path, data: DataConfig, new: tuple[str, ...]) -> Tabl
     return TableTexts(table=table, text=text, second=second, names=names, notes=tuple(notes))
 
 
-def check_output(table: str, out: str | None) -> None:
-    """Raises WriteError if a table cannot be written to a file of this name, or to standard output (None)."""
+def check_printable(table: str) -> None:
+    """Raises WriteError if a table of this name is not written to standard output."""
     kind = FORMATS[ending(table)]
-    if out is None:
-        if not kind.printable:
-            raise WriteError(f"{table}: {kind.name} is not written to standard output; give --out FILE")
-        return
-    if out.lower().endswith(PACKED):
-        raise WriteError(f"{out}: the table is written unpacked; give a name without .gz or .zst")
-    if not ending(out) or FORMATS[ending(out)].reader is not kind.reader:
-        raise WriteError(
-            f"{out}: the table is written as it is read, as {kind.name}; give a name that ends with "
-            f"{ending(table)}"
-        )
-    if Path(out).exists():
-        raise WriteError(f"{out}: exists already and is not overwritten")
+    if not kind.printable:
+        raise WriteError(f"{table}: {kind.name} is not written to standard output; give --out FILE")
+
+
+class TextRows:
+    """The rows of a table with their texts, read once.
+
+    Args:
+        asked: the table and its columns.
+        pairs: whether the model reads pairs of texts.
+
+    Raises:
+        DataError: if the model reads pairs and the table has none, or the other way round.
+    """
+
+    def __init__(self, asked: TableTexts, *, pairs: bool) -> None:
+        check_columns(asked.table, asked.second, pairs=pairs)
+        self._asked, self._pairs, self._start = asked, pairs, 0
+        columns = [name for name in (asked.text, asked.second) if name is not None]
+        self._sides = [(ColumnLines(asked.table, name, "text"), Cells("text")) for name in columns]
+
+    @property
+    def lines(self) -> ColumnLines:
+        """The column of the texts, for messages."""
+        return self._sides[0][0]
+
+    def batches(self) -> Iterator[tuple[Any, list[Text]]]:
+        """Yields the rows as `Batch.stored` has them, and their texts, a batch at a time.
+
+        Raises:
+            DataError: for the first row that cannot be read, or that has a value of a new column already.
+        """
+        table, self._start = self._asked.table, 0
+        indices = tuple(table.names.index(column.column) for column, _ in self._sides)
+        for batch in table.batches(indices, whole=True):
+            check_free(table, batch.stored, self._asked.names, self._start)
+            rows = range(self._start, self._start + len(batch.cells[0]))
+            read = [
+                cells.strings(stored, rows, column.where)
+                for (column, cells), stored in zip(self._sides, batch.cells, strict=True)
+            ]
+            self._start += len(rows)
+            table.lines.forget()
+            yield batch.stored, list(zip(*read, strict=True)) if self._pairs else list(read[0])
+
+    def doubts(self) -> list[str]:
+        """Returns warnings about cells that are no strings."""
+        return [
+            doubt
+            for column, cells in self._sides
+            for doubt in cells.doubts(column.name, lambda rows_N: rows_N + 1)
+        ]
 
 
 def write_predictions(
@@ -106,26 +147,16 @@ def write_predictions(
         DataError: for the first row that cannot be read; if the model reads pairs and the table has none, or
             the other way round.
     """
-    check_columns(asked.table, asked.second, pairs=classifier.pairs)
-    table, unknown, start, warned_at = asked.table, UnknownText(), 0, 0
-    columns = [name for name in (asked.text, asked.second) if name is not None]
-    sides = [(ColumnLines(table, name, "text"), Cells("text")) for name in columns]
-    lines = sides[0][0]
-    writer = FORMATS[ending(table.path)].writer(table, asked.names, put)
+    rows, unknown, warned_at = TextRows(asked, pairs=classifier.pairs), UnknownText(), 0
+    writer = FORMATS[ending(asked.table.path)].writer(asked.table, asked.names, put)
 
     def warn_of_unknown() -> None:
-        warn(f"{lines.name}: {unknown.message(of=lines)}: {OF_A_MODEL}")
+        warn(f"{rows.lines.name}: {unknown.message(of=rows.lines)}: {OF_A_MODEL}")
 
-    for batch in table.batches(tuple(map(table.names.index, columns)), whole=True):
-        rows = range(start, start + len(batch.cells[0]))
-        read = [
-            cells.strings(stored, rows, column.where)
-            for (column, cells), stored in zip(sides, batch.cells, strict=True)
-        ]
-        texts: list[Text] = list(zip(*read, strict=True)) if classifier.pairs else list(read[0])
+    writer.begin()
+    for stored, texts in rows.batches():
         found = [prediction.cells() for prediction in classifier.stream(texts, unknown=unknown)]
-        writer.add(batch.stored, tuple(zip(*found, strict=True)))
-        start += len(texts)
+        writer.add(stored, tuple(zip(*found, strict=True)))
         if unknown.spoils_predictions and not warned_at:
             # the first warning comes early, since a table may take hours
             warned_at = unknown.unknown
@@ -133,6 +164,5 @@ def write_predictions(
     writer.close()
     if unknown.unknown > warned_at and warned_at:
         warn_of_unknown()  # the final counts
-    for column, cells in sides:
-        for doubt in cells.doubts(column.name, lambda rows_N: rows_N + 1):
-            warn(doubt)
+    for doubt in rows.doubts():
+        warn(doubt)

@@ -22,8 +22,8 @@ from torch import Tensor
 
 from custom_bert import files
 from custom_bert.data.tokenizer import TextTokenizer
-from custom_bert.data.tokenizer_files import LARGEST_FILE, parse_tokenizer
-from custom_bert.errors import DataError, RunError
+from custom_bert.data.tokenizer_files import read_run_tokenizer
+from custom_bert.errors import RunError
 from custom_bert.model_files.description import Description, read_description
 from custom_bert.model_files.published_files import WEIGHTS
 from custom_bert.model_files.tensor_files import parse_tensors, write_tensors
@@ -129,7 +129,8 @@ def _record(directory: Path) -> dict[str, Any]:
 
 def _tokenizer_of(directory: Path, described: Description, record: dict[str, Any]) -> TextTokenizer:
     """Reads the tokenizer, and requires that it is the recorded one and that the model has vectors for it."""
-    tokenizer, config = _read_tokenizer(directory / "tokenizer.json"), described.encoder
+    tokenizer = read_run_tokenizer(directory / "tokenizer.json", pairs=described.pairs)
+    config = described.encoder
     identity = record.get("identity")
     data = identity.get("data") if isinstance(identity, dict) else None
     if isinstance(data, dict) and data.get("tokenizer") not in (None, tokenizer.sha256):
@@ -141,10 +142,7 @@ def _tokenizer_of(directory: Path, described: Description, record: dict[str, Any
             f"{directory / 'tokenizer.json'}: {tokenizer.vocab_size} entries, "
             f"but the model has vectors for {config.vocab_size}"
         )
-    try:
-        return tokenizer.reading(pairs=described.pairs)
-    except DataError as error:
-        raise RunError(str(error)) from error
+    return tokenizer
 
 
 def _tensors_of(directory: Path, described: Description, record: dict[str, Any]) -> dict[str, Tensor]:
@@ -179,17 +177,6 @@ def sinusoids(rows: int, width: int, offset: int = 0) -> Tensor:
     table = torch.zeros(rows, width)
     table[offset:, 0::2], table[offset:, 1::2] = (positions * rates).sin(), (positions * rates).cos()
     return table
-
-
-def _read_tokenizer(path: Path) -> TextTokenizer:
-    try:
-        return parse_tokenizer(path, files.read_regular(path, LARGEST_FILE))
-    except FileNotFoundError as error:
-        raise RunError(f"{path}: no such tokenizer file") from error
-    except OSError as error:
-        raise RunError(f"{path}: cannot read: {error.strerror}") from error
-    except DataError as error:
-        raise RunError(str(error)) from error
 
 
 def check_size(directory: Path, config: EncoderConfig, num_labels: int, held: int) -> None:

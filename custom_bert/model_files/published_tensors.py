@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import fnmatch
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from custom_bert.errors import RunError
 from custom_bert.model_files.tables import Family
+from custom_bert.presets import EncoderConfig
 
 
 def check_values(directory: Path, tensors: dict[str, Tensor], notes: list[str]) -> None:
@@ -54,3 +57,22 @@ def named(
     if prefixed:
         notes.append(f"{prefixed} tensors without the prefix {family.prefix}")
     return named
+
+
+def without_pooling_layer(
+    family: Family, encoder: EncoderConfig, tensors: dict[str, Tensor]
+) -> tuple[EncoderConfig, dict[str, Tensor]]:
+    """Returns an architecture and tensors without the layer that computes the pooling `mean_layer`, as an
+    export of ours has it; and what is given, if the last layer is any other.
+
+    Without it, the encoder computes the vectors of its run, and the pooling takes no layer's time.
+    """
+    if family.pooling_layer is None or encoder.num_hidden_layers < 2:
+        return encoder, tensors
+    smaller = dataclasses.replace(
+        encoder, num_hidden_layers=encoder.num_hidden_layers - 1, pooling="mean_layer"
+    )
+    layer = family.pooling_layer(smaller)
+    if not all(name in tensors and torch.equal(tensors[name].float(), one) for name, one in layer.items()):
+        return encoder, tensors
+    return smaller, {name: tensor for name, tensor in tensors.items() if name not in layer}

@@ -54,6 +54,30 @@ WAY_OUT = "save it with transformers: AutoTokenizer.from_pretrained(DIR).save_pr
 """The advice for a tokenizer whose files do not say everything: transformers writes a tokenizer.json."""
 
 
+RESIZE = "in transformers, model.resize_token_embeddings(len(tokenizer)) gives it the others"
+"""The advice for a checkpoint whose tokenizer has more entries than its model has vectors."""
+
+
+def fitting_tokenizer(directory: Path, config: dict[str, Any], vectors: int) -> TextTokenizer:
+    """Reads the tokenizer of a checkpoint, which has to fit its model.
+
+    Args:
+        directory: of the checkpoint.
+        config: the content of config.json, which may name the tokenizer's class.
+        vectors: the number of token vectors that the model has.
+
+    Raises:
+        RunError: see `read_tokenizer`; and if it has more entries than the model has vectors.
+    """
+    tokenizer = read_tokenizer(directory, config, vectors)
+    if tokenizer.vocab_size > vectors:
+        raise RunError(
+            f"{directory}: the tokenizer has {tokenizer.vocab_size:,} entries, but the model has vectors for "
+            f"{vectors:,}; {RESIZE}"
+        )
+    return tokenizer
+
+
 def read_tokenizer(directory: Path, config: dict[str, Any], most: int) -> TextTokenizer:
     """Reads the tokenizer of a checkpoint's directory.
 
@@ -90,6 +114,12 @@ def read_tokenizer(directory: Path, config: dict[str, Any], most: int) -> TextTo
     )
 
 
+def is_known_class(kind: object) -> bool:
+    """Returns whether a tokenizer class puts special tokens around a text by itself, as those of BERT and
+    RoBERTa do, whatever tokenizer.json says."""
+    return str(kind).removesuffix("Fast") in (*WORD_PIECE, *BYTE_LEVEL)
+
+
 def _stands(directory: Path, *names: str) -> bool:
     """Whether all of these files are there. A broken link counts, so that `read` can name it."""
     return all(os.path.lexists(directory / name) for name in names)
@@ -119,8 +149,7 @@ def _overridden(content: bytes, settings: dict[str, Any]) -> bytes:
 
     transformers does so for the classes of BERT and RoBERTa. For others it takes tokenizer.json as it is.
     """
-    kind = str(settings.get("tokenizer_class", "")).removesuffix("Fast")
-    if kind not in (*WORD_PIECE, *BYTE_LEVEL):
+    if not is_known_class(settings.get("tokenizer_class", "")):
         return content
     try:
         value = parse_json(content)

@@ -70,7 +70,12 @@ def mean_layer_pool(hidden_TD: Tensor, layout: Layout, eps: float) -> Tensor:
         layout: where the sequences lie.
         eps: the epsilon of the encoder's norms.
     """
-    mixed_ND = hidden_TD[layout.first_N] + MEAN_WEIGHT * mean_pool(hidden_TD, layout)
+    return pooled_like_a_layer(hidden_TD[layout.first_N], mean_pool(hidden_TD, layout), eps)
+
+
+def pooled_like_a_layer(first_ND: Tensor, mean_ND: Tensor, eps: float) -> Tensor:
+    """Returns (N, D), what `mean_layer_pool` makes of first tokens and of means."""
+    mixed_ND = first_ND + MEAN_WEIGHT * mean_ND
     return F.layer_norm(mixed_ND.float(), mixed_ND.shape[-1:], eps=eps)
 
 

@@ -24,8 +24,9 @@ def outputs_of(
 ) -> Iterator[tuple[Batch, Tensor]]:
     """Yields each batch with the model's output, (N, K) in fp32.
 
-    The model is in evaluation mode meanwhile. Afterwards it is in the mode that it was in. If memory runs
-    out, the batch is computed in halves, and so are later ones of its size; the results are the same.
+    The model is in evaluation mode meanwhile. Afterwards it is in the mode that it was in, and all its parts
+    with it. If memory runs out, the batch is computed in halves, and so are later ones of its size; the
+    results are the same.
 
     Args:
         model: maps a `Batch` to (N, K): logits, or vectors, of each text.
@@ -37,7 +38,8 @@ def outputs_of(
         UserError: if a single text does not fit into memory.
     """
     was_training = model.training
-    model.eval()
+    if was_training:  # a walk over all modules, which takes as long as a small model's layers
+        model.eval()
     try:
         most = None
         for whole in batches:
@@ -54,7 +56,8 @@ def outputs_of(
                 else:
                     yield computed
     finally:
-        model.train(was_training)
+        if was_training:
+            model.train()
 
 
 def _computed(

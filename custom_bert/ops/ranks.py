@@ -50,3 +50,14 @@ def rank_log_probabilities(scores_N: Tensor, thresholds: Tensor) -> Tensor:
     above = F.logsigmoid(over)
     between = torch.log(-torch.expm1(-thresholds.diff()))
     return torch.cat([below[:, :1], below[:, 1:] + above[:, :-1] + between, above[:, -1:]], dim=1)
+
+
+def logits_above(log_probabilities: Tensor) -> Tensor:
+    """Returns (..., C - 1) the log-odds of being above each rank but the highest.
+
+    Args:
+        log_probabilities: (..., C) the logarithms of the ranks' probabilities.
+    """
+    at_most = log_probabilities.logcumsumexp(-1)[..., :-1]
+    above = log_probabilities.flip(-1).logcumsumexp(-1).flip(-1)[..., 1:]
+    return above - at_most

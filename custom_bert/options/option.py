@@ -17,8 +17,9 @@ from types import NoneType
 from typing import Annotated, Any, ClassVar, Literal, get_args, get_origin
 
 from custom_bert.config import GROUPS, TrainConfig, field_types, to_flat
+from custom_bert.config_checks import RANGES
 from custom_bert.config_sources import PATHS
-from custom_bert.config_values import RANGES, coerce, from_text, is_table
+from custom_bert.config_values import coerce, from_text, is_table
 from custom_bert.errors import UserError, shown
 from custom_bert.options.descriptions import describe
 from custom_bert.places import expanded

@@ -69,26 +69,21 @@ def bar_lines(probabilities: Sequence[tuple[str, float]], columns: int) -> list[
     ]
 
 
-def word_lines(text: str, places: Sequence[Place], columns: int, about: str = "") -> list[str]:
+def word_lines(words: Sequence[tuple[str, float]], columns: int, about: str = "") -> list[str]:
     """Returns the words that count as a list in plain text, those for the label and those against it.
 
     Args:
-        text: the text.
-        places: the words, those that count most first.
+        words: words and what they do for the label, those that count most first.
         columns: the largest number of columns of a line.
         about: what the words count for, if that is not clear.
     """
-    counting = [one for one in places if abs(one.effect) >= LEAST_EFFECT]
+    counting = [(word, effect) for word, effect in words if abs(effect) >= LEAST_EFFECT]
     if not counting:
-        words = f"no single word counts{about}: without any one of them, the answer is the same"
-        return filled(words, columns)
+        nothing = f"no single word counts{about}: without any one of them, the answer is the same"
+        return filled(nothing, columns)
     lines = []
     for heading, sign in ((f"words for it{about}", 1), (f"words against it{about}", -1)):
-        words_of = [
-            f"{printable(text[one.start : one.end])} {one.effect:+.2g}"
-            for one in counting
-            if one.effect * sign > 0
-        ]
+        words_of = [f"{printable(word)} {effect:+.2g}" for word, effect in counting if effect * sign > 0]
         if words_of:
             lines += filled(f"{heading}: {', '.join(words_of)}", columns, "  ")
     return lines

@@ -9,7 +9,6 @@ Shapes: M hidden tokens, V entries of the vocabulary.
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +23,6 @@ from custom_bert.config import TrainConfig
 from custom_bert.data.cache import Cache
 from custom_bert.data.corpus import read_corpus
 from custom_bert.data.loader import Transform
-from custom_bert.data.masking import Masker
 from custom_bert.data.running_text import RunningText
 from custom_bert.data.source import Source
 from custom_bert.data.tokenizer import TextTokenizer
@@ -32,22 +30,21 @@ from custom_bert.errors import ConfigError
 from custom_bert.models.encoder import Encoder
 from custom_bert.models.masked_lm import MaskedLanguageModel
 from custom_bert.models.outline import language_model_from, language_model_outline
-from custom_bert.ops.losses import cross_entropy_sum
 from custom_bert.presets import EncoderConfig
-from custom_bert.rules import choices
+from custom_bert.rules import choices, evaluations
 from custom_bert.rules.decisions import Decisions, EvaluationFacts, Facts
 from custom_bert.rules.resolved import ResolvedConfig
 from custom_bert.tasks.parts import (
-    ONE_PROCESS,
     Card,
     CardFacts,
-    Gathering,
     HeadName,
     Learning,
     Measured,
     PhaseName,
 )
+from custom_bert.tasks.predicting_tokens import masker, predicting_tokens
 from custom_bert.tasks.task import Task
+from custom_bert.tasks.token_scorer import TokenScorer
 
 PRETRAINING: dict[str, Any] = {
     "data.max_length": 128,
@@ -64,145 +61,6 @@ PRETRAINING: dict[str, Any] = {
 budgets. The schedule is warm-up, stable, decay (Hu et al. 2024, arXiv 2404.06395), as ModernBERT's was. The
 last five belong to learning labels, and are switched off."""
 
-PRETRAIN_SEED = 1
-"""Added to a run's seed where language modelling precedes another task, so that the two phases see the texts
-in different orders."""
-
-
-class TokenCrossEntropy:
-    """Cross-entropy of each hidden token.
-
-    In training mode the model returns the loss itself, so that logits exist for a few tokens at a time only.
-    """
-
-    def loss_sum(self, output: Tensor, targets: Targets) -> Tensor:
-        """Returns `output`, which is the sum already; see `MaskedLanguageModel`."""
-        assert output.dim() == 0, "the model is not in training mode"
-        return output
-
-    def weight(self, targets: Targets) -> float:
-        """Returns the number of hidden tokens."""
-        return float(len(targets))
-
-
-@dataclass(frozen=True)
-class TokensMeasured:
-    """The result of evaluating a masked language model.
-
-    Attributes:
-        loss: the mean cross-entropy of a hidden token, in nats.
-        accuracy: the share of the hidden tokens that are predicted right.
-    """
-
-    loss: float
-    accuracy: float
-
-    @property
-    def scores(self) -> None:
-        """None, because there are no classes."""
-        return None
-
-    @property
-    def perplexity(self) -> float:
-        """exp(loss), the pseudo-perplexity of the text under this masking.
-
-        Salazar et al. 2020 (arXiv 1910.14659) hide one token at a time. Here `optim.mask_rate` of them are
-        hidden together, so that figures can be compared only at one rate.
-        """
-        # exp overflows above 709
-        return math.exp(min(self.loss, 700.0))
-
-    @property
-    def numbers(self) -> dict[str, float]:
-        """Accuracy as a fraction, and perplexity."""
-        return {"accuracy": self.accuracy, "perplexity": self.perplexity}
-
-    @property
-    def weighted_numbers(self) -> dict[str, float]:
-        """The same numbers, since tokens have no weights."""
-        return self.numbers
-
-    def as_dict(self) -> dict[str, Any]:
-        """Returns `numbers`, since there is nothing for each class."""
-        return dict(self.numbers)
-
-    def lines(self) -> list[str]:
-        """Returns accuracy, perplexity and loss on one line."""
-        return [f"accuracy {self.accuracy:.4f}  perplexity {self.perplexity:.4f}  loss {self.loss:.4f}"]
-
-
-class TokenScorer:
-    """Counts the hidden tokens that are predicted right."""
-
-    def __init__(self) -> None:
-        self._loss = self._right = 0.0
-        self._targets = 0
-
-    def add(self, outputs: Tensor, targets: Targets) -> None:
-        """Counts a batch of (M, V) logits and (M,) ids of the hidden tokens."""
-        self._loss += float(cross_entropy_sum(outputs, targets.values))
-        self._right += float((outputs.argmax(-1) == targets.values).sum())
-        self._targets += len(targets)
-
-    def measured(self, gathering: Gathering = ONE_PROCESS) -> TokensMeasured:
-        """Returns the result over the batches of all processes."""
-        sums = torch.tensor([self._loss, self._right, self._targets], dtype=torch.float64)
-        loss, right, targets = gathering.total(sums).tolist()
-        assert targets, "a source refuses held-out texts without a token to hide"
-        return TokensMeasured(loss / targets, right / targets)
-
-
-def masker(config: ResolvedConfig, tokenizer: TextTokenizer, seed: int) -> Masker:
-    """Returns what hides tokens as the settings say: never special tokens, and whole words if asked for."""
-    assert tokenizer.mask_id is not None, "settings that mask are refused without a mask token"
-    return Masker(
-        tokenizer.mask_id,
-        (*tokenizer.special_ids, *tokenizer.unused_ids),
-        tokenizer.vocab_size,
-        config.optim.mask_rate,
-        seed,
-        tokenizer.continues_V if config.optim.whole_words else None,
-    )
-
-
-def predicting_tokens(
-    config: ResolvedConfig, tokenizer: TextTokenizer, *, lr: float, epochs: int, seed: int, evaluates: bool
-) -> Learning:
-    """Returns how a phase learns that predicts hidden tokens.
-
-    It learns without dropout, as Geiping and Goldstein 2022 (arXiv 2212.14034) advise for short pretraining:
-    masking is noise enough.
-
-    Args:
-        config: the settings.
-        tokenizer: the tokenizer of the texts.
-        lr: the peak learning rate.
-        epochs: the number of passes over the texts.
-        seed: decides the order of the batches, and which tokens are hidden.
-        evaluates: whether evaluations choose the weights that the run keeps.
-    """
-    return Learning(
-        objective=TokenCrossEntropy(),
-        transform=Transform(masker=masker(config, tokenizer, seed)),
-        lr=lr,
-        epochs=epochs,
-        seed=seed,
-        dropout=False,
-        evaluates=evaluates,
-    )
-
-
-def before_the_task(config: ResolvedConfig, tokenizer: TextTokenizer) -> Learning:
-    """Returns how language modelling learns where it is the first phase of another task, on its texts."""
-    return predicting_tokens(
-        config,
-        tokenizer,
-        lr=choices.pretrain_learning_rate(config.model.hidden_size, pretrained=config.model.is_pretrained)[0],
-        epochs=config.optim.pretrain_epochs,
-        seed=config.seed + PRETRAIN_SEED,
-        evaluates=False,
-    )
-
 
 @dataclass(frozen=True)
 class MaskedLanguageModelling(Task):
@@ -213,7 +71,7 @@ class MaskedLanguageModelling(Task):
     head: ClassVar[HeadName] = "masked_language_model"
     keeps_stable: ClassVar[bool] = True
     predicts_tokens: ClassVar[bool] = True
-    evaluation_share: ClassVar[float] = choices.CORPUS_EVALUATION_SHARE
+    evaluation_share: ClassVar[float] = evaluations.CORPUS_EVALUATION_SHARE
     no_predictions: ClassVar[str] = (
         "a pretrained encoder, which knows no labels; custom-bert train DATA --model.init-from {directory} "
         "trains a classifier from it"
@@ -305,7 +163,7 @@ class MaskedLanguageModelling(Task):
 
     def eval_every(self, facts: EvaluationFacts) -> tuple[int, str]:
         """Lets evaluations take about a twentieth of the time."""
-        return choices.corpus_eval_every(facts.tokens_per_step, facts.validation_tokens)
+        return evaluations.corpus_eval_every(facts.tokens_per_step, facts.validation_tokens)
 
     # Learning
 

@@ -229,9 +229,13 @@ class MultiLabel(SeparatedTask):
             yield hot_C
 
     def published(self, model: nn.Module) -> dict[str, Any]:
-        """Returns what every labelled task has, and the thresholds by label; transformers keeps this key."""
-        thresholds = self._thresholds(model)
-        return {**super().published(model), "thresholds": dict(zip(self.labels, thresholds, strict=True))}
+        """Returns what every labelled task has, the thresholds by label, and what stands between the labels
+        of a line; transformers keeps these two keys."""
+        return {
+            **super().published(model),
+            "thresholds": dict(zip(self.labels, self._thresholds(model), strict=True)),
+            "label_separator": self.separator,
+        }
 
     @staticmethod
     def _thresholds(model: nn.Module) -> list[float]:

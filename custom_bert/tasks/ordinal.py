@@ -12,28 +12,32 @@ Shapes: N texts, C ranks, D hidden.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from torch import Tensor
+import torch.nn.functional as F
+from torch import Tensor, nn
 
 from custom_bert.config import TrainConfig
 from custom_bert.data.label_files import LabelReader
 from custom_bert.data.labelled_texts import LabelledTexts
+from custom_bert.data.labels import labels_by_id
 from custom_bert.data.rank_files import RankReader, parsed_order
 from custom_bert.data.source import Source
 from custom_bert.decoding.ranks import RankDecoder, middle_ranks
 from custom_bert.models.heads import SequenceClassifier
 from custom_bert.models.ranks import RankClassifier
-from custom_bert.ops.ranks import ordered_thresholds
+from custom_bert.ops.ranks import logits_above, ordered_thresholds
+from custom_bert.presets import EncoderConfig
 from custom_bert.rank_metrics import RankScores
 from custom_bert.reports.measures import in_words
 from custom_bert.rules.resolved import ResolvedConfig
 from custom_bert.tasks.class_weights import class_weights
 from custom_bert.tasks.classification import Classification, ClassMeasured, ClassScorer
-from custom_bert.tasks.parts import ONE_PROCESS, Gathering, Measured
+from custom_bert.tasks.parts import ONE_PROCESS, Card, CardFacts, Gathering, Measured
+from custom_bert.tasks.task import Task
 from custom_bert.tasks.worth import worth_in_words, worth_of
 
 
@@ -139,35 +143,101 @@ class Ordinal(Classification):
         """Returns the decoder of the middle rank."""
         return RankDecoder(self.labels)
 
-    def unpublishable(self) -> str:
-        """Says that three ranks or more have no place in a class of transformers.
-
-        Its classes compute logits as a linear map of a text's vector, whose softmax are the probabilities.
-        For two ranks that is what the model computes. For more, a probability is a difference of two sigmoids
-        of one score, whose logarithm is not linear in the vector.
-        """
-        if len(self.labels) < 3:
-            return ""
-        return (
-            f"the probabilities of {len(self.labels):,} ranks are no softmax of linear scores, which is all "
-            f"that a class of transformers computes; predict with Classifier.load, or train the same data "
-            f"with --task classification or --task regression, which can be exported"
-        )
+    def in_transformers(self) -> Task:
+        """Returns the task for two ranks, which are two classes. The probabilities of more ranks are no
+        softmax of linear scores, which is all that a class of transformers computes."""
+        return self if len(self.labels) <= 2 else RanksAbove(self.labels)
 
     def published_tensors(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Returns the tensors with a plain projection for two ranks: the logit of the lower one is 0, that of
         the higher one the score minus the threshold."""
-        tensors = dict(state)
-        threshold = ordered_thresholds(tensors.pop("head.raw_thresholds"))
-        weight, bias = (tensors[f"head.projection.{name}"] for name in ("weight", "bias"))
-        tensors["head.projection.weight"] = torch.cat([torch.zeros_like(weight), weight])
-        tensors["head.projection.bias"] = torch.cat([torch.zeros_like(bias), bias - threshold])
-        return tensors
+        weights, biases = _above(state)
+        both = {"weight": torch.cat([torch.zeros_like(weights), weights]), "bias": F.pad(biases, (1, 0))}
+        return _with_projection(state, both)
 
     def published_outputs(self, outputs: Tensor) -> Tensor:
-        """Returns the logits of two ranks, of which the first is 0, from their log-probabilities."""
+        """Returns the log-probabilities of the ranks as logits of which the first is 0."""
         return outputs - outputs[..., :1]
 
     def results(self, record: Mapping[str, Any]) -> str:
         """Returns the measures on the validation texts, in a sentence."""
         return f"On {record['data']['val_examples']:,} validation texts: {in_words(record['validation'])}."
+
+
+@dataclass(frozen=True)
+class RanksAbove(Ordinal):
+    """Three ranks or more as a class of transformers has them: an output says whether a text is above a rank,
+    for each rank but the highest. Its logit is the score minus a threshold."""
+
+    problem_type: ClassVar[str] = "multi_label_classification"
+
+    @property
+    def names(self) -> list[str]:
+        """The names of the outputs: "> 1" and "> 2" for the ranks 1, 2 and 3."""
+        return [f"> {label}" for label in self.labels[:-1]]
+
+    def published(self, model: nn.Module) -> dict[str, Any]:
+        """Returns the names of the outputs with the threshold of a half, and the `ranks` from the lowest
+        on."""
+        return {
+            "id2label": {str(i): name for i, name in enumerate(self.names)},
+            "label2id": {name: i for i, name in enumerate(self.names)},
+            "problem_type": self.problem_type,
+            "thresholds": dict.fromkeys(self.names, 0.5),
+            "ranks": list(self.labels),
+        }
+
+    def published_tensors(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Returns the tensors with a projection that repeats the one row, with a bias for each output."""
+        weights, biases = _above(state)
+        return _with_projection(state, {"weight": weights, "bias": biases})
+
+    def published_outputs(self, outputs: Tensor) -> Tensor:
+        """Returns the log-odds of being above each rank, from the log-probabilities of the ranks."""
+        return logits_above(outputs)
+
+    def card(self, encoder: EncoderConfig, model: nn.Module, about: CardFacts) -> Card:
+        """Says what the outputs are, and shows how the rank and the probability of each rank follow."""
+        card = super().card(encoder, model, about)
+        return replace(
+            card,
+            more=(
+                f"The ranks, from the lowest to the highest: {card.more[0].removeprefix('Labels: ')} "
+                f"`config.json` lists them as `ranks`.",
+                f"An output is the probability that a text is above a rank: `{self.names[0]}`, up to "
+                f"`{self.names[-1]}`. The predicted rank is the middle one: as many ranks lie below it as "
+                f"outputs are above a half. The probability of a rank is the difference of two outputs that "
+                f"are neighbours.",
+            ),
+            example=(
+                "from transformers import pipeline",
+                "",
+                f'classify = pipeline("text-classification", "{about.name}", top_k=None, truncation=True)',
+                "ranks = classify.model.config.ranks",
+                f"answers = classify([{about.example}])[0]",
+                'above = {a["label"]: a["score"] for a in answers}',
+                'above = [1.0, *(above[f"> {rank}"] for rank in ranks[:-1]), 0.0]',
+                "print(ranks[sum(share > 0.5 for share in above) - 1])",
+                "print({rank: above[i] - above[i + 1] for i, rank in enumerate(ranks)})",
+            ),
+        )
+
+    def summary(self) -> str:
+        """Returns what the outputs are."""
+        return (
+            f"{len(self.labels):,} ranks; an output is the probability of being above a rank, and README.md "
+            f"shows how the rank follows from them; {labels_by_id(self.names)}"
+        )
+
+
+def _above(state: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+    """Returns (C - 1, D) weights and (C - 1,) biases of a projection to the score minus each threshold."""
+    thresholds = ordered_thresholds(state["head.raw_thresholds"])
+    weight, bias = (state[f"head.projection.{name}"] for name in ("weight", "bias"))
+    return weight.expand(len(thresholds), -1).contiguous(), bias - thresholds
+
+
+def _with_projection(state: Mapping[str, Tensor], projection: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Returns tensors with another projection, and without thresholds."""
+    others = {name: tensor for name, tensor in state.items() if name != "head.raw_thresholds"}
+    return {**others, **{f"head.projection.{name}": tensor for name, tensor in projection.items()}}

@@ -36,3 +36,8 @@ def task_of_shares() -> TaskName:
 def takes_shares(name: object) -> bool:
     """Returns whether a task divides texts among labels by shares; False for what names no task."""
     return any(task.takes_shares for known, task in TASKS.items() if known == name)
+
+
+def takes_sets(name: object) -> bool:
+    """Returns whether a text may have any number of labels; False for what names no task."""
+    return any(bool(task.label_sets) for known, task in TASKS.items() if known == name)

@@ -9,7 +9,7 @@ Shapes: N texts, K numbers of a text.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
@@ -28,15 +28,14 @@ from custom_bert.data.number_files import NumberReader, parsed_numbers
 from custom_bert.data.numbers import Numbers
 from custom_bert.data.source import Source
 from custom_bert.decoding.numbers import NumberDecoder
-from custom_bert.floor.ensemble import Ensemble
 from custom_bert.floor.linear import Floor, fit_numbers
 from custom_bert.phrases import counted
 from custom_bert.presets import EncoderConfig
 from custom_bert.rules.resolved import ResolvedConfig
 from custom_bert.tasks.class_weights import Copies
-from custom_bert.tasks.labelled import LabelledTask
 from custom_bert.tasks.number_scorer import NumberScorer
 from custom_bert.tasks.parts import Card, CardFacts, LabelLineError, Measured, Objective
+from custom_bert.tasks.text_task import TextTask
 from custom_bert.tasks.worth import worth_in_words, worth_of
 
 DELTA = 1.0
@@ -94,8 +93,8 @@ class NumberLoss:
 
 
 @dataclass(frozen=True)
-class Regression(LabelledTask):
-    """The task in which each text has K numbers. It has no labels.
+class Regression(TextTask):
+    """The task in which each text has K numbers.
 
     Attributes:
         mean: the mean of each of the K training numbers.
@@ -103,7 +102,6 @@ class Regression(LabelledTask):
         separator: the characters between the numbers of a line.
     """
 
-    labels: tuple[str, ...] = ()
     mean: tuple[float, ...] = (0.0,)
     std: tuple[float, ...] = (1.0,)
     separator: str = "\t"
@@ -113,7 +111,6 @@ class Regression(LabelledTask):
         *("data.corpus", "data.label_order", "optim.label_smoothing", "optim.class_weights"),
     )
     measures: ClassVar[tuple[str, ...]] = ("r2", "mae", "rmse", "pearson", "spearman")
-    combines: ClassVar[bool] = False
     probes: ClassVar[bool] = False  # the weights of a linear fit are large: under dropout the loss explodes
     card_title: ClassVar[str] = "A model that predicts numbers for texts"
     problem_type: ClassVar[str] = "regression"
@@ -132,7 +129,7 @@ class Regression(LabelledTask):
         mean_K, std_K = targets.scale()
         # a number that the training lines hold only once in another value may lose it to validation
         std_K = np.where(std_K > 0, std_K, 1.0)
-        return cls((), tuple(mean_K.tolist()), tuple(std_K.tolist()), config.data.label_separator)
+        return cls(tuple(mean_K.tolist()), tuple(std_K.tolist()), config.data.label_separator)
 
     @classmethod
     def blank(cls) -> Self:
@@ -147,7 +144,7 @@ class Regression(LabelledTask):
             RunError: if one of the two is missing or damaged.
         """
         decoder = NumberDecoder.restored(directory, stored, None)
-        return cls((), decoder.mean, decoder.std, decoder.separator)
+        return cls(decoder.mean, decoder.std, decoder.separator)
 
     @property
     def num_outputs(self) -> int:
@@ -164,7 +161,7 @@ class Regression(LabelledTask):
         """(K,) float64 the standard deviation of the training numbers."""
         return self.decoder(None).std_K
 
-    def objective(self, config: ResolvedConfig, counts_C: Tensor, examples: float) -> Objective:
+    def loss(self, config: ResolvedConfig, source: Source) -> Objective:
         """Returns the loss that `optim.regression_loss` names, on the scale of the training numbers."""
         mean_K, std_K = torch.from_numpy(self.mean_K), torch.from_numpy(self.std_K)
         return NumberLoss(mean_K, std_K, config.optim.regression_loss, config.optim.r_drop)
@@ -182,12 +179,6 @@ class Regression(LabelledTask):
         targets = data.train.targets
         scaled_NK = (targets.values(rows_N) - self.mean_K) / self.std_K
         return fit_numbers(list(data.train.texts(rows_N)), scaled_NK, weights_N=targets.weights(rows_N))
-
-    def ensemble_of(
-        self, encoder_NC: np.ndarray, floor_NC: np.ndarray, values: np.ndarray, weights_N: np.ndarray | None
-    ) -> Ensemble:
-        """Is not asked for: encoder and floor do not predict numbers together."""
-        raise AssertionError("numbers have no ensemble")
 
     def scorer(self, thresholds_C: np.ndarray | None) -> NumberScorer:
         """Returns a scorer that measures in the user's unit."""
@@ -211,12 +202,14 @@ class Regression(LabelledTask):
             yield np.array(numbers, dtype=np.float64)
 
     def published(self, model: nn.Module) -> dict[str, Any]:
-        """Returns the type of the problem, and Hugging Face's own names for K outputs."""
+        """Returns the type of the problem, Hugging Face's own names for K outputs, and what stands between
+        the numbers of a line."""
         names = [f"LABEL_{i}" for i in range(self.num_outputs)]
         return {
             "id2label": {str(i): name for i, name in enumerate(names)},
             "label2id": {name: i for i, name in enumerate(names)},
             "problem_type": self.problem_type,
+            "label_separator": self.separator,
         }
 
     def published_tensors(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -230,21 +223,25 @@ class Regression(LabelledTask):
         """Returns the numbers in the user's unit."""
         return outputs * torch.from_numpy(self.std_K) + torch.from_numpy(self.mean_K)
 
+    def published_task(self) -> Regression:
+        """Returns the task with the scale of a model that computes in the user's unit: none."""
+        return replace(self, mean=(0.0,) * self.num_outputs, std=(1.0,) * self.num_outputs)
+
     def card(self, encoder: EncoderConfig, model: nn.Module, about: CardFacts) -> Card:
         """Says how to get the numbers: a pipeline gives one of them, or all with `top_k`."""
         several = self.num_outputs > 1
         return Card(
             "text-classification",
             f"{self.card_title}, {counted(self.num_outputs, 'number')} each: "
-            f"{encoder.num_hidden_layers} layers, {encoder.hidden_size} wide, texts of up to "
-            f"{about.max_length} tokens",
+            f"{encoder.num_hidden_layers} layers, {encoder.hidden_size} wide, "
+            f"{about.texts} of up to {about.max_length} tokens",
             ("The outputs are the numbers themselves, in the unit of the training data.",),
             (
                 "from transformers import pipeline",
                 "",
                 f'predict = pipeline("text-classification", "{about.name}", truncation=True, '
                 f'function_to_apply="none"{", top_k=None" if several else ""})',
-                'print(predict("a text"))',
+                f"print(predict({about.example}))",
             ),
         )
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import count
 from typing import Any, ClassVar
 
 import numpy as np
@@ -126,6 +127,11 @@ class SoftLabels(SeparatedTask, Classification):
             shares_C = np.zeros(len(self.labels), dtype=np.float32)
             shares_C[list(one.ids)] = one.shares
             yield shares_C
+
+    def holds_votes(self, line: str) -> bool:
+        """Returns whether the numbers in a line do not add up to 1."""
+        ids = count()  # which labels they are does not matter
+        return shares_of_line(line, self.separator, lambda label: next(ids)).are_votes
 
     def results(self, record: Mapping[str, Any]) -> str:
         """Returns what was measured on the validation texts, in a sentence."""

@@ -2,8 +2,8 @@
 
 A `Task` supplies the parts (`tasks.parts`), and `custom_bert.training` and `custom_bert.inference` put them
 together without knowing which task it is. A new task is a file in this folder, a name in `config.TaskName`
-and in `tasks.registry`, and its measures in `config.Metric` and `reports.measures`. A task whose targets are
-classes of texts inherits most of it from `tasks.labelled`.
+and in `tasks.registry`, and its measures in `config.Metric` and `reports.measures`. A task that learns a
+target for each text inherits most of it from `tasks.text_task`, and classes from `tasks.labelled`.
 
 The methods of `Task` stand in the order in which a run calls them: settings, data, rules, learning,
 measuring; then what a trained model predicts, and what is written to disk.
@@ -373,6 +373,11 @@ class Task(ABC):
             LabelLineError: for a line that has not the form that the task reads.
         """
 
+    def holds_votes(self, line: str) -> bool:
+        """Returns whether a line of a label file, which `targets_of` can read, holds numbers that are divided
+        by their sum. Whoever reads label files has to say so."""
+        return False
+
     # On disk
 
     @abstractmethod
@@ -398,10 +403,10 @@ class Task(ABC):
 
     # In other libraries, and for people
 
-    def unpublishable(self) -> str:
-        """Returns why no class of transformers computes what the model does, and what the user can do; empty
-        where one does."""
-        return ""
+    def in_transformers(self) -> Task:
+        """Returns the task as a class of transformers expresses it, whose outputs are linear in the vector of
+        a text. What is published is asked of that one."""
+        return self
 
     def published_tensors(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Returns the tensors of an export, from those of the model, by our names. A task whose head
@@ -411,6 +416,10 @@ class Task(ABC):
     def published_outputs(self, outputs: Tensor) -> Tensor:
         """Returns what an export computes for a text, from what our model computes for it."""
         return outputs
+
+    def published_task(self) -> Task:
+        """Returns the task of a model whose outputs are those of `published_outputs`."""
+        return self
 
     @abstractmethod
     def published(self, model: nn.Module) -> dict[str, Any]:

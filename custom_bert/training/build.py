@@ -11,8 +11,8 @@ from torch import nn
 from custom_bert.models.heads import SequenceClassifier
 from custom_bert.models.masked_lm import MaskedLanguageModel
 from custom_bert.precision import MixedPrecision
-from custom_bert.tasks.masked_lm import before_the_task
 from custom_bert.tasks.parts import EncoderModel
+from custom_bert.tasks.predicting_tokens import before_the_task
 from custom_bert.training import ranks as processes
 from custom_bert.training.clock import Clock
 from custom_bert.training.compile import compile_layers, compiler_fault, fusion_line

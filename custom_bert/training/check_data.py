@@ -13,7 +13,7 @@ from tokenizers.normalizers import Normalizer
 
 from custom_bert import config as configuration
 from custom_bert.config import TrainConfig
-from custom_bert.config_values import check
+from custom_bert.config_checks import check
 from custom_bert.data.dataset import Dataset, LabelledFile
 from custom_bert.data.reading import data_files, data_settings
 from custom_bert.data.text import composed
@@ -24,6 +24,7 @@ from custom_bert.data.vocabulary import CODE_POINTS, composing, count_characters
 from custom_bert.errors import ConfigError
 from custom_bert.rules.choices import vocab_size
 from custom_bert.tasks.registry import TASKS
+from custom_bert.training.unread import unread_by
 
 NO_SETTINGS: Mapping[str, Any] = MappingProxyType({})
 """No changes to the default settings."""
@@ -55,6 +56,7 @@ def check_data(
     if faults := check(config) or TASKS[config.task].faults(config):
         raise ConfigError([f"config: {fault}" for fault in faults])
     task = TASKS[config.task]
+    unread = unread_by(task, config)
     config = configuration.replace(config, {"data.val_fraction": task.defaults()["data.val_fraction"]})
     dataset = task.read_lines(data_files(config.data), config).dataset
     files = list(dataset.files.values())
@@ -73,7 +75,7 @@ def check_data(
         for file, count, way_out in zip(files, counts, ways_out, strict=False)
         if count.hinders_learning
     ]
-    return dataset.with_warnings(*warnings)
+    return dataset.with_warnings(*unread, *warnings)
 
 
 def _tokenizer(name: str) -> TextTokenizer:

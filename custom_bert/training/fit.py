@@ -14,16 +14,18 @@ import numpy as np
 import torch
 
 from custom_bert import signals
+from custom_bert.phrases import duration
 from custom_bert.reports.measures import words_of
-from custom_bert.rules import choices
+from custom_bert.rules.evaluations import log_every
 from custom_bert.rules.schedule import falls, lr_factor
 from custom_bert.signals import Requests
 from custom_bert.torch_internals import graphs_compiled
 from custom_bert.training import checkpoint
-from custom_bert.training.log import Board, Reporter, duration
+from custom_bert.training.log import Board, Reporter
 from custom_bert.training.memory import step_within_memory
 from custom_bert.training.optim import set_lr
 from custom_bert.training.outcome import evaluate_now
+from custom_bert.training.pace import Pace
 from custom_bert.training.phases import Step, steps_of, total_steps
 from custom_bert.training.plan import Material, RunPlan, evaluations
 from custom_bert.training.run import RunDirectory
@@ -81,12 +83,12 @@ class Fit:
         self.limit = self._time_limit()
         # where the time ends the phase, its number of steps says nothing, and the bar counts in per cent
         self.shown = self.total if self.limit == float("inf") else None
-        self.log_every = config.runtime.log_every or choices.log_every(
+        self.log_every = config.runtime.log_every or log_every(
             self.total, max_minutes=config.optim.max_minutes
         )
         self.when, _ = evaluations(config, plan.task, material)
         size = SAVED_BYTES * sum(parameter.numel() for parameter in self.phase.model.parameters())
-        self.pace = checkpoint.Pace(config.runtime.checkpoint_every, size)
+        self.pace = Pace(config.runtime.checkpoint_every, size)
         # what all ranks know before a step; see `_exchange`
         self.stepped = False
         self.elapsed, self.due, self.totals = 0.0, False, cast(Totals | None, None)

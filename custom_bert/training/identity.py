@@ -11,10 +11,11 @@ from typing import Any, cast
 from custom_bert import config as configuration
 from custom_bert import openmp
 from custom_bert.config import Precision, TrainConfig
+from custom_bert.config_checks import RANGES
 from custom_bert.config_sources import PATHS
-from custom_bert.config_values import RANGES
 from custom_bert.data.source import Source
 from custom_bert.errors import ConfigError, RunError, shown
+from custom_bert.phrases import as_set
 from custom_bert.precision import DTYPES, choose_precision, sound_precision
 from custom_bert.rules import choices
 from custom_bert.training.plan import Material
@@ -139,7 +140,9 @@ def differences(record: Mapping[str, Any], ours: Identity, path: Path) -> list[s
             if was == is_:
                 continue
             differing.append(
-                f"{key} was {was}, is {is_}" if part == "settings" else f"{key.replace('_', ' ')} changed"
+                f"{key} was {as_set(was)}, is {as_set(is_)}"
+                if part == "settings"
+                else f"{key.replace('_', ' ')} changed"
             )
     return differing[:5] + ([f"and {len(differing) - 5} more"] if len(differing) > 5 else [])
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from custom_bert import machine
-from custom_bert.training.log import duration
+from custom_bert.phrases import duration
 from custom_bert.training.phases import Phase, total_steps
 from custom_bert.training.plan import Material, RunPlan
 

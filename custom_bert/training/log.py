@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from custom_bert import terminal
 from custom_bert.errors import UserError
+from custom_bert.phrases import duration
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -111,14 +112,6 @@ class Reporter:
         if self._bar is not None:
             bar, self._bar = self._bar, None
             bar.stop()
-
-
-def duration(seconds: float) -> str:
-    """Returns seconds as a person reads them: `45 s`, `3 min`, `2 h 05 min`."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"
 
 
 def require_tensorboard() -> None:

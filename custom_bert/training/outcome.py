@@ -12,6 +12,7 @@ from custom_bert.data.labelled_texts import MEASURED_ON_TRAINING
 from custom_bert.data.loader import BatchBuilder
 from custom_bert.errors import RunError
 from custom_bert.model_files.native import read_run_weights
+from custom_bert.phrases import duration
 from custom_bert.process import release_memory
 from custom_bert.reports.facts import ensemble_lines, floor_line, lines_of_test
 from custom_bert.reports.measures import in_words as in_one_line
@@ -22,7 +23,7 @@ from custom_bert.training import checkpoint
 from custom_bert.training.ensemble import LastEvaluation, evaluate_finally
 from custom_bert.training.evaluation import choose, evaluation_batches, in_words, measure
 from custom_bert.training.final_evaluation import changes_told, evaluate_on_test
-from custom_bert.training.log import Reporter, duration
+from custom_bert.training.log import Reporter
 from custom_bert.training.plan import Material, RunPlan
 from custom_bert.training.ranks import Ranks, put_all
 from custom_bert.training.run import RunDirectory

@@ -20,7 +20,8 @@ from custom_bert.data.token_dropout import TokenDropout
 from custom_bert.data.tokenizer import TextTokenizer
 from custom_bert.model_files.pretrained import Pretrained
 from custom_bert.presets import EncoderConfig
-from custom_bert.rules.choices import Choice, evaluations_in_time, weighs
+from custom_bert.rules.choices import Choice, weighs
+from custom_bert.rules.evaluations import evaluations_in_time
 from custom_bert.rules.resolved import ResolvedConfig
 from custom_bert.rules.schedule import Evaluations
 from custom_bert.tasks.task import Task

@@ -33,6 +33,7 @@ from custom_bert.presets import EncoderConfig
 from custom_bert.rules import choices
 from custom_bert.rules.choices import Choice
 from custom_bert.rules.decisions import Decisions, EvaluationFacts
+from custom_bert.rules.evaluations import JUDGING_TEXTS
 from custom_bert.rules.resolved import resolved
 from custom_bert.tasks.registry import TASKS
 from custom_bert.tasks.task import Task
@@ -162,7 +163,7 @@ def _decide_ensemble(todo: Decisions, task: type[Task], tokenised: Tokenised, so
     reason = _no_ensemble(todo.config, task)
     lines = 0 if tokenised.choosing is None else len(tokenised.choosing.rows_N)
     judging = len(tokenised.val.rows_N) if source.validates else 0
-    weighs, judges = choices.weighs(lines), judging >= choices.JUDGING_TEXTS
+    weighs, judges = choices.weighs(lines), judging >= JUDGING_TEXTS
     if not reason and not weighs and not judges:
         reason = "too few lines to weigh encoder and floor on, or to choose the better one by"
     if reason and todo.asked.ensemble:

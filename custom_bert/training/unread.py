@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from custom_bert import config as configuration
 from custom_bert.config import TrainConfig
 from custom_bert.data.source import Source
+from custom_bert.phrases import as_set
 from custom_bert.tasks.task import Task
 
 
@@ -17,7 +20,7 @@ def unread_settings(asked: TrainConfig, config: TrainConfig, task: type[Task], s
         task: the task that is learned.
         source: the data.
     """
-    padded, model, given = config.batch.plan == "padded", config.model, configuration.to_flat(asked)
+    padded, model = config.batch.plan == "padded", config.model
     local, rotary = bool(model.local_attention), model.position == "rope"
     masks = bool(config.optim.pretrain_epochs) or task.predicts_tokens
     nothing_masked = "" if masks else "nothing is masked"
@@ -31,12 +34,31 @@ def unread_settings(asked: TrainConfig, config: TrainConfig, task: type[Task], s
         "optim.mask_rate": nothing_masked,
         "optim.whole_words": nothing_masked,
         **source.unread_settings(),
-        **dict.fromkeys(task.unread, f"task is {task.name}"),
+        **_of_task(task),
     }
+    return _lines(reasons, asked)
+
+
+def unread_by(task: type[Task], asked: TrainConfig) -> list[str]:
+    """Returns one line for each setting that a task does not read.
+
+    Args:
+        task: the task.
+        asked: the configuration as the user wrote it.
+    """
+    return _lines(_of_task(task), asked)
+
+
+def _of_task(task: type[Task]) -> dict[str, str]:
+    return dict.fromkeys(task.unread, f"task is {task.name}")
+
+
+def _lines(reasons: Mapping[str, str], asked: TrainConfig) -> list[str]:
+    given = configuration.to_flat(asked)
     # a value that is the default may not be the user's, so that it is no reason to warn
     defaults = configuration.to_flat(TrainConfig())
     return [
-        f"{name} {given[name]} has no effect: {reason}"
+        f"{name} {as_set(given[name])} has no effect: {reason}"
         for name, reason in reasons.items()
         if reason and given[name] not in (None, defaults[name])
     ]

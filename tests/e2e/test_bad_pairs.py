@@ -249,7 +249,8 @@ MISREAD: dict[str, tuple[str, int, str]] = {
         "probe DIR/RUN DIR/two",
         65,
         "DIR/two/train_dataset.txt and DIR/two/train_dataset_2.txt: pairs of texts, and a probe measures the "
-        "vectors of single texts",
+        "vectors of single texts; what the encoder is worth for pairs, training shows: --model.init-from "
+        "DIR/RUN",
     ),
     "swapping the texts of no pairs": (
         "evaluate DIR/ONE DIR --swap",
@@ -302,7 +303,7 @@ def test_python_callers_are_told_which_item_is_no_pair(tmp_path: Path) -> None:
         "text 0: expected a string, got ('a', 'b'); write one string for each text, without lists "
         "inside the list"
     )
-    with pytest.raises(ValueError, match=r"^this model reads pairs .* only single texts are explained$"):
+    with pytest.raises(TypeError, match=r"^text: expected two texts, .* got 'a'; this model reads pairs"):
         pairs.explain("a")
 
 

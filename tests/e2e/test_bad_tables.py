@@ -507,11 +507,9 @@ def test_options_of_tables_are_refused_where_there_is_none(command: Command) -> 
     only = "only a table has it; give a table as DATA or by data.table, or leave it out"
     assert command.refused("check-data DIR --text-column text", 64) == [f"config: data.text_column: {only}"]
     assert command.refused("train DIR --group-column who", 64) == [f"config: data.group_column: {only}"]
-    for option in ("--text-column text", "--out x.csv"):
-        words = option.split()[0]
-        assert command.refused(f"predict DIR/run DIR/t.txt {option}", 64) == [
-            f"{words} is for tables, and DIR/t.txt is read as lines; leave it out"
-        ]
+    assert command.refused("predict DIR/run DIR/t.txt --text-column text", 64) == [
+        "--text-column is for tables, and DIR/t.txt is read as lines; leave it out"
+    ]
     assert command.refused("predict DIR/run DIR/r.csv --json", 64) == [
         "--json is for lines of text; a table is written with two more columns"
     ]

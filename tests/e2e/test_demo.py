@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pair_data import write_pairs
 from training_runs import settings, write_data
 
 from custom_bert import Classifier, Reporter, terminal, train_model
@@ -210,6 +211,55 @@ def test_a_pipe_is_answered_without_a_prompt(run: Path) -> None:
     assert (done.returncode, done.stderr) == (0, b"")
     assert said.startswith("the engine starts\n") and "\x1b" not in said and "> " not in said
     assert said.count("%") == 6 and "an empty text: there is nothing to read" in said
+
+
+@pytest.fixture(scope="module")
+def of_pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("pairs")
+    given = settings(write_pairs(folder / "data"), folder / "run", **{"data.pairs": True})
+    train_model(given, reporter=Reporter(silent=True))
+    return folder / "run"
+
+
+def test_a_model_of_pairs_asks_for_two_texts(
+    of_pairs: Path, capsys: pytest.CaptureFixture[str], typing: Callable[..., None]
+) -> None:
+    typing("the cat", "a motor on the pump", "the cat\ta motor on the pump", "1", "", " ")
+    assert main(["demo", str(of_pairs)]) == 0
+    printed = capsys.readouterr()
+    said = printed.out
+    assert "2 labels. Type the first text, Enter, the second text and Enter, or the number" in said
+    assert "(1) is a word of the first text, (2) one of the second" in " ".join(said.split())
+    both, pasted, example, empty, *_ = said.split("\n\n")[1:]
+    assert both == pasted and " (2) +" in both and both.count("%") == 2
+    first, second = (of_pairs.parent / "data" / "val_dataset.txt").read_text().splitlines()[0].split("\t")
+    assert example.startswith(f"{first}\n{second}\n") and f"  1  {first} {second}" in said
+    assert empty == "an empty text: there is nothing to read" and printed.err == ""
+
+
+def test_a_pipe_of_pairs_has_a_tab_in_each_line(of_pairs: Path) -> None:
+    command = [sys.executable, "-m", "custom_bert", "demo", str(of_pairs)]
+    given = {"input": b"the cat\ta motor\nno tab\n", "capture_output": True, "cwd": ROOT, "timeout": 60}
+    done = subprocess.run(command, check=False, **given)  # type: ignore[call-overload]
+    assert done.returncode == 65 and done.stderr.decode() == (
+        f"error: /dev/stdin:2: no tab, and {of_pairs} was trained on pairs: two texts with a tab between "
+        f"them\n"
+    )
+
+
+def test_a_model_of_numbers_is_refused_before_anything_is_typed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], typing: Callable[..., None]
+) -> None:
+    data = write_data(tmp_path / "data", train=20, val=None)
+    (data / "train_labels.txt").write_text("".join(f"{i % 7}\n" for i in range(20)))
+    changes = {"task": "regression", "optim.epochs": 1}
+    train_model(settings(data, tmp_path / "run", **changes), reporter=Reporter(silent=True))
+    typing("a text")
+    assert main(["demo", str(tmp_path / "run")]) == RunError.exit_code
+    said = capsys.readouterr()
+    assert (
+        said.out == "" and said.err.count("\n") == 1 and "the model predicts numbers; custom-bert" in said.err
+    )
 
 
 class Terminal:

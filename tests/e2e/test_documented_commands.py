@@ -28,8 +28,10 @@ QUICKSTART = next(
     for block in blocks("sh", README)
     if block.startswith("custom-bert sample-data")
 )
-SKIPPED = re.compile(r"bench |torchrun|fetch|OWNER/NAME|ettin|--max-minutes 10$|--device cuda|--scratch|\$\(")
-"""What takes minutes to hours, or needs a network, a GPU or several machines."""
+SKIPPED = re.compile(
+    r"bench |serve |torchrun|fetch|OWNER/NAME|ettin|--max-minutes 10$|--device cuda|--scratch|\$\("
+)
+"""What takes minutes to hours or has no end, or needs a network, a GPU or several machines."""
 
 SHOWN = [GETTING_STARTED, *(page for page in HOW_TO if page.name not in OF_ITS_OWN)]
 RUNNING = [
@@ -146,12 +148,16 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_lines(folder / "pairs.txt", ["a dog barks\tthe pump leaks"])
     of_pairs = settings(folder / "pairs", folder / "runs" / "pairs", **{"data.pairs": True})
     assert main(["train", *arguments(of_pairs)]) == 0
+    ranks = {"task": "ordinal", "data.label_order": "animals,machines,weather", "optim.epochs": 1}
+    assert main(["train", *arguments(settings(folder / "data", folder / "runs" / "ranks") | ranks)]) == 0
     for out in ("encoder", "adapted"):
         cache = {"data.cache_dir": str(folder / "cache")}
         books, out = str(folder / "books"), str(folder / "runs" / out)
         assert main(["pretrain", books, "--out", out, *arguments(TINY | cache)]) == 0
-    for name, out in (("mine", "my-classifier"), ("multi", "several"), ("pairs", "pairs-classifier")):
+    exports = {"mine": "my-classifier", "multi": "several", "pairs": "pairs-classifier", "ranks": "my-ranks"}
+    for name, out in exports.items():
         assert main(["export", str(folder / "runs" / name), str(folder / out)]) == 0
+    assert main(["export", str(folder / "runs" / "mine"), str(folder / "my-onnx"), "--format", "onnx"]) == 0
     return folder
 
 
@@ -188,7 +194,7 @@ def test_command_lines_run(place: Path, line: str, monkeypatch: pytest.MonkeyPat
     (words,) = calls(line)
     words = shortened(words, place)
     if words[0] == "export":
-        words[-1] = str(tmp_path / "out")
+        words[2] = str(tmp_path / "out")
     assert main(words) == 0
 
 
@@ -196,8 +202,9 @@ def test_command_lines_run(place: Path, line: str, monkeypatch: pytest.MonkeyPat
 def test_python_blocks_run(place: Path, code: str, monkeypatch: pytest.MonkeyPatch) -> None:
     if missing := not_there_yet(code):
         pytest.skip(f"comes with {missing}")
-    if "transformers" in code:
-        pytest.importorskip("transformers")
+    for library in ("transformers", "ray", "pyspark"):
+        if f"import {library}" in code or f"from {library}" in code:
+            pytest.importorskip(library)
     monkeypatch.chdir(place)
     monkeypatch.syspath_prepend(str(place))
     given = {}

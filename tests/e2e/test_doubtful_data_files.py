@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import random
 import time
+from pathlib import Path
 
 import pytest
 from command_line import BOM, GOOD, LABELS, NO_VAL, TEXTS, Command, changed, faults, place
 from data_files import NAMES, SPECIALS, lines, write_set
+
+from custom_bert.cli import main
 
 DOUBTFUL: dict[str, tuple[dict[str, bytes | None], list[str]]] = {
     "a byte order mark": ({name: BOM + content for name, content in GOOD.items()}, []),
@@ -169,3 +172,18 @@ def test_random_bytes_never_give_a_traceback(command: Command) -> None:
         assert "\x1b" not in out + err, trial
     assert time.process_time() - started < 10
     assert codes[0] > 30 and codes[65] > 100, codes
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (["--label-order", "a,b"], "data.label_order a,b has no effect: task is classification"),
+        (["--label-separator", "|"], "data.label_separator | has no effect: task is classification"),
+        (["--task", "multi_label", "--label-order", "a,b"], "data.label_order a,b has no effect: task is"),
+    ],
+)
+def test_check_data_says_which_of_its_options_the_task_does_not_read(
+    options: list[str], expected: str, data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["check-data", str(data), *options]) == 0
+    assert f"warning: {expected}" in capsys.readouterr().out

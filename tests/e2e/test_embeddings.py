@@ -53,7 +53,7 @@ def test_embedding_leaves_the_encoder_in_evaluation_mode(run: Path) -> None:
     """Another thread may be computing with it."""
     encoder = Embedder.load(run)
     encoder.embed(["some words"])
-    assert not any(module.training for module in encoder.model.modules())
+    assert not any(module.training for module in encoder.vectors.model.modules())
 
 
 def test_any_number_of_texts(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -228,7 +228,7 @@ def test_one_that_is_asked_for_is_refused_where_the_data_allow_no_floor(
         raise NoFloorError("3 classes are too many")
 
     data = noisy_data(tmp_path / "data")
-    monkeypatch.setattr("custom_bert.tasks.labelled.drawn_for_training", none)
+    monkeypatch.setattr("custom_bert.tasks.floored.drawn_for_training", none)
     with pytest.raises(ConfigError, match="ensemble True: there is no floor: 3 classes are too many"):
         train_model(config(data, tmp_path / "run", ensemble=True), reporter=Reporter(silent=True))
     assert not (tmp_path / "run").exists()

@@ -193,8 +193,26 @@ def test_weights_and_class_weights_decide_what_is_learned() -> None:
     for heavy_class in ("a", "b"):
         model = tiny(epochs=8, lr=1e-2, class_weight={heavy_class: 20.0}).fit(texts, labels)
         assert model.predict(["left 1", "right 1"]).tolist() == [heavy_class] * 2
-    with pytest.raises(ValueError, match="a mapping is for one label a text"):
-        tiny(class_weight={0: 2.0}).fit(TEXTS, HOT)
+
+
+@pytest.mark.parametrize("form", ["sets", "matrix"])
+def test_a_mapping_weighs_the_presence_of_labels_of_sets(form: str) -> None:
+    texts = [f"{word} {i}" for i in range(60) for word in ("left", "right", "both")]
+    rows = [[i % 3 == 0, i % 3 == 1, (i // 3) % 6 == 0] for i in range(180)]  # the last one by chance
+    sets = [{name for name, has in zip("lrx", row, strict=True) if has} for row in rows]
+    hot_NC = np.c_[np.array(rows), np.zeros(180)].astype(int)  # no text has the last column
+    y, rare = (sets, "x") if form == "sets" else (hot_NC, 2)
+    plain, heavy = (
+        tiny(epochs=4, lr=1e-2, class_weight=weights).fit(texts, y).predict_proba(["left 1", "both 2"])
+        for weights in (None, {rare: 20.0, **({} if form == "sets" else {3: 5.0})})
+    )
+    assert heavy[:, 2].min() > plain[:, 2].max() + 0.2, "the odds of the heavy label rise"
+    assert abs(heavy[:, :2] - plain[:, :2]).max() < 0.2, "and of no other one"
+    assert tiny(epochs=1, class_weight={}).fit(texts[:30], y[:30]).predict(texts[:2]) is not None
+    recorded = tiny(epochs=1, class_weight={rare: 2.0}).fit(texts, y).run_.json("run.json")["config"]
+    assert recorded["optim.class_weights"] == {str(rare): 2.0}
+    with pytest.raises(ValueError, match=r"^class_weight: 'unheard' is not one of the labels$"):
+        tiny(class_weight={"unheard": 2.0}).fit(texts, y)
 
 
 def test_shares_are_an_array_or_dicts_and_the_majority_is_right() -> None:

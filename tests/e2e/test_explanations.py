@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from pair_data import write_pairs
 from training_runs import examples, settings, write_lines
 
 from custom_bert import Classifier, Explanation, Reporter, train_model
@@ -57,6 +58,68 @@ def one_by_one(classifier: Classifier, text: str) -> np.ndarray:
     whole = classifier.predict_proba([text])[0]
     without = [classifier.predict_proba([text[:begin] + text[end:]])[0] for begin, end in words(text)]
     return np.log(whole) - np.log(np.reshape(without, (-1, len(whole))))
+
+
+@pytest.fixture(scope="module", params=["encoder", "floor"])
+def of_pairs(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Classifier:
+    folder = write_pairs(tmp_path_factory.mktemp("pairs"), train=160, val=None)
+    changes = {"data.pairs": True, "floor": request.param == "floor", "optim.epochs": 8}
+    train_model(settings(folder, folder / "run", **changes), reporter=Reporter(silent=True))
+    if request.param == "encoder":
+        return Classifier.load(folder / "run", encoder_only=True)
+    (folder / "run" / "model.safetensors").unlink()
+    with pytest.warns(CustomBertWarning, match="the floor predicts"):
+        return Classifier.load(folder / "run")
+
+
+@UNKNOWN_ALLOWED
+def test_words_of_both_texts_of_a_pair_are_left_out_one_at_a_time(of_pairs: Classifier) -> None:
+    first, second = pair = ("the cat of a dog", "engine on by the dog, 雪 pump")
+    whole = np.log(of_pairs.predict_proba([pair])[0])
+    expected = {}
+    for i, text in enumerate(pair):
+        for begin, end in words(text):
+            shorter = text[:begin] + text[end:]
+            given = (shorter, second) if i == 0 else (first, shorter)
+            expected[bool(i), begin, end] = whole - np.log(of_pairs.predict_proba([given])[0])
+    for column, label in enumerate(of_pairs.labels):
+        found = of_pairs.explain(pair, label=label, most=1_000)
+        effects = {(one.second, one.start, one.end): one.effect for one in found.labels[0].words}
+        assert effects == pytest.approx({at: row[column] for at, row in expected.items()}, abs=2e-4)
+        assert all(pair[bool(one.second)][one.start : one.end] == one.word for one in found.labels[0].words)
+    assert (found.text, found.second_text, found.complete) == (first, second, True)
+    assert found.tried == len(expected) == 12
+
+
+@UNKNOWN_ALLOWED
+def test_an_explanation_of_a_pair_says_which_text_each_word_is_of(of_pairs: Classifier) -> None:
+    found = of_pairs.explain(["dog", "dog"], label="machines")
+    line = found.line().split("\t")
+    assert line[0] == "machines" and sorted(word.split(" ")[:2] for word in line[2:]) == [
+        ["dog", "(1)"],
+        ["dog", "(2)"],
+    ]
+    value = json.loads(json.dumps(found.as_dict()))
+    assert (value["text"], value["second_text"]) == ("dog", "dog")
+    assert sorted(word["second"] for word in value["labels"][0]["words"]) == [False, True]
+    for wrong, name in ((("a",), r"\('a',\)"), ("a b", "'a b'"), (("a", 3), r"\('a', 3\)")):
+        with pytest.raises(TypeError, match=f"^text: expected two texts, .* got {name}; .*"):
+            of_pairs.explain(wrong)  # type: ignore[arg-type]
+
+
+@UNKNOWN_ALLOWED
+@pytest.mark.parametrize(
+    ("counts", "tried"),
+    [((300, 300), (128, 128)), ((300, 10), (246, 10)), ((10, 300), (10, 246)), ((0, 300), (0, 256))],
+)
+def test_both_texts_of_a_long_pair_have_their_share_of_the_words(
+    of_pairs: Classifier, counts: tuple[int, int], tried: tuple[int, int]
+) -> None:
+    pair = tuple("dog " * count for count in counts)
+    found = of_pairs.explain(pair, label="machines", most=1_000)
+    seconds = [one.second for one in found.labels[0].words]
+    assert (seconds.count(False), seconds.count(True)) == tried
+    assert found.tried == 256 and not found.complete
 
 
 @UNKNOWN_ALLOWED

@@ -20,7 +20,10 @@ from custom_bert.inference.exports import verify
 from custom_bert.model_files.native import load_model
 
 PRESETS: tuple[Preset, ...] = ("legacy", "custom", "modern")
-FILES = {"config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "README.md"}
+FILES = {
+    *("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "README.md"),
+    "sentence_bert_config.json",
+}
 CLASSES = {
     "legacy": "BertForSequenceClassification",
     "custom": "RobertaPreLayerNormForSequenceClassification",

@@ -14,10 +14,9 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 from training_runs import break_off, built, examples, ready, settings, write_data, write_lines
 
-from custom_bert import Classifier, train_model
+from custom_bert import Classifier, Embedder, train_model
 from custom_bert.cli import main
 from custom_bert.errors import ConfigError, RunError
-from custom_bert.inference.embeddings import Embedder
 from custom_bert.model_files.native import load_model
 from custom_bert.model_files.pretrained import load_pretrained
 from custom_bert.models.heads import MEAN_WEIGHT
@@ -250,6 +249,18 @@ def test_an_export_computes_the_mean_as_one_more_layer(
     theirs = [{one["label"]: one["score"] for one in row} for row in pipe(texts)]
     for row, scores in zip(classifier.predict_proba(texts), theirs, strict=True):
         assert row.tolist() == pytest.approx([scores[label] for label in classifier.labels], abs=1e-5)
+
+
+def test_our_own_export_is_read_without_the_layer_more(trained: tuple[Path, Path], tmp_path: Path) -> None:
+    data, run = trained
+    exported(run, tmp_path / "out")
+    texts = (data / "val_dataset.txt").read_text().splitlines()
+    ours, again = (Classifier.load(one) for one in (run, tmp_path / "out"))
+    layers = load_model(run).described.encoder.num_hidden_layers
+    assert again.model.config.num_hidden_layers == layers  # type: ignore[union-attr]
+    assert np.abs(again.predict_proba(texts) - ours.predict_proba(texts)).max() < 1e-6
+    vectors_ND, again_ND = (Embedder.load(one).embed(texts) for one in (run, tmp_path / "out"))
+    assert np.abs(vectors_ND - again_ND).max() < 1e-6
 
 
 def test_an_encoder_that_goes_on_to_predict_tokens_has_no_layer_more(

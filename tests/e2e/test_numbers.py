@@ -15,7 +15,7 @@ from training_runs import built, ready, settings, stopped_and_continued
 from custom_bert import Classifier, in_memory, train_model
 from custom_bert.batch import Targets
 from custom_bert.cli import main
-from custom_bert.config_values import check
+from custom_bert.config_checks import check
 from custom_bert.errors import ConfigError, RunError
 from custom_bert.model_files.native import load_model
 from custom_bert.number_metrics import NumberScores
@@ -308,6 +308,19 @@ REFUSED: dict[str, tuple[dict[str, list[str]], str]] = {
         {"train_labels": ["1", "2", "1e400"]},
         "train_labels.txt:3: '1e400' is larger than 1e+30; write the numbers in another unit",
     ),
+    "another minus": (
+        {"train_labels": ["1", "\u22122.5", "3"]},
+        "train_labels.txt:2: '\u22122.5' has another sign in the place of the minus; write -2.5",
+    ),
+    "digits of another script": (
+        {"train_labels": ["1", "\uff12", "3"]},
+        "train_labels.txt:2: '\uff12' is no decimal number such as 3.5",
+    ),
+    "too near each other": (
+        {"train_labels": ["1e-320", "2e-320", "1e-320"]},
+        "train_labels.txt: the number differs by less than 1e-30 between two lines; write the numbers in "
+        "another unit",
+    ),
     "fewer numbers": (
         {"train_labels": ["1\t2", "3\t4", "5"]},
         "train_labels.txt:3: 1 number, while DIR/train_labels.txt:1 has 2; write as many on every line",
@@ -363,6 +376,14 @@ def test_check_data_says_what_the_numbers_are(
     assert main(["check-data", str(several.parent / "data"), "--task", "regression", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["labels"] == {} and [one["min"] for one in found["numbers"]][1] == 10
+
+
+def test_a_table_of_class_weights_has_no_effect_as_a_word_has_none(data: Path) -> None:
+    for weights in ("balanced", {"z": 5.0}):
+        told = ready(config(data, None, **{"optim.class_weights": weights})).warnings
+        assert any(
+            "optim.class_weights" in one and "has no effect: task is regression" in one for one in told
+        )
 
 
 def test_what_does_not_fit_is_refused_in_one_line(data: Path, tmp_path: Path) -> None:

@@ -189,14 +189,25 @@ def test_two_ranks_are_exported_exactly(tmp_path: Path) -> None:
         )
 
 
-def test_more_ranks_are_not_exported_and_the_line_says_what_to_do(
-    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_more_ranks_are_exported_as_the_probabilities_of_being_above_each(
+    data: Path, run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["export", str(run), str(tmp_path / "out")]) == 66
-    said = capsys.readouterr().err
-    assert said.count("\n") == 1 and not (tmp_path / "out").exists()
-    assert "the probabilities of 5 ranks are no softmax" in said
-    assert "Classifier.load" in said and "--task classification or --task regression" in said
+    transformers = pytest.importorskip("transformers", reason="transformers is not installed")
+    assert main(["export", str(run), str(tmp_path / "out")]) == 0
+    said = capsys.readouterr().out
+    assert "5 ranks; an output is the probability of being above a rank, and README.md shows how" in said
+    assert "labels by id, from 0: > 8, > 9, > 10, > 11" in said and "verified with transformers" in said
+    card = (tmp_path / "out" / "README.md").read_text()
+    assert "The ranks, from the lowest to the highest: `8`, `9`, `10`, `11`, `12`." in card
+    pipe = transformers.pipeline("text-classification", str(tmp_path / "out"), top_k=None, truncation=True)
+    assert pipe.model.config.thresholds == {"> 8": 0.5, "> 9": 0.5, "> 10": 0.5, "> 11": 0.5}
+    texts = (data / "val_dataset.txt").read_text().splitlines()
+    classifier = Classifier.load(run, encoder_only=True)
+    ours = zip(classifier.predict(texts), classifier.predict_proba(texts), strict=True)
+    for theirs, (one, row_C) in zip(pipe(texts), ours, strict=True):
+        above = {answer["label"]: answer["score"] for answer in theirs}
+        assert int(one.as_dict()["label"]) == 8 + sum(share > 0.5 for share in above.values())
+        assert above["> 9"] == pytest.approx(row_C[2:].sum(), abs=1e-5)
 
 
 def test_the_report_and_info_show_the_measures(

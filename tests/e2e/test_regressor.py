@@ -53,6 +53,16 @@ def test_several_numbers_have_a_column_each() -> None:
     assert found.shape == (5, 2) and np.allclose(found[:, 0], -found[:, 1], atol=40)
 
 
+def test_pairs_of_texts_have_numbers_too() -> None:
+    pairs = [("of another film", text) for text in TEXTS]
+    model = TextRegressor(**FAST).fit(pairs, NUMBERS)
+    assert model.score(pairs, NUMBERS) > 0.5
+    as_array = np.array(pairs, dtype=object)
+    assert np.array_equal(model.predict(as_array), model.predict(pairs))
+    with pytest.raises(TypeError, match=r"^pair 0: expected two texts, .* got 'a'; this model reads pairs"):
+        model.predict(["a"])
+
+
 def test_a_saved_regressor_comes_back_and_is_a_run_that_commands_read(
     fitted: TextRegressor, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -73,9 +83,16 @@ def test_what_cannot_be_learned_is_refused_in_one_line(tmp_path: Path) -> None:
         (["a", "b"], "could not convert string to float"),
         ([1.0], "there are 2 texts and 1 labels"),
         ([3.0, 3.0], "the number is 3 on every line"),
+        ([10**400, 1], r"^numbers: at least one is larger than 1e\+30; write them in another unit$"),
+        (np.array([1j, 2]), "^numbers: Complex data not supported; got an array of complex128$"),
+        (np.array(["2026-01-01", "2026-01-02"], "datetime64[D]"), "^numbers: dates and times are no numbers"),
     ):
-        with pytest.raises(ValueError, match=words):
+        with pytest.raises(ValueError, match=words) as caught:
             TextRegressor(**FAST).fit(["a b", "c d"], numbers)
+        assert "\n" not in str(caught.value)
+    for wrong in ({1.0, 2.0}, "12", {1.0: 2.0}):
+        with pytest.raises(TypeError, match=r"^numbers: expected a list or an array, got "):
+            TextRegressor(**FAST).fit(["a b", "c d"], wrong)
     with pytest.raises(NotFittedError, match="this TextRegressor is not fitted yet; call fit, or take Text"):
         TextRegressor().predict(["a"])
     with pytest.raises(ValueError, match=r"settings: optim\.lr is the parameter lr"):

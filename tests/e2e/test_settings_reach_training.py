@@ -17,7 +17,7 @@ from custom_bert import train_model
 from custom_bert.models.layers import EncoderLayer
 from custom_bert.rules.schedule import lr_factor
 from custom_bert.tasks.classification import CrossEntropy
-from custom_bert.tasks.masked_lm import masker
+from custom_bert.tasks.predicting_tokens import masker
 from custom_bert.training import fit, outcome
 from custom_bert.training.state import State
 from custom_bert.training.step import train_step

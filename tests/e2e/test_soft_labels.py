@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +71,9 @@ def test_it_learns_and_reports_what_evaluate_finds(
     assert found["accuracy"] > 0.9 and found["divergence"] < 0.2 and found["calibration_error"] < 0.2
     assert record["kept_by"] == "1 / (1 + divergence)"
     assert main(["evaluate", str(run), str(data), "--json"]) == 0
-    again = json.loads(capsys.readouterr().out)
+    printed = capsys.readouterr()
+    assert printed.err == "", "shares that add up to 1 are no votes"
+    again = json.loads(printed.out)
     loss = found.pop("loss")
     sums = ("divergence", "calibration_error", "calibration")  # rounded by the order of the texts
     assert {k: v for k, v in again.items() if k not in sums} == {
@@ -282,7 +285,17 @@ def test_without_validation_files_rows_are_set_aside_and_found_again(
     run = train_model(config(data, tmp_path / "run", **{"data.label_separator": "|", "optim.epochs": 1}))
     capsys.readouterr()
     assert main(["evaluate", str(run.directory), str(data), "--json"]) == 0
-    found = json.loads(capsys.readouterr().out)
+    printed = capsys.readouterr()
+    found = json.loads(printed.out)
+    # with the numbers that the lines have in the file, in which most of them trained
+    told = re.fullmatch(
+        r"warning: .*train_labels\.txt: the shares of (\d+) lines? do not add up to 1; they are taken as "
+        r"votes and divided by their sum \(lines? ([\d, ]+)[ .a-z]*[\d,]*\)\n",
+        printed.err,
+    )
+    assert told is not None, printed.err
+    first = int(told[2].split(",")[0])
+    assert 1 <= int(told[1]) <= 12 and "3" in votes[first - 1]
     record = json.loads((run.directory / "run.json").read_text())
     assert found["examples"] == record["data"]["val_examples"] == 12
     assert found["divergence"] == pytest.approx(record["validation"]["divergence"])

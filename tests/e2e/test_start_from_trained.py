@@ -18,7 +18,7 @@ from custom_bert.inference.exports.hf import export_hugging_face
 from custom_bert.model_files import hub
 from custom_bert.model_files.native import load_model
 from custom_bert.model_files.pretrained import load_pretrained
-from custom_bert.tasks.masked_lm import masker
+from custom_bert.tasks.predicting_tokens import masker
 from custom_bert.training.log import Reporter
 
 

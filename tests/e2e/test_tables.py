@@ -312,8 +312,11 @@ def test_nothing_is_overwritten_and_formats_stay(predicted: Command) -> None:
     (predicted.directory / "there.csv").write_bytes(b"mine")
     for out, reason in (
         ("there.csv", "exists already and is not overwritten"),
-        ("o.csv.gz", "the table is written unpacked; give a name without .gz or .zst"),
-        ("o.jsonl", "the table is written as it is read, as CSV; give a name that ends with .csv"),
+        (
+            "o.jsonl",
+            "the table is written as it is read, as CSV; give a name that ends with .csv, or with .gz or "
+            ".zst after it",
+        ),
     ):
         assert predicted.refused(f"predict DIR/run DIR/r.csv --out DIR/{out}", 74) == [f"DIR/{out}: {reason}"]
     assert (predicted.directory / "there.csv").read_bytes() == b"mine"

@@ -26,7 +26,7 @@ from custom_bert.precision import MixedPrecision
 from custom_bert.presets import encoder_config
 from custom_bert.rules.schedule import lr_factor
 from custom_bert.tasks.classification import CrossEntropy
-from custom_bert.tasks.masked_lm import TokenCrossEntropy
+from custom_bert.tasks.token_scorer import TokenCrossEntropy
 from custom_bert.training.optim import make_optimizer, set_lr
 from custom_bert.training.step import train_step
 

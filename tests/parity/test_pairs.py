@@ -40,15 +40,15 @@ ROOM = 20
 """The number of tokens of a pair, so that about half of them lose some."""
 
 
-def checkpoint(folder: Path, family: str) -> Any:
+def checkpoint(folder: Path, family: str, head: str = "ForMaskedLM", **changes: Any) -> Any:
     """A directory with the tokenizer that the family's published checkpoints have."""
     if family.startswith("roberta"):
-        model = published(folder, family, vocab_size=264)
+        model = published(folder, family, head, vocab_size=264, **changes)
         byte_level(folder, 0)
         # published checkpoints have a tokenizer.json; it says how <mask> takes the space before it
         transformers.RobertaTokenizer.from_pretrained(folder).save_pretrained(folder)
         return model
-    model = published(folder, family)
+    model = published(folder, family, head, **changes)
     configured(folder, "DistilBertTokenizer" if family == "distilbert" else "BertTokenizer")
     if family == "modernbert":  # its checkpoints have a tokenizer.json, whose class says nothing about it
         theirs = transformers.BertTokenizer.from_pretrained(folder)

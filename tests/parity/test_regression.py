@@ -103,6 +103,6 @@ class OnlyWeights(Regression):
 
 @pytest.mark.parametrize("preset", PRESETS)
 def test_an_export_computes_in_the_users_unit(preset: Preset) -> None:
-    assert exported(preset, Regression((), MEAN, STD)) <= 1e-5
-    assert exported(preset, NotFolded((), MEAN, STD)) > 1e-3
-    assert exported(preset, OnlyWeights((), MEAN, STD)) > 1e-3
+    assert exported(preset, Regression(MEAN, STD)) <= 1e-5
+    assert exported(preset, NotFolded(MEAN, STD)) > 1e-3
+    assert exported(preset, OnlyWeights(MEAN, STD)) > 1e-3

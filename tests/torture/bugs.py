@@ -177,8 +177,8 @@ BUGS = (
     Bug(
         "special tokens are masked",
         "data/masking.py",
-        "ordinary_T = within_T & ~np.isin(batch.input_ids_T.numpy(), self.special_ids)",
-        "ordinary_T = within_T",
+        "ordinary_T = ~self._special_V[ids_T]",
+        "ordinary_T = np.ones(used, dtype=bool)",
         "tests/unit/data/test_masking.py",
     ),
     Bug(

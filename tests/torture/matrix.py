@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from torture import arithmetic, bugs, faults, fuzz, hostile, kills, noise, suite
+from torture import arithmetic, bugs, bulk, faults, fuzz, hostile, kills, noise, serving, suite
 from torture.experiment import Experiment
 
 EXPERIMENTS: tuple[Experiment, ...] = (
@@ -12,6 +12,8 @@ EXPERIMENTS: tuple[Experiment, ...] = (
     *noise.EXPERIMENTS,
     *hostile.EXPERIMENTS,
     *fuzz.EXPERIMENTS,
+    *serving.EXPERIMENTS,
+    *bulk.EXPERIMENTS,
     *suite.EXPERIMENTS,
     *bugs.EXPERIMENTS,
 )

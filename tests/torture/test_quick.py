@@ -7,8 +7,11 @@ from pathlib import Path
 import pytest
 
 from torture.__main__ import run
+from torture.bugs import BUGS, Bug
 from torture.experiment import Experiment, upper_bound
 from torture.matrix import EXPERIMENTS
+
+PACKAGE = Path(__file__).resolve().parents[2] / "custom_bert"
 
 
 @pytest.fixture(scope="module")
@@ -31,6 +34,11 @@ def test_a_few_trials(experiment: Experiment, prepared: Callable[[Experiment], P
     shared = prepared(experiment)
     failures, _ = run(experiment, list(range(experiment.quick)), 0, tmp_path, shared)
     assert not failures, failures[0]
+
+
+@pytest.mark.parametrize("bug", BUGS, ids=lambda bug: bug.what)
+def test_the_place_of_every_planted_bug_is_there_once(bug: Bug) -> None:
+    assert (PACKAGE / bug.file).read_text(encoding="utf-8").count(bug.old) == 1
 
 
 def test_a_trial_that_fails_is_told(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ LAYERS = {
     "config": 0,
     "config_sources": 0,
     "config_values": 0,
+    "config_checks": 0,
     "attention_kernels": 0,
     "files": 0,
     "places": 0,
@@ -44,12 +45,15 @@ LAYERS = {
     "models": 3,
     "data": 3,
     "decoding": 4,
+    "onnx_model": 4,
     "tasks": 5,
     "model_files": 6,
     "training": 7,
     "inference": 7,
     "bench": 8,
+    "bulk": 8,
     "estimator": 8,
+    "server": 8,
     "templates": 8,
     "docs": 9,
     "commands": 9,
@@ -206,7 +210,8 @@ def test_importing_loads_no_torch(name: str) -> None:
 WITHOUT_TORCH = {
     *(unit for unit, layer in LAYERS.items() if layer == 0),
     *("options", "commands", "reports", "rules", "presets", "metrics", "label_metrics", "share_metrics"),
-    *("docs", "cli", "decoding", "floor", "rounding"),
+    *("docs", "cli", "decoding", "floor", "onnx_model", "rounding"),
+    "server",
 }
 """Units whose modules load without torch. Commands import what needs it when they run."""
 
@@ -222,7 +227,11 @@ def test_help_reports_and_rules_load_no_torch() -> None:
     assert run_python(code).strip() == ""
 
 
-PREDICTING = ("inference.classifier", "inference.scores", "inference.predict_table", "data.tokenizer")
+PREDICTING = (
+    *("inference.classifier", "inference.scores", "inference.predict_table", "data.tokenizer"),
+    *("bulk.request", "bulk.workers", "bulk.predictor"),
+    *("inference.onnx_loading", "inference.embeddings"),
+)
 """Modules on the way of `predict`, which has to work where torch is not installed."""
 
 

@@ -22,6 +22,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def test_the_public_names_are_these_and_can_be_had() -> None:
     assert custom_bert.__all__ == [
+        "BatchPredictor",
         "ClassScores",
         "Classifier",
         "Embedder",
@@ -49,7 +50,7 @@ def test_the_public_names_are_these_and_can_be_had() -> None:
     assert dir(custom_bert) == sorted(custom_bert.__all__)
 
 
-KINDS = (".py", ".css", ".json")
+KINDS = (".py", ".css", ".json", ".html", ".js", ".svg")
 """Endings of the files that make the package."""
 
 
@@ -115,9 +116,14 @@ IMPORTED = {"sklearn" if name == "scikit-learn" else name for name in RUN_TIME}
 
 OPTIONAL = {
     "inference/exports/verify.py": {"transformers"},
+    "bulk/outputs.py": {"zstandard"},
+    "inference/exports/int8.py": {"onnx", "onnxruntime"},
     "data/packed.py": {"zstandard", "pyarrow"},
     "data/tables/parquet_table.py": {"pyarrow"},
     "data/tables/writing.py": {"pyarrow"},
+    "server/connection.py": {"uvicorn"},
+    "server/running.py": {"uvicorn"},
+    "server/service.py": {"uvicorn", "httptools"},
 }
 
 

@@ -49,6 +49,9 @@ class Table(Protocol):
     def sha256(self) -> str:
         """The SHA-256 hash of the unpacked content. It is complete after `batches` has ended."""
 
+    def expected_rows(self) -> int:
+        """Returns about how many rows the file has, while `batches` is read; 0 if nothing can be said yet."""
+
     def batches(self, columns: tuple[int, ...], *, whole: bool = False) -> Iterator[Batch]:
         """Yields all rows, from the first on.
 
@@ -83,9 +86,18 @@ class RowLines:
         self._lines.append(int(lines_N[0]) if regular else lines_N)
         self._rows += len(lines_N)
 
+    @property
+    def last(self) -> tuple[int, int]:
+        """How many rows are known, and the line on which the last of them begins; zeros before the first."""
+        return (self._rows, self.of(self._rows - 1) or 0)
+
+    def forget(self) -> None:
+        """Forgets all rows but those that were added last, where no message will speak of earlier ones."""
+        del self._starts[:-1], self._lines[:-1]
+
     def of(self, row: int) -> int | None:
         """Returns the line of a row, by its index from 0; None if it is not known."""
-        if not 0 <= row < self._rows:
+        if not self._starts or not self._starts[0] <= row < self._rows:
             return None
         at = bisect.bisect_right(self._starts, row) - 1
         within, lines = row - self._starts[at], self._lines[at]

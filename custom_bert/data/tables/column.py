@@ -63,6 +63,11 @@ class ColumnLines:
         self._cells = Cells(what, separator)
 
     @property
+    def column(self) -> str:
+        """The name of the column."""
+        return self._column
+
+    @property
     def name(self) -> str:
         """The path of the table and the column; of a split, that too."""
         split = "" if self._split is None else f", {self._split.name} rows"

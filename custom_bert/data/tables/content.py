@@ -58,6 +58,7 @@ class Content:
 
     Attributes:
         sha256: the hash of all bytes. It is complete after `chunks` has ended.
+        num_lines: the number of lines in what was read so far.
 
     Raises:
         DataError: if the file is missing, empty, or not a regular file.
@@ -66,7 +67,12 @@ class Content:
     def __init__(self, path: Path, encoding: str | None) -> None:
         check_file(path)
         self.path, self.encoding, self.sha256 = path, encoding or UTF_8, ""
-        self._given = encoding is not None
+        self._given, self._size, self._read = encoding is not None, path.stat().st_size, 0
+        self.num_lines = 0
+
+    def expected_lines(self) -> int:
+        """Returns about how many lines the file has, while it is read; 0 before its first chunk."""
+        return round(self.num_lines * self._size / self._read) if self._read else 0
 
     def chunks(self) -> Iterator[str]:
         r"""Yields the text in chunks that end with `\n`; the last one may not. A byte order mark is left out.
@@ -76,6 +82,7 @@ class Content:
         """
         digest, decoder = hashlib.sha256(), codecs.getincrementaldecoder(self.encoding)()
         line, pending, raw, begun = 1, list[str](), b"x", False
+        self.num_lines = self._read = 0
         try:
             stored = open(self.path, "rb")
         except OSError as error:
@@ -101,6 +108,8 @@ class Content:
                     at = line + text.count("\n", 0, text.index("\0"))
                     raise DataError(f"{self.path}:{at}", self._about_nul(raw))
                 end = text.rfind("\n") + 1
+                # a packed file has been read to here
+                self._read, self.num_lines = stored.tell(), line - 1 + text.count("\n")
                 if end:
                     yield "".join([*pending, text[:end]])
                     line, pending = line + text.count("\n"), []

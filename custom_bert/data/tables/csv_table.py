@@ -56,6 +56,11 @@ class CsvTable:
         """The hash of the unpacked content, after `batches` has ended."""
         return self._content.sha256
 
+    def expected_rows(self) -> int:
+        """Returns about how many rows the file has. A row may have several lines."""
+        rows, lines = self.lines.last
+        return round(self._content.expected_lines() * rows / lines) if lines else 0
+
     def batches(self, columns: tuple[int, ...], *, whole: bool = False) -> Iterator[Batch]:
         """Yields all rows but the header. Blank lines are left out. See `Table.batches`."""
         start, wanted = 0, {len(self.names)}

@@ -57,6 +57,10 @@ class JsonTable:
         """The hash of the unpacked content, after `batches` has ended."""
         return self._content.sha256
 
+    def expected_rows(self) -> int:
+        """Returns about how many objects the file has."""
+        return self._content.expected_lines()
+
     def batches(self, columns: tuple[int, ...], *, whole: bool = False) -> Iterator[Batch]:
         """Yields all objects. Blank lines are left out. See `Table.batches`."""
         names = [self.names[i] for i in columns]

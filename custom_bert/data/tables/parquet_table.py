@@ -42,11 +42,15 @@ class ParquetTable:
             with pyarrow.parquet.ParquetFile(path) as file:
                 self.schema: Any = file.schema_arrow
                 self.names: tuple[str, ...] = tuple(self.schema.names)
-                rows = file.metadata.num_rows
+                self._rows: int = file.metadata.num_rows
         except (*self._refusals, UnicodeDecodeError) as error:
             raise DataError(str(path), f"not a Parquet file that can be read: {first_line(error)}") from error
-        if not rows:
+        if not self._rows:
             raise DataError(str(path), "the table has no rows")
+
+    def expected_rows(self) -> int:
+        """Returns how many rows the file has, as it says itself."""
+        return self._rows
 
     def batches(self, columns: tuple[int, ...], *, whole: bool = False) -> Iterator[Batch]:
         """Yields all rows. See `Table.batches`."""
@@ -89,3 +93,30 @@ class ParquetTable:
         except self._refusals as error:
             raise DataError(str(self.path), f"cannot read: {first_line(error)}") from error
         self.sha256 = digest.hexdigest()
+
+
+def batch_sha256(batch: Any) -> str:
+    """Returns the hash of the columns and cells of a record batch of pyarrow."""
+    import pyarrow.ipc
+
+    sink = _Hash()
+    with pyarrow.ipc.new_stream(sink, batch.schema) as stream:
+        stream.write_batch(batch)
+    return sink.digest.hexdigest()
+
+
+class _Hash:
+    """A file that keeps nothing but the hash of what is written to it."""
+
+    closed = False
+
+    def __init__(self) -> None:
+        self.digest = hashlib.sha256()
+
+    def write(self, content: bytes) -> int:
+        """Adds bytes."""
+        self.digest.update(content)
+        return len(content)
+
+    def flush(self) -> None:
+        """Does nothing."""

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol, cast
 
 from custom_bert.data.tables.batches import Table, place
 from custom_bert.data.tables.csv_table import CsvTable
+from custom_bert.data.tables.json_table import JsonTable
 from custom_bert.data.tables.parquet_table import ParquetTable
 from custom_bert.errors import DataError
 
@@ -23,6 +25,9 @@ Put = Callable[[bytes], None]
 
 class Writer(Protocol):
     """Writes a table, a batch of rows at a time."""
+
+    def begin(self) -> None:
+        """Writes what comes before the first row."""
 
     def add(self, stored: Any, columns: Sequence[Sequence[str | float]]) -> None:
         """Writes rows.
@@ -41,10 +46,13 @@ class CsvWriter:
 
     def __init__(self, table: Table, names: Sequence[str], put: Put) -> None:
         assert isinstance(table, CsvTable)
-        self._put, self._text = put, io.StringIO()
+        self._put, self._text, self._header = put, io.StringIO(), [*table.header, *names]
         # only with this line end does Python put cells with CR or LF alone into quotes
         self._rows = csv.writer(self._text, delimiter=table.separator, lineterminator="\r\n")
-        self._rows.writerow([*table.header, *names])
+
+    def begin(self) -> None:
+        """Writes the header."""
+        self._rows.writerow(self._header)
 
     def add(self, stored: Any, columns: Sequence[Sequence[str | float]]) -> None:
         """Writes rows; see `Writer.add`."""
@@ -63,15 +71,12 @@ class JsonWriter:
 
     def __init__(self, table: Table, names: Sequence[str], put: Put) -> None:
         self._put, self._names = put, [json.dumps(name, ensure_ascii=False) for name in names]
-        self._table, self._rows = table, 0
+
+    def begin(self) -> None:
+        """Writes nothing."""
 
     def add(self, stored: Any, columns: Sequence[Sequence[str | float]]) -> None:
-        """Writes rows; see `Writer.add`.
-
-        Raises:
-            DataError: if a row has a value of a new name, which no row at the beginning of the table has.
-        """
-        self._check_free(stored)
+        """Writes rows; see `Writer.add`."""
         lines = []
         for line, new in zip(stored, zip(*columns, strict=True), strict=True):
             kept = line.strip().removesuffix("}").rstrip()
@@ -83,13 +88,28 @@ class JsonWriter:
     def close(self) -> None:
         """Writes nothing more."""
 
-    def _check_free(self, lines: Sequence[str]) -> None:
-        for i, line in enumerate(lines):
-            if any(name in line and json.loads(name) in json.loads(line) for name in self._names):
-                row = self._rows + i
-                where = place(self._table.path, self._table.lines.of(row), row)
-                raise DataError(where, f"has {' or '.join(self._names)} already, and the first rows do not")
-        self._rows += len(lines)
+
+def check_free(table: Table, stored: Any, names: Sequence[str], start: int) -> None:
+    """Checks that rows have no value of a new column yet. Only lines of JSON can have values of their own.
+
+    Args:
+        table: the table.
+        stored: some rows, as `Batch.stored` has them.
+        names: the names of the new columns, which no row at the beginning of the table has.
+        start: the index of the first of these rows, from 0.
+
+    Raises:
+        DataError: for the first row that has one.
+    """
+    if not isinstance(table, JsonTable):
+        return
+    keys = [json.dumps(name, ensure_ascii=False) for name in names]
+    for row, line in enumerate(stored, start):
+        if any(key in line and name in json.loads(line) for name, key in zip(names, keys, strict=True)):
+            raise DataError(
+                place(table.path, table.lines.of(row), row),
+                f"has {' or '.join(keys)} already, and the first rows do not",
+            )
 
 
 class ParquetWriter:
@@ -99,6 +119,9 @@ class ParquetWriter:
         assert isinstance(table, ParquetTable)
         self._schema, self._names, self._stream = table.schema, names, _Stream(put)
         self._file: Any = None
+
+    def begin(self) -> None:
+        """Writes nothing. The first rows say what types the new columns have."""
 
     def add(self, stored: Any, columns: Sequence[Sequence[str | float]]) -> None:
         """Writes rows; see `Writer.add`. The first rows say which columns have strings."""
@@ -117,6 +140,29 @@ class ParquetWriter:
         """Writes the end of the file, which says where its columns are."""
         if self._file is not None:
             self._file.close()
+
+
+def join_parquet(contents: Iterable[bytes], put: Put, group: int) -> None:
+    """Writes the rows of several Parquet files as one.
+
+    Args:
+        contents: the files, of the same columns, in order.
+        put: takes the next bytes.
+        group: the number of files whose rows are a row group.
+    """
+    import pyarrow
+    import pyarrow.parquet
+
+    writer: Any = None
+    remaining = iter(contents)
+    while some := list(itertools.islice(remaining, group)):
+        parts = [pyarrow.parquet.read_table(io.BytesIO(content), use_threads=False) for content in some]
+        table = pyarrow.concat_tables(parts)
+        if writer is None:
+            writer = pyarrow.parquet.ParquetWriter(_Stream(put), table.schema)
+        writer.write_table(table, row_group_size=max(1, len(table)))
+    if writer is not None:
+        writer.close()
 
 
 class _Stream(io.RawIOBase):

@@ -31,11 +31,11 @@ def model_card(trained: TrainedModel, model: str, run: Path, name: str) -> str:
         f"# {name}",
         f"{parts.about}. Trained with Custom-BERT {__version__}; opens as `{model}`.",
         *parts.more,
-        *_measured(trained, run),
+        *measured_of(trained, run),
         "\n".join(["```python", *parts.example, "```"]),
     ]
-    start = _start(run)
-    paragraphs[-1:-1] = _licence(start)
+    start = start_of(run)
+    paragraphs[-1:-1] = licence_of(start)
     base = start.get("repository", "")
     head = [
         "---",
@@ -48,7 +48,7 @@ def model_card(trained: TrainedModel, model: str, run: Path, name: str) -> str:
     return "\n".join([*head, "", "\n\n".join(paragraphs), ""])
 
 
-def _start(run: Path) -> dict[str, str]:
+def start_of(run: Path) -> dict[str, str]:
     """Returns what run.json says of the pretrained encoder that training started from; empty if of none."""
     if not (run / "run.json").is_file():
         return {}
@@ -61,7 +61,7 @@ def _start(run: Path) -> dict[str, str]:
     return start
 
 
-def _licence(start: dict[str, str]) -> list[str]:
+def licence_of(start: dict[str, str]) -> list[str]:
     """Returns which pretrained weights the model was made from, and their licence.
 
     Weights from a directory are not named, since its path is nobody else's business.
@@ -75,8 +75,14 @@ def _licence(start: dict[str, str]) -> list[str]:
     return [f"Training started from {weights}, {licence}. SHA-256 of the weights: `{start.get('sha256')}`."]
 
 
-def _measured(trained: TrainedModel, run: Path) -> list[str]:
-    """Returns what run.json says of the training; nothing if there is no run.json, as in `stable/`."""
+def measured_of(trained: TrainedModel, run: Path, *, with_floor: bool = False) -> list[str]:
+    """Returns what run.json says of the training; nothing if there is no run.json, as in `stable/`.
+
+    Args:
+        trained: the model.
+        run: the run directory.
+        with_floor: whether the export has the floor with which the run predicts.
+    """
     if not (run / "run.json").is_file():
         return []
     record = files.read_run_json(run, "run.json")
@@ -84,7 +90,7 @@ def _measured(trained: TrainedModel, run: Path) -> list[str]:
         amounts = trained.task.amounts(record)
         if record["status"] != "finished":
             return [f"Training on {amounts} was {record['status']}; these are the best weights until then."]
-        alone = _encoder_alone(record)
+        alone = {} if with_floor else _encoder_alone(record)
         results = trained.task.results({**record, "validation": {**record["validation"], **alone}})
         more = (
             ["Its run predicts with a linear model on n-grams too, which is not part of it."] if alone else []

@@ -24,9 +24,12 @@ from custom_bert.data.pair_frames import gives_types
 from custom_bert.data.tokenizer import TextTokenizer
 from custom_bert.errors import RunError, WriteError
 from custom_bert.inference.exports.card import ensemble_left_out, model_card
+from custom_bert.inference.exports.sentence_files import length_file, vector_files
 from custom_bert.inference.exports.verify import verify
+from custom_bert.model_files.description import Description
 from custom_bert.model_files.families import family_of, inexpressible
 from custom_bert.model_files.native import TrainedModel, load_model
+from custom_bert.model_files.published_classifier import PAIRS
 from custom_bert.model_files.published_files import WEIGHTS
 from custom_bert.model_files.tables import Family, masked_to_hugging_face, to_hugging_face
 from custom_bert.model_files.tensor_files import write_tensors
@@ -45,29 +48,33 @@ def export_hugging_face(run: str | Path, out: str | Path) -> list[str]:
         with its floor too, which the export does not have.
 
     Raises:
-        RunError: if the run is damaged, no family of Hugging Face expresses the model or its task, or
-            transformers computes something else from the written directory.
+        RunError: if the run is damaged, no family of Hugging Face expresses the model, or transformers
+            computes something else from the written directory.
         WriteError: if `out` is not empty, or the system refuses to write.
     """
     run, out = Path(run), Path(out)
     trained = load_model(run)
-    described, task = trained.described, trained.task
+    described, task = trained.described, trained.task.in_transformers()
+    trained = dataclasses.replace(trained, described=dataclasses.replace(described, task=task))
     family = family_of(described.encoder)
-    if refusal := task.unpublishable():
-        raise RunError(f"{run}: {refusal}")
     fault = inexpressible(described.encoder, described.long_texts)
     if fault:
         raise RunError(f"{run}: {fault}; the defaults of every preset can be exported")
     head = HEADS[task.head]
     encoder = described.encoder if head.pools else dataclasses.replace(described.encoder, pooling="cls")
     config = family.config(encoder, task.num_outputs)
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise WriteError(f"{out}: exists already and is not overwritten")
+    check_free(out)
     with files.new_directory(out) as folder:
         _write(folder, trained, family, head, config, run, out.name)
         verdict = verify(folder, trained, head.auto, head.model(family))
     about = ", ".join(filter(None, (head.model(family), task.summary())))
     return [f"{out}: {about}", verdict, *ensemble_left_out(run)]
+
+
+def check_free(out: Path) -> None:
+    """Raises WriteError if a directory that is to be written exists already, and is not empty."""
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise WriteError(f"{out}: exists already and is not overwritten")
 
 
 @dataclass(frozen=True)
@@ -79,20 +86,30 @@ class PublishedHead:
         model: returns the name of a family's own class with this head.
         tensors: returns our tensors by that class's names.
         pools: whether it reads one vector for a text, for which the encoder may need a layer more.
+        files: returns contents of JSON files, by name, that other programs read beside transformers' files.
     """
 
     auto: str
     model: Callable[[Family], str]
     tensors: Callable[[Family, Mapping[str, Tensor]], dict[str, Tensor]]
     pools: bool
+    files: Callable[[Description], Mapping[str, Any]]
 
 
 HEADS: dict[HeadName, PublishedHead] = {
     "sequence_classification": PublishedHead(
-        "AutoModelForSequenceClassification", lambda family: family.classifier, to_hugging_face, True
+        "AutoModelForSequenceClassification",
+        lambda family: family.classifier,
+        to_hugging_face,
+        True,
+        length_file,
     ),
     "masked_language_model": PublishedHead(
-        "AutoModelForMaskedLM", lambda family: family.masked.model, masked_to_hugging_face, False
+        "AutoModelForMaskedLM",
+        lambda family: family.masked.model,
+        masked_to_hugging_face,
+        False,
+        vector_files,
     ),
 }
 
@@ -106,26 +123,50 @@ def _write(
     run: Path,
     name: str,
 ) -> None:
-    tokenizer, task = trained.tokenizer, trained.task
-    ids = {"bos": tokenizer.cls_id, "cls": tokenizer.cls_id, "eos": tokenizer.sep_id, "sep": tokenizer.sep_id}
+    task = trained.task
     buffers = {buffer for buffer, _ in trained.model.named_buffers()}
     state = {
         key: tensor.contiguous() for key, tensor in trained.model.state_dict().items() if key not in buffers
     }
-    content = {
-        **{key: value for key, value in config.items() if key != "num_labels"},
-        **{f"{role}_token_id": token_id for role, token_id in ids.items()},
-        "architectures": [head.model(family)],
-        **task.published(trained.model),
-        "dtype": "float32",
-    }
-    files.write_json(folder / "config.json", content)
+    write_config(folder, trained, config, head.model(family))
     tensors = head.tensors(family, task.published_tensors(state))
     if head.pools and trained.described.encoder.pooling == "mean_layer":
         assert family.pooling_layer is not None, "its config refuses this pooling"
         tensors |= family.pooling_layer(trained.described.encoder)
     with files.creating(folder / WEIGHTS) as sink:
         write_tensors(sink, tensors, metadata={"format": "pt"})
+    write_tokenizer(folder, trained)
+    for path, value in head.files(trained.described).items():
+        files.make_directory((folder / path).parent)
+        files.write_json(folder / path, value)
+    files.write_text(folder / "README.md", model_card(trained, head.model(family), run, name))
+
+
+def write_config(folder: Path, trained: TrainedModel, config: Mapping[str, Any], model: str) -> None:
+    """Writes config.json.
+
+    Args:
+        folder: where to.
+        trained: the model.
+        config: the keys that the computation needs, as `Family.config` returns them.
+        model: the name of the class of transformers.
+    """
+    tokenizer = trained.tokenizer
+    ids = {"bos": tokenizer.cls_id, "cls": tokenizer.cls_id, "eos": tokenizer.sep_id, "sep": tokenizer.sep_id}
+    content = {
+        **{key: value for key, value in config.items() if key != "num_labels"},
+        **{f"{role}_token_id": token_id for role, token_id in ids.items()},
+        "architectures": [model],
+        **trained.task.published(trained.model),
+        **({PAIRS: True} if tokenizer.pairs else {}),
+        "dtype": "float32",
+    }
+    files.write_json(folder / "config.json", content)
+
+
+def write_tokenizer(folder: Path, trained: TrainedModel) -> None:
+    """Writes tokenizer.json and tokenizer_config.json."""
+    tokenizer = trained.tokenizer
     typed = tokenizer.pairs and trained.described.encoder.type_vocab_size > 1
     files.write_text(folder / "tokenizer.json", _tokenizer_json(tokenizer))
     files.write_json(
@@ -139,7 +180,6 @@ def _write(
             **tokenizer.special_tokens(),
         },
     )
-    files.write_text(folder / "README.md", model_card(trained, head.model(family), run, name))
 
 
 def _tokenizer_json(tokenizer: TextTokenizer) -> str:

@@ -26,6 +26,7 @@ from custom_bert.reports.answers import (
 
 TEXT = "The socket waits for the lock"
 PLACES = [Place(25, 29, 0.5), Place(4, 10, -0.25), Place(0, 3, 0.0001)]
+WORDS = [(TEXT[one.start : one.end], one.effect) for one in PLACES]
 
 
 def test_bars_are_as_long_as_the_probabilities() -> None:
@@ -38,9 +39,9 @@ def test_bars_are_as_long_as_the_probabilities() -> None:
 
 
 def test_words_are_listed_by_what_they_do_and_those_that_do_nothing_are_not() -> None:
-    assert word_lines(TEXT, PLACES, 80) == ["words for it: lock +0.5", "words against it: socket -0.25"]
-    assert word_lines(TEXT, PLACES[:1], 80, " (x)") == ["words for it (x): lock +0.5"]
-    (nothing,) = word_lines(TEXT, PLACES[2:], 80)
+    assert word_lines(WORDS, 80) == ["words for it: lock +0.5", "words against it: socket -0.25"]
+    assert word_lines(WORDS[:1], 80, " (x)") == ["words for it (x): lock +0.5"]
+    (nothing,) = word_lines(WORDS[2:], 80)
     assert nothing.startswith("no single word counts")
 
 
@@ -70,7 +71,8 @@ def test_every_line_fits_and_the_text_can_be_read_again(text: str, columns: int,
     if len(lines) <= MOST_LINES:
         kept = "".join(one if one.isprintable() else " " for one in text)
         assert "".join(seen).replace(" ", "") == kept.replace(" ", "")
-    others = [*word_lines(text, places, columns), shortened(text, columns), *filled(text, columns, "  ")]
+    words = [(text[one.start : one.end], one.effect) for one in places]
+    others = [*word_lines(words, columns), shortened(text, columns), *filled(text, columns, "  ")]
     others += bar_lines([(text or "x", 0.5), ("y", 0.25)], columns)
     assert all(cells(line) <= columns for line in others)
 

@@ -16,7 +16,8 @@ from training_runs import settings, write_data, write_lines
 from custom_bert import files, machine, train_model
 from custom_bert.errors import RunError, UserError
 from custom_bert.training import checkpoint, fit, loop, state_tensors
-from custom_bert.training.checkpoint import Pace
+from custom_bert.training import pace as pace_module
+from custom_bert.training.pace import Pace
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +67,7 @@ def test_a_number_of_steps_or_never() -> None:
 
 def test_saving_takes_its_share_of_the_time_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 0.0
-    monkeypatch.setattr(checkpoint.time, "perf_counter", lambda: now)
+    monkeypatch.setattr(pace_module.time, "perf_counter", lambda: now)
     pace, saves = Pace(None), 0
     while now < 100_000:
         now += 1.0
@@ -74,10 +75,10 @@ def test_saving_takes_its_share_of_the_time_and_no_more(monkeypatch: pytest.Monk
             now += 4.0  # a save
             pace.saved(4.0)
             saves += 1
-    assert 4 * saves / now == pytest.approx(checkpoint.SHARE, rel=0.05)
+    assert 4 * saves / now == pytest.approx(pace_module.SHARE, rel=0.05)
     pace = Pace(None)
     pace.saved(0.001)
-    now += checkpoint.SECONDS - 1
+    now += pace_module.SECONDS - 1
     assert not pace.due(1)
     now += 1
     assert pace.due(1)
@@ -295,9 +296,9 @@ def test_names_that_are_not_checkpoints_stay(data: Path, tmp_path: Path) -> None
 
 def test_the_first_checkpoint_waits_for_what_its_size_will_cost(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 0.0
-    monkeypatch.setattr(checkpoint.time, "perf_counter", lambda: now)
-    pace = Pace(None, size=int(2 * checkpoint.DISK))
-    now = 2 / checkpoint.SHARE - 1
+    monkeypatch.setattr(pace_module.time, "perf_counter", lambda: now)
+    pace = Pace(None, size=int(2 * pace_module.DISK))
+    now = 2 / pace_module.SHARE - 1
     assert not pace.due(1)
     now += 1
     assert pace.due(1)
@@ -306,7 +307,7 @@ def test_the_first_checkpoint_waits_for_what_its_size_will_cost(monkeypatch: pyt
 def test_checkpoints_of_a_run_that_diverges_stay_and_are_named(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from custom_bert.tasks.masked_lm import TokenCrossEntropy
+    from custom_bert.tasks.token_scorer import TokenCrossEntropy
 
     real, calls = TokenCrossEntropy.loss_sum, 0
 

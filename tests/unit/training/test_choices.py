@@ -6,7 +6,7 @@ import pytest
 
 from custom_bert.config import ModelConfig
 from custom_bert.presets import EncoderConfig, encoder_config
-from custom_bert.rules import choices
+from custom_bert.rules import choices, evaluations
 
 
 def of_width(hidden_size: int) -> EncoderConfig:
@@ -105,7 +105,7 @@ def test_r_drop_is_for_small_data_and_needs_dropout() -> None:
 
 def test_evaluations_are_at_most_about_twenty() -> None:
     for steps, epochs in ((30, 30), (500, 12), (5000, 1), (1, 1), (40, 2)):
-        every, _ = choices.eval_every(
+        every, _ = evaluations.eval_every(
             steps,
             epochs,
             pretrained=False,
@@ -118,16 +118,16 @@ def test_evaluations_are_at_most_about_twenty() -> None:
 
 def test_a_fine_tuned_encoder_is_evaluated_four_times_but_once_where_texts_are_too_few_to_choose_by() -> None:
     given = {"pretrained": True, "training_tokens": 10**6, "validation_tokens": 100}
-    assert choices.eval_every(100, 3, validation_texts=50, **given)[0] == 75  # type: ignore[arg-type]
-    every, reason = choices.eval_every(100, 3, validation_texts=49, **given)  # type: ignore[arg-type]
+    assert evaluations.eval_every(100, 3, validation_texts=50, **given)[0] == 75  # type: ignore[arg-type]
+    every, reason = evaluations.eval_every(100, 3, validation_texts=49, **given)  # type: ignore[arg-type]
     assert every == 300 and reason == "49 validation texts are too few to choose the best step by"
-    found, _ = choices.evaluations_in_time(3, validation_texts=49, share=0.2, **given)  # type: ignore[arg-type]
+    found, _ = evaluations.evaluations_in_time(3, validation_texts=49, share=0.2, **given)  # type: ignore[arg-type]
     assert found.interval == 1
 
 
 def test_large_validation_sets_are_read_less_often() -> None:
     found = {
-        tokens: choices.eval_every(
+        tokens: evaluations.eval_every(
             500,
             2,
             pretrained=False,
@@ -142,7 +142,7 @@ def test_large_validation_sets_are_read_less_often() -> None:
 
 
 def test_evaluations_by_time_are_as_many_and_wait_for_as_long_as_one_may_take() -> None:
-    found, reason = choices.evaluations_in_time(
+    found, reason = evaluations.evaluations_in_time(
         1000,
         pretrained=False,
         training_tokens=3_000,
@@ -154,7 +154,7 @@ def test_evaluations_by_time_are_as_many_and_wait_for_as_long_as_one_may_take() 
     # an evaluation costs as much as a pass, and may take a fifth of the time
     assert found.pause == pytest.approx(4) and found.passes == pytest.approx(4)
     assert "20 evaluations" in reason and "20%" in reason
-    few, _ = choices.evaluations_in_time(
+    few, _ = evaluations.evaluations_in_time(
         3, pretrained=True, training_tokens=3_000, validation_tokens=9, validation_texts=100, share=0.2
     )
     assert few.interval == 1 / 4

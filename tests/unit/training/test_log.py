@@ -7,7 +7,8 @@ from typing import cast
 
 import pytest
 
-from custom_bert.training.log import Reporter, duration
+from custom_bert.phrases import duration
+from custom_bert.training.log import Reporter
 
 
 def test_in_a_terminal_a_bar_counts_and_lines_are_printed_as_they_are(

@@ -14,7 +14,7 @@ from custom_bert.models.masked_lm import MaskedLanguageModel
 from custom_bert.precision import MixedPrecision
 from custom_bert.presets import encoder_config
 from custom_bert.tasks.classification import CrossEntropy
-from custom_bert.tasks.masked_lm import TokenCrossEntropy
+from custom_bert.tasks.token_scorer import TokenCrossEntropy
 from custom_bert.training.optim import full_rate, make_optimizer, parameter_groups, set_lr, share_by_depth
 from custom_bert.training.step import Totals, targets_of, train_step
 
