@@ -94,7 +94,7 @@ def dispatch() -> dict[str, Any]:
     from custom_bert.precision import MixedPrecision
     from custom_bert.presets import encoder_config
     from custom_bert.tasks.classification import CrossEntropy
-    from custom_bert.tasks.masked_lm import TokenCrossEntropy
+    from custom_bert.tasks.token_scorer import TokenCrossEntropy
     from custom_bert.training.optim import make_optimizer
     from custom_bert.training.step import train_step
 

@@ -257,7 +257,7 @@ def test_our_own_export_is_read_without_the_layer_more(trained: tuple[Path, Path
     texts = (data / "val_dataset.txt").read_text().splitlines()
     ours, again = (Classifier.load(one) for one in (run, tmp_path / "out"))
     layers = load_model(run).described.encoder.num_hidden_layers
-    assert again.model.config.num_hidden_layers == layers  # type: ignore[union-attr]
+    assert again.scores.model.config.num_hidden_layers == layers  # type: ignore[attr-defined]
     assert np.abs(again.predict_proba(texts) - ours.predict_proba(texts)).max() < 1e-6
     vectors_ND, again_ND = (Embedder.load(one).embed(texts) for one in (run, tmp_path / "out"))
     assert np.abs(vectors_ND - again_ND).max() < 1e-6

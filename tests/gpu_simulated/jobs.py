@@ -29,7 +29,7 @@ from custom_bert.ops import kernels
 from custom_bert.precision import MixedPrecision
 from custom_bert.presets import encoder_config
 from custom_bert.tasks.classification import CrossEntropy
-from custom_bert.tasks.masked_lm import TokenCrossEntropy
+from custom_bert.tasks.token_scorer import TokenCrossEntropy
 from custom_bert.training import memory
 from custom_bert.training.optim import make_optimizer
 from custom_bert.training.state_tensors import begin_moments

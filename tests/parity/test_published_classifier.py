@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 
 from custom_bert import Classifier, LabelsPrediction
 from custom_bert.errors import RunError
-from custom_bert.model_files import published_labels
+from custom_bert.tasks import published_labels
 
 transformers = pytest.importorskip("transformers", reason="transformers is not installed")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import gzip
+import io
 import os
 import signal
 import subprocess
@@ -31,7 +32,7 @@ PLACES = 200
 def label(shared: Path, out: Path) -> int:
     """The command, in this process; the exit code."""
     words = ["predict", str(shared / "run"), str(shared / "texts.txt"), "--out", str(out), "--processes", "1"]
-    with contextlib.redirect_stderr(None):
+    with contextlib.redirect_stderr(io.StringIO()):
         return main(words)
 
 

@@ -126,7 +126,7 @@ def test_a_batch_without_memory_is_computed_in_halves_to_the_same_outputs() -> N
         replace(batch, indices=np.arange(first, first + batch.num_texts))
         for batch, first in zip(BATCHES, (0, 2, 3, 6), strict=True)
     ]
-    model = classifier()
+    model = classifier().eval()
     whole = rows_in_order(outputs_of(model, indexed, device=CPU), 8)()
     limited = Limited(model, 12)
     halves = rows_in_order(outputs_of(cast(Any, limited), indexed, device=CPU), 8)()

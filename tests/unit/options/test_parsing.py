@@ -146,7 +146,8 @@ REFUSED = {
     "train --config=": "--config: expected a path, got ''",
     "evaluate a b --split vla": "--split: expected one of val, train, test (did you mean 'val'?), got 'vla'",
     "probe a b --seed 1.5": "--seed: expected a whole number, got '1.5'",
-    "evaluate": "RUN is missing (the run directory that train wrote); see custom-bert evaluate --help",
+    "evaluate": "RUN is missing (the run directory that train wrote, or a directory that export wrote); see "
+    "custom-bert evaluate --help",
     "evaluate a": "DATA is missing (folder with the data files, or a table); see custom-bert evaluate --help",
     "info a b": "unexpected argument 'b'; custom-bert info takes RUN; see custom-bert info --help",
     "bench scaling a --out x": (
