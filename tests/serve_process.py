@@ -110,6 +110,7 @@ class Load:
             assert not thread.is_alive(), "a client waits for ever"
 
     def _ask(self, number: int) -> None:
+        client = None
         try:
             while True:
                 client = self._process.client()
@@ -129,3 +130,6 @@ class Load:
                 client.close()
         except (OSError, EOFError):
             return
+        finally:
+            if client is not None:
+                client.close()

@@ -103,11 +103,12 @@ class BothScores:
         return self._parts(texts, None)
 
     def _parts(self, texts: Iterable[str], unknown: UnknownText | None) -> Iterator[Parts]:
-        # the encoder reads a chunk of texts and yields their scores; the floor scores the texts that it read
+        # the encoder may have read more texts than it has yielded scores of: it reads ahead on a GPU
         read: list[str] = []
         for encoder_NK in self._encoder.of(_noted(texts, read), unknown):
-            floor_NK = np.concatenate(list(self._floor.of(read)))
-            read.clear()
+            count = len(encoder_NK)
+            floor_NK = np.concatenate(list(self._floor.of(read[:count])))
+            del read[:count]
             if self._ensemble is None:
                 yield {WHOLE: encoder_NK, FLOOR: floor_NK}
             else:

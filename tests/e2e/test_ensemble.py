@@ -5,8 +5,9 @@ import json
 import re
 import shutil
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -17,11 +18,12 @@ from custom_bert.cli import main
 from custom_bert.config_sources import from_mapping
 from custom_bert.data.reading import data_files
 from custom_bert.errors import ConfigError, RunError
-from custom_bert.floor.ensemble import NAME, fit_ensemble, read_ensemble
+from custom_bert.floor.ensemble import NAME, Ensemble, fit_ensemble, read_ensemble
 from custom_bert.floor.linear import Floor
 from custom_bert.floor.ngrams import NoFloorError
 from custom_bert.inference.encoder_scores import EncoderScores
 from custom_bert.inference.evaluate_run import evaluate_run
+from custom_bert.inference.scores import WHOLE, BothScores
 from custom_bert.tasks.classification import Classification
 from custom_bert.training import outcome
 
@@ -405,3 +407,29 @@ def test_weighed_sides_predict_together_whatever_the_validation_texts_say(
     monkeypatch.setattr(Classification, "worth", lambda *_: 0.5)  # the encoder is as good as both together
     train_model(config(noisy_data(tmp_path / "data"), tmp_path / "run"))
     read_ensemble(tmp_path / "run", CLASSES, sets=False)
+
+
+def test_each_side_scores_the_same_texts_where_the_encoder_reads_ahead() -> None:
+    """As on a GPU, where the next texts are read while the last ones are computed."""
+
+    class Ahead:
+        thresholds = dict.fromkeys([WHOLE])
+
+        def of(self, texts: Iterable[str], unknown: Any = None) -> Iterator[np.ndarray]:
+            waiting: list[np.ndarray] = []
+            source = iter(texts)
+            while chunk := list(islice(source, 2)):
+                waiting.append(np.array([[len(text)] for text in chunk], dtype=np.float32))
+                if len(waiting) > 1:
+                    yield waiting.pop(0)
+            yield from waiting
+
+    class Same:
+        thresholds = dict.fromkeys([WHOLE])
+
+        def of(self, texts: Iterable[str], unknown: Any = None) -> Iterator[np.ndarray]:
+            yield np.array([[len(text)] for text in texts], dtype=np.float32)
+
+    both = BothScores(cast(Any, Ahead()), cast(Any, Same()), Ensemble(1.0, 10.0))
+    found = np.concatenate(list(both.of(["a", "bb", "ccc", "dddd", "eeeee"])))
+    assert found[:, 0].tolist() == [11.0, 22.0, 33.0, 44.0, 55.0]

@@ -317,13 +317,13 @@ def test_bf16_is_asked_about_before_every_window(run: Path, monkeypatch: pytest.
         lambda wanted, device: ("fp32", fault[0]) if fault else (wanted, None),
     )
     used: list[str] = []
-    real = in_order.compute
+    real = in_order.begin
 
-    def compute(*positional: Any, **named: Any) -> Any:
+    def begin(*positional: Any, **named: Any) -> Any:
         used.append(named["precision"])
         return real(*positional, **named)
 
-    monkeypatch.setattr("custom_bert.inference.encoder_scores.compute", compute)
+    monkeypatch.setattr("custom_bert.inference.encoder_scores.begin", begin)
     classifier = Classifier.load(run, precision="bf16")
     stream = classifier.stream_proba(["a dog barks"] * 6)
     next(stream)

@@ -212,7 +212,7 @@ BUGS = (
     Bug(
         "predictions come in the order of length",
         "models/outputs.py",
-        "        rows[batch.indices] = values\n",
+        "        rows[np.concatenate([indices for indices, _ in parts])] = values\n",
         "        rows[: len(values)] = values\n",
         "tests/e2e/test_predict.py",
     ),

@@ -172,7 +172,7 @@ def test_a_list_is_checked_whole_before_anything_is_computed(
     def fail(*arguments: object, **options: object) -> None:
         raise AssertionError("computed")
 
-    monkeypatch.setattr("custom_bert.inference.encoder_scores.compute", fail)
+    monkeypatch.setattr("custom_bert.inference.encoder_scores.begin", fail)
     texts: list[Any] = ["a"] * (chunks.CHUNK + 10)
     texts[-1] = None
     for source in (texts, tuple(texts), np.array(texts, dtype=object), Column(*texts)):
