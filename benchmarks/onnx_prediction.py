@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 import prediction
 from common import begin, options_of
-from prediction import fastest, make_onnx, texts_of, timed
+from prediction import Raw, fastest, make_onnx, ratios, texts_of, timed
 
 from custom_bert.bench.measure import in_child, markdown, ratio_row, shown, spread, write_record
 from custom_bert.process import LIBRARY_DEFAULTS
@@ -145,21 +145,10 @@ COMPARISONS = (
     ("ONNX int8 against sentence-transformers", "ours, ONNX int8", "sentence-transformers"),
 )
 
-Raw = dict[str, list[dict[str, Any]]]
-
-
-def ratios(raw: Raw) -> dict[str, list[float]]:
-    """The ratios of one side's speed to another's, one for each round."""
-    return {
-        name: [b["seconds"] / a["seconds"] for a, b in zip(raw[one], raw[other], strict=False)]
-        for name, one, other in COMPARISONS
-        if raw.get(one) and raw.get(other)
-    }
-
 
 def table_of(raw: Raw) -> list[str]:
     """The tables: the comparisons, then all sides."""
-    compared = [[name, shown(values), len(values)] for name, values in ratios(raw).items()]
+    compared = [[name, shown(values), len(values)] for name, values in ratios(raw, COMPARISONS).items()]
     sides = []
     for side, found in raw.items():
         if not found:
@@ -240,7 +229,7 @@ def main() -> None:
                 options.out,
                 question=QUESTION,
                 table=table_of(raw),
-                results=[ratio_row(name, values) for name, values in ratios(raw).items()],
+                results=[ratio_row(name, values) for name, values in ratios(raw, COMPARISONS).items()],
                 exports={name: lines[1:] for name, lines in said.items()},
                 raw={
                     side: [{key: value for key, value in one.items() if key != "labels"} for one in found]

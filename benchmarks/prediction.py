@@ -222,11 +222,11 @@ COMPARISONS = (
 Raw = dict[str, list[dict[str, Any]]]
 
 
-def ratios(raw: Raw) -> dict[str, list[float]]:
+def ratios(raw: Raw, comparisons: Sequence[tuple[str, str, str]] = COMPARISONS) -> dict[str, list[float]]:
     """The ratios of one side's speed to another's, one for each round."""
     return {
         name: [b["seconds"] / a["seconds"] for a, b in zip(raw[one], raw[other], strict=False)]
-        for name, one, other in COMPARISONS
+        for name, one, other in comparisons
         if raw.get(one) and raw.get(other)
     }
 

@@ -20,23 +20,13 @@ from custom_bert.bulk.identity import computed_by
 from custom_bert.bulk.outputs import Form
 from custom_bert.bulk.partial import Done, shard_name
 from custom_bert.bulk.shards import Shard
-from custom_bert.config import Precision
 from custom_bert.data.unknown import UnknownText
 from custom_bert.errors import CustomBertWarning
+from custom_bert.inference.chosen_model import ChosenModel
 from custom_bert.threads import LIMIT, WISH
 
 if TYPE_CHECKING:
     from custom_bert.inference.classifier import Classifier
-
-
-@dataclass(frozen=True, kw_only=True)
-class Model:
-    """What computes. For the fields see `Classifier.load`."""
-
-    directory: str
-    device: str | None = None
-    precision: Precision = "fp32"
-    encoder_only: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,17 +58,10 @@ class Computer:
         UserError: if the model cannot be loaded.
     """
 
-    def __init__(self, model: Model) -> None:
-        from custom_bert.inference.classifier import Classifier
-
+    def __init__(self, model: ChosenModel) -> None:
         self.warnings = list[str]()
         with self._noting_warnings(), one_thread():
-            self._classifier: Classifier | None = Classifier.load(
-                model.directory,
-                device=model.device,
-                precision=model.precision,
-                encoder_only=model.encoder_only,
-            )
+            self._classifier: Classifier | None = model.classifier()
             self.by = computed_by(model.device)
 
     @property

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from custom_bert import files
 from custom_bert.bulk import shards
-from custom_bert.bulk.computing import Computer, Model, Work
+from custom_bert.bulk.computing import Computer, Work
 from custom_bert.bulk.joining import join, was_complete
 from custom_bert.bulk.partial import Done, Partial, discard_if_empty, opened, part_of
 from custom_bert.bulk.progress import Progress
@@ -25,6 +25,7 @@ from custom_bert.bulk.sources import Source
 from custom_bert.bulk.workers import Ready, Report, Warned, Workers
 from custom_bert.data.unknown import NAMED, OF_A_MODEL, UnknownText
 from custom_bert.errors import RunError, UserError
+from custom_bert.inference.chosen_model import ChosenModel
 from custom_bert.phrases import counted
 
 
@@ -65,7 +66,7 @@ def is_finished(out: Path, rank: int, warn: Callable[[str], None]) -> bool:
 def label(
     source: Source,
     out: Path,
-    model: Model,
+    model: ChosenModel,
     computer: Computer,
     work: Work,
     identity: Mapping[str, str],
@@ -131,7 +132,7 @@ class _Run:
         """The number of processes that were started with the same command."""
         return self._team.ranks
 
-    def compute(self, model: Model, computer: Computer) -> None:
+    def compute(self, model: ChosenModel, computer: Computer) -> None:
         """Computes all shards of this rank that are not done."""
         with closing(self._reports(self._todo(), model, computer)) as reports:
             for report in reports:
@@ -206,7 +207,7 @@ class _Run:
         )
 
     def _reports(
-        self, todo: Iterator[Shard], model: Model, computer: Computer
+        self, todo: Iterator[Shard], model: ChosenModel, computer: Computer
     ) -> Generator[Report, None, None]:
         """Yields what becomes of shards: in this process if it is to be one, or there is one shard alone."""
         first = list(itertools.islice(todo, 2))

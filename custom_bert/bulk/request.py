@@ -8,12 +8,13 @@ from pathlib import Path
 
 from custom_bert import __version__, threads
 from custom_bert.bulk import shards
-from custom_bert.bulk.computing import Computer, Model, Work
+from custom_bert.bulk.computing import Computer, Work
 from custom_bert.bulk.identity import MODEL, model_digest, on_or_off
 from custom_bert.bulk.job import Team, label
 from custom_bert.bulk.outputs import Form, packing, versions
 from custom_bert.bulk.sources import LineSource, Source, TableSource
 from custom_bert.errors import UserError
+from custom_bert.inference.chosen_model import ChosenModel
 from custom_bert.inference.predict_table import TableTexts, TextRows
 from custom_bert.options.program import speaks
 
@@ -30,7 +31,7 @@ class Request:
         every: whether they have the probabilities of all labels.
     """
 
-    model: Model
+    model: ChosenModel
     rows: LineSource | TableTexts
     out: Path
     json_lines: bool = False

@@ -19,10 +19,11 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any
 
-from custom_bert.bulk.computing import Computer, Model, Work
+from custom_bert.bulk.computing import Computer, Work
 from custom_bert.bulk.partial import Done
 from custom_bert.bulk.shards import Shard
 from custom_bert.errors import UserError, WorkerError
+from custom_bert.inference.chosen_model import ChosenModel
 
 START = "spawn"
 """How processes are started. Tests fork, which is faster."""
@@ -78,7 +79,7 @@ class Workers:
         most: the largest number of processes.
     """
 
-    def __init__(self, model: Model, work: Work, most: int) -> None:
+    def __init__(self, model: ChosenModel, work: Work, most: int) -> None:
         self._model, self._work, self._most = model, work, most
         self._workers: list[_Worker] = []
         self._context: Any = multiprocessing.get_context(START)
@@ -164,7 +165,7 @@ class Workers:
             worker.process.join()
 
 
-def _serve(connection: Connection, model: Model, work: Work) -> None:
+def _serve(connection: Connection, model: ChosenModel, work: Work) -> None:
     """Computes shards until the other process has ended. It runs in a process of its own."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to all; the other process ends this one
     os.environ.setdefault(RAYON, "1")

@@ -16,6 +16,7 @@ from custom_bert.terminal import DataOutput, complain
 
 if TYPE_CHECKING:
     from custom_bert.config import DataConfig
+    from custom_bert.inference.chosen_model import ChosenModel
     from custom_bert.inference.classifier import Classifier
     from custom_bert.inference.predict_table import TableTexts
 
@@ -121,7 +122,7 @@ class Predict(TextTable):
         return config.data
 
     def _bulk(self, out: str) -> None:
-        from custom_bert.bulk.computing import Computer, Model
+        from custom_bert.bulk.computing import Computer
         from custom_bert.bulk.job import is_finished
         from custom_bert.bulk.outputs import check_output
         from custom_bert.bulk.ranks import ranks_of
@@ -135,12 +136,7 @@ class Predict(TextTable):
             return
         lines = None if is_table(self.texts) else LineSource(self.texts)
         warn_of_precision(self.precision, self.device)
-        model = Model(
-            directory=self.run_directory,
-            device=self.device,
-            precision=self.precision,
-            encoder_only=self.encoder_only,
-        )
+        model = self._model()
         computer = Computer(model)
         request = Request(
             model=model,
@@ -151,15 +147,18 @@ class Predict(TextTable):
         )
         label_file(request, computer, processes=self.processes, rank=rank, ranks=ranks, warn=complain)
 
-    def _classifier(self) -> Classifier:
-        from custom_bert.inference.classifier import Classifier
+    def _model(self) -> ChosenModel:
+        from custom_bert.inference.chosen_model import ChosenModel
 
-        classifier = Classifier.load(
-            self.run_directory,
+        return ChosenModel(
+            directory=self.run_directory,
             device=self.device,
             precision=self.precision,
             encoder_only=self.encoder_only,
         )
+
+    def _classifier(self) -> Classifier:
+        classifier = self._model().classifier()
         warn_of_precision(self.precision, self.device)
         return classifier
 

@@ -51,9 +51,9 @@ class Serve(Command):
     """Seconds for which a request may wait for its answer. After that it gets the code 503 or 504."""
 
     def run(self) -> None:
+        from custom_bert.inference.chosen_model import ChosenModel
         from custom_bert.server.access import check_host, read_token
         from custom_bert.server.service import Serving, check_installed, serve
-        from custom_bert.server.serving import Loading
 
         if self.port > 65_535:
             raise UserError(f"--port must be at most 65535, got {self.port}")
@@ -62,7 +62,7 @@ class Serve(Command):
         check_installed()
         token = read_token(self.token_file, lambda line: complain(f"warning: {line}"))
         check_host(self.host, token)
-        loading = Loading(
+        model = ChosenModel(
             directory=self.run_directory,
             device=self.device,
             precision=self.precision,
@@ -71,7 +71,7 @@ class Serve(Command):
         limits = Limits(
             texts=self.most_texts, characters=self.most_characters, queue=self.queue, seconds=self.wait
         )
-        serving = Serving(loading=loading, host=self.host, port=self.port, token=token, limits=limits)
+        serving = Serving(model=model, host=self.host, port=self.port, token=token, limits=limits)
 
         def loaded() -> None:
             warn_of_precision(self.precision, self.device)

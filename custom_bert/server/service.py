@@ -13,13 +13,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from custom_bert.errors import CustomBertWarning, LibraryError, UserError, system_reason
+from custom_bert.inference.chosen_model import ChosenModel
 from custom_bert.server.access import Gate
 from custom_bert.server.application import Application
 from custom_bert.server.description import description
 from custom_bert.server.limits import Limits
 from custom_bert.server.measures import Measures
 from custom_bert.server.page import page_files
-from custom_bert.server.serving import Loading, load_offer
+from custom_bert.server.serving import load_offer
 
 INSTALL = 'the server needs more packages: pip install "custom-bert[serve]"'
 
@@ -32,14 +33,14 @@ class Serving:
     """What is served, and where.
 
     Attributes:
-        loading: what is loaded.
+        model: what is loaded.
         host: the address to listen at.
         port: the port; 0 for one that is free.
         token: what requests have to bring; None for nothing.
         limits: the most that is taken on.
     """
 
-    loading: Loading
+    model: ChosenModel
     host: str
     port: int
     token: str | None
@@ -69,7 +70,7 @@ def serve(
     with listener:
         address = address_of(listener)
         measures = Measures()
-        offer = load_offer(serving.loading, say=say, counted=measures.characters)
+        offer = load_offer(serving.model, say=say, counted=measures.characters)
         loaded()
         offer.warm_up()
         limits = replace(serving.limits, connections=possible_connections(serving.limits.connections))
@@ -80,12 +81,12 @@ def serve(
             gate,
             measures,
             files={
-                **page_files(offer, name_of(serving.loading.directory), needs_token=gate.needed),
+                **page_files(offer, name_of(serving.model.directory), needs_token=gate.needed),
                 "/openapi.json": (b"application/json", description(offer, limits, gate.needed), ()),
             },
             failed=lambda error: complain(f"error: {where_raised(error)}"),
         )
-        say(f"serving {serving.loading.directory} at {address}")
+        say(f"serving {serving.model.directory} at {address}")
         say("Ctrl-C ends it" + ("; requests need the token" if gate.needed else ""))
         with quiet():
             from custom_bert.server.running import run

@@ -9,15 +9,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from custom_bert.config import Precision
 from custom_bert.errors import NoPredictionsError, UserError
+from custom_bert.inference.chosen_model import ChosenModel
 from custom_bert.server.bodies import AskedWords
 from custom_bert.server.limits import RefusalError
 
@@ -36,16 +34,6 @@ class Kind(StrEnum):
     SCORES = "scores"  # for explanations, which are made from the scores of many texts
     WORDS = "words"
     VECTORS = "vectors"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Loading:
-    """What is loaded, and where it computes; see `Classifier.load`."""
-
-    directory: str
-    device: str | None = None
-    precision: Precision = "fp32"
-    encoder_only: bool = False
 
 
 class QueuedScores:
@@ -203,7 +191,7 @@ class Offer:
 
 
 def load_offer(
-    loading: Loading,
+    model: ChosenModel,
     *,
     say: Callable[[str], None],
     counted: Callable[[int, int], None] = lambda characters, unknown: None,
@@ -211,27 +199,21 @@ def load_offer(
     """Loads what a directory offers: predictions, or for an encoder without a head vectors only.
 
     Args:
-        loading: what is loaded.
+        model: what is loaded.
         say: takes a line that says what is not offered.
         counted: see `Offer`.
 
     Raises:
         UserError: if the directory holds nothing that can be served.
     """
-    from custom_bert.inference.classifier import Classifier
 
     def embedder() -> Embedder:
         from custom_bert.inference.embeddings import Embedder
 
-        return Embedder.load(loading.directory, device=loading.device)
+        return Embedder.load(model.directory, device=model.device)
 
     try:
-        classifier = Classifier.load(
-            Path(loading.directory),
-            device=loading.device,
-            precision=loading.precision,
-            encoder_only=loading.encoder_only,
-        )
+        classifier = model.classifier()
     except NoPredictionsError as error:
         loaded = embedder()
         say(f"only vectors are served: {error}")

@@ -22,11 +22,12 @@ from served import Running, running, until
 from training_runs import examples, settings
 
 from custom_bert import Classifier, Embedder, train_model
+from custom_bert.inference.chosen_model import ChosenModel
 from custom_bert.model_files.description import Description, read_description, write_description
 from custom_bert.model_files.native import load_model, write_weights
 from custom_bert.models.encoder import Encoder as EncoderModel
 from custom_bert.models.masked_lm import MaskedLanguageModel
-from custom_bert.server.serving import Loading, load_offer
+from custom_bert.server.serving import load_offer
 from custom_bert.tasks.masked_lm import MaskedLanguageModelling
 from custom_bert.training.log import Reporter
 
@@ -162,7 +163,7 @@ def test_no_text_of_a_request_is_ever_printed_until_ctrl_c_ends_the_server(run: 
 
 def served(directory: Path) -> Any:
     """A directory behind a real socket, in this process."""
-    offer = load_offer(Loading(directory=str(directory)), say=lambda line: None)
+    offer = load_offer(ChosenModel(directory=str(directory)), say=lambda line: None)
     return running(offer)
 
 
@@ -254,7 +255,7 @@ def encoder_of(run: Path, directory: Path) -> Path:
 def test_an_encoder_without_labels_is_served_for_its_vectors(tmp_path: Path) -> None:
     directory = encoder_of(write_run(tmp_path / "run"), tmp_path / "encoder")
     said: list[str] = []
-    offer = load_offer(Loading(directory=str(directory)), say=said.append)
+    offer = load_offer(ChosenModel(directory=str(directory)), say=said.append)
     assert len(said) == 1 and said[0].startswith(f"only vectors are served: {directory}: ")
     with running(offer) as one:
         vectors = np.array(one.ask("/embed", {"texts": ["a b", "c"]}).json["vectors"], dtype=np.float32)
@@ -268,7 +269,7 @@ def test_a_run_that_is_damaged_is_refused_and_not_served_for_vectors_alone(tmp_p
     directory = write_run(tmp_path / "run")
     (directory / "labels.json").unlink()
     with pytest.raises(Exception, match=r"labels\.json"):
-        load_offer(Loading(directory=str(directory)), say=lambda line: None)
+        load_offer(ChosenModel(directory=str(directory)), say=lambda line: None)
 
 
 def test_bad_starts_are_one_line_each(command: Command, tmp_path: Path) -> None:
