@@ -22,7 +22,7 @@ from typing import Any
 from common import begin, options_of
 from million_lines import generate
 
-from custom_bert.bench.measure import in_child, markdown, write_record
+from custom_bert.bench.measure import in_child, markdown, ratio_row, write_record
 
 QUESTION = "Labelling many lines with predict --out: lines a second, memory, and two processes"
 
@@ -145,7 +145,7 @@ def main() -> None:
         ]
         results.append(
             {
-                "processes": int(count),
+                "id": f"bulk, processes: {count}",
                 "lines_per_second": statistics.median(speeds),
                 "memory_mb_at_quarters": memory,
                 "memory_growth": memory[-1] / memory[0],
@@ -162,7 +162,7 @@ def main() -> None:
     ratios = [
         two["lines_per_second"] / one["lines_per_second"] for one, two in zip(raw["1"], raw["2"], strict=True)
     ]
-    results.append({"two_against_one": statistics.median(ratios), "ratios": ratios})
+    results.append(ratio_row("bulk, two processes against one", ratios))
     rows.append(["2 against 1", f"{statistics.median(ratios):.2f} x", "the same bytes", str(len(ratios))])
     write_record(
         options.out,

@@ -136,13 +136,13 @@ SIDES: dict[str, Side] = {
 VECTORS: dict[str, Side] = {"sentence-transformers": (sentence_transformers, {}, LIBRARY_DEFAULTS)}
 REFERENCE = "pipeline, fp32"
 COMPARISONS = (
-    ("ONNX int8 against the pipeline in fp32", "ours, ONNX int8", "pipeline, fp32"),
-    ("ONNX fp32 against the pipeline in fp32", "ours, ONNX fp32", "pipeline, fp32"),
-    ("fp32 against the pipeline in fp32", "ours, fp32", "pipeline, fp32"),
-    ("bf16 against the pipeline in fp32", "ours, bf16", "pipeline, fp32"),
-    ("ONNX int8 against ONNX Runtime int8, padded", "ours, ONNX int8", "ONNX Runtime int8, padded"),
-    ("ONNX int8 against ONNX Runtime int8, sorted", "ours, ONNX int8", "ONNX Runtime int8, sorted"),
-    ("ONNX int8 against sentence-transformers", "ours, ONNX int8", "sentence-transformers"),
+    ("C7: ONNX int8 against the pipeline in fp32", "ours, ONNX int8", "pipeline, fp32"),
+    ("C7: ONNX fp32 against the pipeline in fp32", "ours, ONNX fp32", "pipeline, fp32"),
+    ("C7: fp32 against the pipeline in fp32", "ours, fp32", "pipeline, fp32"),
+    ("C7: bf16 against the pipeline in fp32", "ours, bf16", "pipeline, fp32"),
+    ("C7: ONNX int8 against ONNX Runtime int8, padded", "ours, ONNX int8", "ONNX Runtime int8, padded"),
+    ("C7: ONNX int8 against ONNX Runtime int8, sorted", "ours, ONNX int8", "ONNX Runtime int8, sorted"),
+    ("C7: ONNX int8 against sentence-transformers", "ours, ONNX int8", "sentence-transformers"),
 )
 
 

@@ -194,7 +194,7 @@ def ratios(raw: Raw) -> dict[str, list[float]]:
             rates = [(a["loops"][name]["rate"], b["loops"][name]["rate"]) for a, b in pairs]
             values = [a / b for a, b in rates if b]  # a side may answer nothing in a short time
             if side != "ours" and values:
-                found[f"ours / {side}, {name} clients"] = values
+                found[f"serving: ours / {side}, {name} clients"] = values
     return found
 
 
