@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from custom_bert.layout import Layout, blocks_of, like
+from custom_bert.ranges import joined_ranges
 
 
 @dataclass(frozen=True)
@@ -261,7 +262,7 @@ class Batch:
         rows = used if rows is None else rows
         assert rows >= used, f"{used} rows of slots do not fit into {rows}"
         steps_T = np.zeros(rows, dtype=np.int64)
-        steps_T[:used] = np.arange(used) - np.repeat(cu_seqlens[:-1], slots_N)
+        steps_T[:used] = joined_ranges(slots_N)
         token_T: slice | np.ndarray = slice(used)
         if used > len(ids_L):
             token_T = np.zeros(rows, dtype=bool)

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from custom_bert.ranges import joined_ranges
+
 
 def divide(strata_N: np.ndarray, hashes_N: np.ndarray, fraction: float, seed: int) -> np.ndarray:
     """Chooses validation rows: a random share of each stratum. Equal texts all go to the same side.
@@ -32,7 +34,7 @@ def divide(strata_N: np.ndarray, hashes_N: np.ndarray, fraction: float, seed: in
     texts = texts[np.lexsort((draw_N[texts], strata_N[texts]))]
     counts_C = np.bincount(strata_N[texts])
     wanted_C = np.minimum(np.maximum(np.rint(fraction * counts_C), 1), counts_C - 1)
-    place = np.arange(len(texts)) - np.repeat(np.cumsum(counts_C) - counts_C, counts_C)
+    place = joined_ranges(counts_C)
     chosen_N = np.zeros(len(leader_N), dtype=bool)
     chosen_N[texts[place < np.repeat(wanted_C, counts_C)]] = True
     return np.flatnonzero(chosen_N[leader_N])

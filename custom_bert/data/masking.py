@@ -17,6 +17,7 @@ import numpy as np
 from custom_bert.batch import Batch, Targets
 from custom_bert.data.draws import as_uniform, random_bits, uniform
 from custom_bert.layout import like
+from custom_bert.ranges import joined_ranges
 
 REPLACED, RANDOM = 0.8, 0.1
 """Shares of the chosen tokens: 80 % become [MASK], 10 % a random token, 10 % stay (Devlin et al. 2018)."""
@@ -76,8 +77,7 @@ class Masker:
             positions_T = positions_T + np.repeat(batch.windows.start_N, slots_N)
         ordinary_T = ~self._special_V[ids_T]
         if batch.layout.padded:
-            steps_T = np.arange(used) - np.repeat(batch.layout.cu_seqlens.numpy()[:-1], slots_N)
-            ordinary_T &= steps_T < np.repeat(batch.layout.lengths_N.numpy(), slots_N)
+            ordinary_T &= joined_ranges(slots_N) < np.repeat(batch.layout.lengths_N.numpy(), slots_N)
 
         words_T = self._words(ids_T, positions_T)
         bits_T = random_bits(self.seed, epoch, examples_N, words_T, stream=0, counts=slots_N)

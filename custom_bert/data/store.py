@@ -30,6 +30,7 @@ from custom_bert.data.tokenizer import CHARACTERS_PER_TOKEN, TextTokenizer
 from custom_bert.data.unknown import UnknownText
 from custom_bert.data.windows import MAX_WINDOWS
 from custom_bert.errors import WriteError
+from custom_bert.ranges import joined_ranges
 
 FORMAT = 3
 """Version of the files and of what is in them. It is part of a store's identity."""
@@ -99,9 +100,7 @@ class TokenStore:
 
     def tokens(self, rows: np.ndarray) -> np.ndarray:
         """Returns (L,) int64 the token ids of some texts, one text after the other."""
-        lengths_N = self.lengths_N[rows]
-        places_L = np.arange(int(lengths_N.sum()))
-        places_L += np.repeat(self._offsets[rows] - (np.cumsum(lengths_N) - lengths_N), lengths_N)
+        places_L = joined_ranges(self.lengths_N[rows], self._offsets[rows])
         return np.asarray(self._ids[places_L], dtype=np.int64)
 
     def special(self, rows: np.ndarray) -> np.ndarray:

@@ -20,6 +20,7 @@ import numpy as np
 
 from custom_bert.data.labels import labels_by_id
 from custom_bert.phrases import counted
+from custom_bert.ranges import joined_ranges
 
 STRATUM = 20
 """A set of classes with at least this many lines is a stratum of its own. A line with a rarer set belongs to
@@ -238,10 +239,7 @@ class ClassSets(WeightedTargets):
 
     def _places(self, rows_N: np.ndarray) -> np.ndarray:
         """Returns the places in `ids` of the classes of some lines, one line after the other."""
-        sizes_N = np.diff(self.starts_N)[rows_N]
-        ends_N = np.cumsum(sizes_N)
-        starts_N = self.starts_N[:-1][rows_N]
-        return np.asarray(np.arange(sizes_N.sum()) + np.repeat(starts_N - ends_N + sizes_N, sizes_N))
+        return joined_ranges(np.diff(self.starts_N)[rows_N], self.starts_N[:-1][rows_N])
 
     def values(self, rows_N: np.ndarray) -> np.ndarray:
         """Returns (n, C) float32: 1 for each class of a line, and 0 for the others."""

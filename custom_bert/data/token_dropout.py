@@ -16,9 +16,13 @@ import numpy as np
 
 from custom_bert.data.draws import BITS, random_bits, uniform
 from custom_bert.data.windows import Cut
+from custom_bert.ranges import joined_ranges
 
 TOKENS, ROUNDING = 3, 2
 """The streams of `draws.uniform` for choosing tokens, and for rounding their number."""
+
+RARE = 64
+"""Keys of 32 bits have at least this many values for each token of a batch, or keys of 64 bits are taken."""
 
 
 @dataclass(frozen=True)
@@ -57,8 +61,7 @@ class TokenDropout:
         """
         lengths_W, kept_W = cut.length_W, self.lengths(cut, examples_W, epoch)
         first_W = np.cumsum(lengths_W) - lengths_W
-        place_L = np.arange(int(lengths_W.sum()))
-        place_L -= np.repeat(first_W - cut.start_W, lengths_W)  # by the place in the text, windows differ
+        place_L = joined_ranges(lengths_W, cut.start_W)  # by the place in the text, so that windows differ
         bits_L = random_bits(self.seed, epoch, examples_W, place_L, stream=TOKENS, counts=lengths_W)
         return _smallest(bits_L, lengths_W, kept_W, (first_W[:, None] + cut.special_WS).ravel())
 
@@ -78,12 +81,14 @@ def _smallest(
         kept_W: (W,) the number of tokens to keep of each.
         special: the indices among L of the tokens that come first.
     """
-    first_W, windows_W = np.cumsum(lengths_W) - lengths_W, np.arange(len(lengths_W), dtype=np.uint64)
-    width = 64 - len(lengths_W).bit_length() if len(lengths_W) else 64
-    width = min(width, BITS)
-    key_L = bits_L >> np.uint64(BITS - width)
+    first_W, number = np.cumsum(lengths_W) - lengths_W, len(lengths_W).bit_length()
+    # 32 bits are sorted twice as fast as 64, and suffice where equal keys stay rare
+    size, type_ = (32, np.uint32) if RARE * len(bits_L) <= 1 << (32 - number) else (64, np.uint64)
+    width = min(size - number, BITS)
+    key_L: np.ndarray = (bits_L >> np.uint64(BITS - width)).astype(type_)
     key_L[special] = 0
-    key_L |= np.repeat(windows_W << np.uint64(width), lengths_W)
+    window_W = (np.arange(len(lengths_W), dtype=np.uint64) << np.uint64(width)).astype(type_)
+    key_L |= np.repeat(window_W, lengths_W)
     largest_W = np.sort(key_L)[first_W + kept_W - 1]
     stays_L = key_L <= np.repeat(largest_W, lengths_W)
     if np.count_nonzero(stays_L) != kept_W.sum():

@@ -30,6 +30,7 @@ LAYERS = {
     "presets": 1,
     "openmp": 1,
     "options": 1,
+    "ranges": 0,
     "rounding": 0,
     "metrics": 1,
     "label_metrics": 1,

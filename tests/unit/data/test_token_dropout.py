@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from custom_bert.data import token_dropout
 from custom_bert.data.encoded import Frame
 from custom_bert.data.loader import BatchBuilder, Transform
 from custom_bert.data.targets import ClassIds
@@ -141,13 +142,13 @@ def test_without_dropout_a_batch_is_whole() -> None:
 
 
 @settings(max_examples=60, deadline=None)
-@given(LENGTHS, st.integers(0, 3), st.randoms(use_true_random=False))
+@given(LENGTHS, st.integers(0, 3), st.sampled_from([0, 30, 51]), st.randoms(use_true_random=False))
 def test_equal_draws_leave_the_stated_number_and_keep_what_is_special(
-    lengths: list[int], largest: int, random: Any
+    lengths: list[int], largest: int, shift: int, random: Any
 ) -> None:
     lengths_W = np.array(lengths)
     kept_W = np.array([random.randint(min(n, 2), n) for n in lengths])
-    bits_L = np.array([random.randint(0, largest) for _ in range(sum(lengths))], dtype=np.uint64)
+    bits_L = np.array([random.randint(0, largest) << shift for _ in range(sum(lengths))], dtype=np.uint64)
     special = (np.cumsum(lengths_W) - lengths_W)[:, None] + FRAME.special(lengths_W).clip(min=0)
     stays = np.split(_smallest(bits_L, lengths_W, kept_W, special.ravel()), np.cumsum(lengths_W)[:-1])
     draws = np.split(bits_L, np.cumsum(lengths_W)[:-1])
@@ -165,3 +166,11 @@ def test_of_many_windows_the_same_tokens_stay_as_of_each_alone() -> None:
     for i in (0, 1, 2047, 2048, 4999):
         (alone,) = positions_of(TokenDropout(0.4, 0), framed(lengths_N[:1]), examples_N[i : i + 1], 1)
         assert np.array_equal(alone, together[i])
+
+
+def test_short_keys_and_long_ones_keep_the_same_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
+    lengths_N, examples_N = np.full(500, 40), np.arange(500)
+    short = positions_of(TokenDropout(0.4, 0), framed(lengths_N), examples_N, 1)
+    monkeypatch.setattr(token_dropout, "RARE", 1 << 60)
+    long = positions_of(TokenDropout(0.4, 0), framed(lengths_N), examples_N, 1)
+    assert all(map(np.array_equal, short, long))
