@@ -26,15 +26,15 @@ import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from common import begin, options_of
+from prediction import texts_of
 from serving_peers.load import Load, requests_of
 
 from custom_bert.bench.measure import in_child, markdown, ratio_row, shown, write_record
-from custom_bert.data.text import LineReader
 from custom_bert.threads import thread_count
 
 QUESTION = "Requests a second of the server, against LitServe and plain FastAPI"
@@ -81,11 +81,12 @@ def started(command: Sequence[str], port: int) -> Iterator[int]:
         yield process.pid
     finally:
         os.killpg(process.pid, signal.SIGTERM)
-        try:
+        with suppress(subprocess.TimeoutExpired):
             process.wait(20)
-        except subprocess.TimeoutExpired:
+        # LitServe leaves a process behind that goes on computing, beside the next side
+        with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+        process.wait()
 
 
 def free_port() -> int:
@@ -95,17 +96,19 @@ def free_port() -> int:
 
 
 def measured(
-    port: int, texts: Sequence[str], *, clients: int, seconds: float, rate: float | None = None
+    given: dict[str, Any], port: int, *, clients: int, seconds: float, rate: float | None = None
 ) -> dict[str, Any]:
     """Asks a server in a process of its own, and returns what was measured."""
-    given = {"port": port, "texts": list(texts), "clients": clients, "seconds": seconds, "rate": rate}
-    return in_child([__file__], "ask", given)
+    texts = {name: given[name] for name in ("texts", "lines")}
+    return in_child(
+        [__file__], "ask", {**texts, "port": port, "clients": clients, "seconds": seconds, "rate": rate}
+    )
 
 
 def ask(given: dict[str, Any]) -> dict[str, Any]:
     """Is the client, in a process of its own."""
     load = Load(
-        requests_of(given["texts"]),
+        requests_of(texts_of(given)),
         given["port"],
         clients=given["clients"],
         seconds=given["seconds"],
@@ -131,27 +134,27 @@ def answers(port: int, texts: Sequence[str]) -> list[tuple[str, float]]:
     return found
 
 
-def round_of(side: str, given: dict[str, Any], texts: Sequence[str], seconds: float) -> dict[str, Any]:
+def round_of(side: str, given: dict[str, Any], seconds: float) -> dict[str, Any]:
     """Starts a side, and measures it with each number of clients and in the open loop."""
     port, threads = free_port(), thread_count()
     with started(commands(given, port, threads)[side], port):
-        sample = answers(port, texts[:100])
-        measured(port, texts, clients=8, seconds=min(3.0, seconds))  # to warm up
-        loops = {str(clients): measured(port, texts, clients=clients, seconds=seconds) for clients in CLIENTS}
+        sample = answers(port, texts_of(given)[:100])
+        measured(given, port, clients=8, seconds=min(3.0, seconds))  # to warm up
+        loops = {str(clients): measured(given, port, clients=clients, seconds=seconds) for clients in CLIENTS}
         most = max(one["rate"] for one in loops.values())
-        loops["open"] = measured(port, texts, clients=512, seconds=seconds, rate=SHARE * most)
+        loops["open"] = measured(given, port, clients=512, seconds=seconds, rate=SHARE * most)
     return {"loops": loops, "sample": sample}
 
 
-def tuned(given: dict[str, Any], texts: Sequence[str], seconds: float) -> tuple[int, float]:
+def tuned(given: dict[str, Any], seconds: float) -> tuple[int, float]:
     """Returns the batch size and the batch timeout with which LitServe answers most requests."""
     rates = {}
     for size, timeout in GRID:
         port = free_port()
         command = commands({**given, "tuned": (size, timeout)}, port, thread_count())["LitServe"]
         with started(command, port):
-            measured(port, texts, clients=8, seconds=2.0)
-            rates[size, timeout] = measured(port, texts, clients=64, seconds=seconds)["rate"]
+            measured(given, port, clients=8, seconds=2.0)
+            rates[size, timeout] = measured(given, port, clients=64, seconds=seconds)["rate"]
         print(
             f"LitServe, batches of {size} after {timeout} s: {rates[size, timeout]:,.1f} requests/s",
             flush=True,
@@ -224,7 +227,6 @@ def main() -> None:
     from custom_bert.inference.exports.hf import export_hugging_face
     from custom_bert.model_files.description import read_description
 
-    lines = [line for block in LineReader(str(options.texts)).blocks() for line in block][: options.lines]
     with tempfile.TemporaryDirectory() as folder:
         export_hugging_face(options.run, Path(folder) / "export")
         given: dict[str, Any] = {
@@ -233,13 +235,15 @@ def main() -> None:
             "onnx": str(options.onnx.resolve()) if options.onnx else "",
             "peers": str(options.peers.absolute()),
             "max_length": read_description(options.run).max_length,
+            "texts": str(options.texts.resolve()),
+            "lines": options.lines,
         }
-        given["tuned"] = tuned(given, lines, min(8.0, options.seconds))
+        given["tuned"] = tuned(given, min(8.0, options.seconds))
         raw: Raw = {side: [] for side in commands(given, 0, 1)}
         for repeat in range(options.repeats):
             sides = list(raw)
             for side in sides[repeat % len(sides) :] + sides[: repeat % len(sides)]:
-                raw[side].append(round_of(side, given, lines, options.seconds))
+                raw[side].append(round_of(side, given, options.seconds))
                 loops = raw[side][-1]["loops"]
                 rates = ", ".join(f"{name}: {one['rate']:,.1f}" for name, one in loops.items())
                 print(f"{repeat + 1} {side}: {rates} requests/s", flush=True)

@@ -348,8 +348,10 @@ class RuntimeConfig:
     rounded to 10 bits. Evaluation and prediction are exact whatever it says. None takes True on GPUs that
     have TF32."""
     compile: bool | None = None
-    """Whether torch.compile fuses operations. None takes False: it did not pay on CPUs, and on CUDA it is not
-    measured. The first step takes longer with it."""
+    """Whether kernels are fused in training. On a CPU, kernels of this package compute what lies between
+    matrix products in one pass over memory. A C++ compiler builds them once on each machine, which takes 3
+    seconds. On a GPU torch.compile fuses the MLPs, and the first step takes longer. Results differ by
+    rounding alone. None takes True on a CPU where Linux has a C++ compiler, and False elsewhere."""
     shard: bool = False
     """With several processes: divide weights, gradients and moments among them (FSDP2) instead of giving each
     process all of them (DDP). It is for models that do not fit on one device."""

@@ -3,17 +3,34 @@ the same random values in every run of the property tests; and Ctrl-C as a perso
 
 `make search` looks for counterexamples with new random values."""
 
+import os
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import torch
 from hypothesis import settings
 
+from custom_bert.data.cache import Cache
+from custom_bert.training.compile import fusion_fault
+
 # a change that passed the tests passes them again; the option --hypothesis-profile counts more than this
 settings.register_profile("repeatable", derandomize=True)
 settings.register_profile("search", derandomize=False, print_blob=True)
 settings.load_profile("repeatable")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def kept_kernels(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A cache for what no test names a place for, in which the fused kernels lie already: compiling them
+    takes 3 seconds. Yields the cache's own folder."""
+    parent = tmp_path_factory.getbasetemp()
+    parent = parent.parent if "PYTEST_XDIST_WORKER" in os.environ else parent
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(parent / "user-cache"))
+        fusion_fault(torch.device("cpu"), Cache.of(None, None, lambda line: None))
+        yield parent / "user-cache" / "custom-bert"
 
 
 @pytest.fixture(autouse=True)

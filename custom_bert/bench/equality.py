@@ -15,16 +15,18 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from custom_bert import terminal
 from custom_bert.batch import Batch
 from custom_bert.bench.speed import VOCABULARY, build_model
 from custom_bert.bench.switches import LEGACY, Improvement, Switches
 from custom_bert.bench.workloads import AG_NEWS, SyntheticTexts
 from custom_bert.config import ModelConfig
 from custom_bert.data.batching import plan_batches
+from custom_bert.data.cache import Cache
 from custom_bert.models.heads import SequenceClassifier
 from custom_bert.precision import MixedPrecision
 from custom_bert.tasks.classification import CrossEntropy
-from custom_bert.training.compile import compile_layers
+from custom_bert.training.compile import fuse
 from custom_bert.training.step import targets_of
 
 EXAMPLES = 24
@@ -90,7 +92,7 @@ def _loss_and_gradients(switches: Switches, device: torch.device, dtype: torch.d
         model = build_model(switches, AG_NEWS.max_length, ModelConfig(size="tiny", hidden_dropout=0.0))
     model = model.to(device, dtype).train()
     if switches.compile:
-        compile_layers(model.encoder)
+        fuse(model.encoder, device, Cache.of(None, None, terminal.complain))
     precision = MixedPrecision(switches.precision, device)
     objective, total = CrossEntropy(), torch.zeros((), dtype=torch.float64, device=device)
     for batch in _batches(switches, device):

@@ -14,13 +14,14 @@ from typing import Any
 
 import torch
 
-from custom_bert import machine
+from custom_bert import machine, terminal
 from custom_bert.batch import Batch
 from custom_bert.bench.measure import in_child, limit_memory, peak_mb
 from custom_bert.bench.switches import LEGACY, Switches
 from custom_bert.bench.workloads import LABELS, WORKLOADS, SyntheticTexts, Workload
 from custom_bert.config import ModelConfig, Size
 from custom_bert.data.batching import plan_batches
+from custom_bert.data.cache import Cache
 from custom_bert.data.loader import Transform, prefetch
 from custom_bert.data.token_dropout import TokenDropout
 from custom_bert.errors import first_line
@@ -30,7 +31,7 @@ from custom_bert.precision import DTYPES, MixedPrecision, choose_precision
 from custom_bert.presets import encoder_config
 from custom_bert.tasks.classification import CrossEntropy
 from custom_bert.threads import thread_count
-from custom_bert.training.compile import compile_layers
+from custom_bert.training.compile import fuse
 from custom_bert.training.optim import make_optimizer
 from custom_bert.training.step import train_step
 
@@ -114,7 +115,7 @@ def _train(arguments: dict[str, Any], device: torch.device) -> dict[str, Any]:
     wishes = ModelConfig(size=arguments["size"], hidden_dropout=DROPOUT)
     model = build_model(switches, workload.max_length, wishes).to(device).train()
     if switches.compile:
-        compile_layers(model.encoder)
+        fuse(model.encoder, device, Cache.of(None, None, terminal.complain))
     optimizer = make_optimizer(model, lr=1e-4, weight_decay=0.01)
     precision = MixedPrecision(switches.precision, device)
     before = peak_mb() if device.type == "cpu" else torch.cuda.memory_allocated() / 2**20

@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 
-from custom_bert import machine
+from custom_bert import machine, terminal
 from custom_bert.bench.advice import (
     AS_TAKEN,
     BESIDE,
@@ -33,9 +33,10 @@ from custom_bert.bench.speed import PROGRAM
 from custom_bert.bench.steps import Timed, time_steps
 from custom_bert.config import SCRATCH, TrainConfig, replace, to_flat
 from custom_bert.config_sources import from_mapping
+from custom_bert.data.cache import Cache
 from custom_bert.errors import UserError, first_line
 from custom_bert.tasks.registry import TASKS
-from custom_bert.training.compile import compiler_fault
+from custom_bert.training.compile import fusion_fault
 from custom_bert.training.prepare import prepare
 
 LEAST_ROUNDS = 3
@@ -57,9 +58,10 @@ def time_settings(arguments: dict[str, Any]) -> dict[str, Any]:
         on_gpu = plan.device.type == "cuda"
         if not on_gpu:
             limit_memory()
-        fault = compiler_fault(plan.device) if plan.config.runtime.compile else None
+        cache = Cache.of(None, None, terminal.complain)
+        fault = fusion_fault(plan.device, cache) if plan.config.runtime.compile else None
         if fault:
-            return {"refused": f"torch.compile does not work here: {fault}"}
+            return {"refused": f"kernels cannot be fused here: {fault}"}
         timed = time_steps(plan, material, tokens=arguments["tokens"], warm=arguments["warm"])
     except (UserError, ValueError) as error:
         return {"refused": first_line(error)}

@@ -6,15 +6,17 @@ Shapes: T rows, R rows that are read, N sequences, M masked rows, D hidden.
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import Literal, cast
 
 from torch import Tensor, nn
 
 from custom_bert.batch import Batch
 from custom_bert.config import Kernel
+from custom_bert.models.fused import fused_layers
 from custom_bert.models.layers import EncoderLayer, ReadRows, RopeTables, make_norm
 from custom_bert.models.token_embedding import TokenEmbedding
 from custom_bert.ops.dropout import Dropout
+from custom_bert.ops.fused.functions import Kernels
 from custom_bert.ops.rope import rope_tables
 from custom_bert.presets import EncoderConfig
 
@@ -59,12 +61,15 @@ class Encoder(nn.Module):
 
     Attributes:
         skip_unread: whether the last layer leaves out what only unread rows need. It changes no result.
+        kernels: the fused kernels with which a CPU computes the layers in training; None to compute them by
+            torch's operations, as in evaluation.
     """
 
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
         self.config = config
         self.skip_unread = True
+        self.kernels: Kernels | None = None
         self.embeddings = Embeddings(config)
         self.layers = nn.ModuleList(EncoderLayer(config, layer) for layer in range(config.num_hidden_layers))
         self.final_norm = make_norm(config, config.norm == "pre")
@@ -94,13 +99,19 @@ class Encoder(nn.Module):
         x_TD = self.embeddings(batch)
         tables = self._rope(batch.positions_T)
         wanted = self._read(batch, read)
-        for i, layer in enumerate(self.layers, start=1):
-            assert isinstance(layer, EncoderLayer)
-            last = self.skip_unread and i == len(self.layers)
-            x_TD = layer(x_TD, batch.layout, tables.get(layer.attn.is_local), wanted if last else None)
-        if wanted is not None and not self.skip_unread:
-            x_TD = x_TD[wanted.rows_R]
-        out_RD: Tensor = self.final_norm(x_TD if wanted is None else x_TD[: wanted.count])
+        early = wanted if self.skip_unread else None
+        if self.kernels is not None and self.training:
+            layers = cast(list[EncoderLayer], list(self.layers))
+            x_TD = fused_layers(layers, self.final_norm, x_TD, batch.layout, tables, early, self.kernels)
+        else:
+            for i, layer in enumerate(self.layers, start=1):
+                assert isinstance(layer, EncoderLayer)
+                last = i == len(self.layers)
+                x_TD = layer(x_TD, batch.layout, tables.get(layer.attn.is_local), early if last else None)
+            x_TD = self.final_norm(x_TD)
+        if wanted is not None:
+            x_TD = (x_TD if self.skip_unread else x_TD[wanted.rows_R])[: wanted.count]
+        out_RD: Tensor = x_TD
         return out_RD
 
     @staticmethod

@@ -98,7 +98,12 @@ class SelfAttention(nn.Module):
     def forward(
         self, x_TD: Tensor, layout: Layout, rope: RopeTables | None, read: ReadRows | None = None
     ) -> Tensor:
-        """Returns (T, D), or (R, D) if only some rows are read.
+        """Returns (T, D), or (R, D) if only some rows are read. `attend` explains the arguments."""
+        out_RD: Tensor = self.out(self.attend(x_TD, layout, rope, read))
+        return out_RD
+
+    def attend(self, x_TD: Tensor, layout: Layout, rope: RopeTables | None, read: ReadRows | None) -> Tensor:
+        """Returns what the output projection reads: (T, D), or (R, D) if only some rows are read.
 
         Args:
             x_TD: the hidden vectors.
@@ -110,15 +115,20 @@ class SelfAttention(nn.Module):
         if read is not None and read.first and can_attend_from_first(layout, self.kernel):
             out_RHK = self._from_first(x_TD, layout, rope, read, dropout)
         else:
-            qkv_T3HK = self._heads(self.qkv(x_TD), 3)
-            if rope is not None:
-                q, k, v = qkv_T3HK.unbind(1)
-                qkv_T3HK = torch.stack([apply_rope(q, *rope), apply_rope(k, *rope), v], dim=1)
+            qkv_T3HK = self.rotated(self.qkv(x_TD), rope)
             out_RHK = attention(qkv_T3HK, layout, kernel=self.kernel, window=self.window, dropout=dropout)
             if read is not None:
                 out_RHK = out_RHK[read.rows_R]
-        out_RD: Tensor = self.out(out_RHK.flatten(1))
-        return out_RD
+        return out_RHK.flatten(1)
+
+    def rotated(self, qkv_TE: Tensor, rope: RopeTables | None) -> Tensor:
+        """Returns (T, 3, H, K) queries, keys and values, of which the first two are rotated if there are
+        tables."""
+        qkv_T3HK = self._heads(qkv_TE, 3)
+        if rope is None:
+            return qkv_T3HK
+        q, k, v = qkv_T3HK.unbind(1)
+        return torch.stack([apply_rope(q, *rope), apply_rope(k, *rope), v], dim=1)
 
     def _heads(self, x: Tensor, parts: int) -> Tensor:
         """Divides (R, parts x D) into heads, (R, parts, H, K)."""
@@ -153,6 +163,7 @@ class Mlp(nn.Module):
         super().__init__()
         self.gated = config.mlp == "gated"
         width = config.intermediate_size * (2 if self.gated else 1)
+        self.kind = config.hidden_act
         self.activation = ACTIVATIONS[config.hidden_act]
         self.up = nn.Linear(config.hidden_size, width, bias=config.bias)
         self.down = nn.Linear(config.intermediate_size, config.hidden_size, bias=config.bias)

@@ -45,13 +45,24 @@ def drop(x: Tensor, rate: float) -> Tensor:
 
 def drop_factors(x: Tensor, rate: float) -> Tensor:
     """Returns the factors, 0 or 1 / (1 - rate), by which `drop` multiplies a CPU tensor's elements."""
+    lanes, least, factor = draw_lanes(x, rate)
+    # ge_ compares in place and keeps the integer type: converting a bool to bf16 takes 8 times as long
+    return lanes.ge_(least).to(x.dtype).mul_(factor)
+
+
+def draw_lanes(x: Tensor, rate: float) -> tuple[Tensor, int, float]:
+    """Draws what decides which elements of a CPU tensor are dropped.
+
+    Returns:
+        An int8 or int16 tensor of the shape of `x`, the least value of elements that are kept, and the factor
+        that keeps their mean, 1 / (1 - rate).
+    """
     bits, dropped = rounded(rate)
     levels = 1 << bits
     # random_ over all int64 values: every bit of a draw is random, so a draw is eight or four small numbers
     draws = torch.empty(-(-x.numel() * bits // 64), dtype=torch.int64).random_(-(1 << 63), None)
     lanes = draws.view(BITS[bits])[: x.numel()].view(x.shape)
-    # ge_ compares in place and keeps the integer type: converting a bool to bf16 takes 8 times as long
-    return lanes.ge_(dropped - levels // 2).to(x.dtype).mul_(levels / (levels - dropped))
+    return lanes, dropped - levels // 2, levels / (levels - dropped)
 
 
 class Dropout(nn.Dropout):

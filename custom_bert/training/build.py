@@ -8,14 +8,17 @@ from typing import cast
 import torch
 from torch import nn
 
+from custom_bert.data.cache import Cache
+from custom_bert.errors import WriteError
 from custom_bert.models.heads import SequenceClassifier
 from custom_bert.models.masked_lm import MaskedLanguageModel
+from custom_bert.ops.fused.library import NoKernelsError
 from custom_bert.precision import MixedPrecision
 from custom_bert.tasks.parts import EncoderModel
 from custom_bert.tasks.predicting_tokens import before_the_task
 from custom_bert.training import ranks as processes
 from custom_bert.training.clock import Clock
-from custom_bert.training.compile import compile_layers, compiler_fault, fusion_line
+from custom_bert.training.compile import fuse, fusion_line
 from custom_bert.training.embedding_init import start_from_cooccurrences
 from custom_bert.training.log import Reporter
 from custom_bert.training.phases import Phase, make_phase, time_passes
@@ -93,14 +96,19 @@ def _phases(model: EncoderModel, plan: RunPlan, material: Material, ranks: Ranks
 
 
 def _compile(state: State, plan: RunPlan, reporter: Reporter) -> None:
-    """Compiles the layers, and reports what that cost and whether it pays."""
-    fault = compiler_fault(plan.device)
-    if fault:
-        reporter.warn(f"training goes on without torch.compile: {fault}")
-        return
+    """Fuses kernels. On a GPU, where shapes are compiled in the first passes, it reports what that cost and
+    whether it pays."""
+    config, on_gpu = plan.config, plan.device.type == "cuda"
     timed = partial(time_passes, state.phases[-1], plan.device, state.precision)
-    _, eager = timed(2)
-    compile_layers(state.model.encoder)
-    first, _, fused = timed(3)
-    state.fused = True
-    reporter.detail(fusion_line(eager, first, fused))
+    eager = timed(2)[1] if on_gpu else 0.0
+    try:
+        if config.runtime.shard and not on_gpu:
+            raise NoKernelsError("they read whole weights, and runtime.shard divides them")
+        fuse(state.model.encoder, plan.device, Cache.of(None, config.out, reporter.say))
+    except (NoKernelsError, WriteError) as error:
+        reporter.warn(f"training goes on without fused kernels: {error}")
+        return
+    if on_gpu:
+        first, _, fused = timed(3)
+        state.fused = True
+        reporter.detail(fusion_line(eager, first, fused))

@@ -109,7 +109,7 @@ def decide_machine(todo: Decisions) -> torch.device:
     if todo.config.runtime.tf32 is None:
         todo.set("runtime.tf32", *choose_tf32(device))
     if todo.config.runtime.compile is None:
-        todo.set("runtime.compile", *choose_compile(device))
+        todo.set("runtime.compile", *choose_compile(device, shard=todo.config.runtime.shard))
     return device
 
 

@@ -1,8 +1,7 @@
 """Kernel fusion changes nothing but speed, and a machine without a compiler trains on with one line."""
 
-import json
 import os
-import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -14,17 +13,23 @@ from training_runs import settings, write_data
 from custom_bert import train_model
 from custom_bert.batch import Batch
 from custom_bert.config import ModelConfig
+from custom_bert.data.cache import Cache
 from custom_bert.models.heads import SequenceClassifier
+from custom_bert.ops.fused import library
+from custom_bert.ops.fused.library import compile_into, compiler, file_name, load
 from custom_bert.presets import encoder_config
 from custom_bert.torch_internals import graphs_compiled
+from custom_bert.training import compile as fusion
 from custom_bert.training.compile import (
+    FOLDER,
     GRAPHS,
     choose_compile,
     compile_layers,
     compiler_fault,
+    cpu_kernels,
+    fusion_fault,
     fusion_line,
 )
-from custom_bert.training.log import Reporter
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -59,48 +64,93 @@ def test_without_a_compiler_training_goes_on_with_one_line(tmp_path: Path) -> No
     data = write_data(tmp_path / "data")
     values = settings(data, tmp_path / "run", **{"runtime.compile": True, "optim.epochs": 1})
     code = f"from custom_bert import train_model; train_model({values!r})"
-    environment = {
-        **os.environ,
-        "CXX": "/nonexistent/compiler",
-        "TORCHINDUCTOR_CACHE_DIR": str(tmp_path / "inductor"),
-        "PYTHONPATH": str(ROOT),
-    }
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        capture_output=True,
-        text=True,
-        check=True,
-        cwd=tmp_path,
-        env=environment,
-    )
-    (line,) = [x for x in done.stdout.splitlines() if "torch.compile" in x and x.startswith("warning")]
-    assert line.startswith("warning: training goes on without torch.compile: ")
-    assert "accuracy" in done.stdout
+    environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path / "cache"), "PYTHONPATH": str(ROOT)}
+    none = "there is no C++ compiler (c++, g++ or clang++, or the one that CXX names)"
+    for cxx, fault in (("/nonexistent/compiler", none), (sys.executable, f"{sys.executable}: ")):
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            capture_output=True,
+            text=True,
+            check=True,
+            cwd=tmp_path,
+            env={**environment, "CXX": cxx},
+        )
+        (line,) = [x for x in done.stdout.splitlines() if "fused kernels" in x and x.startswith("warning")]
+        assert line.startswith(f"warning: training goes on without fused kernels: {fault}")
+        assert "accuracy" in done.stdout
+        shutil.rmtree(tmp_path / "run")
 
 
-def test_the_choice_has_a_reason() -> None:
-    wanted, reason = choose_compile(torch.device("cpu"))
-    assert wanted is False and reason
+def test_the_choice_has_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    cpu = torch.device("cpu")
+    wanted, reason = choose_compile(cpu)
+    assert wanted is (sys.platform == "linux" and compiler() is not None) and reason
+    assert choose_compile(cpu, shard=True) == (False, "fused kernels read whole weights")
+    assert choose_compile(torch.device("cuda"))[0] is False
+    monkeypatch.setenv("CXX", "/nonexistent/compiler")
+    assert choose_compile(cpu)[0] is False
 
 
-def test_a_compiled_run_saves_and_reloads(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    if fault := compiler_fault(torch.device("cpu")):
-        pytest.skip(f"torch.compile does not work here: {fault}")
+def test_kernels_are_compiled_once_and_again_if_their_file_is_damaged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if compiler() is None:
+        pytest.skip("there is no C++ compiler")
+    compiled = []
+
+    def counted(folder: Path) -> Path:
+        compiled.append(folder)
+        return compile_into(folder)
+
+    monkeypatch.setattr(fusion, "compile_into", counted)
+    for number, damage in enumerate((b"", b"\x7fELF", b"no library"), start=1):
+        monkeypatch.setattr(fusion, "_loaded", {})
+        root = tmp_path / str(number)  # of a path that it has loaded, a process reads no file again
+        (root / FOLDER).mkdir(parents=True)
+        (root / FOLDER / file_name()).write_bytes(damage)
+        cpu_kernels(Cache(root))
+        assert len(compiled) == number
+    monkeypatch.setattr(fusion, "_loaded", {})
+    cpu_kernels(Cache(root))
+    assert len(compiled) == number
+
+
+def test_kernels_that_compute_wrong_numbers_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if compiler() is None:
+        pytest.skip("there is no C++ compiler")
+    source = library.SOURCE.read_text().replace("0.5f * p * t * e", "0.4f * p * t * e")
+    (tmp_path / "kernels.cpp").write_text(source)
+    monkeypatch.setattr(library, "SOURCE", tmp_path / "kernels.cpp")
+    monkeypatch.setattr(fusion, "_loaded", {})
+    fault = fusion_fault(torch.device("cpu"), Cache(tmp_path / "cache"))
+    assert fault == "the compiled kernels compute wrong numbers"
+
+
+def test_the_file_belongs_to_source_flags_and_processor(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = {file_name()}
+    for attribute, value in (("FLAGS", ("-O0",)), ("_processor", lambda: b"another")):
+        with monkeypatch.context() as patch:
+            patch.setattr(library, attribute, value)
+            names.add(file_name())
+    assert len(names) == 3
+
+
+def test_a_run_with_fused_kernels_saves_and_continues_to_the_same_bits(tmp_path: Path) -> None:
+    if compiler() is None:
+        pytest.skip("there is no C++ compiler")
     data = write_data(tmp_path / "data")
-    result = train_model(
-        settings(data, tmp_path / "run", **{"runtime.compile": True, "runtime.log_every": 1}),
-        reporter=Reporter(verbose=True),
-    )
-    assert result.accuracy > 0.6
-    (line,) = [x for x in capsys.readouterr().out.splitlines() if x.startswith("kernel fusion: ")]
-    assert re.fullmatch(
-        r"kernel fusion: \d+ s to compile; a pass takes \d+\.\d\d of its time, "
-        r"(pays back after [\d,]+ batches|does not pay back)",
-        line,
-    )
-    metrics = [json.loads(x) for x in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
-    graphs = [m["graphs"] for m in metrics if m["kind"] == "train"]
-    assert len(graphs) > 20 and 0 < graphs[-1] - graphs[0] + 1 <= GRAPHS
+    bits = []
+    for name in ("one", "two"):
+        result = train_model(settings(data, tmp_path / name, **{"runtime.compile": True}))
+        assert result.accuracy is not None and result.accuracy > 0.6
+        bits.append((tmp_path / name / "model.safetensors").read_bytes())
+    assert bits[0] == bits[1]
+    plain = train_model(settings(data, tmp_path / "plain", **{"runtime.compile": False}))
+    assert plain.accuracy is not None and result.accuracy is not None
+    assert abs(result.accuracy - plain.accuracy) < 0.1
+    assert (tmp_path / "plain" / "model.safetensors").read_bytes() != bits[0]
 
 
 def test_shapes_of_many_kinds_stay_within_the_bound_of_graphs() -> None:
