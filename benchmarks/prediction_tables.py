@@ -37,13 +37,12 @@ def served(record: dict[str, Any]) -> list[str]:
             found = [one[load] for one in rounds]
             rows.append(
                 [
-                    "open loop" if load == "open" else f"{load} clients",
+                    "open loop" if load == "open" else f"{load} client{'' if load == '1' else 's'}",
                     side,
                     spread([one["rate"] for one in found], 0),
                     spread([one["p50_ms"] for one in found], 0),
                     spread([one["p99_ms"] for one in found], 0),
                     str(sum(one["errors"] for one in found)),
-                    spread([one["client_cores"] for one in found], 2),
                 ]
             )
     head = [

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from page_tables import fast, peers_by_size, rooflines, six, well
+from prediction_tables import first_labels, many_lines, predicted, served
 from record_tables import (
     ablation,
     accuracy,
@@ -71,6 +72,12 @@ TABLES: dict[str, Callable[[], list[str]]] = {
     "time_to_accuracy_sst2": of("cpu2zen4/time_to_accuracy_sst2_202611.json", comparisons),
     "time_to_accuracy_sst2_sides": of("cpu2zen4/time_to_accuracy_sst2_202611.json", sides),
     "prediction": of("cpu2amx/prediction_minilm_202611.json", comparisons),
+    "onnx_prediction": of("cpu2zen4/onnx_prediction_202611.json", comparisons),
+    "onnx_prediction_sides": of("cpu2zen4/onnx_prediction_202611.json", predicted),
+    "serving": of("cpu2zen4/serving_202611.json", served),
+    "many_lines": of("cpu2zen4/bulk_202611.json", many_lines),
+    "first_label": of("cpu2zen4/first_label_202611.json", first_labels),
+    "first_label_int8": of("cpu2zen4/first_label_int8_202611.json", first_labels),
     "finetune": of("cpu2/finetune_minilm_202611.json", finetune),
     "finetune_long": of("cpu2/finetune_minilm_long_202611.json", finetune),
     "finetune_imdb": of("cpu2amx/finetune_imdb_202611.json", finetune),

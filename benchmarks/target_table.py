@@ -37,6 +37,9 @@ class Target:
     """The number of data sets that are wanted, if some may not have been measured."""
 
 
+INT8 = "C7: ONNX int8 against the pipeline in fp32"
+INT8_SORTED = "C7: ONNX int8 against ONNX Runtime int8, sorted"
+S4 = "S4 custom-bert-runtime, its ONNX export"
 DEFAULTS = "C1: dropout 0.1 on both sides, HF otherwise at its defaults, 256x4"
 TARGETS = (
     Target(
@@ -118,7 +121,17 @@ TARGETS = (
         ),
     ),
     Target(
-        wanted="The same against ONNX Runtime in int8",
+        wanted="Prediction with MiniLM from an ONNX directory in int8, transformers' pipeline in fp32",
+        least="3.5",
+        got=ratios([("bf16", f"{SLOWER}/onnx_prediction_202611", INT8, 3.5)]),
+    ),
+    Target(
+        wanted="The same against ONNX Runtime in int8, texts sorted by length",
+        least="1.3",
+        got=ratios([("bf16", f"{SLOWER}/onnx_prediction_202611", INT8_SORTED, 1.3)]),
+    ),
+    Target(
+        wanted="Prediction in bf16 against ONNX Runtime in int8",
         least="1",
         got=on("prediction_minilm", "C7: bf16 against ONNX Runtime in int8", 1, ("AMX", AMX)),
     ),
@@ -181,7 +194,32 @@ TARGETS = (
         least="40 % of its rate; 1.5; 2.5; 0.45",
         why="Nothing is measured on a GPU yet.",
     ),
-    Target(wanted="ONNX directory, seconds to the first label", least="at most 1", why="Not built yet."),
+    Target(
+        wanted="ONNX directory, seconds to the first label",
+        least="at most 1",
+        got=seconds(
+            [
+                ("fp32", "cpu2zen4/first_label_202611", S4, 1),
+                ("int8", "cpu2zen4/first_label_int8_202611", S4, 1),
+            ]
+        ),
+    ),
+    Target(
+        wanted="Server, requests a second against LitServe at its fastest batching",
+        least="1.5",
+        got=ratios(
+            [
+                (
+                    f"{clients} clients",
+                    f"{SLOWER}/serving_202611",
+                    f"serving: ours / LitServe, {clients} clients",
+                    1.5,
+                )
+                for clients in (8, 64, 256)
+            ]
+        ),
+        why="With 8 clients batches are small on both sides.",
+    ),
 )
 
 

@@ -183,7 +183,10 @@ PLACES = {
     "--checkpoint": "DIR",
     "--config": "CONFIG",
     "--encoder": "DIR",
+    "--onnx": "DIR",
+    "--peers": "PYTHON",
     "--run": "RUN",
+    "--small": "PYTHON",
 }
 """Options whose value is a path, each with the word that a record shows instead."""
 
