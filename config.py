@@ -44,6 +44,6 @@ def get_config():
         "runtime": {
             # "attention": "dense",  # naive | matmul | dense (SDPA, flash attention) | grouped | varlen
             # "precision": "bf16",  # bf16 | fp16 (mixed precision) | fp32
-            # "compile": True,  # fuse kernels with torch.compile
+            # "compile": True,  # fuse kernels, which a C++ compiler builds once
         },
     }

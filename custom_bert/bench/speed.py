@@ -150,8 +150,7 @@ def _train(arguments: dict[str, Any], device: torch.device) -> dict[str, Any]:
 def defaults_here(device: torch.device, max_length: int) -> Switches:
     """The recipe of the defaults on this machine for texts up to `max_length`, but for token dropout.
 
-    Kernel fusion is off, as it is by default on a CPU. The kernel is one that takes padding, since recipes
-    with it are measured too.
+    The kernel is one that takes padding, since recipes with it are measured too. Kernels are not fused.
     """
     precision = choose_precision(None, device)[0]
     kernel = choose_kernel(
