@@ -5,7 +5,6 @@ A test that changes a data set or a run makes its own copy.
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import pytest
@@ -13,20 +12,12 @@ from command_line import Command
 from training_runs import settings, write_data
 
 from custom_bert import train_model
-from custom_bert.training.compile import FOLDER
 
 
 @pytest.fixture
-def command(
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
-    kept_kernels: Path,
-) -> Command:
+def command(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Command:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    if (kept_kernels / FOLDER).is_dir():  # compiling them takes 3 seconds
-        shutil.copytree(kept_kernels / FOLDER, tmp_path / "cache" / "custom-bert" / FOLDER)
     return Command(tmp_path, capsys)
 
 

@@ -395,7 +395,13 @@ def test_a_row_late_in_a_file_can_be_mended(
     computed.clear()
     assert predict(f"predict DIR/run {path} --out DIR/o.jsonl").code == 0
     assert computed == [3, 4, 5, 6]
-    assert predict(f"predict DIR/run {path}").out.encode() == (predict.directory / "o.jsonl").read_bytes()
+    printed = [json.loads(line) for line in predict(f"predict DIR/run {path}").out.rstrip("\n").split("\n")]
+    written = [json.loads(line) for line in (predict.directory / "o.jsonl").read_bytes().splitlines()]
+    # texts that are computed together may change the last digit
+    assert [one.pop("probability") for one in printed] == pytest.approx(
+        [one.pop("probability") for one in written], abs=1e-5
+    )
+    assert printed == written
 
 
 def test_a_full_disk_keeps_what_is_done(predict: Command) -> None:

@@ -10,11 +10,14 @@ from typing import Any
 
 import pytest
 import torch
+import torch.nn.functional as F
+from torch import Tensor
 from training_runs import Ready, ready, settings, write_data, write_lines
 from training_runs import built as built_of
 
 from custom_bert import train_model
 from custom_bert.models.layers import EncoderLayer
+from custom_bert.ops.fused.library import compiler
 from custom_bert.rules.schedule import lr_factor
 from custom_bert.tasks.classification import CrossEntropy
 from custom_bert.tasks.predicting_tokens import masker
@@ -153,15 +156,25 @@ def test_each_phase_trains_with_the_presets_kernel_rows_and_dropout(
     assert seen["train"] == {(kernel, skips, dropout, dropout, 0.05)}
 
 
+@pytest.mark.parametrize("fused", [False, True])
 @pytest.mark.parametrize(("precision", "dtype"), [("bf16", torch.bfloat16), ("fp32", torch.float32)])
 def test_products_are_computed_in_the_precision_asked_for(
-    unbalanced: Path, precision: str, dtype: torch.dtype
+    unbalanced: Path, monkeypatch: pytest.MonkeyPatch, precision: str, dtype: torch.dtype, fused: bool
 ) -> None:
-    state, _ = built(unbalanced, **{"runtime.precision": precision})
+    """Of the last layer, of one or two, the product that ends an MLP."""
+    if fused and compiler() is None:
+        pytest.skip("there is no C++ compiler")
+    state, _ = built(unbalanced, **{"runtime.precision": precision, "runtime.compile": fused})
     phase, seen = state.phases[-1], []
-    layer = state.model.encoder.layers[0]
-    assert isinstance(layer, EncoderLayer)
-    layer.mlp.register_forward_hook(lambda module, inputs, output: seen.append(output.dtype))
+    down, linear = state.model.encoder.layers[-1].mlp.down, F.linear  # type: ignore[union-attr]
+
+    def noted(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+        out = linear(x, weight, bias)
+        if weight is down.weight:
+            seen.append(out.dtype)
+        return out
+
+    monkeypatch.setattr(F, "linear", noted)
     batch = phase.build(phase.plan(0)[0], 0)
     train_step(
         phase.model, phase.optimizer, [batch], phase.objective, precision=state.precision, clip_norm=1.0

@@ -94,7 +94,8 @@ def poison(model: nn.Module, where: str, value: float) -> list[torch.utils.hooks
             return grad
 
         return [parameter.register_hook(spoil)]
-    module = model if where == "loss" else model.encoder.layers[0]  # type: ignore[union-attr, index]
+    # fused kernels call no layer, but the embeddings come before both ways
+    module = model if where == "loss" else model.encoder.embeddings  # type: ignore[union-attr]
 
     def add(module: nn.Module, inputs: tuple[Batch], output: Tensor) -> Tensor:
         output = output.clone()
@@ -152,10 +153,10 @@ def fail_once(model: nn.Module, place: str) -> torch.utils.hooks.RemovableHandle
             failed = True
             raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to ...")
 
-    layer = model.encoder.layers[0]  # type: ignore[union-attr, index]
+    encoder = model.encoder  # of which fused kernels call the embeddings, and no layer
     if place == "forward":
-        return layer.register_forward_hook(lambda *_: fail())  # type: ignore[union-attr]
-    return layer.register_full_backward_hook(lambda *_: fail())  # type: ignore[union-attr]
+        return encoder.embeddings.register_forward_hook(lambda *_: fail())  # type: ignore[union-attr]
+    return encoder.layers[0].mlp.up.weight.register_hook(lambda grad: fail())  # type: ignore[union-attr, index]
 
 
 EXPERIMENTS = (

@@ -163,8 +163,8 @@ BUGS = (
     Bug(
         "dropout does not make up for what it drops",
         "ops/dropout.py",
-        ".mul_(levels / (levels - dropped))",
-        "",
+        "levels / (levels - dropped)",
+        "1.0",
         "tests/unit/ops/test_dropout.py",
     ),
     Bug(

@@ -16,7 +16,7 @@ from custom_bert.config import ModelConfig
 from custom_bert.data.cache import Cache
 from custom_bert.models.heads import SequenceClassifier
 from custom_bert.ops.fused import library
-from custom_bert.ops.fused.library import compile_into, compiler, file_name, load
+from custom_bert.ops.fused.library import compile_into, compiler, file_name
 from custom_bert.presets import encoder_config
 from custom_bert.torch_internals import graphs_compiled
 from custom_bert.training import compile as fusion
