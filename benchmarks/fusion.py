@@ -3,10 +3,10 @@
     python benchmarks/fusion.py
 
 A model takes some steps with the kernels and as many without, in turn and on the same batches, so that a
-ratio is of neighbours in time. `alone` is the preset legacy (fp32, texts padded to 256 tokens), `in custom` the
-preset custom as it trains by default, both on texts of AG News's lengths. The other rows have MiniLM's form,
-384 wide with 6 layers and 12 heads, in bf16, on texts of about one length. All have a hidden dropout of 0.1,
-unless the row says otherwise. Memory is the peak of a process that takes a few steps.
+ratio is of neighbours in time. `alone` is the preset legacy (fp32, texts padded to 256 tokens), `in custom`
+the preset custom as it trains by default, both on texts of AG News's lengths. The other rows have MiniLM's
+form, 384 wide with 6 layers and 12 heads, in bf16, on texts of about one length. All have a hidden dropout of
+0.1, unless the row says otherwise. Memory is the peak of a process that takes a few steps.
 """
 
 from __future__ import annotations

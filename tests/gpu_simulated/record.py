@@ -1,14 +1,16 @@
 """Writes what every configuration does on the simulated GPU, and what a step costs the host, into a record.
 
-    PYTHONPATH=.:tests python -m gpu_simulated.record --out benchmarks/results/new/gpu_simulated.json
+    PYTHONPATH=.:tests python -m gpu_simulated.record --out FILE
 
-With `--package FOLDER` it is another version of the package that runs, for a comparison.
+With `--package FOLDER` it is another version of the package that runs, for a comparison. What it cannot do yet is
+noted as a fault.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import subprocess
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -32,13 +34,25 @@ def shown(answer: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def commit_of(package: Path) -> str:
+    """The commit of a checkout."""
+    command = ["git", "-C", str(package), "rev-parse", "--short", "HEAD"]
+    return subprocess.run(command, capture_output=True, encoding="utf-8", check=True).stdout.strip()
+
+
 def main() -> None:
     """Asks for everything, one after the other, and writes the record after each answer."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--package", type=Path, default=ROOT)
     options = parser.parse_args()
-    record: dict[str, Any] = {"package": options.package.name, "configurations": {}, "steps": {}}
+    record: dict[str, Any] = {
+        "question": "What a step costs the host, and which configurations run, on a simulated GPU",
+        "command": "PYTHONPATH=.:tests python -m gpu_simulated.record --out FILE",
+        "commit": commit_of(options.package),
+        "steps": {},
+        "configurations": {},
+    }
     with asking(options.package) as ask, tempfile.TemporaryDirectory() as folder:
         data = small_data(Path(folder) / "data")
         for (width, layers), masked, plan, capability in (
