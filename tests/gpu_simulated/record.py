@@ -2,8 +2,8 @@
 
     PYTHONPATH=.:tests python -m gpu_simulated.record --out FILE
 
-With `--package FOLDER` it is another version of the package that runs, for a comparison. What it cannot do yet is
-noted as a fault.
+With `--package FOLDER` it is another version of the package that runs, for a comparison. What that one cannot
+do yet is noted as a fault.
 """
 
 from __future__ import annotations
