@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from gpu_tables import host, simulated_runs, simulated_steps
 from page_tables import fast, peers_by_size, rooflines, six, well
 from prediction_tables import first_labels, many_lines, predicted, served
 from record_tables import (
@@ -72,6 +73,9 @@ TABLES: dict[str, Callable[[], list[str]]] = {
     "time_to_accuracy_sst2": of("cpu2zen4/time_to_accuracy_sst2_202611.json", comparisons),
     "time_to_accuracy_sst2_sides": of("cpu2zen4/time_to_accuracy_sst2_202611.json", sides),
     "prediction": of("cpu2amx/prediction_minilm_202611.json", comparisons),
+    "simulated_steps": simulated_steps,
+    "simulated_runs": simulated_runs,
+    "host": host,
     "onnx_prediction": of("cpu2zen4/onnx_prediction_202611.json", comparisons),
     "onnx_prediction_sides": of("cpu2zen4/onnx_prediction_202611.json", predicted),
     "serving": of("cpu2zen4/serving_202611.json", served),
@@ -82,6 +86,7 @@ TABLES: dict[str, Callable[[], list[str]]] = {
     "finetune_long": of("cpu2/finetune_minilm_long_202611.json", finetune),
     "finetune_imdb": of("cpu2amx/finetune_imdb_202611.json", finetune),
     "reliability": of("cpu2avx2/reliability_202611.json", reliability),
+    "reliability_server": of("cpu2zen4/serve_reliability_202611.json", reliability),
     "peers_mlm_zen4": of("cpu2zen4/peers_mlm_256x4_202611.json", comparisons),
     "peers_mlm_384x6_zen4": of("cpu2zen4/peers_mlm_384x6_202611.json", comparisons),
     "mlm_learning": of("cpu2amx/peers_mlm_learning_202611.json", learning),

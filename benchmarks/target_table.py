@@ -153,11 +153,11 @@ TARGETS = (
         least="1",
         got=ratios(
             [
-                (what, f"{AMX}/ablation_202611", f"AG News lengths: {part}: kernel fusion", 1)
-                for what, part in (("alone", "alone"), ("in `custom`", "removed"))
+                (f"{width} wide, {where}", f"{SLOWER}/fusion_202611", f"K1-d{width} {where}", 1)
+                for width in (256, 384)
+                for where in ("alone", "in custom")
             ]
         ),
-        why="Compiled kernels save less than calling them costs, so it is off by default.",
     ),
     Target(
         wanted="Seconds to `--help`, and to the first step with tokenised texts",

@@ -172,7 +172,8 @@ def _nested(draw: np.random.Generator) -> bytes:
 def _wrong(draw: np.random.Generator) -> object:
     key = str(draw.choice(["texts", "text"]))
     value = _value(draw)
-    while isinstance(value, str) or value == []:
+    # a text, and a list of texts, are right
+    while isinstance(value, str) or (isinstance(value, list) and all(isinstance(one, str) for one in value)):
         value = _value(draw)
     return {key: value}
 

@@ -34,6 +34,19 @@ def shown(answer: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def write(record: dict[str, Any], out: Path) -> None:
+    """Writes the record, and a table for people beside it."""
+    out.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    lines = [f"# {record['question']}", "", f"`{record['command']}` at {record['commit']}."]
+    for part in ("steps", "configurations"):
+        lines += ["", f"| {part} | result | kernels a step | operations | waits |", "|---|---|---|---|---|"]
+        for name, found in record[part].items():
+            waits = sum(count for _, _, count in found["waits_in_steps"])
+            counts = (found["kernels_a_step"], found["operations_a_step"], waits)
+            lines.append(f"| {name} | {found['result']} | {' | '.join(f'{one:,}' for one in counts)} |")
+    out.with_suffix(".md").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
 def commit_of(package: Path) -> str:
     """The commit of a checkout."""
     command = ["git", "-C", str(package), "rev-parse", "--short", "HEAD"]
@@ -73,7 +86,7 @@ def main() -> None:
             }
             record["steps"][name] = shown(ask("step", **kind))
             print(name, record["steps"][name], flush=True)
-            options.out.write_text(json.dumps(record, indent=1) + "\n")
+            write(record, options.out)
         for pooling, plan in (("mean", "uniform_length"), ("mean", "packed")):
             name = f"256x4 labels {plan} bf16 mean pooling"
             kind = {"width": 256, "layers": 4, "plan": plan, "masked": False, "capability": [9, 0]}
@@ -88,7 +101,7 @@ def main() -> None:
             answer = ask("train", data=data, out=out, changes=changes, machine=machine)
             record["configurations"][name] = shown(answer)
             print(name, record["configurations"][name], flush=True)
-            options.out.write_text(json.dumps(record, indent=1) + "\n")
+            write(record, options.out)
 
 
 if __name__ == "__main__":

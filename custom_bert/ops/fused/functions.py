@@ -133,6 +133,7 @@ class _Activation(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, bias: Tensor, kernels: Kernels, name: str, gated: bool) -> Tensor:
         x = x.contiguous()
+        assert bias.shape == x.shape[1:]  # the kernels read addresses, and would read beyond them
         rows, width = len(x), x.shape[1] // (2 if gated else 1)
         out = x.new_empty(rows, width)
         kernels.call(f"activate_{name}", x, bias, out, rows, width)
@@ -157,6 +158,7 @@ class _Attention(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, qkv: Tensor, bias: Tensor, kernels: Kernels, layout: Layout, heads: int) -> Tensor:
         qkv = qkv.contiguous()
+        assert bias.shape == qkv.shape[1:] and len(qkv) == layout.num_rows
         width = qkv.shape[1] // 3
         levels = qkv.new_empty(len(qkv), heads, dtype=torch.float32)
         size, name = width // heads, _name(qkv.dtype)
@@ -214,7 +216,9 @@ class _AddNorm(torch.autograd.Function):
     ) -> tuple[Tensor, ...]:
         kernels, eps, dropout, wanted = how
         ctx.set_materialize_grads(False)
-        assert residual.dtype is torch.float32
+        # the kernels read addresses, and would read beyond them
+        assert residual.dtype is torch.float32 and residual.shape == branch.shape
+        assert bias.shape == weight.shape == shift.shape == branch.shape[1:]
         residual, branch = residual.contiguous(), branch.contiguous()
         rows, width = branch.shape
         # int8 and no mask stand for no dropout
