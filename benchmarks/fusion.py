@@ -77,11 +77,10 @@ def trainer(row: dict[str, Any]) -> Any:
     from custom_bert import terminal
     from custom_bert.bench.speed import build_model
     from custom_bert.config import ModelConfig
-    from custom_bert.data.cache import Cache
     from custom_bert.precision import MixedPrecision
     from custom_bert.tasks.classification import CrossEntropy
     from custom_bert.threads import thread_count
-    from custom_bert.training.compile import cpu_kernels
+    from custom_bert.training.compile import cpu_kernels, kernel_cache
     from custom_bert.training.optim import make_optimizer
     from custom_bert.training.step import train_step
 
@@ -99,7 +98,7 @@ def trainer(row: dict[str, Any]) -> Any:
         model.encoder.set_kernel(None)  # as the rule chooses
     optimizer = make_optimizer(model, lr=1e-5, weight_decay=0.01)
     precision = MixedPrecision(recipe.precision, torch.device("cpu"))
-    kernels = cpu_kernels(Cache.of(None, None, terminal.complain))
+    kernels = cpu_kernels(kernel_cache(terminal.complain))
 
     def train(side: str) -> float:
         model.encoder.kernels = kernels if side == "with" else None

@@ -45,15 +45,7 @@ def served(record: dict[str, Any]) -> list[str]:
                     str(sum(one["errors"] for one in found)),
                 ]
             )
-    head = [
-        "load",
-        "server",
-        "requests/s",
-        "median, ms",
-        "99th percentile, ms",
-        "errors",
-        "cores of the client",
-    ]
+    head = ["load", "server", "requests/s", "median, ms", "99th percentile, ms", "errors"]
     return table(head, rows)
 
 

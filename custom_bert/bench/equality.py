@@ -22,7 +22,6 @@ from custom_bert.bench.switches import LEGACY, Improvement, Switches
 from custom_bert.bench.workloads import AG_NEWS, SyntheticTexts
 from custom_bert.config import ModelConfig
 from custom_bert.data.batching import plan_batches
-from custom_bert.data.cache import Cache
 from custom_bert.models.heads import SequenceClassifier
 from custom_bert.precision import MixedPrecision
 from custom_bert.tasks.classification import CrossEntropy
@@ -92,7 +91,7 @@ def _loss_and_gradients(switches: Switches, device: torch.device, dtype: torch.d
         model = build_model(switches, AG_NEWS.max_length, ModelConfig(size="tiny", hidden_dropout=0.0))
     model = model.to(device, dtype).train()
     if switches.compile:
-        fuse(model.encoder, device, Cache.of(None, None, terminal.complain))
+        fuse(model.encoder, device, terminal.complain)
     precision = MixedPrecision(switches.precision, device)
     objective, total = CrossEntropy(), torch.zeros((), dtype=torch.float64, device=device)
     for batch in _batches(switches, device):

@@ -12,7 +12,6 @@ from custom_bert.bench.speed import defaults_here
 from custom_bert.bench.switches import LEGACY, Improvement, Switches, improvements
 from custom_bert.bench.workloads import AG_NEWS, Workload
 from custom_bert.config import Precision
-from custom_bert.data.cache import Cache
 from custom_bert.precision import choose_precision
 from custom_bert.rules.choices import token_dropout
 from custom_bert.training.compile import choose_compile, fusion_fault
@@ -118,7 +117,7 @@ def available(device: str) -> tuple[list[Improvement], list[str]]:
     half: Precision = "bf16" if chosen == "fp32" else chosen
     rate, _ = token_dropout(AG_NEWS.mean_tokens)
     measured, notes = list(improvements(half, "dense", rate)), []
-    fault = fusion_fault(torch.device(device), Cache.of(None, None, terminal.complain))
+    fault = fusion_fault(torch.device(device), terminal.complain)
     if fault:
         measured = [one for one in measured if one.field != "compile"]
         notes.append(f"kernel fusion: not measured, kernels cannot be fused here: {fault}")

@@ -21,7 +21,6 @@ from custom_bert.bench.switches import LEGACY, Switches
 from custom_bert.bench.workloads import LABELS, WORKLOADS, SyntheticTexts, Workload
 from custom_bert.config import ModelConfig, Size
 from custom_bert.data.batching import plan_batches
-from custom_bert.data.cache import Cache
 from custom_bert.data.loader import Transform, prefetch
 from custom_bert.data.token_dropout import TokenDropout
 from custom_bert.errors import first_line
@@ -115,7 +114,7 @@ def _train(arguments: dict[str, Any], device: torch.device) -> dict[str, Any]:
     wishes = ModelConfig(size=arguments["size"], hidden_dropout=DROPOUT)
     model = build_model(switches, workload.max_length, wishes).to(device).train()
     if switches.compile:
-        fuse(model.encoder, device, Cache.of(None, None, terminal.complain))
+        fuse(model.encoder, device, terminal.complain)
     optimizer = make_optimizer(model, lr=1e-4, weight_decay=0.01)
     precision = MixedPrecision(switches.precision, device)
     before = peak_mb() if device.type == "cpu" else torch.cuda.memory_allocated() / 2**20

@@ -33,7 +33,6 @@ from custom_bert.bench.speed import PROGRAM
 from custom_bert.bench.steps import Timed, time_steps
 from custom_bert.config import SCRATCH, TrainConfig, replace, to_flat
 from custom_bert.config_sources import from_mapping
-from custom_bert.data.cache import Cache
 from custom_bert.errors import UserError, first_line
 from custom_bert.tasks.registry import TASKS
 from custom_bert.training.compile import fusion_fault
@@ -58,8 +57,7 @@ def time_settings(arguments: dict[str, Any]) -> dict[str, Any]:
         on_gpu = plan.device.type == "cuda"
         if not on_gpu:
             limit_memory()
-        cache = Cache.of(None, None, terminal.complain)
-        fault = fusion_fault(plan.device, cache) if plan.config.runtime.compile else None
+        fault = fusion_fault(plan.device, terminal.complain) if plan.config.runtime.compile else None
         if fault:
             return {"refused": f"kernels cannot be fused here: {fault}"}
         timed = time_steps(plan, material, tokens=arguments["tokens"], warm=arguments["warm"])

@@ -7,6 +7,7 @@ made again. Where the system refuses to write, the next place is taken, and one 
     tokenizers/   trained vocabularies
     corpus/       pieces of running text            (`pieces.py`)
     checked/      results of checks of files        (`corpus.py`)
+    kernels/      fused kernels, compiled           (`training/compile.py`), in the user's own places alone
 """
 
 from __future__ import annotations

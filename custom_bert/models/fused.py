@@ -19,7 +19,7 @@ from custom_bert.ops.fused.functions import WIDTH, Kernels, Wanted
 
 SHORT, LONG = 24, 192
 """For texts of up to `SHORT` tokens the attention of the kernels is up to twice as fast as matrix products.
-From `LONG` on it is as fast, and a step takes a fifth less memory. Between them matrix products are faster
+From `LONG` on it is as fast, and a step takes a quarter less memory. Between them matrix products are faster
 (docs/log/0028)."""
 
 

@@ -6,19 +6,27 @@ builds them once on each machine, and the cache keeps them. On a GPU torch.compi
 
 from __future__ import annotations
 
+import os
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
-from custom_bert import torch_internals
+from custom_bert import files, torch_internals
+from custom_bert.batch import Batch
 from custom_bert.data.cache import Cache
 from custom_bert.errors import WriteError, first_line
 from custom_bert.models.encoder import Encoder
 from custom_bert.models.layers import EncoderLayer
 from custom_bert.ops.fused.functions import Kernels
 from custom_bert.ops.fused.library import NoKernelsError, compile_into, compiler, file_name, load
+from custom_bert.ops.kernels import naive
+from custom_bert.places import cache_places
 
 GRAPHS = 8
 """The number of graphs that a run may compile of one function. Shapes that come later run uncompiled, and
@@ -46,59 +54,123 @@ def choose_compile(device: torch.device, *, shard: bool = False) -> tuple[bool, 
     return True, "a C++ compiler builds fused kernels once on this machine"
 
 
-def fuse(encoder: Encoder, device: torch.device, cache: Cache) -> None:
+def fuse(encoder: Encoder, device: torch.device, say: Callable[[str], None]) -> None:
     """Fuses the kernels of an encoder in training.
+
+    Args:
+        encoder: the encoder.
+        device: the device that trains.
+        say: prints a line if a place for compiled kernels cannot be used.
 
     Raises:
         NoKernelsError: if this machine cannot compile them.
     """
     if device.type == "cpu":
-        encoder.kernels = cpu_kernels(cache)
+        encoder.kernels = cpu_kernels(kernel_cache(say))
         return
     if fault := compiler_fault(device):
         raise NoKernelsError(fault)
     compile_layers(encoder)
 
 
+def kernel_cache(say: Callable[[str], None]) -> Cache:
+    """Returns the user's own places for compiled kernels. The place beside a run is none of them: a folder
+    that came from elsewhere must not bring code."""
+    places, reasons = cache_places(None, None)
+    own = places[:-1]
+    return Cache(*own, reasons=reasons, say=say, what="compiled kernels", remedy="set XDG_CACHE_HOME")
+
+
 def cpu_kernels(cache: Cache) -> Kernels:
     """Returns the fused kernels for this CPU, from the cache or compiled now.
 
     Raises:
-        NoKernelsError: if they cannot be compiled or loaded, or compute wrong numbers.
-        WriteError: if no place of the cache can be written.
+        NoKernelsError: if they cannot be compiled, kept or loaded, or compute wrong numbers.
     """
-
-    def read(root: Path) -> Kernels | None:
-        path = root / FOLDER / file_name()
-        try:
-            return Kernels(load(path)) if path.is_file() else None
-        except NoKernelsError:  # damaged: it is compiled anew
-            return None
-
-    name = file_name()
-    if name in _loaded:
-        return _loaded[name]
-    kernels = cache.get(read, lambda root: Kernels(load(compile_into(cache.folder(root, FOLDER)))))
-    x = torch.linspace(-9, 9, 74).view(2, 37)
-    with torch.no_grad():
-        found = kernels.activation(x, None, "gelu", gated=False)
-    if not torch.allclose(found, F.gelu(x), atol=1e-5):
-        raise NoKernelsError("the compiled kernels compute wrong numbers")
-    _loaded[name] = kernels
-    return kernels
+    try:
+        name = file_name()
+        if name not in _loaded:
+            _loaded[name] = cache.get(lambda root: _read(root / FOLDER / name), partial(_compiled, cache))
+    except OSError as error:
+        raise NoKernelsError(first_line(error)) from None
+    except WriteError as error:
+        raise NoKernelsError(str(error)) from None
+    return _loaded[name]
 
 
 _loaded: dict[str, Kernels] = {}
 """The kernels that this process has loaded and tried, by the name of their file."""
 
 
-def fusion_fault(device: torch.device, cache: Cache) -> str | None:
+def _read(path: Path) -> Kernels | None:
+    """Returns the kernels of a file that only this user can have written; None if they are to be compiled."""
+    if not files.is_private(path.parent) or path.is_symlink() or not path.is_file():
+        return None
+    status = path.stat()
+    if status.st_uid != os.geteuid() or status.st_mode & 0o022:
+        return None
+    try:
+        return _sound(Kernels(load(path)))
+    except NoKernelsError:  # damaged
+        return None
+
+
+def _compiled(cache: Cache, root: Path) -> Kernels:
+    """Compiles the kernels into a place of the cache."""
+    folder = cache.folder(root, FOLDER)
+    if not files.is_private(folder):
+        raise WriteError(f"{folder}: others may write into it, and code is to be kept there")
+    path = compile_into(folder)
+    path.chmod(0o600)
+    return _sound(Kernels(load(path)))
+
+
+def _sound(kernels: Kernels) -> Kernels:
+    """Returns the kernels, after each of them has computed a few numbers forward and backward as torch does.
+
+    Raises:
+        NoKernelsError: if one computes wrong numbers.
+    """
+    generator = torch.Generator().manual_seed(0)
+    layout = Batch.build([np.arange(3), np.arange(2)]).layout
+    for dtype, bound in ((torch.float32, 1e-4), (torch.bfloat16, 0.05)):
+        x_RD, grad_RD = (torch.randn(5, 16, generator=generator).to(dtype) for _ in range(2))
+        qkv_RE = torch.randn(5, 48, generator=generator).to(dtype)
+        norm = torch.nn.LayerNorm(16)
+
+        def activated(x: Tensor, fused: bool) -> Tensor:
+            return kernels.activation(x, None, "gelu", gated=False) if fused else F.gelu(x)
+
+        def normed(x: Tensor, fused: bool, norm: torch.nn.LayerNorm = norm) -> Tensor:
+            if fused:
+                return kernels.add_norm(x.float(), x, None, norm, dropout=0.0, wanted="sum")[1]
+            plain: Tensor = norm(x.float() + x.float())
+            return plain.to(x.dtype)
+
+        def attended(x: Tensor, fused: bool) -> Tensor:
+            if fused:
+                return kernels.attention(x, None, layout, 1)
+            return naive(x.view(5, 3, 1, 16), layout, -1, 0.0).flatten(1)
+
+        for compute, given in ((activated, x_RD), (normed, x_RD), (attended, qkv_RE)):
+            found = []
+            for fused in (True, False):
+                leaf = given.clone().requires_grad_()
+                with torch.enable_grad():
+                    out = compute(leaf, fused)
+                    found.append(torch.cat([out, *torch.autograd.grad(out, leaf, grad_RD)], 1).float())
+            if not torch.allclose(found[0], found[1], rtol=bound, atol=bound):
+                raise NoKernelsError("the compiled kernels compute wrong numbers")
+    return kernels
+
+
+def fusion_fault(device: torch.device, say: Callable[[str], None]) -> str | None:
     """Returns one line about why kernels cannot be fused here; None if they can."""
     if device.type == "cuda":
         return compiler_fault(device)
     try:
-        cpu_kernels(cache)
-    except (NoKernelsError, WriteError) as error:
+        cpu_kernels(kernel_cache(say))
+    except NoKernelsError as error:
         return str(error)
     return None
 

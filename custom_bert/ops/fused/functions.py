@@ -20,9 +20,13 @@ from torch.autograd.function import once_differentiable
 from custom_bert.config import Activation
 from custom_bert.layout import Layout
 from custom_bert.ops.dropout import draw_lanes
+from custom_bert.rounding import round_up
 
 WIDTH = 16
 """The kernels compute this many numbers at a time. The width of a head has to be a multiple of it."""
+
+QUERIES = 32
+"""The number of queries whose scores are computed at a time, as in the kernels."""
 
 Wanted = Literal["stream", "sum", "norm"]
 """What `add_norm` returns: "stream", the norm in fp32 and rounded, as a post-norm layer needs it; "sum", the
@@ -81,7 +85,7 @@ class Kernels:
             _or_zeros(bias_D, norm),
             norm.weight,
             _or_zeros(norm.bias, norm),
-            (self, norm.eps, dropout, wanted),
+            (self, float(norm.eps), dropout, wanted),
         )
         return found[0], found[-1]
 
@@ -101,11 +105,16 @@ class Kernels:
         out: Tensor = _Attention.apply(qkv_TE, bias_E, self, layout, heads)  # type: ignore[no-untyped-call]
         return out
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> Kernels:
+        """Returns the same kernels: a library is loaded once in a process."""
+        return self
+
     def call(self, name: str, *arguments: Tensor | float | None) -> None:
         """Calls a kernel. Tensors are given by their address, None as the address 0."""
         given: list[Any] = []
         for one in (*arguments, torch.get_num_threads()):
             if one is None or isinstance(one, Tensor):
+                assert one is None or one.is_contiguous(), name
                 given.append(ctypes.c_void_p(None if one is None else one.data_ptr()))
             else:
                 given.append(ctypes.c_float(one) if isinstance(one, float) else ctypes.c_int64(one))
@@ -159,23 +168,17 @@ class _Attention(torch.autograd.Function):
     def forward(ctx: Any, qkv: Tensor, bias: Tensor, kernels: Kernels, layout: Layout, heads: int) -> Tensor:
         qkv = qkv.contiguous()
         assert bias.shape == qkv.shape[1:] and len(qkv) == layout.num_rows
+        assert layout.cu_seqlens.dtype is torch.int32 and layout.lengths_N.dtype is torch.int64
         width = qkv.shape[1] // 3
         levels = qkv.new_empty(len(qkv), heads, dtype=torch.float32)
         size, name = width // heads, _name(qkv.dtype)
         sequences = (layout.cu_seqlens, layout.lengths_N)
         out = _rows(layout, qkv, width)
+        room = _room(layout, size, arrays=2, scores=1, rows=2)
         kernels.call(
-            f"attend_{name}",
-            qkv,
-            bias,
-            *sequences,
-            size**-0.5,
-            out,
-            levels,
-            len(layout.lengths_N),
-            heads,
-            size,
-        )
+            f"attend_{name}", qkv, bias, *sequences, size**-0.5, out, levels, room, room.shape[1],
+            len(layout.lengths_N), heads, size,
+        )  # fmt: skip
         ctx.save_for_backward(qkv, bias, levels)
         ctx.kernels, ctx.layout, ctx.name, ctx.heads = kernels, layout, name, heads
         return out
@@ -188,11 +191,20 @@ class _Attention(torch.autograd.Function):
         grad_qkv = _rows(layout, qkv, qkv.shape[1])
         sums = bias.new_zeros(torch.get_num_threads(), len(bias))
         size = qkv.shape[1] // 3 // heads
+        room = _room(layout, size, arrays=5, scores=2, rows=3)
         ctx.kernels.call(
             f"attend_backward_{ctx.name}", grad.contiguous(), qkv, bias, layout.cu_seqlens, layout.lengths_N,
-            size**-0.5, levels, grad_qkv, sums, len(layout.lengths_N), heads, size,
+            size**-0.5, levels, grad_qkv, sums, room, room.shape[1], len(layout.lengths_N), heads, size,
         )  # fmt: skip
         return grad_qkv, sums[0], None, None, None
+
+
+def _room(layout: Layout, size: int, *, arrays: int, scores: int, rows: int) -> Tensor:
+    """Returns room for a head of the longest sequence, a row for each thread: arrays of (S, K), and for the
+    queries that are computed at a time, `scores` of S and `rows` of K numbers each."""
+    longest = round_up(layout.max_seqlen, WIDTH)
+    each = arrays * longest * size + QUERIES * (scores * longest + rows * size)
+    return torch.empty(torch.get_num_threads(), each, dtype=torch.float32)
 
 
 def _rows(layout: Layout, like: Tensor, width: int) -> Tensor:

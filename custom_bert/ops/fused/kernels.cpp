@@ -9,7 +9,6 @@
 #include <cstdint>
 #include <cstring>
 #include <type_traits>
-#include <vector>
 #ifdef __AVX512BF16__
 #include <immintrin.h>
 #endif
@@ -388,18 +387,16 @@ void transpose(const float* x, int64_t length, int64_t size, int64_t padded, flo
     for (int64_t k = 0; k < size; ++k) to[k * padded + j] = x[j * size + k];
 }
 
-// Attention inside each sequence. `levels`, (T, H), becomes the logarithm of the sum of each query's exponentials.
+// Attention inside each sequence. Each thread has `each` numbers of room. `levels`, (T, H), becomes the logarithm of the sum of each query's exponentials.
 template <class T>
 void attend(const T* qkv, const float* bias, const int32_t* starts, const int64_t* lengths, float scale, T* out,
-            float* levels, int64_t sequences, int64_t heads, int64_t size, int threads) {
+            float* levels, float* rooms, int64_t each, int64_t sequences, int64_t heads, int64_t size, int threads) {
   divided(sequences * heads, threads, [=](Rows own) {
-    std::vector<float> room;
     for (int64_t pair = own.first; pair < own.end; ++pair) {
       const int64_t start = starts[pair / heads], head = pair % heads;
       const Head<T> x(qkv, bias, start, lengths[pair / heads], head, heads, size);
       const int64_t S = x.padded;
-      room.resize(2 * S * size + QUERIES * (S + 2 * size));
-      float *values = room.data(), *keys = values + S * size, *scores = keys + S * size;
+      float *values = rooms + own.thread * each, *keys = values + S * size, *scores = keys + S * size;
       float *queries = scores + QUERIES * S, *read = queries + QUERIES * size;
       x.rows(1, 0, x.length, 1.0f, values);  // a place for the keys until they are transposed
       transpose(values, x.length, size, S, keys);
@@ -440,19 +437,18 @@ void attend(const T* qkv, const float* bias, const int32_t* starts, const int64_
 // `sums`, (threads, 3 H K), zeros at first, becomes the gradient of the bias.
 template <class T>
 void attend_backward(const T* grad, const T* qkv, const float* bias, const int32_t* starts, const int64_t* lengths,
-                     float scale, const float* levels, T* out, float* sums, int64_t sequences, int64_t heads,
-                     int64_t size, int threads) {
+                     float scale, const float* levels, T* out, float* sums, float* rooms, int64_t each,
+                     int64_t sequences, int64_t heads, int64_t size, int threads) {
   divided(sequences * heads, threads, [=](Rows own) {
-    std::vector<float> room;
     for (int64_t pair = own.first; pair < own.end; ++pair) {
       const int64_t start = starts[pair / heads], head = pair % heads;
       const Head<T> x(qkv, bias, start, lengths[pair / heads], head, heads, size);
       const int64_t S = x.padded;
-      room.assign(5 * S * size + QUERIES * (2 * S + 3 * size), 0.0f);
-      float *keys = room.data(), *keys_across = keys + S * size, *values_across = keys_across + S * size;
+      float *keys = rooms + own.thread * each, *keys_across = keys + S * size, *values_across = keys_across + S * size;
       float *grad_keys = values_across + S * size, *grad_values = grad_keys + S * size;
       float *weights = grad_values + S * size, *slopes = weights + QUERIES * S;
       float *queries = slopes + QUERIES * S, *from = queries + QUERIES * size, *grad_queries = from + QUERIES * size;
+      std::memset(grad_keys, 0, 2 * S * size * sizeof(float));  // and those of the values, which follow
       x.rows(2, 0, x.length, 1.0f, keys);  // a place for the values until they are transposed
       transpose(keys, x.length, size, S, values_across);
       x.rows(1, 0, x.length, 1.0f, keys);
@@ -549,16 +545,16 @@ ADD_NORM(bfloat16_int16, bf16, int16_t)
 
 #define ATTENTION(NAME, T)                                                                                     \
   extern "C" void attend_##NAME(const T* qkv, const float* bias, const int32_t* starts,                        \
-                                const int64_t* lengths, float scale, T* out, float* levels,                    \
-                                int64_t sequences, int64_t heads, int64_t size, int threads) {                 \
-    attend<T>(qkv, bias, starts, lengths, scale, out, levels, sequences, heads, size, threads);                \
+                                const int64_t* lengths, float scale, T* out, float* levels, float* rooms,      \
+                                int64_t each, int64_t sequences, int64_t heads, int64_t size, int threads) {   \
+    attend<T>(qkv, bias, starts, lengths, scale, out, levels, rooms, each, sequences, heads, size, threads);   \
   }                                                                                                            \
   extern "C" void attend_backward_##NAME(const T* grad, const T* qkv, const float* bias,                       \
                                          const int32_t* starts, const int64_t* lengths, float scale,           \
-                                         const float* levels, T* out, float* sums, int64_t sequences,          \
-                                         int64_t heads, int64_t size, int threads) {                           \
-    attend_backward<T>(grad, qkv, bias, starts, lengths, scale, levels, out, sums, sequences, heads, size,     \
-                       threads);                                                                               \
+                                         const float* levels, T* out, float* sums, float* rooms, int64_t each, \
+                                         int64_t sequences, int64_t heads, int64_t size, int threads) {        \
+    attend_backward<T>(grad, qkv, bias, starts, lengths, scale, levels, out, sums, rooms, each, sequences,     \
+                       heads, size, threads);                                                                  \
   }
 
 ATTENTION(float32, float)

@@ -10,6 +10,7 @@ import ctypes
 import hashlib
 import os
 import platform
+import shlex
 import shutil
 import subprocess
 import tempfile
@@ -25,7 +26,7 @@ FLAGS = ("-std=c++17", "-O3", "-march=native", "-fno-math-errno", "-fno-trapping
 WIDE = "-mprefer-vector-width=512"
 """Has compilers for x86 use the widest vectors, which they avoid for the sake of other programs."""
 
-COMPILERS = ("c++", "g++", "clang++")
+COMPILERS = ("c++", "g++")
 SECONDS = 120
 """The time after which a compiler is given up. It takes about 3 seconds."""
 
@@ -35,26 +36,47 @@ class NoKernelsError(RunError):
 
 
 def file_name() -> str:
-    """Returns the name of the library's file. It changes with the source, the flags and the processor."""
-    parts = [SOURCE.read_bytes(), repr(FLAGS).encode(), platform.machine().encode(), _processor()]
+    """Returns the name of the library's file. It changes with the source, the flags, the compiler and the
+    processor."""
+    version = _output([*(compiler() or ()), "--version"]) if compiler() else b""
+    flags = repr((FLAGS, WIDE)).encode()
+    parts = [SOURCE.read_bytes(), flags, version, platform.machine().encode(), _processor()]
     return f"kernels-{hashlib.sha256(b'|'.join(parts)).hexdigest()[:16]}.so"
 
 
 def _processor() -> bytes:
-    """Returns what the code may rely on: the instructions that Linux lists, or the processor's name."""
+    """Returns what Linux says of the first core, without what changes: its kind, and its instructions."""
     try:
-        lines = Path("/proc/cpuinfo").read_bytes().split(b"\n")
+        lines = Path("/proc/cpuinfo").read_bytes().split(b"\n\n")[0].split(b"\n")
     except OSError:
         return platform.processor().encode()
-    return next((line for line in lines if line.startswith((b"flags", b"Features"))), b"")
+    kinds = (b"vendor_id", b"cpu family", b"model", b"flags", b"CPU ", b"Features")
+    return b"\n".join(line for line in lines if line.startswith(kinds))
 
 
-def compiler() -> str | None:
-    """Returns the C++ compiler: that of the variable CXX, or the first that is found; None if there is
-    none."""
-    wanted = os.environ.get("CXX", "")
-    found = (shutil.which(name) for name in ((wanted,) if wanted else COMPILERS))
-    return next((path for path in found if path), None)
+def compiler() -> list[str] | None:
+    """Returns the words that call the C++ compiler: those of the variable CXX, or the first compiler that is
+    found; None if there is none."""
+    wanted = shlex.split(os.environ.get("CXX", ""))
+    ways = [wanted] if wanted else [[name] for name in COMPILERS]
+    return next(([path, *way[1:]] for way in ways if (path := shutil.which(way[0]))), None)
+
+
+def _output(command: list[str]) -> bytes:
+    """Runs a command, and returns what it prints.
+
+    Raises:
+        NoKernelsError: if it fails.
+    """
+    try:
+        done = subprocess.run(command, capture_output=True, timeout=SECONDS, check=False)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise NoKernelsError(f"{command[0]}: {first_line(error)}") from None
+    if done.returncode:
+        said = done.stderr.decode(errors="replace").strip().splitlines()
+        fault = next((line for line in said if "error" in line), said[0] if said else "")
+        raise NoKernelsError(f"{command[0]}: {fault or f'code {done.returncode}'}")
+    return done.stdout
 
 
 def compile_into(folder: Path) -> Path:
@@ -69,26 +91,15 @@ def compile_into(folder: Path) -> Path:
     """
     found = compiler()
     if found is None:
-        raise NoKernelsError("there is no C++ compiler (c++, g++ or clang++, or the one that CXX names)")
+        raise NoKernelsError("there is no C++ compiler (c++ or g++, or the one that CXX names)")
     x86 = platform.machine().lower() in ("x86_64", "amd64")
     with tempfile.TemporaryDirectory() as room:
         compiled, library = Path(room) / "kernels.o", Path(room) / "kernels.so"
         # linked without -fopenmp, so that the functions of OpenMP are those that torch has loaded: a second
         # OpenMP would have threads of its own on the same cores
         flags = (*FLAGS, WIDE) if x86 else FLAGS
-        for command in (
-            [found, *flags, "-c", str(SOURCE), "-o", str(compiled)],
-            [found, "-shared", str(compiled), "-o", str(library)],
-        ):
-            try:
-                done = subprocess.run(command, capture_output=True, timeout=SECONDS, check=False)
-            except (OSError, subprocess.TimeoutExpired) as error:
-                raise NoKernelsError(f"{found}: {first_line(error)}") from None
-            if done.returncode:
-                said = done.stderr.decode(errors="replace").strip().splitlines() or [
-                    f"code {done.returncode}"
-                ]
-                raise NoKernelsError(f"{found}: {said[0]}")
+        _output([*found, *flags, "-c", str(SOURCE), "-o", str(compiled)])
+        _output([*found, "-shared", str(compiled), "-o", str(library)])
         path = folder / file_name()
         files.write_bytes(path, library.read_bytes())
     return path
@@ -99,7 +110,7 @@ def load(path: Path) -> ctypes.CDLL:
     """Loads the library.
 
     Raises:
-        NoKernelsError: if the file cannot be loaded, or does not compute what it should.
+        NoKernelsError: if the file cannot be loaded.
     """
     try:
         return ctypes.CDLL(str(path))

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -16,7 +17,7 @@ from custom_bert.config import ModelConfig
 from custom_bert.data.cache import Cache
 from custom_bert.models.heads import SequenceClassifier
 from custom_bert.ops.fused import library
-from custom_bert.ops.fused.library import compile_into, compiler, file_name
+from custom_bert.ops.fused.library import NoKernelsError, compile_into, compiler, file_name, load
 from custom_bert.presets import encoder_config
 from custom_bert.torch_internals import graphs_compiled
 from custom_bert.training import compile as fusion
@@ -65,7 +66,7 @@ def test_without_a_compiler_training_goes_on_with_one_line(tmp_path: Path) -> No
     values = settings(data, tmp_path / "run", **{"runtime.compile": True, "optim.epochs": 1})
     code = f"from custom_bert import train_model; train_model({values!r})"
     environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path / "cache"), "PYTHONPATH": str(ROOT)}
-    none = "there is no C++ compiler (c++, g++ or clang++, or the one that CXX names)"
+    none = "there is no C++ compiler (c++ or g++, or the one that CXX names)"
     for cxx, fault in (("/nonexistent/compiler", none), (sys.executable, f"{sys.executable}: ")):
         done = subprocess.run(
             [sys.executable, "-c", code],
@@ -124,8 +125,48 @@ def test_kernels_that_compute_wrong_numbers_are_refused(
     (tmp_path / "kernels.cpp").write_text(source)
     monkeypatch.setattr(library, "SOURCE", tmp_path / "kernels.cpp")
     monkeypatch.setattr(fusion, "_loaded", {})
-    fault = fusion_fault(torch.device("cpu"), Cache(tmp_path / "cache"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    fault = fusion_fault(torch.device("cpu"), lambda line: None)
     assert fault == "the compiled kernels compute wrong numbers"
+
+
+@pytest.mark.parametrize("open_to", ["folder", "file"])
+def test_code_that_others_may_have_written_is_not_loaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, open_to: str
+) -> None:
+    """It is compiled anew, or refused."""
+    if compiler() is None:
+        pytest.skip("there is no C++ compiler")
+    folder = tmp_path / FOLDER
+    folder.mkdir(mode=0o700)
+    path = compile_into(folder)
+    (folder if open_to == "folder" else path).chmod(0o777)
+    loaded: list[Path] = []
+
+    def noted(path: Path) -> Any:
+        loaded.append(path)
+        return load(path)
+
+    monkeypatch.setattr(fusion, "load", noted)
+    monkeypatch.setattr(fusion, "_loaded", {})
+    if open_to == "folder":
+        with pytest.raises(NoKernelsError, match="others may write into it"):
+            cpu_kernels(Cache(tmp_path))
+        assert not loaded
+    else:
+        cpu_kernels(Cache(tmp_path))
+        assert loaded == [path] and path.stat().st_mode & 0o777 == 0o600
+
+
+def test_no_room_for_compiling_is_a_fault_and_no_crash(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if compiler() is None:
+        pytest.skip("there is no C++ compiler")
+    monkeypatch.setattr(library.tempfile, "tempdir", str(tmp_path / "nowhere"))
+    monkeypatch.setattr(fusion, "_loaded", {})
+    with pytest.raises(NoKernelsError, match="No such file"):
+        cpu_kernels(Cache(tmp_path / "cache"))
 
 
 def test_the_file_belongs_to_source_flags_and_processor(monkeypatch: pytest.MonkeyPatch) -> None:
