@@ -49,6 +49,18 @@ def simulated_runs() -> list[str]:
     return table(["configuration", "result", "waits before", "now", "kernels before", "now"], rows)
 
 
+def dispatch() -> list[str]:
+    """A row for each size: what launching a step takes, and the tokens a second that it allows."""
+    rows = []
+    for one in read("cpu2zen4/host_202611.json")["results"]:
+        if "ms" in one:
+            rates = [f"{rows_ / one['ms'] / 1000:.1f}" for rows_ in (8192, 16_384, 131_072)]
+            name = one["id"].removeprefix("host dispatch, ")
+            rows.append([name, f"{one['before_ms']:.1f}", f"{one['ms']:.1f}", *rates])
+    head = ["step", "ms before", "now", "M tokens/s at 8,192 rows", "at 16,384", "at 131,072"]
+    return table(head, rows)
+
+
 def host() -> list[str]:
     """A row for each kind of batch: what one core builds, before and now."""
     rows = [
@@ -59,5 +71,6 @@ def host() -> list[str]:
             f"{one['million_tokens_per_second'] / one['before']:.1f}",
         ]
         for one in read("cpu2zen4/host_202611.json")["results"]
+        if "before" in one
     ]
     return table(["batches of 8,192 tokens", "M tokens/s before", "now", "times as fast"], rows)

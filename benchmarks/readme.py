@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from gpu_tables import host, simulated_runs, simulated_steps
+from gpu_tables import dispatch, host, simulated_runs, simulated_steps
 from page_tables import fast, peers_by_size, rooflines, six, well
 from prediction_tables import first_labels, many_lines, predicted, served
 from record_tables import (
@@ -76,6 +76,7 @@ TABLES: dict[str, Callable[[], list[str]]] = {
     "simulated_steps": simulated_steps,
     "simulated_runs": simulated_runs,
     "host": host,
+    "dispatch": dispatch,
     "onnx_prediction": of("cpu2zen4/onnx_prediction_202611.json", comparisons),
     "onnx_prediction_sides": of("cpu2zen4/onnx_prediction_202611.json", predicted),
     "serving": of("cpu2zen4/serving_202611.json", served),
