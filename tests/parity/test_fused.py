@@ -19,11 +19,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from custom_bert.batch import Batch
-from custom_bert.config import Activation, ModelConfig
+from custom_bert.config import Activation, Kernel, ModelConfig
 from custom_bert.data.cache import Cache
+from custom_bert.data.masking import Masker
 from custom_bert.models import fused
 from custom_bert.models.heads import SequenceClassifier
 from custom_bert.models.layers import ACTIVATIONS
+from custom_bert.models.masked_lm import MaskedLanguageModel
 from custom_bert.ops.dropout import drop
 from custom_bert.ops.fused.functions import Kernels, Wanted
 from custom_bert.ops.kernels import naive
@@ -256,11 +258,25 @@ def rule(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Non
         monkeypatch.setattr(fused, "LONG", 0)
 
 
-def step_of(model: SequenceClassifier, precision: MixedPrecision) -> dict[str, Tensor]:
+def assert_same_steps(model: Any, kernels: Kernels, batches: list[Batch] | None = None) -> None:
+    """In fp32, with and without the kernels."""
+    exact = MixedPrecision("fp32", CPU)
+    wanted = step_of(model, exact, batches)
+    model.encoder.kernels = kernels
+    found = step_of(model, exact, batches)
+    assert found.keys() == wanted.keys()
+    for name, tensor in wanted.items():
+        scale = max(float(tensor.norm()), 1e-3)
+        assert float((found[name] - tensor).norm()) <= 2e-5 * scale, name
+
+
+def step_of(
+    model: nn.Module, precision: MixedPrecision, batches: list[Batch] | None = None
+) -> dict[str, Tensor]:
     torch.manual_seed(1)
     model.zero_grad()
     total = torch.zeros(())
-    for batch in BATCHES:
+    for batch in batches or BATCHES:
         with precision.autocast():
             logits = model(batch)
         loss = logits.float().square().sum()
@@ -277,14 +293,52 @@ def step_of(model: SequenceClassifier, precision: MixedPrecision) -> dict[str, T
 def test_whole_steps_in_fp32(kernels: Kernels, preset: str, dropout: float, skip: bool, pooling: str) -> None:
     model = model_of(preset, hidden_dropout=dropout, pooling=pooling)
     model.encoder.skip_unread = skip
-    exact = MixedPrecision("fp32", CPU)
-    wanted = step_of(model, exact)
-    model.encoder.kernels = kernels
-    found = step_of(model, exact)
-    assert found.keys() == wanted.keys()
-    for name, tensor in wanted.items():
-        scale = max(float(tensor.norm()), 1e-3)
-        assert float((found[name] - tensor).norm()) <= 2e-5 * scale, name
+    assert_same_steps(model, kernels)
+
+
+@pytest.mark.parametrize(
+    ("preset", "wishes", "kernel"),
+    [
+        ("custom", {"attention_dropout": 0.2}, None),
+        ("custom", {}, "naive"),
+        ("custom", {"hidden_size": 24}, None),  # two heads of 12, no multiple of the kernels' width
+        ("modern", {"local_attention": 8, "global_attn_every_n_layers": 2}, None),
+        ("custom", {"hidden_act": "relu"}, None),
+    ],
+)
+def test_what_the_kernels_leave_to_torch(
+    rule: None, kernels: Kernels, preset: str, wishes: dict[str, Any], kernel: Kernel | None
+) -> None:
+    model = model_of(preset, hidden_dropout=0.1, **wishes)
+    model.encoder.set_kernel(kernel)
+    assert_same_steps(model, kernels)
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_steps_of_masked_language_modelling(rule: None, kernels: Kernels, preset: str) -> None:
+    """Of which the last layer computes the rows of hidden tokens alone."""
+    model = MaskedLanguageModel(model_of(preset, hidden_dropout=0.1).encoder).train()
+    masker = Masker(4, (0, 1, 2, 3, 4), 50, 0.4, 0)
+    lengths = ((5, 9, 3), (12, 1, 4, 8), (30, 29))
+    batches = [
+        masker.mask(Batch.build([np.arange(5, 5 + n) for n in some], indices=np.arange(len(some))), 0)
+        for some in lengths
+    ]
+    assert_same_steps(model, kernels, batches)
+
+
+def test_two_passes_and_one_backward(kernels: Kernels) -> None:
+    """As R-Drop has them."""
+    model = model_of("custom")
+    found = []
+    for one in (None, kernels):
+        model.encoder.kernels = one
+        model.zero_grad()
+        torch.manual_seed(1)
+        (model(BATCHES[0]).square().sum() + model(BATCHES[1]).sum()).backward()
+        found.append([p.grad.clone() for p in model.parameters() if p.grad is not None])
+    for one_, other in zip(*found, strict=True):
+        torch.testing.assert_close(one_, other, atol=1e-5, rtol=1e-4)
 
 
 @pytest.mark.parametrize("preset", PRESETS)
