@@ -172,9 +172,8 @@ def six() -> list[str]:
     rows = []
     for name, setting, use in SIX:
         if name == "kernel fusion":  # the records of the other rows have what was tried before these kernels
-            bought = [f"{one['ratio_median']:.2f}" for one in (fused, fp32)] + [
-                f"{fused['memory_ratio']:.2f}"
-            ]
+            speed = linked(f"{fused['ratio_median']:.2f}", "cpu2zen4/fusion_202611")
+            bought = [speed, f"{fp32['ratio_median']:.2f}", f"{fused['memory_ratio']:.2f}"]
         else:
             bought = brought(f"AG News lengths: alone: {name}")
         rows.append([name, setting, *bought, use or learned_more(name)])

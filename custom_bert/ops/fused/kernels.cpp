@@ -387,7 +387,8 @@ void transpose(const float* x, int64_t length, int64_t size, int64_t padded, flo
     for (int64_t k = 0; k < size; ++k) to[k * padded + j] = x[j * size + k];
 }
 
-// Attention inside each sequence. Each thread has `each` numbers of room. `levels`, (T, H), becomes the logarithm of the sum of each query's exponentials.
+// Attention inside each sequence. Each thread has `each` numbers of room. `levels`, (T, H), becomes the logarithm of
+// the sum of each query's exponentials.
 template <class T>
 void attend(const T* qkv, const float* bias, const int32_t* starts, const int64_t* lengths, float scale, T* out,
             float* levels, float* rooms, int64_t each, int64_t sequences, int64_t heads, int64_t size, int threads) {

@@ -38,7 +38,8 @@ class NoKernelsError(RunError):
 def file_name() -> str:
     """Returns the name of the library's file. It changes with the source, the flags, the compiler and the
     processor."""
-    version = _output([*(compiler() or ()), "--version"]) if compiler() else b""
+    words = compiler()
+    version = _output([*words, "--version"]) if words else b""
     flags = repr((FLAGS, WIDE)).encode()
     parts = [SOURCE.read_bytes(), flags, version, platform.machine().encode(), _processor()]
     return f"kernels-{hashlib.sha256(b'|'.join(parts)).hexdigest()[:16]}.so"
