@@ -24,7 +24,9 @@ from custom_bert.floor.ensemble import Ensemble, write_ensemble
 from custom_bert.floor.linear import fit_classes
 from custom_bert.floor.storage import write_floor
 from custom_bert.inference.exports import gate, graph, onnx
+from custom_bert.inference.exports.int8 import quantised, reads_tokens
 from custom_bert.inference.exports.onnx import export_onnx
+from custom_bert.model_files.native import load_model
 
 pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
 pytest.importorskip("onnxscript", reason="onnxscript is not installed")
@@ -211,10 +213,52 @@ def test_int8_on_enough_rows_has_its_token_vectors_in_int8(
     monkeypatch.setattr(onnx, "FEWEST", 60)
     lines = export_onnx(run, tmp_path / "out", int8=True)
     assert "int8 (products and token vectors)" in lines[0] and lines[1].startswith("verified on 60 rows: ")
-    sizes = [
-        (one / "model.onnx").stat().st_size for one in (tmp_path / "out", run.parent / "none") if one.exists()
-    ]
-    assert sizes[0] < len(same_graph.SerializeToString())
+    assert size(tmp_path / "out") < len(same_graph.SerializeToString())
+
+
+def test_token_vectors_in_int8_that_change_labels_are_kept_in_fp16(
+    run: Path, tmp_path: Path, same_graph: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gate, "FEWEST", 60)
+    monkeypatch.setattr(onnx, "FEWEST", 60)
+    monkeypatch.setattr(gate, "MOST_CHANGED", -1.0)
+    lines = export_onnx(run, tmp_path / "out", int8=True)
+    assert "int8 (products)" in lines[0] and lines[1].startswith("verified on 60 rows: ")
+    assert any(line.startswith("token vectors are in fp16; in int8 the same labels, ") for line in lines)
+    assert "its token vectors are kept in fp16" in (tmp_path / "out" / "README.md").read_text()
+    assert token_table(tmp_path / "out").dtype == np.float16
+    table = load_model(run).model.encoder.embeddings.token.weight
+    assert 2 * table.numel() < len(same_graph.SerializeToString()) - size(tmp_path / "out")
+    found = Classifier.load(tmp_path / "out").predict_proba(TEXTS)
+    assert np.abs(found - Classifier.load(run).predict_proba(TEXTS)).max() < 0.3
+
+
+def size(directory: Path) -> int:
+    return (directory / "model.onnx").stat().st_size
+
+
+def token_table(directory: Path) -> np.ndarray:
+    """The table of token vectors, as the file has it."""
+    import onnx as library
+    from onnx import numpy_helper
+
+    found = library.load(directory / "model.onnx").graph
+    (reader,) = (node for node in found.node if reads_tokens(node))
+    (table,) = (one for one in found.initializer if one.name == reader.input[0])
+    return numpy_helper.to_array(table)
+
+
+def test_token_vectors_too_large_for_fp16_are_refused(same_graph: Any, tmp_path: Path) -> None:
+    from onnx import numpy_helper
+
+    graph = copy.deepcopy(same_graph)
+    (reader,) = (node for node in graph.graph.node if reads_tokens(node))
+    (table,) = (one for one in graph.graph.initializer if one.name == reader.input[0])
+    values = numpy_helper.to_array(table).copy()
+    values[-1, 0] = 1e5
+    table.CopyFrom(numpy_helper.from_array(values, table.name))
+    with pytest.raises(RunError, match=r"^token vectors have numbers that are too large for fp16; export"):
+        quantised(graph, tmp_path, token_vectors=False)
 
 
 def spoiled(model: Any) -> Any:
@@ -233,14 +277,13 @@ def test_int8_that_loses_is_refused_or_keeps_its_token_vectors(
 ) -> None:
     monkeypatch.setattr(gate, "FEWEST", 60)
     monkeypatch.setattr(onnx, "FEWEST", 60)
-    real = onnx.quantised
 
-    def quantised(model: Any, folder: Path, *, token_vectors: bool) -> Any:
+    def broken_int8(model: Any, folder: Path, *, token_vectors: bool) -> Any:
         if broken == "both" or token_vectors:
             model = spoiled(copy.deepcopy(model))
-        return real(model, folder, token_vectors=token_vectors)
+        return quantised(model, folder, token_vectors=token_vectors)
 
-    monkeypatch.setattr(onnx, "quantised", quantised)
+    monkeypatch.setattr(onnx, "quantised", broken_int8)
     if broken == "both":
         with pytest.raises(
             RunError, match=r"int8 loses 0\.\d{4} of accuracy.*; export without --int8$"
@@ -250,7 +293,7 @@ def test_int8_that_loses_is_refused_or_keeps_its_token_vectors(
         return
     lines = export_onnx(run, tmp_path / "out", int8=True)
     assert "int8 (products)" in lines[0] and lines[1].startswith("verified on 60 rows")
-    assert any(line.startswith("token vectors stay in fp32: int8 loses ") for line in lines)
+    assert any(line.startswith("token vectors are in fp16; in int8 ") for line in lines)
 
 
 @pytest.mark.parametrize("int8", [False, True])

@@ -29,6 +29,9 @@ LARGEST = 1e-4
 MOST_LOST = 0.005
 """The most that a measure between 0 and 1 may lose in int8: half a point of a hundred."""
 
+MOST_CHANGED = 0.005
+"""The largest share of rows with another label for which token vectors are kept in int8."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Speed:
@@ -77,6 +80,11 @@ class Compared:
         if self.before is None or self.after is None:
             return 0.0
         return self.after - self.before if self.low else self.before - self.after
+
+    @property
+    def few_changed(self) -> bool:
+        """Whether at most `MOST_CHANGED` of the rows get another label. True where there are no labels."""
+        return (self.changed or 0) <= MOST_CHANGED * self.rows
 
     def differences(self) -> str:
         """Returns what changed, in words."""

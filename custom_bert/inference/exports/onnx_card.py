@@ -13,7 +13,7 @@ from custom_bert.tasks.parts import CardFacts
 
 COMPUTES = {
     "none": "It computes in fp32.",
-    "products": "Its products compute in int8; its token vectors are in fp32.",
+    "products": "Its products compute in int8; its token vectors are kept in fp16.",
     "products and token vectors": "Its products compute in int8, and its token vectors are kept in int8.",
 }
 """What a model computes in, by `OnnxDescription.int8`."""
