@@ -33,6 +33,9 @@ class Measure:
 
 MEASURES = (
     Measure("accuracy", "accuracy", "Validation"),
+    Measure("f1", "F1", "Validation"),
+    Measure("precision", "precision", "Validation"),
+    Measure("recall", "recall", "Validation"),
     Measure("micro_f1", "micro-F1", "Validation"),
     Measure("macro_f1", "macro-F1", "Validation"),
     Measure("exact_match", "exact match", "Validation"),

@@ -12,6 +12,7 @@ from html import escape
 from typing import Any
 
 from custom_bert.reports.labels import cut, most_frequent, printable
+from custom_bert.reports.marked import marked_examples
 from custom_bert.reports.measures import measured
 from custom_bert.reports.number_tables import number
 
@@ -65,6 +66,7 @@ CLASS_COLUMNS = (
     Column("recall", "recall"),
     Column("f1", "F1"),
     Column("support", "examples", "{:,}"),
+    Column("predicted", "predicted", "{:,}"),
 )
 
 
@@ -96,18 +98,26 @@ def table(head: Sequence[str], rows: Sequence[str], kind: str = "") -> str:
 
 
 def _classes(validation: dict[str, Any]) -> str:
-    classes = validation["per_class"]
+    return _of_each(validation["per_class"], "label", "classes")
+
+
+def _types(validation: dict[str, Any]) -> str:
+    return _of_each(validation["per_type"], "type", "types")
+
+
+def _of_each(classes: dict[str, Any], one: str, many: str) -> str:
+    """Returns a table with a row for each class or type; `one` heads its names, and `many` counts them."""
     labels = list(classes)
-    shown = [labels[i] for i in most_frequent([one["support"] for one in classes.values()], TABLE_ROWS)]
-    columns = [column for column in CLASS_COLUMNS if any(column.key in one for one in classes.values())]
+    shown = [labels[i] for i in most_frequent([record["support"] for record in classes.values()], TABLE_ROWS)]
+    columns = [column for column in CLASS_COLUMNS if any(column.key in record for record in classes.values())]
     rows = [
         f"<tr><td>{_label(label)}</td>"
         + "".join(f"<td>{column.form.format(classes[label][column.key])}</td>" for column in columns)
         + "</tr>"
         for label in shown
     ]
-    left_out = _left_out(len(labels) - len(shown), "classes are not shown; run.json has all")
-    return table(["label", *(column.title for column in columns)], rows) + left_out
+    left_out = _left_out(len(labels) - len(shown), f"{many} are not shown; run.json has all")
+    return table([one, *(column.title for column in columns)], rows) + left_out
 
 
 def _left_out(count: int, words: str) -> str:
@@ -131,6 +141,14 @@ def _matrix(validation: dict[str, Any]) -> str:
         )
         rows.append(f'<tr><th title="{escape(label)}">{_label(label, MATRIX_LABEL)}</th>{cells}</tr>')
     return table([], rows, "matrix")
+
+
+def _type_matrix(validation: dict[str, Any]) -> str:
+    return _matrix({"labels": validation["confusion_labels"], "confusion_matrix": validation["confusion"]})
+
+
+def _error_examples(validation: dict[str, Any]) -> str:
+    return marked_examples(validation["error_examples"])
 
 
 def _most_frequent_pairs(validation: dict[str, Any]) -> str:
@@ -193,8 +211,11 @@ CONFUSED = "True and predicted labels"
 SECTIONS = (
     Section("Predicted numbers", "per_output", _numbers),
     Section("Classes", "per_class", _classes),
+    Section("Types of spans", "per_type", _types),
     Section(CONFUSED, "confusion_matrix", _matrix),
     Section(CONFUSED, "confusions", _most_frequent_pairs),
+    Section("True and predicted types of spans that met", "confusion", _type_matrix),
+    Section("Texts with errors", "error_examples", _error_examples),
     Section("Calibration of the predicted label", "calibration", _calibration),
 )
 """The sections in the order of the page. A record has the matrix or, with many classes, the pairs."""

@@ -46,6 +46,7 @@ LAYERS = {
     "models": 3,
     "data": 3,
     "decoding": 4,
+    "spans": 4,
     "onnx_model": 4,
     "tasks": 5,
     "model_files": 6,
@@ -211,7 +212,7 @@ def test_importing_loads_no_torch(name: str) -> None:
 WITHOUT_TORCH = {
     *(unit for unit, layer in LAYERS.items() if layer == 0),
     *("options", "commands", "reports", "rules", "presets", "metrics", "label_metrics", "share_metrics"),
-    *("docs", "cli", "decoding", "floor", "onnx_model", "rounding"),
+    *("docs", "cli", "decoding", "spans", "floor", "onnx_model", "rounding"),
     "server",
 }
 """Units whose modules load without torch. Commands import what needs it when they run."""
