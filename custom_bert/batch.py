@@ -82,12 +82,11 @@ class Targets:
 
     def to(self, device: torch.device) -> Targets:
         """Returns the same targets on `device`."""
-        values, *others = (
+        rows_M, weights_N = (
             None if tensor is None else tensor.to(device, non_blocking=True)
-            for tensor in (self.values, self.rows_M, self.weights_N)
+            for tensor in (self.rows_M, self.weights_N)
         )
-        assert values is not None
-        return Targets(values, *others, self.about)
+        return Targets(self.values.to(device, non_blocking=True), rows_M, weights_N, self.about)
 
 
 @dataclass(frozen=True)

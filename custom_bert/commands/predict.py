@@ -34,8 +34,8 @@ class Predict(TextTable):
 
     A model of numbers prints these, with tabs between several.
 
-    A model of spans prints a line for each span, start<TAB>end<TAB>label<TAB>score<TAB>text, and an empty line
-    after the spans of each text. Characters are counted from 0, and end is the index after the last one.
+    A model of spans prints a line for each span, start<TAB>end<TAB>label<TAB>score<TAB>text, and an empty
+    line after the spans of each text. Characters are counted from 0, and end is the index after the last one.
 
     A table (.csv, .tsv, .jsonl, .parquet) is written back in the same format, with two more columns,
     predicted_label and predicted_probability, or for numbers with one, predicted_number.

@@ -222,8 +222,8 @@ class BatchBuilder:
             return batch
         assert stays_L is None, "a token that has a target is not left out"
         values_M, rows_M, about = self.row_targets.laid_out(indices, cut, slots_W)
-        values, rows = (like(part, batch.input_ids_T) for part in (values_M, rows_M))
-        return replace(batch, targets=Targets(values, rows, None, about))
+        placed = Targets(like(values_M, batch.input_ids_T), like(rows_M, batch.input_ids_T), None, about)
+        return replace(batch, targets=placed)
 
     def _types(self, indices: np.ndarray, cut: Cut) -> np.ndarray | None:
         """Returns (L,) int64 the types of the pairs' tokens, 0 up to the separator and 1 after it; None where

@@ -39,11 +39,11 @@ class RowTargets:
 
     @staticmethod
     def of(places: Sequence[np.ndarray], values: Sequence[np.ndarray], about: Sequence[Any]) -> RowTargets:
-        """Makes targets from the places, the values and what there is to know of each of at least one text."""
+        """Makes targets of at least one text, from places, values and what there is to know of each."""
         counts_N = np.fromiter(map(len, places), dtype=np.int64, count=len(places))
         starts_N = np.concatenate([np.zeros(1, np.int64), np.cumsum(counts_N)])
-        joined = (np.concatenate(part).astype(np.int64) for part in (places, values))
-        return RowTargets(starts_N, *joined, about)
+        joined, of_each = (np.concatenate(part).astype(np.int64) for part in (places, values))
+        return RowTargets(starts_N, joined, of_each, about)
 
     @property
     def counts_N(self) -> np.ndarray:

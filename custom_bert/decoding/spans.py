@@ -72,8 +72,7 @@ class FoundSpan(Span):
         }
 
     def line(self) -> str:
-        """Returns the fields with tabs between them. A tab or a line break inside the span is a space here.
-        """
+        """Returns the fields with tabs between them. A tab or a line break in the span becomes a space."""
         plain = re.sub(r"[\t\r\n]", " ", self.text)
         return f"{self.start}\t{self.end}\t{self.label}\t{self.score:.6f}\t{plain}"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -38,7 +39,7 @@ def _of_text(index: int, text: str, spans: Any) -> list[Span]:
     if isinstance(spans, str | bytes | Mapping) or not isinstance(spans, Iterable):
         raise TypeError(f"spans of text {index}: expected a list of spans, got {shown(spans)}")
     found = sorted(_span(index, text, one) for one in spans)
-    for first, second in zip(found, found[1:], strict=False):
+    for first, second in itertools.pairwise(found):
         if second.start < first.end:
             raise ValueError(
                 f"spans of text {index}: {first.start} to {first.end} and {second.start} to {second.end} "
@@ -48,6 +49,7 @@ def _of_text(index: int, text: str, spans: Any) -> list[Span]:
 
 
 def _span(index: int, text: str, given: Any) -> Span:
+    values: list[Any]
     if isinstance(given, Mapping):
         values = [given.get(name) for name in NAMES]
     elif isinstance(given, tuple):

@@ -27,8 +27,8 @@ from custom_bert.tasks.tokens import Tokens
 
 
 class TokenClassifier(SavedEstimator):
-    """Finds spans in texts for scikit-learn: it learns from texts and their spans in memory, and predicts spans
-    of the texts' own characters.
+    """Finds spans in texts for scikit-learn: it learns from texts and their spans in memory, and predicts
+    spans of the texts' own characters.
 
     A fitted estimator holds the bytes of its run's files, and can be copied, pickled and saved. Nothing is
     written unless it is saved. `score` is the F1 of whole spans.
@@ -90,8 +90,8 @@ class TokenClassifier(SavedEstimator):
 
         Args:
             X: N texts: a list, an array, the column of a table, or a table of one column.
-            y: for each text a list of its spans: mappings with start, end and label, or tuples of these. Places
-                count characters from 0, and end is the index after the last one.
+            y: for each text a list of its spans: mappings with start, end and label, or tuples of these.
+                Places count characters from 0, and end is the index after the last one.
 
         Raises:
             TypeError, ValueError: for texts, spans or parameters that cannot be used, in one line that says
@@ -112,8 +112,8 @@ class TokenClassifier(SavedEstimator):
         return self
 
     def predict(self, X: Any) -> list[list[dict[str, Any]]]:
-        """Returns the spans of each text, in order: dictionaries with start, end, label, score and text. `fit`
-        takes them too.
+        """Returns the spans of each text, in order: dictionaries with start, end, label, score and text.
+        `fit` takes them too.
 
         Raises:
             TypeError: if a text is no string.
@@ -144,8 +144,8 @@ class TokenClassifier(SavedEstimator):
 
     @classmethod
     def load(cls, directory: str | Path) -> TokenClassifier:
-        """Returns a fitted estimator from a run directory: one of `save`, or one of a run that learned spans by
-        the command line or `train_model`, with the parameters at their defaults.
+        """Returns a fitted estimator from a run directory: one of `save`, or one of a run that learned
+        spans by the command line or `train_model`, with the parameters at their defaults.
 
         Raises:
             RunError: if the directory is missing, incomplete or damaged, or holds no model of spans.

@@ -1,5 +1,5 @@
-"""Measures a run that finds spans on files of texts with spans: on those that validated it, that trained it, or
-on test files."""
+"""Measures a run that finds spans, on files of texts with spans: those that validated or trained it, or test
+files."""
 
 from __future__ import annotations
 

@@ -83,13 +83,13 @@ def start_of_token_classifier(
     places = token_correspondence(family, outline(TokenTagger, encoder, 1).state_dict())
     heads = {theirs for names in of_texts.values() for theirs in names}
     heads -= {theirs for names in places.values() for theirs in names}
-    tensors = named(directory, family, tensors, heads | {t for names in places.values() for t in names}, notes)
+    tensors = named(
+        directory, family, tensors, heads | {t for names in places.values() for t in names}, notes
+    )
     if unread := sorted(tensors.keys() & heads):
         notes.append(f"not needed for labels of tokens: {', '.join(unread)}")
     kept = {name: tensor for name, tensor in tensors.items() if name not in heads}
-    return start_of_classifier(
-        directory, family, encoder, kept, notes, TokenTagger, token_correspondence
-    )
+    return start_of_classifier(directory, family, encoder, kept, notes, TokenTagger, token_correspondence)
 
 
 def whole_classifier(

@@ -1,4 +1,4 @@
-"""Labels of tokens: the head of Hugging Face's classes for token classification over the vectors of some rows.
+"""Labels of tokens: the head of Hugging Face's classes for token classification, over the vectors of rows.
 
 Shapes: M rows that are read, D hidden, K labels.
 """

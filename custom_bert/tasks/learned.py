@@ -1,8 +1,8 @@
 """What the tasks share that learn targets which people gave: the rules for what the user left open, how the
 best weights are chosen, and how much data a run has learned from.
 
-Such a task adds how its data is read, the model, the loss, the scorer and the decoder. Where there is a target
-for each text, `tasks.text_task` has more of it.
+Such a task adds how its data is read, the model, the loss, the scorer and the decoder. Where there is a
+target for each text, `tasks.text_task` has more of it.
 """
 
 from __future__ import annotations

@@ -77,7 +77,7 @@ def read_tags(path: Path, values: dict[str, Any]) -> tuple[Tokens, tuple[int, ..
     task = Tokens(types)
     if not types or sorted(names) != sorted(task.tags):
         raise RunError(
-            f"{path}: id2label is {shown(list(names))}; expected O, and B- and I- of each type of spans, such as "
+            f"{path}: id2label is {shown(list(names))}; expected O, and B- and I- of each type of spans, as "
             f"B-PER and I-PER"
         )
     _check_labels(path, types)

@@ -18,8 +18,8 @@ from custom_bert.spans.spanned import KnownTypes, SpannedTexts
 from custom_bert.tasks.span_texts import SpanSplit, SpanTexts
 
 FEWEST_DOCUMENTS = 10
-"""From this many documents on, whole documents are set aside, since sentences of one document share names. With
-fewer, a share of them would be far from the share that is asked for."""
+"""From this many documents on, whole documents are set aside, since sentences of one document share names.
+With fewer, a share of them would be far from the share that is asked for."""
 
 
 def read_span_texts(config: TrainConfig) -> SpanTexts:

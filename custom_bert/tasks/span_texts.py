@@ -29,8 +29,8 @@ from custom_bert.spans.spanned import Range, SpannedTexts
 from custom_bert.spans.units import changed_spans, unit_tags
 
 OVERLAP = 4
-"""Neighbouring windows share one in this many of their tokens, so that a unit has an eighth of a window around
-it at least."""
+"""Neighbouring windows share one in this many of their tokens, so that a unit has at least an eighth of a
+window around it."""
 
 GROUP = 4096
 """The number of texts that are tokenised at a time."""
@@ -220,8 +220,8 @@ class SpanTexts:
                     for row, of_text in enumerate(units)
                 )
                 yield (
-                    f"{file.path}: {counted(changed, 'span')} with an edge inside of what the tokenizer takes "
-                    f"for one word, which cannot be found exactly; the first is of the text at line "
+                    f"{file.path}: {counted(changed, 'span')} with an edge inside of what the tokenizer "
+                    f"takes for one word, which cannot be found exactly; the first is of the text at line "
                     f"{lines[0]:,}"
                 )
 
@@ -246,8 +246,8 @@ class SpanTexts:
             lines.append(MEASURED_ON_TRAINING)
         elif self.was_divided:
             lines.append(
-                f"no validation file: {len(self.val):,} of {len(self.train.file):,} texts are set aside, whole "
-                f"documents of them, seed {self.seed}"
+                f"no validation file: {len(self.val):,} of {len(self.train.file):,} texts are set aside, "
+                f"by documents if there are many, seed {self.seed}"
             )
         if self.test is not None:
             lines.append(f"{len(self.test):,} test texts decide nothing; they are measured once, at the end")

@@ -123,7 +123,7 @@ class Tokens(LearnedTask):
         """Decides what is open about learning; a table of class weights may only name types of the data."""
         if todo.config.optim.token_dropout:
             raise ConfigError(
-                [f"config: optim.token_dropout: task {self.name} leaves out no token, since each may carry a tag"]
+                [f"config: optim.token_dropout: task {self.name} leaves out no token; each may have a tag"]
             )
         if todo.config.optim.r_drop:
             raise ConfigError([f"config: optim.r_drop: task {self.name} has none; leave it out"])
@@ -256,11 +256,10 @@ class Tokens(LearnedTask):
 
 
 PIPELINE_DIFFERS = (
-    "The tag of a word is that of its first token, and the best sequence of tags is taken in which no `I-` tag "
-    "stands without its `B-`. A pipeline of transformers takes each token's best tag by itself. With "
-    '`aggregation_strategy="first"` it gives the same spans wherever these tags form a sequence; with '
-    '`"simple"` tokens inside of words vote too, and they were never trained, so that spans may end inside of '
-    "words. It joins neighbouring spans of one type, where an `I-` tag of another span follows. Of texts with "
-    "more tokens, a pipeline with `stride={stride}` reads all of it."
+    "The tag of a word is that of its first token, and of all sequences of tags the most probable one is "
+    "taken in which no `I-` tag stands without its `B-`. A pipeline of transformers takes the best tag of "
+    'each token by itself. With `aggregation_strategy="first"` it gives the same spans wherever these tags form a '
+    'sequence. With `"simple"` tokens inside of words have tags too, which were never trained, so that spans '
+    "may end inside of a word. Of texts with more tokens, a pipeline with `stride={stride}` reads all."
 )
 """What a model card says of the differences between a pipeline and this package."""

@@ -28,8 +28,8 @@ Places = list[tuple[int, int, str]]
 
 
 def spans_compared(folder: Path, run: Path, trained: TrainedModel) -> tuple[str, ...]:
-    """Returns paragraphs for the model card: for how many validation texts a pipeline gives the same spans, and
-    where it does not; none if nothing could be compared.
+    """Returns paragraphs for the model card: for how many validation texts a pipeline gives the same spans,
+    and where it does not; none if nothing could be compared.
 
     Args:
         folder: the directory of the export.
@@ -43,12 +43,10 @@ def spans_compared(folder: Path, run: Path, trained: TrainedModel) -> tuple[str,
     predictions = Classifier.load(run, device="cpu").predict(texts)
     ours = [_ours(prediction) for prediction in predictions]
     theirs = {name: [_theirs(one) for one in run_on(texts)] for name, run_on in pipelines.items() if run_on}
-    equal = {
-        name: sum(a == b for a, b in zip(ours, found, strict=True)) for name, found in theirs.items()
-    }
+    equal = {name: sum(a == b for a, b in zip(ours, found, strict=True)) for name, found in theirs.items()}
     said = (
-        f"Compared on {len(texts):,} validation texts: `simple` gives the same spans for {equal['simple']:,} of "
-        f"them, and `first` for {equal['first']:,}."
+        f"Compared on {len(texts):,} validation texts: `simple` gives the same spans for "
+        f"{equal['simple']:,} of them, and `first` for {equal['first']:,}."
     )
     rows = [
         f"| {_cell(text)} | {_listed(text, mine)} | {_listed(text, other)} |"

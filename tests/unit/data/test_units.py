@@ -72,7 +72,9 @@ def test_words_that_were_made_from_one_character_are_one_unit() -> None:
 HOSTILE = st.text(
     st.one_of(
         st.characters(codec="utf-8"),
-        st.sampled_from("aA.,' \t\r\n\u0301\u0308\u200b\u200d\ufe0f\u00ad½ﬁßİıŸ東市가\u1100\u1161🏳️‍🌈👩‍👩‍👧"),
+        st.sampled_from(
+            "aA.,' \t\r\n\u0301\u0308\u200b\u200d\ufe0f\u00ad\u0131½ﬁßİŸ東市가\u1100\u1161🏳️‍🌈👩‍👩‍👧"
+        ),
     ),
     max_size=40,
 )
