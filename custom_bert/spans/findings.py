@@ -1,4 +1,5 @@
-"""What looks wrong about files of texts with spans that can be read; warnings with counts and line numbers."""
+"""What looks wrong about files of texts with spans that can be read; warnings with counts and line
+numbers."""
 
 from __future__ import annotations
 
@@ -41,7 +42,9 @@ def type_counts(file: SpannedTexts) -> dict[str, int]:
 def first_line(file: SpannedTexts, name: str) -> int:
     """Returns the line of the first text that has a span of a type. The type has to occur."""
     return next(
-        line for line, spans in zip(file.lines, file.spans, strict=True) if any(one.label == name for one in spans)
+        line
+        for line, spans in zip(file.lines, file.spans, strict=True)
+        if any(one.label == name for one in spans)
     )
 
 
@@ -63,7 +66,8 @@ def _spelling(file: SpannedTexts) -> list[str]:
     names = ", ".join(f"{short_label(first)} and {short_label(second)}" for first, second in twins[:5])
     lines = [first_line(file, second) for _, second in twins[:5]]
     return [
-        f"{file.path}: {counted(len(twins), 'type')} like another except for case, spaces or width, counted as "
+        f"{file.path}: {counted(len(twins), 'type')} like another except for case, spaces or width, "
+        "counted as "
         f"different: {names}{at_lines(lines, len(twins))}"
     ]
 
@@ -109,7 +113,8 @@ def _leaks(train: SpannedTexts, file: SpannedTexts, name: str) -> list[str]:
     if not lines:
         return []
     return [
-        f"{file.path}: {counted(len(lines), 'text')} also in {train.path}{at_lines(lines)}; the {name} scores are "
+        f"{file.path}: {counted(len(lines), 'text')} also in {train.path}{at_lines(lines)}; the {name} "
+        "scores are "
         "too high because of these texts"
     ]
 
@@ -122,4 +127,3 @@ def _absent(train: SpannedTexts, file: SpannedTexts) -> list[str]:
     more = ", ..." if len(lacking) > 5 else ""
     names = ", ".join(map(short_label, lacking[:5]))
     return [f"{file.path}: no span of {counted(len(lacking), 'type')} of {train.path}: {names}{more}"]
-

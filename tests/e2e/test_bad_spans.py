@@ -1,5 +1,5 @@
-"""Files of texts with spans that cannot be read, or look wrong: one line that says what, where and what to do.
-DIR is the directory of the files."""
+"""Files of texts with spans that cannot be read, or look wrong: one line that says what, where and what to
+do. DIR is the directory of the files."""
 
 from __future__ import annotations
 
@@ -92,11 +92,13 @@ UNUSABLE: dict[str, tuple[dict[str, str | bytes | None], str]] = {
     "blank lines only": ({"train.conll": "\n \n-DOCSTART- O\n\n"}, "DIR/train.conll: no line has a word"),
     "words without tags": (
         {"train.conll": "Kim\nleft\n"},
-        "DIR/train.conll:1: one column, 'Kim'; expected a word and its tag, with a tab or a space between them",
+        "DIR/train.conll:1: one column, 'Kim'; expected a word and its tag, with a tab or a space "
+        "between them",
     ),
     "a word with a space": (
         {"train.conll": edited("New B-LOC\nYork I-LOC", "New York B-LOC")},
-        "DIR/train.conll:3: 3 columns, while line 1 has 2; if a word holds a space, separate the columns by tabs",
+        "DIR/train.conll:3: 3 columns, while line 1 has 2; if a word holds a space, separate the columns "
+        "by tabs",
     ),
     "an empty column": (
         {"train.conll": edited("left O", "left\t")},
@@ -163,15 +165,22 @@ UNUSABLE: dict[str, tuple[dict[str, str | bytes | None], str]] = {
         "DIR/train.conll:1: '\"LOC\"}]}' is no tag; expected O, or a letter of the scheme and a type, as in "
         "B-PER; the line looks like JSON, whose files end with .jsonl",
     ),
-    "no JSON": (of_json(raw="Kim left\n"), "DIR/train.jsonl:6: not valid JSON at character 1: Expecting value"),
-    "a text without a list": (of_json({"text": TEXT}), 'DIR/train.jsonl:6: no list "spans"; write [] for none'),
+    "no JSON": (
+        of_json(raw="Kim left\n"),
+        "DIR/train.jsonl:6: not valid JSON at character 1: Expecting value",
+    ),
+    "a text without a list": (
+        of_json({"text": TEXT}),
+        'DIR/train.jsonl:6: no list "spans"; write [] for none',
+    ),
     "spans as lists": (
         of_json({"text": TEXT, "entities": [[0, 3, "PER"]]}),
         f"DIR/train.jsonl:6: expected a span such as {EXAMPLE}, got [0, 3, 'PER']",
     ),
     "other names of places": (
         of_json({"text": TEXT, "spans": [{"start_offset": 0, "end_offset": 3, "label": "PER"}]}),
-        "DIR/train.jsonl:6: a span without 'start' (it has 'start_offset', 'end_offset', 'label'); write it as "
+        "DIR/train.jsonl:6: a span without 'start' (it has 'start_offset', 'end_offset', 'label'); write "
+        "it as "
         f"{EXAMPLE}",
     ),
     "overlapping spans": (
@@ -188,7 +197,8 @@ UNUSABLE: dict[str, tuple[dict[str, str | bytes | None], str]] = {
     ),
     "another text than the span's own": (
         of_json({"text": TEXT, "spans": [span(9, 16, "LOC", text="New York")]}),
-        "DIR/train.jsonl:6: the span from 9 to 16 is 'New Yor', and its own text says 'New York'; start and end "
+        "DIR/train.jsonl:6: the span from 9 to 16 is 'New Yor', and its own text says 'New York'; start "
+        "and end "
         "count characters, not bytes, and end is the index after the last one",
     ),
 }
@@ -216,7 +226,8 @@ DOUBTFUL: dict[str, tuple[dict[str, str | bytes | None], str]] = {
     ),
     "the numbers of words in the first column": (
         {"train.conll": "1 Kim B-PER\n2 left O\n3 York B-LOC\n\n" * 3},
-        "DIR/train.conll: the first column counts the words 1, 2, 3 of each sentence; the word has to stand there",
+        "DIR/train.conll: the first column counts the words 1, 2, 3 of each sentence; the word has to "
+        "stand there",
     ),
     "a type with few spans": (
         {"train.conll": edited("B-PER", "B-ORG")},
@@ -224,7 +235,8 @@ DOUBTFUL: dict[str, tuple[dict[str, str | bytes | None], str]] = {
     ),
     "two types that look the same": (
         {"train.conll": f"{TRAIN}\n{conll(('Tim', 'Tom', 'Ina')).replace('B-PER', 'B-Per')}"},
-        "DIR/train.conll: 1 type like another except for case, spaces or width, counted as different: 'PER' and "
+        "DIR/train.conll: 1 type like another except for case, spaces or width, counted as different: "
+        "'PER' and "
         "'Per' (line 31)",
     ),
     "one text with two readings": (
@@ -233,7 +245,8 @@ DOUBTFUL: dict[str, tuple[dict[str, str | bytes | None], str]] = {
     ),
     "a validation text that trains": (
         {"val.conll": conll(("Bob", "Kim"))},
-        "DIR/val.conll: 1 text also in DIR/train.conll (line 7); the validation scores are too high because of "
+        "DIR/val.conll: 1 text also in DIR/train.conll (line 7); the validation scores are too high "
+        "because of "
         "these texts",
     ),
     "a type that validation lacks": (
@@ -264,12 +277,14 @@ DOUBTFUL: dict[str, tuple[dict[str, str | bytes | None], str]] = {
                 *({"text": one["text"], "spans": [span(0, 2), span(9, 16, "LOC")]} for one in GOOD_JSON)
             ),
         },
-        "DIR/train.jsonl: 10 of 10 spans begin or end inside a word, such as 'Ki' (0 to 2) in 'Kim' (line 1); "
+        "DIR/train.jsonl: 10 of 10 spans begin or end inside a word, such as 'Ki' (0 to 2) in 'Kim' "
+        "(line 1); "
         "start counts characters from 0, and end is the index after the last one",
     ),
     "tags in the place of types": (
         of_json(*({"text": TEXT, "spans": [span(9, 12, "B-LOC"), span(13, 17, "I-LOC")]} for _ in range(3))),
-        "DIR/train.jsonl: the types 'B-LOC' and 'I-LOC' look like tags of one type; write whole spans, with the "
+        "DIR/train.jsonl: the types 'B-LOC' and 'I-LOC' look like tags of one type; write whole spans, "
+        "with the "
         "type 'LOC'",
     ),
 }

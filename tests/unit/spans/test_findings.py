@@ -36,10 +36,13 @@ def test_types_with_few_spans_are_named(tmp_path: Path) -> None:
 
 
 def test_types_that_look_the_same_are_named(tmp_path: Path) -> None:
-    both = GOOD + "\n" + GOOD.replace("PER", "Per").replace("a ", "g ").replace("c ", "h ").replace("e ", "i ")
+    both = (
+        GOOD + "\n" + GOOD.replace("PER", "Per").replace("a ", "g ").replace("c ", "h ").replace("e ", "i ")
+    )
     (twins, *_) = said(tmp_path, both)
     assert twins == (
-        "train.conll: 1 type like another except for case, spaces or width, counted as different: 'PER' and 'Per' "
+        "train.conll: 1 type like another except for case, spaces or width, counted as different: 'PER' "
+        "and 'Per' "
         "(line 16)"
     )
 
@@ -54,7 +57,8 @@ def test_equal_texts_with_other_spans_are_named(tmp_path: Path) -> None:
 def test_texts_that_train_are_named_unless_they_are_short(tmp_path: Path) -> None:
     long = "a B-PER\nleft O\nb B-LOC\ntoday O\n"
     assert said(tmp_path, GOOD, long) == [
-        "val.conll: 1 text also in train.conll (line 1); the validation scores are too high because of these texts"
+        "val.conll: 1 text also in train.conll (line 1); the validation scores are too high because of "
+        "these texts"
     ]
     short = "Kim B-PER\n"
     assert not any("also in" in line for line in said(tmp_path, f"{GOOD}\n{short}", short))

@@ -53,7 +53,9 @@ def tokenizer(name: str) -> TextTokenizer:
     if name.startswith("byte-level"):
         return byte_level(trimmed="trimmed" in name, prefix="prefix" in name)
     letters = "abdeinortwßéå"
-    found = from_vocab([*SPECIALS, *letters, *("##" + c for c in letters)], lowercase=True, strip_accents=True)
+    found = from_vocab(
+        [*SPECIALS, *letters, *("##" + c for c in letters)], lowercase=True, strip_accents=True
+    )
     if name == "nfkc":
         found.backend.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Lowercase()])
     if name == "nfc byte-level":
