@@ -11,8 +11,10 @@ if TYPE_CHECKING:
     from custom_bert.decoding.classes import Prediction as Prediction
     from custom_bert.decoding.numbers import NumbersPrediction as NumbersPrediction
     from custom_bert.decoding.sets import LabelsPrediction as LabelsPrediction
+    from custom_bert.decoding.spans import SpansPrediction as SpansPrediction
     from custom_bert.estimator.text_classifier import TextClassifier as TextClassifier
     from custom_bert.estimator.text_regressor import TextRegressor as TextRegressor
+    from custom_bert.estimator.token_classifier import TokenClassifier as TokenClassifier
     from custom_bert.inference.classifier import Classifier as Classifier
     from custom_bert.inference.embeddings import Embedder as Embedder
     from custom_bert.inference.explanation import Explanation as Explanation
@@ -43,8 +45,10 @@ __all__ = [
     "RankScores",
     "Reporter",
     "Scores",
+    "SpansPrediction",
     "TextClassifier",
     "TextRegressor",
+    "TokenClassifier",
     "TrainConfig",
     "TrainResult",
     "WordEffect",
@@ -68,8 +72,10 @@ _HOME = {
     "RankScores": "custom_bert.rank_metrics",
     "Reporter": "custom_bert.training.log",
     "Scores": "custom_bert.metrics",
+    "SpansPrediction": "custom_bert.decoding.spans",
     "TextClassifier": "custom_bert.estimator.text_classifier",
     "TextRegressor": "custom_bert.estimator.text_regressor",
+    "TokenClassifier": "custom_bert.estimator.token_classifier",
     "TrainConfig": "custom_bert.config",
     "TrainResult": "custom_bert.training.outcome",
     "WordEffect": "custom_bert.inference.explanation",

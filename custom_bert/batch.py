@@ -55,11 +55,14 @@ class Targets:
             rows.
         rows_M: (M,) int64, the rows that the values belong to; None if they belong to the texts.
         weights_N: (N,) fp32, how much each text counts; None if all count the same.
+        about: for targets of rows, what a scorer needs to know of each text beside the values, such as where
+            its units are. The rows are in the order of the texts then. None if it needs nothing.
     """
 
     values: Tensor
     rows_M: Tensor | None = None
     weights_N: Tensor | None = None
+    about: tuple[Any, ...] | None = None
 
     def __len__(self) -> int:
         return len(self.values)
@@ -84,7 +87,7 @@ class Targets:
             for tensor in (self.values, self.rows_M, self.weights_N)
         )
         assert values is not None
-        return Targets(values, *others)
+        return Targets(values, *others, self.about)
 
 
 @dataclass(frozen=True)
@@ -174,7 +177,9 @@ class Batch:
         targets, windows = self.targets, self.windows
         if targets is not None and targets.rows_M is not None:
             inside_M = (targets.rows_M >= begin) & (targets.rows_M < stop)
-            targets = Targets(targets.values[inside_M], targets.rows_M[inside_M] - begin)
+            about = None if targets.about is None else targets.about[texts]
+            rows_M = targets.rows_M[inside_M] - begin
+            targets = Targets(targets.values[inside_M], rows_M, None, about)
         elif targets is not None:
             targets = targets[texts]
         if windows is not None:

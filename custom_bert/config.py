@@ -46,9 +46,12 @@ Metric = Literal[
     "kappa",
     "mae_ranks",
     "adjacent_accuracy",
+    "f1",
 ]
 LongTexts = Literal["head", "head_tail", "windows"]
-TaskName = Literal["classification", "multi_label", "soft_labels", "regression", "ordinal", "masked_lm"]
+TaskName = Literal[
+    "classification", "multi_label", "soft_labels", "regression", "ordinal", "tokens", "masked_lm"
+]
 ClassWeights = Literal["none", "balanced", "effective_number"] | dict[str, float]
 Schedule = Literal["cosine", "linear", "wsd"]
 
@@ -77,6 +80,15 @@ class DataConfig:
     none."""
     test_labels: str = "data/test_labels.txt"
     """File of test labels. Line i belongs to line i of the test texts."""
+    train_spans: str = "data/train.conll"
+    """For tokens: file of training texts with their spans. .conll and others have a token and its tag a line,
+    and a blank line between texts; .jsonl has a text and a list of spans a line."""
+    val_spans: str = "data/val.conll"
+    """For tokens: file of validation texts with their spans. If there is none, `data.val_fraction` of the
+    training texts is set aside instead."""
+    test_spans: str = "data/test.conll"
+    """For tokens: file of test texts with their spans. They decide nothing: the finished model is measured on
+    them once. There need be none."""
     table: str | None = None
     """A table with the texts and labels in columns, in place of the four files: .csv, .tsv, .jsonl, .ndjson
     or .parquet; the text formats also with .gz or .zst after it."""
@@ -123,10 +135,12 @@ class DataConfig:
     """Largest number of tokens that the model reads of a text, or of each window, with [CLS] and [SEP]. Raise
     it if many texts are cut, which training reports; time and memory grow with it. None takes the preset's
     value, 128 for masked_lm, and at most the positions of a pretrained encoder."""
-    long_texts: LongTexts = "head"
+    long_texts: LongTexts | None = None
     """What becomes of a text with more than `data.max_length` tokens. head keeps its beginning. head_tail
     keeps a quarter from the beginning and the rest from the end (Sun et al. 2019, arXiv 1905.05583). windows
-    reads all of it, in up to 16 windows whose logits are averaged, which takes more time."""
+    reads up to 16 times as many tokens, in windows whose logits are averaged, which takes more time. For
+    tokens, windows share a quarter of their tokens, and each token is decided by the window that sees most
+    around it. None takes windows for tokens, else head."""
     tokenizer: str | None = None
     """A vocab.txt or tokenizer.json to use. None takes that of the pretrained encoder, or else trains a
     WordPiece vocabulary on the training texts."""
@@ -295,7 +309,7 @@ class OptimConfig:
     texts that have a class weigh as much in all as those that do not have it. effective_number: as balanced,
     but classes with more than some 1,000 examples weigh by an example alike (Cui et al. 2019, arXiv
     1901.05555). A table such as {"spam": 5} weighs the examples of each class; classes that it lacks weigh
-    1."""
+    1. For tokens, the classes are the types of spans, and O for what is in no span."""
     regression_loss: Literal["mse", "huber"] = "mse"
     """For regression: the loss of a number, on a scale on which the training numbers have the mean 0 and the
     standard deviation 1. mse is the squared error. huber is squared up to an error of 1, and grows linearly
@@ -305,8 +319,8 @@ class OptimConfig:
     for classes of very different size, macro_f1. multi_label has micro_f1, macro_f1 and exact_match.
     soft_labels has divergence, accuracy and macro_f1. regression has r2, mae, rmse, pearson and spearman.
     ordinal has kappa (Cohen's, with quadratic weights), accuracy, adjacent_accuracy, mae_ranks and macro_f1.
-    masked_lm has perplexity. None takes the first of
-    these."""
+    tokens has f1, of whole spans, and macro_f1, the mean of that of each type. masked_lm has perplexity. None
+    takes the first of these."""
     eval_every: int | None = None
     """Number of optimizer steps between two evaluations. None evaluates once an epoch, but at least 10
     and at most 20 times in a run (from a pretrained encoder at least 4 times, or only at the end with fewer
@@ -383,8 +397,9 @@ class TrainConfig:
     task: TaskName = "classification"
     """What is learned. classification: each text has one label. multi_label: each text has any number of
     labels. soft_labels: each text is divided among labels, by votes or probabilities. regression: each text
-    has a number, or several. ordinal: each text has one of several labels that have an order. masked_lm: an
-    encoder is pretrained on running text, `data.corpus`."""
+    has a number, or several. ordinal: each text has one of several labels that have an order. tokens: spans
+    of a text have labels, such as the names of people in it. masked_lm: an encoder is pretrained on running
+    text, `data.corpus`."""
     out: str | None = None
     """Run directory to write. None takes runs/ and a name made from the settings and the data, so that the
     same command finds its run again."""

@@ -34,6 +34,9 @@ class Predict(TextTable):
 
     A model of numbers prints these, with tabs between several.
 
+    A model of spans prints a line for each span, start<TAB>end<TAB>label<TAB>score<TAB>text, and an empty line
+    after the spans of each text. Characters are counted from 0, and end is the index after the last one.
+
     A table (.csv, .tsv, .jsonl, .parquet) is written back in the same format, with two more columns,
     predicted_label and predicted_probability, or for numbers with one, predicted_number.
 
@@ -55,9 +58,12 @@ class Predict(TextTable):
     json: bool = False
     """Print a JSON object for each text, with its label and probability, or its labels and all
     probabilities."""
+    conll: bool = False
+    """For a model of spans: print each word of a text with a tab and its BIO tag, a word a line, and an empty
+    line after each text. Words stand between white space."""
     all_probabilities: bool = False
     """Print the probability of every label. Without --json, a line holds pairs of label<TAB>probability, the
-    most probable label first."""
+    most probable label first. Of a model of spans, --json prints the probabilities of each word and sign."""
     device: Device | None = None
     """Where to compute. Without this option it is cuda if there is a CUDA device, else cpu."""
     precision: Precision = "fp32"
@@ -89,6 +95,9 @@ class Predict(TextTable):
         for given, option in ((self.json, "--json"), (self.all_probabilities, "--all-probabilities")):
             if given and table:
                 raise UserError(f"{option} is for lines of text; a table is written with two more columns")
+        if self.conll and (table or self.json or self.out is not None):
+            with_ = "a table" if table else "--json" if self.json else "--out FILE"
+            raise UserError(f"--conll is for lines of text on standard output, without {with_}")
         if self.out is None:
             if self.processes is not None:
                 raise UserError("--processes is for --out FILE; standard output is written by one process")
@@ -181,14 +190,19 @@ class Predict(TextTable):
         from custom_bert.data.text import STANDARD_INPUT, LineReader
         from custom_bert.data.text_pairs import sides
         from custom_bert.data.unknown import OF_A_MODEL, UnknownText
+        from custom_bert.decoding.spans import SpansPrediction
 
         path = STANDARD_INPUT if self.texts == "-" else self.texts
         reader: Lines = LineReader(path, unpack=path.endswith(PACKED))
         classifier = self._classifier()
         if classifier.pairs:
             reader = tabbed(reader, f"{self.run_directory} was trained on pairs")
-        if self.all_probabilities and not classifier.labels:
-            raise UserError("--all-probabilities: numbers have no probabilities; leave it out")
+        units = classifier.decoder.labels_units
+        if self.all_probabilities and not (classifier.labels or (units and self.json)):
+            what = "a model of spans has them with --json" if units else "numbers have no probabilities"
+            raise UserError(f"--all-probabilities: {what}; leave it out")
+        if self.conll and not units:
+            raise UserError(f"--conll: {self.run_directory} does not label words; leave it out")
         output, unknown, warned_at = DataOutput(), UnknownText(), 0
 
         def warn() -> None:
@@ -197,9 +211,13 @@ class Predict(TextTable):
         for block in reader.blocks():
             texts = map(sides, block) if classifier.pairs else block
             for prediction in classifier.stream(texts, every=self.all_probabilities, unknown=unknown):
-                output.line(
-                    json.dumps(prediction.as_dict(), ensure_ascii=False) if self.json else prediction.line()
-                )
+                if self.json:
+                    output.line(json.dumps(prediction.as_dict(), ensure_ascii=False))
+                elif self.conll:
+                    assert isinstance(prediction, SpansPrediction), "refused above"
+                    output.line(prediction.conll())
+                else:
+                    output.line(prediction.line())
             output.flush()  # the program that writes standard input may wait for an answer
             if unknown.spoils_predictions and not warned_at:
                 # the first warning comes early, since input may go on for hours

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from custom_bert import files
 from custom_bert.commands.common import DataDirectory, DividedTable, print_json
-from custom_bert.errors import WriteError
+from custom_bert.errors import UserError, WriteError
 from custom_bert.options.option import Command, Mark
 from custom_bert.terminal import say
 
@@ -23,9 +23,11 @@ class CheckData(DividedTable):
     """A tokenizer.json, a vocab.txt, a checkpoint or its name, or a run directory. The text that its
     vocabulary does not know is counted. Without this option, the vocabulary is the one that train would make
     from scratch."""
-    task: Literal["classification", "multi_label", "soft_labels", "regression", "ordinal"] = "classification"
+    task: Literal["classification", "multi_label", "soft_labels", "regression", "ordinal", "tokens"] = (
+        "classification"
+    )
     """What the labels are for. multi_label allows any number of labels in a line, soft_labels divides a text
-    among labels, regression reads numbers, and ordinal labels that have an order."""
+    among labels, regression reads numbers, ordinal labels that have an order, and tokens texts with spans."""
     label_separator: str = "\t"
     """What stands between the labels or numbers of a line, for multi_label, soft_labels and regression.
     Without this option it is a tab."""
@@ -39,16 +41,31 @@ class CheckData(DividedTable):
 
     def run(self) -> None:
         from custom_bert.data.findings import as_json, describe
+        from custom_bert.tasks.registry import labels_units
         from custom_bert.training.check_data import check_data
 
         settings: dict[str, Any] = {"task": self.task, "data.label_separator": self.label_separator}
         settings |= {"data.label_order": self.label_order, "data.pairs": self.pairs}
         settings |= {name: value for name, value, _ in self.implied()}
+        if labels_units(self.task):
+            self._spans(settings)
+            return
         dataset = check_data(self.directory, self.vocabulary, settings)
         if self.json:
             print_json(as_json(dataset))
         else:
             say("\n".join(describe(dataset)))
+
+    def _spans(self, settings: dict[str, Any]) -> None:
+        from custom_bert.training.check_spans import check_spans, describe_spans, spans_as_json
+
+        if self.vocabulary is not None:
+            raise UserError("--vocabulary: texts with spans are not compared with a vocabulary; leave it out")
+        source = check_spans(self.directory, settings)
+        if self.json:
+            print_json(spans_as_json(source))
+        else:
+            say("\n".join(describe_spans(source)))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -80,6 +80,8 @@ def missing_data_hint(path: Path, *, labels: bool) -> str:
         return hint
     folder, what = path.parent, "labels" if labels else "texts"
     names = _names(folder)
+    if spans := next((name for name in names if name in ("train.conll", "train.jsonl")), ""):
+        return f", but there is {spans}; --task tokens learns spans from it"
     within = next((name for name in names if os.path.isfile(folder / name / path.name)), "")
     if within:
         return f", but there is {folder / within / path.name}; give that folder"

@@ -93,6 +93,9 @@ class EncodedTexts:
             ends among the characters of the text as the user wrote it. The range of a special token is empty.
         seconds_N: (N,) int64 the position at which the second text of each pair begins; None where texts are
             single.
+        units: one (U, 3) int64 array for each text, if units were asked for: the position of the first token
+            of each of its U units, and where the unit begins and ends in the text as the user wrote it. See
+            `units_of`.
     """
 
     sequences: Sequence[np.ndarray]
@@ -102,6 +105,7 @@ class EncodedTexts:
     characters_N: np.ndarray
     offsets: Sequence[np.ndarray] | None = None
     seconds_N: np.ndarray | None = None
+    units: Sequence[np.ndarray] | None = None
 
     @cached_property
     def lengths_N(self) -> np.ndarray:
@@ -122,3 +126,40 @@ class EncodedTexts:
     def seconds(self, rows: np.ndarray) -> np.ndarray | None:
         """Returns (len(rows),) where the second text of some pairs begins; None where texts are single."""
         return None if self.seconds_N is None else np.asarray(self.seconds_N[rows])
+
+
+def units_of(
+    words_L: Sequence[int | None], places_L2: np.ndarray, text: str, left_out: slice = slice(0, 0)
+) -> np.ndarray:
+    """Returns (U, 3) int64 the units of a text: what its tokenizer takes for words, before it cuts these into
+    tokens. Each row has the position of the unit's first token, and where the unit begins and ends.
+
+    White space alone is no unit, and neither is a token that stands for no character. Two of the tokenizer's
+    words that were made from the same character, such as the parts of a fraction, are one unit. So units
+    follow one another without overlap.
+
+    Args:
+        words_L: (L,) the number of the word of each token, as the library reports it.
+        places_L2: (L, 2) where the tokens begin and end in the text.
+        text: the text as the user wrote it.
+        left_out: which tokens are left out. Units that begin there are left out too.
+    """
+    numbers_L = np.fromiter((-1 if word is None else word for word in words_L), np.int64, len(words_L))
+    begins_L = np.ones(len(numbers_L), dtype=bool)
+    begins_L[1:] = (numbers_L[1:] != numbers_L[:-1]) | (numbers_L[1:] < 0)
+    first_U = np.flatnonzero(begins_L)
+    last_U = np.append(first_U[1:], len(numbers_L))[: len(first_U)] - 1
+    stop, removed = left_out.stop, left_out.stop - left_out.start
+    found: list[tuple[int, int, int]] = []
+    starts, ends = places_L2[first_U, 0].tolist(), places_L2[last_U, 1].tolist()
+    for first, start, end in zip(first_U.tolist(), starts, ends, strict=True):
+        if found and start < found[-1][2]:
+            found[-1] = (*found[-1][:2], max(end, found[-1][2]))
+        elif start < end and not text[start:end].isspace():
+            found.append((first, start, end))
+    kept = [
+        (first - removed * (first >= stop), start, end)
+        for first, start, end in found
+        if not left_out.start <= first < stop
+    ]
+    return np.array(kept, dtype=np.int64).reshape(-1, 3)

@@ -91,15 +91,22 @@ class Excerpt:
         starts_C, ends_C = starts_C.copy(), ends_C.copy()
         for first, stop in _joined(self.text, normalize):
             starts_C[first:stop], ends_C[first:stop] = starts_C[first], ends_C[stop - 1]
-        places_L2 = np.empty((len(tokens), 2), dtype=np.int64)
+        text, inside = self.text, list(tokens)
+        empty = list[int]()
         for row, (start, stop) in enumerate(tokens):
-            part = self.text[start:stop]
-            if not part:  # made from no character, as the mark that SentencePiece puts before a text
-                places_L2[row] = starts_C[start] if start < len(starts_C) else self._length
-                continue
-            if not part.isspace():
-                start, stop = stop - len(part.lstrip()), start + len(part.rstrip())
-            places_L2[row] = starts_C[start], ends_C[stop - 1]
+            if start == stop:
+                empty.append(row)
+                inside[row] = (0, 1)
+            elif text[start].isspace() or text[stop - 1].isspace():
+                part = text[start:stop]
+                if not part.isspace():
+                    inside[row] = stop - len(part.lstrip()), start + len(part.rstrip())
+        places_L2 = np.array(inside, dtype=np.int64).reshape(-1, 2)
+        if len(starts_C):  # otherwise all tokens are made from no character
+            places_L2[:, 0], places_L2[:, 1] = starts_C[places_L2[:, 0]], ends_C[places_L2[:, 1] - 1]
+        for row in empty:  # made from no character, as the mark that SentencePiece puts before a text
+            start = tokens[row][0]
+            places_L2[row] = starts_C[start] if start < len(starts_C) else self._length
         return places_L2
 
 
@@ -146,6 +153,8 @@ def _joined(text: str, normalize: Callable[[str], str]) -> Iterator[tuple[int, i
     It looks for a character that is followed by joining ones. Characters that the normalizer removes may be
     between them, because it may compose after it has removed them.
     """
+    if text.isascii():
+        return
     kinds = {character for character in set(text) if not character.isascii() and joins(character)}
     if not kinds:
         return

@@ -9,21 +9,22 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Protocol, TypeVar
 
 import numpy as np
 
-from custom_bert.batch import Batch
+from custom_bert.batch import Batch, Targets
 from custom_bert.config import Plan
 from custom_bert.data.batching import EVALUATION_PADDING, near_equal_slots, num_rows, training_slots
 from custom_bert.data.masking import Masker
+from custom_bert.data.row_targets import RowTargets
 from custom_bert.data.targets import LineTargets
 from custom_bert.data.token_dropout import TokenDropout
 from custom_bert.data.windows import Cut, whole
 from custom_bert.data.windows import cut as cut_texts
-from custom_bert.layout import Layout
+from custom_bert.layout import Layout, like
 from custom_bert.ranges import joined_ranges
 
 Item = TypeVar("Item")
@@ -88,6 +89,9 @@ class BatchBuilder:
             windows.
         ahead: plans what the kernels of a GPU need to know of a layout, given whether the batch is computed
             in fp32; None to plan nothing.
+        overlap: the smallest number of tokens that neighbouring windows of a text share.
+        row_targets: the targets of single tokens of each example, in the place of `targets`; None where
+            tokens have none.
     """
 
     store: TokenisedTexts
@@ -97,6 +101,8 @@ class BatchBuilder:
     pin_memory: bool = False
     window: int | None = None
     ahead: Callable[[Layout, bool], None] | None = None
+    overlap: int = 0
+    row_targets: RowTargets | None = None
 
     @cached_property
     def lengths_N(self) -> np.ndarray:
@@ -122,7 +128,7 @@ class BatchBuilder:
         lengths_N, special_NS = np.asarray(self.store.lengths_N[rows]), self.store.special(rows)
         if self.window is None:
             return whole(lengths_N, special_NS)
-        return cut_texts(lengths_N, special_NS, self.window)
+        return cut_texts(lengths_N, special_NS, self.window, self.overlap)
 
     def build(
         self,
@@ -198,7 +204,7 @@ class BatchBuilder:
             kept = np.flatnonzero(stays_L)  # taking by index costs half of what choosing by bools does
             ids_L, positions_L = ids_L[kept], joined_ranges(cut.length_W)[kept]
             types_L = None if types_L is None else types_L[kept]
-        return Batch.lay_out(
+        batch = Batch.lay_out(
             ids_L,
             lengths_W,
             positions_L=positions_L,
@@ -212,6 +218,12 @@ class BatchBuilder:
             texts=(cut.text_W, cut.start_W) if windowed else None,
             pin_memory=self.pin_memory,
         )
+        if self.row_targets is None:
+            return batch
+        assert stays_L is None, "a token that has a target is not left out"
+        values_M, rows_M, about = self.row_targets.laid_out(indices, cut, slots_W)
+        values, rows = (like(part, batch.input_ids_T) for part in (values_M, rows_M))
+        return replace(batch, targets=Targets(values, rows, None, about))
 
     def _types(self, indices: np.ndarray, cut: Cut) -> np.ndarray | None:
         """Returns (L,) int64 the types of the pairs' tokens, 0 up to the separator and 1 after it; None where

@@ -72,6 +72,8 @@ def data_settings(data: str | Path) -> dict[str, str | None]:
     """
     if os.path.isdir(data):
         return {"data.table": None, **in_directory(data)}
+    if str(data).endswith(SPAN_ENDINGS[0]) and os.path.isfile(data):
+        return {"data.table": None, **spans_in_directory(Path(data).parent), "data.train_spans": str(data)}
     if is_table(data):
         return {"data.table": str(data)}
     if os.path.exists(data):
@@ -80,7 +82,8 @@ def data_settings(data: str | Path) -> dict[str, str | None]:
 
 
 def in_directory(directory: str | Path) -> dict[str, str]:
-    """Returns the paths of the six default files in a directory, as changes to a configuration.
+    """Returns the paths of the default files in a directory, as changes to a configuration: six of texts and
+    labels, and three of texts with spans.
 
     Raises:
         DataError: if the path is that of a file.
@@ -89,7 +92,26 @@ def in_directory(directory: str | Path) -> dict[str, str]:
         raise DataError(str(directory), not_a_folder_hint(str(directory)))
     names = [f"{split}_{kind}" for split in ("train", "val", "test") for kind in ("texts", "labels")]
     defaults = DataConfig()
-    return {f"data.{name}": str(Path(directory) / Path(str(getattr(defaults, name))).name) for name in names}
+    paths = {f"data.{name}": str(Path(directory) / Path(str(getattr(defaults, name))).name) for name in names}
+    return {**paths, **spans_in_directory(directory)}
+
+
+SPAN_ENDINGS = (".conll", ".jsonl")
+"""The endings of files of texts with spans. The first one that a folder has is taken."""
+
+
+def span_names(split: str) -> tuple[str, ...]:
+    """Returns the names that the file of a split may have: texts with their spans."""
+    return tuple(f"{split}{ending}" for ending in SPAN_ENDINGS)
+
+
+def spans_in_directory(directory: str | Path) -> dict[str, str]:
+    """Returns the paths of the files of texts with spans in a directory, as changes to a configuration."""
+    found = {}
+    for split in ("train", "val", "test"):
+        paths = [Path(directory) / name for name in span_names(split)]
+        found[f"data.{split}_spans"] = str(next((path for path in paths if path.exists()), paths[0]))
+    return found
 
 
 def data_files(data: DataConfig, *, set_aside: bool = False) -> LabelledLines:

@@ -16,7 +16,7 @@ import numpy as np
 from tokenizers import Tokenizer, models
 
 from custom_bert.config import LongTexts
-from custom_bert.data.encoded import EncodedTexts, Frame
+from custom_bert.data.encoded import EncodedTexts, Frame, units_of
 from custom_bert.data.excerpt import Excerpt
 from custom_bert.data.pair_frames import longest_first, separators
 from custom_bert.data.text_pairs import sides
@@ -73,11 +73,14 @@ class _Kept:
         ids: the token ids of each text.
         places: for each text where its tokens are, and its length; empty if nobody asked.
         counts_3N: (3, N) int64 the numbers of lost tokens, of unknown characters, and of all characters.
+        units: for each text the units of which the first token is kept, as `EncodedTexts.units` has them, but
+            without special tokens; empty if nobody asked.
     """
 
     ids: list[list[int]]
     places: list[tuple[np.ndarray, int]]
     counts_3N: np.ndarray
+    units: list[np.ndarray]
 
 
 class TextTokenizer:
@@ -201,6 +204,7 @@ class TextTokenizer:
         long_texts: LongTexts = "head",
         *,
         offsets: bool = False,
+        units: bool = False,
     ) -> EncodedTexts:
         """Returns at most `max_length` token ids of each text, or of each pair of texts.
 
@@ -213,14 +217,18 @@ class TextTokenizer:
             long_texts: which tokens of a longer text are kept. With "windows", a sequence has the tokens of
                 all windows of the text, each once, between the special tokens; `data.windows` cuts it later.
             offsets: whether to return where each token is in its text. It takes longer.
+            units: whether to return the units of each text (`EncodedTexts.units`); not of pairs. It takes as
+                long as offsets.
         """
+        assert not (units and self.pairs), "pairs of texts have no units"
         frame = self.frame
         # at most this many tokens of a text itself are kept, made from at most `cap` characters
         room = (max_length - frame.size) * (MAX_WINDOWS if long_texts == "windows" else 1)
         cap = CHARACTERS_PER_TOKEN * (room + frame.size)
         columns = list(zip(*map(sides, texts), strict=True)) if self.pairs else [texts]
-        read = [[self._read(text, cap, long_texts, offsets) for text in column] for column in columns]
-        encode_batch = self.backend.encode_batch if offsets else self.backend.encode_batch_fast
+        traced = offsets or units
+        read = [[self._read(text, cap, long_texts, traced) for text in column] for column in columns]
+        encode_batch = self.backend.encode_batch if traced else self.backend.encode_batch_fast
         encodings = [encode_batch([one.text for one in column], add_special_tokens=False) for column in read]
         limits: Sequence[Sequence[int]] = [[room] * len(texts)]
         if self.pairs:
@@ -228,7 +236,7 @@ class TextTokenizer:
             both = [longest_first(first, second, room) for first, second in zip(*counts, strict=True)]
             limits = list(zip(*both, strict=True))
         kept = [
-            self._cut(*column, long_texts, offsets=offsets)
+            self._cut(*column, long_texts, offsets=offsets, units=units)
             for column in zip(columns, read, encodings, limits, strict=True)
         ]
         lists = [one.ids for one in kept]
@@ -241,7 +249,9 @@ class TextTokenizer:
         places = [frame.offsets(*of[0], *of[1:]) for of in zip(*(one.places for one in kept), strict=True)]
         lost_N, unknown_N, characters_N = np.sum([one.counts_3N for one in kept], axis=0)
         special_NS, found = frame.special(lengths_N, seconds_N), places if offsets else None
-        return EncodedTexts(arrays, special_NS, lost_N, unknown_N, characters_N, found, seconds_N)
+        first = np.array([len(frame.before), 0, 0])
+        parts = [units_U3 + first for units_U3 in kept[0].units] if units else None
+        return EncodedTexts(arrays, special_NS, lost_N, unknown_N, characters_N, found, seconds_N, parts)
 
     def _cut(
         self,
@@ -252,6 +262,7 @@ class TextTokenizer:
         long_texts: LongTexts,
         *,
         offsets: bool,
+        units: bool,
     ) -> _Kept:
         """Cuts tokenised texts to their limits.
 
@@ -262,8 +273,10 @@ class TextTokenizer:
             limits: the largest number of tokens that each may keep.
             long_texts: which tokens of a longer text are kept.
             offsets: whether to return where each token is in its text.
+            units: whether to return the units of each text.
         """
         lists, places = [], []
+        parts: list[np.ndarray] = []
         counts_3N = np.zeros((3, len(texts)), dtype=np.int64)
         for i, (excerpt, encoding, limit) in enumerate(zip(read, encodings, limits, strict=True)):
             ids = encoding.ids
@@ -273,11 +286,14 @@ class TextTokenizer:
             counts_3N[:, i] = lost, *self._count_characters(excerpt.text, ids, left_out)
             del ids[left_out]  # keeps `head` tokens, and those at the end that there is room for
             lists.append(ids)
+            if units:  # of a unit that is cut, the place of all its tokens is told
+                all_L2 = excerpt.places(encoding.offsets, self._normalize)
+                parts.append(units_of(encoding.word_ids, all_L2, texts[i], left_out))
             if offsets:
                 kept = encoding.offsets
                 del kept[left_out]
                 places.append((excerpt.places(kept, self._normalize), len(texts[i])))
-        return _Kept(lists, places, counts_3N)
+        return _Kept(lists, places, counts_3N, parts)
 
     def encode_plain(self, texts: Sequence[str]) -> EncodedTexts:
         """Returns all token ids of each text, without special tokens around it.

@@ -1,8 +1,10 @@
-"""Cuts long texts into windows. Each window is classified by itself, and the logits of a text are averaged.
+"""Cuts long texts into windows. Each window is read by itself. Of a classifier, the logits of a text's
+windows are averaged; where tokens have labels, each token is decided by one window.
 
 A window has all special tokens of its text, as if it were a text, and some of the other tokens. The windows
 of a text are equally long, and spread evenly from its first to its last token. So every token is read, and
-few are read twice.
+few are read twice. With an overlap, neighbours share at least that many tokens, so that no token has to be
+decided at the edge of what is read.
 
 Shapes: N texts, W windows of all of them, S special tokens of each text.
 """
@@ -10,6 +12,7 @@ Shapes: N texts, W windows of all of them, S special tokens of each text.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -50,6 +53,20 @@ class Cut:
         inner_W = self.length_W - self.num_special
         return np.asarray(order_S + np.minimum(np.maximum(ahead_WS, 0), inner_W[:, None]))
 
+    @cached_property
+    def decided_W(self) -> np.ndarray:
+        """(W,) int64 the first token that each window decides, counted as `start_W` is.
+
+        A window decides the tokens from there to where the next window of its text begins to decide. So each
+        token is decided once. Two windows that share tokens meet in the middle of them, where both have as
+        much context; of two with the same, the earlier one decides.
+        """
+        decided_W, ends_W = self.start_W.copy(), self.start_W + self.length_W - self.num_special
+        follows = np.flatnonzero(self.text_W[1:] == self.text_W[:-1]) + 1
+        decided_W[follows] = (self.start_W[follows] + ends_W[follows - 1] + 1) // 2
+        assert (decided_W[follows] >= self.start_W[follows]).all(), "a token is in no window"
+        return decided_W
+
     def sums(self, values_W: np.ndarray, texts: int) -> np.ndarray:
         """Returns (N,) int64 the sum of the values of each text's windows.
 
@@ -85,18 +102,22 @@ def whole(lengths_N: np.ndarray, special_NS: np.ndarray) -> Cut:
     return Cut(np.arange(len(lengths_N)), np.zeros_like(lengths_N), lengths_N, special_NS)
 
 
-def cut(lengths_N: np.ndarray, special_NS: np.ndarray, max_length: int) -> Cut:
+def cut(lengths_N: np.ndarray, special_NS: np.ndarray, max_length: int, overlap: int = 0) -> Cut:
     """Cuts each text into as few windows as possible.
 
     Args:
         lengths_N: (N,) the number of tokens of each text, special ones included.
         special_NS: (N, S) the positions, ascending, of the special tokens.
         max_length: the largest number of tokens of a window, special ones included.
+        overlap: the smallest number of tokens that two neighbouring windows share; fewer than a window has
+            beside the special ones.
     """
     special = special_NS.shape[1]
     inner_N, room = lengths_N - special, max_length - special
-    count_N = np.maximum(1, -(-inner_N // room))
-    size_N = -(-inner_N // count_N)
+    assert 0 <= overlap < room, "neighbouring windows would be one"
+    count_N = np.maximum(1, -(-(inner_N - overlap) // (room - overlap)))
+    # all windows of a text together have its tokens, and those of the overlaps once more
+    size_N = -(-(inner_N + (count_N - 1) * overlap) // count_N)
     text_W = np.repeat(np.arange(len(lengths_N)), count_N)
     index_W = np.arange(len(text_W)) - (np.cumsum(count_N) - count_N)[text_W]
     start_W = index_W * (inner_N - size_N)[text_W] // np.maximum(1, count_N - 1)[text_W]

@@ -35,9 +35,12 @@ class Decoder(ABC):
 
     Attributes:
         table_columns: the names of the columns that `custom-bert predict` adds to a table.
+        labels_units: whether the outputs belong to the units of a text. They are an (N,) array of
+            `decoding.spans.UnitOutputs` then, and so are the probabilities.
     """
 
     table_columns: ClassVar[tuple[str, ...]] = ("predicted_label", "predicted_probability")
+    labels_units: ClassVar[bool] = False
 
     @classmethod
     @abstractmethod

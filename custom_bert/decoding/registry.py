@@ -8,6 +8,7 @@ from custom_bert.decoding.decoder import Decoder
 from custom_bert.decoding.numbers import NumberDecoder
 from custom_bert.decoding.ranks import RankDecoder
 from custom_bert.decoding.sets import SetDecoder
+from custom_bert.decoding.spans import SpanDecoder
 
 DECODERS: dict[TaskName, type[Decoder]] = {
     "classification": ClassDecoder,
@@ -15,5 +16,6 @@ DECODERS: dict[TaskName, type[Decoder]] = {
     "soft_labels": ShareDecoder,
     "regression": NumberDecoder,
     "ordinal": RankDecoder,
+    "tokens": SpanDecoder,
 }
 """A task that predicts nothing for whole texts has none."""

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from custom_bert import config as configuration
+from custom_bert import files
 from custom_bert.config import TrainConfig
 from custom_bert.data.memory import in_memory
+from custom_bert.data.reading import LabelledLines
 from custom_bert.errors import ConfigError, DataError, warn_caller
 from custom_bert.estimator.stored_run import IN_TURN, StoredRun
 from custom_bert.training.log import Reporter
@@ -66,20 +69,42 @@ def fitted_run(
         ValueError: for settings or data that cannot be used, with the text of the `UserError`.
         UserError: for anything else that the user has to mend.
     """
+    return _fitted(config, {}, lambda: in_memory(texts, labels, weights=weights), verbose)
+
+
+def fitted_on_files(
+    config: TrainConfig, contents: Mapping[str, tuple[str, bytes]], verbose: int
+) -> StoredRun:
+    """Trains a model on the contents of files, which are written into the temporary directory; see
+    `fitted_run`.
+
+    Args:
+        config: the settings.
+        contents: for each setting that is the path of a file, the file's name and its content.
+        verbose: see `FitReporter`.
+    """
+    return _fitted(config, contents, lambda: None, verbose)
+
+
+def _fitted(
+    config: TrainConfig,
+    contents: Mapping[str, tuple[str, bytes]],
+    source: Callable[[], LabelledLines | None],
+    verbose: int,
+) -> StoredRun:
     with IN_TURN, tempfile.TemporaryDirectory(prefix="custom-bert-") as folder:
         run = Path(folder) / "run"
         inside = {"out": str(run)}
         if config.data.cache_dir is None:
             inside["data.cache_dir"] = str(Path(folder) / "cache")
+        for name, (file, content) in contents.items():
+            inside[name] = str(Path(folder) / file)
+            files.write_bytes(Path(folder) / file, content)
         reporter = FitReporter(verbose, run)
         try:
-            train_model(
-                configuration.replace(config, inside),
-                source=in_memory(texts, labels, weights=weights),
-                reporter=reporter,
-            )
+            train_model(configuration.replace(config, inside), source=source(), reporter=reporter)
         except (ConfigError, DataError) as error:
-            raise ValueError(str(error)) from error
+            raise ValueError(str(error).replace(f"{folder}/", "")) from error
         stored = StoredRun.read(run)
     record = stored.json("run.json")
     record["config"] |= dict.fromkeys(inside)  # these directories are gone

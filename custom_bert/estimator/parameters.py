@@ -13,7 +13,7 @@ from custom_bert import config as configuration
 from custom_bert.config import ClassWeights, TrainConfig
 from custom_bert.config_sources import load, named_in
 from custom_bert.errors import ConfigError, shown
-from custom_bert.tasks.registry import takes_sets, takes_shares
+from custom_bert.tasks.registry import labels_units, takes_sets, takes_shares
 
 SETTING_OF = {
     "init_from": "model.init_from",
@@ -38,6 +38,10 @@ ELSEWHERE = {
     "data.train_labels": "fit is given the labels",
     "data.val_texts": "fit is given the texts, and validation_fraction of them is set aside",
     "data.val_labels": "fit is given the labels",
+    **dict.fromkeys(
+        ("data.train_spans", "data.val_spans", "data.test_spans"),
+        "fit is given the texts and their spans",
+    ),
     "data.label_separator": "fit is given the labels of a text as a set, or the numbers as a row",
     **dict.fromkeys(
         ("data.test_texts", "data.test_labels", "data.test_table"),
@@ -82,7 +86,7 @@ def config_of(parameters: Mapping[str, Any], task: str) -> TrainConfig:
     own = {SETTING_OF[name]: _plain(parameters[name]) for name in SETTING_OF}
     own |= {"task": task, "seed": seed_of(parameters["random_state"])}
     own["optim.class_weights"] = _class_weights(
-        parameters["class_weight"], table=takes_shares(task) or takes_sets(task)
+        parameters["class_weight"], table=takes_shares(task) or takes_sets(task) or labels_units(task)
     )
     if config.runtime.checkpoint_every is None:
         own["runtime.checkpoint_every"] = 0  # nobody could continue from one

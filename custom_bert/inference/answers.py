@@ -66,6 +66,11 @@ class Answers:
             RunError: if its model predicts no labels, too.
         """
         classifier = Classifier.load(directory)
+        if classifier.decoder.labels_units:
+            raise RunError(
+                f"{directory}: the demo shows labels of whole texts, and the model finds spans in them; "
+                f"custom-bert predict {directory} TEXTS prints them"
+            )
         if not classifier.labels:
             raise RunError(
                 f"{directory}: the demo shows labels and the words that count for them, and the model "

@@ -18,6 +18,7 @@ from custom_bert.errors import warn_caller
 from custom_bert.inference.chunks import chunks
 from custom_bert.inference.in_order import begin, prepare_threads
 from custom_bert.inference.scores import WHOLE, Parts
+from custom_bert.inference.units_in_order import begin_units
 from custom_bert.model_files.native import TrainedModel
 from custom_bert.models.heads import thresholds_of
 from custom_bert.precision import round_matrices, sound_precision
@@ -49,17 +50,22 @@ class EncoderScores:
         return {WHOLE: thresholds_of(self._model)}
 
     def of(self, texts: Iterable[str], unknown: UnknownText | None = None) -> Iterator[np.ndarray]:
-        """Yields (n, K) outputs of the model, a chunk of texts at a time.
+        """Yields (n, K) outputs of the model, a chunk of texts at a time; (n,) `UnitOutputs` of a model that
+        labels units.
 
         While a GPU computes a chunk, the next one is read, tokenised and built into batches.
         """
         counts = UnknownText() if unknown is None else unknown
         described = self._trained.described
         computing: Callable[[], np.ndarray] | None = None
-        for chunk in chunks(texts, described.task.num_outputs):
+        # of a text that is labelled unit by unit, every token may have outputs
+        units = described.task.labels_units
+        outputs = described.task.num_outputs * (described.max_length if units else 1)
+        begin_chunk = begin_units if units else begin
+        for chunk in chunks(texts, outputs):
             # between two chunks the caller's code runs, which may have forked or set OpenMP's limits
             model, precision = self._prepared()
-            begun = begin(
+            begun = begin_chunk(
                 model,
                 self._trained.tokenizer,
                 chunk,

@@ -25,8 +25,10 @@ from custom_bert.data.tables.formats import is_table
 from custom_bert.data.tables.opening import NoTrainingRowsError, remembered
 from custom_bert.data.text import LineReader, status_of
 from custom_bert.data.text_pairs import sides
+from custom_bert.decoding.spans import SpanDecoder
 from custom_bert.errors import ConfigError, DataError, RunError
 from custom_bert.inference.classifier import Classifier, Text
+from custom_bert.inference.evaluate_spans import evaluate_spans
 from custom_bert.inference.pairs_of_run import check_as_trained, check_swapping, share_that_changes
 from custom_bert.inference.scores import ENCODER, FLOOR, WHOLE
 from custom_bert.tasks.evaluated import Evaluated
@@ -80,6 +82,8 @@ def evaluate_run(
     if status_of(Path(data)) is None and not is_table(data):
         raise DataError(str(data), "no such folder; expected one with the data files")
     where = configuration.replace(TrainConfig(), {**data_settings(data), **columns}).data
+    if isinstance(classifier.decoder, SpanDecoder):
+        return evaluate_spans(classifier, classifier.decoder, Path(run), where, split)
     chosen = rows_of(run, where, split, pairs=classifier.pairs)
     texts, labels, rows = chosen.texts, chosen.labels, chosen.rows
     found = taken(texts.blocks(), rows)

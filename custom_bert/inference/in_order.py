@@ -5,14 +5,16 @@ Shapes: N texts, K outputs of the model for each.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from custom_bert.batch import Batch
 from custom_bert.config import LongTexts, Precision
 from custom_bert.data.batching import EVALUATION_ROWS, by_length
 from custom_bert.data.loader import BatchBuilder, prefetch
@@ -67,17 +69,32 @@ def begin(
     encoded = tokenizer.encode(texts, max_length, long_texts)
     unknown.add(encoded)
     window = max_length if long_texts == "windows" else None
+    builder = BatchBuilder(encoded, np.arange(len(texts)), None, tokenizer.pad_id, window=window)
+    return rows_in_order(computed(model, builder, device, precision), len(texts))
+
+
+def computed(
+    model: nn.Module, builder: BatchBuilder, device: torch.device, precision: Precision
+) -> Iterator[tuple[Batch, Tensor]]:
+    """Yields the batches of all examples of a builder, in an order by length, with the model's outputs.
+
+    For a GPU, batches are built in a thread.
+
+    Args:
+        model: the model.
+        builder: builds the batches.
+        device: where the model is.
+        precision: the number format of matrix products.
+    """
     gpu, flash = device.type == "cuda", precision != "fp32" and has_flash(device, _head_width(model))
     ahead = partial(plan_ahead, kernel=None, flash=flash) if gpu and not flash else None
-    builder = BatchBuilder(
-        encoded, np.arange(len(texts)), None, tokenizer.pad_id, gpu, window=window, ahead=ahead
-    )
+    builder = replace(builder, pin_memory=gpu, ahead=ahead)
     # flash attention has no padding, and needs no blocks
     build = partial(builder.build_for_evaluation, padding=0.0) if flash else builder.build_for_evaluation
     plan = by_length(builder.lengths_N, EVALUATION_ROWS[device.type])
     batches = prefetch(plan, build) if gpu else map(build, plan)
     autocast = MixedPrecision(precision, device).autocast
-    return rows_in_order(outputs_of(model, batches, device=device, autocast=autocast), len(texts))
+    return outputs_of(model, batches, device=device, autocast=autocast)
 
 
 def _head_width(model: nn.Module) -> int:

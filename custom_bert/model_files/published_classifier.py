@@ -1,8 +1,9 @@
 """A published classifier, ready to predict: a directory in Hugging Face's layout, whoever has written it.
 
-Any model for sequence classification of the families that we compute is read, and predicts what transformers
-predicts. It reads single texts, unless its config.json says `"text_pairs": true`, as our exports of models of
-pairs do, or sentence-transformers has saved it as a cross-encoder.
+Any model for sequence or token classification of the families that we compute is read. Of texts it predicts
+what transformers predicts; from tags of tokens it makes spans as our own models do. It reads single texts,
+unless its config.json says `"text_pairs": true`, as our exports of models of pairs do, or
+sentence-transformers has saved it as a cross-encoder.
 
 A text is cut to what the tokenizer says (`model_max_length`), or else to the positions of the encoder.
 """
@@ -25,7 +26,7 @@ from custom_bert.model_files.published_tensors import without_pooling_layer
 from custom_bert.model_files.published_tokenizer import fitting_tokenizer, is_known_class
 from custom_bert.presets import EncoderConfig
 from custom_bert.tasks.parts import EncoderModel
-from custom_bert.tasks.published_labels import read_task, read_thresholds
+from custom_bert.tasks.published_labels import read_tags, read_task, read_thresholds
 
 PAIRS = "text_pairs"
 """The key of config.json by which a model reads pairs of texts. transformers keeps it, and does not read it.
@@ -40,7 +41,11 @@ SENTENCE_TRANSFORMERS = "config_sentence_transformers.json"
 TOKENIZER = "tokenizer_config.json"
 
 CLASSIFIER = "ForSequenceClassification"
-"""The end of the names of the classes that are read."""
+"""The end of the names of the classes of texts that are read."""
+
+OF_UNITS = "ForTokenClassification"
+"""The end of the names of the classes that give tags to tokens. They are read as models of spans, whose long
+texts are read in windows."""
 
 TRAIN = "custom-bert train DATA --model.init-from {directory} trains a classifier from it"
 
@@ -52,7 +57,6 @@ OTHERS = {
     "ForMaskedLM": f"a masked language model, which knows no labels; {TRAIN}",
     "ForPreTraining": f"a masked language model, which knows no labels; {TRAIN}",
     "Model": f"a bare encoder, which knows no labels; {TRAIN}, and Embedder.load gives vectors",
-    "ForTokenClassification": f"a token classifier, which labels words; {ONLY}",
     "ForQuestionAnswering": f"a model that finds answers in texts; {ONLY}",
     "ForCausalLM": GENERATIVE,
     "LMHeadModel": GENERATIVE,
@@ -82,8 +86,11 @@ def describe_published(directory: str | Path) -> Description:
     """
     directory = Path(directory)
     values = read_json(directory, "config.json")
-    _check_kind(directory, values)
+    units = _check_kind(directory, values)
     path, encoder = directory / "config.json", read_architecture(directory, values).encoder
+    if units:
+        task, _ = read_tags(path, values)
+        return Description(encoder, task, _max_length(directory, encoder), "windows")
     pairs = _reads_pairs(directory, values)
     return Description(encoder, read_task(path, values), _max_length(directory, encoder), pairs=pairs)
 
@@ -102,7 +109,12 @@ def load_published_classifier(directory: str | Path) -> TrainedModel:
     check_size(directory, described.encoder, task.num_outputs, sum(one.nbytes for one in tensors.values()))
     family = read_architecture(directory, values).family
     encoder, tensors = without_pooling_layer(family, described.encoder, tensors)
-    state = whole_classifier(directory, family, encoder, tensors, task.num_outputs)
+    units = task.labels_units
+    state = whole_classifier(directory, family, encoder, tensors, task.num_outputs, units=units)
+    if units:
+        _, order = read_tags(directory / "config.json", values)
+        for name in ("head.projection.weight", "head.projection.bias"):
+            state[name] = state[name][list(order)]
     thresholds_C = read_thresholds(directory / "config.json", values, task.output_names)
     if thresholds_C is not None and "thresholds_C" in task.outline(encoder).state_dict():
         state["thresholds_C"] = thresholds_C
@@ -114,15 +126,15 @@ def load_published_classifier(directory: str | Path) -> TrainedModel:
     return TrainedModel(model.eval(), tokenizer, replace(described, encoder=encoder))
 
 
-def _check_kind(directory: Path, values: dict[str, Any]) -> None:
-    """Refuses what is no classifier of texts, and says what it is.
+def _check_kind(directory: Path, values: dict[str, Any]) -> bool:
+    """Returns whether a classifier gives tags to tokens. Refuses what is no classifier, and says what it is.
 
     Without `architectures`, the tensors decide.
     """
     names = values.get("architectures")
     name = names[0] if isinstance(names, list) and names and isinstance(names[0], str) else CLASSIFIER
-    if name.endswith(CLASSIFIER):
-        return
+    if name.endswith((CLASSIFIER, OF_UNITS)):
+        return name.endswith(OF_UNITS)
     path = directory / "config.json"
     endings = [ending for ending in OTHERS if name.endswith(ending)]
     if endings:

@@ -13,20 +13,43 @@ from torch import Tensor
 
 from custom_bert.errors import RunError
 from custom_bert.model_files.published_tensors import check_values, is_fresh, named
-from custom_bert.model_files.tables import Family, correspondence, from_hugging_face
-from custom_bert.models.heads import SequenceClassifier
+from custom_bert.model_files.tables import (
+    Correspondence,
+    Family,
+    correspondence,
+    from_hugging_face,
+    token_correspondence,
+)
+from custom_bert.models.heads import EncoderWithHead, SequenceClassifier
 from custom_bert.models.outline import language_model_outline, outline
+from custom_bert.models.token_tagger import TokenTagger
 from custom_bert.presets import EncoderConfig
 from custom_bert.tasks.parts import HeadName
 
 
 def start_of_classifier(
-    directory: Path, family: Family, encoder: EncoderConfig, tensors: dict[str, Tensor], notes: list[str]
+    directory: Path,
+    family: Family,
+    encoder: EncoderConfig,
+    tensors: dict[str, Tensor],
+    notes: list[str],
+    kind: type[EncoderWithHead] = SequenceClassifier,
+    names: Correspondence = correspondence,
 ) -> dict[str, Tensor]:
-    """Returns their tensors under our classifier's names. Those without a place are added to `notes`."""
-    model = outline(SequenceClassifier, encoder, 1)
+    """Returns their tensors under our classifier's names. Those without a place are added to `notes`.
+
+    Args:
+        directory: of the checkpoint, for messages.
+        family: its family.
+        encoder: its architecture.
+        tensors: all that it holds.
+        notes: what is told of it, to which lines are added.
+        kind: the class of our model.
+        names: their names of its tensors.
+    """
+    model = outline(kind, encoder, 1)
     shapes = {name: tensor.shape for name, tensor in model.state_dict().items()}
-    table = correspondence(family, shapes)
+    table = names(family, shapes)
     places = {theirs for names in table.values() for theirs in names}
     tensors = named(directory, family, tensors, places, notes)
 
@@ -40,14 +63,43 @@ def start_of_classifier(
     notes.append(f"newly initialised: {', '.join(fresh)}")
     kept = {name: tensor for name, tensor in tensors.items() if name not in left_out}
     try:
-        state = from_hugging_face(family, kept, {our: s for our, s in shapes.items() if our not in fresh})
+        wanted = {our: shape for our, shape in shapes.items() if our not in fresh}
+        state = from_hugging_face(family, kept, wanted, names)
     except ValueError as error:
         raise RunError(f"{directory}: {error}") from error
     return {our: tensor.float() for our, tensor in state.items()}
 
 
+def start_of_token_classifier(
+    directory: Path, family: Family, encoder: EncoderConfig, tensors: dict[str, Tensor], notes: list[str]
+) -> dict[str, Tensor]:
+    """Returns their tensors under the names of our token classifier; see `start_of_classifier`.
+
+    The head of a published classifier of texts is left out, since it reads one vector of a text.
+    """
+    of_texts = correspondence(
+        family, (k for k in outline(SequenceClassifier, encoder, 1).state_dict() if k.startswith("head."))
+    )
+    places = token_correspondence(family, outline(TokenTagger, encoder, 1).state_dict())
+    heads = {theirs for names in of_texts.values() for theirs in names}
+    heads -= {theirs for names in places.values() for theirs in names}
+    tensors = named(directory, family, tensors, heads | {t for names in places.values() for t in names}, notes)
+    if unread := sorted(tensors.keys() & heads):
+        notes.append(f"not needed for labels of tokens: {', '.join(unread)}")
+    kept = {name: tensor for name, tensor in tensors.items() if name not in heads}
+    return start_of_classifier(
+        directory, family, encoder, kept, notes, TokenTagger, token_correspondence
+    )
+
+
 def whole_classifier(
-    directory: Path, family: Family, encoder: EncoderConfig, tensors: dict[str, Tensor], outputs: int
+    directory: Path,
+    family: Family,
+    encoder: EncoderConfig,
+    tensors: dict[str, Tensor],
+    outputs: int,
+    *,
+    units: bool = False,
 ) -> dict[str, Tensor]:
     """Returns the tensors of a published classifier under our classifier's names, its head included.
 
@@ -57,13 +109,15 @@ def whole_classifier(
         encoder: its architecture.
         tensors: all that it holds.
         outputs: the number of outputs that its config.json describes.
+        units: whether it gives labels to tokens, and not to texts.
 
     Raises:
         RunError: if a tensor is missing or left over, has another shape, or holds values that are not finite.
     """
-    model = outline(SequenceClassifier, encoder, outputs)
-    shapes = {name: tensor.shape for name, tensor in model.state_dict().items()}
-    table = correspondence(family, shapes)
+    kind: type[EncoderWithHead] = TokenTagger if units else SequenceClassifier
+    names = token_correspondence if units else correspondence
+    shapes = {name: tensor.shape for name, tensor in outline(kind, encoder, outputs).state_dict().items()}
+    table = names(family, shapes)
     places = {theirs for names in table.values() for theirs in names}
     tensors = named(directory, family, tensors, places, [])
     kept = {
@@ -75,7 +129,8 @@ def whole_classifier(
     missing = sorted({name for our in table if our.startswith("head.") for name in table[our]} - kept.keys())
     if missing:
         raise RunError(
-            f"{directory}: {missing[0]} is missing, so it is no {family.classifier}; "
+            f"{directory}: {missing[0]} is missing, so it is no "
+            f"{family.token_classifier if units else family.classifier}; "
             f"custom-bert train DATA --model.init-from {directory} trains a classifier from its encoder"
         )
     if kept[projection].shape != (outputs,):
@@ -85,7 +140,7 @@ def whole_classifier(
         )
     check_values(directory, kept, [])
     try:
-        state = from_hugging_face(family, kept, shapes)
+        state = from_hugging_face(family, kept, shapes, names)
     except ValueError as error:
         raise RunError(f"{directory}: {error}") from error
     return {our: tensor.float() for our, tensor in state.items()}
@@ -145,6 +200,7 @@ Reader = Callable[[Path, Family, EncoderConfig, dict[str, Tensor], list[str]], d
 
 READERS: dict[HeadName, Reader] = {
     "sequence_classification": start_of_classifier,
+    "token_classification": start_of_token_classifier,
     "masked_language_model": start_of_language_model,
 }
 """The function that reads a published checkpoint for each form of head."""

@@ -157,6 +157,11 @@ class Family:
     masked: MaskedHead
     pooling_layer: Callable[[EncoderConfig], dict[str, Tensor]] | None = None
 
+    @property
+    def token_classifier(self) -> str:
+        """The name of the class that gives labels to tokens."""
+        return self.classifier.replace("ForSequenceClassification", "ForTokenClassification")
+
 
 def correspondence(family: Family, our_keys: Iterable[str]) -> dict[str, tuple[str, ...]]:
     """Returns their tensor names for each of our tensor names.
@@ -181,17 +186,54 @@ def correspondence(family: Family, our_keys: Iterable[str]) -> dict[str, tuple[s
     return names
 
 
-def to_hugging_face(family: Family, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+TOKEN_HEAD: dict[str, str] = {
+    "head.dense": "head.dense",
+    "head.norm": "head.norm",
+    "head.projection": "classifier",
+}
+"""Our modules of the head that gives labels to tokens, and those of every family. The first two are
+ModernBERT's."""
+
+
+def token_correspondence(family: Family, our_keys: Iterable[str]) -> dict[str, tuple[str, ...]]:
+    """Returns what `correspondence` returns, for the tensors of a model that gives labels to tokens."""
+    names: dict[str, tuple[str, ...]] = {}
+    for key in our_keys:
+        module, _, kind = key.rpartition(".")
+        if module in TOKEN_HEAD:
+            names[key] = (f"{TOKEN_HEAD[module]}.{kind}",)
+        else:
+            names |= correspondence(family, [key])
+    return names
+
+
+Correspondence = Callable[[Family, Iterable[str]], dict[str, tuple[str, ...]]]
+"""Returns their tensor names for each of our tensor names, for one kind of model."""
+
+
+def to_hugging_face(
+    family: Family, state: Mapping[str, Tensor], table: Correspondence = correspondence
+) -> dict[str, Tensor]:
     """Returns our state dict under their names.
+
+    Args:
+        family: the family.
+        state: our tensors by name.
+        table: the names for this kind of model.
 
     Raises:
         ValueError: listing our names that no row covers.
     """
     out: dict[str, Tensor] = {}
-    for ours, theirs in correspondence(family, state).items():
+    for ours, theirs in table(family, state).items():
         parts = state[ours].chunk(len(theirs), dim=0)
         out |= {name: part.clone() for name, part in zip(theirs, parts, strict=True)}
     return out
+
+
+def tokens_to_hugging_face(family: Family, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Returns the state dict of our model that gives labels to tokens under their names."""
+    return to_hugging_face(family, state, token_correspondence)
 
 
 def masked_to_hugging_face(family: Family, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -208,7 +250,10 @@ def masked_to_hugging_face(family: Family, state: Mapping[str, Tensor]) -> dict[
 
 
 def from_hugging_face(
-    family: Family, state: Mapping[str, Tensor], shapes: Mapping[str, torch.Size]
+    family: Family,
+    state: Mapping[str, Tensor],
+    shapes: Mapping[str, torch.Size],
+    table: Correspondence = correspondence,
 ) -> dict[str, Tensor]:
     """Returns their state dict under our names. A tensor that is one of theirs shares its memory.
 
@@ -216,11 +261,12 @@ def from_hugging_face(
         family: the table.
         state: their tensors by name.
         shapes: our names and shapes, as those of a model on the meta device.
+        table: the names for this kind of model.
 
     Raises:
         ValueError: naming tensors that are missing, left over, or of another shape.
     """
-    names = correspondence(family, shapes)
+    names = table(family, shapes)
     wanted = {name for theirs in names.values() for name in theirs}
     missing, extra = sorted(wanted - state.keys()), sorted(state.keys() - wanted)
     if extra:

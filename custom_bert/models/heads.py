@@ -134,13 +134,15 @@ class ClassificationHead(nn.Module):
         return features_ND
 
 
-class SequenceClassifier(nn.Module):
-    """An encoder and a classification head.
+class EncoderWithHead(nn.Module):
+    """An encoder and a head with a number of outputs, which all models for labels are.
 
     Args:
         config: the architecture.
-        num_labels: C.
+        num_labels: C, or the number of outputs where these are no classes.
     """
+
+    head: nn.Module
 
     def __init__(self, config: EncoderConfig, num_labels: int) -> None:
         super().__init__()
@@ -148,6 +150,22 @@ class SequenceClassifier(nn.Module):
         self.encoder = Encoder(config)
         self.head = self.new_head(config, num_labels)
         initialise(self.head, config)
+
+    @staticmethod
+    def new_head(config: EncoderConfig, num_labels: int) -> nn.Module:
+        """Returns a head for C labels, whose weights are not drawn yet."""
+        raise NotImplementedError
+
+
+class SequenceClassifier(EncoderWithHead):
+    """An encoder and a classification head.
+
+    Args:
+        config: the architecture.
+        num_labels: C.
+    """
+
+    head: ClassificationHead
 
     @staticmethod
     def new_head(config: EncoderConfig, num_labels: int) -> ClassificationHead:

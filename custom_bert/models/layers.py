@@ -47,14 +47,14 @@ class ReadRows:
 
     @staticmethod
     def of(rows_R: Tensor, *, first: bool) -> ReadRows:
-        """Fills row indices up to a multiple of `READ_MULTIPLE`.
+        """Fills row indices up to a multiple of `READ_MULTIPLE`, which is not 0 even where no row is read.
 
         Args:
             rows_R: different indices.
             first: see the attribute.
         """
         count = len(rows_R)
-        more = rows_R.new_zeros(round_up(count, READ_MULTIPLE) - count)
+        more = rows_R.new_zeros(round_up(max(1, count), READ_MULTIPLE) - count)
         return ReadRows(torch.cat([rows_R, more]), count, first)
 
 

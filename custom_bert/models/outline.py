@@ -13,11 +13,11 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from custom_bert.models.encoder import Encoder, initialise
-from custom_bert.models.heads import FIRST_THRESHOLD, SequenceClassifier
+from custom_bert.models.heads import FIRST_THRESHOLD, EncoderWithHead
 from custom_bert.models.masked_lm import MaskedLanguageModel
 from custom_bert.presets import EncoderConfig
 
-Classifier = TypeVar("Classifier", bound=SequenceClassifier)
+Classifier = TypeVar("Classifier", bound=EncoderWithHead)
 
 
 def from_tensors(

@@ -22,7 +22,7 @@ def outputs_of(
     device: torch.device,
     autocast: Callable[[], AbstractContextManager[object]] = nullcontext,
 ) -> Iterator[tuple[Batch, Tensor]]:
-    """Yields each batch with the model's output, (N, K) in fp32.
+    """Yields each batch with the model's output in fp32: (N, K), or (M, K) for the M rows of its targets.
 
     The model is in evaluation mode meanwhile. Afterwards it is in the mode that it was in, and all its parts
     with it. If memory runs out, the batch is computed in halves, and so are later ones of its size; the

@@ -17,6 +17,7 @@ from custom_bert.config import (
     BatchConfig,
     DataConfig,
     HeadInit,
+    LongTexts,
     Metric,
     Mlp,
     ModelConfig,
@@ -37,6 +38,7 @@ class ResolvedData(DataConfig):
     """`DataConfig` in which every setting is decided."""
 
     max_length: int = field()
+    long_texts: LongTexts = field()
     val_fraction: float = field()
 
 

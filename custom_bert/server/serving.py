@@ -104,7 +104,9 @@ class Offer:
         elif not self.predicts:
             raise RefusalError(501, self._no_predictions)
         elif kind is Kind.WORDS and not self.explains:
-            raise RefusalError(501, "this model predicts numbers, and only labels are explained")
+            assert self._classifier is not None
+            what = "finds spans" if self._classifier.decoder.labels_units else "predicts numbers"
+            raise RefusalError(501, f"this model {what}, and only labels of texts are explained")
 
     def warm_up(self) -> None:
         """Computes for one text, so that what is wrong shows at the start and the first request is fast."""

@@ -23,12 +23,12 @@ from custom_bert.floor.storage import read_floor
 from custom_bert.rules.resolved import ResolvedConfig
 from custom_bert.tasks.floors import FittedFloor, drawn_for_measuring, drawn_for_training, measure_on_test
 from custom_bert.tasks.floors import measure as measure_floor
+from custom_bert.tasks.learned import LearnedTask
 from custom_bert.tasks.parts import Measured
-from custom_bert.tasks.task import Task
 
 
 @dataclass(frozen=True)
-class FlooredTask(Task):
+class FlooredTask(LearnedTask):
     """A task that has a floor.
 
     Attributes:

@@ -8,17 +8,15 @@ Shapes: M hidden tokens, V entries of the vocabulary.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import numpy as np
-import torch
 from torch import Tensor, nn
 
-from custom_bert.batch import Batch, Targets
+from custom_bert.batch import Batch
 from custom_bert.config import TrainConfig
 from custom_bert.data.cache import Cache
 from custom_bert.data.corpus import read_corpus
@@ -34,6 +32,7 @@ from custom_bert.presets import EncoderConfig
 from custom_bert.rules import choices, evaluations
 from custom_bert.rules.decisions import Decisions, EvaluationFacts, Facts
 from custom_bert.rules.resolved import ResolvedConfig
+from custom_bert.tasks.every_row import every_row, rows_of_texts
 from custom_bert.tasks.parts import (
     Card,
     CardFacts,
@@ -48,6 +47,7 @@ from custom_bert.tasks.token_scorer import TokenScorer
 
 PRETRAINING: dict[str, Any] = {
     "data.max_length": 128,
+    "data.long_texts": "head",
     "data.val_fraction": 0.01,
     "optim.schedule": "wsd",
     "optim.metric": "perplexity",
@@ -250,9 +250,8 @@ class MaskedLanguageModelling(Task):
 
     def every_output(self, batch: Batch) -> Batch:
         """Returns the batch with every token as a target, so that every row gets logits."""
-        every = torch.arange(batch.num_rows)
-        return dataclasses.replace(batch, targets=Targets(batch.input_ids_T, every))
+        return every_row(batch)
 
     def split_outputs(self, outputs: Tensor, lengths: Sequence[int]) -> Sequence[Tensor]:
         """Returns for each text the (length, V) logits of its tokens. Rows of filler stand at the end."""
-        return torch.split(outputs[: sum(lengths)], list(lengths))
+        return rows_of_texts(outputs, lengths)

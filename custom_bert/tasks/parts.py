@@ -19,7 +19,7 @@ from custom_bert.models.encoder import Encoder
 PhaseName = Literal["pretrain", "train"]
 """The names of a run's phases, which are also the kinds of the records in metrics.jsonl."""
 
-HeadName = Literal["sequence_classification", "masked_language_model"]
+HeadName = Literal["sequence_classification", "token_classification", "masked_language_model"]
 """The heads that a model can have. The name decides how a published checkpoint is read
 (`model_files.pretrained`) and how an export is written (`inference.exports.hf`)."""
 

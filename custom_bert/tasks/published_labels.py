@@ -21,6 +21,7 @@ from custom_bert.tasks.classification import Classification
 from custom_bert.tasks.multi_label import MultiLabel
 from custom_bert.tasks.regression import Regression
 from custom_bert.tasks.task import Task
+from custom_bert.tasks.tokens import Tokens
 
 PROBLEMS = tuple(task.problem_type for task in (Classification, MultiLabel, Regression))
 """The values of `problem_type` that transformers has."""
@@ -58,6 +59,29 @@ def read_task(path: Path, values: dict[str, Any]) -> Task:
         return Regression((0.0,) * len(names), (1.0,) * len(names), separator)
     _check_labels(path, names)
     return MultiLabel(names, separator) if problem == MultiLabel.problem_type else Classification(names)
+
+
+def read_tags(path: Path, values: dict[str, Any]) -> tuple[Tokens, tuple[int, ...]]:
+    """Returns what a classifier of tokens predicts, and the number of its output for each of our tags, in the
+    order of these.
+
+    Args:
+        path: of config.json, for messages.
+        values: its content.
+
+    Raises:
+        RunError: if its outputs are not `O`, and a `B-` and an `I-` of each type.
+    """
+    names = _names(path, values)
+    types = tuple(sorted({name[2:] for name in names if name[:2] in ("B-", "I-")}))
+    task = Tokens(types)
+    if not types or sorted(names) != sorted(task.tags):
+        raise RunError(
+            f"{path}: id2label is {shown(list(names))}; expected O, and B- and I- of each type of spans, such as "
+            f"B-PER and I-PER"
+        )
+    _check_labels(path, types)
+    return task, tuple(names.index(tag) for tag in task.tags)
 
 
 def read_thresholds(path: Path, values: dict[str, Any], labels: tuple[str, ...]) -> Tensor | None:

@@ -10,6 +10,7 @@ from custom_bert.tasks.ordinal import Ordinal
 from custom_bert.tasks.regression import Regression
 from custom_bert.tasks.soft_labels import SoftLabels
 from custom_bert.tasks.task import Task
+from custom_bert.tasks.tokens import Tokens
 
 TASKS: dict[TaskName, type[Task]] = {
     "classification": Classification,
@@ -18,6 +19,7 @@ TASKS: dict[TaskName, type[Task]] = {
     "masked_lm": MaskedLanguageModelling,
     "regression": Regression,
     "ordinal": Ordinal,
+    "tokens": Tokens,
 }
 
 
@@ -41,3 +43,8 @@ def takes_shares(name: object) -> bool:
 def takes_sets(name: object) -> bool:
     """Returns whether a text may have any number of labels; False for what names no task."""
     return any(bool(task.label_sets) for known, task in TASKS.items() if known == name)
+
+
+def labels_units(name: object) -> bool:
+    """Returns whether a task gives labels to the units of a text; False for what names no task."""
+    return any(task.labels_units for known, task in TASKS.items() if known == name)

@@ -22,7 +22,7 @@ import numpy as np
 from torch import Tensor, nn
 
 from custom_bert.batch import Batch, Targets
-from custom_bert.config import HeadInit, TrainConfig
+from custom_bert.config import HeadInit, LongTexts, TrainConfig
 from custom_bert.data.cache import Cache
 from custom_bert.data.labelled_texts import LabelledTexts
 from custom_bert.data.loader import Transform
@@ -76,6 +76,8 @@ class Task(ABC):
             user leaves the start open.
         label_sets: whether a text may have several labels; None if labels never tell that this is the task.
         takes_shares: whether a text is divided among labels by shares.
+        labels_units: whether the outputs belong to the units of a text, its words and signs, and not to the
+            whole text (`data.encoded.units_of`). K is the number of outputs of each unit then.
     """
 
     name: ClassVar[str]
@@ -93,6 +95,7 @@ class Task(ABC):
     pretrained_by_default: ClassVar[bool] = False
     label_sets: ClassVar[bool | None] = None
     takes_shares: ClassVar[bool] = False
+    labels_units: ClassVar[bool] = False
 
     # Settings, before the data is read
 
@@ -402,6 +405,11 @@ class Task(ABC):
         """
 
     # In other libraries, and for people
+
+    @classmethod
+    def published_long_texts(cls, long_texts: LongTexts | None) -> LongTexts:
+        """Returns how an export has to read long texts, to be what the model is."""
+        return long_texts or "head"
 
     def in_transformers(self) -> Task:
         """Returns the task as a class of transformers expresses it, whose outputs are linear in the vector of

@@ -82,7 +82,7 @@ def identity(asked: TrainConfig, config: TrainConfig, material: Material) -> Ide
     return {"settings": settings, "data": hashes}
 
 
-BEFORE: dict[str, Any] = {"ensemble": False, "optim.head_init": "random"}
+BEFORE: dict[str, Any] = {"ensemble": False, "optim.head_init": "random", "data.long_texts": "head"}
 """What runs did before a setting existed, for settings whose default does not say it because a rule decides
 them. Every other new setting has a default under which runs do what they did."""
 

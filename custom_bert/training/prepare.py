@@ -207,7 +207,7 @@ def _tokenising(
     device: torch.device,
     say: Callable[[str], None],
 ) -> Tokenising:
-    assert config.data.max_length is not None
+    assert config.data.max_length is not None and config.data.long_texts is not None
     ways_out = WaysOut(OF_TRAINING_TEXTS, OF_OTHER_TEXTS)
     if config.model.is_pretrained:
         ways_out = WaysOut(OF_A_CHECKPOINT, OF_A_CHECKPOINT)
@@ -268,7 +268,7 @@ def _warnings(
         *doubts(config.runtime.precision, device),
         *_unfilled(asked, tokenizer),
         *filler(asked),
-        *_not_exported(encoder, asked.data.long_texts),
+        *_not_exported(encoder, task.published_long_texts(asked.data.long_texts)),
         *_too_long(config, encoder, tokenised.train, device),
         *unread_settings(asked, config, task, source),
     )

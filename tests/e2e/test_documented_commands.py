@@ -19,6 +19,7 @@ from documented import (
     not_there_yet,
 )
 from pair_data import write_pairs
+from span_data import span_settings, write_spans
 from training_runs import arguments, examples, settings, write_data, write_lines
 
 from custom_bert.cli import main
@@ -144,6 +145,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert main(["train", *arguments(several)]) == 0
     soft = settings(folder / "soft", folder / "runs" / "soft") | {"task": "soft_labels"}
     assert main(["train", *arguments(soft)]) == 0
+    write_spans(folder / "names", train=60, val=20)
+    of_names = span_settings(folder / "names", folder / "runs" / "names", **{"optim.epochs": 1})
+    assert main(["train", *arguments(of_names)]) == 0
     write_pairs(folder / "pairs", train=60, val=20)
     write_lines(folder / "pairs.txt", ["a dog barks\tthe pump leaks"])
     of_pairs = settings(folder / "pairs", folder / "runs" / "pairs", **{"data.pairs": True})

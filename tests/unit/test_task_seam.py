@@ -20,13 +20,16 @@ KIND_FILES = (
 )
 """What is defined here beside protocols belongs to some tasks and not to others."""
 
-MODELS = {"SequenceClassifier", "ThresholdClassifier", "RankClassifier", "MaskedLanguageModel"}
+MODELS = {
+    *("SequenceClassifier", "ThresholdClassifier", "RankClassifier", "TokenTagger", "MaskedLanguageModel"),
+}
 
 SPOKEN = {
     "__init__.py": {"LabelsPrediction", "NumbersPrediction"},  # public names
     "config.py": NAMES,  # the setting's values
     "model_files/description.py": {"classification", "masked_lm"},  # what directories of older formats hold
     "decoding/registry.py": NAMES - {"masked_lm"},  # the decoder of each
+    **dict.fromkeys(("data/store.py", "data/tokenizer_parts.py", "bench/tune.py"), {"tokens"}),  # no task
     "commands/training.py": {"masked_lm"},  # `pretrain` is `train` with this task
     "commands/starting.py": NAMES - {"masked_lm"},  # an option's values
 }

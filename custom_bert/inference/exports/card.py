@@ -13,7 +13,7 @@ from custom_bert.reports.measures import in_words
 from custom_bert.tasks.parts import CardFacts
 
 
-def model_card(trained: TrainedModel, model: str, run: Path, name: str) -> str:
+def model_card(trained: TrainedModel, model: str, run: Path, name: str, more: tuple[str, ...] = ()) -> str:
     """Returns the card, in Markdown with a YAML header.
 
     Args:
@@ -21,6 +21,7 @@ def model_card(trained: TrainedModel, model: str, run: Path, name: str) -> str:
         model: the name of the class of transformers that it opens as.
         run: the run directory, whose record says what was measured.
         name: the name of the export.
+        more: further paragraphs about its outputs.
 
     Raises:
         RunError: if the record is damaged.
@@ -31,6 +32,7 @@ def model_card(trained: TrainedModel, model: str, run: Path, name: str) -> str:
         f"# {name}",
         f"{parts.about}. Trained with Custom-BERT {__version__}; opens as `{model}`.",
         *parts.more,
+        *more,
         *measured_of(trained, run),
         "\n".join(["```python", *parts.example, "```"]),
     ]

@@ -25,13 +25,19 @@ from custom_bert.data.tokenizer import TextTokenizer
 from custom_bert.errors import RunError, WriteError
 from custom_bert.inference.exports.card import ensemble_left_out, model_card
 from custom_bert.inference.exports.sentence_files import length_file, vector_files
+from custom_bert.inference.exports.spans_compared import spans_compared
 from custom_bert.inference.exports.verify import verify
 from custom_bert.model_files.description import Description
 from custom_bert.model_files.families import family_of, inexpressible
 from custom_bert.model_files.native import TrainedModel, load_model
 from custom_bert.model_files.published_classifier import PAIRS
 from custom_bert.model_files.published_files import WEIGHTS
-from custom_bert.model_files.tables import Family, masked_to_hugging_face, to_hugging_face
+from custom_bert.model_files.tables import (
+    Family,
+    masked_to_hugging_face,
+    to_hugging_face,
+    tokens_to_hugging_face,
+)
 from custom_bert.model_files.tensor_files import write_tensors
 from custom_bert.tasks.parts import HeadName
 
@@ -57,7 +63,7 @@ def export_hugging_face(run: str | Path, out: str | Path) -> list[str]:
     described, task = trained.described, trained.task.in_transformers()
     trained = dataclasses.replace(trained, described=dataclasses.replace(described, task=task))
     family = family_of(described.encoder)
-    fault = inexpressible(described.encoder, described.long_texts)
+    fault = inexpressible(described.encoder, task.published_long_texts(described.long_texts))
     if fault:
         raise RunError(f"{run}: {fault}; the defaults of every preset can be exported")
     head = HEADS[task.head]
@@ -65,8 +71,10 @@ def export_hugging_face(run: str | Path, out: str | Path) -> list[str]:
     config = family.config(encoder, task.num_outputs)
     check_free(out)
     with files.new_directory(out) as folder:
-        _write(folder, trained, family, head, config, run, out.name)
+        _write(folder, trained, family, head, config)
         verdict = verify(folder, trained, head.auto, head.model(family))
+        more = head.compared(folder, run, trained)
+        files.write_text(folder / "README.md", model_card(trained, head.model(family), run, out.name, more))
     about = ", ".join(filter(None, (head.model(family), task.summary())))
     return [f"{out}: {about}", verdict, *ensemble_left_out(run)]
 
@@ -87,6 +95,7 @@ class PublishedHead:
         tensors: returns our tensors by that class's names.
         pools: whether it reads one vector for a text, for which the encoder may need a layer more.
         files: returns contents of JSON files, by name, that other programs read beside transformers' files.
+        compared: compares more than tensors and outputs, and returns paragraphs for the model card.
     """
 
     auto: str
@@ -94,6 +103,7 @@ class PublishedHead:
     tensors: Callable[[Family, Mapping[str, Tensor]], dict[str, Tensor]]
     pools: bool
     files: Callable[[Description], Mapping[str, Any]]
+    compared: Callable[[Path, Path, TrainedModel], tuple[str, ...]] = lambda folder, run, trained: ()
 
 
 HEADS: dict[HeadName, PublishedHead] = {
@@ -103,6 +113,14 @@ HEADS: dict[HeadName, PublishedHead] = {
         to_hugging_face,
         True,
         length_file,
+    ),
+    "token_classification": PublishedHead(
+        "AutoModelForTokenClassification",
+        lambda family: family.token_classifier,
+        tokens_to_hugging_face,
+        False,
+        length_file,
+        spans_compared,
     ),
     "masked_language_model": PublishedHead(
         "AutoModelForMaskedLM",
@@ -120,8 +138,6 @@ def _write(
     family: Family,
     head: PublishedHead,
     config: dict[str, Any],
-    run: Path,
-    name: str,
 ) -> None:
     task = trained.task
     buffers = {buffer for buffer, _ in trained.model.named_buffers()}
@@ -139,7 +155,6 @@ def _write(
     for path, value in head.files(trained.described).items():
         files.make_directory((folder / path).parent)
         files.write_json(folder / path, value)
-    files.write_text(folder / "README.md", model_card(trained, head.model(family), run, name))
 
 
 def write_config(folder: Path, trained: TrainedModel, config: Mapping[str, Any], model: str) -> None:

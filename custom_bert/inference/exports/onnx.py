@@ -76,6 +76,8 @@ def export_onnx(
     check_installed()
     run, out = Path(run), Path(out)
     trained = load_model(run)
+    if trained.task.labels_units:
+        raise RunError(f"{run}: a model of spans is exported with --format hf, and not as ONNX")
     check_free(out)
     export = _Export(trained, run, data, columns)
     with files.new_directory(out) as folder:

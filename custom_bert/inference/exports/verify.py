@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +90,34 @@ def verify(folder: Path, trained: TrainedModel, auto: str, name: str) -> str:
         f"verified with transformers {transformers.__version__}: every tensor found its place; {len(texts)} "
         f"{'pairs' if pairs else 'texts'} have the same token ids, and logits within {worst:.0e}"
     )
+
+
+def token_pipeline(folder: Path, strategy: str) -> Callable[[list[str]], list[Any]] | None:
+    """Returns what runs the pipeline of transformers that finds spans; None if transformers cannot be
+    imported.
+
+    Args:
+        folder: the directory of an export.
+        strategy: how the pipeline joins tokens, its `aggregation_strategy`.
+    """
+    if importlib.util.find_spec("transformers") is None:
+        return None
+    try:
+        import transformers
+
+        make: Any = transformers.pipeline
+    except Exception:  # a broken installation raises anything; `verify` has said so
+        return None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        found = make("token-classification", model=str(folder), aggregation_strategy=strategy, device="cpu")
+
+    def run(texts: list[str]) -> list[Any]:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that a vocabulary knows no whole words, for each text
+            return [found(text) if text.strip() else [] for text in texts]
+
+    return run
 
 
 def _outputs(trained: TrainedModel, encoded: EncodedTexts) -> Sequence[Tensor]:

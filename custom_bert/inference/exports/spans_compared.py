@@ -1,0 +1,92 @@
+"""Compares the spans that a pipeline of transformers gives with ours, on the validation texts of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from custom_bert import config as configuration
+from custom_bert import files
+from custom_bert.config import TrainConfig
+from custom_bert.decoding.spans import SpanDecoder, SpansPrediction
+from custom_bert.errors import DataError, RunError
+from custom_bert.inference.classifier import Classifier
+from custom_bert.inference.evaluate_spans import chosen_texts
+from custom_bert.inference.exports.verify import token_pipeline
+from custom_bert.model_files.native import TrainedModel
+from custom_bert.spans.spanned import KnownTypes
+
+MOST = 1_000
+"""The largest number of texts that are compared."""
+
+SHOWN = 3
+"""The number of texts that are shown where the spans differ."""
+
+Places = list[tuple[int, int, str]]
+"""Start, end and label of the spans of a text."""
+
+
+def spans_compared(folder: Path, run: Path, trained: TrainedModel) -> tuple[str, ...]:
+    """Returns paragraphs for the model card: for how many validation texts a pipeline gives the same spans, and
+    where it does not; none if nothing could be compared.
+
+    Args:
+        folder: the directory of the export.
+        run: the run directory.
+        trained: the model.
+    """
+    texts = _validation_texts(run, trained)
+    pipelines = {name: token_pipeline(folder, name) for name in ("simple", "first")}
+    if not texts or None in pipelines.values():
+        return ()
+    predictions = Classifier.load(run, device="cpu").predict(texts)
+    ours = [_ours(prediction) for prediction in predictions]
+    theirs = {name: [_theirs(one) for one in run_on(texts)] for name, run_on in pipelines.items() if run_on}
+    equal = {
+        name: sum(a == b for a, b in zip(ours, found, strict=True)) for name, found in theirs.items()
+    }
+    said = (
+        f"Compared on {len(texts):,} validation texts: `simple` gives the same spans for {equal['simple']:,} of "
+        f"them, and `first` for {equal['first']:,}."
+    )
+    rows = [
+        f"| {_cell(text)} | {_listed(text, mine)} | {_listed(text, other)} |"
+        for text, mine, other in zip(texts, ours, theirs["simple"], strict=True)
+        if mine != other
+    ][:SHOWN]
+    table = ["| text | here | `simple` |", "|---|---|---|", *rows]
+    return (said, "\n".join(table)) if rows else (said,)
+
+
+def _validation_texts(run: Path, trained: TrainedModel) -> list[str]:
+    """Returns the first texts that validated a run, if its files are still there."""
+    try:
+        config = files.read_run_json(run, "run.json")["config"]
+        paths = {name: config[name] for name in ("data.train_spans", "data.val_spans") if config[name]}
+        data = configuration.replace(TrainConfig(), paths).data
+        decoder = trained.task.decoder(None)
+        assert isinstance(decoder, SpanDecoder)
+        known = KnownTypes(decoder.types, str(run))
+        chosen = chosen_texts(run, data, "val", known)
+    except (RunError, DataError, KeyError, TypeError):
+        return []
+    return [chosen.file.texts[row] for row in chosen.rows_N[:MOST].tolist()]
+
+
+def _ours(prediction: Any) -> Places:
+    assert isinstance(prediction, SpansPrediction)
+    return [(span.start, span.end, span.label) for span in prediction.spans]
+
+
+def _theirs(entities: Sequence[dict[str, Any]]) -> Places:
+    return [(int(one["start"]), int(one["end"]), str(one["entity_group"])) for one in entities]
+
+
+def _listed(text: str, spans: Places) -> str:
+    return ", ".join(f"{_cell(text[start:end])} ({label})" for start, end, label in spans)
+
+
+def _cell(text: str) -> str:
+    """Returns a text as it may stand in a cell of a table in Markdown."""
+    return " ".join(text.split())[:200].replace("|", "\\|").replace("<", "&lt;").replace("`", "'")
