@@ -9,7 +9,8 @@ from typing import Any
 from custom_bert.reports.labels import cut, printable
 
 LEGEND = (
-    "The upper line of each text has its true spans, and the lower one those that are predicted. Filled ones are "
+    "The upper line of each text has its true spans, and the lower one those that are predicted. Filled "
+    "ones are "
     "on one side only. Of a long text, the part around its first error is shown."
 )
 

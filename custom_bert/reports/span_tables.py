@@ -28,12 +28,14 @@ def span_score_lines(scores: Mapping[str, Any], *, matrix: bool = True) -> list[
     for label, i in zip(shown, rows, strict=True):
         one = of_type[names[i]]
         lines.append(
-            f"{cut(label, width, displayable(ELLIPSIS)):<{width}}  {one['precision']:9.3f}  {one['recall']:6.3f}  "
+            f"{cut(label, width, displayable(ELLIPSIS)):<{width}}  {one['precision']:9.3f}  "
+            f"{one['recall']:6.3f}  "
             f"{one['f1']:6.3f}  {one['support']:8,}  {one['predicted']:9,}"
         )
     if len(rows) < len(names):
         lines.append(
-            f"{len(names) - len(rows):,} more types are not shown; custom-bert evaluate --json prints every type"
+            f"{len(names) - len(rows):,} more types are not shown; custom-bert evaluate --json prints "
+            "every type"
         )
     predicted = sum(one["predicted"] for one in of_type.values())
     micro = f"{scores['precision']:9.3f}  {scores['recall']:6.3f}  {scores['f1']:6.3f}"
@@ -41,7 +43,8 @@ def span_score_lines(scores: Mapping[str, Any], *, matrix: bool = True) -> list[
     lines += [
         f"{'micro average':<{width}}  {micro}  {amounts}",
         f"{'macro average':<{width}}  {'':9}  {'':6}  {scores['macro_f1']:6.3f}  {amounts}",
-        f"{'exact match':<{width}}  {'':9}  {'':6}  {scores['exact_match']:6.3f}  {scores['examples']:8,} texts",
+        f"{'exact match':<{width}}  {'':9}  {'':6}  {scores['exact_match']:6.3f}  "
+        f"{scores['examples']:8,} texts",
         *_fault_lines(scores["faults"]),
     ]
     if matrix and len(names) <= MATRIX_UP_TO:
@@ -72,7 +75,9 @@ def _matrix_lines(scores: Mapping[str, Any]) -> list[str]:
     ellipsis, counts = displayable(ELLIPSIS), scores["confusion"]
     width = max(16, min(24, max(map(len, names))))
     cell = max(6, len(str(max(map(max, counts)))), *(min(10, len(name)) for name in names))
-    lines = [f"{'true / predicted':<{width}}  " + " ".join(f"{cut(one, cell, ellipsis):>{cell}}" for one in names)]
+    lines = [
+        f"{'true / predicted':<{width}}  " + " ".join(f"{cut(one, cell, ellipsis):>{cell}}" for one in names)
+    ]
     for name, row in zip(names, counts, strict=True):
         cells = " ".join(f"{count if count else '.':>{cell}}" for count in row)
         lines.append(f"{cut(name, width, ellipsis):<{width}}  {cells}")

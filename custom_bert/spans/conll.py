@@ -78,7 +78,9 @@ def read_conll(path: str | Path, known: KnownTypes | None = None) -> SpannedText
         repaired += [one.line + i for i in faults]
         lost += [one.line + entities[i][0] for i, span in enumerate(found) if span is None]
     if known is None and not any(spans):
-        raise DataError(str(path), f"every tag is {OUTSIDE}: no entity stands there, so there is nothing to learn")
+        raise DataError(
+            str(path), f"every tag is {OUTSIDE}: no entity stands there, so there is nothing to learn"
+        )
     return SpannedTexts(
         path=str(path),
         sha256=reader.sha256,
@@ -167,7 +169,9 @@ def _check_cells(where: str, cells: list[str], line: str, columns: int, first_li
         raise DataError(where, f"one column, {short_label(cells[0])}; {EXPECTED}{form}")
     if len(cells) != columns:
         if line.lstrip()[:1] == "{":
-            raise DataError(where, f"{counted(len(cells), 'column')}; it looks like JSON, whose files end with .jsonl")
+            raise DataError(
+                where, f"{counted(len(cells), 'column')}; it looks like JSON, whose files end with .jsonl"
+            )
         hint = "" if "\t" in line else "; if a word holds a space, separate the columns by tabs"
         raise DataError(where, f"{len(cells)} columns, while line {first_line} has {columns}{hint}")
     if not cells[0]:
@@ -199,7 +203,12 @@ def unknown_type(where: str, name: str, known: KnownTypes) -> DataError:
 
 
 def _notes(
-    path: str, sentences: Sequence[_Sentence], scheme: Scheme, repaired: list[int], lost: list[int], some: bool
+    path: str,
+    sentences: Sequence[_Sentence],
+    scheme: Scheme,
+    repaired: list[int],
+    lost: list[int],
+    some: bool,
 ) -> list[str]:
     """Returns what was repaired and what looks wrong.
 
@@ -223,7 +232,9 @@ def _notes(
     if not some:
         notes.append(f"{path}: every tag is {OUTSIDE}, so nothing can be found there")
     if all(one.words == list(map(str, range(1, len(one.words) + 1))) for one in sentences):
-        notes.append(f"{path}: the first column counts the words 1, 2, 3 of each sentence; the word has to stand there")
+        notes.append(
+            f"{path}: the first column counts the words 1, 2, 3 of each sentence; the word has to stand there"
+        )
     if len(sentences) == 1 and len(sentences[0].words) > LONG_SENTENCE:
         notes.append(
             f"{path}: no blank line, so its {len(sentences[0].words):,} words are one sentence; write one "

@@ -9,6 +9,7 @@ Shapes: X types.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -30,10 +31,10 @@ class EntityCounts:
 
     Attributes:
         types: the X types.
-        pairs: (X + 1, X + 1) int64: how often a true span of a type (row) was met by a predicted one of a type
-            (column). The last column counts the true spans that nothing met, and the last row the predicted
-            ones that met nothing. Spans meet if they have the same place, and of those that are left over, if
-            they share characters.
+        pairs: (X + 1, X + 1) int64: how often a true span of a type (row) was met by a predicted one of some
+            type (column). The last column counts the true spans that nothing met, and the last row the
+            predicted ones that met nothing. Spans meet if they have the same place, and of those that are
+            left over, if they share characters.
         exact: (X, X) int64: those of the pairs that have the same place.
         texts: the number of texts.
         right: the number of texts whose spans are all right, and that have no other.
@@ -56,7 +57,10 @@ class EntityCounts:
         self.right += list(true) == list(predicted)
         none = len(self.types)
         for a, b in met(true, predicted):
-            row, column = none if a is None else self._index[a.label], none if b is None else self._index[b.label]
+            row, column = (
+                none if a is None else self._index[a.label],
+                none if b is None else self._index[b.label],
+            )
             self.pairs[row, column] += 1
             if a is not None and b is not None and (a.start, a.end) == (b.start, b.end):
                 self.exact[row, column] += 1
@@ -187,7 +191,7 @@ def met(true: Sequence[Span], predicted: Sequence[Span]) -> list[tuple[Span | No
         true, predicted: the spans of a text. Those of each side do not overlap, and are in order.
     """
     for side in (true, predicted):
-        assert all(a.end <= b.start for a, b in zip(side, side[1:], strict=False)), "spans overlap"
+        assert all(a.end <= b.start for a, b in itertools.pairwise(side)), "spans overlap"
     at_place = {(span.start, span.end): span for span in predicted}
     exact = [(span, at_place[span.start, span.end]) for span in true if (span.start, span.end) in at_place]
     pairs: list[tuple[Span | None, Span | None]] = list(exact)

@@ -36,7 +36,9 @@ class ErrorExamples:
 
     def merge(self, others: Iterable[tuple[int, dict[str, Any]]]) -> None:
         """Adds examples with their hashes, such as those that `kept` returns in another process."""
-        self._kept = heapq.nsmallest(MOST, [*self._kept, *others], key=lambda pair: (pair[0], pair[1]["text"]))
+        self._kept = heapq.nsmallest(
+            MOST, [*self._kept, *others], key=lambda pair: (pair[0], pair[1]["text"])
+        )
 
     def kept(self) -> list[tuple[int, dict[str, Any]]]:
         """Returns the examples with their hashes."""

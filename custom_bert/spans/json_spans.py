@@ -121,7 +121,9 @@ class _Reading:
         if end < start:
             raise DataError(where, f"{place} ends before it begins")
         if start < 0 or end > len(text):
-            raise DataError(where, f"{place} is not within the text, which has {counted(len(text), 'character')}")
+            raise DataError(
+                where, f"{place} is not within the text, which has {counted(len(text), 'character')}"
+            )
         part = text[start:end]
         if given.get("text", part) != part:
             raise DataError(
@@ -144,7 +146,9 @@ class _Reading:
         path, notes = self._path, []
         if self._trimmed:
             what = counted(len(self._trimmed), "span")
-            notes.append(f"{path}: {what} with white space at an end, read without it{at_lines(self._trimmed)}")
+            notes.append(
+                f"{path}: {what} with white space at an end, read without it{at_lines(self._trimmed)}"
+            )
         if self._twice:
             what = counted(len(self._twice), "span")
             notes.append(f"{path}: {what} given twice, read once{at_lines(self._twice)}")
@@ -181,7 +185,8 @@ class _Reading:
         pairs = [tag for tag in tags if tag[:1] == "B" and f"I-{tag[2:]}" in labels]
         if pairs:
             yield (
-                f"{self._path}: the types {shown(pairs[0])} and {shown('I' + pairs[0][1:])} look like tags of one "
+                f"{self._path}: the types {shown(pairs[0])} and {shown('I' + pairs[0][1:])} look like "
+                "tags of one "
                 f"type; write whole spans, with the type {shown(pairs[0][2:])}"
             )
 
@@ -203,7 +208,9 @@ def _record(where: str, line: str) -> tuple[str, list[Any], set[str]]:
     try:
         text.encode()
     except UnicodeEncodeError as error:
-        raise DataError(where, f"character {error.start + 1} of the text is half of a surrogate pair") from None
+        raise DataError(
+            where, f"character {error.start + 1} of the text is half of a surrogate pair"
+        ) from None
     named = [name for name in LISTS if name in record]
     if len(named) != 1:
         fault = 'both "spans" and "entities"; keep one' if named else 'no list "spans"; write [] for none'

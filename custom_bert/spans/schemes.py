@@ -93,7 +93,9 @@ def read_tags(tags: Sequence[str], scheme: Scheme) -> tuple[list[WordSpan], list
             begin = i
         before = letter, name
     wanted = [parsed_tag(tag) for tag in write_tags(entities, len(tags), scheme)]
-    return entities, [i for i, (is_now, right) in enumerate(zip(parsed, wanted, strict=True)) if is_now != right]
+    return entities, [
+        i for i, (is_now, right) in enumerate(zip(parsed, wanted, strict=True)) if is_now != right
+    ]
 
 
 def write_tags(entities: Iterable[WordSpan], words: int, scheme: Scheme = "BIO") -> list[str]:

@@ -21,7 +21,7 @@ def best_tags(log_TK: np.ndarray, lengths_N: np.ndarray) -> np.ndarray:
         log_TK: (T, K) the logarithms of the tags' probabilities; a constant may be added to a row.
         lengths_N: (N,) int64 the number of units of each text.
     """
-    tags_T = log_TK.argmax(1).astype(np.int64)
+    tags_T: np.ndarray = log_TK.argmax(1).astype(np.int64)
     ends_N = np.cumsum(lengths_N, dtype=np.int64)
     starts_N = ends_N - lengths_N
     broken_N = np.unique(np.searchsorted(ends_N, impossible(tags_T, lengths_N), side="right"))
@@ -100,7 +100,9 @@ def entities(tags_T: np.ndarray) -> np.ndarray:
     return np.stack([begins_E, ends_E, tags_T[begins_E] // 2], axis=1).astype(np.int64)
 
 
-def entity_probabilities(entities_E3: np.ndarray, tags_T: np.ndarray, probabilities_TK: np.ndarray) -> np.ndarray:
+def entity_probabilities(
+    entities_E3: np.ndarray, tags_T: np.ndarray, probabilities_TK: np.ndarray
+) -> np.ndarray:
     """Returns (E,) float64 the score of each entity: the mean, over its units, of the probability of the tag
     that the unit got.
 

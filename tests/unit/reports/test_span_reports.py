@@ -80,4 +80,6 @@ def test_the_page_of_a_run_shows_types_confusion_and_errors() -> None:
     assert 'Kim left <mark class="wrong">Rome<sub>PER</sub></mark>' in page
     assert "<td>LOC</td><td>0.000</td>" in page and "(none)" in page
     empty = {**validation, "error_examples": []}
-    assert "The spans of every text are right." in report_page("run", {"status": "finished", "validation": empty}, [])
+    assert "The spans of every text are right." in report_page(
+        "run", {"status": "finished", "validation": empty}, []
+    )

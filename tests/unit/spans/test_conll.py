@@ -42,11 +42,15 @@ def written(directory: Path, content: str | bytes, name: str = "train.conll") ->
 def test_sentences_documents_words_and_spans_are_those_of_the_file(tmp_path: Path) -> None:
     read = read_conll(written(tmp_path, CONLL2003))
     assert read.texts == ["EU rejects German call .", "Peter Blackburn", "BRUSSELS 1996-08-22"]
-    assert read.spans == read.strict == [
-        [Span(0, 2, "ORG"), Span(11, 17, "MISC")],
-        [Span(0, 15, "PER")],
-        [Span(0, 8, "LOC")],
-    ]
+    assert (
+        read.spans
+        == read.strict
+        == [
+            [Span(0, 2, "ORG"), Span(11, 17, "MISC")],
+            [Span(0, 15, "PER")],
+            [Span(0, 8, "LOC")],
+        ]
+    )
     assert read.words is not None and read.words[1] == [(0, 5), (6, 15)]
     assert read.lines == [3, 9, 14] and read.document_of == [0, 0, 1]
     assert (read.scheme, read.notes, read.types) == ("BIO", [], ("LOC", "MISC", "ORG", "PER"))
@@ -147,7 +151,8 @@ REFUSED = {
     ),
     "a comment": (
         "Kim B-PER\n# comment\n",
-        ":2: 'comment' is no tag; expected O, or a letter of the scheme and a type, as in B-PER; if this line "
+        ":2: 'comment' is no tag; expected O, or a letter of the scheme and a type, as in B-PER; if this "
+        "line "
         "is a comment, remove it",
     ),
     "zero for O": (
@@ -190,7 +195,21 @@ def test_a_file_without_entities_may_validate_with_a_word_about_it(tmp_path: Pat
     assert read.notes == [f"{path}: every tag is O, so nothing can be found there"]
 
 
-PARTS = ["a", "é", "e\u0301", "ß", "好", "\U0001f642", "\u200b", "\u00a0", "#", "-", "\u2028", "\x85", "👩\u200d👧"]
+PARTS = [
+    "a",
+    "é",
+    "e\u0301",
+    "ß",
+    "好",
+    "\U0001f642",
+    "\u200b",
+    "\u00a0",
+    "#",
+    "-",
+    "\u2028",
+    "\x85",
+    "👩\u200d👧",
+]
 
 
 def test_what_is_written_is_read_back(tmp_path: Path) -> None:
@@ -206,7 +225,9 @@ def test_what_is_written_is_read_back(tmp_path: Path) -> None:
         content += conll_lines(words, entities)
     read = read_conll(written(tmp_path, lines(content)))
     assert read.words is not None
-    for text, ranges, spans, (words, entities) in zip(read.texts, read.words, read.spans, sentences, strict=True):
+    for text, ranges, spans, (words, entities) in zip(
+        read.texts, read.words, read.spans, sentences, strict=True
+    ):
         assert text == " ".join(words)
         assert [text[start:end] for start, end in ranges] == [word.strip() for word in words]
         ((begin, end, _),) = entities

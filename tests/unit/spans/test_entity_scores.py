@@ -48,7 +48,11 @@ def both(draw: random.Random, sentences: int) -> tuple[list[list[str]], list[lis
 
 def same(found: EntityScores, report: dict[str, Any]) -> None:
     micro = report["micro avg"]
-    assert (found.precision, found.recall, found.f1) == (micro["precision"], micro["recall"], micro["f1-score"])
+    assert (found.precision, found.recall, found.f1) == (
+        micro["precision"],
+        micro["recall"],
+        micro["f1-score"],
+    )
     assert found.entities == micro["support"]
     assert found.macro_f1 == pytest.approx(report["macro avg"]["f1-score"], abs=1e-15)
     for name, one in zip(TYPES, found.by_type, strict=True):
@@ -66,7 +70,10 @@ def same(found: EntityScores, report: dict[str, Any]) -> None:
 @pytest.mark.parametrize("seed", range(20))
 def test_scores_equal_seqeval_s_default_mode(seed: int) -> None:
     true, predicted = both(random.Random(seed), 30)
-    read = [tuple(as_spans(read_tags(tags, "BIO")[0]) for tags in pair) for pair in zip(true, predicted, strict=True)]
+    read = [
+        tuple(as_spans(read_tags(tags, "BIO")[0]) for tags in pair)
+        for pair in zip(true, predicted, strict=True)
+    ]
     same(scores(read), seqeval_report(true, predicted))  # type: ignore[arg-type]
 
 
@@ -98,8 +105,20 @@ def test_a_span_that_is_given_twice_is_a_fault_of_the_program() -> None:
 
 
 def test_every_way_to_be_wrong_is_told_apart() -> None:
-    true = [Span(0, 2, "PER"), Span(3, 5, "LOC"), Span(6, 9, "PER"), Span(10, 12, "LOC"), Span(20, 22, "MISC")]
-    predicted = [Span(0, 2, "PER"), Span(3, 5, "PER"), Span(7, 9, "PER"), Span(11, 13, "PER"), Span(30, 31, "LOC")]
+    true = [
+        Span(0, 2, "PER"),
+        Span(3, 5, "LOC"),
+        Span(6, 9, "PER"),
+        Span(10, 12, "LOC"),
+        Span(20, 22, "MISC"),
+    ]
+    predicted = [
+        Span(0, 2, "PER"),
+        Span(3, 5, "PER"),
+        Span(7, 9, "PER"),
+        Span(11, 13, "PER"),
+        Span(30, 31, "LOC"),
+    ]
     found = scores([(true, predicted)])
     assert found.faults() == {"type": 1, "place": 1, "both": 1, "missed": 1, "spurious": 1}
     assert found.pairs.tolist() == [[0, 0, 2, 0], [0, 0, 0, 1], [0, 0, 2, 0], [1, 0, 0, 0]]
@@ -124,9 +143,7 @@ def test_every_span_is_counted_once_on_its_side() -> None:
 
 def test_parts_add_up_to_the_whole() -> None:
     draw = random.Random(6)
-    pairs = [
-        tuple(as_spans(read_tags(drawn_tags(draw, 12), "BIO")[0]) for _ in range(2)) for _ in range(40)
-    ]
+    pairs = [tuple(as_spans(read_tags(drawn_tags(draw, 12), "BIO")[0]) for _ in range(2)) for _ in range(40)]
     halves = []
     for part in (pairs[:17], pairs[17:]):
         counts = EntityCounts(TYPES)

@@ -30,7 +30,13 @@ def test_texts_and_spans_are_read_under_either_name(tmp_path: Path) -> None:
     read = read_spans(path)
     assert read.texts == [TEXT, "e\u0301\r\n🙂"]
     assert read.spans == [[Span(0, 3, "PER"), Span(9, 15, "LOC")], []]
-    assert (read.words, read.lines, read.document_of, read.scheme, read.notes) == (None, [1, 3], [0, 1], None, [])
+    assert (read.words, read.lines, read.document_of, read.scheme, read.notes) == (
+        None,
+        [1, 3],
+        [0, 1],
+        None,
+        [],
+    )
 
 
 def test_what_predict_prints_can_be_read(tmp_path: Path) -> None:
@@ -40,7 +46,9 @@ def test_what_predict_prints_can_be_read(tmp_path: Path) -> None:
 
 def test_harmless_faults_are_repaired_with_their_number(tmp_path: Path) -> None:
     spaced = {"start": 8, "end": 15, "label": "LOC"}
-    path = written(tmp_path, {"text": TEXT, "spans": [KIM, KIM, spaced], "id": 1, "meta": {}}, {"text": " ", "spans": []})
+    path = written(
+        tmp_path, {"text": TEXT, "spans": [KIM, KIM, spaced], "id": 1, "meta": {}}, {"text": " ", "spans": []}
+    )
     read = read_spans(path)
     assert read.spans[0] == [Span(0, 3, "PER"), Span(9, 15, "LOC")]
     assert read.notes == [
@@ -56,7 +64,10 @@ def test_spans_inside_of_words_are_doubted(tmp_path: Path) -> None:
     ends = [(0, 5), (0, 2), (3, 6)]  # each end is one too small
     path = written(
         tmp_path,
-        *({"text": text, "spans": [{"start": a, "end": b, "label": "X"}]} for text, (a, b) in zip(texts, ends, strict=True)),
+        *(
+            {"text": text, "spans": [{"start": a, "end": b, "label": "X"}]}
+            for text, (a, b) in zip(texts, ends, strict=True)
+        ),
     )
     assert read_spans(path).notes == [
         f"{path}: 3 of 3 spans begin or end inside a word, such as 'Berli' (0 to 5) in 'Berlin' (line 1); "
@@ -73,7 +84,8 @@ def test_types_that_look_like_tags_are_doubted(tmp_path: Path) -> None:
     spans = [{**KIM, "label": "B-PER"}, {"start": 4, "end": 8, "label": "I-PER"}]
     path = written(tmp_path, {"text": TEXT, "spans": spans})
     assert read_spans(path).notes == [
-        f"{path}: the types 'B-PER' and 'I-PER' look like tags of one type; write whole spans, with the type 'PER'"
+        f"{path}: the types 'B-PER' and 'I-PER' look like tags of one type; write whole spans, with the "
+        "type 'PER'"
     ]
 
 
@@ -81,11 +93,20 @@ EXAMPLE = '{"start": 0, "end": 3, "label": "PER"}'
 
 REFUSED: dict[str, tuple[Any, str]] = {
     "no JSON": ("Kim left\n", "not valid JSON at character 1: Expecting value"),
-    "a key twice": ('{"text": "a", "text": "b"}\n', "JSON that cannot be read: the key 'text' stands there twice"),
+    "a key twice": (
+        '{"text": "a", "text": "b"}\n',
+        "JSON that cannot be read: the key 'text' stands there twice",
+    ),
     "a list": ([1, 2], "expected an object with a text and its spans, got [1, 2]"),
-    "no text": ({"sentence": "a", "spans": []}, "expected a string under \"text\", got only 'sentence', 'spans'"),
+    "no text": (
+        {"sentence": "a", "spans": []},
+        "expected a string under \"text\", got only 'sentence', 'spans'",
+    ),
     "a text of another type": ({"text": ["a"], "spans": []}, "expected a string under \"text\", got ['a']"),
-    "half a surrogate": ('{"text": "ab\\ud83d", "spans": []}\n', "character 3 of the text is half of a surrogate pair"),
+    "half a surrogate": (
+        '{"text": "ab\\ud83d", "spans": []}\n',
+        "character 3 of the text is half of a surrogate pair",
+    ),
     "no list": ({"text": TEXT}, 'no list "spans"; write [] for none'),
     "two lists": ({"text": TEXT, "spans": [], "entities": []}, 'both "spans" and "entities"; keep one'),
     "no list under the name": ({"text": TEXT, "spans": KIM}, f'expected a list under "spans", got {KIM!r}'),
@@ -101,8 +122,14 @@ REFUSED: dict[str, tuple[Any, str]] = {
         {"text": TEXT, "spans": [{**KIM, "end": 3.0}]},
         "'end' of a span is 3.0; expected a whole number",
     ),
-    "true for a place": ({"text": TEXT, "spans": [{**KIM, "end": True}]}, "'end' of a span is True; expected a whole number"),
-    "an empty label": ({"text": TEXT, "spans": [{**KIM, "label": ""}]}, "'label' of a span is ''; expected the name of a type"),
+    "true for a place": (
+        {"text": TEXT, "spans": [{**KIM, "end": True}]},
+        "'end' of a span is True; expected a whole number",
+    ),
+    "an empty label": (
+        {"text": TEXT, "spans": [{**KIM, "label": ""}]},
+        "'label' of a span is ''; expected the name of a type",
+    ),
     "an empty span": (
         {"text": TEXT, "spans": [{**KIM, "end": 0}]},
         "the span from 0 to 0 is empty; end is the index after its last character",
@@ -119,7 +146,10 @@ REFUSED: dict[str, tuple[Any, str]] = {
         {"text": TEXT, "spans": [{**KIM, "start": -1}]},
         "the span from -1 to 3 is not within the text, which has 16 characters",
     ),
-    "white space alone": ({"text": TEXT, "spans": [{**KIM, "start": 3, "end": 4}]}, "the span from 3 to 4 is white space alone"),
+    "white space alone": (
+        {"text": TEXT, "spans": [{**KIM, "start": 3, "end": 4}]},
+        "the span from 3 to 4 is white space alone",
+    ),
     "overlapping spans": (
         {"text": TEXT, "spans": [KIM, {"start": 0, "end": 8, "label": "X"}]},
         "two spans overlap: 'Kim' (0 to 3) and 'Kim left' (0 to 8); keep one of them",
@@ -134,7 +164,8 @@ REFUSED: dict[str, tuple[Any, str]] = {
     ),
     "the text of another place": (
         {"text": TEXT, "spans": [{"start": 8, "end": 14, "label": "LOC", "text": "Berlin"}]},
-        "the span from 8 to 14 is ' Berli', and its own text says 'Berlin'; start and end count characters, not "
+        "the span from 8 to 14 is ' Berli', and its own text says 'Berlin'; start and end count "
+        "characters, not "
         "bytes, and end is the index after the last one",
     ),
 }

@@ -54,7 +54,7 @@ def test_the_page_s_example_is_written_and_read(scheme: Scheme) -> None:
 def test_other_spellings_of_bioes_are_read_without_repairs(tags: str) -> None:
     assert scheme_of([tags.split()]) == "BIOES"
     assert read_tags(tags.split(), "BIOES") == (ENTITIES, [])
-    assert read_tags("B-X M-X M-X E-X".split(), "BIOES") == ([(0, 4, "X")], [])
+    assert read_tags(["B-X", "M-X", "M-X", "E-X"], "BIOES") == ([(0, 4, "X")], [])
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
@@ -146,9 +146,7 @@ def test_the_entities_are_those_of_seqeval_s_default_mode() -> None:
             assert as_seqeval(read_tags(tags, "BIO")[0]) == wanted, tags
 
 
-@pytest.mark.parametrize(
-    ("scheme", "name", "letters"), [("BIO", "IOB2", "BI"), ("BIOES", "IOBES", "BIES")]
-)
+@pytest.mark.parametrize(("scheme", "name", "letters"), [("BIO", "IOB2", "BI"), ("BIOES", "IOBES", "BIES")])
 def test_the_entities_without_repairs_are_those_of_seqeval_s_strict_mode(
     scheme: Scheme, name: str, letters: str
 ) -> None:

@@ -1,7 +1,9 @@
-"""Spans become tags of units and come back; every span cuts the text where it says, in 10,000 hostile texts."""
+"""Spans become tags of units and come back; every span cuts the text where it says, in 10,000 hostile
+texts."""
 
 from __future__ import annotations
 
+import itertools
 import random
 import re
 from pathlib import Path
@@ -75,7 +77,7 @@ def test_any_tags_give_spans_of_whole_units_in_order() -> None:
         spans = spans_of(draw.choices(tags, k=len(units)), units)
         starts, ends = {start for start, _ in units}, {end for _, end in units}
         assert all(one.start in starts and one.end in ends and one.start < one.end for one in spans)
-        assert all(a.end <= b.start for a, b in zip(spans, spans[1:], strict=False))
+        assert all(a.end <= b.start for a, b in itertools.pairwise(spans))
 
 
 def test_any_spans_of_characters_come_back_or_are_named() -> None:
@@ -135,18 +137,27 @@ def test_read_spans_cut_10_000_hostile_texts_where_they_say(tmp_path: Path) -> N
             {
                 "text": text,
                 "spans": [
-                    {"start": one.start, "end": one.end, "label": one.label, "text": text[one.start : one.end]}
+                    {
+                        "start": one.start,
+                        "end": one.end,
+                        "label": one.label,
+                        "text": text[one.start : one.end],
+                    }
                     for one in spans
                 ],
             }
         )
     path = tmp_path / "train.jsonl"
-    path.write_text("".join(json.dumps(one, ensure_ascii=i % 2 == 0) + "\n" for i, one in enumerate(records)), encoding="utf-8")
+    path.write_text(
+        "".join(json.dumps(one, ensure_ascii=i % 2 == 0) + "\n" for i, one in enumerate(records)),
+        encoding="utf-8",
+    )
     read = read_json_spans(path)
     for record, text, spans in zip(records, read.texts, read.spans, strict=True):
         assert text == record["text"]
         assert [
-            {"start": one.start, "end": one.end, "label": one.label, "text": text[one.start : one.end]} for one in spans
+            {"start": one.start, "end": one.end, "label": one.label, "text": text[one.start : one.end]}
+            for one in spans
         ] == record["spans"]
 
 
@@ -165,4 +176,6 @@ def test_a_shifted_reading_would_be_noticed(tmp_path: Path, shift: int) -> None:
 
 
 def test_tags_that_are_written_are_those_that_are_read() -> None:
-    assert write_tags(unit_spans(UNITS, [Span(9, 21, "LOC")]), len(UNITS)) == unit_tags(UNITS, [Span(9, 21, "LOC")])
+    assert write_tags(unit_spans(UNITS, [Span(9, 21, "LOC")]), len(UNITS)) == unit_tags(
+        UNITS, [Span(9, 21, "LOC")]
+    )
