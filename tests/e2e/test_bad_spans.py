@@ -132,9 +132,9 @@ UNUSABLE: dict[str, tuple[dict[str, str | bytes | None], str]] = {
         {"train.conll": edited("B-PER", "b-PER")},
         "DIR/train.conll:1: 'b-PER' begins with a small letter; write B-PER",
     ),
-    "a tag with a line below": (
+    "a tag with an underscore": (
         {"train.conll": edited("B-PER", "B_PER")},
-        "DIR/train.conll:1: 'B_PER' has a line below in the place of a hyphen; write B-PER",
+        "DIR/train.conll:1: 'B_PER' has an underscore in the place of a hyphen; write B-PER",
     ),
     "another column at the end": (
         {"train.conll": edited("Kim B-PER", "Kim NNP")},
