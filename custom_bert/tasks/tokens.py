@@ -256,9 +256,9 @@ class Tokens(LearnedTask):
 
 
 PIPELINE_DIFFERS = (
-    "The tag of a word is that of its first token, and of all sequences of tags the most probable one is "
-    "taken in which no `I-` tag stands without its `B-`. A pipeline of transformers takes the best tag of "
-    'each token by itself. With `aggregation_strategy="first"` it gives the same spans wherever these tags form a '
+    "The tag of a word is that of its first token. Of all sequences of tags the most probable one is taken "
+    "in which no `I-` tag stands without its `B-`. A pipeline of transformers takes the best tag of each "
+    'token by itself. With `aggregation_strategy="first"` it gives the same spans wherever these tags form a '
     'sequence. With `"simple"` tokens inside of words have tags too, which were never trained, so that spans '
     "may end inside of a word. Of texts with more tokens, a pipeline with `stride={stride}` reads all."
 )
