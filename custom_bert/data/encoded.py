@@ -134,28 +134,32 @@ def units_of(
     """Returns (U, 3) int64 the units of a text: what its tokenizer takes for words, before it cuts these into
     tokens. Each row has the position of the unit's first token, and where the unit begins and ends.
 
-    White space alone is no unit, and neither is a token that stands for no character. Two of the tokenizer's
-    words that were made from the same character, such as the parts of a fraction, are one unit. So units
-    follow one another without overlap.
+    White space alone is no unit, and neither is a token that stands for no character, and no unit begins or
+    ends with them. Two of the tokenizer's words that were made from the same character, such as the parts of
+    a fraction, are one unit. So units follow one another without overlap.
 
     Args:
         words_L: (L,) the number of the word of each token, as the library reports it.
-        places_L2: (L, 2) where the tokens begin and end in the text.
+        places_L2: (L, 2) where the tokens begin and end in the text, without white space around them, as
+            `Excerpt.places` returns it.
         text: the text as the user wrote it.
         left_out: which tokens are left out. Units that begin there are left out too.
     """
     numbers_L = np.fromiter((-1 if word is None else word for word in words_L), np.int64, len(words_L))
-    begins_L = np.ones(len(numbers_L), dtype=bool)
-    begins_L[1:] = (numbers_L[1:] != numbers_L[:-1]) | (numbers_L[1:] < 0)
-    first_U = np.flatnonzero(begins_L)
-    last_U = np.append(first_U[1:], len(numbers_L))[: len(first_U)] - 1
+    # a byte-level word begins with the space before it, which may be a token of its own
+    seen_V = np.flatnonzero([start < end and not text[start].isspace() for start, end in places_L2.tolist()])
+    numbers_V = numbers_L[seen_V]
+    begins_V = np.ones(len(seen_V), dtype=bool)
+    begins_V[1:] = (numbers_V[1:] != numbers_V[:-1]) | (numbers_V[1:] < 0)
+    first_U = seen_V[begins_V]
+    last_U = seen_V[np.append(np.flatnonzero(begins_V)[1:], len(seen_V))[: len(first_U)] - 1]
     stop, removed = left_out.stop, left_out.stop - left_out.start
     found: list[tuple[int, int, int]] = []
     starts, ends = places_L2[first_U, 0].tolist(), places_L2[last_U, 1].tolist()
     for first, start, end in zip(first_U.tolist(), starts, ends, strict=True):
         if found and start < found[-1][2]:
             found[-1] = (*found[-1][:2], max(end, found[-1][2]))
-        elif start < end and not text[start:end].isspace():
+        else:
             found.append((first, start, end))
     kept = [
         (first - removed * (first >= stop), start, end)

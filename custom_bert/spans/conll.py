@@ -144,7 +144,7 @@ def _sentences(reader: LineReader) -> Iterator[_Sentence]:
                 try:
                     parsed_tag(cells[-1])
                 except TagError as error:
-                    raise DataError(where, f"{error}{_hint(line, number)}") from None
+                    raise DataError(where, f"{error}{_hint(line, number, error)}") from None
                 good.add(cells[-1])
             if now is None:
                 document = max(0, document)  # words before the first -DOCSTART- are of a document too
@@ -180,13 +180,14 @@ def _check_cells(where: str, cells: list[str], line: str, columns: int, first_li
         raise DataError(where, f"the last column is empty; write the word's tag into it, or {OUTSIDE}")
 
 
-def _hint(line: str, number: int) -> str:
+def _hint(line: str, number: int, error: TagError) -> str:
     """Returns what else a line without a tag may be."""
     if line.startswith("#"):
         return "; if this line is a comment, remove it"
     if line.lstrip()[:1] == "{":
         return "; the line looks like JSON, whose files end with .jsonl"
-    return "; if this line names the columns, remove it" if number == 1 else ""
+    names = number == 1 and not error.is_like_a_tag
+    return "; if this line names the columns, remove it" if names else ""
 
 
 def _check_known(path: str | Path, one: _Sentence, entities: Iterable[WordSpan], known: KnownTypes) -> None:

@@ -33,7 +33,15 @@ SPELLINGS = {"B": "B", "I": "I", "E": "E", "S": "S", "L": "E", "U": "S", "M": "I
 
 
 class TagError(ValueError):
-    """A string that is no tag. The message says what is wrong with it."""
+    """A string that is no tag. The message says what is wrong with it.
+
+    Attributes:
+        is_like_a_tag: whether it is a tag but for how it is written.
+    """
+
+    def __init__(self, fault: str, *, is_like_a_tag: bool) -> None:
+        super().__init__(fault)
+        self.is_like_a_tag = is_like_a_tag
 
 
 @lru_cache(maxsize=4096)  # a file has many tags, and few different ones
@@ -48,11 +56,14 @@ def parsed_tag(tag: str) -> tuple[str, str]:
     letter, dash, name = tag[:1], tag[1:2], tag[2:]
     if letter in SPELLINGS and dash == "-" and name.strip():
         return SPELLINGS[letter], name
-    raise TagError(_fault(tag))
+    fault = _fault(tag)
+    shown = tag if len(tag) <= 40 else tag[:37] + "..."
+    unlike = f"{shown!r} is no tag; expected O, or a letter of the scheme and a type, as in B-PER"
+    raise TagError(fault or unlike, is_like_a_tag=bool(fault))
 
 
 def _fault(tag: str) -> str:
-    """Returns what is wrong with a string that is no tag, and what to write instead."""
+    """Returns what is wrong with a string that is a tag but for how it is written; "" for any other one."""
     if tag in ("o", "0"):
         return f"{tag!r} in the place of the capital letter O, which says that a word is outside"
     if tag in SPELLINGS or (tag[:1] in SPELLINGS and not tag[2:].strip() and tag[1:2] == "-"):
@@ -60,11 +71,10 @@ def _fault(tag: str) -> str:
     if tag[:1].upper() in SPELLINGS and tag[1:2] == "-" and tag[2:].strip():
         return f"{tag!r} begins with a small letter; write {tag[:1].upper()}{tag[1:]}"
     if tag[:1] in SPELLINGS and tag[1:2] == "_" and tag[2:].strip():
-        return f"{tag!r} has a line below in the place of a hyphen; write {tag[:1]}-{tag[2:]}"
+        return f"{tag!r} has an underscore in the place of a hyphen; write {tag[:1]}-{tag[2:]}"
     if tag[-2:-1] == "-" and tag[-1:] in SPELLINGS and tag[:-2].strip():
         return f"{tag!r} has the letter at its end; write {tag[-1:]}-{tag[:-2]}"
-    shown = tag if len(tag) <= 40 else tag[:37] + "..."
-    return f"{shown!r} is no tag; expected O, or a letter of the scheme and a type, as in B-PER"
+    return ""
 
 
 def read_tags(tags: Sequence[str], scheme: Scheme) -> tuple[list[WordSpan], list[int]]:

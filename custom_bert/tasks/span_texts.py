@@ -25,12 +25,16 @@ from custom_bert.data.unknown import UnknownText
 from custom_bert.errors import DataError
 from custom_bert.phrases import counted
 from custom_bert.spans.entity import Span, tag_names
+from custom_bert.spans.findings import doubts
 from custom_bert.spans.spanned import Range, SpannedTexts
 from custom_bert.spans.units import changed_spans, unit_tags
 
 OVERLAP = 4
 """Neighbouring windows share one in this many of their tokens, so that a unit has at least an eighth of a
 window around it."""
+
+SCORES_OF = {"val": "validation", "test": "test"}
+"""What the scores on the texts of a split are called."""
 
 GROUP = 4096
 """The number of texts that are tokenised at a time."""
@@ -127,10 +131,12 @@ class SpanTexts:
         val = {} if self.was_divided else {"val": self.val.file}
         return {"train": self.train.file, **val, **({} if self.test is None else {"test": self.test.file})}
 
-    @property
+    @cached_property
     def warnings(self) -> tuple[str, ...]:
         """What was repaired, and what looks wrong, one line each."""
-        return tuple(note for file in self.files.values() for note in file.notes)
+        notes = [note for file in self.files.values() for note in file.notes]
+        others = {SCORES_OF[name]: file for name, file in self.files.items() if name != "train"}
+        return (*notes, *doubts(self.train.file, others))
 
     @cached_property
     def counts(self) -> dict[str, int]:

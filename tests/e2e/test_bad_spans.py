@@ -54,8 +54,8 @@ def test_the_good_files_are_good(command: Command) -> None:
     place(command.directory, {})
     assert command("check-data DIR --task tokens") == Result(
         0,
-        "DIR/train.conll: 5 texts, 90 characters, 25 words, 10 spans of 2 types, tags in the scheme BIO\n"
-        "DIR/val.conll: 2 texts, 36 characters, 10 words, 4 spans of 2 types, tags in the scheme BIO\n"
+        "DIR/train.conll: 5 texts, 95 characters, 25 words, 10 spans of 2 types, tags in the scheme BIO\n"
+        "DIR/val.conll: 2 texts, 38 characters, 10 words, 4 spans of 2 types, tags in the scheme BIO\n"
         "training spans by type: LOC 5, PER 5\n"
         "no errors, 0 warnings\n",
         "",
@@ -132,9 +132,9 @@ UNUSABLE: dict[str, tuple[dict[str, str | bytes | None], str]] = {
         {"train.conll": edited("B-PER", "b-PER")},
         "DIR/train.conll:1: 'b-PER' begins with a small letter; write B-PER",
     ),
-    "a tag with a line below": (
+    "a tag with an underscore": (
         {"train.conll": edited("B-PER", "B_PER")},
-        "DIR/train.conll:1: 'B_PER' has a line below in the place of a hyphen; write B-PER",
+        "DIR/train.conll:1: 'B_PER' has an underscore in the place of a hyphen; write B-PER",
     ),
     "another column at the end": (
         {"train.conll": edited("Kim B-PER", "Kim NNP")},
@@ -310,7 +310,7 @@ def test_programs_get_the_same_with_every_line_number(command: Command) -> None:
     assert found["files"]["train"] == {
         "path": "DIR/train.conll",
         "texts": 5,
-        "characters": 90,
+        "characters": 95,
         "words": 25,
         "spans": 10,
         "scheme": "BIO",

@@ -118,7 +118,7 @@ def test_a_type_may_hold_hyphens() -> None:
         ("B", "'B' names no type; write it after the letter, as in B-PER"),
         ("I-", "'I-' names no type; write it after the letter, as in I-PER"),
         ("b-PER", "'b-PER' begins with a small letter; write B-PER"),
-        ("B_PER", "'B_PER' has a line below in the place of a hyphen; write B-PER"),
+        ("B_PER", "'B_PER' has an underscore in the place of a hyphen; write B-PER"),
         ("PER-B", "'PER-B' has the letter at its end; write B-PER"),
         ("NN", "'NN' is no tag; expected O, or a letter of the scheme and a type, as in B-PER"),
         ("", "'' is no tag; expected O, or a letter of the scheme and a type, as in B-PER"),
