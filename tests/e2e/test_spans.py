@@ -298,7 +298,7 @@ def test_files_and_tables_are_labelled_as_lines_are(
 def test_check_data_tells_what_is_there(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check-data", str(data), "--task", "tokens"]) == 0
     told = capsys.readouterr().out
-    assert "tags in the scheme BIO" in told and "training spans by type: LOC" in told
+    assert "tags in the scheme BIO" in told and "training spans by type: " in told
     assert main(["check-data", str(data), "--task", "tokens", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["files"]["train"]["texts"] == 160 and not found["divided"]
