@@ -24,6 +24,7 @@ from custom_bert.tasks.ordinal import Ordinal
 from custom_bert.tasks.regression import Regression
 from custom_bert.tasks.soft_labels import SoftLabels
 from custom_bert.tasks.task import Task
+from custom_bert.tasks.tokens import Tokens
 
 WORDS = [f"{a}{b}" for a in "bdfgklmnprst" for b in ("a", "e", "i", "o", "u", "an", "el", "or")]
 
@@ -55,6 +56,7 @@ TASKS: dict[str, Task] = {
     "regression": Regression((30.0, -2.0), (7.0, 0.5)),
     "ordinal": Ordinal(("low", "middle", "high", "highest")),
     "ordinal with two ranks": Ordinal(("low", "high")),
+    "tokens": Tokens(("LOC", "PER")),
     "masked_lm": MaskedLanguageModelling(),
 }
 

@@ -21,6 +21,22 @@ MAX_WINDOWS = 16
 so this bounds the memory that a text takes."""
 
 
+OVERLAP = 4
+"""Where tokens have labels, neighbouring windows share one in this many of their tokens. So a token has at
+least an eighth of a window around it."""
+
+
+def overlap_of(max_length: int, special: int) -> int:
+    """Returns the number of tokens that neighbouring windows of a text share at least, where tokens have
+    labels.
+
+    Args:
+        max_length: the largest number of tokens of a window, special ones included.
+        special: S, the number of special tokens of a window.
+    """
+    return (max_length - special) // OVERLAP
+
+
 @dataclass(frozen=True)
 class Cut:
     """How texts are cut into windows.

@@ -96,6 +96,15 @@ class Decoder(ABC):
         """
         raise AssertionError(f"{type(self).__name__} has no classes")
 
+    def decided(self, probabilities_NK: np.ndarray) -> list[Any]:
+        """Returns what each text is predicted to have, to be compared with what others predict, where there
+        are classes or spans.
+
+        Args:
+            probabilities_NK: what `probabilities` returned.
+        """
+        return [self.given(probabilities_K) for probabilities_K in probabilities_NK]
+
     def apart(self, probabilities_NK: np.ndarray, others_NK: np.ndarray) -> np.ndarray:
         """Returns (N, K) how far apart two sides' predictions are, in a unit in which 1 is a lot.
 

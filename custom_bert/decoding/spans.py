@@ -157,6 +157,11 @@ class SpanDecoder(Decoder):
             [UnitOutputs(one.text, one.units_U2, softmax(one.values_UK)) for one in outputs_NK.tolist()]
         )
 
+    def decided(self, probabilities_NK: np.ndarray) -> list[list[tuple[int, int, str]]]:
+        """Returns the start, the end and the label of each span of each text."""
+        found = self.predictions(probabilities_NK, every=False)
+        return [[(span.start, span.end, span.label) for span in one.spans] for one in found]
+
     def apart(self, probabilities_NK: np.ndarray, others_NK: np.ndarray) -> np.ndarray:
         """Returns (T, K) how far apart two sides' probabilities are."""
         sides = (

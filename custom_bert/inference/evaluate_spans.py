@@ -3,7 +3,7 @@ files."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Literal
 
@@ -18,9 +18,10 @@ from custom_bert.decoding.spans import SpanDecoder, UnitOutputs
 from custom_bert.errors import DataError, RunError
 from custom_bert.inference.classifier import Classifier
 from custom_bert.spans.reading import read_spans
-from custom_bert.spans.spanned import KnownTypes
+from custom_bert.spans.spanned import KnownTypes, SpannedTexts
 from custom_bert.spans.units import unit_tags
 from custom_bert.tasks.evaluated import Evaluated
+from custom_bert.tasks.parts import Measured
 from custom_bert.tasks.span_reading import divided, whole
 from custom_bert.tasks.span_texts import SpanSplit, TextUnits
 
@@ -48,16 +49,37 @@ def evaluate_spans(
     """
     known = KnownTypes(decoder.types, f"the texts that {run} was trained on")
     chosen = chosen_texts(run, data, split, known)
-    file, scorer, index = chosen.file, classifier.task.scorer(None), decoder.tags.index
-    rows = chosen.rows_N.tolist()
-    for outputs, row in zip(_outputs(classifier, [file.texts[row] for row in rows]), rows, strict=True):
-        if not len(outputs.units_U2):
+    file, rows = chosen.file, chosen.rows_N.tolist()
+    outputs = _outputs(classifier, [file.texts[row] for row in rows])
+    measured = measured_spans(classifier, decoder, file, rows, outputs)
+    return Evaluated(measured, notes=tuple(f"warning: {note}" for note in file.notes))
+
+
+def measured_spans(
+    classifier: Classifier,
+    decoder: SpanDecoder,
+    file: SpannedTexts,
+    rows: Iterable[int],
+    outputs: Iterable[UnitOutputs],
+) -> Measured:
+    """Returns what is measured of a model's outputs for some texts of a file.
+
+    Args:
+        classifier: the model.
+        decoder: its decoder.
+        file: the file.
+        rows: the indices of the texts.
+        outputs: the logits of their units.
+    """
+    scorer, index = classifier.task.scorer(None), decoder.tags.index
+    for one, row in zip(outputs, rows, strict=True):
+        if not len(one.units_U2):
             continue  # there is nothing to measure, as in training
-        tags = unit_tags(outputs.units_U2.tolist(), file.spans[row])
-        about = TextUnits.of(file, row, outputs.units_U2)
+        tags = unit_tags(one.units_U2.tolist(), file.spans[row])
+        about = TextUnits.of(file, row, one.units_U2)
         values = torch.tensor(list(map(index, tags)))
-        scorer.add(torch.from_numpy(outputs.values_UK), Targets(values, None, None, (about,)))
-    return Evaluated(scorer.measured(), notes=tuple(f"warning: {note}" for note in file.notes))
+        scorer.add(torch.from_numpy(one.values_UK), Targets(values, None, None, (about,)))
+    return scorer.measured()
 
 
 def _outputs(classifier: Classifier, texts: list[str]) -> Iterator[UnitOutputs]:

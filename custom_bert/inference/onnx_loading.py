@@ -16,6 +16,7 @@ from custom_bert.data.tokenizer import TextTokenizer
 from custom_bert.data.unknown import OF_A_MODEL, UnknownText
 from custom_bert.decoding.decoder import Decoder
 from custom_bert.decoding.registry import DECODERS
+from custom_bert.decoding.spans import UnitOutputs, of_texts
 from custom_bert.errors import ConfigError, NoPredictionsError, RunError, shown, warn_caller
 from custom_bert.floor.ensemble import read_ensemble
 from custom_bert.floor.storage import read_floor
@@ -57,6 +58,20 @@ class OnnxScores:
     def parts(self, texts: Iterable[str]) -> Iterator[Parts]:
         """Yields the outputs of the model; they have no parts."""
         return ({WHOLE: outputs_NK} for outputs_NK in self.of(texts))
+
+
+class OnnxUnits(OnnxScores):
+    """The outputs of an ONNX directory's model for the units of texts."""
+
+    def of(self, texts: Iterable[str], unknown: UnknownText | None = None) -> Iterator[np.ndarray]:
+        """Yields (n,) `UnitOutputs` with the outputs of the model, a chunk of texts at a time."""
+        counts = UnknownText() if unknown is None else unknown
+        described = self._model.described
+        for chunk in chunks(texts, described.width * described.max_length):
+            found = self._model.units(chunk, counts)
+            yield of_texts([UnitOutputs(text, *own) for text, own in zip(chunk, found, strict=True)])
+        if unknown is None and counts.spoils_predictions:
+            warn_caller(f"{counts.message(lines=False)}: {OF_A_MODEL}")
 
 
 class OnnxVectors:
@@ -115,7 +130,8 @@ def load_onnx(
             f"{directory}: an encoder for embeddings, which predicts nothing; Embedder.load reads it"
         )
     decoder = _decoder_of(directory, described)
-    scores: ScoreModel = OnnxScores(OnnxModel.load(directory, described))
+    computed = OnnxUnits if decoder.labels_units else OnnxScores
+    scores: ScoreModel = computed(OnnxModel.load(directory, described))
     if floor:
         sets = described.thresholds_C is not None
         both = read_floor(directory, decoder.num_outputs, sets=sets)

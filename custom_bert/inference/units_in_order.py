@@ -18,10 +18,10 @@ from custom_bert.data.loader import BatchBuilder
 from custom_bert.data.row_targets import RowTargets
 from custom_bert.data.tokenizer import TextTokenizer
 from custom_bert.data.unknown import UnknownText
+from custom_bert.data.windows import overlap_of
 from custom_bert.decoding.spans import UnitOutputs, of_texts
 from custom_bert.inference.in_order import computed
 from custom_bert.models.token_tagger import TokenTagger
-from custom_bert.tasks.span_texts import overlap_of
 
 
 def begin_units(
@@ -56,7 +56,7 @@ def begin_units(
             None,
             tokenizer.pad_id,
             window=max_length if windowed else None,
-            overlap=overlap_of(max_length, tokenizer) if windowed else 0,
+            overlap=overlap_of(max_length, tokenizer.frame.size) if windowed else 0,
             row_targets=targets,
         )
         parts = list(computed(model, builder, device, precision))

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from custom_bert.models.encoder import Encoder
 from custom_bert.models.heads import SequenceClassifier, pooled_like_a_layer
 from custom_bert.models.layers import EncoderLayer, SelfAttention
+from custom_bert.models.token_tagger import TokenTagger
 from custom_bert.ops.rope import apply_rope, rope_tables
 
 RopeTables = tuple[Tensor, Tensor]
@@ -161,6 +162,27 @@ class RectangularClassifier(nn.Module):
             pooled_ND = pooled_like_a_layer(pooled_ND, mean_ND, config.norm_eps) if mixes else mean_ND
         logits_NC: Tensor = self.model.head(pooled_ND)
         return logits_NC
+
+
+class RectangularTagger(nn.Module):
+    """A classifier of tokens that reads rectangles.
+
+    Args:
+        model: the classifier, whose weights it shares.
+    """
+
+    def __init__(self, model: TokenTagger) -> None:
+        super().__init__()
+        self.model = model
+        self.encoder = RectangularEncoder(model.encoder)
+
+    def forward(
+        self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor | None = None
+    ) -> Tensor:
+        """Returns (N, L, C) what the head makes of each token, undefined at padding; see
+        `RectangularEncoder.forward`."""
+        logits_NLC: Tensor = self.model.head(self.encoder(input_ids, attention_mask, token_type_ids))
+        return logits_NLC
 
 
 def masked_mean(hidden_NLD: Tensor, attention_mask: Tensor) -> Tensor:

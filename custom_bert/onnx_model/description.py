@@ -72,7 +72,7 @@ class OnnxDescription:
         pairs: whether it reads pairs of texts.
         inputs: the names of the model's inputs.
         output: the name of its output.
-        width: K, the number of outputs for a text; of an encoder D, the width of its vectors.
+        width: K, the number of outputs for a text or a token; of an encoder D, the width of its vectors.
         int8: what of it is computed in int8.
         size, sha256: the size of model.onnx in bytes, and its hash.
         verified: what was compared with the run: the figures, and `in_words` the line that was printed.

@@ -1,7 +1,8 @@
 """A model that was read from an ONNX directory. It computes texts in rectangles of similar length, and puts
 the outputs into the order of the texts.
 
-Shapes: N texts, W rows (a text, or one of its windows), K outputs, D width of an encoder.
+Shapes: N texts, W rows (a text, or one of its windows), K outputs, D width of an encoder. U
+units of a text, M units and T tokens of all texts.
 """
 
 from __future__ import annotations
@@ -11,13 +12,16 @@ from pathlib import Path
 
 import numpy as np
 
+from custom_bert.data.row_targets import RowTargets
 from custom_bert.data.tokenizer import TextTokenizer
 from custom_bert.data.tokenizer_files import read_run_tokenizer
 from custom_bert.data.unknown import UnknownText
+from custom_bert.data.windows import overlap_of
 from custom_bert.errors import RunError
 from custom_bert.onnx_model.description import MODEL, OnnxDescription, read_model, read_onnx_description
 from custom_bert.onnx_model.rectangles import Rectangle, Rows
 from custom_bert.onnx_model.session import OnnxSession
+from custom_bert.ranges import joined_ranges
 
 
 class OnnxModel:
@@ -80,18 +84,52 @@ class OnnxModel:
         cut = rows.cut()
         found_WK = np.empty((len(cut.text_W), described.width), dtype=np.float32)
         for one in rows.rectangles(cut):
-            output = self._session.run(one.inputs(described.inputs))
-            if output.shape[-1] != described.width:
-                raise RunError(
-                    f"{self._path}: it has {output.shape[-1]:,} outputs, not {described.width:,}; export the "
-                    f"run again"
-                )
-            found_WK[one.rows_B] = reduce(output, one)
+            found_WK[one.rows_B] = reduce(self._computed(one), one)
         if len(found_WK) == len(texts):
             return found_WK
         sums_NK = np.zeros((len(texts), described.width), dtype=np.float32)
         np.add.at(sums_NK, cut.text_W, found_WK)
         return sums_NK / np.bincount(cut.text_W)[:, None].astype(np.float32)
+
+    def units(self, texts: Sequence[str], unknown: UnknownText) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Returns for each text (U, 2) where its units begin and end, and their (U, K) fp32 outputs. Of a
+        text that is read in windows, each unit is decided by one of them.
+
+        For the arguments and what is raised see `rows`.
+        """
+        described, special = self.described, self.tokenizer.frame.size
+        windowed = described.long_texts == "windows"
+        encoded = self.tokenizer.encode(texts, described.max_length, described.long_texts, units=True)
+        unknown.add(encoded)
+        assert encoded.units is not None
+        rows = Rows(
+            encoded,
+            described.max_length if windowed else None,
+            self.tokenizer.pad_id,
+            overlap_of(described.max_length, special) if windowed else 0,
+        )
+        cut = rows.cut()
+        first_W = np.cumsum(cut.length_W) - cut.length_W
+        found_TK = np.empty((int(cut.length_W.sum()), described.width), dtype=np.float32)
+        for one in rows.rectangles(cut):
+            output_BLK = self._computed(one)
+            lengths_B = cut.length_W[one.rows_B]
+            # the rows of a rectangle are not neighbours among all windows
+            found_TK[joined_ranges(lengths_B, first_W[one.rows_B])] = output_BLK[one.attention_mask_BL > 0]
+        places = [units_U3[:, 0] for units_U3 in encoded.units]
+        counts = [len(of_text) for of_text in places]
+        targets = RowTargets.of(places, [np.zeros(count) for count in counts], counts)
+        _, rows_M, _ = targets.laid_out(np.arange(len(texts)), cut, cut.length_W)
+        values = np.split(found_TK[rows_M], np.cumsum(counts)[:-1])
+        return [(units_U3[:, 1:], own) for units_U3, own in zip(encoded.units, values, strict=True)]
+
+    def _computed(self, one: Rectangle) -> np.ndarray:
+        output, width = self._session.run(one.inputs(self.described.inputs)), self.described.width
+        if output.shape[-1] != width:
+            raise RunError(
+                f"{self._path}: it has {output.shape[-1]:,} outputs, not {width:,}; export the run again"
+            )
+        return output
 
 
 def pooled(hidden_BLD: np.ndarray, rectangle: Rectangle, pooling: str) -> np.ndarray:

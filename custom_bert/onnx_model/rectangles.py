@@ -63,18 +63,20 @@ class Rows:
         window: the number of tokens of the windows in which longer texts are read; None to read no text in
             windows.
         pad_id: the token id of padding.
+        overlap: the number of tokens that neighbouring windows of a text share at least.
     """
 
     encoded: EncodedTexts
     window: int | None
     pad_id: int
+    overlap: int = 0
 
     def cut(self) -> Cut:
         """Returns how the texts are cut into rows."""
         lengths_N, special_NS = self.encoded.lengths_N, self.encoded.special_NS
-        return (
-            whole(lengths_N, special_NS) if self.window is None else cut(lengths_N, special_NS, self.window)
-        )
+        if self.window is None:
+            return whole(lengths_N, special_NS)
+        return cut(lengths_N, special_NS, self.window, self.overlap)
 
     def rectangles(self, rows: Cut) -> Iterator[Rectangle]:
         """Yields the rows as rectangles, the longest first.

@@ -20,8 +20,8 @@ from custom_bert.data.loader import BatchBuilder
 from custom_bert.data.row_targets import RowTargets
 from custom_bert.data.source import Tokenised, Tokenising, VocabularyText
 from custom_bert.data.store import StoreInfo
-from custom_bert.data.tokenizer import TextTokenizer
 from custom_bert.data.unknown import UnknownText
+from custom_bert.data.windows import overlap_of
 from custom_bert.errors import DataError
 from custom_bert.phrases import counted
 from custom_bert.spans.entity import Span, tag_names
@@ -29,20 +29,11 @@ from custom_bert.spans.findings import doubts
 from custom_bert.spans.spanned import Range, SpannedTexts
 from custom_bert.spans.units import changed_spans, unit_tags
 
-OVERLAP = 4
-"""Neighbouring windows share one in this many of their tokens, so that a unit has at least an eighth of a
-window around it."""
-
 SCORES_OF = {"val": "validation", "test": "test"}
 """What the scores on the texts of a split are called."""
 
 GROUP = 4096
 """The number of texts that are tokenised at a time."""
-
-
-def overlap_of(max_length: int, tokenizer: TextTokenizer) -> int:
-    """Returns the number of tokens that neighbouring windows of a text share at least."""
-    return (max_length - tokenizer.frame.size) // OVERLAP
 
 
 @dataclass(frozen=True)
@@ -323,7 +314,7 @@ def unit_batches(
         how.pin_memory,
         how.max_length if windowed else None,
         how.ahead,
-        overlap_of(how.max_length, how.tokenizer) if windowed else 0,
+        overlap_of(how.max_length, how.tokenizer.frame.size) if windowed else 0,
         targets,
     )
 

@@ -417,7 +417,7 @@ DAMAGED: dict[str, tuple[Callable[[Path], Any], str]] = {
     "an unknown task": (
         damaged(lambda value: value.update(task="chess")),
         "DIR/out/custom_bert.json: task is 'chess'; known are classification, multi_label, soft_labels, "
-        "regression, ordinal",
+        "regression, ordinal, tokens",
     ),
     "another width": (
         damaged(lambda value: value.update(width=4)),

@@ -16,10 +16,9 @@ import numpy as np
 from custom_bert.data.unknown import UnknownText
 from custom_bert.inference.classifier import Classifier
 from custom_bert.inference.exports.gate import Compared, Speed
-from custom_bert.inference.measuring import measured
-from custom_bert.inference.scores import WHOLE
 from custom_bert.inference.vectors import VectorModel, VectorPooling
 from custom_bert.reports.measures import is_worse, words_of
+from custom_bert.tasks.parts import Measured
 
 LATENCY_TEXTS, TOGETHER, BATCHES = 50, 32, 8
 """The number of texts that are timed alone, the number that is timed together, and how often."""
@@ -31,14 +30,15 @@ class Texts:
 
     Attributes:
         rows: the texts or pairs, as `data.text_pairs` holds them.
-        labels: the labels; empty for an encoder, which has none.
+        measure: returns what is measured of a side, given its outputs for the rows; None for an encoder,
+            which has no labels.
         random: texts of random words, from no word to more than are read.
         why_none: why there are no rows; empty if there are some.
         notes: what a user should know of how the rows were read, one line each.
     """
 
     rows: Sequence[str]
-    labels: Sequence[str]
+    measure: Callable[[Classifier, np.ndarray], Measured] | None
     random: Sequence[str]
     why_none: str = ""
     notes: tuple[str, ...] = ()
@@ -53,7 +53,7 @@ def compared_classifiers(run: Classifier, export: Classifier, texts: Texts, size
     anywhere = _apart(run, export, *(_outputs(side, texts.random) for side in (run, export)))
     metric = run.task.defaults()["optim.metric"]
     common: dict[str, Any] = {"measure": words_of(metric), "low": is_worse(metric, 1.0, 0.0)}
-    changes = bool(run.labels)
+    changes = bool(run.labels) or run.decoder.labels_units
     if not texts.rows:
         return Compared(
             **common,
@@ -64,9 +64,10 @@ def compared_classifiers(run: Classifier, export: Classifier, texts: Texts, size
             before=None,
             after=None,
         )
+    assert texts.measure is not None
     of_run, of_export = (_outputs(side, texts.rows) for side in (run, export))
     before, after = (
-        _measured(side, texts, outputs_NK, metric)
+        texts.measure(side, outputs_NK).numbers[metric]
         for side, outputs_NK in ((run, of_run), (export, of_export))
     )
     return Compared(
@@ -132,19 +133,9 @@ def _apart(run: Classifier, export: Classifier, of_run: np.ndarray, of_export: n
 
 def _changed(run: Classifier, export: Classifier, of_run: np.ndarray, of_export: np.ndarray) -> int:
     """Returns the number of texts that get other labels."""
-    both = zip(run.decoder.probabilities(of_run), export.decoder.probabilities(of_export), strict=True)
-    return sum(run.decoder.given(ours) != export.decoder.given(theirs) for ours, theirs in both)
-
-
-def _measured(side: Classifier, texts: Texts, outputs_NK: np.ndarray, metric: str) -> float:
-    found = measured(
-        side.task,
-        side.scores.thresholds,
-        list(texts.rows),
-        texts.labels,
-        lambda _: iter([{WHOLE: outputs_NK}]),
-    )
-    return found[WHOLE].numbers[metric]
+    sides = ((run, of_run), (export, of_export))
+    ours, theirs = (side.decoder.decided(side.decoder.probabilities(outputs)) for side, outputs in sides)
+    return sum(one != other for one, other in zip(ours, theirs, strict=True))
 
 
 def _speed(compute: Callable[[Sequence[str]], Any], texts: Sequence[str], size: int) -> Speed:

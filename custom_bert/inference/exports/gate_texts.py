@@ -20,12 +20,18 @@ from custom_bert.data.tables.formats import is_table
 from custom_bert.data.text import is_blank, status_of
 from custom_bert.data.text_pairs import paired
 from custom_bert.data.text_sample import spread
+from custom_bert.decoding.spans import SpanDecoder
 from custom_bert.errors import DataError, RunError, UserError
 from custom_bert.inference.classifier import Classifier
 from custom_bert.inference.evaluate_run import known_labels, rows_of
+from custom_bert.inference.evaluate_spans import chosen_texts, measured_spans
 from custom_bert.inference.exports.compared import Texts
 from custom_bert.inference.exports.verify import random_texts
+from custom_bert.inference.measuring import measured
+from custom_bert.inference.scores import WHOLE
 from custom_bert.model_files.native import TrainedModel
+from custom_bert.spans.spanned import KnownTypes
+from custom_bert.tasks.parts import Measured
 
 MOST = 10_000
 """The most rows that are compared. Of more, some are taken, spread evenly over all of them."""
@@ -62,9 +68,46 @@ def labelled_texts(
     except UserError as error:
         if data is not None:
             raise
-        return Texts((), (), random, f"{error}; --data names rows to compare on")
-    places = np.linspace(0, len(rows) - 1, min(MOST, len(rows))).astype(int).tolist()
-    return Texts([rows[i] for i in places], [labels[i] for i in places], random, "", chosen.notes)
+        return Texts((), None, random, f"{error}; --data names rows to compare on")
+    places = spread_over(len(rows))
+    rows, labels = ([column[i] for i in places] for column in (rows, labels))
+
+    def measure(side: Classifier, outputs_NK: np.ndarray) -> Measured:
+        thresholds = side.scores.thresholds
+        return measured(side.task, thresholds, rows, labels, lambda _: iter([{WHOLE: outputs_NK}]))[WHOLE]
+
+    return Texts(rows, measure, random, "", chosen.notes)
+
+
+def texts_with_spans(
+    run: Path,
+    trained: TrainedModel,
+    classifier: Classifier,
+    data: str | Path | None,
+    columns: Mapping[str, Any],
+) -> Texts:
+    """Returns texts with spans for a model that finds spans; see `labelled_texts`."""
+    random, decoder = random_texts(trained), classifier.decoder
+    assert isinstance(decoder, SpanDecoder)
+    known = KnownTypes(decoder.types, f"the texts that {run} was trained on")
+    try:
+        where = _own_data(run) if data is None else _given(data, columns)
+        chosen = chosen_texts(run, where, "val", known)
+    except UserError as error:
+        if data is not None:
+            raise
+        return Texts((), None, random, f"{error}; --data names texts to compare on")
+    rows = chosen.rows_N[spread_over(len(chosen))].tolist()
+
+    def measure(side: Classifier, outputs: np.ndarray) -> Measured:
+        return measured_spans(side, decoder, chosen.file, rows, outputs.tolist())
+
+    return Texts([chosen.file.texts[row] for row in rows], measure, random, "", tuple(chosen.file.notes))
+
+
+def spread_over(count: int) -> list[int]:
+    """Returns the indices of some rows, at most `MOST`, spread evenly over all of them."""
+    return [int(place) for place in np.linspace(0, count - 1, min(MOST, count))]
 
 
 def unlabelled_texts(run: Path, trained: TrainedModel, data: str | Path | None) -> Texts:
@@ -82,11 +125,11 @@ def unlabelled_texts(run: Path, trained: TrainedModel, data: str | Path | None) 
     try:
         paths = _own_data(run).corpus if data is None else (str(data),)
         blocks = ([line for line in block if not is_blank(line)] for block in read_corpus(paths).blocks())
-        return Texts(spread(blocks, MOST), (), random)
+        return Texts(spread(blocks, MOST), None, random)
     except UserError as error:
         if data is not None:
             raise
-        return Texts((), (), random, f"{error}; --data names texts to compare on")
+        return Texts((), None, random, f"{error}; --data names texts to compare on")
 
 
 def _own_data(run: Path) -> DataConfig:

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from custom_bert.errors import LibraryError, RunError, first_line
 from custom_bert.model_files.native import TrainedModel
-from custom_bert.models.rectangular import RectangularClassifier, RectangularEncoder
+from custom_bert.models.rectangular import RectangularClassifier, RectangularEncoder, RectangularTagger
 from custom_bert.onnx_model.description import INPUTS, OutputName
 
 NEEDED = ("onnx", "onnxscript", "onnxruntime")
@@ -45,7 +45,7 @@ class Outputs(nn.Module):
     Attributes:
         inputs: the names of the inputs.
         output: the name of the output.
-        width: K, the number of outputs for a text; of an encoder D, the width of its vectors.
+        width: K, the number of outputs for a text or a token; of an encoder D, the width of its vectors.
     """
 
     def __init__(self, trained: TrainedModel) -> None:
@@ -56,7 +56,8 @@ class Outputs(nn.Module):
         self.rectangular: nn.Module
         if trained.task.num_outputs:
             self.output: OutputName = "logits"
-            self.rectangular, self.width = RectangularClassifier(model), trained.task.num_outputs
+            over = RectangularTagger if trained.task.labels_units else RectangularClassifier
+            self.rectangular, self.width = over(model), trained.task.num_outputs
         else:
             self.output = "last_hidden_state"
             self.rectangular, self.width = encoder, encoder.encoder.config.hidden_size
@@ -66,7 +67,8 @@ class Outputs(nn.Module):
     def forward(
         self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor | None = None
     ) -> Tensor:
-        """Returns (N, K) fp32 outputs, or of an encoder (N, L, D) vectors."""
+        """Returns (N, K) fp32 outputs, or (N, L, K) where tokens have them; of an encoder (N, L, D)
+        vectors."""
         outputs: Tensor = self.rectangular(input_ids, attention_mask, token_type_ids)
         return self.task.published_outputs(outputs).float() if self.output == "logits" else outputs
 

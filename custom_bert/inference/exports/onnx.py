@@ -27,9 +27,9 @@ from custom_bert.inference.classifier import Classifier
 from custom_bert.inference.embeddings import Embedder
 from custom_bert.inference.exports.compared import Texts, compared_classifiers, compared_encoders
 from custom_bert.inference.exports.gate import FEWEST, Compared, Verdict, verdict
-from custom_bert.inference.exports.gate_texts import labelled_texts, unlabelled_texts
+from custom_bert.inference.exports.gate_texts import labelled_texts, texts_with_spans, unlabelled_texts
 from custom_bert.inference.exports.graph import Outputs, check_installed, graph_of
-from custom_bert.inference.exports.hf import check_free, write_config, write_tokenizer
+from custom_bert.inference.exports.hf import HEADS, check_free, write_config, write_tokenizer
 from custom_bert.inference.exports.int8 import quantised
 from custom_bert.inference.exports.onnx_card import megabytes, onnx_card, speed_line
 from custom_bert.inference.exports.smoothing import smoothed
@@ -76,8 +76,6 @@ def export_onnx(
     check_installed()
     run, out = Path(run), Path(out)
     trained = load_model(run)
-    if trained.task.labels_units:
-        raise RunError(f"{run}: a model of spans is exported with --format hf, and not as ONNX")
     check_free(out)
     export = _Export(trained, run, data, columns)
     with files.new_directory(out) as folder:
@@ -104,7 +102,8 @@ class _Export:
         self.with_floor = self.predicts and has_ensemble(run)
         if self.predicts:
             self.classifier = Classifier.load(run, device="cpu")
-            self.texts = labelled_texts(run, trained, self.classifier, data, columns)
+            texts_of = texts_with_spans if trained.task.labels_units else labelled_texts
+            self.texts = texts_of(run, trained, self.classifier, data, columns)
         else:
             self.embedder = Embedder.load(run, device="cpu")
             self.texts = unlabelled_texts(run, trained, data)
@@ -121,7 +120,7 @@ class _Export:
         graph = graph_of(Outputs(smoothed(self.trained, samples)) if int8 else self.outputs)
         self._write_model(folder, graph.SerializeToString(), "none")
         # what computes wrong in fp32 is not made better by int8, and random texts tell
-        texts = dataclasses.replace(self.texts, rows=(), labels=()) if int8 else self.texts
+        texts = dataclasses.replace(self.texts, rows=()) if int8 else self.texts
         described, compared, said = self._judged(folder, texts, "none")
         if int8 and said.passed:
             described, compared, said, notes = self._in_int8(folder, graph)
@@ -170,15 +169,15 @@ class _Export:
         encoder = trained.described.encoder
         if not self.predicts:
             encoder = dataclasses.replace(encoder, pooling="cls")
-        fault = inexpressible(encoder, trained.described.long_texts)
+        fault = inexpressible(encoder, task.published_long_texts(trained.described.long_texts))
         if task.in_transformers() is not task:
             fault = "no class of transformers has these outputs"
         if fault:
             return [f"without config.json, by which other programs know a model: {fault}"]
         family = family_of(encoder)
-        model = family.classifier
+        model = HEADS[task.head].model(family)
         if not self.predicts:
-            model = model.replace("ForSequenceClassification", "Model")
+            model = family.classifier.replace("ForSequenceClassification", "Model")
         write_config(folder, trained, family.config(encoder, task.num_outputs), model)
         return []
 
