@@ -28,6 +28,7 @@ class Pretended:
     pairs: bool = False
     predicts: bool = True
     explains: bool = True
+    spans: bool = False
     vectors_loaded: bool = True
     go: threading.Event = field(default_factory=threading.Event)
     batches: list[list[Any]] = field(default_factory=list)

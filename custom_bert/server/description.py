@@ -104,15 +104,28 @@ def _explain(pairs: bool) -> dict[str, Any]:
 
 
 NUMBER, STRING = {"type": "number"}, {"type": "string"}
+PLACE = {
+    "start": {"type": "integer", "description": "The character at which it starts, from 0."},
+    "end": {"type": "integer", "description": "The character after its last one."},
+}
+SPAN = _object(
+    {**PLACE, "label": STRING, "score": NUMBER, "text": STRING}, ["start", "end", "label", "score", "text"]
+)
+UNIT = _object(
+    {**PLACE, "probabilities": {"type": "object", "additionalProperties": NUMBER}},
+    ["start", "end", "probabilities"],
+)
 PREDICTION = {
     "type": "object",
-    "description": "label and probability; labels and probabilities; or numbers",
+    "description": "label and probability; labels and probabilities; numbers; or spans",
     "properties": {
         "label": STRING,
         "probability": NUMBER,
         "labels": {"type": "array", "items": STRING},
         "probabilities": {"type": "object", "additionalProperties": NUMBER},
         "numbers": {"type": "array", "items": NUMBER},
+        "spans": {"type": "array", "items": SPAN},
+        "units": {"type": "array", "items": UNIT},
     },
 }
 PREDICTIONS = _object({"predictions": {"type": "array", "items": PREDICTION}}, ["predictions"])
@@ -120,8 +133,7 @@ VECTORS = _object({"vectors": {"type": "array", "items": {"type": "array", "item
 WORD = _object(
     {
         "word": STRING,
-        "start": {"type": "integer", "description": "The character at which it starts, from 0."},
-        "end": {"type": "integer"},
+        **PLACE,
         "effect": {
             "type": "number",
             "description": "How much higher the natural logarithm of the probability is with the word.",

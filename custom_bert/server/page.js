@@ -47,10 +47,29 @@ function showBars(ordered, given) {
   }
 }
 
-function showPrediction(prediction) {
+function showSpans(text, spans) {
+  byId("given").textContent = spans.length
+    ? `${spans.length} ${spans.length === 1 ? "span" : "spans"}`
+    : "No span was found.";
+  const found = byId("found");
+  found.hidden = !spans.length;
+  showParts(found, text, spans, (span) => {
+    const mark = element("mark", span.text, "for");
+    if (span.text.length > 20) mark.classList.add("long"); // a phone has no room for it in one line
+    mark.append(element("b", span.label));
+    return mark;
+  });
+  showBars(spans.map((span) => [`${span.label}: ${span.text}`, span.score]), []);
+}
+
+function showPrediction(prediction, text) {
   byId("answer").hidden = false;
-  byId("more").hidden = true;
+  byId("more").hidden = byId("found").hidden = true;
   byId("labels").replaceChildren();
+  if (prediction.spans) {
+    showSpans(text, prediction.spans);
+    return [];
+  }
   if (prediction.numbers) {
     byId("given").textContent = prediction.numbers.map((number) => number.toPrecision(6)).join(", ");
     return [];
@@ -80,19 +99,24 @@ function signed(effect) {
   return number === "0.00" ? "0.00" : `${effect < 0 ? "−" : "+"}${number}`;
 }
 
-function showMarked(marked, text, words) {
-  marked.replaceChildren();
+function showParts(shown, text, parts, marked) {
+  shown.replaceChildren();
   const characters = Array.from(text); // the server counts characters, not UTF-16 units
   let at = 0;
-  for (const word of words.sort((a, b) => a.start - b.start)) {
-    marked.append(characters.slice(at, word.start).join(""));
-    const mark = element("mark", word.word, word.effect < 0 ? "against" : "for");
-    if (word.word.length > 20) mark.classList.add("long"); // a phone has no room for it in one line
-    mark.append(element("b", signed(word.effect)));
-    marked.append(mark);
-    at = word.end;
+  for (const part of parts.sort((a, b) => a.start - b.start)) {
+    shown.append(characters.slice(at, part.start).join(""), marked(part));
+    at = part.end;
   }
-  marked.append(characters.slice(at).join(""));
+  shown.append(characters.slice(at).join(""));
+}
+
+function showMarked(shown, text, words) {
+  showParts(shown, text, words, (word) => {
+    const mark = element("mark", word.word, word.effect < 0 ? "against" : "for");
+    if (word.word.length > 20) mark.classList.add("long");
+    mark.append(element("b", signed(word.effect)));
+    return mark;
+  });
 }
 
 function showWords(explanation) {
@@ -129,10 +153,10 @@ async function submit() {
   byId("state").textContent = "Reading";
   byId("ask").setAttribute("aria-busy", "true");
   try {
-    const question = { text: is("pairs") ? [text, byId("second").value] : text, probabilities: true };
+    const question = { text: is("pairs") ? [text, byId("second").value] : text, probabilities: !is("spans") };
     const answer = await ask("predict", question);
     if (mine !== asked) return;
-    const labels = showPrediction(answer.predictions[0]);
+    const labels = showPrediction(answer.predictions[0], text);
     const given = answer.predictions[0].labels || labels;
     byId("words").hidden = true;
     if (is("explains") && labels.length) {

@@ -48,6 +48,7 @@ def page_files(offer: Offer, name: str, *, needs_token: bool) -> dict[str, File]
         "PAIRS": _word(offer.pairs),
         "PREDICTS": _word(offer.predicts),
         "EXPLAINS": _word(offer.explains),
+        "SPANS": _word(offer.spans),
         "TOKEN": _word(needs_token),
     }
     page = _read("page.html")

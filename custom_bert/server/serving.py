@@ -74,6 +74,7 @@ class Offer:
         pairs: whether predictions are for pairs of texts.
         predicts: whether there are predictions.
         explains: whether there are explanations.
+        spans: whether predictions are spans of texts.
     """
 
     def __init__(
@@ -91,6 +92,7 @@ class Offer:
         self.pairs = classifier is not None and classifier.pairs
         self.predicts = classifier is not None
         self.explains = classifier is not None and bool(classifier.labels)
+        self.spans = classifier is not None and classifier.decoder.labels_units
 
     def check(self, kind: Kind) -> None:
         """Refuses what is not on offer.
@@ -104,8 +106,7 @@ class Offer:
         elif not self.predicts:
             raise RefusalError(501, self._no_predictions)
         elif kind is Kind.WORDS and not self.explains:
-            assert self._classifier is not None
-            what = "finds spans" if self._classifier.decoder.labels_units else "predicts numbers"
+            what = "finds spans" if self.spans else "predicts numbers"
             raise RefusalError(501, f"this model {what}, and only labels of texts are explained")
 
     def warm_up(self) -> None:

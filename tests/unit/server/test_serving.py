@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from served import running
 
+from custom_bert.decoding.classes import ClassDecoder
 from custom_bert.errors import LibraryError
 from custom_bert.server.limits import Limits, RefusalError
 from custom_bert.server.serving import Kind, Offer
@@ -24,6 +25,7 @@ class Label:
 class PretendedClassifier:
     pairs = False
     labels = ("a", "b")
+    decoder = ClassDecoder(("a", "b"))
 
     def stream(self, texts: Sequence[str], *, every: bool, unknown: Any) -> Iterator[Label]:
         unknown.characters, unknown.unknown = sum(map(len, texts)), 1
