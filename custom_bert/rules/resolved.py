@@ -69,6 +69,7 @@ class ResolvedBatch(BatchConfig):
 
     plan: Plan = field()
     token_budget: int = field()
+    accumulation: int = field()
 
 
 @dataclass(frozen=True, kw_only=True)
