@@ -57,8 +57,7 @@ class Tokens(LearnedTask):
     labels_units: ClassVar[bool] = True
     measures: ClassVar[tuple[str, ...]] = ("f1", "macro_f1")
     unread: ClassVar[tuple[str, ...]] = (
-        *("data.corpus", "data.train_texts", "data.train_labels", "data.val_texts", "data.val_labels"),
-        *("data.test_texts", "data.test_labels", "data.label_separator", "data.label_order"),
+        *("data.corpus", "data.label_separator", "data.label_order"),
         *("optim.regression_loss", "optim.token_dropout", "optim.r_drop", "model.pooling"),
     )
 

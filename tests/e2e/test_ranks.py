@@ -18,6 +18,7 @@ import pytest
 import ranks_worker
 from e2e.test_pretrain import recipe, write_corpus
 from pair_data import write_pairs
+from span_data import span_settings, write_spans
 from torture.runs import forked, wait
 from training_runs import settings, write_data
 
@@ -107,6 +108,13 @@ def of_two_texts(folder: Path, out: Path, **changes: Any) -> dict[str, Any]:
     return settings(data, out, **{**options, **changes})
 
 
+def of_spans(folder: Path, out: Path, **changes: Any) -> dict[str, Any]:
+    data = folder / "spans"
+    if not data.exists():
+        write_spans(data, train=90, val=31)
+    return span_settings(data, out, **{**SETS, "optim.class_weights": "balanced", **changes})
+
+
 def masked(folder: Path, out: Path, **changes: Any) -> dict[str, Any]:
     options = {"optim.epochs": 2, "batch.accumulation": 2, "runtime.log_every": 1}
     return recipe(folder / "corpus", out, **{**options, **changes})
@@ -193,10 +201,12 @@ def weights(out: Path) -> bytes:
         (masked, {}),
         (numbers, {"runtime.log_every": 1}),
         (in_order, {"runtime.log_every": 1, "runtime.shard": True}),
+        (of_spans, {"runtime.log_every": 1}),
+        (of_spans, {"runtime.log_every": 1, "runtime.shard": True, "data.max_length": 12}),
     ],
     ids=[
         *("labels", "fewer texts than ranks", "FSDP2", "label sets", "label sets, FSDP2", "shares", "pairs"),
-        *("masked tokens", "numbers", "labels in order, FSDP2"),
+        *("masked tokens", "numbers", "labels in order, FSDP2", "spans", "spans in windows, FSDP2"),
     ],
 )
 def test_two_ranks_see_what_one_sees(

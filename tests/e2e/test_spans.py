@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import itertools
 import json
 from pathlib import Path
@@ -13,10 +14,12 @@ import torch
 from span_data import conll, sentences, span_settings, write_spans
 from training_runs import built, ready, stopped_and_continued
 
-from custom_bert import Classifier, train_model
+from custom_bert import Classifier, Embedder, train_model
 from custom_bert.cli import main
 from custom_bert.decoding.spans import SpansPrediction
 from custom_bert.errors import ConfigError, DataError, RunError
+from custom_bert.server.limits import RefusalError
+from custom_bert.server.serving import Kind, Offer
 from custom_bert.spans.conll import read_conll
 from custom_bert.training.log import Reporter
 
@@ -261,10 +264,41 @@ def test_options_without_use_are_refused(
     assert "--format hf" in capsys.readouterr().err
 
 
+def test_it_is_served_as_it_is_predicted(run: Path) -> None:
+    classifier = Classifier.load(run)
+    offer = Offer(classifier, lambda: Embedder.load(run))
+    texts = ["in paris", "", "mr kim"]
+    offer.warm_up()
+    assert offer.compute(Kind.LABELS, texts) == [one.as_dict() for one in classifier.predict(texts)]
+    assert len(offer.compute(Kind.PROBABILITIES, texts)[0]["units"]) == 2
+    with pytest.raises(RefusalError, match="this model finds spans, and only labels of texts are explained"):
+        offer.check(Kind.WORDS)
+
+
+def test_files_and_tables_are_labelled_as_lines_are(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    texts = ["in paris", "", "mr kim, of rome"]
+    (tmp_path / "texts.txt").write_text("".join(f"{text}\n" for text in texts))
+    command = ["predict", str(run), str(tmp_path / "texts.txt")]
+    assert main(command) == 0
+    printed = capsys.readouterr().out
+    for option, out in (([], "out.txt"), (["--json"], "out.jsonl")):
+        assert main([*command, "--out", str(tmp_path / out), *option, "--processes", "1"]) == 0
+    assert (tmp_path / "out.txt").read_text() == printed
+    lines = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
+    rows = "".join(f'"{text}",{i}\n' for i, text in enumerate(texts))
+    (tmp_path / "table.csv").write_text(f"text,n\n{rows}")
+    capsys.readouterr()
+    assert main(["predict", str(run), str(tmp_path / "table.csv")]) == 0
+    table = list(csv.DictReader(capsys.readouterr().out.splitlines()))
+    assert [json.loads(row["predicted_spans"]) for row in table] == [line["spans"] for line in lines]
+
+
 def test_check_data_tells_what_is_there(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check-data", str(data), "--task", "tokens"]) == 0
     told = capsys.readouterr().out
-    assert "tags in the scheme BIO" in told and "training spans by type: LOC" in told
+    assert "tags in the scheme BIO" in told and "training spans by type: " in told
     assert main(["check-data", str(data), "--task", "tokens", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["files"]["train"]["texts"] == 160 and not found["divided"]

@@ -216,10 +216,10 @@ REFUSED: dict[str, tuple[Change, str]] = {
         f"{{config}}: BertModel is a bare encoder, which knows no labels; {TRAIN}, and Embedder.load gives "
         f"vectors",
     ),
-    "a token classifier": (
+    "a token classifier without tags": (
         class_of("BertForTokenClassification"),
-        "{config}: BertForTokenClassification is a token classifier, which labels words; only classifiers of "
-        "whole texts are read",
+        "{config}: id2label is ['kiwi', 'fig', 'date', 'plum', 'pear', 'lime', 'nut', 'oat', 'rye', '"
+        "yam', '...; expected O, and B- and I- of each type of spans, as B-PER and I-PER",
     ),
     "a generative model": (
         class_of("LlamaForCausalLM"),

@@ -37,12 +37,12 @@ def spans_compared(folder: Path, run: Path, trained: TrainedModel) -> tuple[str,
         trained: the model.
     """
     texts = _validation_texts(run, trained)
-    pipelines = {name: token_pipeline(folder, name) for name in ("simple", "first")}
-    if not texts or None in pipelines.values():
+    run_on = token_pipeline(folder) if texts else None
+    if run_on is None:
         return ()
     predictions = Classifier.load(run, device="cpu").predict(texts)
     ours = [_ours(prediction) for prediction in predictions]
-    theirs = {name: [_theirs(one) for one in run_on(texts)] for name, run_on in pipelines.items() if run_on}
+    theirs = {name: [_theirs(one) for one in run_on(texts, name)] for name in ("simple", "first")}
     equal = {name: sum(a == b for a, b in zip(ours, found, strict=True)) for name, found in theirs.items()}
     said = (
         f"Compared on {len(texts):,} validation texts: `simple` gives the same spans for "

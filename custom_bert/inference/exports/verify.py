@@ -92,13 +92,12 @@ def verify(folder: Path, trained: TrainedModel, auto: str, name: str) -> str:
     )
 
 
-def token_pipeline(folder: Path, strategy: str) -> Callable[[list[str]], list[Any]] | None:
-    """Returns what runs the pipeline of transformers that finds spans; None if transformers cannot be
-    imported.
+def token_pipeline(folder: Path) -> Callable[[list[str], str], list[Any]] | None:
+    """Returns what runs the pipeline of transformers that finds spans, given texts and how it joins tokens
+    (`aggregation_strategy`); None if transformers cannot be imported.
 
     Args:
         folder: the directory of an export.
-        strategy: how the pipeline joins tokens, its `aggregation_strategy`.
     """
     if importlib.util.find_spec("transformers") is None:
         return None
@@ -110,12 +109,12 @@ def token_pipeline(folder: Path, strategy: str) -> Callable[[list[str]], list[An
         return None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        found = make("token-classification", model=str(folder), aggregation_strategy=strategy, device="cpu")
+        found = make("token-classification", model=str(folder), device="cpu")
 
-    def run(texts: list[str]) -> list[Any]:
+    def run(texts: list[str], strategy: str) -> list[Any]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # that a vocabulary knows no whole words, for each text
-            return [found(text) if text.strip() else [] for text in texts]
+            return [found(text, aggregation_strategy=strategy) if text.strip() else [] for text in texts]
 
     return run
 
