@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+import warnings
 from pathlib import Path
 
 import pytest
 import torch
 from command_line import Command
 from data_files import SPECIALS, write_run
+from hostile_texts import hostile
 
-from custom_bert import files
+from custom_bert import Classifier, files
 from custom_bert.config import ModelConfig
 from custom_bert.data.tokenizer_files import from_vocab
+from custom_bert.decoding.spans import SpansPrediction
 from custom_bert.model_files.description import Description, write_description
 from custom_bert.model_files.native import write_weights
 from custom_bert.presets import encoder_config
@@ -85,3 +88,18 @@ def test_a_classifier_of_texts_has_no_tags(command: Command) -> None:
     assert command.refused("predict DIR/TEXTS DIR/words.conll --conll", 64) == [
         "--conll: DIR/TEXTS does not label words; leave it out"
     ]
+
+
+def test_every_span_that_is_found_cuts_a_hostile_text_where_it_says(command: Command) -> None:
+    classifier, texts, found = Classifier.load(command.directory / "RUN"), hostile(7, 600), 0
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about characters that the small vocabulary does not know
+        predictions = classifier.predict(texts)
+    for text, prediction in zip(texts, predictions, strict=True):
+        assert isinstance(prediction, SpansPrediction) and prediction.text == text
+        before = 0
+        for one in prediction.spans:
+            part = text[one.start : one.end]
+            assert before <= one.start < one.end and part == one.text == part.strip()
+            before, found = one.end, found + 1
+    assert found > 500
