@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from custom_bert.inference.chosen_model import ChosenModel
     from custom_bert.inference.classifier import Classifier
     from custom_bert.inference.predict_table import TableTexts
+    from custom_bert.spans.spanned import Range
 
 MOST_PROCESSES = 1024
 """The largest number of processes that is believed to be meant."""
@@ -60,7 +63,7 @@ class Predict(TextTable):
     probabilities."""
     conll: bool = False
     """For a model of spans: print each word of a text with a tab and its BIO tag, a word a line, and an empty
-    line after each text. Words stand between white space."""
+    line after each text. Words stand between white space, or are those of a .conll file."""
     all_probabilities: bool = False
     """Print the probability of every label. Without --json, a line holds pairs of label<TAB>probability, the
     most probable label first. Of a model of spans, --json prints the probabilities of each word and sign."""
@@ -109,6 +112,12 @@ class Predict(TextTable):
                 f"{MOST_PROCESSES:,}"
             )
 
+    def _has_words(self, classifier: Classifier) -> bool:
+        """Returns whether the texts are a file with a word a line, for a model of spans."""
+        from custom_bert.spans.word_lines import ENDING
+
+        return self.texts.endswith(ENDING) and classifier.decoder.labels_units
+
     def _asked(self, classifier: Classifier) -> TableTexts:
         """Returns the table and its columns, and says how they were chosen."""
         from custom_bert.inference.predict_table import table_texts
@@ -147,6 +156,10 @@ class Predict(TextTable):
         warn_of_precision(self.precision, self.device)
         model = self._model()
         computer = Computer(model)
+        if self._has_words(computer.classifier):
+            raise UserError(
+                f"{self.texts}: a file with a word a line is read without --out FILE; leave it out"
+            )
         request = Request(
             model=model,
             rows=lines or self._asked(computer.classifier),
@@ -191,10 +204,14 @@ class Predict(TextTable):
         from custom_bert.data.text_pairs import sides
         from custom_bert.data.unknown import OF_A_MODEL, UnknownText
         from custom_bert.decoding.spans import SpansPrediction
+        from custom_bert.spans.word_lines import WordLines
 
         path = STANDARD_INPUT if self.texts == "-" else self.texts
         reader: Lines = LineReader(path, unpack=path.endswith(PACKED))
         classifier = self._classifier()
+        sentences = None
+        if self._has_words(classifier):
+            reader = sentences = WordLines(path)
         if classifier.pairs:
             reader = tabbed(reader, f"{self.run_directory} was trained on pairs")
         units = classifier.decoder.labels_units
@@ -210,12 +227,14 @@ class Predict(TextTable):
 
         for block in reader.blocks():
             texts = map(sides, block) if classifier.pairs else block
-            for prediction in classifier.stream(texts, every=self.all_probabilities, unknown=unknown):
+            words: Iterable[Sequence[Range] | None] = repeat(None) if sentences is None else sentences.places
+            predictions = classifier.stream(texts, every=self.all_probabilities, unknown=unknown)
+            for prediction, of_file in zip(predictions, words, strict=False):
                 if self.json:
                     output.line(json.dumps(prediction.as_dict(), ensure_ascii=False))
                 elif self.conll:
                     assert isinstance(prediction, SpansPrediction), "refused above"
-                    output.line(prediction.conll())
+                    output.line(prediction.conll(of_file))
                 else:
                     output.line(prediction.line())
             output.flush()  # the program that writes standard input may wait for an answer

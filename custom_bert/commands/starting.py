@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from custom_bert import files
 from custom_bert.commands.common import DataDirectory, DividedTable, print_json
-from custom_bert.errors import UserError, WriteError
+from custom_bert.errors import WriteError
 from custom_bert.options.option import Command, Mark
 from custom_bert.terminal import say
 
@@ -59,13 +59,11 @@ class CheckData(DividedTable):
     def _spans(self, settings: dict[str, Any]) -> None:
         from custom_bert.training.check_spans import check_spans, describe_spans, spans_as_json
 
-        if self.vocabulary is not None:
-            raise UserError("--vocabulary: texts with spans are not compared with a vocabulary; leave it out")
-        source = check_spans(self.directory, settings)
+        checked = check_spans(self.directory, self.vocabulary, settings)
         if self.json:
-            print_json(spans_as_json(source))
+            print_json(spans_as_json(checked))
         else:
-            say("\n".join(describe_spans(source)))
+            say("\n".join(describe_spans(checked)))
 
 
 @dataclass(frozen=True, kw_only=True)

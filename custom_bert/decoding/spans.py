@@ -23,6 +23,7 @@ from custom_bert.decoding.decoder import Decoder
 from custom_bert.decoding.label_names import read_labels, write_labels
 from custom_bert.spans.conll import conll_lines
 from custom_bert.spans.entity import Span, tag_names
+from custom_bert.spans.spanned import Range
 from custom_bert.spans.units import unit_spans
 from custom_bert.spans.viterbi import best_tags, entities, entity_probabilities
 
@@ -96,10 +97,14 @@ class SpansPrediction:
         apart. The last line end is left to whoever prints it."""
         return "".join(f"{span.line()}\n" for span in self.spans)
 
-    def conll(self) -> str:
-        """Returns a line for each word, which stand between white space, with its BIO tag, and an empty line
-        after them, as `line` does."""
-        words = [(word.start(), word.end()) for word in re.finditer(r"\S+", self.text)]
+    def conll(self, words: Sequence[Range] | None = None) -> str:
+        """Returns a line for each word with its BIO tag, and an empty line after them, as `line` does.
+
+        Args:
+            words: where the words stand; None for the parts between white space.
+        """
+        if words is None:
+            words = [(word.start(), word.end()) for word in re.finditer(r"\S+", self.text)]
         lines = conll_lines([self.text[a:b] for a, b in words], unit_spans(words, self.spans))
         return "".join(f"{line}\n" for line in lines[:-1])
 

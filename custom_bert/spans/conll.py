@@ -131,7 +131,7 @@ def _sentences(reader: LineReader) -> Iterator[_Sentence]:
     for block in reader.blocks():
         for line in block:
             number += 1
-            cells = _cells(line)
+            cells = cells_of(line)
             if cells[0] == DOCUMENT or not line.strip(BLANK):
                 if now is not None:
                     yield now
@@ -155,7 +155,7 @@ def _sentences(reader: LineReader) -> Iterator[_Sentence]:
         yield now
 
 
-def _cells(line: str) -> list[str]:
+def cells_of(line: str) -> list[str]:
     """Returns the columns of a line: those between tabs, or where there is none those between spaces."""
     if "\t" in line:
         return [cell.strip(" ") for cell in line.split("\t")]

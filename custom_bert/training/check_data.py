@@ -3,10 +3,10 @@ lacks."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from tokenizers.normalizers import Normalizer
@@ -14,7 +14,8 @@ from tokenizers.normalizers import Normalizer
 from custom_bert import config as configuration
 from custom_bert.config import TrainConfig
 from custom_bert.config_checks import check
-from custom_bert.data.dataset import Dataset, LabelledFile
+from custom_bert.data.dataset import Dataset
+from custom_bert.data.lines import Lines
 from custom_bert.data.reading import data_files, data_settings
 from custom_bert.data.text import composed
 from custom_bert.data.tokenizer import UNSEEN, TextTokenizer
@@ -59,7 +60,41 @@ def check_data(
     unread = unread_by(task, config)
     config = configuration.replace(config, {"data.val_fraction": task.defaults()["data.val_fraction"]})
     dataset = task.read_lines(data_files(config.data), config).dataset
-    files = list(dataset.files.values())
+    warnings = unknown_warnings(list(dataset.files.values()), vocabulary)
+    return dataset.with_warnings(*unread, *warnings)
+
+
+class CheckedTexts(Protocol):
+    """The texts of a file, of which a vocabulary may not know everything."""
+
+    @property
+    def texts_path(self) -> str:
+        """The path of the file."""
+
+    @property
+    def lines(self) -> Lines:
+        """The texts, with the numbers by which users know them."""
+
+    @property
+    def characters(self) -> int:
+        """The number of characters of all texts."""
+
+    def __len__(self) -> int: ...
+
+    def blocks(self) -> Iterator[list[str]]:
+        """Yields the texts, in lists."""
+
+    def single_texts(self) -> Iterator[list[str]]:
+        """Yields the texts, in lists; in the place of each pair its two texts."""
+
+
+def unknown_warnings(files: Sequence[CheckedTexts], vocabulary: str | None) -> list[str]:
+    """Returns warnings about characters that a vocabulary does not know.
+
+    Args:
+        files: the training texts, and then the others.
+        vocabulary: the vocabulary; see `check_data`.
+    """
     if vocabulary is None:
         counts = _unknown_to_a_new_one(files)
         whose, ways_out = (
@@ -70,12 +105,11 @@ def check_data(
         tokenizer = _tokenizer(vocabulary)
         counts = [unknown_of(file, tokenizer) for file in files]
         whose, ways_out = f"to the vocabulary of {vocabulary}", (OF_A_GIVEN_VOCABULARY,) * 3
-    warnings = [
+    return [
         f"{file.texts_path}: {count.message(whose, of=file.lines)}: {way_out}"
         for file, count, way_out in zip(files, counts, ways_out, strict=False)
         if count.hinders_learning
     ]
-    return dataset.with_warnings(*unread, *warnings)
 
 
 def _tokenizer(name: str) -> TextTokenizer:
@@ -87,7 +121,7 @@ def _tokenizer(name: str) -> TextTokenizer:
     return load_pretrained(locate(name), source=name).tokenizer
 
 
-def unknown_of(file: LabelledFile, tokenizer: TextTokenizer) -> UnknownText:
+def unknown_of(file: CheckedTexts, tokenizer: TextTokenizer) -> UnknownText:
     """Counts what a tokenizer does not know of a file's texts. Of each text it reads up to 512 tokens."""
     unknown = UnknownText()
     tokenizer = tokenizer.reading(pairs=file.lines.pairs)
@@ -97,7 +131,7 @@ def unknown_of(file: LabelledFile, tokenizer: TextTokenizer) -> UnknownText:
     return unknown
 
 
-def _unknown_to_a_new_one(files: list[LabelledFile]) -> list[UnknownText]:
+def _unknown_to_a_new_one(files: Sequence[CheckedTexts]) -> list[UnknownText]:
     """Counts, for each file, what a vocabulary trained on the first file would not know: the characters
     beyond its alphabet. The alphabet is known without training a vocabulary, which would take long."""
     normalizer = composing(lowercase=TrainConfig().data.lowercase)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from command_line import Command, Result
+from data_files import SPECIALS
 
 from custom_bert import files
 
@@ -320,3 +321,22 @@ def test_programs_get_the_same_with_every_line_number(command: Command) -> None:
     }
     assert found["labels"] == {"LOC": 5, "PER": 5} and not found["divided"]
     assert len(found["warnings"]) == 1
+
+
+def test_what_a_vocabulary_does_not_know_is_told_by_lines(command: Command) -> None:
+    (command.directory / "vocab.txt").write_text(
+        "\n".join([*SPECIALS, *"abcdefghijklmnopqrstuvwxyz."]) + "\n"
+    )
+    place(
+        command.directory, {"val.conll": f"{VAL}\n好電影好電影好電影好電影好電影好電影好電影好電影 B-LOC\n"}
+    )
+    result = command("check-data DIR --task tokens --vocabulary DIR/vocab.txt")
+    warnings = [line for line in result.out.splitlines() if line.startswith("warning: DIR/val.conll")]
+    assert len(warnings) == 1 and "unknown to the vocabulary of DIR/vocab.txt" in warnings[0]
+    assert "(lines 1, 7, 13)" in warnings[0] or "(line 13)" in warnings[0]
+
+
+def test_options_that_spans_do_not_have_are_said(command: Command) -> None:
+    place(command.directory, {})
+    result = command("check-data DIR --task tokens --label-separator ,")
+    assert "warning: data.label_separator , has no effect: task is tokens\n" in result.out

@@ -11,7 +11,7 @@ from data_files import lines
 from custom_bert.errors import DataError
 from custom_bert.spans.conll import conll_lines, joined, read_conll
 from custom_bert.spans.entity import Span
-from custom_bert.spans.schemes import read_tags, write_tags
+from custom_bert.spans.schemes import Scheme, read_tags, write_tags
 from custom_bert.spans.spanned import KnownTypes
 from custom_bert.spans.units import word_tags
 
@@ -246,3 +246,16 @@ def test_places_of_words_count_characters() -> None:
         [(0, 1), (2, 4), (5, 5), (7, 8)],
     )
     assert write_tags([], 2) == ["O", "O"]
+
+
+@pytest.mark.parametrize("scheme", ["BIO", "BIOES", "IOB1"])
+def test_a_file_in_any_scheme_gives_the_same_spans_and_no_note(tmp_path: Path, scheme: Scheme) -> None:
+    entities = [(0, 2, "PER"), (3, 4, "PER"), (4, 5, "LOC"), (5, 6, "LOC")]
+    rows = [f"w{i}\t{tag}" for i, tag in enumerate(write_tags(entities, 6, scheme))]
+    read = read_conll(written(tmp_path, lines(rows)))
+    assert (read.scheme, read.notes) == (scheme, [])
+    assert (
+        read.spans
+        == read.strict
+        == [[Span(0, 5, "PER"), Span(9, 11, "PER"), Span(12, 14, "LOC"), Span(15, 17, "LOC")]]
+    )

@@ -54,6 +54,7 @@ def test_the_page_s_example_is_written_and_read(scheme: Scheme) -> None:
 def test_other_spellings_of_bioes_are_read_without_repairs(tags: str) -> None:
     assert scheme_of([tags.split()]) == "BIOES"
     assert read_tags(tags.split(), "BIOES") == (ENTITIES, [])
+    assert scheme_of([["B-X", "M-X"]]) == "BIOES"
     assert read_tags(["B-X", "M-X", "M-X", "E-X"], "BIOES") == ([(0, 4, "X")], [])
 
 

@@ -10,6 +10,7 @@ from functools import cache
 import numpy as np
 import pytest
 from data_files import SPECIALS, sentences
+from hostile_texts import PARTS, hostile
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
 from custom_bert.data.tokenizer import TextTokenizer
@@ -17,14 +18,6 @@ from custom_bert.data.tokenizer_files import from_vocab
 from custom_bert.data.vocabulary import train_tokenizer
 from custom_bert.spans.units import changed_spans, spans_of, unit_tags
 
-PARTS = [
-    *("a", "B", "word", "Berlin", "Straße", "ß", "ẞ", "é", "e\u0301", "n\u0303", "a\u0323\u0301", "\u0301"),
-    *("İ", "ﬁ", "Å", "㎏", "½", "…", "①", "好", "北京", "ひ", "ｶﾞ", "한", "\u1112\u1161\u11ab"),
-    *("🙂", "👍🏽", "👩\u200d👧", "\u2764\ufe0f", "🇩🇪", "नमस्ते", "สวัสดี", "مرحبا"),
-    *("\u200b", "\u200d", "\ufeff", "\u00ad", "\x00", "\x1c", "\x7f", "\ue000", "\ufffd", "\u202e"),
-    *(" ", " ", " ", "  ", "\t", "\n", "\r\n", "\r", "\u00a0", "\u3000", "\u2028", "\x85"),
-    *(".", ",", "-", "'", "’s", "[SEP]", "[MASK]", "##a", "<s>", "http://x.y/z", "3.14"),  # noqa: RUF001
-]
 TEXTS = [*sentences(200), *[" ".join(PARTS)] * 3]
 
 
@@ -65,11 +58,6 @@ def tokenizer(name: str) -> TextTokenizer:
 
 
 NAMES = ("trained", "trained cased", "bert", "nfkc", "byte-level", "byte-level trimmed", "nfc byte-level")
-
-
-def hostile(seed: int, count: int) -> list[str]:
-    draw = random.Random(seed)
-    return ["".join(draw.choices(PARTS, k=draw.randint(0, 14))) for _ in range(count)]
 
 
 def encoded(name: str, texts: list[str]) -> tuple[list[np.ndarray], list[np.ndarray]]:

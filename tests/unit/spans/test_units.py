@@ -9,6 +9,7 @@ import re
 from pathlib import Path
 
 import pytest
+from hostile_texts import hostile
 
 from custom_bert.data.words import words
 from custom_bert.spans.entity import Span
@@ -19,18 +20,6 @@ from custom_bert.spans.units import changed_spans, snapped, spans_of, unit_spans
 
 TEXT = "Kim left Berlin-Mitte."
 UNITS = [(0, 3), (4, 8), (9, 15), (15, 16), (16, 21), (21, 22)]
-
-PARTS = [
-    *("a", "B", "word", "Straße", "ß", "é", "e\u0301", "n\u0303", "\u0301", "İ", "ﬁ"),
-    *("好", "北京", "ひ", "한", "\u1112\u1161\u11ab", "🙂", "👍🏽", "👩\u200d👧", "\u2764\ufe0f", "🇩🇪"),
-    *("\u200b", "\u200d", "\ufeff", "\u00ad", "\x00", "\x1c", "\ue000", "\ufffd"),
-    *(" ", "  ", "\t", "\n", "\r\n", "\r", "\u00a0", "\u3000", "\u2028", "\x85"),
-    *(".", ",", "-", "'", "[SEP]", "##a", "½", "…"),
-]
-
-
-def hostile(draw: random.Random) -> str:
-    return "".join(draw.choices(PARTS, k=draw.randint(0, 15)))
 
 
 def drawn_units(draw: random.Random, text: str) -> list[Range]:
@@ -56,8 +45,7 @@ def drawn_spans(draw: random.Random, units: list[Range]) -> list[Span]:
 
 def test_spans_of_whole_units_come_back_in_10_000_hostile_texts() -> None:
     draw, seen = random.Random(0), 0
-    for _ in range(10_000):
-        text = hostile(draw)
+    for text in hostile(0, 10_000):
         units = drawn_units(draw, text)
         spans = drawn_spans(draw, units)
         assert spans_of(unit_tags(units, spans), units) == spans
@@ -72,8 +60,8 @@ def test_spans_of_whole_units_come_back_in_10_000_hostile_texts() -> None:
 def test_any_tags_give_spans_of_whole_units_in_order() -> None:
     draw = random.Random(1)
     tags = ["O", "B-X", "I-X", "B-Y", "I-Y"]
-    for _ in range(2_000):
-        units = drawn_units(draw, hostile(draw))
+    for text in hostile(1, 2_000):
+        units = drawn_units(draw, text)
         spans = spans_of(draw.choices(tags, k=len(units)), units)
         starts, ends = {start for start, _ in units}, {end for _, end in units}
         assert all(one.start in starts and one.end in ends and one.start < one.end for one in spans)
@@ -82,8 +70,7 @@ def test_any_tags_give_spans_of_whole_units_in_order() -> None:
 
 def test_any_spans_of_characters_come_back_or_are_named() -> None:
     draw = random.Random(2)
-    for _ in range(2_000):
-        text = hostile(draw)
+    for text in hostile(2, 2_000):
         units = drawn_units(draw, text)
         cuts = sorted(draw.sample(range(len(text) + 1), k=min(len(text) + 1, 4) // 2 * 2))
         spans = [Span(a, b, "X") for a, b in zip(cuts[::2], cuts[1::2], strict=True)]
@@ -130,8 +117,7 @@ def test_read_spans_cut_10_000_hostile_texts_where_they_say(tmp_path: Path) -> N
 
     draw = random.Random(3)
     records = []
-    for _ in range(10_000):
-        text = hostile(draw)
+    for text in hostile(3, 10_000):
         spans = drawn_spans(draw, drawn_units(draw, text))
         records.append(
             {
