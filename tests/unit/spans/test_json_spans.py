@@ -105,8 +105,8 @@ REFUSED: dict[str, tuple[Any, str]] = {
     "a text of another type": ({"text": ["a"], "spans": []}, "expected a string under \"text\", got ['a']"),
     "lists of words": (
         {"tokens": ["Kim"], "ner_tags": ["B-PER"]},
-        "expected a string under \"text\", got only 'tokens', 'ner_tags'; lists of words and tags belong into "
-        "a .conll file, a word a line",
+        "expected a string under \"text\", got only 'tokens', 'ner_tags'; lists of words and tags belong "
+        "into a .conll file, a word a line",
     ),
     "half a surrogate": (
         '{"text": "ab\\ud83d", "spans": []}\n',
