@@ -92,29 +92,35 @@ def verify(folder: Path, trained: TrainedModel, auto: str, name: str) -> str:
     )
 
 
-def token_pipeline(folder: Path) -> Callable[[list[str], str], list[Any]] | None:
-    """Returns what runs the pipeline of transformers that finds spans, given texts and how it joins tokens
-    (`aggregation_strategy`); None if transformers cannot be imported.
+def token_pipeline(folder: Path, strategies: Sequence[str]) -> Callable[[str], list[Any]] | None:
+    """Returns what runs the pipeline of transformers that finds spans in a text; None if transformers cannot
+    be imported. It returns the spans for each way of joining tokens, from one pass of the model.
 
     Args:
         folder: the directory of an export.
+        strategies: the ways, as the pipeline's `aggregation_strategy` names them.
     """
     if importlib.util.find_spec("transformers") is None:
         return None
     try:
         import transformers
+        from transformers.pipelines.token_classification import AggregationStrategy
 
         make: Any = transformers.pipeline
     except Exception:  # a broken installation raises anything; `verify` has said so
         return None
+    ways = [AggregationStrategy(name) for name in strategies]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         found = make("token-classification", model=str(folder), device="cpu")
 
-    def run(texts: list[str], strategy: str) -> list[Any]:
+    def run(text: str) -> list[Any]:
+        if not text.strip():
+            return [[] for _ in ways]
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # that a vocabulary knows no whole words, for each text
-            return [found(text, aggregation_strategy=strategy) if text.strip() else [] for text in texts]
+            outputs = [found.forward(inputs) for inputs in found.preprocess(text, is_split_into_words=False)]
+            return [found.postprocess(outputs, way) for way in ways]
 
     return run
 
