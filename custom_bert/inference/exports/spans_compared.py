@@ -49,8 +49,8 @@ def spans_compared(folder: Path, run: Path, trained: TrainedModel) -> tuple[str,
     said = (
         f"Compared on {len(texts):,} validation texts: `simple` gives the same spans for "
         f"{sum(same['simple']):,} of them, and `first` for {sum(same['first']):,}. In {inside:,} texts only "
-        "tags inside of words differ. In the others that differ, the best tags form no sequence, or the text is "
-        "longer than what the pipeline reads."
+        "tags inside of words differ. In the others that differ, the best tags form no sequence, or the text "
+        "is longer than what the pipeline reads."
     )
     rows = [
         f"| {_cell(text)} | {_listed(text, mine)} | {_listed(text, other)} |"
