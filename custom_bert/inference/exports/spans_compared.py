@@ -18,7 +18,7 @@ from custom_bert.model_files.native import TrainedModel
 from custom_bert.spans.spanned import KnownTypes
 
 MOST = 5_000
-"""The largest number of texts that are compared, which take about a minute."""
+"""The largest number of texts that are compared."""
 
 SHOWN = 10
 """The largest number of texts that are shown where the spans differ."""
@@ -42,7 +42,7 @@ def spans_compared(folder: Path, run: Path, trained: TrainedModel) -> tuple[str,
         return ()
     predictions = Classifier.load(run, device="cpu").predict(texts)
     ours = [_ours(prediction) for prediction in predictions]
-    answers = [[_theirs(one) for one in both(text)] for text in texts]
+    answers = [list(map(_theirs, some)) for some in both(texts)]
     theirs = dict(zip(("simple", "first"), map(list, zip(*answers, strict=True)), strict=True))
     same = {name: [a == b for a, b in zip(ours, found, strict=True)] for name, found in theirs.items()}
     inside = sum(b and not a for a, b in zip(same["simple"], same["first"], strict=True))
