@@ -50,8 +50,8 @@ def export_hugging_face(run: str | Path, out: str | Path) -> list[str]:
         out: a directory that does not exist yet, or is empty.
 
     Returns:
-        A line about what was written, and a line about what was verified; for a model of spans one about what a
-        pipeline finds, and where the run predicts with its floor too, one that the export does not have it.
+        A line about what was written, and a line about what was verified; for a model of spans one about what
+        a pipeline finds, and where the run predicts with its floor too, one that the export does not have it.
 
     Raises:
         RunError: if the run is damaged, no family of Hugging Face expresses the model, or transformers
