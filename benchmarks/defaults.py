@@ -29,11 +29,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from common import ENVIRONMENT, begin, options_of, record_of
 
 from custom_bert.bench.measure import in_child, markdown, write_record
-from custom_bert.bench.sets import lines, sample, write_lines, write_reported
+from custom_bert.bench.sets import divided, lines
 
 QUESTION = "Accuracy of the default command, its floor, and both together"
 SIDES = ("default", "scratch", "hf")
@@ -74,7 +73,7 @@ def ours(arguments: dict[str, Any]) -> dict[str, Any]:
 
 def hf(arguments: dict[str, Any]) -> dict[str, Any]:
     """Trains with transformers' Trainer at each rate, and measures the best on the reported rows."""
-    from finetune import hf as trained
+    from trainer import trained
 
     begun, found = time.perf_counter(), []
     for rate in arguments["rates"]:
@@ -90,22 +89,6 @@ def hf(arguments: dict[str, Any]) -> dict[str, Any]:
         "seconds_with_search": time.perf_counter() - begun,
         "precision": best["precision"],
     }
-
-
-def divided(source: Path, count: int | None, seed: int, target: Path) -> tuple[Path, Path]:
-    """Makes a folder to train on, of which a tenth validates, and one of the reported rows; returns both."""
-    folder = sample(source, count, None, target / "whole")
-    train, test = target / "train", target / "test"
-    train.mkdir()
-    test.mkdir()
-    texts, labels = lines(folder, "train_dataset"), lines(folder, "train_labels")
-    order = np.random.Generator(np.random.PCG64(seed)).permutation(len(texts)).tolist()
-    cut = len(texts) // 10
-    for split, rows in (("val", sorted(order[:cut])), ("train", sorted(order[cut:]))):
-        for name, column in ((f"{split}_dataset", texts), (f"{split}_labels", labels)):
-            write_lines(train / f"{name}.txt", [column[i] for i in rows])
-    write_reported(source, test)
-    return train, test
 
 
 def table_of(raw: dict[str, dict[str, dict[str, Any]]]) -> list[str]:

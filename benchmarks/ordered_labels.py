@@ -21,10 +21,9 @@ from typing import Any
 
 import numpy as np
 from common import begin, options_of
-from defaults import divided
 
 from custom_bert.bench.measure import in_child, markdown, write_record
-from custom_bert.bench.sets import lines, write_lines
+from custom_bert.bench.sets import divided, lines, write_lines
 
 QUESTION = "Labels with an order, learned as ranks, as classes and as numbers"
 SIDES: dict[str, dict[str, Any]] = {

@@ -235,9 +235,11 @@ class BatchConfig:
     batch_size: int | None = None
     """Largest number of texts of a batch. padded fills every batch to this number, and None takes 32. The
     other plans fill by `batch.token_budget`, and None sets no limit."""
-    accumulation: int = 1
+    accumulation: int | None = None
     """Number of batches whose gradients are summed for one optimizer step. Raise it, and lower
-    `batch.token_budget`, if a batch does not fit into memory."""
+    `batch.token_budget`, if a batch does not fit into memory. None takes 1. Only where a CPU trains a
+    pretrained encoder, and `batch.token_budget` is None too, it divides a large step into batches of about
+    2,000 tokens, which take less memory."""
 
 
 @dataclass(frozen=True, kw_only=True)

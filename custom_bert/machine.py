@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 
-from custom_bert import threads, torch_internals
+from custom_bert import cgroups, threads, torch_internals
 from custom_bert.errors import ConfigError, did_you_mean
 
 ALLOCATORS = (
@@ -33,8 +33,8 @@ for CPUs, and in libraries that allocate beside torch."""
 def memory_bytes() -> int:
     """Returns the bytes of the machine's memory, or of the container's limit if that is less."""
     total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    limit = _read("/sys/fs/cgroup/memory.max").strip()
-    return min(total, int(limit)) if limit.isdigit() else total
+    limit = cgroups.memory_limit()
+    return total if limit is None else min(total, limit)
 
 
 def memory_of(device: torch.device) -> int:

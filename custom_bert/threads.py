@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from pathlib import Path
+
+from custom_bert import cgroups
 
 LIMIT, WISH = "OMP_THREAD_LIMIT", "OMP_NUM_THREADS"
 """OpenMP's variables for the most threads that a program may have, and for the number that it should use."""
@@ -25,13 +26,8 @@ def cores() -> int:
     """Returns the number of CPU cores that this process may use, by affinity and quota."""
     affinity = getattr(os, "sched_getaffinity", None)  # not on macOS
     count = len(affinity(0)) if affinity else os.cpu_count() or 1
-    try:
-        quota = Path("/sys/fs/cgroup/cpu.max").read_text(encoding="utf-8").split()
-    except OSError:
-        return count
-    if len(quota) == 2 and quota[0] != "max":
-        count = min(count, max(1, int(int(quota[0]) / int(quota[1]))))
-    return count
+    limit = cgroups.processors_limit()
+    return count if limit is None else min(count, max(1, int(limit)))
 
 
 def processes(environment: Mapping[str, str] = os.environ) -> int:

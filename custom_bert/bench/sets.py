@@ -48,3 +48,29 @@ def write_reported(source: Path, target: Path) -> None:
     reported = "test" if (source / "test_dataset.txt").exists() else "val"
     for name in ("dataset", "labels"):
         write_lines(target / f"test_{name}.txt", lines(source, f"{reported}_{name}"))
+
+
+def divided(source: Path, count: int | None, seed: int, target: Path) -> tuple[Path, Path]:
+    """Makes a folder to train on, of which a tenth validates, and one of the reported rows.
+
+    Args:
+        source: the folder of the set.
+        count: the number of training lines; None takes all of them. Every call draws the same lines.
+        seed: draws the lines that validate.
+        target: an empty folder, in which both are made.
+
+    Returns:
+        The folder to train on, and that of the reported rows.
+    """
+    folder = sample(source, count, None, target / "whole")
+    train, test = target / "train", target / "test"
+    train.mkdir()
+    test.mkdir()
+    texts, labels = lines(folder, "train_dataset"), lines(folder, "train_labels")
+    order = np.random.Generator(np.random.PCG64(seed)).permutation(len(texts)).tolist()
+    cut = len(texts) // 10
+    for split, rows in (("val", sorted(order[:cut])), ("train", sorted(order[cut:]))):
+        for name, column in ((f"{split}_dataset", texts), (f"{split}_labels", labels)):
+            write_lines(train / f"{name}.txt", [column[i] for i in rows])
+    write_reported(source, test)
+    return train, test

@@ -1,7 +1,7 @@
 """The floor of texts that have any number of classes: a machine of its own for each class.
 
-Scale and offset of the margins are fitted on texts that were set aside. scipy takes long to import, so it is
-imported where it is used.
+Scale and offset of the margins, and thresholds, are fitted on texts that were set aside. scipy takes long to
+import, so it is imported where it is used.
 
 Shapes: N texts, F features, C classes.
 """
@@ -14,6 +14,7 @@ import numpy as np
 
 from custom_bert.floor.linear import Floor, fitted_machine, strength_for
 from custom_bert.floor.ngrams import NGrams
+from custom_bert.label_metrics import best_thresholds
 
 
 def fit_sets(
@@ -26,25 +27,24 @@ def fit_sets(
     class_weights_2C: np.ndarray | None = None,
     weights_N: np.ndarray | None = None,
     held_out_weights_N: np.ndarray | None = None,
-) -> tuple[Floor, np.ndarray]:
-    """Fits a floor for texts that have any number of classes. Its thresholds are left to the caller.
+) -> Floor:
+    """Fits a floor for texts that have any number of classes.
 
     Args:
         texts: the training texts.
         hot_NC: (N, C) True for each class of each text.
-        held_out: texts that are not among the training texts, to fit scale and offset.
+        held_out: texts that are not among the training texts, to fit scale, offset and thresholds.
         held_out_hot_NC: their classes.
         balanced: whether the presence and the absence of a class weigh the same.
         class_weights_2C: (2, C) how much the absence and the presence of each class weigh; None for 1.
         weights_N: how much each training text counts; None for 1.
         held_out_weights_N: how much each of the held-out texts counts; None for 1.
 
-    Returns:
-        The floor, and the (N, C) float32 scores of the held-out texts.
-
     Raises:
         NoFloorError: if the texts have no n-gram.
     """
+    from scipy.special import expit
+
     num_classes = hot_NC.shape[1]
     ngrams, matrix = NGrams.learn(texts, num_classes)
     strength = strength_for(ngrams)
@@ -63,8 +63,9 @@ def fit_sets(
     floor = Floor(ngrams, weights_FC, bias_C)
     margins_NC = floor.margins(held_out)
     scale, offset = _scale_of_sets(margins_NC, held_out_hot_NC, held_out_weights_N)
-    fitted = Floor(ngrams, weights_FC, bias_C, scale, offset)
-    return fitted, np.asarray(scale * margins_NC + offset, dtype=np.float32)
+    scores_NC = np.asarray(scale * margins_NC + offset, dtype=np.float32)
+    thresholds_C = best_thresholds(expit(scores_NC), held_out_hot_NC, held_out_weights_N)
+    return Floor(ngrams, weights_FC, bias_C, scale, offset, thresholds_C)
 
 
 def _scale_of_sets(

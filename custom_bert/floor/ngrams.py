@@ -147,6 +147,10 @@ class Columns:
     terms: tuple[str, ...]
     idf_F: np.ndarray
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Leaves out what counts the n-grams, which whoever reads a pickle makes anew."""
+        return Columns, (self.kind, self.terms, self.idf_F)
+
     @cached_property
     def vectorizer(self) -> Any:
         """Counts these n-grams."""

@@ -71,6 +71,7 @@ class ResolvedBatch(BatchConfig):
 
     plan: Plan = field()
     token_budget: int = field()
+    accumulation: int = field()
 
 
 @dataclass(frozen=True, kw_only=True)

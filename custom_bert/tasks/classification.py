@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, ClassVar
 
 import numpy as np
@@ -20,8 +20,9 @@ from custom_bert.data.dataset import Dataset
 from custom_bert.data.label_files import ClassReader, LabelReader
 from custom_bert.data.labels import LabelIds
 from custom_bert.decoding.classes import ClassDecoder
+from custom_bert.floor.aside import Fit
 from custom_bert.floor.ensemble import Ensemble, fit_ensemble
-from custom_bert.floor.linear import Floor, fit_classes
+from custom_bert.floor.linear import fit_classes
 from custom_bert.metrics import ConfusionMatrix, Scores
 from custom_bert.ops.losses import combined_weights, cross_entropy_sum, r_drop_sum
 from custom_bert.reports.tables import score_lines
@@ -173,13 +174,14 @@ class Classification(LabelledTask):
         weights_C = class_weights(config.optim.class_weights, self.labels, counts_C)
         return CrossEntropy(weights_C, config.optim.label_smoothing, config.optim.r_drop)
 
-    def floor_of(self, data: Dataset, rows_N: np.ndarray, config: ResolvedConfig) -> Floor:
+    def floor_of(self, data: Dataset, rows_N: np.ndarray, config: ResolvedConfig) -> Fit:
         """Returns a support vector machine for each class against the others."""
         targets, setting = data.train.targets, config.optim.class_weights
         masses_C = torch.from_numpy(targets.masses(len(self.labels)))
         # scikit-learn balances by itself, of the texts that are drawn
         weights_C = None if setting == "balanced" else class_weights(setting, self.labels, masses_C)
-        return fit_classes(
+        return partial(
+            fit_classes,
             list(data.train.texts(rows_N)),
             targets.values(rows_N),
             len(self.labels),

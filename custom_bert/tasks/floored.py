@@ -17,6 +17,7 @@ import numpy as np
 from custom_bert.data.dataset import Dataset
 from custom_bert.data.labelled_texts import LabelledTexts
 from custom_bert.data.source import Source
+from custom_bert.floor.aside import Fit, fitted
 from custom_bert.floor.ensemble import Ensemble
 from custom_bert.floor.linear import Floor
 from custom_bert.floor.storage import read_floor
@@ -43,19 +44,17 @@ class FlooredTask(LearnedTask):
         assert isinstance(source, LabelledTexts)
         data = source.dataset
         rows_N = drawn_for_training(data, config.seed)
-        floor = self.floor_of(data, rows_N, config)
         val_N = drawn_for_measuring(data.val, config.seed)
-        measured = measure_floor(floor, data.val, val_N, self.scorer(floor.thresholds_C))
+        texts = list(data.val.texts(val_N))
+        fit = self.floor_of(data, rows_N, config)
+        with fitted(fit, texts, learned_from=len(rows_N)) as (floor, scores):
+            measured = measure_floor(scores, data.val, val_N, self.scorer(floor.thresholds_C))
         counts = {"texts": len(rows_N), "of": len(data.train)}
         return FittedFloor(floor, measured, {**counts, "val_texts": len(val_N), "val_of": len(data.val)})
 
     @abstractmethod
-    def floor_of(self, data: Dataset, rows_N: np.ndarray, config: ResolvedConfig) -> Floor:
-        """Returns a floor that is fitted on some training texts, by their indices within the split.
-
-        Raises:
-            NoFloorError: if the data allows none.
-        """
+    def floor_of(self, data: Dataset, rows_N: np.ndarray, config: ResolvedConfig) -> Fit:
+        """Returns what fits a floor on some training texts, by their indices within the split."""
 
     def read_floor(self, run: Path) -> Floor:
         """Reads the floor of a run directory, which has to have as many outputs as the task."""
@@ -70,4 +69,4 @@ class FlooredTask(LearnedTask):
     ) -> tuple[Measured, Measured | None]:
         """Measures the floor on all test texts and, with an ensemble, encoder and floor together."""
         assert isinstance(source, LabelledTexts) and source.dataset.test is not None
-        return measure_on_test(floor, source.dataset.test, self.scorer, ensemble, outputs_NK)
+        return measure_on_test(floor, source.dataset, self.scorer, ensemble, outputs_NK)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, ClassVar
 
 import numpy as np
@@ -26,10 +26,9 @@ from custom_bert.data.labelled_texts import LabelledTexts
 from custom_bert.data.labels import LabelIds
 from custom_bert.data.set_aside import Aside
 from custom_bert.data.source import Source
-from custom_bert.decoding.arithmetic import sigmoid
 from custom_bert.decoding.sets import SetDecoder
+from custom_bert.floor.aside import Fit
 from custom_bert.floor.ensemble import Ensemble, fit_ensemble_of_sets
-from custom_bert.floor.linear import Floor
 from custom_bert.floor.linear_sets import fit_sets
 from custom_bert.label_metrics import best_thresholds
 from custom_bert.models.heads import (
@@ -135,7 +134,7 @@ class MultiLabel(SeparatedTask):
         weights_2C = binary_class_weights(setting, self.labels, counts_C, examples)
         return BinaryCrossEntropy(weights_2C, config.optim.label_smoothing, config.optim.r_drop)
 
-    def floor_of(self, data: Dataset, rows_N: np.ndarray, config: ResolvedConfig) -> Floor:
+    def floor_of(self, data: Dataset, rows_N: np.ndarray, config: ResolvedConfig) -> Fit:
         """Returns a support vector machine for each class, with thresholds chosen on the choosing rows."""
         assert data.choosing is not None
         aside_N = drawn_for_measuring(data.choosing, config.seed)
@@ -147,7 +146,8 @@ class MultiLabel(SeparatedTask):
         weights_2C = (
             None if setting == "balanced" else binary_class_weights(setting, self.labels, masses_C, examples)
         )
-        floor, scores_NC = fit_sets(
+        return partial(
+            fit_sets,
             list(data.train.texts(rows_N)),
             train.values(rows_N) > 0,
             list(data.choosing.texts(aside_N)),
@@ -157,8 +157,6 @@ class MultiLabel(SeparatedTask):
             weights_N=train.weights(rows_N),
             held_out_weights_N=weights_N,
         )
-        thresholds_C = best_thresholds(sigmoid(scores_NC), hot_NC, weights_N)
-        return replace(floor, thresholds_C=thresholds_C)
 
     def ensemble_of(
         self, encoder_NC: np.ndarray, floor_NC: np.ndarray, values: np.ndarray, weights_N: np.ndarray | None

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
@@ -28,7 +28,8 @@ from custom_bert.data.number_files import NumberReader, parsed_numbers
 from custom_bert.data.numbers import Numbers
 from custom_bert.data.source import Source
 from custom_bert.decoding.numbers import NumberDecoder
-from custom_bert.floor.linear import Floor, fit_numbers
+from custom_bert.floor.aside import Fit
+from custom_bert.floor.linear import fit_numbers
 from custom_bert.phrases import counted
 from custom_bert.presets import EncoderConfig
 from custom_bert.rules.resolved import ResolvedConfig
@@ -174,11 +175,12 @@ class Regression(TextTask):
         """Returns the measure that `optim.metric` names, turned round if it should be low."""
         return worth_of(config.optim.metric, super().worth(measured, config))
 
-    def floor_of(self, data: Dataset, rows_N: np.ndarray, config: ResolvedConfig) -> Floor:
+    def floor_of(self, data: Dataset, rows_N: np.ndarray, config: ResolvedConfig) -> Fit:
         """Returns a ridge regression on n-grams, whose scores are on the scale of the training numbers."""
         targets = data.train.targets
         scaled_NK = (targets.values(rows_N) - self.mean_K) / self.std_K
-        return fit_numbers(list(data.train.texts(rows_N)), scaled_NK, weights_N=targets.weights(rows_N))
+        texts = list(data.train.texts(rows_N))
+        return partial(fit_numbers, texts, scaled_NK, weights_N=targets.weights(rows_N))
 
     def scorer(self, thresholds_C: np.ndarray | None) -> NumberScorer:
         """Returns a scorer that measures in the user's unit."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from itertools import count
 from typing import Any, ClassVar
 
@@ -22,8 +23,9 @@ from custom_bert.data.label_files import LabelReader
 from custom_bert.data.labels import LabelIds
 from custom_bert.data.share_files import ShareError, ShareReader, shares_of_line
 from custom_bert.decoding.classes import ShareDecoder
+from custom_bert.floor.aside import Fit
 from custom_bert.floor.ensemble import Ensemble, fit_ensemble_of_shares
-from custom_bert.floor.linear import Floor, fit_shares
+from custom_bert.floor.linear import fit_shares
 from custom_bert.rules.resolved import ResolvedConfig
 from custom_bert.tasks.class_weights import class_weights
 from custom_bert.tasks.classification import Classification
@@ -65,13 +67,14 @@ class SoftLabels(SeparatedTask, Classification):
         weights_C = class_weights(config.optim.class_weights, self.labels, counts_C.clamp(min=1))
         return SoftCrossEntropy(weights_C, config.optim.label_smoothing, config.optim.r_drop)
 
-    def floor_of(self, data: Dataset, rows_N: np.ndarray, config: ResolvedConfig) -> Floor:
+    def floor_of(self, data: Dataset, rows_N: np.ndarray, config: ResolvedConfig) -> Fit:
         """Returns support vector machines that learn each text once for each of its classes, with the share
         as its weight."""
         targets = data.train.targets
         masses_C = torch.from_numpy(targets.masses(len(self.labels))).clamp(min=1)
         weights_C = class_weights(config.optim.class_weights, self.labels, masses_C)
-        return fit_shares(
+        return partial(
+            fit_shares,
             list(data.train.texts(rows_N)),
             targets.values(rows_N),
             seed=config.seed,

@@ -273,7 +273,15 @@ def decide_training(
         if todo.asked.batch.token_budget is None:
             todo.set("batch.token_budget", rows, f"{size:,} texts, padded to {length:,} tokens")
     else:
-        todo.default("batch.token_budget", task.token_budget(facts))
+        rows, why = task.token_budget(facts)
+        open_, batch = facts.pretrained and device.type == "cpu", todo.asked.batch
+        parts = choices.finetune_accumulation(rows) if open_ and batch.token_budget is None else 1
+        if batch.accumulation is None and parts > 1:
+            reason = f"a step of {rows:,} rows, in batches that take less memory"
+            todo.set("batch.accumulation", parts, reason)
+            rows = round_up(-(-rows // parts), ROW_MULTIPLE)
+        todo.default("batch.token_budget", (rows, why))
+    todo.default("batch.accumulation", (1, "a batch for each step"))
     task.decide(todo, facts)
 
 

@@ -42,6 +42,7 @@ files that paths lead to count by their content, and the columns of a table by t
 `floor` counts by `ensemble`, which is off without it; that counts by the lines that are set aside for it."""
 
 OF_THE_MACHINE = (
+    "batch.accumulation",
     "batch.token_budget",
     "optim.eval_every",
     "runtime.compile",
@@ -52,7 +53,7 @@ OF_THE_MACHINE = (
 """Settings that a rule decides by the machine and its memory. Where the user leaves them open they are no
 part of the identity, so that another machine finds the run and continues it."""
 
-KEPT_WHEN_CONTINUED = ("batch.token_budget", "optim.eval_every")
+KEPT_WHEN_CONTINUED = ("batch.accumulation", "batch.token_budget", "optim.eval_every")
 """Those settings of the machine that a run keeps when it is continued, because its place in the plan is
 counted by them. It also keeps its precision, because another one would give other numbers."""
 
@@ -82,7 +83,12 @@ def identity(asked: TrainConfig, config: TrainConfig, material: Material) -> Ide
     return {"settings": settings, "data": hashes}
 
 
-BEFORE: dict[str, Any] = {"ensemble": False, "optim.head_init": "random", "data.long_texts": "head"}
+BEFORE: dict[str, Any] = {
+    "batch.accumulation": 1,
+    "data.long_texts": "head",
+    "ensemble": False,
+    "optim.head_init": "random",
+}
 """What runs did before a setting existed, for settings whose default does not say it because a rule decides
 them. Every other new setting has a default under which runs do what they did."""
 

@@ -82,16 +82,18 @@ def work(phases: list[Phase], plan: RunPlan, expected: float, directory: Path) -
         directory: the run directory.
     """
     batch = plan.config.batch
-    size = f"{batch.token_budget:,} tokens"
+    size = f"{batch.token_budget:,} tokens each"
     if batch.plan == "padded":
-        size = f"{batch.batch_size:,} texts of {plan.config.data.max_length:,} tokens"
+        size = f"{batch.batch_size:,} texts of {plan.config.data.max_length:,} tokens each"
+    if batch.accumulation > 1:
+        size += f", {batch.accumulation} to a step"
     steps = "; ".join(
         f"{'pretraining' if phase.name == 'pretrain' else 'training'} {phase.epochs} "
         f"{'epoch' if phase.epochs == 1 else 'epochs'}, {total_steps(phase):,} steps"
         for phase in phases
     )
     return [
-        _line("batches", f"{batch.plan}, {size} each; {steps}"),
+        _line("batches", f"{batch.plan}, {size}; {steps}"),
         _line("time", time_in_words(expected, plan.config.optim.max_minutes)),
         _line("run", str(directory)),
     ]

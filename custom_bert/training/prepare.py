@@ -234,13 +234,15 @@ def _decide_evaluations(todo: Decisions, task: Task, material: Material) -> None
         _, reason = evaluations(config, task, material)
         todo.log.append(Choice("optim.eval_every", "by time", reason))
         return
-    assert config.optim.epochs is not None and config.batch.token_budget is not None
+    batch = config.batch
+    assert config.optim.epochs is not None
+    assert batch.token_budget is not None and batch.accumulation is not None
     dropout = token_dropout(config.optim.token_dropout, config.seed)
     batches = len(epoch_batches(material.train, config, config.seed, 0, dropout))
     facts = EvaluationFacts(
-        steps_per_epoch=-(-batches // config.batch.accumulation),
+        steps_per_epoch=-(-batches // batch.accumulation),
         epochs=config.optim.epochs,
-        tokens_per_step=config.batch.token_budget * config.batch.accumulation,
+        tokens_per_step=batch.token_budget * batch.accumulation,
         pretrained=material.pretrained is not None,
         training_tokens=int(material.train.kept_lengths(dropout, 0).sum()),
         validation_tokens=material.validation_tokens(task),

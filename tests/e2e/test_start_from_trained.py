@@ -18,6 +18,7 @@ from custom_bert.inference.exports.hf import export_hugging_face
 from custom_bert.model_files import hub
 from custom_bert.model_files.native import load_model
 from custom_bert.model_files.pretrained import load_pretrained
+from custom_bert.rules import choices
 from custom_bert.tasks.predicting_tokens import masker
 from custom_bert.training.log import Reporter
 
@@ -354,3 +355,29 @@ def test_without_a_place_of_its_own_the_hubs_cache_is_no_directory_called_tilde(
         assert "HF_XET_CACHE" not in os.environ
         shutil.rmtree(kept)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["own"]
+
+
+def test_a_large_step_on_a_cpu_is_computed_in_several_batches(
+    data: Path, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    open_ = {"batch.token_budget": None, "optim.epochs": 1}
+    whole = prepared(start(data, run, **open_)).plan.config.batch
+    assert whole.accumulation == 1
+    monkeypatch.setattr(choices, "ROWS_AT_ONCE", 128)
+    given = start(data, run, tmp_path / "out", **open_)
+    divided = prepared(given).plan.config.batch
+    assert divided.accumulation == -(-whole.token_budget // 128) > 1 and divided.token_budget <= 128
+    assert divided.token_budget * divided.accumulation >= whole.token_budget
+    # what the user sets, and training from scratch, stay as they are
+    for kept in (
+        {**given, "batch.token_budget": 512},
+        {**given, "batch.accumulation": 1},
+        {**given, "model.init_from": "scratch", "model.hidden_size": 32, "optim.lr": 1e-3},
+    ):
+        assert prepared(kept).plan.config.batch.accumulation == 1
+    train_model(given)
+    assert f"{divided.token_budget} tokens each, {divided.accumulation} to a step" in capsys.readouterr().out
+    # another machine would choose otherwise, and finds the run
+    monkeypatch.setattr(choices, "ROWS_AT_ONCE", 2048)
+    train_model(given)
+    assert "is finished" in capsys.readouterr().out

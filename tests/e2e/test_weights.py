@@ -264,7 +264,7 @@ def test_the_scales_of_floors_and_their_balance_count_weights() -> None:
         assert not np.allclose(plain.weights_FC, weighted.weights_FC) and plain.scale != weighted.scale
     hot_NC = np.eye(3)[ids_N] > 0
     one, other = (
-        fit_sets(texts[:60], hot_NC[:60], texts[60:], hot_NC[60:], held_out_weights_N=w)[0]
+        fit_sets(texts[:60], hot_NC[:60], texts[60:], hot_NC[60:], held_out_weights_N=w)
         for w in (None, times_N[60:])
     )
     assert np.array_equal(one.weights_FC, other.weights_FC) and one.offset != other.offset

@@ -25,6 +25,7 @@ LAYERS = {
     "torch_internals": 1,
     "layout": 1,
     "process": 0,
+    "cgroups": 0,
     "threads": 0,
     "batch": 1,
     "presets": 1,

@@ -73,3 +73,24 @@ def test_the_peers_batches_are_those_of_its_own_collator() -> None:
         assert found.keys() == wanted.keys()
         assert all(torch.equal(found[name], wanted[name]) for name in found)
     assert common["padded"](features, at_least=32)["input_ids"].shape == (4, 32)
+
+
+def test_the_trainer_gets_its_best_rate_and_the_fewest_epochs_near_its_best(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    chosen = importlib.import_module("finetune").chosen
+    at_four = {5e-5: (0.90, 0.92), 1e-4: (0.93, 0.95), 2e-4: (0.96, 0.91)}
+    search = [
+        {"lr": lr, "epochs": 4, "seed": seed, "accuracy": found}
+        for lr, both in at_four.items()
+        for seed, found in enumerate(both)
+    ]
+    assert chosen(search) == (1e-4, 4)  # by the mean of the seeds
+    fewer = {1: 0.90, 2: 0.9371, 3: 0.945}
+    search += [
+        {"lr": 1e-4, "epochs": epochs, "seed": 0, "accuracy": found} for epochs, found in fewer.items()
+    ]
+    assert chosen(search) == (1e-4, 3)  # 2 epochs are 0.79 points below the best, 3 epochs are the best
+    search[-2]["accuracy"] = 0.9425
+    assert chosen(search) == (1e-4, 2)

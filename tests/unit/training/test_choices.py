@@ -48,6 +48,7 @@ def test_fine_tuning_takes_about_32_texts_a_batch_and_never_too_few_batches() ->
     for mean, budget in ((3, 256), (12, 384), (50, 1600), (250, 8000), (2000, 8192)):
         assert choices.finetune_token_budget(mean)[0] == budget
     assert choices.finetune_token_budget(250, fitting=1024)[0] == 1024
+    assert [choices.finetune_accumulation(rows) for rows in (256, 2048, 2049, 8000)] == [1, 1, 2, 4]
     found = [choices.finetune_epochs(12 * texts, texts=texts)[0] for texts in (50, 500, 5_000, 500_000)]
     assert found == [20, 13, 4, 2]
 
