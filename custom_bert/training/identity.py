@@ -85,9 +85,9 @@ def identity(asked: TrainConfig, config: TrainConfig, material: Material) -> Ide
 
 BEFORE: dict[str, Any] = {
     "batch.accumulation": 1,
-    "data.long_texts": "head",
     "ensemble": False,
     "optim.head_init": "random",
+    "data.long_texts": "head",
 }
 """What runs did before a setting existed, for settings whose default does not say it because a rule decides
 them. Every other new setting has a default under which runs do what they did."""
