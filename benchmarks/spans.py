@@ -169,7 +169,8 @@ def predicted(arguments: dict[str, Any]) -> dict[str, Any]:
     """Predicts the texts with a run."""
     from custom_bert import Classifier, SpansPrediction
 
-    texts, found = _texts(arguments), Classifier.load(arguments["run"])
+    texts = _texts(arguments)
+    found = Classifier.load(arguments["run"], precision=arguments["precision"])
     found.predict(texts[:64])
     begun = time.perf_counter()
     answers = found.predict(texts)
@@ -274,12 +275,13 @@ def main() -> None:
     )
     parser.add_argument("--repeats", type=int, default=3, help="of predictions")
     parser.add_argument("--most", type=int, help="texts to predict")
+    parser.add_argument("--precision", default="fp32", help="of our predictions")
     options = parser.parse_args()
     raw: Raw = json.loads(options.out.read_text(encoding="utf-8"))["raw"] if options.out.exists() else {}
     jobs: list[tuple[str, str, dict[str, Any]]] = []
     if options.run:
         place = {"folder": str(options.data), "run": str(options.run), "export": str(options.export)}
-        place |= {"sizes": options.sizes, "most": options.most}
+        place |= {"sizes": options.sizes, "most": options.most, "precision": options.precision}
         jobs = [(name, name, place) for _ in range(options.repeats) for name in ("predicted", "pipeline")]
     else:
         jobs = [

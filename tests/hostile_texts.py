@@ -1,5 +1,5 @@
-"""Texts made of what goes wrong with places of characters: accents in every form, letters that become more when
-case is folded, emoji, scripts without spaces, invisible characters, and every kind of white space."""
+"""Texts made of what goes wrong with places of characters: accents in every form, letters that become more
+when case is folded, emoji, scripts without spaces, invisible characters, and every kind of white space."""
 
 from __future__ import annotations
 

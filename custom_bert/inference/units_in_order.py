@@ -1,6 +1,7 @@
 """Computes a model's outputs for the units of texts: in batches of similar length, and back in input order.
 
-Shapes: N texts, U units of a text, K outputs of the model for each unit, M units of a batch.
+Shapes: N texts, U units of a text, K outputs of the model for each unit, M units of a batch, T units of all
+batches.
 """
 
 from __future__ import annotations
@@ -64,12 +65,13 @@ def begin_units(
     def read() -> np.ndarray:
         found: list[np.ndarray | None] = [None] * len(texts)
         nothing_UK = np.empty((0, cast(TokenTagger, model).num_labels), dtype=np.float32)
-        for batch, outputs_MK in parts:
-            assert batch.targets is not None and batch.targets.about is not None
-            values_MK = outputs_MK.cpu().numpy()
-            ends = np.cumsum(batch.targets.about)
-            for index, values_UK in zip(batch.indices.tolist(), np.split(values_MK, ends[:-1]), strict=True):
-                found[int(rows_N[index])] = values_UK
+        if parts:  # one copy from a GPU for all of them
+            indices = np.concatenate([batch.indices for batch, _ in parts])
+            counts = [count for batch, _ in parts if batch.targets for count in batch.targets.about or ()]
+            values_TK = torch.cat([outputs_MK for _, outputs_MK in parts]).cpu().numpy()
+            of_each = np.split(values_TK, np.cumsum(counts)[:-1])
+            for row, values_UK in zip(rows_N[indices].tolist(), of_each, strict=True):
+                found[row] = values_UK
         return of_texts(
             [
                 UnitOutputs(text, of_text[:, 1:], nothing_UK if values_UK is None else values_UK)

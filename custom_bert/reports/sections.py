@@ -144,7 +144,10 @@ def _matrix(validation: dict[str, Any]) -> str:
 
 
 def _type_matrix(validation: dict[str, Any]) -> str:
-    return _matrix({"labels": validation["confusion_labels"], "confusion_matrix": validation["confusion"]})
+    labels, counts = validation["confusion_labels"], validation["confusion"]
+    if len(labels) > MATRIX_UP_TO:
+        return _pairs(_pairs_of(labels, counts), 0, "spans")
+    return _matrix({"labels": labels, "confusion_matrix": counts})
 
 
 def _error_examples(validation: dict[str, Any]) -> str:
@@ -164,16 +167,22 @@ def _pairs_of(labels: Sequence[str], counts: Sequence[Sequence[int]]) -> list[tu
     return [(labels[i], labels[j], count) for count, i, j in pairs]
 
 
-def _pairs(pairs: Sequence[tuple[str, str, int]], further: int) -> str:
-    """Returns a table of the first `PAIRS` pairs; `further` more pairs are not in the record."""
+def _pairs(pairs: Sequence[tuple[str, str, int]], further: int, what: str = "texts") -> str:
+    """Returns a table of the first `PAIRS` pairs; `further` more pairs are not in the record.
+
+    Args:
+        pairs: the true and the predicted label, and how many of `what` have them.
+        further: the number of other pairs.
+        what: what has labels, in the plural.
+    """
     if not pairs:
-        return "<p>No text was given a wrong label.</p>"
+        return f"<p>None of the {what} was given a wrong label.</p>"
     rows = [
         f"<tr><td>{_label(true)}</td><td>{_label(predicted)}</td><td>{count:,}</td></tr>"
         for true, predicted, count in pairs[:PAIRS]
     ]
     left_out = _left_out(max(0, len(pairs) - PAIRS) + further, "pairs are not shown")
-    return table(["true", "predicted", "texts"], rows, "pairs") + left_out
+    return table(["true", "predicted", what], rows, "pairs") + left_out
 
 
 def _calibration(validation: dict[str, Any]) -> str:

@@ -28,6 +28,9 @@ from custom_bert.spans.spanned import KnownTypes, SpannedTexts
 LISTS = ("spans", "entities")
 """The names of the list of spans."""
 
+WORDS = {"tokens", "words"}
+"""Names under which other programs keep lists of words."""
+
 NEEDED = ("start", "end", "label")
 """What every span has."""
 
@@ -204,7 +207,12 @@ def _record(where: str, line: str) -> tuple[str, list[Any], set[str]]:
     text = record.get("text")
     if not isinstance(text, str):
         got = f"got {shown(text)}" if "text" in record else f"got only {_keys(record)}"
-        raise DataError(where, f'expected a string under "text", {got}')
+        words = (
+            "; lists of words and tags belong into a .conll file, a word a line"
+            if WORDS & record.keys()
+            else ""
+        )
+        raise DataError(where, f'expected a string under "text", {got}{words}')
     try:
         text.encode()
     except UnicodeEncodeError as error:
@@ -213,8 +221,8 @@ def _record(where: str, line: str) -> tuple[str, list[Any], set[str]]:
         ) from None
     named = [name for name in LISTS if name in record]
     if len(named) != 1:
-        fault = 'both "spans" and "entities"; keep one' if named else 'no list "spans"; write [] for none'
-        raise DataError(where, fault)
+        lacking = f'no list "spans", only {_keys(record)}; write "spans": [] where there is none'
+        raise DataError(where, 'both "spans" and "entities"; keep one' if named else lacking)
     given = record[named[0]]
     if not isinstance(given, list):
         raise DataError(where, f'expected a list under "{named[0]}", got {shown(given)}')

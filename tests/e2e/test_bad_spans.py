@@ -171,8 +171,13 @@ UNUSABLE: dict[str, tuple[dict[str, str | bytes | None], str]] = {
         "DIR/train.jsonl:6: not valid JSON at character 1: Expecting value",
     ),
     "a text without a list": (
-        of_json({"text": TEXT}),
-        'DIR/train.jsonl:6: no list "spans"; write [] for none',
+        of_json({"text": TEXT, "label": []}),
+        "DIR/train.jsonl:6: no list \"spans\", only 'text', 'label'; write \"spans\": [] where there is none",
+    ),
+    "lists of words and tags": (
+        of_json({"tokens": ["Kim"], "ner_tags": ["B-PER"]}),
+        "DIR/train.jsonl:6: expected a string under \"text\", got only 'tokens', 'ner_tags'; lists of words "
+        "and tags belong into a .conll file, a word a line",
     ),
     "spans as lists": (
         of_json({"text": TEXT, "entities": [[0, 3, "PER"]]}),

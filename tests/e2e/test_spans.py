@@ -11,11 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from hostile_texts import hostile
 from span_data import conll, sentences, span_settings, write_spans
 from training_runs import built, ready, stopped_and_continued
 
 from custom_bert import Classifier, Embedder, train_model
 from custom_bert.cli import main
+from custom_bert.data.unknown import UnknownText
 from custom_bert.decoding.spans import SpansPrediction
 from custom_bert.errors import ConfigError, DataError, RunError
 from custom_bert.server.limits import RefusalError
@@ -313,3 +315,40 @@ def test_a_trained_encoder_starts_another_set_of_types(data: Path, run: Path, tm
     changes |= {f"model.{name}": None for name in ("hidden_size", "num_hidden_layers", "num_attention_heads")}
     one = ready(span_settings(other, None, **changes))
     assert one.material.source.labels == ("LOC", "ORG", "WHO") and one.material.pretrained is not None
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"optim.pretrain_epochs": 2, "data.max_length": 12},
+        {"data.long_texts": "head", "data.max_length": 8},
+        {"data.long_texts": "head_tail", "data.max_length": 8, "batch.plan": "packed"},
+        {"preset": "modern", "model.local_attention": 8, "batch.accumulation": 2},
+        {"optim.label_smoothing": 0.1, "optim.class_weights": "effective_number", "optim.max_minutes": 0.02},
+    ],
+    ids=["masked tokens first", "heads", "heads and tails", "local attention", "weights and smoothing"],
+)
+def test_it_learns_under_other_settings_too(data: Path, tmp_path: Path, changes: dict[str, Any]) -> None:
+    settings = span_settings(data, tmp_path / "run", **{"optim.epochs": 2, **changes})
+    out = train_model(settings, reporter=SILENT).directory
+    assert 0 <= record(out)["validation"]["f1"] <= 1 and len(Classifier.load(out).predict(["in paris"])) == 1
+
+
+def test_without_texts_to_validate_all_of_them_train(tmp_path: Path) -> None:
+    data = write_spans(tmp_path / "data", train=40, val=None)
+    settings = span_settings(data, tmp_path / "run", **{"data.val_fraction": 0.0, "optim.epochs": 1})
+    found = record(train_model(settings, reporter=SILENT).directory)["data"]
+    assert found["train_examples"] == found["val_examples"] == 40 and found["val_trains"]
+
+
+def test_every_span_of_10_000_hostile_texts_cuts_its_text_where_it_says(run: Path) -> None:
+    texts, found = hostile(10, 10_000), 0
+    answers = Classifier.load(run).stream(texts, unknown=UnknownText())  # which most of them are
+    for text, prediction in zip(texts, answers, strict=True):
+        assert isinstance(prediction, SpansPrediction) and prediction.text == text
+        stop = 0
+        for span in prediction.spans:
+            assert stop <= span.start < span.end <= len(text)
+            assert text[span.start : span.end] == span.text == span.text.strip() and 0 < span.score <= 1
+            stop, found = span.end, found + 1
+    assert found > 1_000, "the model finds something in them"

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from span_data import write_spans
 from training_runs import examples, write_data, write_lines
 
 ROOT = Path(__file__).parents[2]
@@ -22,6 +23,7 @@ def small_data(folder: Path) -> Path:
     """Writes a data directory of a few texts and a little running text, and returns it."""
     texts, _ = examples(400)
     write_data(folder, train=96, val=24)
+    write_spans(folder, train=96, val=24)
     write_lines(folder / "corpus.txt", [" ".join(texts[i : i + 6]) for i in range(0, 390, 3)])
     for name, count in (("train", 96), ("val", 24)):
         _, labels = examples(count)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from span_data import span_settings
 from training_runs import settings
 
 from custom_bert import Classifier, train_model
@@ -89,6 +90,8 @@ def configured(data: str, out: str, changes: dict[str, Any]) -> dict[str, Any]:
         )
         base = {name: value for name, value in base.items() if name.startswith(parts)}
         base["data.corpus"] = [str(Path(data) / "corpus.txt")]
+    if changes.get("task") == "tokens":
+        base = span_settings(Path(data), Path(out))
     if (task := changes.get("task")) in ("soft_labels", "regression"):
         base |= {f"data.{name}_labels": str(Path(data) / f"{name}_{task}.txt") for name in ("train", "val")}
     gpu = {

@@ -62,12 +62,22 @@ CONFIGURATIONS: dict[str, dict[str, Any]] = {
     "soft_labels balanced": {"task": "soft_labels", "optim.class_weights": "balanced"},
     "regression": {"task": "regression"},
     "ordinal": {"task": "ordinal", "data.label_order": "animals, machines, weather"},
+    "spans": {"task": "tokens"},
+    "spans in windows balanced": {
+        "task": "tokens",
+        "data.max_length": 12,
+        "optim.class_weights": "balanced",
+        "batch.accumulation": 2,
+    },
     "deterministic": {"runtime.deterministic": True},
     "checkpoints": {"runtime.checkpoint_every": 1},
 }
 """Settings by name, beside those of `jobs.configured`."""
 
-QUICK = ("packed T4", "balanced", "mean pooling packed", "masked_lm packed fp16", "modern uniform", "windows")
+QUICK = (
+    *("packed T4", "balanced", "mean pooling packed", "masked_lm packed fp16", "modern uniform", "windows"),
+    "spans in windows balanced",
+)
 """Those that every test run takes. `make gpu-simulated` takes all."""
 
 REFUSED = {

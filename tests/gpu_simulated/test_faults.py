@@ -56,6 +56,17 @@ def test_a_run_that_leaves_gpus_idle_says_how_to_use_them(ask: Ask, data: Path, 
         assert reads == [1], found["waits"]
 
 
+def test_spans_are_predicted_with_one_copy_for_all_batches(ask: Ask, data: Path, tmp_path: Path) -> None:
+    ask("train", data=data, out=tmp_path / "run", changes={"task": "tokens"})
+    for precision in ("bf16", "fp32"):
+        found: dict[str, Any] = ask(
+            "predict", run=tmp_path / "run", device="cuda", precision=precision, texts=300, rows=512
+        )
+        assert found["returned"] == 300
+        reads = [count for _, line, kind, count in found["waits"] if kind == "copy to the host"]
+        assert reads == [1], found["waits"]
+
+
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
 def test_the_test_of_flash_attention_runs_through(ask: Ask, dtype: str) -> None:
     """What it asserts needs a GPU, and that it gets there does not."""

@@ -29,7 +29,10 @@ SPOKEN = {
     "config.py": NAMES,  # the setting's values
     "model_files/description.py": {"classification", "masked_lm"},  # what directories of older formats hold
     "decoding/registry.py": NAMES - {"masked_lm"},  # the decoder of each
-    **{name: {"tokens"} for name in ("data/store.py", "data/tokenizer_parts.py", "bench/tune.py")},  # a word
+    **{
+        name: {"tokens"}
+        for name in ("data/store.py", "data/tokenizer_parts.py", "bench/tune.py", "spans/json_spans.py")
+    },  # a word
     "commands/training.py": {"masked_lm"},  # `pretrain` is `train` with this task
     "commands/starting.py": NAMES - {"masked_lm"},  # an option's values
 }

@@ -50,8 +50,8 @@ def export_hugging_face(run: str | Path, out: str | Path) -> list[str]:
         out: a directory that does not exist yet, or is empty.
 
     Returns:
-        A line about what was written, and a line about what was verified; a third one where the run predicts
-        with its floor too, which the export does not have.
+        A line about what was written, and a line about what was verified; for a model of spans one about what
+        a pipeline finds, and where the run predicts with its floor too, one that the export does not have it.
 
     Raises:
         RunError: if the run is damaged, no family of Hugging Face expresses the model, or transformers
@@ -76,7 +76,7 @@ def export_hugging_face(run: str | Path, out: str | Path) -> list[str]:
         more = head.compared(folder, run, trained)
         files.write_text(folder / "README.md", model_card(trained, head.model(family), run, out.name, more))
     about = ", ".join(filter(None, (head.model(family), task.summary())))
-    return [f"{out}: {about}", verdict, *ensemble_left_out(run)]
+    return [f"{out}: {about}", verdict, *more[:1], *ensemble_left_out(run)]
 
 
 def check_free(out: Path) -> None:

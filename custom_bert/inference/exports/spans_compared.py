@@ -18,7 +18,7 @@ from custom_bert.model_files.native import TrainedModel
 from custom_bert.spans.spanned import KnownTypes
 
 MOST = 5_000
-"""The largest number of texts that are compared, which take about a minute."""
+"""The largest number of texts that are compared."""
 
 SHOWN = 10
 """The largest number of texts that are shown where the spans differ."""
@@ -42,15 +42,15 @@ def spans_compared(folder: Path, run: Path, trained: TrainedModel) -> tuple[str,
         return ()
     predictions = Classifier.load(run, device="cpu").predict(texts)
     ours = [_ours(prediction) for prediction in predictions]
-    answers = [[_theirs(one) for one in both(text)] for text in texts]
+    answers = [list(map(_theirs, some)) for some in both(texts)]
     theirs = dict(zip(("simple", "first"), map(list, zip(*answers, strict=True)), strict=True))
     same = {name: [a == b for a, b in zip(ours, found, strict=True)] for name, found in theirs.items()}
     inside = sum(b and not a for a, b in zip(same["simple"], same["first"], strict=True))
     said = (
         f"Compared on {len(texts):,} validation texts: `simple` gives the same spans for "
-        f"{sum(same['simple']):,} of them, and `first` for {sum(same['first']):,}. In {inside:,} texts only tags "
-        f"inside of words differ. In the others that differ, the best tags form no sequence, or the text is "
-        f"longer than what the pipeline reads."
+        f"{sum(same['simple']):,} of them, and `first` for {sum(same['first']):,}. In {inside:,} texts only "
+        "tags inside of words differ. In the others that differ, the best tags form no sequence, or the text "
+        "is longer than what the pipeline reads."
     )
     rows = [
         f"| {_cell(text)} | {_listed(text, mine)} | {_listed(text, other)} |"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -92,9 +92,13 @@ def verify(folder: Path, trained: TrainedModel, auto: str, name: str) -> str:
     )
 
 
-def token_pipeline(folder: Path, strategies: Sequence[str]) -> Callable[[str], list[Any]] | None:
-    """Returns what runs the pipeline of transformers that finds spans in a text; None if transformers cannot
-    be imported. It returns the spans for each way of joining tokens, from one pass of the model.
+def token_pipeline(
+    folder: Path, strategies: Sequence[str]
+) -> Callable[[Sequence[str]], list[list[Any]]] | None:
+    """Returns what runs the pipeline of transformers that finds spans; None if there is no transformers.
+
+    It returns, for each text, the spans for each way of joining tokens. The model computes texts of similar
+    length together, once for all ways, since the pipeline itself would take minutes for some thousand texts.
 
     Args:
         folder: the directory of an export.
@@ -114,15 +118,32 @@ def token_pipeline(folder: Path, strategies: Sequence[str]) -> Callable[[str], l
         warnings.simplefilter("ignore")
         found = make("token-classification", model=str(folder), device="cpu")
 
-    def run(text: str) -> list[Any]:
-        if not text.strip():
-            return [[] for _ in ways]
-        with warnings.catch_warnings():
+    def run(texts: Sequence[str]) -> list[list[Any]]:
+        answers: list[list[Any]] = [[[] for _ in ways] for _ in texts]
+        order = [i for i in sorted(range(len(texts)), key=lambda i: len(texts[i])) if texts[i].strip()]
+        with warnings.catch_warnings(), torch.inference_mode():
             warnings.simplefilter("ignore")  # that a vocabulary knows no whole words, for each text
-            outputs = [found.forward(inputs) for inputs in found.preprocess(text, is_split_into_words=False)]
-            return [found.postprocess(outputs, way) for way in ways]
+            for start in range(0, len(order), TEXTS):
+                rows = order[start : start + TEXTS]
+                for row, output in zip(rows, _pipeline_outputs(found, [texts[i] for i in rows]), strict=True):
+                    answers[row] = [found.postprocess([output], way) for way in ways]
+        return answers
 
     return run
+
+
+def _pipeline_outputs(found: Any, texts: list[str]) -> Iterator[dict[str, Any]]:
+    """Yields for each text what its pipeline makes spans of."""
+    asked = {"return_special_tokens_mask": True, "return_offsets_mapping": True}
+    inputs = found.tokenizer(texts, return_tensors="pt", truncation=True, padding=True, **asked)
+    others = {name: inputs.pop(name) for name in ("special_tokens_mask", "offset_mapping")}
+    given = {**others, "input_ids": inputs["input_ids"], "logits": found.model(**inputs).logits}
+    for i, (text, length) in enumerate(zip(texts, inputs["attention_mask"].sum(1).tolist(), strict=True)):
+        yield {
+            "sentence": text,
+            "is_last": True,
+            **{name: one[i : i + 1, :length] for name, one in given.items()},
+        }
 
 
 def _outputs(trained: TrainedModel, encoded: EncodedTexts) -> Sequence[Tensor]:

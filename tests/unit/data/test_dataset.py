@@ -145,7 +145,7 @@ def test_counts_and_lines_read_as_prose() -> None:
     assert at_lines(np.arange(1, 9)) == " (lines 1, 2, 3, 4, 5, ...)"
 
 
-def test_a_directory_gives_the_six_names() -> None:
+def test_a_directory_gives_the_names_of_its_files() -> None:
     assert in_directory("x") == {
         "data.train_texts": "x/train_dataset.txt",
         "data.train_labels": "x/train_labels.txt",
@@ -153,6 +153,9 @@ def test_a_directory_gives_the_six_names() -> None:
         "data.val_labels": "x/val_labels.txt",
         "data.test_texts": "x/test_dataset.txt",
         "data.test_labels": "x/test_labels.txt",
+        "data.train_spans": "x/train.conll",
+        "data.val_spans": "x/val.conll",
+        "data.test_spans": "x/test.conll",
     }
 
 

@@ -83,3 +83,16 @@ def test_the_page_of_a_run_shows_types_confusion_and_errors() -> None:
     assert "The spans of every text are right." in report_page(
         "run", {"status": "finished", "validation": empty}, []
     )
+
+
+def test_of_many_types_the_page_lists_what_was_taken_for_what() -> None:
+    types = tuple(f"t{i:02}" for i in range(50))
+    counts = EntityCounts(types)
+    counts.add([Span(0, 3, "t07"), Span(5, 6, "t08")], [Span(0, 3, "t09")])
+    page = report_page("run", {"status": "finished", "validation": counts.scores().as_dict()}, [])
+    assert "<tr><td>t07</td><td>t09</td><td>1</td></tr>" in page
+    assert "<tr><td>t08</td><td>(none)</td><td>1</td></tr>" in page and "<th>spans</th>" in page
+
+
+def test_a_span_of_the_right_place_and_another_type_is_wrong_on_both_sides() -> None:
+    assert marked("Kim", [(0, 3, "PER")], [(0, 3, "LOC")]) == '<mark class="wrong">Kim<sub>PER</sub></mark>'

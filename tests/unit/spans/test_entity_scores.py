@@ -158,3 +158,9 @@ def test_nothing_at_all_scores_nothing() -> None:
     found = scores([([], [])])
     assert (found.precision, found.recall, found.f1, found.macro_f1) == (0, 0, 0, 0)
     assert found.exact_match == 1.0 and found.entities == 0
+
+
+def test_a_type_that_is_only_predicted_counts_in_the_mean_as_for_seqeval() -> None:
+    true, predicted = [["B-LOC", "O", "O"]], [["B-LOC", "O", "B-PER"]]
+    found = scores([([Span(0, 1, "LOC")], [Span(0, 1, "LOC"), Span(2, 3, "PER")])])
+    assert found.macro_f1 == 0.5 == seqeval_report(true, predicted)["macro avg"]["f1-score"]

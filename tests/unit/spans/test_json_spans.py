@@ -103,11 +103,19 @@ REFUSED: dict[str, tuple[Any, str]] = {
         "expected a string under \"text\", got only 'sentence', 'spans'",
     ),
     "a text of another type": ({"text": ["a"], "spans": []}, "expected a string under \"text\", got ['a']"),
+    "lists of words": (
+        {"tokens": ["Kim"], "ner_tags": ["B-PER"]},
+        "expected a string under \"text\", got only 'tokens', 'ner_tags'; lists of words and tags belong "
+        "into a .conll file, a word a line",
+    ),
     "half a surrogate": (
         '{"text": "ab\\ud83d", "spans": []}\n',
         "character 3 of the text is half of a surrogate pair",
     ),
-    "no list": ({"text": TEXT}, 'no list "spans"; write [] for none'),
+    "no list": (
+        {"text": TEXT, "label": []},
+        "no list \"spans\", only 'text', 'label'; write \"spans\": [] where there is none",
+    ),
     "two lists": ({"text": TEXT, "spans": [], "entities": []}, 'both "spans" and "entities"; keep one'),
     "no list under the name": ({"text": TEXT, "spans": KIM}, f'expected a list under "spans", got {KIM!r}'),
     "a span as a list": (
