@@ -49,13 +49,13 @@ class Changed(torch.optim.AdamW):
     """An AdamW that takes from the training step what the fused one takes: the divisor of the gradients, and
     whether to skip the step."""
 
-    grad_scale: Tensor | None = None
-    found_inf: Tensor | None = None
+    divisor: Tensor | None = None
+    skip: Tensor | None = None
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> None:  # type: ignore[override]
         """Updates the parameters, unless a gradient is not finite."""
-        if self.found_inf is None or not float(self.found_inf):
+        if self.skip is None or not float(self.skip):
             self.update()
 
     def update(self) -> None:
@@ -65,7 +65,7 @@ class Changed(torch.optim.AdamW):
     def gradient(self, parameter: Tensor) -> Tensor:
         """A parameter's gradient, divided as the training step demands."""
         assert parameter.grad is not None
-        return parameter.grad if self.grad_scale is None else parameter.grad / self.grad_scale
+        return parameter.grad if self.divisor is None else parameter.grad / self.divisor
 
 
 class StableAdamW(Changed):
@@ -120,6 +120,7 @@ class Muon(Changed):
             for update, (_, target) in zip(orthogonal(wide), pairs, strict=True):
                 update = update if update.shape == target.shape else update.T
                 target.sub_(update.to(target.dtype), alpha=0.2 * longer**0.5 * lr)
+        self.grad_scale, self.found_inf = self.divisor, self.skip  # as torch calls them
         torch.optim.AdamW.step(self)
         for parameter, gradient in taken:
             parameter.grad = gradient

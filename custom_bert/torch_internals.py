@@ -76,22 +76,53 @@ def set_loss_scale(scaler: torch.amp.GradScaler, scale: float, steps: int) -> No
     scaler.load_state_dict({**scaler.state_dict(), "scale": scale, "_growth_tracker": steps})
 
 
-def scale_next_step(optimizer: torch.optim.Optimizer, divisor: Tensor, skip: Tensor) -> None:
-    """Makes a fused optimizer's next step divide the gradients, or leave parameters and moments as they are.
+def fused_adamw(
+    parameters: list[Tensor],
+    gradients: list[Tensor],
+    moments: list[Tensor],
+    squares: list[Tensor],
+    steps: list[Tensor],
+    *,
+    lr: float,
+    betas: tuple[float, float],
+    eps: float,
+    weight_decay: float,
+    divisor: Tensor | None,
+    skip: Tensor | None,
+) -> None:
+    """Updates parameters by AdamW in one pass over memory, as `torch.optim.AdamW(fused=True)` does.
 
-    The host need not know which. torch's loss scaling sets these attributes for the fused kernels.
-
-    Replacement: divide the gradients in a pass of their own, and call the step only `if not skip`, for which
-        the
-    host has to wait.
+    Replacement: that class. Its base class loads torch's compiler and sympy, which takes a second and 40 MB.
 
     Args:
-        optimizer: with the fused kernel.
-        divisor: one fp32 element, by which gradients are divided.
-        skip: one fp32 element: 1 leaves everything as it is, 0 does not.
+        parameters, gradients: on one device, fp32.
+        moments, squares: the running means of the gradients and of their squares, changed in place.
+        steps: the number of updates of each parameter, one fp32 element each, changed in place.
+        lr, betas, eps, weight_decay: the settings.
+        divisor: one fp32 element, by which gradients are divided; None for 1.
+        skip: one fp32 element: 1 leaves everything as it is, and 0 does not, without the host knowing which.
+            None for 0.
     """
-    optimizer.grad_scale = divisor  # type: ignore[attr-defined]
-    optimizer.found_inf = skip  # type: ignore[attr-defined]
+    torch._foreach_add_(steps, 1)
+    torch._fused_adamw_(
+        parameters,
+        gradients,
+        moments,
+        squares,
+        [],
+        steps,
+        lr=lr,
+        beta1=betas[0],
+        beta2=betas[1],
+        weight_decay=weight_decay,
+        eps=eps,
+        amsgrad=False,
+        maximize=False,
+        grad_scale=divisor,
+        found_inf=skip,
+    )
+    if skip is not None:
+        torch._foreach_sub_(steps, [skip] * len(steps))
 
 
 def recompile_limit() -> int | None:

@@ -15,6 +15,7 @@ from custom_bert.precision import MixedPrecision
 from custom_bert.tasks.parts import EncoderModel
 from custom_bert.tasks.predicting_tokens import before_the_task
 from custom_bert.training import ranks as processes
+from custom_bert.training.caller import set_deterministic
 from custom_bert.training.clock import Clock
 from custom_bert.training.compile import fuse, fusion_line
 from custom_bert.training.embedding_init import start_from_cooccurrences
@@ -36,7 +37,7 @@ def build(plan: RunPlan, material: Material, ranks: Ranks, reporter: Reporter) -
     config, device = plan.config, plan.device
     torch.set_num_threads(config.runtime.threads)
     torch.manual_seed(config.seed)
-    torch.use_deterministic_algorithms(config.runtime.deterministic)
+    set_deterministic(config.runtime.deterministic)
     model = _model(plan, material).to(device).train()
     encoder = model.encoder
     encoder.set_kernel(config.runtime.attention)

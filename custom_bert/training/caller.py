@@ -39,12 +39,26 @@ def caller_state_kept(device: str | None) -> Iterator[None]:
     finally:
         torch.set_num_threads(threads)
         torch.set_rng_state(random)
-        torch.use_deterministic_algorithms(deterministic, warn_only=warns_only)
+        set_deterministic(deterministic, warn_only=warns_only)
         if on_gpu:
             torch.cuda.set_device(gpu)
             torch.cuda.set_rng_state_all(gpu_random)
         if graphs is not None:
             torch_internals.set_recompile_limit(graphs)
+
+
+def set_deterministic(wanted: bool, *, warn_only: bool = False) -> None:
+    """Sets whether torch refuses operations whose result may differ between runs, unless it is set so.
+
+    torch's function loads its compiler and sympy, which takes a second and 40 MB even if nothing changes.
+
+    Args:
+        wanted: whether it refuses them.
+        warn_only: whether it warns in the place of refusing.
+    """
+    now = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    if now != (wanted, warn_only):
+        torch.use_deterministic_algorithms(wanted, warn_only=warn_only)
 
 
 @contextmanager

@@ -6,7 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+
+from custom_bert.torch_internals import fused_adamw
 
 BETAS = (0.9, 0.98)
 """The decay rates of AdamW's moments, from RoBERTa (Liu et al. 2019, arXiv 1907.11692). In short runs 0.98 is
@@ -50,13 +52,73 @@ def parameter_groups(
     ]
 
 
+class AdamW:
+    """AdamW (Loshchilov and Hutter 2017, arXiv 1711.05101) with torch's fused kernel. It computes what
+    `torch.optim.AdamW(fused=True)` does, bit for bit, and has its attributes.
+
+    Args:
+        groups: the parameter groups, as `parameter_groups` returns them.
+
+    Attributes:
+        param_groups: the groups, each with `lr`.
+        state: for each parameter `step`, `exp_avg` and `exp_avg_sq`, once it was updated.
+        divisor: one fp32 element by which the next step divides the gradients; None for 1.
+        skip: one fp32 element: whether the next step leaves everything as it is; None for no.
+    """
+
+    def __init__(self, groups: list[dict[str, Any]]) -> None:
+        self.param_groups = groups
+        self.state: dict[Tensor, dict[str, Tensor]] = {}
+        self.divisor: Tensor | None = None
+        self.skip: Tensor | None = None
+
+    @torch.no_grad()
+    def step(self) -> None:
+        """Updates the parameters that have gradients."""
+        for group in self.param_groups:
+            parameters = [one for one in group["params"] if one.grad is not None]
+            if not parameters:
+                continue
+            states = [self.state.setdefault(one, {}) for one in parameters]
+            for one, state in zip(parameters, states, strict=True):
+                if not state:
+                    state |= new_state(one)
+            fused_adamw(
+                parameters,
+                [one.grad for one in parameters],
+                *([state[name] for state in states] for name in ("exp_avg", "exp_avg_sq", "step")),
+                lr=group["lr"],
+                betas=BETAS,
+                eps=EPS,
+                weight_decay=group["weight_decay"],
+                divisor=self.divisor,
+                skip=self.skip,
+            )
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Removes the gradients, or with False fills them with zeros."""
+        for group in self.param_groups:
+            for one in group["params"]:
+                if set_to_none:
+                    one.grad = None
+                elif one.grad is not None:
+                    one.grad.zero_()
+
+
+def new_state(parameter: Tensor) -> dict[str, Tensor]:
+    """Returns what AdamW knows of a parameter before its first update."""
+    return {
+        "step": torch.zeros((), dtype=torch.float32, device=parameter.device),
+        "exp_avg": torch.zeros_like(parameter, memory_format=torch.preserve_format),
+        "exp_avg_sq": torch.zeros_like(parameter, memory_format=torch.preserve_format),
+    }
+
+
 def make_optimizer(
     model: nn.Module, *, lr: float, weight_decay: float, share: Callable[[str], float] = full_rate
-) -> torch.optim.AdamW:
-    """Makes AdamW (Loshchilov and Hutter 2017, arXiv 1711.05101) with its fused kernel. See
-    `parameter_groups` for the arguments."""
-    groups = parameter_groups(model, weight_decay, share=share)
-    optimizer = torch.optim.AdamW(groups, lr=lr, betas=BETAS, eps=EPS, fused=True)
+) -> AdamW:
+    """Makes the optimizer of a model. See `parameter_groups` for the arguments."""
+    optimizer = AdamW(parameter_groups(model, weight_decay, share=share))
     set_lr(optimizer, lr)
     return optimizer
 
@@ -83,7 +145,7 @@ def share_by_depth(layers: int, decay: float, embeddings: float) -> Callable[[st
     return share
 
 
-def set_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:
+def set_lr(optimizer: AdamW, lr: float) -> None:
     """Gives every group its share of the learning rate."""
     for group in optimizer.param_groups:
         group["lr"] = lr * group["lr_factor"]

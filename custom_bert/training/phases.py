@@ -18,7 +18,7 @@ from custom_bert.errors import UserError
 from custom_bert.models.encoder import Encoder
 from custom_bert.precision import MixedPrecision
 from custom_bert.tasks.parts import Learning, Objective, PhaseName
-from custom_bert.training.optim import make_optimizer, share_by_depth
+from custom_bert.training.optim import AdamW, make_optimizer, share_by_depth
 from custom_bert.training.plan import Material, RunPlan, epoch_batches
 from custom_bert.training.ranks import Ranks
 
@@ -44,7 +44,7 @@ class Phase:
 
     name: PhaseName
     model: nn.Module
-    optimizer: torch.optim.Optimizer
+    optimizer: AdamW
     objective: Objective
     epochs: int
     lr: float

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from custom_bert import files
 from custom_bert.errors import RunError
 from custom_bert.model_files.tensor_files import parse_tensors
+from custom_bert.training.optim import AdamW, new_state
 from custom_bert.training.ranks import put, put_all
 from custom_bert.training.state import State
 
@@ -31,16 +32,12 @@ def restore_random(generators: Mapping[str, Tensor], device: torch.device) -> No
         torch.cuda.set_rng_state(generators["random.cuda"], device)
 
 
-def begin_moments(model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+def begin_moments(model: nn.Module, optimizer: AdamW) -> None:
     """Makes AdamW's moments, which it would otherwise make in its first step. So memory cannot run out in the
     middle of that step, and a checkpoint's moments have tensors to be copied into."""
     for parameter in model.parameters():
         if parameter.requires_grad and parameter not in optimizer.state:
-            optimizer.state[parameter] = {
-                "step": torch.zeros((), dtype=torch.float32, device=parameter.device),
-                "exp_avg": torch.zeros_like(parameter, memory_format=torch.preserve_format),
-                "exp_avg_sq": torch.zeros_like(parameter, memory_format=torch.preserve_format),
-            }
+            optimizer.state[parameter] = new_state(parameter)
 
 
 def weights_of(state: State) -> dict[str, Tensor]:

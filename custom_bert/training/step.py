@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from custom_bert.batch import Batch, Targets
 from custom_bert.precision import MixedPrecision
 from custom_bert.tasks.parts import Objective
-from custom_bert.torch_internals import scale_next_step
+from custom_bert.training.optim import AdamW
 from custom_bert.training.ranks import Ranks, whole, without_exchange
 
 ALONE = Ranks()
@@ -73,7 +73,7 @@ def totals_of(microbatches: Sequence[Batch], objective: Objective) -> Totals:
 
 def train_step(
     model: nn.Module,
-    optimizer: torch.optim.Optimizer,
+    optimizer: AdamW,
     microbatches: Sequence[Batch],
     objective: Objective,
     *,
@@ -91,8 +91,7 @@ def train_step(
 
     Args:
         model: maps a `Batch` to what the objective reads; with several ranks, what `Ranks.parallel` returned.
-        optimizer: a fused optimizer, which takes the gradients' divisor, and whether to skip the update, as
-            tensors. The gradients are cleared afterwards.
+        optimizer: the optimizer, whose gradients are cleared afterwards.
         microbatches: batches with targets, on the host or on the model's device, to which they are moved.
             Their weights are added up where they are: on the host no device has to be waited for.
         objective: the loss.
@@ -125,11 +124,11 @@ def train_step(
                 precision.scaler.scale(loss * ranks.world).backward()  # type: ignore[no-untyped-call]
             losses.append(loss.detach())
     loss = ranks.total(torch.stack(losses).sum())
-    precision.scaler.unscale_(optimizer)
+    precision.scaler.unscale_(optimizer)  # type: ignore[arg-type]  # it reads the groups alone
     gradients = [p.grad for p in model.parameters() if p.grad is not None]
     grad_norm = whole(nn.utils.get_total_norm(gradients, foreach=True))
     skipped = (~(loss + grad_norm).isfinite()).float()
-    scale_next_step(optimizer, (grad_norm / clip_norm).clamp(min=1).float(), skipped)
+    optimizer.divisor, optimizer.skip = (grad_norm / clip_norm).clamp(min=1).float(), skipped
     optimizer.step()  # the scaler's own `step` would decide anew whether to skip, by the gradients alone
     precision.scaler.update()
     optimizer.zero_grad(set_to_none=True)

@@ -278,6 +278,17 @@ def test_training_leaves_the_callers_process_as_it_was(data: Path, tmp_path: Pat
         torch.use_deterministic_algorithms(False)
 
 
+def test_training_on_a_cpu_loads_neither_torchs_compiler_nor_sympy(data: Path, tmp_path: Path) -> None:
+    out, _ = python(
+        "import sys\n"
+        "from custom_bert import train_model\n"
+        f"train_model({settings(data, tmp_path / 'run', **{'optim.epochs': 1})!r})\n"
+        "heavy = ('sympy', 'mpmath', 'torch._inductor', 'torch._dynamo', 'transformers')\n"
+        "print('loaded:', [name for name in heavy if name in sys.modules])"
+    )
+    assert "loaded: []" in out
+
+
 def test_a_fault_in_the_middle_of_training_leaves_the_process_as_it_was(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

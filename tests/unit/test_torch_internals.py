@@ -16,6 +16,9 @@ from custom_bert import torch_internals
 
 NAMES: dict[str, Callable[..., Any]] = {
     "torch._softmax_backward_data": torch_internals.softmax_gradient,
+    "torch._foreach_add_": torch_internals.fused_adamw,
+    "torch._foreach_sub_": torch_internals.fused_adamw,
+    "torch._fused_adamw_": torch_internals.fused_adamw,
     "torch.cpu._is_amx_tile_supported": torch_internals.has_amx,
     "torch.cpu._is_avx512_bf16_supported": torch_internals.has_avx512_bf16,
     "torch._dynamo.config.recompile_limit": torch_internals.recompile_limit,
@@ -72,16 +75,16 @@ def test_the_softmaxs_gradient_is_the_formulas() -> None:
 
 
 def test_a_fused_step_divides_gradients_and_is_skipped_where_it_is_told_so() -> None:
-    def after(divisor: float, skip: float) -> float:
-        parameter = torch.nn.Parameter(torch.ones(1))
-        parameter.grad = torch.full((1,), 3.0)
-        optimizer = torch.optim.AdamW([parameter], lr=0.1, fused=True, weight_decay=0.0)
-        torch_internals.scale_next_step(optimizer, torch.tensor(divisor), torch.tensor(skip))
-        optimizer.step()
-        moment: torch.Tensor = optimizer.state[parameter]["exp_avg"]
-        return round(moment.item(), 6)
+    def after(divisor: float, skip: float) -> tuple[float, float]:
+        parameter, gradient, moment, square = (torch.full((1,), x) for x in (1.0, 3.0, 0.0, 0.0))
+        steps = torch.zeros(())
+        torch_internals.fused_adamw(
+            [parameter], [gradient], [moment], [square], [steps], lr=0.1, betas=(0.9, 0.999), eps=1e-8,
+            weight_decay=0.0, divisor=torch.tensor(divisor), skip=torch.tensor(skip),
+        )  # fmt: skip
+        return round(moment.item(), 6), steps.item()
 
-    assert (after(1.0, 0.0), after(3.0, 0.0), after(3.0, 1.0)) == (0.3, 0.1, 0.0)
+    assert (after(1.0, 0.0), after(3.0, 0.0), after(3.0, 1.0)) == ((0.3, 1), (0.1, 1), (0.0, 0))
 
 
 def test_the_loss_scale_and_its_steps_are_kept_and_put_back() -> None:

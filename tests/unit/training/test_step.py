@@ -15,7 +15,15 @@ from custom_bert.precision import MixedPrecision
 from custom_bert.presets import encoder_config
 from custom_bert.tasks.classification import CrossEntropy
 from custom_bert.tasks.token_scorer import TokenCrossEntropy
-from custom_bert.training.optim import full_rate, make_optimizer, parameter_groups, set_lr, share_by_depth
+from custom_bert.training.optim import (
+    BETAS,
+    EPS,
+    full_rate,
+    make_optimizer,
+    parameter_groups,
+    set_lr,
+    share_by_depth,
+)
 from custom_bert.training.step import Totals, targets_of, train_step
 
 CPU = torch.device("cpu")
@@ -57,7 +65,7 @@ class Recorder(torch.optim.SGD):
     def step(self, closure=None) -> None:  # type: ignore[no-untyped-def, override]
         groups = self.param_groups
         self.gradients = [
-            p.grad / self.grad_scale  # type: ignore[attr-defined]
+            p.grad / self.divisor  # type: ignore[attr-defined]
             for g in groups
             for p in g["params"]
             if p.grad is not None
@@ -221,6 +229,37 @@ def test_mixed_precision_keeps_fp32_weights_and_gradients() -> None:
     )
     assert {p.dtype for p in model.parameters()} == {torch.float32}
     assert {g.dtype for g in optimizer.gradients} == {torch.float32}
+
+
+def test_the_optimizer_is_torchs_bit_for_bit() -> None:
+    ours, torchs = make_model().float(), make_model().float()
+    groups = [
+        {name: value for name, value in group.items() if name != "lr_factor"}
+        for group in parameter_groups(torchs, 0.1)
+    ]
+    own = make_optimizer(ours, lr=0.01, weight_decay=0.1)
+    theirs = torch.optim.AdamW(groups, lr=0.01, betas=BETAS, eps=EPS, fused=True)
+    generator = torch.Generator().manual_seed(0)
+    left_out = [*ours.parameters()][3], [*torchs.parameters()][3]
+    for step in range(5):
+        for a, b in zip(ours.parameters(), torchs.parameters(), strict=True):
+            a.grad = torch.randn(a.shape, generator=generator)
+            b.grad = a.grad.clone()
+        if step == 2:  # one that no gradient reaches
+            left_out[0].grad = left_out[1].grad = None
+        own.divisor = theirs.grad_scale = torch.tensor(1.5)  # type: ignore[attr-defined]
+        own.skip = theirs.found_inf = torch.tensor(float(step == 3))  # type: ignore[attr-defined]
+        set_lr(own, 0.01 / (1 + step))
+        for group in theirs.param_groups:
+            group["lr"] = 0.01 / (1 + step)
+        own.step()
+        theirs.step()
+        own.zero_grad()
+        theirs.zero_grad()
+    for a, b in zip(ours.parameters(), torchs.parameters(), strict=True):
+        assert torch.equal(a, b) and a.grad is None
+        assert own.state[a].keys() == theirs.state[b].keys()
+        assert all(torch.equal(own.state[a][name], theirs.state[b][name]) for name in own.state[a])
 
 
 def test_clipping_is_torchs() -> None:
