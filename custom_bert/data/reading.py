@@ -110,7 +110,7 @@ def spans_in_directory(directory: str | Path) -> dict[str, str]:
     found = {}
     for split in ("train", "val", "test"):
         paths = [Path(directory) / name for name in span_names(split)]
-        found[f"data.{split}_spans"] = str(next((path for path in paths if path.exists()), paths[0]))
+        found[f"data.{split}_spans"] = str(next((path for path in paths if os.path.exists(path)), paths[0]))
     return found
 
 

@@ -262,8 +262,6 @@ def test_options_without_use_are_refused(
         assert message in capsys.readouterr().err
     with pytest.raises(RunError, match="this model has no labels"):
         Classifier.load(run).explain("in paris")
-    assert main(["export", str(run), str(tmp_path / "onnx"), "--format", "onnx"]) != 0
-    assert "--format hf" in capsys.readouterr().err
 
 
 def test_it_is_served_as_it_is_predicted(run: Path) -> None:
