@@ -12,9 +12,10 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
+from itertools import islice
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -23,7 +24,7 @@ from typing import IO, Any
 import numpy as np
 
 from custom_bert.errors import first_line, warn_caller
-from custom_bert.floor.linear import Floor
+from custom_bert.floor.linear import CHUNK, Floor
 from custom_bert.floor.ngrams import NoFloorError
 
 Fit = Callable[[], Floor]
@@ -42,19 +43,20 @@ CODE = (
 module of Python's own."""
 
 
+Scored = Callable[[Iterable[str]], Iterator[np.ndarray]]
+"""Yields (n, C) float32 scores of some texts, of `linear.CHUNK` at a time, as `Floor.scored` does."""
+
+
 @contextmanager
-def fitted(
-    fit: Fit, texts: Sequence[str], *, learned_from: int
-) -> Iterator[tuple[Floor, Iterator[np.ndarray]]]:
-    """Fits a floor, and scores texts with it.
+def fitted(fit: Fit, *, learned_from: int) -> Iterator[tuple[Floor, Scored]]:
+    """Fits a floor. Within the block texts can be scored with it, by the process that fitted it.
 
     Args:
         fit: fits it.
-        texts: the texts to score.
         learned_from: the number of texts that it is fitted on, by which the process is chosen.
 
     Yields:
-        The floor, and an iterator of (n, C) float32 scores of `linear.CHUNK` texts at a time.
+        The floor, and what scores texts.
 
     Raises:
         NoFloorError: if the texts allow no floor, or the process was killed, as one is that does not fit
@@ -64,29 +66,36 @@ def fitted(
         started = None if learned_from < WORTH or _is_frozen() else _started(said)
         if started is None:
             floor = fit()
-            yield floor, floor.scored(texts)
+            yield floor, floor.scored
             return
         process, connection = started
         with process, connection:
+            ask = partial(_answer_to, process, connection, said)
+
+            def scored(texts: Iterable[str]) -> Iterator[np.ndarray]:
+                iterator = iter(texts)
+                while chunk := list(islice(iterator, CHUNK)):
+                    yield ask(chunk)
+
             try:
-                with suppress(ConnectionError):  # `_answers` says why it ended
-                    connection.send((fit, list(texts)))
-                answers = _answers(process, connection, said)
-                yield next(answers), answers
+                yield ask(fit), scored
             finally:
-                process.kill()  # it has ended by now, unless an exception breaks this off
+                process.kill()
 
 
-def scored(floor: Floor, texts: Sequence[str], *, learned_from: int) -> np.ndarray:
-    """Returns the (N, C) float32 scores of texts, for which the libraries are needed too.
+@contextmanager
+def loaded(floor: Floor, *, learned_from: int) -> Iterator[Scored]:
+    """Within the block texts can be scored with a floor that was fitted before.
 
     Args:
         floor: the floor.
-        texts: the texts; so few that all scores fit into memory.
         learned_from: the number of texts that it was fitted on, by which the process is chosen.
+
+    Yields:
+        What scores texts.
     """
-    with fitted(partial(_same, floor), texts, learned_from=learned_from) as (_, scores):
-        return np.concatenate([np.empty((0, len(floor.bias_C)), np.float32), *scores])
+    with fitted(partial(_same, floor), learned_from=learned_from) as (_, scored):
+        yield scored
 
 
 def _same(floor: Floor) -> Floor:
@@ -119,20 +128,21 @@ def _started(said: IO[bytes]) -> tuple[subprocess.Popen[bytes], Connection] | No
     return process, own
 
 
-def _answers(process: subprocess.Popen[bytes], connection: Connection, said: IO[bytes]) -> Iterator[Any]:
-    """Yields the floor and then scores. Raises what was raised in the process."""
-    while True:
-        try:
-            found = connection.recv()
-        except (EOFError, ConnectionError):
-            code = process.wait()
-            said.seek(0)
-            raise _ended(code, said.read()) from None
-        if found is None:
-            return
-        if isinstance(found, Exception):
-            raise found
-        yield found
+def _answer_to(
+    process: subprocess.Popen[bytes], connection: Connection, said: IO[bytes], question: object
+) -> Any:
+    """Returns the answer of the process to a question, which is how to fit a floor, or texts to score.
+    Raises what was raised in the process."""
+    try:
+        connection.send(question)
+        found = connection.recv()
+    except (EOFError, ConnectionError):
+        code = process.wait()
+        said.seek(0)
+        raise _ended(code, said.read()) from None
+    if isinstance(found, Exception):
+        raise found
+    return found
 
 
 def _ended(code: int, said: bytes) -> Exception:
@@ -144,18 +154,19 @@ def _ended(code: int, said: bytes) -> Exception:
 
 
 def answer(descriptor: int) -> None:
-    """Is what the process does: receives a request, and sends the answers.
+    """Is what the process does: it fits a floor, and then scores texts until it is ended.
 
     Args:
         descriptor: the file descriptor of the pipe.
     """
-    with Connection(descriptor) as connection, suppress(KeyboardInterrupt):  # the other one has it too
+    # Ctrl-C reaches the other process too, which ends this one, perhaps by closing the pipe
+    with Connection(descriptor) as connection, suppress(KeyboardInterrupt, EOFError):
         try:
-            fit, texts = connection.recv()
-            floor = fit()
+            floor = connection.recv()()
             connection.send(floor)
-            for scores_nC in floor.scored(texts):
-                connection.send(scores_nC)
-            connection.send(None)
+            while True:
+                connection.send(floor.scores(connection.recv()))
+        except EOFError:
+            raise
         except Exception as error:
             connection.send(error)

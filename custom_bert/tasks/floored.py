@@ -45,10 +45,8 @@ class FlooredTask(LearnedTask):
         data = source.dataset
         rows_N = drawn_for_training(data, config.seed)
         val_N = drawn_for_measuring(data.val, config.seed)
-        texts = list(data.val.texts(val_N))
-        fit = self.floor_of(data, rows_N, config)
-        with fitted(fit, texts, learned_from=len(rows_N)) as (floor, scores):
-            measured = measure_floor(scores, data.val, val_N, self.scorer(floor.thresholds_C))
+        with fitted(self.floor_of(data, rows_N, config), learned_from=len(rows_N)) as (floor, scored):
+            measured = measure_floor(scored, data.val, val_N, self.scorer(floor.thresholds_C))
         counts = {"texts": len(rows_N), "of": len(data.train)}
         return FittedFloor(floor, measured, {**counts, "val_texts": len(val_N), "val_of": len(data.val)})
 

@@ -6,7 +6,7 @@ Shapes: N texts, C classes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,15 +15,12 @@ import torch
 
 from custom_bert.batch import Targets
 from custom_bert.data.dataset import Dataset, Split
-from custom_bert.floor.aside import scored
+from custom_bert.floor.aside import Scored, loaded
 from custom_bert.floor.ensemble import Ensemble
 from custom_bert.floor.limits import measured_portion, training_portion
 from custom_bert.floor.linear import Floor
 from custom_bert.floor.ngrams import NoFloorError
 from custom_bert.tasks.parts import Measured, Scorer
-
-ASIDE = 16_384
-"""The number of texts that are scored at a time at the end of a run."""
 
 
 @dataclass(frozen=True)
@@ -85,17 +82,17 @@ def drawn_for_measuring(split: Split, seed: int) -> np.ndarray:
     return measured_portion(len(split), _mean_characters(split), seed).rows_N
 
 
-def measure(scores: Iterable[np.ndarray], split: Split, rows_N: np.ndarray, scorer: Scorer) -> Measured:
+def measure(scored: Scored, split: Split, rows_N: np.ndarray, scorer: Scorer) -> Measured:
     """Measures a floor on some texts of a split.
 
     Args:
-        scores: (n, C) float32 its scores of these texts, some at a time.
+        scored: scores texts with the floor.
         split: the split.
         rows_N: (N,) the indices of the texts within the split, ascending.
         scorer: counts what is right.
     """
     targets, start = split.targets, 0
-    for scores_NC in scores:
+    for scores_NC in scored(split.texts(rows_N)):
         values = targets.values(rows_N[start : start + len(scores_NC)])
         scorer.add(torch.from_numpy(scores_NC), Targets(torch.from_numpy(values)))
         start += len(scores_NC)
@@ -122,17 +119,18 @@ def combine(
         chosen_NC: the scores of the encoder for the lines that are set aside; None if these are too few.
         val_NC: the scores of the encoder for the validation texts.
     """
-    chosen, texts, learned_from = data.choosing, 0, len(data.train)
-    if chosen_NC is None:
-        ensemble = Ensemble(0.0, 1.0, floor.thresholds_C)
-    else:
-        assert chosen is not None
-        texts, rows_N, wanted = len(chosen), np.arange(len(chosen)), chosen.targets
-        floor_NC = _scores(floor, chosen, rows_N, learned_from)
-        ensemble = fit(chosen_NC, floor_NC, wanted.values(rows_N), wanted.weights(rows_N))
-    scorer = scorer_of(ensemble.thresholds_C)
-    for rows_n, of_floor_nC, targets in _scored(floor, data.val, learned_from):
-        scorer.add(torch.from_numpy(ensemble.scores(val_NC[rows_n], of_floor_nC)), targets)
+    chosen, texts = data.choosing, 0
+    with loaded(floor, learned_from=len(data.train)) as scored:
+        if chosen_NC is None:
+            ensemble = Ensemble(0.0, 1.0, floor.thresholds_C)
+        else:
+            assert chosen is not None
+            texts, rows_N, wanted = len(chosen), np.arange(len(chosen)), chosen.targets
+            floor_NC = np.concatenate(list(scored(chosen.texts(rows_N))))
+            ensemble = fit(chosen_NC, floor_NC, wanted.values(rows_N), wanted.weights(rows_N))
+        scorer = scorer_of(ensemble.thresholds_C)
+        for rows_n, of_floor_nC, targets in _scored(scored, data.val):
+            scorer.add(torch.from_numpy(ensemble.scores(val_NC[rows_n], of_floor_nC)), targets)
     return Combined(ensemble, scorer.measured(), texts)
 
 
@@ -158,35 +156,22 @@ def measure_on_test(
     alone = scorer_of(floor.thresholds_C)
     together = None if ensemble is None else scorer_of(ensemble.thresholds_C)
     assert data.test is not None
-    for rows_n, of_floor_nC, targets in _scored(floor, data.test, len(data.train)):
-        alone.add(torch.from_numpy(of_floor_nC), targets)
-        if ensemble is not None and together is not None and encoder_NC is not None:
-            together.add(torch.from_numpy(ensemble.scores(encoder_NC[rows_n], of_floor_nC)), targets)
+    with loaded(floor, learned_from=len(data.train)) as scored:
+        for rows_n, of_floor_nC, targets in _scored(scored, data.test):
+            alone.add(torch.from_numpy(of_floor_nC), targets)
+            if ensemble is not None and together is not None and encoder_NC is not None:
+                together.add(torch.from_numpy(ensemble.scores(encoder_NC[rows_n], of_floor_nC)), targets)
     return alone.measured(), None if together is None else together.measured()
 
 
-def _scored(
-    floor: Floor, split: Split, learned_from: int
-) -> Iterator[tuple[np.ndarray, np.ndarray, Targets]]:
+def _scored(scored: Scored, split: Split) -> Iterator[tuple[np.ndarray, np.ndarray, Targets]]:
     """Yields (n,) the indices of some texts of a split, (n, C) the floor's scores of them, and their targets,
-    until all texts have come.
-
-    Args:
-        floor: the floor.
-        split: the split.
-        learned_from: the number of texts that the floor was fitted on.
-    """
+    until all texts have come."""
     targets, start = split.targets, 0
-    while start < len(split):
-        rows_n = np.arange(start, min(len(split), start + ASIDE))
-        scores_nC = _scores(floor, split, rows_n, learned_from)
+    for scores_nC in scored(split.texts(np.arange(len(split)))):
+        rows_n = np.arange(start, start + len(scores_nC))
         yield rows_n, scores_nC, Targets(torch.from_numpy(targets.values(rows_n)))
         start += len(rows_n)
-
-
-def _scores(floor: Floor, split: Split, rows_N: np.ndarray, learned_from: int) -> np.ndarray:
-    """Returns (N, C) a floor's scores of some texts of a split."""
-    return scored(floor, list(split.texts(rows_N)), learned_from=learned_from)
 
 
 def _mean_characters(split: Split) -> float:

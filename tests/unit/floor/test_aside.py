@@ -6,6 +6,7 @@ import pickle
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -32,8 +33,8 @@ def always(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def result(fit: aside.Fit, texts: list[str] = TEXTS) -> tuple[Floor, np.ndarray]:
-    with aside.fitted(fit, texts, learned_from=1) as (floor, scores):
-        return floor, np.concatenate(list(scores))
+    with aside.fitted(fit, learned_from=1) as (floor, scored):
+        return floor, np.concatenate(list(scored(texts)))
 
 
 def same(one: Floor, other: Floor) -> bool:
@@ -61,8 +62,26 @@ def test_a_floor_of_another_process_is_the_same_bit_for_bit(monkeypatch: pytest.
 def test_scores_come_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     texts = TEXTS * 40
     fit = partial(fit_classes, TEXTS, IDS_N, CLASSES, seed=3)
-    with aside.fitted(fit, texts, learned_from=1) as (_, scores):
-        assert [len(part) for part in scores] == [4096, len(texts) - 4096]
+    with aside.fitted(fit, learned_from=1) as (_, scored):
+        assert [len(part) for part in scored(iter(texts))] == [4096, len(texts) - 4096]
+        assert list(scored([])) == []
+
+
+def test_a_floor_that_was_fitted_before_scores_as_it_does_here() -> None:
+    floor = fit_classes(TEXTS, IDS_N, CLASSES, seed=3)
+    with aside.loaded(floor, learned_from=1) as scored:
+        for texts in (TEXTS[:7], TEXTS):
+            assert np.array_equal(np.concatenate(list(scored(texts))), floor.scores(texts))
+
+
+def test_a_fault_of_the_texts_is_raised_as_it_is() -> None:
+    def broken() -> Iterator[str]:
+        yield "a text"
+        raise OSError("gone")
+
+    fit = partial(fit_classes, TEXTS, IDS_N, CLASSES, seed=3)
+    with pytest.raises(OSError, match=r"^gone$"), aside.fitted(fit, learned_from=1) as (_, scored):
+        list(scored(broken()))
 
 
 def test_its_libraries_are_not_loaded_here() -> None:
@@ -70,8 +89,8 @@ def test_its_libraries_are_not_loaded_here() -> None:
         "import sys, numpy as np\nfrom functools import partial\nfrom custom_bert.floor import aside\n"
         "from custom_bert.floor.linear import fit_classes\naside.WORTH = 0\n"
         "fit = partial(fit_classes, ['a b', 'b c', 'c d', 'd e'], np.array([0, 1, 0, 1]), 2, seed=0)\n"
-        "with aside.fitted(fit, ['a'], learned_from=4) as (floor, scores):\n"
-        "    assert next(scores).shape == (1, 2) and floor.weights_FC.shape[1] == 2\n"
+        "with aside.fitted(fit, learned_from=4) as (floor, scored):\n"
+        "    assert next(scored(['a'])).shape == (1, 2) and floor.weights_FC.shape[1] == 2\n"
         "print([name for name in ('sklearn', 'scipy', 'torch') if name in sys.modules])\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, encoding="utf-8", check=False)
@@ -169,8 +188,8 @@ def test_an_exception_here_ends_the_process(monkeypatch: pytest.MonkeyPatch) -> 
 
     monkeypatch.setattr(subprocess, "Popen", kept)
     fit = partial(fit_classes, TEXTS, IDS_N, CLASSES, seed=3)
-    with pytest.raises(KeyboardInterrupt), aside.fitted(fit, TEXTS * 400, learned_from=1) as (_, scores):
-        next(scores)
+    with pytest.raises(KeyboardInterrupt), aside.fitted(fit, learned_from=1) as (_, scored):
+        next(scored(TEXTS * 400))
         raise KeyboardInterrupt
     assert [process.returncode for process in started] == [-signal.SIGKILL]
 
