@@ -93,6 +93,18 @@ def config_of(parameters: Mapping[str, Any], task: str) -> TrainConfig:
     return load(configuration.replace(config, own))
 
 
+def checked_config(parameters: Mapping[str, Any], task: str) -> TrainConfig:
+    """Returns what `config_of` does, and raises what scikit-learn expects.
+
+    Raises:
+        ValueError: for every parameter or setting that is wrong.
+    """
+    try:
+        return config_of(parameters, task)
+    except ConfigError as error:
+        raise ValueError(str(error)) from None
+
+
 def _class_weights(class_weight: Any, *, table: bool) -> Any:
     """Returns the setting that class_weight means.
 

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Self, TypeVar
 
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
 from sklearn.utils import Tags
 
-from custom_bert.errors import WriteError
+from custom_bert.errors import RunError, WriteError
+from custom_bert.estimator.description import parameters_described
 from custom_bert.estimator.stored_run import ESTIMATOR, StoredRun
+from custom_bert.inference.classifier import Classifier
+
+T = TypeVar("T")
 
 
 class SavedEstimator(BaseEstimator):  # type: ignore[misc]
@@ -24,9 +28,34 @@ class SavedEstimator(BaseEstimator):  # type: ignore[misc]
     run_: StoredRun
     max_minutes: float | None
 
-    @abstractmethod
     def _described(self) -> dict[str, Any]:
         """Returns the content of estimator.json."""
+        return parameters_described(self.get_params(deep=False))
+
+    @classmethod
+    def _of_run(
+        cls, directory: str | Path, model: Classifier, read: Callable[[StoredRun], tuple[dict[str, Any], T]]
+    ) -> tuple[Self, T]:
+        """Returns a fitted estimator that holds a run, and what else was read with its parameters.
+
+        Args:
+            directory: the run directory.
+            model: its model.
+            read: returns the parameters that were saved, and what else is of use.
+
+        Raises:
+            RunError: if the directory is incomplete or damaged.
+        """
+        stored = StoredRun.read(Path(directory))
+        stored.loaded = (None, model)
+        try:
+            parameters, more = read(stored)
+        except RunError as error:
+            raise RunError(f"{directory}: {error}") from error
+        known = cls().get_params(deep=False).keys()
+        estimator = cls(**{name: value for name, value in parameters.items() if name in known})
+        estimator.run_ = stored
+        return estimator, more
 
     def _check_is_fitted(self) -> None:
         if not self.__sklearn_is_fitted__():

@@ -23,7 +23,6 @@ from custom_bert.estimator.labels import Given, Labels, read_labels
 from custom_bert.estimator.parameters import config_of
 from custom_bert.estimator.saved import SavedEstimator
 from custom_bert.estimator.shares import GivenShares, look_like_shares, read_shares
-from custom_bert.estimator.stored_run import StoredRun
 from custom_bert.inference.classifier import Classifier
 from custom_bert.tasks.registry import takes_shares, task_of_labels, task_of_shares
 
@@ -245,15 +244,11 @@ class TextClassifier(ClassifierMixin, SavedEstimator):  # type: ignore[misc]
         model = Classifier.load(directory)
         if model.task.label_sets is None and not model.task.takes_shares:
             raise RunError(f"{directory}: its model predicts no labels")
-        stored = StoredRun.read(Path(directory))
-        stored.loaded = (None, model)
-        try:
-            parameters, labels = read_description(stored, model.labels, sets=bool(model.task.label_sets))
-        except RunError as error:
-            raise RunError(f"{directory}: {error}") from error
-        known = cls().get_params(deep=False).keys()
-        estimator = cls(**{name: value for name, value in parameters.items() if name in known})
-        estimator.run_, estimator.labels_, estimator.classes_ = stored, labels, labels.classes
+        sets = bool(model.task.label_sets)
+        estimator, labels = cls._of_run(
+            directory, model, lambda stored: read_description(stored, model.labels, sets=sets)
+        )
+        estimator.labels_, estimator.classes_ = labels, labels.classes
         return estimator
 
     def __sklearn_tags__(self) -> Tags:

@@ -16,13 +16,13 @@ from sklearn.utils.validation import check_array, column_or_1d
 
 from custom_bert.data.memory import checked_weights
 from custom_bert.data.numbers import LARGEST
-from custom_bert.errors import ConfigError, RunError, first_line, shown
-from custom_bert.estimator.description import parameters_described, read_parameters
+from custom_bert.decoding.numbers import NumberDecoder
+from custom_bert.errors import RunError, first_line, shown
+from custom_bert.estimator.description import read_parameters
 from custom_bert.estimator.fitting import fitted_run
 from custom_bert.estimator.given import counts_agree, texts_of_one_or_two_columns
-from custom_bert.estimator.parameters import config_of
+from custom_bert.estimator.parameters import checked_config
 from custom_bert.estimator.saved import SavedEstimator
-from custom_bert.estimator.stored_run import StoredRun
 from custom_bert.inference.classifier import Classifier
 from custom_bert.tasks.regression import Regression
 
@@ -110,10 +110,7 @@ class TextRegressor(RegressorMixin, SavedEstimator):  # type: ignore[misc]
             kept = np.flatnonzero(weights_N)
             texts, values_NK, weights_N = [texts[i] for i in kept.tolist()], values_NK[kept], weights_N[kept]
         own = {**self.get_params(deep=False), "task": None, "class_weight": None, "ensemble": None}
-        try:
-            config = config_of(own, Regression.name)
-        except ConfigError as error:
-            raise ValueError(str(error)) from None
+        config = checked_config(own, Regression.name)
         lines = ["\t".join(map(repr, row)) for row in values_NK.tolist()]
         self.run_ = fitted_run(config, texts, lines, weights_N, self.verbose)
         self.n_outputs_ = values_NK.shape[1]
@@ -143,21 +140,12 @@ class TextRegressor(RegressorMixin, SavedEstimator):  # type: ignore[misc]
             RunError: if the directory is missing, incomplete or damaged, or holds no model of numbers.
         """
         model = Classifier.load(directory)
-        if model.labels:
-            raise RunError(f"{directory}: its model predicts no numbers; take TextClassifier.load")
-        stored = StoredRun.read(Path(directory))
-        stored.loaded = (None, model)
-        try:
-            parameters = read_parameters(stored)
-        except RunError as error:
-            raise RunError(f"{directory}: {error}") from error
-        known = cls().get_params(deep=False).keys()
-        estimator = cls(**{name: value for name, value in parameters.items() if name in known})
-        estimator.run_, estimator.n_outputs_ = stored, model.task.num_outputs
+        if not isinstance(model.decoder, NumberDecoder):
+            other = "TextClassifier" if model.labels else "TokenClassifier"
+            raise RunError(f"{directory}: its model predicts no numbers; take {other}.load")
+        estimator, _ = cls._of_run(directory, model, lambda stored: (read_parameters(stored), None))
+        estimator.n_outputs_ = model.task.num_outputs
         return estimator
-
-    def _described(self) -> dict[str, Any]:
-        return parameters_described(self.get_params(deep=False))
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()

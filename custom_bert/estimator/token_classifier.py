@@ -12,14 +12,13 @@ from typing import Any, Literal
 import numpy as np
 
 from custom_bert.decoding.spans import SpanDecoder
-from custom_bert.errors import ConfigError, RunError
-from custom_bert.estimator.description import parameters_described, read_parameters
+from custom_bert.errors import RunError
+from custom_bert.estimator.description import read_parameters
 from custom_bert.estimator.fitting import fitted_on_files
 from custom_bert.estimator.given import texts_of
-from custom_bert.estimator.parameters import config_of
+from custom_bert.estimator.parameters import checked_config
 from custom_bert.estimator.saved import SavedEstimator
 from custom_bert.estimator.spans import json_lines, read_spans_of
-from custom_bert.estimator.stored_run import StoredRun
 from custom_bert.inference.classifier import Classifier
 from custom_bert.spans.entity import types_of
 from custom_bert.spans.entity_scores import EntityCounts
@@ -102,10 +101,7 @@ class TokenClassifier(SavedEstimator):
         texts = texts_of(X)
         spans = read_spans_of(y, texts)
         own = {**self.get_params(deep=False), "task": None, "floor": True, "ensemble": None}
-        try:
-            config = config_of(own, Tokens.name)
-        except ConfigError as error:
-            raise ValueError(str(error)) from None
+        config = checked_config(own, Tokens.name)
         content = json_lines(texts, spans)
         self.run_ = fitted_on_files(config, {"data.train_spans": ("train.jsonl", content)}, self.verbose)
         self.types_ = types_of(spans)
@@ -153,16 +149,6 @@ class TokenClassifier(SavedEstimator):
         model = Classifier.load(directory)
         if not isinstance(model.decoder, SpanDecoder):
             raise RunError(f"{directory}: its model finds no spans; take TextClassifier.load")
-        stored = StoredRun.read(Path(directory))
-        stored.loaded = (None, model)
-        try:
-            parameters = read_parameters(stored)
-        except RunError as error:
-            raise RunError(f"{directory}: {error}") from error
-        known = cls().get_params(deep=False).keys()
-        estimator = cls(**{name: value for name, value in parameters.items() if name in known})
-        estimator.run_, estimator.types_ = stored, model.decoder.types
+        estimator, _ = cls._of_run(directory, model, lambda stored: (read_parameters(stored), None))
+        estimator.types_ = model.decoder.types
         return estimator
-
-    def _described(self) -> dict[str, Any]:
-        return parameters_described(self.get_params(deep=False))

@@ -14,7 +14,7 @@ from sklearn.model_selection import cross_val_score
 from span_data import sentences
 from training_runs import TINY
 
-from custom_bert import TokenClassifier
+from custom_bert import TextClassifier, TextRegressor, TokenClassifier
 from custom_bert.cli import main
 from custom_bert.errors import RunError
 from custom_bert.spans.conll import joined
@@ -121,3 +121,13 @@ def test_a_run_of_labels_is_no_model_of_spans(tmp_path: Path) -> None:
 
     with pytest.raises(RunError, match=r"its model finds no spans; take TextClassifier\.load"):
         TokenClassifier.load(write_run(tmp_path / "run"))
+
+
+def test_a_model_of_spans_is_loaded_by_no_other_estimator(fitted: TokenClassifier, tmp_path: Path) -> None:
+    fitted.save(tmp_path / "run")
+    for other, message in (
+        (TextRegressor, "its model predicts no numbers; take TokenClassifier.load"),
+        (TextClassifier, "its model predicts no labels"),
+    ):
+        with pytest.raises(RunError, match=re.escape(message)):
+            other.load(tmp_path / "run")
