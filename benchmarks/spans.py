@@ -29,7 +29,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from common import BEST, ENVIRONMENT, QUIET, begin, options_of, record_of
+from common import ENVIRONMENT, begin, options_of, record_of
+from trainer import training_arguments
 
 from custom_bert.bench.measure import in_child, markdown, ratio_row, shown, write_record
 
@@ -37,7 +38,7 @@ QUESTION = "Spans: quality, time and memory of learning them, and how fast they 
 SIDES = ("default", "scratch", "hf")
 RATES = (5e-5, 1e-4, 2e-4)
 SIZES = (1, 8, 32)
-BATCH, EPOCHS, LONGEST = 32, 4, 256
+EPOCHS, LONGEST = 4, 256
 FILES = ("train", "val", "test")
 
 
@@ -128,21 +129,8 @@ def _hf(arguments: dict[str, Any], rate: float) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as out:
         trainer = transformers.Trainer(
             model=model,
-            args=transformers.TrainingArguments(
-                **{**QUIET, **BEST, "save_strategy": "best"},
-                output_dir=out,
-                seed=arguments["seed"],
-                bf16=half,
-                per_device_train_batch_size=BATCH,
-                per_device_eval_batch_size=2 * BATCH,
-                num_train_epochs=arguments["epochs"],
-                learning_rate=rate,
-                warmup_steps=0.1,
-                weight_decay=0.01,
-                eval_strategy="epoch",
-                metric_for_best_model="f1",
-                save_total_limit=1,
-                load_best_model_at_end=True,
+            args=training_arguments(
+                out, {**arguments, "lr": rate}, metric="f1", half=half, ends_with_best=True
             ),
             train_dataset=examples("train"),
             eval_dataset=examples("val"),

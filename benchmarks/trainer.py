@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,39 @@ from common import BEST, QUIET, accuracy
 from custom_bert.bench.sets import lines
 
 BATCH = 32
+
+
+def training_arguments(
+    folder: str, arguments: Mapping[str, Any], *, metric: str, half: bool, ends_with_best: bool
+) -> Any:
+    """The Trainer's settings: fused AdamW, lengths grouped, and an evaluation after every epoch. The weights
+    are saved whenever they are the best.
+
+    Args:
+        folder: where it saves.
+        arguments: `lr`, `epochs` and `seed`.
+        metric: the measure by which weights are the best.
+        half: whether it computes in bf16.
+        ends_with_best: whether the model has the best weights at the end.
+    """
+    import transformers
+
+    return transformers.TrainingArguments(
+        **{**QUIET, **BEST, "save_strategy": "best"},
+        output_dir=folder,
+        seed=arguments["seed"],
+        bf16=half,
+        per_device_train_batch_size=BATCH,
+        per_device_eval_batch_size=2 * BATCH,
+        num_train_epochs=arguments["epochs"],
+        learning_rate=arguments["lr"],
+        warmup_steps=0.1,
+        weight_decay=0.01,
+        eval_strategy="epoch",
+        metric_for_best_model=metric,
+        save_total_limit=1,
+        load_best_model_at_end=ends_with_best,
+    )
 
 
 def trained(arguments: dict[str, Any]) -> dict[str, Any]:
@@ -60,21 +94,8 @@ def trained(arguments: dict[str, Any]) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as steps:
         trainer = transformers.Trainer(
             model=model,
-            args=transformers.TrainingArguments(
-                **{**QUIET, **BEST, "save_strategy": "best"},
-                output_dir=steps,
-                seed=arguments["seed"],
-                bf16=half,
-                per_device_train_batch_size=BATCH,
-                per_device_eval_batch_size=2 * BATCH,
-                num_train_epochs=arguments["epochs"],
-                learning_rate=arguments["lr"],
-                warmup_steps=0.1,
-                weight_decay=0.01,
-                eval_strategy="epoch",
-                metric_for_best_model="accuracy",
-                save_total_limit=1,
-                load_best_model_at_end="test" in arguments,
+            args=training_arguments(
+                steps, arguments, metric="accuracy", half=half, ends_with_best="test" in arguments
             ),
             train_dataset=examples("train"),
             eval_dataset=examples("val"),

@@ -12,6 +12,7 @@ from custom_bert.config import DataConfig, TrainConfig
 from custom_bert.data.dataset import Dataset
 from custom_bert.data.label_files import ClassReader
 from custom_bert.data.reading import data_files, in_directory, read_dataset
+from custom_bert.tasks.task import Task
 
 NAMES = ("train_dataset.txt", "train_labels.txt", "val_dataset.txt", "val_labels.txt")
 
@@ -81,20 +82,24 @@ def write_vocab(path: Path, tokens: Sequence[str]) -> Path:
 
 def write_run(directory: Path, labels: Sequence[str] = ("bad", "good")) -> Path:
     """The smallest complete run directory: a seeded, untrained model that loads and predicts."""
+    from custom_bert.tasks.classification import Classification
+
+    letters = "abcdefghijklmnopqrstuvwxyz0123456789"
+    return write_untrained(directory, Classification(tuple(labels)), letters)
+
+
+def write_untrained(directory: Path, task: Task, letters: str) -> Path:
+    """A complete run directory of a seeded, untrained model, whose vocabulary has some letters only."""
     import torch
 
     from custom_bert.config import ModelConfig
     from custom_bert.data.tokenizer_files import from_vocab
     from custom_bert.model_files.description import Description, write_description
     from custom_bert.model_files.native import write_weights
-    from custom_bert.models.heads import SequenceClassifier
     from custom_bert.presets import encoder_config
-    from custom_bert.tasks.classification import Classification
 
     directory.mkdir(parents=True)
-    letters = "abcdefghijklmnopqrstuvwxyz0123456789"
-    inner = [f"##{letter}" for letter in letters]
-    tokenizer = from_vocab([*SPECIALS, *letters, *inner], lowercase=True)
+    tokenizer = from_vocab([*SPECIALS, *letters, *(f"##{letter}" for letter in letters)], lowercase=True)
     encoder = encoder_config(
         "custom",
         ModelConfig(hidden_size=8, num_hidden_layers=1, num_attention_heads=1, intermediate_size=8),
@@ -105,9 +110,8 @@ def write_run(directory: Path, labels: Sequence[str] = ("bad", "good")) -> Path:
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        model = SequenceClassifier(encoder, len(labels))
-    described = Description(encoder, Classification(tuple(labels)), 16)
-    write_description(directory, described, tokenizer)
+        model = task.model(encoder)
+    write_description(directory, Description(encoder, task, 16), tokenizer)
     write_weights(directory, model.state_dict())
     files.write_json(
         directory / "run.json", {"status": "finished", "config": {"seed": 0, "data.val_fraction": 0.1}}

@@ -45,6 +45,18 @@ class RowTargets:
         joined, of_each = (np.concatenate(part).astype(np.int64) for part in (places, values))
         return RowTargets(starts_N, joined, of_each, about)
 
+    @staticmethod
+    def of_units(units: Sequence[np.ndarray]) -> RowTargets:
+        """Makes targets of at least one text whose units are predicted: the first token of each, with the
+        value 0. What there is to know of a text is the number of its units.
+
+        Args:
+            units: for each text its (U, 3) units, as `EncodedTexts.units` has them.
+        """
+        counts = [len(of_text) for of_text in units]
+        places = [of_text[:, 0] for of_text in units]
+        return RowTargets.of(places, [np.zeros(count) for count in counts], counts)
+
     @property
     def counts_N(self) -> np.ndarray:
         """(N,) int64 the number of targets of each text."""

@@ -47,13 +47,21 @@ class OnnxScores:
         return {WHOLE: self._model.described.thresholds_C}
 
     def of(self, texts: Iterable[str], unknown: UnknownText | None = None) -> Iterator[np.ndarray]:
-        """Yields (n, K) outputs of the model, a chunk of texts at a time."""
+        """Yields (n, K) outputs of the model, a chunk of texts at a time; (n,) `UnitOutputs` of a model that
+        labels units."""
         counts = UnknownText() if unknown is None else unknown
-        described = self._model.described
-        for chunk in chunks(texts, described.width):
-            yield self._model.rows(chunk, described.max_length, counts, lambda outputs_BK, _: outputs_BK)
+        for chunk in chunks(texts, self._numbers()):
+            yield self._outputs(chunk, counts)
         if unknown is None and counts.spoils_predictions:
             warn_caller(f"{counts.message(lines=False)}: {OF_A_MODEL}")
+
+    def _numbers(self) -> int:
+        """Returns the most numbers that the model computes for a text."""
+        return self._model.described.width
+
+    def _outputs(self, texts: Sequence[str], unknown: UnknownText) -> np.ndarray:
+        most = self._model.described.max_length
+        return self._model.rows(texts, most, unknown, lambda outputs_BK, _: outputs_BK)
 
     def parts(self, texts: Iterable[str]) -> Iterator[Parts]:
         """Yields the outputs of the model; they have no parts."""
@@ -63,15 +71,13 @@ class OnnxScores:
 class OnnxUnits(OnnxScores):
     """The outputs of an ONNX directory's model for the units of texts."""
 
-    def of(self, texts: Iterable[str], unknown: UnknownText | None = None) -> Iterator[np.ndarray]:
-        """Yields (n,) `UnitOutputs` with the outputs of the model, a chunk of texts at a time."""
-        counts = UnknownText() if unknown is None else unknown
+    def _numbers(self) -> int:
         described = self._model.described
-        for chunk in chunks(texts, described.width * described.max_length):
-            found = self._model.units(chunk, counts)
-            yield of_texts([UnitOutputs(text, *own) for text, own in zip(chunk, found, strict=True)])
-        if unknown is None and counts.spoils_predictions:
-            warn_caller(f"{counts.message(lines=False)}: {OF_A_MODEL}")
+        return described.width * described.max_length
+
+    def _outputs(self, texts: Sequence[str], unknown: UnknownText) -> np.ndarray:
+        found = self._model.units(texts, unknown)
+        return of_texts([UnitOutputs(text, *own) for text, own in zip(texts, found, strict=True)])
 
 
 class OnnxVectors:

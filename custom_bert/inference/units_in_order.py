@@ -45,11 +45,7 @@ def begin_units(
     rows_N = np.flatnonzero([len(of_text) for of_text in units])  # a text without units has no outputs
     parts: list[tuple[Batch, Tensor]] = []
     if len(rows_N):
-        some = [units[row] for row in rows_N.tolist()]
-        counts = [len(of_text) for of_text in some]
-        targets = RowTargets.of(
-            [of_text[:, 0] for of_text in some], [np.zeros(count) for count in counts], counts
-        )
+        targets = RowTargets.of_units([units[row] for row in rows_N.tolist()])
         windowed = long_texts == "windows"
         builder = BatchBuilder(
             encoded,

@@ -116,10 +116,8 @@ class OnnxModel:
             lengths_B = cut.length_W[one.rows_B]
             # the rows of a rectangle are not neighbours among all windows
             found_TK[joined_ranges(lengths_B, first_W[one.rows_B])] = output_BLK[one.attention_mask_BL > 0]
-        places = [units_U3[:, 0] for units_U3 in encoded.units]
-        counts = [len(of_text) for of_text in places]
-        targets = RowTargets.of(places, [np.zeros(count) for count in counts], counts)
-        _, rows_M, _ = targets.laid_out(np.arange(len(texts)), cut, cut.length_W)
+        targets = RowTargets.of_units(encoded.units)
+        _, rows_M, counts = targets.laid_out(np.arange(len(texts)), cut, cut.length_W)
         values = np.split(found_TK[rows_M], np.cumsum(counts)[:-1])
         return [(units_U3[:, 1:], own) for units_U3, own in zip(encoded.units, values, strict=True)]
 

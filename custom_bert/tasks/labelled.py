@@ -28,12 +28,12 @@ from custom_bert.errors import ConfigError
 from custom_bert.floor.ensemble import Ensemble, has_ensemble, read_ensemble
 from custom_bert.floor.linear import Floor
 from custom_bert.presets import EncoderConfig
-from custom_bert.reports.tables import TABLE_ROWS
 from custom_bert.rules import choices
 from custom_bert.rules.decisions import Decisions, Facts
 from custom_bert.rules.resolved import ResolvedConfig
 from custom_bert.tasks.class_weights import unknown_in_table
 from custom_bert.tasks.floors import Combined, combine
+from custom_bert.tasks.names import first_names, tables_of_names
 from custom_bert.tasks.parts import Card, CardFacts, Objective
 from custom_bert.tasks.text_task import TextTask
 
@@ -149,20 +149,17 @@ class LabelledTask(TextTask):
     def published(self, model: nn.Module) -> dict[str, Any]:
         """Returns Hugging Face's tables of the labels, and the type of the problem."""
         return {
-            "id2label": {str(i): label for i, label in enumerate(self.labels)},
-            "label2id": {label: i for i, label in enumerate(self.labels)},
+            **tables_of_names(self.labels),
             "problem_type": self.problem_type,
         }
 
     def card(self, encoder: EncoderConfig, model: nn.Module, about: CardFacts) -> Card:
         """Lists the labels, and shows a text-classification pipeline."""
-        left_out = len(self.labels) - TABLE_ROWS
-        more = f" and {left_out:,} more, which `config.json` has" if left_out > 0 else ""
         return Card(
             "text-classification",
             f"{self.card_title} with {len(self.labels):,} labels: {encoder.num_hidden_layers} layers, "
             f"{encoder.hidden_size} wide, {about.texts} of up to {about.max_length} tokens",
-            (f"Labels: {', '.join(f'`{label}`' for label in self.labels[:TABLE_ROWS])}{more}.",),
+            (f"Labels: {first_names(self.labels)}.",),
             (
                 "from transformers import pipeline",
                 "",

@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from custom_bert.config import TrainConfig
+from custom_bert.data.loader import Transform
 from custom_bert.errors import ConfigError
 from custom_bert.rules import choices, evaluations
 from custom_bert.rules.decisions import Decisions, EvaluationFacts, Facts
 from custom_bert.rules.resolved import ResolvedConfig
-from custom_bert.tasks.parts import Measured, PhaseName
+from custom_bert.tasks.parts import Learning, Measured, Objective, PhaseName
 from custom_bert.tasks.task import Task
 
 
@@ -102,6 +103,20 @@ class LearnedTask(Task):
             training_tokens=facts.training_tokens,
             validation_tokens=facts.validation_tokens,
             validation_texts=facts.validation_texts,
+        )
+
+    def learning_of(self, config: ResolvedConfig, objective: Objective, transform: Transform) -> Learning:
+        """Returns how the task is learned, given its loss and what becomes of the examples."""
+        optim = config.optim
+        return Learning(
+            objective=objective,
+            transform=transform,
+            lr=optim.lr,
+            epochs=optim.epochs,
+            seed=config.seed,
+            dropout=True,
+            layer_lr_decay=optim.layer_lr_decay,
+            embedding_lr_factor=optim.embedding_lr_factor,
         )
 
     # Measuring, and what people are told

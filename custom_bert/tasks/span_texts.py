@@ -206,20 +206,16 @@ class SpanTexts:
                 )
             if info.unknown.hinders_learning:
                 yield f"{file.path}: {info.unknown.message(lines=False)}: {way_out}"
-            lines = [
+            changed = [
                 file.lines[row]
                 for row, of_text in enumerate(units)
-                if changed_spans(of_text[:, 1:].tolist(), file.spans[row])
+                for _ in changed_spans(of_text[:, 1:].tolist(), file.spans[row])
             ]
-            if lines:
-                changed = sum(
-                    len(changed_spans(of_text[:, 1:].tolist(), file.spans[row]))
-                    for row, of_text in enumerate(units)
-                )
+            if changed:
                 yield (
-                    f"{file.path}: {counted(changed, 'span')} with an edge inside of what the tokenizer "
+                    f"{file.path}: {counted(len(changed), 'span')} with an edge inside of what the tokenizer "
                     f"takes for one word, which cannot be found exactly; the first is of the text at line "
-                    f"{lines[0]:,}"
+                    f"{changed[0]:,}"
                 )
 
     def sizes(self, train: BatchBuilder, val: BatchBuilder) -> str:

@@ -126,17 +126,9 @@ class TextTask(FlooredTask):
         """Learns the targets, with token dropout and R-Drop where the settings have them."""
         optim = config.optim
         rate = optim.token_dropout
-        return Learning(
-            objective=self.loss(config, source),
-            transform=Transform(
-                # R-Drop compares two passes of a text, which stand side by side in the batch
-                copies=2 if optim.r_drop else 1,
-                token_dropout=TokenDropout(rate, config.seed) if rate else None,
-            ),
-            lr=optim.lr,
-            epochs=optim.epochs,
-            seed=config.seed,
-            dropout=True,
-            layer_lr_decay=optim.layer_lr_decay,
-            embedding_lr_factor=optim.embedding_lr_factor,
+        transform = Transform(
+            # R-Drop compares two passes of a text, which stand side by side in the batch
+            copies=2 if optim.r_drop else 1,
+            token_dropout=TokenDropout(rate, config.seed) if rate else None,
         )
+        return self.learning_of(config, self.loss(config, source), transform)

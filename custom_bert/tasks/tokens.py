@@ -23,6 +23,7 @@ from custom_bert.data.cache import Cache
 from custom_bert.data.loader import Transform
 from custom_bert.data.source import Source
 from custom_bert.data.tokenizer import TextTokenizer
+from custom_bert.data.windows import overlap_of
 from custom_bert.decoding.label_names import read_labels
 from custom_bert.decoding.spans import SpanDecoder
 from custom_bert.errors import ConfigError
@@ -36,6 +37,7 @@ from custom_bert.spans.entity import OUTSIDE, tag_names
 from custom_bert.tasks.class_weights import class_weights, unknown_in_table
 from custom_bert.tasks.every_row import every_row, rows_of_texts
 from custom_bert.tasks.learned import LearnedTask
+from custom_bert.tasks.names import first_names, tables_of_names
 from custom_bert.tasks.parts import Card, CardFacts, HeadName, Learning
 from custom_bert.tasks.span_reading import read_span_texts
 from custom_bert.tasks.span_scorer import SpanScorer, TagCrossEntropy
@@ -157,17 +159,8 @@ class Tokens(LearnedTask):
 
     def learning(self, config: ResolvedConfig, source: Source, tokenizer: TextTokenizer) -> Learning:
         """Learns the tags of units."""
-        optim = config.optim
-        return Learning(
-            objective=TagCrossEntropy(self._tag_weights(config, source), optim.label_smoothing),
-            transform=Transform(),
-            lr=optim.lr,
-            epochs=optim.epochs,
-            seed=config.seed,
-            dropout=True,
-            layer_lr_decay=optim.layer_lr_decay,
-            embedding_lr_factor=optim.embedding_lr_factor,
-        )
+        loss = TagCrossEntropy(self._tag_weights(config, source), config.optim.label_smoothing)
+        return self.learning_of(config, loss, Transform())
 
     def _tag_weights(self, config: ResolvedConfig, source: Source) -> Tensor | None:
         """Returns (K,) the weight of each tag: that of its type, or of `O`; None if all weigh the same.
@@ -207,22 +200,17 @@ class Tokens(LearnedTask):
 
     def published(self, model: nn.Module) -> dict[str, Any]:
         """Returns Hugging Face's tables of the tags."""
-        return {
-            "id2label": {str(i): tag for i, tag in enumerate(self.tags)},
-            "label2id": {tag: i for i, tag in enumerate(self.tags)},
-        }
+        return tables_of_names(self.tags)
 
     def card(self, encoder: EncoderConfig, model: nn.Module, about: CardFacts) -> Card:
         """Lists the types, shows a token-classification pipeline, and says where it differs."""
-        left_out = len(self.types) - TABLE_ROWS
-        more = f" and {left_out:,} more, which `config.json` has" if left_out > 0 else ""
         return Card(
             "token-classification",
             f"A model that finds spans of {len(self.types):,} types: {encoder.num_hidden_layers} layers, "
             f"{encoder.hidden_size} wide, texts of up to {about.max_length} tokens at a time",
             (
-                f"Types: {', '.join(f'`{name}`' for name in self.types[:TABLE_ROWS])}{more}.",
-                PIPELINE_DIFFERS.format(stride=(about.max_length - 2) // 4),
+                f"Types: {first_names(self.types)}.",
+                PIPELINE_DIFFERS.format(stride=overlap_of(about.max_length, about.tokenizer.frame.size)),
             ),
             (
                 "from transformers import pipeline",

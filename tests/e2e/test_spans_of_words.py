@@ -7,18 +7,12 @@ import warnings
 from pathlib import Path
 
 import pytest
-import torch
 from command_line import Command
-from data_files import SPECIALS, write_run
+from data_files import write_run, write_untrained
 from hostile_texts import hostile
 
-from custom_bert import Classifier, files
-from custom_bert.config import ModelConfig
-from custom_bert.data.tokenizer_files import from_vocab
+from custom_bert import Classifier
 from custom_bert.decoding.spans import SpansPrediction
-from custom_bert.model_files.description import Description, write_description
-from custom_bert.model_files.native import write_weights
-from custom_bert.presets import encoder_config
 from custom_bert.tasks.tokens import Tokens
 
 WORDS = "-DOCSTART- O\n\nKim B-PER\nleft O\nNew\u00a0York B-LOC\n. O\n\nrain-proof O\n"
@@ -27,25 +21,7 @@ WANTED = ["Kim", "left", "New\u00a0York", ".", "", "rain-proof", ""]
 
 def span_run(directory: Path) -> Path:
     """A seeded, untrained model of spans of one type, which finds them everywhere."""
-    directory.mkdir()
-    letters = "abcdefghijklmnopqrstuvwxyz.-"
-    tokenizer = from_vocab([*SPECIALS, *letters, *(f"##{letter}" for letter in letters)], lowercase=True)
-    encoder = encoder_config(
-        "custom",
-        ModelConfig(hidden_size=8, num_hidden_layers=1, num_attention_heads=1, intermediate_size=8),
-        vocab_size=tokenizer.vocab_size,
-        pad_token_id=tokenizer.pad_id,
-        max_length=16,
-        default_shape=(8, 1),
-    )
-    task = Tokens(("X",))
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        model = task.model(encoder)
-    write_description(directory, Description(encoder, task, 16), tokenizer)
-    write_weights(directory, model.state_dict())
-    files.write_json(directory / "run.json", {"status": "finished", "config": {"seed": 0}})
-    return directory
+    return write_untrained(directory, Tokens(("X",)), "abcdefghijklmnopqrstuvwxyz.-")
 
 
 @pytest.fixture

@@ -216,3 +216,41 @@ def largest_difference(
         scale = max(float(gradients[name].abs().max()), 1e-6)
         worst.append(0.1 * float((gradient - gradients[name]).abs().max()) / scale)
     return max(worst)
+
+
+def same_logits_and_gradients(
+    model: nn.Module,
+    theirs: nn.Module,
+    generator: np.random.Generator,
+    batch_of: Callable[[list[np.ndarray], list[int]], Batch],
+    to_theirs: Callable[[dict[str, Tensor]], dict[str, Tensor]],
+) -> Tensor:
+    """Asserts that a model of rows computes what a class of transformers does, forward and backward.
+
+    Args:
+        model: ours, which gives logits for the rows of a batch's targets.
+        theirs: gives logits for all tokens.
+        generator: draws the tokens.
+        batch_of: makes a batch of sequences, whose targets are in some rows.
+        to_theirs: returns tensors by their names.
+
+    Returns:
+        Our (M, K) logits.
+    """
+    sequences = [generator.integers(5, 40, size=n) for n in (12, 30, 7)]
+    rows = [0, 3, 11, 12, 40, 41, 45]
+    logits_MK: Tensor = model(batch_of(sequences, rows))
+    wanted_TK = torch.cat([theirs(input_ids=torch.from_numpy(ids)[None]).logits[0] for ids in sequences])
+    assert (logits_MK - wanted_TK[rows]).abs().max() < 1e-5
+    weights_MK = torch.linspace(-1, 1, logits_MK.numel()).view_as(logits_MK)
+    (logits_MK * weights_MK).sum().backward()  # type: ignore[no-untyped-call]
+    (wanted_TK[rows] * weights_MK).sum().backward()
+    gradients = {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
+    named = to_theirs(gradients)
+    wanted = {name: p.grad for name, p in theirs.named_parameters() if p.grad is not None and name in named}
+    floor = 1e-3 * max(float(grad.norm()) for grad in wanted.values())  # some are 0 but for rounding
+    for name, grad in wanted.items():
+        assert (named[name] - grad).norm() < 1e-4 * grad.norm().clamp(min=floor), name
+    unseen = {n for n, p in theirs.named_parameters() if p.grad is not None and p.grad.any()} - named.keys()
+    assert not unseen, unseen
+    return logits_MK

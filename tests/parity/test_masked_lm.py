@@ -1,5 +1,6 @@
 """Masked language models of every family: logits and gradients are transformers'; every byte comes back."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from custom_bert.tasks.masked_lm import MaskedLanguageModelling
 
 transformers = pytest.importorskip("transformers", reason="transformers is not installed")
 
+from parity.comparison import same_logits_and_gradients  # noqa: E402
 from parity.test_pretrained import MODELS, published  # noqa: E402
 
 
@@ -43,22 +45,8 @@ def test_logits_and_gradients_are_transformers(family: str, activation: str, tmp
     if activation == "relu":  # the class read its configuration before it was changed
         theirs = getattr(transformers, f"{MODELS[family][0]}ForMaskedLM").from_pretrained(tmp_path).eval()
     model, generator = ours(tmp_path), np.random.Generator(np.random.PCG64(0))
-    sequences = [generator.integers(5, 40, size=n) for n in (12, 30, 7)]
-    rows = [0, 3, 11, 12, 40, 41, 45]
-    logits_MV = model(batch_of(sequences, rows))
-    wanted_TV = torch.cat([theirs(input_ids=torch.from_numpy(ids)[None]).logits[0] for ids in sequences])
-    assert (logits_MV - wanted_TV[rows]).abs().max() < 1e-5
-    weights_MV = torch.linspace(-1, 1, logits_MV.numel()).view_as(logits_MV)
-    (logits_MV * weights_MV).sum().backward()
-    (wanted_TV[rows] * weights_MV).sum().backward()
-    gradients = {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
-    named = masked_to_hugging_face(FAMILIES[family], gradients)
-    wanted = {name: p.grad for name, p in theirs.named_parameters() if p.grad is not None and name in named}
-    floor = 1e-3 * max(float(grad.norm()) for grad in wanted.values())  # some are 0 but for rounding
-    for name, grad in wanted.items():
-        assert (named[name] - grad).norm() < 1e-4 * grad.norm().clamp(min=floor), name
-    unseen = {n for n, p in theirs.named_parameters() if p.grad is not None and p.grad.any()} - named.keys()
-    assert not unseen, unseen
+    to_theirs = partial(masked_to_hugging_face, FAMILIES[family])
+    same_logits_and_gradients(model, theirs, generator, batch_of, to_theirs)
 
 
 @pytest.mark.parametrize("family", MODELS)

@@ -1,6 +1,7 @@
 """Token classifiers of every family: logits and gradients are transformers'; every byte comes back."""
 
 import dataclasses
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from custom_bert.tasks.tokens import Tokens
 
 transformers = pytest.importorskip("transformers", reason="transformers is not installed")
 
+from parity.comparison import same_logits_and_gradients  # noqa: E402
 from parity.test_pretrained import MODELS, published  # noqa: E402
 
 TAGS = 5
@@ -58,22 +60,9 @@ def test_logits_and_gradients_are_transformers(
             if isinstance(getattr(module, name, None), float):
                 setattr(module, name, 0.0)
     generator = np.random.Generator(np.random.PCG64(0))
-    sequences = [generator.integers(5, 40, size=n) for n in (12, 30, 7)]
-    rows = [0, 3, 11, 12, 40, 41, 45]
-    logits_MK = model(batch_of(sequences, rows))
-    wanted_TK = torch.cat([theirs(input_ids=torch.from_numpy(ids)[None]).logits[0] for ids in sequences])
-    assert logits_MK.shape == (7, TAGS) and (logits_MK - wanted_TK[rows]).abs().max() < 1e-5
-    weights_MK = torch.linspace(-1, 1, logits_MK.numel()).view_as(logits_MK)
-    (logits_MK * weights_MK).sum().backward()
-    (wanted_TK[rows] * weights_MK).sum().backward()
-    gradients = {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
-    named = tokens_to_hugging_face(FAMILIES[family], gradients)
-    wanted = {name: p.grad for name, p in theirs.named_parameters() if p.grad is not None and name in named}
-    floor = 1e-3 * max(float(grad.norm()) for grad in wanted.values())  # some are 0 but for rounding
-    for name, grad in wanted.items():
-        assert (named[name] - grad).norm() < 1e-4 * grad.norm().clamp(min=floor), name
-    unseen = {n for n, p in theirs.named_parameters() if p.grad is not None and p.grad.any()} - named.keys()
-    assert not unseen, unseen
+    to_theirs = partial(tokens_to_hugging_face, FAMILIES[family])
+    logits_MK = same_logits_and_gradients(model, theirs, generator, batch_of, to_theirs)
+    assert logits_MK.shape == (7, TAGS)
 
 
 @pytest.mark.parametrize("family", MODELS)
