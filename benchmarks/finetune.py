@@ -118,6 +118,7 @@ def searched(search: list[dict[str, Any]], arguments: dict[str, Any], rates: Seq
     def tried(lr: float, epochs: int) -> None:
         if missing(lr, epochs):
             given = {**arguments, "lr": lr, "epochs": epochs}
+            del given["test"]  # the search looks at validation lines only
             found = in_child([__file__], "hf", given, environment=ENVIRONMENT["hf"])
             search.append(
                 {"seed": arguments["seed"], "lr": lr, "epochs": epochs, "accuracy": found["accuracy"]}

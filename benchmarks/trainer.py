@@ -95,7 +95,7 @@ def trained(arguments: dict[str, Any]) -> dict[str, Any]:
         trainer = transformers.Trainer(
             model=model,
             args=training_arguments(
-                steps, arguments, metric="accuracy", half=half, ends_with_best="test" in arguments
+                steps, arguments, metric="accuracy", half=half, ends_with_best=tests or "out" in arguments
             ),
             train_dataset=examples("train"),
             eval_dataset=examples("val"),
@@ -114,7 +114,9 @@ def trained(arguments: dict[str, Any]) -> dict[str, Any]:
         """The F1 of each label."""
         from sklearn.metrics import f1_score
 
-        scores = f1_score(found.label_ids, found.predictions.argmax(-1), average=None)
+        scores = f1_score(
+            found.label_ids, found.predictions.argmax(-1), labels=range(len(labels)), average=None
+        )
         return dict(zip(labels, map(float, scores), strict=True))
 
     accuracies = [log["eval_accuracy"] for log in trainer.state.log_history if "eval_accuracy" in log]
