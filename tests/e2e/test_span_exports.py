@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -170,3 +172,17 @@ def test_without_its_validation_texts_an_export_compares_no_spans(
         (data / "val.conll").write_bytes(kept)
     card = (tmp_path / "out" / "README.md").read_text()
     assert "Compared on" not in card and "A pipeline of transformers takes" in card
+
+
+def test_the_command_prints_its_own_lines_and_nothing_of_transformers(
+    exports: dict[Preset, tuple[Path, Path]], tmp_path: Path
+) -> None:
+    run, _ = exports["legacy"]
+    done = subprocess.run(
+        [sys.executable, "-m", "custom_bert", "export", str(run), str(tmp_path / "out")],
+        capture_output=True,
+        encoding="utf-8",
+        check=True,
+    )
+    assert done.stderr == "" and len(done.stdout.splitlines()) == 3
+    assert "In 0 texts" not in done.stdout

@@ -15,6 +15,7 @@ from custom_bert.inference.classifier import Classifier
 from custom_bert.inference.evaluate_spans import chosen_texts
 from custom_bert.inference.exports.verify import token_pipeline
 from custom_bert.model_files.native import TrainedModel
+from custom_bert.phrases import counted
 from custom_bert.spans.spanned import KnownTypes
 
 MOST = 5_000
@@ -48,10 +49,15 @@ def spans_compared(folder: Path, run: Path, trained: TrainedModel) -> tuple[str,
     inside = sum(b and not a for a, b in zip(same["simple"], same["first"], strict=True))
     said = (
         f"Compared on {len(texts):,} validation texts: `simple` gives the same spans for "
-        f"{sum(same['simple']):,} of them, and `first` for {sum(same['first']):,}. In {inside:,} texts only "
-        "tags inside of words differ. In the others that differ, the best tags form no sequence, or the text "
-        "is longer than what the pipeline reads."
+        f"{sum(same['simple']):,} of them, and `first` for {sum(same['first']):,}."
     )
+    if inside:
+        said += f" In {counted(inside, 'text')} only tags inside of words differ."
+    if not all(same["first"]):
+        said += (
+            " Where `first` differs, the best tags form no sequence, or the text is longer than what the "
+            "pipeline reads."
+        )
     rows = [
         f"| {_cell(text)} | {_listed(text, mine)} | {_listed(text, other)} |"
         for text, mine, other in zip(texts, ours, theirs["simple"], strict=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -52,19 +53,16 @@ def verify(folder: Path, trained: TrainedModel, auto: str, name: str) -> str:
     if not known:
         return f"not verified: transformers {transformers.__version__} has no {name}"
 
-    before = transformers.logging.get_verbosity()
-    transformers.logging.set_verbosity_error()  # type: ignore[no-untyped-call]
     try:
-        opening: Any = getattr(transformers, auto)
-        model, report = opening.from_pretrained(str(folder), output_loading_info=True)
-        tokenizer: Any = transformers.AutoTokenizer.from_pretrained(str(folder))
+        with _silent():
+            opening: Any = getattr(transformers, auto)
+            model, report = opening.from_pretrained(str(folder), output_loading_info=True)
+            tokenizer: Any = transformers.AutoTokenizer.from_pretrained(str(folder))
     except Exception as error:
         raise RunError(
             f"transformers {transformers.__version__} cannot open the export: {first_line(error)}; update "
             f"it, or export where it is not installed"
         ) from error
-    finally:
-        transformers.logging.set_verbosity(before)
     strange = {kind: sorted(keys) for kind, keys in report.items() if keys}
     if strange:
         raise RunError(f"transformers {transformers.__version__} does not open the export whole: {strange}")
@@ -92,6 +90,24 @@ def verify(folder: Path, trained: TrainedModel, auto: str, name: str) -> str:
     )
 
 
+@contextmanager
+def _silent() -> Iterator[None]:
+    """Keeps warnings and bars of transformers from users while it opens an export."""
+    from transformers import logging
+
+    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.set_verbosity(level)
+        if bars:
+            logging.enable_progress_bar()  # type: ignore[no-untyped-call]
+
+
 def token_pipeline(
     folder: Path, strategies: Sequence[str]
 ) -> Callable[[Sequence[str]], list[list[Any]]] | None:
@@ -114,8 +130,7 @@ def token_pipeline(
     except Exception:  # a broken installation raises anything; `verify` has said so
         return None
     ways = [AggregationStrategy(name) for name in strategies]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with _silent():
         found = make("token-classification", model=str(folder), device="cpu")
 
     def run(texts: Sequence[str]) -> list[list[Any]]:
