@@ -274,9 +274,10 @@ def decide_training(
             todo.set("batch.token_budget", rows, f"{size:,} texts, padded to {length:,} tokens")
     else:
         rows, why = task.token_budget(facts)
-        open_, batch = facts.pretrained and device.type == "cpu", todo.asked.batch
-        parts = choices.finetune_accumulation(rows) if open_ and batch.token_budget is None else 1
-        if batch.accumulation is None and parts > 1:
+        is_open = todo.asked.batch.token_budget is None and todo.asked.batch.accumulation is None
+        divides = is_open and facts.pretrained and device.type == "cpu"
+        parts = choices.finetune_accumulation(rows) if divides else 1
+        if parts > 1:
             reason = f"a step of {rows:,} rows, in batches that take less memory"
             todo.set("batch.accumulation", parts, reason)
             rows = round_up(-(-rows // parts), ROW_MULTIPLE)
