@@ -67,6 +67,12 @@ def metrics_of(run: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in lines]
 
 
+def memory(measured: Mapping[str, Any]) -> int:
+    """The peak of a measured process in MiB, with what the processes hold that it has started."""
+    # the second is sampled, and the first is not
+    return max(measured["peak_mb"], measured["family_peak_mb"])
+
+
 def prepared(settings: Mapping[str, Any]) -> tuple[RunPlan, Material]:
     """What a run with these settings would train, and on what, before its first step."""
     from custom_bert.config_sources import from_mapping

@@ -13,34 +13,35 @@ Ours is the default command, floor included. The Trainer runs at its best on a C
 grouped and padded to a multiple of 8, no attention dropout, and eager attention in bf16 where the CPU
 computes it, otherwise SDPA in fp32. It evaluates after every epoch and saves its best weights. Of --rates it
 gets the best at 4 epochs, and then the fewest epochs that keep it within 0.3 points of its best. Both are
-searched before, on the validation lines and over --search seeds, and are not on its clock.
+searched before, with --search seeds, and are not on its clock. The search looks at validation lines: of
+SET:N at up to 2,000 training lines that were not drawn, otherwise at the tenth.
 
 The clock is that of the whole process: imports, reading, tokenising, training, evaluations and saving. Each
-measurement is a fresh process, and the sides run in turn, each time with another seed. Where the record
-exists, what it has is not measured again, so that a table may be filled in several sittings.
+measurement is a fresh process, and the sides run in turn, each time with another seed. Memory is the peak of
+the process and all that it has started. Where the record exists, what it has is not measured again, so that
+a table may be filled in several sittings.
 """
 
 from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
-from statistics import mean, median
+from statistics import median
 from typing import Any
 
-from common import ENVIRONMENT, begin, options_of, record_of
+from common import ENVIRONMENT, begin, memory, options_of, record_of
 from trainer import trained
+from trainer_search import RATES, chosen, search
 
 from custom_bert.bench.measure import in_child, markdown, ratio_row, shown, write_record
-from custom_bert.bench.sets import divided, lines
+from custom_bert.bench.sets import divided, lines, write_undrawn
 
 QUESTION = "Fine-tuning a pretrained encoder from the command to the saved model, against the Trainer"
 SIDES = ("ours", "hf")
-RATES = (5e-5, 1e-4, 2e-4)
-MOST_EPOCHS = 4
-WITHIN = 0.003
-"""The Trainer gets the fewest epochs whose accuracy is not lower than its best by more than this."""
+SEARCHED_ON = 2000
+"""The number of lines that were not drawn, on which the Trainer's rate and epochs are searched."""
 
 LONGEST = 256
 """The number of tokens that both sides keep of a text."""
@@ -91,45 +92,13 @@ def hf_measured(arguments: dict[str, Any]) -> dict[str, Any]:
 TASKS = {"ours": ours, "ours_measured": ours_measured, "hf": trained, "hf_measured": hf_measured}
 
 
-def chosen(search: Sequence[dict[str, Any]]) -> tuple[float, int]:
-    """The Trainer's learning rate, and the fewest epochs that keep it near its best.
-
-    Args:
-        search: what was tried: `lr`, `epochs` and `accuracy` on the validation lines, once for each seed.
-    """
-
-    def of(lr: float, epochs: int) -> float:
-        return mean(one["accuracy"] for one in search if (one["lr"], one["epochs"]) == (lr, epochs))
-
-    tried = sorted({one["lr"] for one in search})
-    rate = max(tried, key=lambda lr: of(lr, MOST_EPOCHS))
-    by_epochs = {
-        epochs: of(rate, epochs) for epochs in sorted({one["epochs"] for one in search if one["lr"] == rate})
-    }
-    return rate, next(n for n, found in by_epochs.items() if found >= max(by_epochs.values()) - WITHIN)
-
-
-def searched(search: list[dict[str, Any]], arguments: dict[str, Any], rates: Sequence[float]) -> None:
-    """Tries the rates at most epochs and then fewer epochs at the best rate, with one seed."""
-
-    def missing(lr: float, epochs: int) -> bool:
-        return (arguments["seed"], lr, epochs) not in {(o["seed"], o["lr"], o["epochs"]) for o in search}
-
-    def tried(lr: float, epochs: int) -> None:
-        if missing(lr, epochs):
-            given = {**arguments, "lr": lr, "epochs": epochs}
-            del given["test"]  # the search looks at validation lines only
-            found = in_child([__file__], "hf", given, environment=ENVIRONMENT["hf"])
-            search.append(
-                {"seed": arguments["seed"], "lr": lr, "epochs": epochs, "accuracy": found["accuracy"]}
-            )
-            print(f"  searched: {search[-1]}", flush=True)
-
-    for lr in rates:
-        tried(lr, MOST_EPOCHS)
-    best = chosen(search)[0]
-    for epochs in range(1, MOST_EPOCHS):
-        tried(best, epochs)
+def validated(arguments: dict[str, Any], lr: float, epochs: int) -> float:
+    """Trains with the Trainer, and returns its accuracy on the lines that it is searched on."""
+    given = {**arguments, "lr": lr, "epochs": epochs}
+    del given["test"]  # the search looks at no reported line
+    found = in_child([__file__], "hf", given, environment=ENVIRONMENT["hf"])
+    accuracy: float = found["accuracy"]
+    return accuracy
 
 
 def table_of(raw: Raw) -> list[str]:
@@ -152,7 +121,7 @@ def table_of(raw: Raw) -> list[str]:
                 us[0]["epochs"],
                 f"{them[0]['epochs']} at {them[0]['lr']:g}",
                 shown([b["wall_seconds"] / a["wall_seconds"] for a, b in pairs]),
-                shown([a["peak_mb"] / b["peak_mb"] for a, b in pairs]),
+                shown([memory(a) / memory(b) for a, b in pairs]),
             ]
         )
     return markdown(head, rows)
@@ -166,8 +135,8 @@ def results_of(raw: Raw) -> list[dict[str, Any]]:
         if pairs:
             ratios = [b["wall_seconds"] / a["wall_seconds"] for a, b in pairs]
             medians.append(median(ratios))
-            memory = [a["peak_mb"] / b["peak_mb"] for a, b in pairs]
-            results += [ratio_row(f"F1 {name}", ratios), ratio_row(f"F2 {name}", memory)]
+            peaks = [memory(a) / memory(b) for a, b in pairs]
+            results += [ratio_row(f"F1 {name}", ratios), ratio_row(f"F2 {name}", peaks)]
     return [*results, {"id": "F1 median of the sets", "ratio_median": median(medians)}] if medians else []
 
 
@@ -197,26 +166,43 @@ def main() -> None:
             raw=raw,
         )
 
-    for repeat in range(max(options.repeats, options.search)):
+    def arguments_of(wanted: str, seed: int, folder: Path) -> dict[str, Any]:
+        """Both sides' arguments, with files in `folder`."""
+        name, count = _named(wanted)
+        train, test = divided(options.data / name, count, seed, folder)
+        return {
+            "folder": str(train),
+            "test": str(test),
+            "seed": seed,
+            "checkpoint": str(options.checkpoint.resolve()),
+            "max_length": LONGEST,
+        }
+
+    def score(wanted: str, seed: int, lr: float, epochs: int) -> float:
+        name, count = _named(wanted)
+        with tempfile.TemporaryDirectory() as folder:
+            arguments = arguments_of(wanted, seed, Path(folder))
+            if count is not None:
+                write_undrawn(options.data / name, count, SEARCHED_ON, Path(arguments["folder"]))
+            return validated(arguments, lr, epochs)
+
+    for wanted in options.sets:
+        found = raw.setdefault(wanted, {"search": [], **{side: [] for side in SIDES}})
+        search(
+            found["search"],
+            partial(score, wanted),
+            rates=options.rates,
+            seeds=options.search,
+            written=written,
+        )
+    for repeat in range(options.repeats):
         for wanted in options.sets:
-            found = raw.setdefault(wanted, {"search": [], **{side: [] for side in SIDES}})
-            name, _, count = wanted.partition(":")
+            found = raw[wanted]
+            if len(found["hf"]) > repeat:
+                continue
+            lr, epochs = chosen(found["search"])
             with tempfile.TemporaryDirectory() as folder:
-                place = Path(folder)
-                train, test = divided(options.data / name, int(count) if count else None, repeat, place)
-                arguments = {
-                    "folder": str(train),
-                    "test": str(test),
-                    "seed": repeat,
-                    "checkpoint": str(options.checkpoint.resolve()),
-                    "max_length": LONGEST,
-                }
-                if repeat < options.search:
-                    searched(found["search"], arguments, options.rates)
-                    written()
-                if repeat >= options.repeats or len(found["hf"]) > repeat:
-                    continue
-                lr, epochs = chosen(found["search"])
+                arguments = arguments_of(wanted, repeat, Path(folder))
                 for side, settings in (
                     ("ours", {"cache": f"{folder}/cache"}),
                     ("hf", {"lr": lr, "epochs": epochs}),
@@ -229,9 +215,15 @@ def main() -> None:
                         if key.endswith("accuracy")
                     }
                     found[side] = [*found[side][:repeat], one]
-                    said = f"{one['accuracy']:.4f} in {one['wall_seconds']:.0f} s, {one['peak_mb']:,} MB"
+                    said = f"{one['accuracy']:.4f} in {one['wall_seconds']:.0f} s, {memory(one):,} MB"
                     print(f"{wanted}, seed {repeat}, {side}: {said}", flush=True)
-                written()
+            written()
+
+
+def _named(wanted: str) -> tuple[str, int | None]:
+    """The name of a set, and how many of its training lines are drawn."""
+    name, _, count = wanted.partition(":")
+    return name, int(count) if count else None
 
 
 if __name__ == "__main__":

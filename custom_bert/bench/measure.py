@@ -23,6 +23,7 @@ from typing import Any
 import torch
 
 from custom_bert import files, machine
+from custom_bert.bench.resident import FamilyPeak, peak_mb
 from custom_bert.process import prepare_process
 from custom_bert.threads import thread_count
 
@@ -65,7 +66,8 @@ def in_child(
 ) -> dict[str, Any]:
     """Runs `python PROGRAM --child TASK ...` in a fresh process and returns its result.
 
-    `wall_seconds` of the whole process and `peak_mb`, the peak of its resident memory in MiB, are added.
+    `wall_seconds` of the whole process and `peak_mb`, the peak of its resident memory in MiB, are added, and
+    `family_peak_mb`, which includes the processes that it has started; see `FamilyPeak`.
 
     Args:
         program: a script's path, or `("-m", module)`. It has to pass its arguments to `answer_as_child`.
@@ -96,14 +98,15 @@ def in_child(
                 cwd=cwd or ROOT,
                 env=variables,
             )
-            process.wait()
+            with FamilyPeak(process.pid) as family:
+                process.wait()
         wall = time.perf_counter() - begun
         if process.returncode:
             raise ChildError(
                 task, arguments, process.returncode, log.read_text(encoding="utf-8", errors="replace")
             )
         result: dict[str, Any] = json.loads(answer.read_text(encoding="utf-8"))
-    return {**result, "wall_seconds": round(wall, 2)}
+    return {**result, "wall_seconds": round(wall, 2), "family_peak_mb": family.peak_mb}
 
 
 def answer_as_child(arguments: Sequence[str], tasks: Mapping[str, Task]) -> bool:
@@ -119,20 +122,6 @@ def answer_as_child(arguments: Sequence[str], tasks: Mapping[str, Task]) -> bool
     result = tasks[task](json.loads(values))
     Path(path).write_text(json.dumps({"peak_mb": peak_mb(), **result}), encoding="utf-8")
     return True
-
-
-def peak_mb() -> int:
-    """The peak of this process's resident memory in MiB.
-
-    On Linux it is VmHWM, because `ru_maxrss` there includes what the parent held when it started the process.
-    """
-    try:
-        status = Path("/proc/self/status").read_text(encoding="utf-8")
-        kib = int(next(line for line in status.splitlines() if line.startswith("VmHWM")).split()[1])
-    except (OSError, StopIteration):  # not Linux
-        kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        kib //= 1024 if sys.platform == "darwin" else 1
-    return round(kib / 1024)
 
 
 def spread(values: Sequence[float]) -> dict[str, float]:

@@ -16,7 +16,8 @@ import torch
 
 from custom_bert import files, machine
 from custom_bert.batch import Batch
-from custom_bert.bench.measure import in_child, markdown, peak_mb, shown, spread, write_record
+from custom_bert.bench.measure import in_child, markdown, shown, spread, write_record
+from custom_bert.bench.resident import peak_mb
 from custom_bert.bench.speed import PROGRAM, defaults_here, measure
 from custom_bert.bench.switches import LEGACY
 from custom_bert.bench.workloads import AG_NEWS, LENGTHS

@@ -30,9 +30,7 @@ def sample(source: Path, train: int | None, val: int | None, target: Path) -> Pa
         for name in (f"{split}_dataset", f"{split}_labels"):
             chosen = lines(source, name)
             if count is not None:
-                # the same seed for texts and labels, so that both files keep the same rows
-                rows = np.random.Generator(np.random.PCG64(0)).permutation(len(chosen))[:count]
-                chosen = [chosen[i] for i in rows.tolist()]
+                chosen = [chosen[i] for i in _order(len(chosen))[:count]]
             write_lines(target / f"{name}.txt", chosen)
     return target
 
@@ -40,6 +38,28 @@ def sample(source: Path, train: int | None, val: int | None, target: Path) -> Pa
 def write_lines(path: Path, texts: list[str]) -> None:
     """Writes one of a set's files, one text a line."""
     path.write_text("".join(f"{text}\n" for text in texts), encoding="utf-8")
+
+
+def write_undrawn(source: Path, drawn: int, count: int, target: Path) -> None:
+    """Writes training lines that `sample` does not draw, as validation files.
+
+    Args:
+        source: the folder of the set.
+        drawn: how many lines are drawn.
+        count: how many others are written at most.
+        target: the folder of the files.
+    """
+    for name in ("dataset", "labels"):
+        all_lines = lines(source, f"train_{name}")
+        rows = _order(len(all_lines))[drawn : drawn + count]
+        write_lines(target / f"val_{name}.txt", [all_lines[i] for i in rows])
+
+
+def _order(count: int) -> list[int]:
+    """The order in which the lines of a file are drawn: the same for its texts and its labels, so that both
+    keep the same rows."""
+    order: list[int] = np.random.Generator(np.random.PCG64(0)).permutation(count).tolist()
+    return order
 
 
 def write_reported(source: Path, target: Path) -> None:

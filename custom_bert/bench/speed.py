@@ -16,7 +16,8 @@ import torch
 
 from custom_bert import machine, terminal
 from custom_bert.batch import Batch
-from custom_bert.bench.measure import in_child, limit_memory, peak_mb
+from custom_bert.bench.measure import in_child, limit_memory
+from custom_bert.bench.resident import peak_mb
 from custom_bert.bench.switches import LEGACY, Switches
 from custom_bert.bench.workloads import LABELS, WORKLOADS, SyntheticTexts, Workload
 from custom_bert.config import ModelConfig, Size

@@ -79,18 +79,36 @@ def test_the_trainer_gets_its_best_rate_and_the_fewest_epochs_near_its_best(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
-    chosen = importlib.import_module("finetune").chosen
-    at_four = {5e-5: (0.90, 0.92), 1e-4: (0.93, 0.95), 2e-4: (0.96, 0.91)}
-    search = [
-        {"lr": lr, "epochs": 4, "seed": seed, "accuracy": found}
-        for lr, both in at_four.items()
-        for seed, found in enumerate(both)
-    ]
-    assert chosen(search) == (1e-4, 4)  # by the mean of the seeds
-    fewer = {1: 0.90, 2: 0.9371, 3: 0.945}
-    search += [
-        {"lr": 1e-4, "epochs": epochs, "seed": 0, "accuracy": found} for epochs, found in fewer.items()
-    ]
-    assert chosen(search) == (1e-4, 3)  # 2 epochs are 0.79 points below the best, 3 epochs are the best
-    search[-2]["accuracy"] = 0.9425
-    assert chosen(search) == (1e-4, 2)
+    module = importlib.import_module("trainer_search")
+    scores = {
+        (5e-5, 4): (0.90, 0.92),
+        (1e-4, 4): (0.93, 0.95),
+        (2e-4, 4): (0.96, 0.91),
+        (1e-4, 3): (0.945, 0.945),
+        (1e-4, 2): (0.9425, 0.942),
+        (1e-4, 1): (0.90, 0.95),
+    }
+    tried: list[dict[str, Any]] = [{"seed": 1, "lr": 1e-4, "epochs": 3, "score": 0.95}]
+    asked, written = [], []
+
+    def score(seed: int, lr: float, epochs: int) -> float:
+        asked.append((seed, lr, epochs))
+        return scores[lr, epochs][seed]
+
+    def search() -> None:
+        module.search(
+            tried, score, rates=(5e-5, 1e-4, 2e-4), seeds=2, written=lambda: written.append(len(tried))
+        )
+
+    search()
+    # by the mean of the seeds; 2 epochs are 0.52 points below 3, which are the best
+    assert module.chosen(tried) == (1e-4, 3)
+    assert (
+        (1, 1e-4, 3) not in asked and (0, 1e-4, 2) in asked and not any(epochs == 1 for *_, epochs in asked)
+    )
+    assert written == list(range(2, len(tried) + 1))
+    tried = [one for one in tried if one["epochs"] != 3]
+    scores[1e-4, 3] = (0.94, 0.94)
+    search()
+    # 2 epochs are within 0.3 points of the best, 1 is not
+    assert module.chosen(tried) == (1e-4, 2) and (1, 1e-4, 1) in asked
