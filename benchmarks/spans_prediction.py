@@ -1,10 +1,11 @@
 """How fast are spans predicted, against the token-classification pipeline of transformers?
 
-    python benchmarks/spans_prediction.py --data FOLDER --run RUN --export DIR
+    python benchmarks/spans_prediction.py --data FOLDER --run RUN --export DIR --onnx DIR
 
-The texts are those of test.conll in FOLDER. RUN predicts them with each of --precisions, and the pipeline
-predicts them on RUN's export, longest texts first and with the fastest of --sizes. The sides run in turn,
-each in a fresh process. What is timed begins after the model is loaded and some texts have been predicted.
+The texts are those of test.conll in FOLDER. RUN predicts them with each of --precisions, and --onnx is its
+ONNX model, made with --int8. The pipeline predicts them on RUN's export, longest texts first and with the
+fastest of --sizes. The sides run in turn, each in a fresh process. What is timed begins after the model is
+loaded and some texts have been predicted.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ def predicted(arguments: dict[str, Any]) -> dict[str, Any]:
     from custom_bert import Classifier, SpansPrediction
 
     texts = _texts(arguments)
-    found = Classifier.load(arguments["run"], precision=arguments["precision"])
+    found = Classifier.load(arguments["model"], precision=arguments["precision"])
     found.predict(texts[:64])
     begun = time.perf_counter()
     answers = found.predict(texts)
@@ -103,18 +104,23 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--run", type=Path, required=True, help="a run whose predictions are timed")
     parser.add_argument("--export", type=Path, required=True, help="its export, for the pipeline")
+    parser.add_argument("--onnx", type=Path, help="its ONNX model")
     parser.add_argument("--sizes", nargs="+", type=int, default=list(SIZES), help="batches of the pipeline")
     parser.add_argument("--precisions", nargs="+", default=["fp32", "bf16"], help="of our predictions")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--most", type=int, help="texts to predict")
     options = parser.parse_args()
-    given = {"folder": str(options.data), "run": str(options.run), "export": str(options.export)}
-    given |= {"sizes": options.sizes, "most": options.most}
-    raw: Raw = {"pipeline": [], **{precision: [] for precision in options.precisions}}
+    given = {"folder": str(options.data), "most": options.most}
+    sides = {
+        "pipeline": {"export": str(options.export), "sizes": options.sizes},
+        **{name: {"model": str(options.run), "precision": name} for name in options.precisions},
+        **({"ONNX": {"model": str(options.onnx), "precision": "fp32"}} if options.onnx else {}),
+    }
+    raw: Raw = {name: [] for name in sides}
     for _ in range(options.repeats):
         for name, measured in raw.items():
             task, side = ("pipeline", "hf") if name == "pipeline" else ("predicted", "ours")
-            arguments = {**given, "precision": name}
+            arguments = {**given, **sides[name]}
             measured.append(in_child([__file__], task, arguments, environment=ENVIRONMENT[side]))
             print(f"{name}: {measured[-1]['seconds']:.1f} s", flush=True)
     table = table_of(raw)

@@ -261,9 +261,11 @@ class OptimConfig:
     layer_lr_decay: float | None = None
     """Factor of the learning rate from each layer to the next below, so that lower layers change less. 1
     gives all layers one rate. None takes 0.95 for a pretrained encoder, else 1."""
-    freeze_layers: int = 0
+    freeze_layers: int | None = None
     """Number of the lowest layers of a pretrained encoder that keep their weights, the embeddings with them.
-    This saves time and memory. 0 trains all layers."""
+    This saves time and memory. 0 trains all layers. None takes a third of the layers if the checkpoint was
+    made for mean vectors, there are at most a million training tokens, and neither contrast nor masked
+    language modelling comes first; otherwise, and for the task tokens, 0."""
     pretrain_epochs: int | None = None
     """Number of passes of masked language modelling over the training texts before the labels are learned. 0
     means none. None takes the preset's value, or 30 where there are at most 80,000 training tokens and no

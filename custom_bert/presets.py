@@ -170,6 +170,7 @@ TRAINING: dict[str, dict[str, Any]] = {
         "optim.embedding_init": "random",
         "optim.pretrain_epochs": 0,
         "optim.r_drop": 0.0,
+        "optim.freeze_layers": 0,
         "runtime.attention": "naive",
         "runtime.precision": "fp32",
         "runtime.compile": False,

@@ -175,6 +175,7 @@ PLACES = {
     "--onnx": "DIR",
     "--peers": "PYTHON",
     "--run": "RUN",
+    "--export": "DIR",
     "--small": "PYTHON",
 }
 """Options whose value is a path, each with the word that a record shows instead."""

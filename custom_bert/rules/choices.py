@@ -198,17 +198,35 @@ FINETUNE_TEXTS = 32
 
 
 def finetune_epochs(tokens: int, *, texts: int, contrast: bool = False) -> tuple[int, str]:
-    """Returns the number of epochs over labelled data for a pretrained encoder: 4, or 3 above a million
-    tokens, or 2 above 5 million. It is up to 20 if there would be fewer than 200 batches.
+    """Returns the number of epochs over labelled data for a pretrained encoder: 3, or 2 above 5 million
+    tokens. It is up to 20 if there would be fewer than 200 batches. 4 are no better (docs/log/0029).
 
     After contrast it is 5, since the encoder has learned most by then: with 10 texts a label of TREC, 20 were
     worse by 1 to 2 points, and of BANKING77 10 were no better (docs/log/0025).
     """
     if contrast:
         return CONTRAST_EPOCHS, f"{texts:,} texts, after contrast"
-    by_tokens = 4 if tokens <= 1_000_000 else 3 if tokens <= 5_000_000 else 2
+    by_tokens = 3 if tokens <= 5_000_000 else 2
     by_steps = min(20, math.ceil(200 * FINETUNE_TEXTS / max(1, texts)))
     return max(by_tokens, by_steps), f"{texts:,} texts, {_training_tokens(tokens)}"
+
+
+def freeze_layers(layers: int, *, tokens: int) -> tuple[int, str]:
+    """Returns how many of the lowest layers keep their weights when an encoder that was made for mean vectors
+    learns labels: a third, which costs no accuracy and saves a quarter of the time (docs/log/0029). It is 0
+    above a million tokens, where that is not measured.
+
+    Args:
+        layers: the number of layers.
+        tokens: the number of tokens in the training texts.
+    """
+    if tokens > FREEZE_UP_TO:
+        return 0, _training_tokens(tokens)
+    return layers // 3, f"the lowest of {layers} layers change little with {_training_tokens(tokens)}"
+
+
+FREEZE_UP_TO = 1_000_000
+"""The number of training tokens up to which lower layers keep their weights."""
 
 
 def head_init(texts: int, *, epochs: int, classes: int) -> tuple[HeadInit, str]:
@@ -231,6 +249,13 @@ def head_init(texts: int, *, epochs: int, classes: int) -> tuple[HeadInit, str]:
     steps = texts * epochs / FINETUNE_TEXTS
     reason = f"about {steps:,.0f} steps for {classes:,} labels"
     return ("probe" if steps < PROBE_STEPS * classes else "random"), reason
+
+
+def probe_texts(texts: int, *, classes: int) -> int:
+    """Returns how many training texts the probe of a classifier is fitted on: 40 a label, but at least 3,000
+    and at most `PROBE_TEXTS`. On BANKING77, whose labels are 77, 9,000 are no better than 3,000
+    (docs/log/0029)."""
+    return min(texts, PROBE_TEXTS, max(3_000, 40 * classes))
 
 
 def _too_many(classes: int, texts: int) -> str:

@@ -20,9 +20,9 @@ def eval_every(
     """Returns the number of steps between two evaluations.
 
     There is one evaluation in an epoch, but at least 10 and at most 20 in a run. A pretrained encoder learns
-    evenly, so that 4 are enough, and with fewer than `JUDGING_TEXTS` validation texts the last weights are
+    evenly, so that 2 are enough, and with fewer than `JUDGING_TEXTS` validation texts the last weights are
     better than those that the few texts prefer. If evaluations would take more than about a fifth of the time
-    there are fewer, at least 4.
+    there are fewer, but no fewer than 4 where there would be more.
 
     Args:
         steps_per_epoch: the number of optimizer steps in an epoch.
@@ -42,7 +42,7 @@ def eval_every(
     affordable = int(EVALUATION_SHARE * 3 * training_tokens * num_epochs / max(1, validation_tokens))
     if affordable >= wanted:
         return max(1, -(-total // wanted)), f"{total:,} steps in all"
-    every = max(1, -(-total // max(4, affordable)))
+    every = max(1, -(-total // max(min(4, wanted), affordable)))
     return every, f"{total:,} steps in all; an evaluation reads {validation_tokens:,} tokens"
 
 
@@ -59,7 +59,7 @@ def _evaluations(num_epochs: int, pretrained: bool, validation_texts: int) -> in
     """Returns how many evaluations a run should have, whatever they cost; see `eval_every`."""
     if not validation_texts or (pretrained and validation_texts < JUDGING_TEXTS):
         return 1
-    return min(20, max(4 if pretrained else 10, num_epochs))
+    return min(20, max(2 if pretrained else 10, num_epochs))
 
 
 JUDGING_TEXTS = 50

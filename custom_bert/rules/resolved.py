@@ -83,6 +83,7 @@ class ResolvedOptim(OptimConfig):
     embedding_init: Literal["random", "ppmi", "checkpoint"] = field()
     embedding_lr_factor: float = field()
     layer_lr_decay: float = field()
+    freeze_layers: int = field()
     pretrain_epochs: int = field()
     schedule: Schedule = field()
     weight_decay: float = field()

@@ -53,13 +53,14 @@ PRETRAINING: dict[str, Any] = {
     "optim.metric": "perplexity",
     "optim.embedding_lr_factor": 1.0,
     "optim.layer_lr_decay": 1.0,
+    "optim.freeze_layers": 0,
     "optim.pretrain_epochs": 0,
     "optim.r_drop": 0.0,
     "optim.token_dropout": 0.0,
 }
 """The task's defaults. Sequences are short, as Geiping and Goldstein 2022 (arXiv 2212.14034) advise for small
 budgets. The schedule is warm-up, stable, decay (Hu et al. 2024, arXiv 2404.06395), as ModernBERT's was. The
-last five belong to learning labels, and are switched off."""
+last six belong to learning labels, and are switched off."""
 
 
 @dataclass(frozen=True)

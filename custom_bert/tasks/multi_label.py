@@ -169,6 +169,10 @@ class MultiLabel(SeparatedTask):
         slowly (docs/log/0024)."""
         return choices.head_init_of_sets(texts, classes=len(self.labels))
 
+    def probe_texts(self, texts: int) -> int:
+        """Takes as many as a probe may have, since few texts have a class."""
+        return min(texts, choices.PROBE_TEXTS)
+
     def first_biases(self, config: ResolvedConfig, source: Source) -> Tensor | None:
         """Returns the log-odds of each class among the training texts, with which a random head begins.
 

@@ -244,6 +244,10 @@ class Task(ABC):
         """
         return choices.head_init(texts, epochs=epochs, classes=self.num_outputs)
 
+    def probe_texts(self, texts: int) -> int:
+        """Returns how many of the training texts a probe is fitted on."""
+        return choices.probe_texts(texts, classes=self.num_outputs)
+
     def first_biases(self, config: ResolvedConfig, source: Source) -> Tensor | None:
         """Returns (K,) the first biases of a random head's last layer; None for zeros."""
         return None

@@ -169,18 +169,35 @@ def _no_probe(todo: Decisions, task: Task, pretrained: Pretrained | None) -> tup
     if todo.config.runtime.shard:
         return "{way} does not go with runtime.shard", "runtime.shard divides the head"
     if todo.asked.optim.pretrain_epochs:
-        fault = "a {way} is of no use before optim.pretrain_epochs"
-        return fault, "masked language modelling comes first"
+        return "a {way} is of no use before optim.pretrain_epochs", MASKED_FIRST
     if not pretrained.for_means:
         return "", f"{pretrained.source} does not say that it was made for mean vectors"
     return "", ""
 
 
+def decide_frozen_layers(todo: Decisions, train: BatchBuilder, pretrained: Pretrained | None) -> None:
+    """Decides how many layers of a pretrained encoder keep their weights."""
+    if pretrained is None:
+        todo.default("optim.freeze_layers", (0, "from scratch"))
+    elif not pretrained.for_means:
+        reason = f"{pretrained.source} does not say that it was made for mean vectors"
+        todo.default("optim.freeze_layers", (0, reason))
+    elif todo.config.optim.pretrain_epochs:
+        todo.default("optim.freeze_layers", (0, MASKED_FIRST))
+    elif todo.config.optim.head_init == "contrast":
+        todo.default("optim.freeze_layers", (0, "contrast changes all layers"))
+    else:
+        layers, tokens = pretrained.encoder.num_hidden_layers, int(train.lengths_N.sum())
+        todo.default("optim.freeze_layers", choices.freeze_layers(layers, tokens=tokens))
+
+
+MASKED_FIRST = "masked language modelling comes first"
+
 FROZEN = "optim.freeze_layers leaves the encoder as it is"
 
 
 def _is_frozen(config: TrainConfig, pretrained: Pretrained) -> bool:
-    return config.optim.freeze_layers >= pretrained.encoder.num_hidden_layers
+    return (config.optim.freeze_layers or 0) >= pretrained.encoder.num_hidden_layers
 
 
 def decide_model(

@@ -24,7 +24,6 @@ from custom_bert.models.heads import SequenceClassifier
 from custom_bert.models.outputs import outputs_of
 from custom_bert.ops.linear_probe import fit_linear
 from custom_bert.precision import casts_kept
-from custom_bert.rules.choices import PROBE_TEXTS
 from custom_bert.training.plan import Material, RunPlan
 from custom_bert.training.state import State
 
@@ -85,7 +84,7 @@ def _features(state: State, plan: RunPlan, material: Material) -> tuple[Tensor, 
     CPU."""
     train = material.train
     count = len(train.rows_N)
-    chosen_N = np.linspace(0, count - 1, min(count, PROBE_TEXTS)).astype(np.int64)  # spread evenly
+    chosen_N = np.linspace(0, count - 1, plan.task.probe_texts(count)).astype(np.int64)  # spread evenly
     batches = by_length(train.lengths_N[chosen_N], EVALUATION_ROWS[plan.device.type])
     features, targets = [], []
     model = _Features(cast(SequenceClassifier, state.model))

@@ -92,8 +92,10 @@ def work(phases: list[Phase], plan: RunPlan, expected: float, directory: Path) -
         f"{'epoch' if phase.epochs == 1 else 'epochs'}, {total_steps(phase):,} steps"
         for phase in phases
     )
+    frozen, layers = plan.config.optim.freeze_layers, plan.encoder.num_hidden_layers
+    learning = f"; the upper {layers - frozen} of {layers} layers learn" if 0 < frozen < layers else ""
     return [
-        _line("batches", f"{batch.plan}, {size}; {steps}"),
+        _line("batches", f"{batch.plan}, {size}; {steps}{learning}"),
         _line("time", time_in_words(expected, plan.config.optim.max_minutes)),
         _line("run", str(directory)),
     ]

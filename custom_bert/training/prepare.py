@@ -40,6 +40,7 @@ from custom_bert.tasks.task import Task
 from custom_bert.training.ahead import plans_ahead
 from custom_bert.training.decisions import (
     decide_defaults,
+    decide_frozen_layers,
     decide_head,
     decide_machine,
     decide_model,
@@ -138,6 +139,7 @@ def prepare(
     _decide_ensemble(todo, task, tokenised, source)
     on_data = task.from_source(source, config)
     decide_head(todo, on_data, tokenised.train, pretrained)
+    decide_frozen_layers(todo, tokenised.train, pretrained)
     encoder = decide_model(todo, tokenizer, tokenised.train, pretrained)
     earlier_lr = pretrained.lr if pretrained else None
     decide_training(todo, on_data, tokenised.train, encoder, tokenizer, device, earlier_lr=earlier_lr)

@@ -232,7 +232,7 @@ def _faults(config: TrainConfig, pretrained: Pretrained) -> list[str]:
             f"config: data.max_length {length}: {pretrained.source} has {limit} positions; lower it, or take "
             f"a checkpoint with more"
         )
-    if config.optim.freeze_layers > encoder.num_hidden_layers:
+    if (config.optim.freeze_layers or 0) > encoder.num_hidden_layers:
         faults.append(
             f"config: optim.freeze_layers {config.optim.freeze_layers}: {pretrained.source} has "
             f"{encoder.num_hidden_layers} layers"

@@ -21,7 +21,6 @@ from custom_bert.model_files.native import load_model
 from custom_bert.model_files.pretrained import load_pretrained
 from custom_bert.models.heads import MEAN_WEIGHT
 from custom_bert.rules import choices
-from custom_bert.training import head_start
 from custom_bert.training.head_start import STRENGTH, start_head
 
 MEANS = {
@@ -283,7 +282,7 @@ def test_of_many_texts_the_probe_takes_as_many_as_it_may_spread_evenly(
     trained: tuple[Path, Path], published: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     prepared = ready(from_published(trained[0], None, published))
-    monkeypatch.setattr(head_start, "PROBE_TEXTS", 230)
+    monkeypatch.setattr(choices, "PROBE_TEXTS", 230)
     assert start_head(built(prepared), prepared.plan, prepared.material) == 230
 
 
@@ -309,6 +308,11 @@ def test_a_probe_goes_with_every_way_of_training(
 
 def test_more_labels_than_a_probe_has_texts_for_have_a_random_head() -> None:
     assert choices.head_init(300, epochs=4, classes=150)[0] == "contrast"
+    assert [choices.probe_texts(9_000, classes=classes) for classes in (6, 77, 150, 500)] == [
+        3_000, 3_080, 6_000, 9_000
+    ]  # fmt: skip
+    assert choices.probe_texts(1_000, classes=6) == 1_000
+    assert choices.probe_texts(1_000_000, classes=500) == 10_000
     value, reason = choices.head_init(300, epochs=4, classes=151)
     assert value == "random" and reason == "151 labels are too many for a probe on 300 texts"
     assert choices.head_init(1_000_000, epochs=1, classes=5_001)[0] == "random"

@@ -50,7 +50,7 @@ def test_fine_tuning_takes_about_32_texts_a_batch_and_never_too_few_batches() ->
     assert choices.finetune_token_budget(250, fitting=1024)[0] == 1024
     assert [choices.finetune_accumulation(rows) for rows in (256, 2048, 2049, 8000)] == [1, 1, 2, 4]
     found = [choices.finetune_epochs(12 * texts, texts=texts)[0] for texts in (50, 500, 5_000, 500_000)]
-    assert found == [20, 13, 4, 2]
+    assert found == [20, 13, 3, 2]
 
 
 @pytest.mark.parametrize("rule", [choices.epochs, choices.token_budget, choices.shape, choices.vocab_size])
@@ -117,9 +117,17 @@ def test_evaluations_are_at_most_about_twenty() -> None:
         assert every >= 1 and steps * epochs / every <= 21
 
 
-def test_a_fine_tuned_encoder_is_evaluated_four_times_but_once_where_texts_are_too_few_to_choose_by() -> None:
+def test_a_third_of_the_layers_keep_their_weights_up_to_a_million_tokens() -> None:
+    found = [choices.freeze_layers(layers, tokens=1_000_000)[0] for layers in (1, 2, 3, 6, 12)]
+    assert found == [0, 0, 1, 2, 4]
+    value, reason = choices.freeze_layers(6, tokens=1_000_001)
+    assert value == 0 and reason == "1,000,001 training tokens"
+
+
+def test_a_fine_tuned_encoder_is_evaluated_each_epoch_but_once_where_texts_are_too_few_to_choose_by() -> None:
     given = {"pretrained": True, "training_tokens": 10**6, "validation_tokens": 100}
-    assert evaluations.eval_every(100, 3, validation_texts=50, **given)[0] == 75  # type: ignore[arg-type]
+    assert evaluations.eval_every(100, 3, validation_texts=50, **given)[0] == 100  # type: ignore[arg-type]
+    assert evaluations.eval_every(100, 1, validation_texts=50, **given)[0] == 50  # type: ignore[arg-type]
     every, reason = evaluations.eval_every(100, 3, validation_texts=49, **given)  # type: ignore[arg-type]
     assert every == 300 and reason == "49 validation texts are too few to choose the best step by"
     found, _ = evaluations.evaluations_in_time(3, validation_texts=49, share=0.2, **given)  # type: ignore[arg-type]
@@ -140,6 +148,10 @@ def test_large_validation_sets_are_read_less_often() -> None:
     }
     assert [every for every, _ in found.values()] == [100, 100, 167, 250]
     assert "1,000,000" in found[1_000_000][1]
+    every, _ = evaluations.eval_every(
+        500, 3, pretrained=True, training_tokens=10**6, validation_tokens=10**7, validation_texts=10**5
+    )
+    assert every == 500  # what costs more than its share does not become more
 
 
 def test_evaluations_by_time_are_as_many_and_wait_for_as_long_as_one_may_take() -> None:
@@ -158,7 +170,7 @@ def test_evaluations_by_time_are_as_many_and_wait_for_as_long_as_one_may_take() 
     few, _ = evaluations.evaluations_in_time(
         3, pretrained=True, training_tokens=3_000, validation_tokens=9, validation_texts=100, share=0.2
     )
-    assert few.interval == 1 / 4
+    assert few.interval == 1 / 3
 
 
 def test_a_gpu_takes_larger_steps_of_much_data_and_the_same_of_little() -> None:
