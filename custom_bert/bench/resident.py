@@ -30,11 +30,12 @@ def peak_mb() -> int:
 class FamilyPeak:
     """Looks, as long as it is entered, at the resident memory of a process and all that it has started.
 
-    Pages that two of them share are counted twice, so that the sum is an upper bound. On other systems than
-    Linux nothing is seen, and the peak stays 0.
+    Pages that two of them share are counted twice, so that the sum is an upper bound. A process that has just
+    been started seems to hold all that its parent holds until it begins its own program. So only what two
+    looks in a row see counts. On other systems than Linux nothing is seen, and the peak stays 0.
 
     Attributes:
-        peak_mb: the largest sum that was seen, in MiB.
+        peak_mb: the largest sum that was seen twice in a row, in MiB.
     """
 
     def __init__(self, pid: int) -> None:
@@ -54,8 +55,11 @@ class FamilyPeak:
         self._thread.join()
 
     def _look(self) -> None:
+        before = 0
         while not self._over.wait(PAUSE):
-            self.peak_mb = max(self.peak_mb, round(sum(map(_resident_kib, _family(self._pid))) / 1024))
+            now = round(sum(map(_resident_kib, _family(self._pid))) / 1024)
+            self.peak_mb = max(self.peak_mb, min(before, now))
+            before = now
 
 
 def _family(pid: int) -> list[int]:

@@ -26,6 +26,7 @@ import numpy as np
 from custom_bert.errors import first_line, warn_caller
 from custom_bert.floor.linear import CHUNK, Floor
 from custom_bert.floor.ngrams import NoFloorError
+from custom_bert.process import release_memory
 
 Fit = Callable[[], Floor]
 """Fits a floor. It is a `functools.partial` of a function of this folder, so that another process can call
@@ -109,6 +110,7 @@ def _is_frozen() -> bool:
 
 def _started(said: IO[bytes]) -> tuple[subprocess.Popen[bytes], Connection] | None:
     """Starts the process, whose messages go into a file. Returns None, and warns, if the system refuses."""
+    release_memory()  # what an evaluation before left free, so that both take no more than training did
     package = str(Path(__file__).resolve().parents[2])
     own, theirs = Pipe()
     with theirs:

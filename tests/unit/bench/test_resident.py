@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from custom_bert.bench import resident
 from custom_bert.bench.resident import FamilyPeak, peak_mb
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux says what others hold")
@@ -45,3 +46,13 @@ def test_the_peak_of_this_process_is_in_mib() -> None:
     held = bytearray(b"x") * (before + 200 << 20)
     assert before + 150 <= peak_mb() <= before * 2 + 400
     del held
+
+
+def test_what_is_seen_once_only_is_a_process_that_has_not_begun(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks = iter([100, 900, 110, 300, 310])
+    monkeypatch.setattr(resident, "_family", lambda pid: [pid])
+    monkeypatch.setattr(resident, "_resident_kib", lambda pid: 1024 * next(looks, 0))
+    monkeypatch.setattr(resident, "PAUSE", 0.01)
+    with FamilyPeak(1) as family:
+        time.sleep(0.5)
+    assert family.peak_mb == 300
