@@ -92,15 +92,6 @@ def hf_measured(arguments: dict[str, Any]) -> dict[str, Any]:
 TASKS = {"ours": ours, "ours_measured": ours_measured, "hf": trained, "hf_measured": hf_measured}
 
 
-def validated(arguments: dict[str, Any], lr: float, epochs: int) -> float:
-    """Trains with the Trainer, and returns its accuracy on the lines that it is searched on."""
-    given = {**arguments, "lr": lr, "epochs": epochs}
-    del given["test"]  # the search looks at no reported line
-    found = in_child([__file__], "hf", given, environment=ENVIRONMENT["hf"])
-    accuracy: float = found["accuracy"]
-    return accuracy
-
-
 def table_of(raw: Raw) -> list[str]:
     """A row for each set: the accuracies of both sides, and ratios by pair."""
     head = ["set", "pairs", "ours, %", "our encoder alone, %", "the Trainer, %", "our epochs"]
@@ -179,12 +170,16 @@ def main() -> None:
         }
 
     def score(wanted: str, seed: int, lr: float, epochs: int) -> float:
+        """The Trainer's accuracy on the lines that it is searched on."""
         name, count = _named(wanted)
         with tempfile.TemporaryDirectory() as folder:
-            arguments = arguments_of(wanted, seed, Path(folder))
+            arguments = {**arguments_of(wanted, seed, Path(folder)), "lr": lr, "epochs": epochs}
+            del arguments["test"]  # the search looks at no reported line
             if count is not None:
                 write_undrawn(options.data / name, count, SEARCHED_ON, Path(arguments["folder"]))
-            return validated(arguments, lr, epochs)
+            found = in_child([__file__], "hf", arguments, environment=ENVIRONMENT["hf"])
+        accuracy: float = found["accuracy"]
+        return accuracy
 
     for wanted in options.sets:
         found = raw.setdefault(wanted, {"search": [], **{side: [] for side in SIDES}})

@@ -171,7 +171,7 @@ def _no_probe(todo: Decisions, task: Task, pretrained: Pretrained | None) -> tup
     if todo.asked.optim.pretrain_epochs:
         return "a {way} is of no use before optim.pretrain_epochs", MASKED_FIRST
     if not pretrained.for_means:
-        return "", f"{pretrained.source} does not say that it was made for mean vectors"
+        return "", _of_another_kind(pretrained)
     return "", ""
 
 
@@ -180,8 +180,7 @@ def decide_frozen_layers(todo: Decisions, train: BatchBuilder, pretrained: Pretr
     if pretrained is None:
         todo.default("optim.freeze_layers", (0, "from scratch"))
     elif not pretrained.for_means:
-        reason = f"{pretrained.source} does not say that it was made for mean vectors"
-        todo.default("optim.freeze_layers", (0, reason))
+        todo.default("optim.freeze_layers", (0, _of_another_kind(pretrained)))
     elif todo.config.optim.pretrain_epochs:
         todo.default("optim.freeze_layers", (0, MASKED_FIRST))
     elif todo.config.optim.head_init == "contrast":
@@ -189,6 +188,10 @@ def decide_frozen_layers(todo: Decisions, train: BatchBuilder, pretrained: Pretr
     else:
         layers, tokens = pretrained.encoder.num_hidden_layers, int(train.lengths_N.sum())
         todo.default("optim.freeze_layers", choices.freeze_layers(layers, tokens=tokens))
+
+
+def _of_another_kind(pretrained: Pretrained) -> str:
+    return f"{pretrained.source} does not say that it was made for mean vectors"
 
 
 MASKED_FIRST = "masked language modelling comes first"

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from e2e.test_head_start import from_published, published_in
+from e2e.test_head_start import ARCHITECTURE, copy_without_pooling, from_published, published_in
 from e2e.test_pretrain import recipe, write_corpus
 from span_data import write_spans
 from training_runs import built, ready, write_data
@@ -55,9 +55,7 @@ def test_much_text_trains_all_layers(data: Path, published: Path, monkeypatch: p
 def test_a_checkpoint_that_was_not_made_for_mean_vectors_trains_all_layers(
     data: Path, published: Path, tmp_path: Path
 ) -> None:
-    for path in published.iterdir():
-        if path.is_file():
-            (tmp_path / path.name).write_bytes(path.read_bytes())
+    copy_without_pooling(published, tmp_path)
     plan = ready(from_published(data, None, tmp_path)).plan
     reasons = {choice.name: choice.reason for choice in plan.choices}
     assert plan.config.optim.freeze_layers == 0
@@ -72,11 +70,10 @@ def test_spans_are_learned_in_all_layers(published: Path, tmp_path: Path) -> Non
 
 
 def test_masked_language_modelling_goes_on_in_all_layers(published: Path, tmp_path: Path) -> None:
-    given = ("model.hidden_size", "model.num_hidden_layers", "model.num_attention_heads", "optim.lr")
     config = recipe(
         write_corpus(tmp_path / "corpus"), tmp_path / "run", **{"model.init_from": str(published)}
     )
-    found = ready({name: value for name, value in config.items() if name not in given})
+    found = ready({name: value for name, value in config.items() if name not in ARCHITECTURE})
     assert found.plan.config.optim.freeze_layers == 0
 
 

@@ -31,6 +31,10 @@ MEANS = {
 }
 
 
+ARCHITECTURE = ("model.hidden_size", "model.num_hidden_layers", "model.num_attention_heads", "optim.lr")
+"""Settings of small runs that a checkpoint decides."""
+
+
 @pytest.fixture(scope="module")
 def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return published_in(tmp_path_factory.mktemp("published"))
@@ -46,9 +50,15 @@ def published_in(folder: Path, **changes: Any) -> Path:
     return folder / "bert"
 
 
+def copy_without_pooling(published: Path, folder: Path) -> None:
+    """Copies a checkpoint without the folder that says that it was made for mean vectors."""
+    for path in published.iterdir():
+        if path.is_file():
+            (folder / path.name).write_bytes(path.read_bytes())
+
+
 def from_published(data: Path, out: Path | None, published: Path, **changes: Any) -> dict[str, Any]:
-    given = ("model.hidden_size", "model.num_hidden_layers", "model.num_attention_heads", "optim.lr")
-    common = {name: value for name, value in settings(data, out).items() if name not in given}
+    common = {name: value for name, value in settings(data, out).items() if name not in ARCHITECTURE}
     return {**common, "optim.epochs": 1, "model.init_from": str(published), **changes}
 
 
@@ -109,9 +119,7 @@ def test_many_steps_a_label_need_no_probe(
 def test_what_a_checkpoint_was_made_for_is_read(
     tmp_path: Path, published: Path, pooling: dict[str, Any] | None, means: bool
 ) -> None:
-    for path in published.iterdir():
-        if path.is_file():
-            (tmp_path / path.name).write_bytes(path.read_bytes())
+    copy_without_pooling(published, tmp_path)
     if pooling is not None:
         (tmp_path / "1_Pooling").mkdir()
         (tmp_path / "1_Pooling" / "config.json").write_text(json.dumps(pooling))
@@ -139,9 +147,7 @@ def test_in_the_hubs_cache_the_file_about_pooling_is_a_link_to_a_blob(
 
 
 def test_a_damaged_file_about_pooling_is_one_line(tmp_path: Path, published: Path) -> None:
-    for path in published.iterdir():
-        if path.is_file():
-            (tmp_path / path.name).write_bytes(path.read_bytes())
+    copy_without_pooling(published, tmp_path)
     (tmp_path / "1_Pooling").mkdir()
     (tmp_path / "1_Pooling" / "config.json").write_text("{")
     with pytest.raises(RunError, match=r"1_Pooling/config\.json: not valid JSON"):
@@ -266,9 +272,8 @@ def test_an_encoder_that_goes_on_to_predict_tokens_has_no_layer_more(
     trained: tuple[Path, Path], tmp_path: Path
 ) -> None:
     write_corpus(tmp_path / "corpus")
-    given = ("model.hidden_size", "model.num_hidden_layers", "model.num_attention_heads", "optim.lr")
     config = recipe(tmp_path / "corpus", tmp_path / "run", **{"model.init_from": str(trained[1])})
-    train_model({name: value for name, value in config.items() if name not in given})
+    train_model({name: value for name, value in config.items() if name not in ARCHITECTURE})
     found = exported(tmp_path / "run", tmp_path / "out")
     assert found["num_hidden_layers"] == load_model(tmp_path / "run").described.encoder.num_hidden_layers
 
